@@ -1,0 +1,40 @@
+package register
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// ProblemType is the content type of a [Problem].
+const ProblemType = "application/problem+json"
+
+// Problem is how the hook says no (RFC 9457). It is an error.
+type Problem struct {
+	Type   string `json:"type,omitempty"` // a URI; empty means about:blank
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	// Detail says what is wrong and what to do about it.
+	Detail string `json:"detail,omitempty"`
+	// Field is the part of the request at fault, as written there: "port".
+	Field string `json:"field,omitempty"`
+	// Instance is the path of the request (RFC 9457 section 3.1.5).
+	Instance string `json:"instance,omitempty"`
+}
+
+// Error is one line: status, field if any, detail.
+func (p *Problem) Error() string {
+	var b strings.Builder
+	title := p.Title
+	if title == "" {
+		title = http.StatusText(p.Status)
+	}
+	fmt.Fprintf(&b, "%d %s", p.Status, title)
+	if p.Field != "" {
+		b.WriteString(": " + p.Field)
+	}
+	if p.Detail != "" {
+		b.WriteString(": " + p.Detail)
+	}
+	return b.String()
+}

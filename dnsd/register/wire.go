@@ -1,0 +1,87 @@
+package register
+
+// Registration is what an instance says about itself: the body of the PUT. Only
+// Port is required.
+type Registration struct {
+	// Host is an IP address or a fully qualified name. Empty: the address that
+	// the hook sees the request come from.
+	Host string `json:"host,omitempty"`
+	Port uint16 `json:"port"`
+	// Priority and Weight are the SRV fields (RFC 2782), published as they are;
+	// nil leaves the choice to the hook: 10 and 100.
+	Priority *uint16 `json:"priority,omitempty"`
+	Weight   *uint16 `json:"weight,omitempty"`
+	// TTL is the DNS field, at most half of Lease; Lease is how long the instance
+	// stays published without a renewal. Zero: the hook's defaults, 5s and 15s.
+	TTL   Duration `json:"ttl,omitzero"`
+	Lease Duration `json:"lease,omitzero"`
+	// Meta is published as TXT beside the instance's own SRV.
+	Meta        map[string]string `json:"meta,omitempty"`
+	Incarnation uint64            `json:"incarnation,omitempty"`
+}
+
+// States of a published instance.
+const (
+	StateUp          = "up"
+	StateUnconfirmed = "unconfirmed" // not renewed since dnsd restarted
+	StateSuspect     = "suspect"     // overdue, held back by the guard
+	StateDrained     = "drained"     // out of the answers on an operator's request
+)
+
+// Published is an instance as the hook answers it.
+type Published struct {
+	ID          string            `json:"id"`
+	Host        string            `json:"host"`
+	Port        uint16            `json:"port"`
+	Priority    uint16            `json:"priority"`
+	Weight      uint16            `json:"weight"`
+	TTL         Duration          `json:"ttl"`
+	Lease       Duration          `json:"lease"`
+	Meta        map[string]string `json:"meta,omitempty"`
+	Incarnation uint64            `json:"incarnation"`
+	State       string            `json:"state"`
+	ExpiresIn   Duration          `json:"expires_in"`
+	Revision    uint64            `json:"revision"`
+	// RenewAfter is set in the answer to a PUT: the time to the next renewal, a
+	// third of the lease.
+	RenewAfter Duration `json:"renew_after,omitzero"`
+}
+
+// Service is the answer to GET /v1/services/{service}, and a part of [Services].
+type Service struct {
+	Service   string      `json:"service"` // "_math._tcp"
+	Revision  uint64      `json:"revision"`
+	Instances []Published `json:"instances"` // sorted by id
+}
+
+// Services is the answer to GET /v1/services.
+type Services struct {
+	Revision uint64    `json:"revision"`
+	Services []Service `json:"services"` // sorted by name
+}
+
+// RenewRequest is the body of POST /v1/renew.
+type RenewRequest struct {
+	Instances []string `json:"instances"` // "_math._tcp/a1"
+}
+
+// RenewAnswer is its answer. Those unknown must be PUT again.
+type RenewAnswer struct {
+	Revision uint64   `json:"revision"`
+	Renewed  int      `json:"renewed"`
+	Unknown  []string `json:"unknown"`
+}
+
+// Types of a watch event. They are also the names of the server-sent events.
+const (
+	EventPut    = "put"    // the instance is new or changed
+	EventDelete = "delete" // the instance is gone; Instance is what it was
+)
+
+// Event is the data of one event of GET /v1/watch.
+type Event struct {
+	Revision uint64    `json:"revision"`
+	Type     string    `json:"type"`
+	Service  string    `json:"service"`
+	Instance Published `json:"instance"`
+}
