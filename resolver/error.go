@@ -1,0 +1,63 @@
+package resolver
+
+import (
+	"errors"
+	"strings"
+)
+
+var (
+	// ErrNoSuchName is in the error of a name that has no SRV records, says the
+	// server that was asked: NXDOMAIN, or NOERROR without records (NODATA).
+	ErrNoSuchName = errors.New("no such name")
+	// ErrNotOffered is in the error of a service whose only record has the target
+	// ".": it is decidedly not available at this domain (RFC 2782).
+	ErrNotOffered = errors.New(`service not offered (target ".")`)
+)
+
+// Error says what was asked of whom, and what came back.
+type Error struct {
+	Name   string // what was asked for, absolute: "_math._tcp.svc."
+	Type   string // the record type asked for: "SRV", "A", "AAAA"
+	Server string // who was asked, "127.0.0.1:5300"; empty: nobody, or several, which Err lists
+	Rcode  string // the response code, "NXDOMAIN"; empty: no answer came
+	Err    error
+}
+
+// Error is "resolver: lookup _math._tcp.svc. SRV @127.0.0.1:5300: no such name (NXDOMAIN)".
+func (e *Error) Error() string {
+	return "resolver: lookup " + e.Name + " " + e.Type + " " + e.cause()
+}
+
+// cause is what Error says about one server, without the question.
+func (e *Error) cause() string {
+	var b strings.Builder
+	if e.Server != "" {
+		b.WriteString("@" + e.Server + ": ")
+	}
+	b.WriteString(e.Err.Error())
+	if e.Rcode != "" {
+		b.WriteString(" (" + e.Rcode + ")")
+	}
+	return b.String()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// tries is the error of asking several servers: the last one of each.
+type tries []*Error
+
+func (t tries) Error() string {
+	parts := make([]string, len(t))
+	for i, e := range t {
+		parts[i] = e.cause()
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (t tries) Unwrap() []error {
+	errs := make([]error, len(t))
+	for i, e := range t {
+		errs[i] = e
+	}
+	return errs
+}
