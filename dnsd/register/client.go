@@ -1,0 +1,196 @@
+package register
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+)
+
+const (
+	maxAnswer     = 64 << 10         // the hook's own limit for a body
+	maxRetryAfter = 30 * time.Second // a longer Retry-After would be a lost lease
+)
+
+// client speaks to one hook at a time and goes to the next when one fails.
+type client struct {
+	http  *http.Client
+	token string
+	bases []string
+
+	mu  sync.Mutex // guards cur
+	cur int
+}
+
+// base is the hook in use.
+func (c *client) base() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bases[c.cur]
+}
+
+// next leaves a hook that failed, unless somebody else did already.
+func (c *client) next(failed string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.bases[c.cur] == failed {
+		c.cur = (c.cur + 1) % len(c.bases)
+	}
+}
+
+// request builds a request to the hook in use.
+func (c *client) request(ctx context.Context, method, base, path string, body any) (*http.Request, error) {
+	var r io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		r = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, base+path, r)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	return req, nil
+}
+
+// do makes one request and decodes a good answer into out, if not nil. A hook
+// that could not be reached or failed is left for the next.
+func (c *client) do(ctx context.Context, timeout time.Duration, method, path string, body, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	base := c.base()
+	err := c.try(ctx, method, base, path, body, out)
+	if err != nil && !refused(err) {
+		c.next(base)
+	}
+	return err
+}
+
+func (c *client) try(ctx context.Context, method, base, path string, body, out any) error {
+	req, err := c.request(ctx, method, base, path, body)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return withoutURL(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		return problemOf(resp)
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return fmt.Errorf("reading the answer of %s: %w", base, err)
+	case len(data) > maxAnswer:
+		return fmt.Errorf("the answer of %s is longer than %d bytes", base, maxAnswer)
+	case out == nil:
+		return nil
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return fmt.Errorf("the answer of %s is not what a hook says: %w", base, err)
+	}
+	return nil
+}
+
+// withoutURL takes the long path, which our own errors name better, out of
+// an error of net/http.
+func withoutURL(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		if host, perr := url.Parse(u.URL); perr == nil {
+			return fmt.Errorf("%s://%s: %w", host.Scheme, host.Host, u.Err)
+		}
+	}
+	return err
+}
+
+// answer is a Problem with what the response said besides.
+type answer struct {
+	*Problem
+	genuine    bool // came as problem+json: from a hook, not from a proxy
+	retryAfter time.Duration
+}
+
+func (a *answer) Unwrap() error { return a.Problem }
+
+// problemOf reads a failure. What is not problem+json gets a detail of ours.
+func problemOf(resp *http.Response) error {
+	a := &answer{Problem: &Problem{Status: resp.StatusCode, Title: http.StatusText(resp.StatusCode)}}
+	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
+		a.retryAfter = min(time.Duration(s)*time.Second, maxRetryAfter)
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	mt, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err == nil && mt == ProblemType && json.Unmarshal(data, a.Problem) == nil {
+		a.genuine = true
+		a.Status = resp.StatusCode // RFC 9457 section 3.1.2: the member is only advisory
+		return a
+	}
+	*a.Problem = Problem{
+		Status: resp.StatusCode, Title: http.StatusText(resp.StatusCode),
+		Detail: fmt.Sprintf("%s answered without saying why: is it the hook of a dnsd?", resp.Request.URL.Host),
+	}
+	return a
+}
+
+// refused reports whether the hook understood and said no: asking another, or
+// again, would not help.
+func refused(err error) bool {
+	p, ok := errors.AsType[*Problem](err)
+	if !ok {
+		return false
+	}
+	switch p.Status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	}
+	return p.Status >= 300 && p.Status < 500
+}
+
+// mistrusted reports whether the hook could not prove who it is.
+func mistrusted(err error) bool {
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
+}
+
+// neverArrived reports whether the hook surely did not act on the request.
+func neverArrived(err error) bool {
+	if refused(err) {
+		return true
+	}
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial"
+}
+
+func status(err error) int {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p.Status
+	}
+	return 0
+}
+
+func retryAfter(err error) time.Duration {
+	if a, ok := errors.AsType[*answer](err); ok {
+		return a.retryAfter
+	}
+	return 0
+}

@@ -1,0 +1,262 @@
+package register
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// fakeHook is a small registry behind the hook's requests, with faults. Time is
+// what package time says, so that it runs on the clock of a synctest bubble.
+type fakeHook struct {
+	mu      sync.Mutex
+	fault   func(w http.ResponseWriter, r *http.Request) bool // true: answered
+	entries map[string]*fakeEntry
+	holds   map[string]chan struct{} // closed: the hold ends
+	lease   time.Duration
+	// What happened.
+	puts, deletes, holdsOpened int
+	putTimes                   []time.Time
+	lapses                     []string // leases that ran out before they were renewed
+	auth                       string
+	revision                   uint64
+}
+
+type fakeEntry struct {
+	reg     Registration
+	expires time.Time
+}
+
+func newFakeHook() *fakeHook {
+	return &fakeHook{entries: map[string]*fakeEntry{}, holds: map[string]chan struct{}{}, lease: 15 * time.Second}
+}
+
+func (h *fakeHook) setFault(f func(w http.ResponseWriter, r *http.Request) bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.fault = f
+}
+
+// forget is a restart that lost everything.
+func (h *fakeHook) forget() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	clear(h.entries)
+	for _, c := range h.holds {
+		close(c)
+	}
+	clear(h.holds)
+}
+
+// put registers as somebody else would.
+func (h *fakeHook) put(id string, reg Registration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.entries[id] = &fakeEntry{reg: reg, expires: time.Now().Add(time.Hour)}
+	if c := h.holds[id]; c != nil {
+		close(c)
+		delete(h.holds, id)
+	}
+}
+
+func (h *fakeHook) entry(id string) (Registration, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e := h.entries[id]
+	if e == nil || time.Now().After(e.expires) {
+		return Registration{}, false
+	}
+	return e.reg, true
+}
+
+func (h *fakeHook) counts() (puts, deletes, holds int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.puts, h.deletes, h.holdsOpened
+}
+
+func fail(w http.ResponseWriter, status int, field, detail string) {
+	w.Header().Set("Content-Type", ProblemType)
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(Problem{Title: http.StatusText(status), Status: status, Field: field, Detail: detail})
+}
+
+func (h *fakeHook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	fault := h.fault
+	h.auth = r.Header.Get("Authorization")
+	h.mu.Unlock()
+	if fault != nil && fault(w, r) {
+		return
+	}
+	rest, ok := strings.CutPrefix(r.URL.Path, "/v1/services/_math._tcp/instances/")
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	id, action, _ := strings.Cut(rest, "/")
+	inc, _ := strconv.ParseUint(r.URL.Query().Get("incarnation"), 10, 64)
+	h.mu.Lock()
+	e := h.entries[id]
+	if e != nil && time.Now().After(e.expires) {
+		h.lapses = append(h.lapses, fmt.Sprintf("%s ran out at %v", id, e.expires))
+		delete(h.entries, id)
+		e = nil
+	}
+	switch {
+	case r.Method == http.MethodPut && action == "":
+		h.puts++
+		h.putTimes = append(h.putTimes, time.Now())
+		var reg Registration
+		dec := json.NewDecoder(r.Body)
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&reg); err != nil {
+			h.mu.Unlock()
+			fail(w, 400, "", err.Error())
+			return
+		}
+		if reg.Weight != nil && *reg.Weight == 666 {
+			h.mu.Unlock()
+			fail(w, 400, "weight", "give another")
+			return
+		}
+		if e != nil && e.reg.Incarnation > reg.Incarnation {
+			h.mu.Unlock()
+			fail(w, 409, "incarnation", "a newer one lives")
+			return
+		}
+		h.revision++
+		h.entries[id] = &fakeEntry{reg: reg, expires: time.Now().Add(h.lease)}
+		pub := Published{ID: id, Port: reg.Port, Lease: Duration(h.lease), Revision: h.revision, State: StateUp, RenewAfter: Duration(h.lease / 3)}
+		h.mu.Unlock()
+		json.NewEncoder(w).Encode(pub)
+	case r.Method == http.MethodDelete && action == "":
+		h.deletes++
+		switch {
+		case e == nil:
+			h.mu.Unlock()
+			fail(w, 404, "", "not registered")
+		case e.reg.Incarnation > inc:
+			h.mu.Unlock()
+			fail(w, 409, "incarnation", "a newer one lives")
+		default:
+			delete(h.entries, id)
+			if c := h.holds[id]; c != nil {
+				close(c)
+				delete(h.holds, id)
+			}
+			h.mu.Unlock()
+			w.WriteHeader(http.StatusNoContent)
+		}
+	case r.Method == http.MethodPost && action == "hold":
+		h.holdsOpened++
+		if e == nil {
+			h.mu.Unlock()
+			fail(w, 404, "", "not registered")
+			return
+		}
+		end := make(chan struct{})
+		h.holds[id] = end
+		h.mu.Unlock()
+		w.Header().Set("Content-Type", "text/event-stream")
+		io.WriteString(w, ": held\n\n")
+		w.(http.Flusher).Flush()
+		tick := time.NewTicker(h.lease / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				h.mu.Lock()
+				if e := h.entries[id]; e != nil && e.reg.Incarnation == inc {
+					e.expires = time.Now().Add(h.lease)
+				}
+				h.mu.Unlock()
+				io.WriteString(w, ": renewed\n\n")
+				w.(http.Flusher).Flush()
+			case <-end:
+				return
+			case <-r.Context().Done():
+				return
+			}
+		}
+	default:
+		h.mu.Unlock()
+		w.WriteHeader(http.StatusMethodNotAllowed)
+	}
+}
+
+// memory is an http.RoundTripper to handlers by host name, without sockets, so
+// that synctest can see when everything waits.
+type memory map[string]http.Handler
+
+func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
+	h, ok := m[req.URL.Host]
+	if !ok || h == nil {
+		return nil, errRefused{}
+	}
+	ctx, cancel := context.WithCancel(req.Context())
+	pr, pw := io.Pipe()
+	w := &memoryWriter{header: http.Header{}, body: pw, ready: make(chan struct{})}
+	go func() {
+		defer cancel()
+		r := req.Clone(ctx)
+		if r.Body == nil {
+			r.Body = http.NoBody
+		}
+		h.ServeHTTP(w, r)
+		w.WriteHeader(http.StatusOK)
+		pw.Close()
+	}()
+	stop := context.AfterFunc(req.Context(), func() { pr.CloseWithError(context.Cause(req.Context())) })
+	select {
+	case <-w.ready:
+	case <-req.Context().Done():
+		return nil, context.Cause(req.Context())
+	}
+	return &http.Response{
+		StatusCode: w.status, Header: w.header, Request: req, ProtoMajor: 1, ProtoMinor: 1,
+		Body: &memoryBody{PipeReader: pr, cancel: func() { stop(); cancel() }},
+	}, nil
+}
+
+type errRefused struct{}
+
+func (errRefused) Error() string { return "dial: connection refused" }
+
+type memoryBody struct {
+	*io.PipeReader
+	cancel func()
+}
+
+func (b *memoryBody) Close() error {
+	b.cancel()
+	return b.PipeReader.Close()
+}
+
+type memoryWriter struct {
+	header http.Header
+	status int
+	once   sync.Once
+	ready  chan struct{}
+	body   *io.PipeWriter
+}
+
+func (w *memoryWriter) Header() http.Header { return w.header }
+func (w *memoryWriter) Flush()              {}
+func (w *memoryWriter) WriteHeader(status int) {
+	w.once.Do(func() {
+		w.status = status
+		close(w.ready)
+	})
+}
+
+func (w *memoryWriter) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.body.Write(p)
+}

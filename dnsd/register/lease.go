@@ -1,0 +1,544 @@
+package register
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// The first retry is soon, because a restart of dnsd takes a moment; the
+	// last are far apart, because thousands may be waiting for the same dnsd.
+	minBackoff = 100 * time.Millisecond
+	maxBackoff = 5 * time.Second
+	// A hold that says nothing is not tried again for a while: each try costs a
+	// Timeout during which only the lease's own length protects it.
+	minHoldPause = time.Minute
+	maxHoldPause = time.Hour
+	// That many short holds in a row are a proxy, not a restart of dnsd.
+	shortHolds = 3
+	// closeTimeout is for those who give Close no deadline.
+	closeTimeout = 5 * time.Second
+	// fallbackRenew is for a hook that does not say renew_after: a third of the
+	// default lease.
+	fallbackRenew = 5 * time.Second
+)
+
+// ErrReplaced means that a newer incarnation of the same id is registered: this
+// process was replaced, and its lease has ended.
+var ErrReplaced = errors.New("replaced by a newer incarnation")
+
+// errClosed is what Update says after the end.
+var errClosed = errors.New("the lease is closed")
+
+// Lease is a registration being kept. Its methods are safe for concurrent use.
+type Lease struct {
+	cfg    Config
+	client *client
+	own    *http.Transport // nil when the caller gave the HTTP client
+	path   string          // of the instance, without the hook
+	random func() float64  // [0, 1)
+
+	cancel  context.CancelFunc // aborts requests under way
+	stop    chan struct{}      // closed: run ends, leaving the hold open
+	ended   chan struct{}      // closed: run has ended
+	done    chan struct{}      // closed: the lease is no longer kept
+	first   chan error         // result of the first registration, capacity 1
+	changes chan *change
+
+	closeOnce sync.Once
+	closeErr  error
+	held      *hold // owned by run; by Close after ended
+	doubt     bool  // a PUT without an answer may have arrived; owned as held is
+
+	mu     sync.Mutex // guards reg, status, err
+	reg    Registration
+	status Status
+	err    error
+}
+
+// change is an Update under way.
+type change struct {
+	reg   Registration
+	reply chan error // capacity 1
+}
+
+// Keep registers the instance and keeps it registered until Close. It returns
+// when the hook has accepted the registration, which is then resolvable. A
+// registration that the hook refuses (a [Problem] naming the field) or that is
+// older than the live one ([ErrReplaced]) is an error at once, as is a hook whose
+// certificate cannot be verified; a hook that cannot be reached is tried again
+// until ctx ends. With Config.Background it returns at
+// once and only an invalid Config is an error.
+//
+// ctx is for Keep itself: the lease outlives it.
+func Keep(ctx context.Context, cfg Config) (*Lease, error) {
+	return keep(ctx, cfg, rand.Float64)
+}
+
+func keep(ctx context.Context, cfg Config, random func() float64) (*Lease, error) {
+	cfg, err := cfg.complete(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	hc, own := cfg.httpClient()
+	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	l := &Lease{
+		cfg:     cfg,
+		client:  &client{http: hc, token: cfg.Token, bases: cfg.Hooks},
+		own:     own,
+		path:    "/v1/services/" + cfg.Service + "/instances/" + cfg.ID,
+		random:  random,
+		cancel:  cancel,
+		stop:    make(chan struct{}),
+		ended:   make(chan struct{}),
+		done:    make(chan struct{}),
+		first:   make(chan error, 1),
+		changes: make(chan *change),
+		reg:     cfg.Registration,
+		status:  Status{Service: cfg.Service, ID: cfg.ID, Since: time.Now()},
+	}
+	l.reg.Meta = maps.Clone(l.reg.Meta)
+	go l.run(runCtx)
+	if cfg.Background {
+		return l, nil
+	}
+	select {
+	case err := <-l.first:
+		if err != nil {
+			l.abort()
+			return nil, err
+		}
+		return l, nil
+	case <-ctx.Done():
+		select {
+		case err := <-l.first: // it answered in the same moment
+			if err == nil {
+				return l, nil
+			}
+		default:
+		}
+		last := l.Status().Err
+		l.abort()
+		if last == nil {
+			return nil, fmt.Errorf("register: %s/%s: %w", cfg.Service, cfg.ID, context.Cause(ctx))
+		}
+		return nil, fmt.Errorf("register: %s/%s: %w; last try: %w", cfg.Service, cfg.ID, context.Cause(ctx), last)
+	}
+}
+
+// abort ends a Keep that failed.
+func (l *Lease) abort() {
+	l.closeOnce.Do(func() {
+		l.cancel()
+		close(l.stop)
+		<-l.ended
+		if l.doubt { // best effort: if it fails, the lease runs out by itself
+			_ = l.client.do(context.Background(), time.Second, http.MethodDelete, l.deletion(), nil, nil)
+		}
+		l.release()
+	})
+}
+
+// release gives back what run left: the hold, connections, the end of Done.
+func (l *Lease) release() {
+	l.held.close()
+	l.held = nil
+	l.cancel()
+	if l.own != nil {
+		l.own.CloseIdleConnections()
+	}
+	l.end(Closed, errClosed)
+}
+
+// run owns the lease: one PUT after another, a hold in between.
+func (l *Lease) run(ctx context.Context) {
+	defer close(l.ended)
+	var (
+		pending  *change // being made
+		fails    int     // PUTs failed in a row
+		short    int     // holds that ended early, in a row
+		pause    time.Duration
+		noHoldTo time.Time // no hold before
+	)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	<-timer.C
+	for {
+		reg := l.Registration()
+		if pending != nil {
+			reg = pending.reg
+		}
+		pub, err := l.put(ctx, reg)
+		switch {
+		case status(err) == http.StatusConflict:
+			err = fmt.Errorf("register: %s/%s incarnation %d: %w: %w", l.cfg.Service, l.cfg.ID, reg.Incarnation, ErrReplaced, err)
+			l.held.close()
+			l.held = nil
+			l.end(Replaced, err)
+			pending.answer(err)
+			l.answerFirst(err)
+			return
+		case err == nil:
+			fails, l.doubt = 0, false
+			l.confirmed(reg, pub)
+			pending.answer(nil)
+			pending = nil
+			l.answerFirst(nil)
+		default:
+			err = fmt.Errorf("register: %s/%s: %w", l.cfg.Service, l.cfg.ID, err)
+			l.failed(err)
+			l.doubt = l.doubt || !neverArrived(err)
+			if refused(err) {
+				l.answerFirst(err) // Keep gives up; without Keep waiting, an operator may yet mend it
+				if pending != nil {
+					pending.answer(err)
+					pending = nil // the former registration still stands
+					continue
+				}
+			}
+			fails++
+			if mistrusted(err) && fails >= len(l.cfg.Hooks) {
+				l.answerFirst(err) // the wrong roots or name: waiting does not help
+			}
+		}
+
+		// Until when: the next PUT, or silence on a hold.
+		renew := renewAfter(pub)
+		var wait time.Duration
+		if err != nil {
+			l.held.close() // where the PUT failed, the hold is not worth more
+			l.held = nil
+			wait = max(l.backoff(fails), retryAfter(err))
+		} else {
+			if l.held != nil && l.held.base != l.client.base() {
+				l.held.close()
+				l.held = nil
+			}
+			if l.held == nil && !l.cfg.NoHold && !time.Now().Before(noHoldTo) {
+				l.held = openHold(ctx, l.client, fmt.Sprintf("%s/hold?incarnation=%d", l.path, reg.Incarnation))
+				wait = l.cfg.Timeout
+			} else if l.held != nil && l.held.spoke {
+				wait = silence(renew)
+			} else {
+				wait = l.jitter(renew)
+			}
+			if l.held == nil || !l.held.spoke {
+				l.enter(Renewed)
+			}
+		}
+		timer.Reset(wait)
+
+	waiting:
+		for {
+			var beats chan struct{}
+			var ended chan error
+			if l.held != nil {
+				beats, ended = l.held.beats, l.held.ended
+			}
+			select {
+			case <-l.stop:
+				pending.answer(errClosed)
+				return
+			case c := <-l.changes:
+				pending.answer(fmt.Errorf("register: %s/%s: another change came before this was made", l.cfg.Service, l.cfg.ID))
+				pending, fails = c, 0
+				break waiting
+			case <-timer.C:
+				if l.held != nil { // silent: a proxy that buffers, or a hook that hangs
+					if !l.held.spoke {
+						pause = min(max(2*pause, minHoldPause), maxHoldPause)
+						noHoldTo = time.Now().Add(pause)
+						l.log(slog.LevelInfo, "hold says nothing, renewing instead", "pause", pause)
+					} else {
+						l.client.next(l.held.base) // it hangs, most likely
+					}
+					l.held.close()
+					l.held = nil
+				}
+				break waiting
+			case <-beats:
+				l.held.spoke = true
+				if time.Since(l.held.began) > renew {
+					short, pause = 0, 0
+				}
+				l.beat()
+				timer.Reset(silence(renew))
+			case why := <-ended:
+				h := l.held
+				l.held = nil
+				h.cancel()
+				delay := l.random() * float64(min(time.Second, renew/5)) // all held instances lose the same dnsd at once
+				switch {
+				case errors.Is(why, errCannotHold):
+					pause = min(max(2*pause, minHoldPause), maxHoldPause)
+					noHoldTo = time.Now().Add(pause)
+					delay = float64(l.jitter(renew)) // just registered: nothing to repeat
+					l.log(slog.LevelInfo, "renewing instead of holding", "cause", why, "pause", pause)
+					l.enter(Renewed)
+				default:
+					if time.Since(h.began) < renew {
+						short++
+					}
+					if short >= shortHolds {
+						pause = min(max(2*pause, minHoldPause), maxHoldPause)
+						noHoldTo = time.Now().Add(pause)
+						short = 0
+					}
+					l.broke(why)
+				}
+				timer.Reset(time.Duration(delay))
+			}
+		}
+	}
+}
+
+// put makes one registration.
+func (l *Lease) put(ctx context.Context, reg Registration) (Published, error) {
+	var pub Published
+	err := l.client.do(ctx, l.cfg.Timeout, http.MethodPut, l.path, reg, &pub)
+	return pub, err
+}
+
+// renewAfter is what the hook asks for; at least a tenth of a second, so that no
+// answer can make a busy loop.
+func renewAfter(pub Published) time.Duration {
+	if pub.RenewAfter <= 0 {
+		return fallbackRenew
+	}
+	return max(pub.RenewAfter.Std(), 100*time.Millisecond)
+}
+
+// silence is how long a hold may say nothing: a little more than the hook's
+// interval, so that a PUT still has time to save the lease.
+func silence(renew time.Duration) time.Duration { return renew + renew/4 }
+
+// jitter spreads renewals over the last fifth before they are due, never after.
+func (l *Lease) jitter(renew time.Duration) time.Duration {
+	return renew - time.Duration(l.random()*float64(renew)/5)
+}
+
+// backoff doubles with each round over all hooks, with full jitter. Within the
+// first round the next hook is tried at once.
+func (l *Lease) backoff(fails int) time.Duration {
+	n := len(l.cfg.Hooks)
+	if fails < n {
+		return 0
+	}
+	round := min((fails-n)/n, 10) // 100 ms << 10 is far above the cap
+	return minBackoff/2 + time.Duration(l.random()*float64(min(minBackoff<<round, maxBackoff)))
+}
+
+// Close takes the instance away from the registry and returns when that is done:
+// then no resolver gets it any more but from a cache. An instance that is not
+// registered any more, or was replaced, is no error. Without a deadline in ctx it
+// tries for 5 s. After an error the registration ends with its lease.
+func (l *Lease) Close(ctx context.Context) error {
+	l.closeOnce.Do(func() {
+		if _, ok := ctx.Deadline(); !ok {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, closeTimeout)
+			defer cancel()
+		}
+		close(l.stop)
+		select {
+		case <-l.ended: // a PUT under way must not overtake the DELETE
+		case <-ctx.Done():
+			l.cancel()
+			<-l.ended
+		}
+		if !errors.Is(l.Err(), ErrReplaced) {
+			l.closeErr = l.deregister(ctx)
+		}
+		l.release()
+	})
+	return l.closeErr
+}
+
+// deregister sends the DELETE until a hook has answered or ctx ends.
+func (l *Lease) deregister(ctx context.Context) error {
+	for fails := 1; ; fails++ {
+		err := l.client.do(ctx, l.cfg.Timeout, http.MethodDelete, l.deletion(), nil, nil)
+		switch {
+		case err == nil, status(err) == http.StatusNotFound, status(err) == http.StatusConflict:
+			return nil
+		case refused(err):
+			return fmt.Errorf("register: deregister %s/%s: %w", l.cfg.Service, l.cfg.ID, err)
+		}
+		timer := time.NewTimer(max(l.backoff(fails), retryAfter(err)))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("register: deregister %s/%s: %w", l.cfg.Service, l.cfg.ID, err)
+		}
+	}
+}
+
+// deletion is the path of the DELETE, for this incarnation alone.
+func (l *Lease) deletion() string {
+	return fmt.Sprintf("%s?incarnation=%d", l.path, l.cfg.Incarnation)
+}
+
+// Update publishes reg in place of the former registration; its Incarnation is
+// ignored. To change one field, begin with [Lease.Registration]. A change that
+// the hook refuses is an error and leaves the former in place. When ctx ends
+// first, the change is made as soon as the hook can be reached.
+func (l *Lease) Update(ctx context.Context, reg Registration) error {
+	if reg.Port == 0 {
+		return fmt.Errorf("register: update %s/%s: port is 0: begin with Lease.Registration", l.cfg.Service, l.cfg.ID)
+	}
+	reg.Incarnation = l.cfg.Incarnation
+	reg.Meta = maps.Clone(reg.Meta)
+	c := &change{reg: reg, reply: make(chan error, 1)}
+	select {
+	case l.changes <- c:
+	case <-l.ended:
+		return fmt.Errorf("register: update %s/%s: %w", l.cfg.Service, l.cfg.ID, errClosed)
+	case <-ctx.Done():
+		return fmt.Errorf("register: update %s/%s: %w", l.cfg.Service, l.cfg.ID, context.Cause(ctx))
+	}
+	select {
+	case err := <-c.reply:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("register: update %s/%s: %w", l.cfg.Service, l.cfg.ID, context.Cause(ctx))
+	}
+}
+
+// answer tells the caller of Update. There is one answer: capacity 1 is enough.
+func (c *change) answer(err error) {
+	if c != nil {
+		c.reply <- err
+	}
+}
+
+func (l *Lease) answerFirst(err error) {
+	select {
+	case l.first <- err:
+	default:
+	}
+}
+
+// Registration is what is kept registered; the caller may change the copy.
+func (l *Lease) Registration() Registration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	reg := l.reg
+	reg.Meta = maps.Clone(reg.Meta)
+	return reg
+}
+
+// Status is how the lease stands now.
+func (l *Lease) Status() Status {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	st := l.status
+	st.Hook = l.client.base()
+	return st
+}
+
+// Done is closed when the lease is no longer kept: after Close, or when a newer
+// incarnation replaced it.
+func (l *Lease) Done() <-chan struct{} { return l.done }
+
+// Err is nil while the lease is kept, then an error that is [ErrReplaced] or says
+// that it was closed.
+func (l *Lease) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// confirmed notes an accepted registration.
+func (l *Lease) confirmed(reg Registration, pub Published) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reg = reg
+	l.status.Published = pub
+	l.status.Confirmed = time.Now()
+	l.status.Err = nil
+	l.status.Registrations++
+}
+
+// beat notes a renewal heard on the hold.
+func (l *Lease) beat() {
+	l.mu.Lock()
+	l.status.Beats++
+	l.status.Confirmed = time.Now()
+	l.mu.Unlock()
+	l.enter(Held)
+}
+
+// failed notes a PUT that did not succeed.
+func (l *Lease) failed(err error) {
+	l.mu.Lock()
+	l.status.Err = err
+	l.status.Failures++
+	was := l.status.State
+	l.mu.Unlock()
+	if was == Registering {
+		l.log(slog.LevelWarn, "registration failed, trying again", "err", err)
+		return
+	}
+	l.enter(Retrying)
+}
+
+// broke notes a hold that ended; what it means shows at the next PUT.
+func (l *Lease) broke(why error) {
+	l.mu.Lock()
+	l.status.Failures++
+	l.mu.Unlock()
+	l.log(slog.LevelInfo, "hold ended, registering again", "cause", why)
+}
+
+// enter changes the state, and tells.
+func (l *Lease) enter(s State) {
+	l.mu.Lock()
+	was := l.status.State
+	if was == s || was == Closed || was == Replaced {
+		l.mu.Unlock()
+		return
+	}
+	l.status.State = s
+	l.status.Since = time.Now()
+	err := l.status.Err
+	l.mu.Unlock()
+	level := slog.LevelInfo
+	args := []any{"state", s.String(), "was", was.String()}
+	if err != nil {
+		level = slog.LevelWarn
+		args = append(args, "err", err)
+	}
+	l.log(level, "registration "+s.String(), args...)
+	if l.cfg.OnChange != nil {
+		l.cfg.OnChange(l.Status())
+	}
+}
+
+// end is the last change. Only the first counts.
+func (l *Lease) end(s State, err error) {
+	l.mu.Lock()
+	if l.err != nil {
+		l.mu.Unlock()
+		return
+	}
+	l.err = err
+	if s == Replaced {
+		l.status.Err = err
+	}
+	l.mu.Unlock()
+	l.enter(s)
+	close(l.done)
+}
+
+func (l *Lease) log(level slog.Level, msg string, args ...any) {
+	l.cfg.Logger.Log(context.Background(), level, msg,
+		append([]any{"service", l.cfg.Service, "id", l.cfg.ID, "hook", l.client.base()}, args...)...)
+}
