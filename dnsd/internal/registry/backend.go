@@ -1,0 +1,64 @@
+package registry
+
+import (
+	"iter"
+	"time"
+)
+
+// Backend keeps what a registry must not forget. A registry is the only user of
+// its backend and calls one method at a time. [Memory] and package boltstore are
+// backends; package registrytest holds the suite that each must pass.
+type Backend interface {
+	// Load returns everything committed. It is called once, before Commit.
+	Load() (*Snapshot, error)
+	// Commit makes b durable as a whole or not at all before it returns. It
+	// must not keep b. ErrNoSpace: the disk is full.
+	Commit(b *Batch) error
+	Close() error
+}
+
+// Snapshot is what a backend has kept.
+type Snapshot struct {
+	Revision  uint64                      // of the last change ever committed
+	Instances iter.Seq2[*Instance, error] // ordered by key; State is Up, Suspect or Drained
+	History   iter.Seq2[Change, error]    // ordered by revision without gaps, up to Revision
+	Fences    iter.Seq2[Fence, error]     // in the order they were first committed
+}
+
+// Batch is what one commit makes durable.
+type Batch struct {
+	Changes []Change // in order of revision, from the last revision plus one
+	Forget  uint64   // history up to and with this revision is not needed any more
+	Fences  []Fence  // to be remembered; Incarnation 0: to be forgotten
+}
+
+// Revision the backend has after the batch; 0: unchanged.
+func (b *Batch) Revision() uint64 {
+	if len(b.Changes) == 0 {
+		return 0
+	}
+	return b.Changes[len(b.Changes)-1].Revision
+}
+
+// Fence remembers the incarnation of a removed instance, so that an older
+// process cannot come back under its key.
+type Fence struct {
+	Key
+	Incarnation uint64
+	Time        time.Time
+}
+
+// Memory is a backend that forgets everything at the end.
+func Memory() Backend { return memory{} }
+
+type memory struct{}
+
+func (memory) Load() (*Snapshot, error) {
+	return &Snapshot{
+		Instances: func(func(*Instance, error) bool) {},
+		History:   func(func(Change, error) bool) {},
+		Fences:    func(func(Fence, error) bool) {},
+	}, nil
+}
+func (memory) Commit(*Batch) error { return nil }
+func (memory) Close() error        { return nil }

@@ -1,0 +1,102 @@
+package registry
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// catalog is what is published now. Its fields are guarded by Registry.mu.
+type catalog struct {
+	services  map[string]*service
+	instances int
+	states    [len(stateWords)]int
+	wheel     wheel
+}
+
+// service is one service with at least one instance.
+type service struct {
+	name     string
+	revision uint64          // of its last change
+	entries  []*entry        // ordered by id: 8 bytes an instance, and a view needs no sorting
+	lost     []time.Duration // when instances expired unproven, for the guard
+}
+
+// entry is one instance and its lease.
+type entry struct {
+	in       *Instance
+	service  *service
+	deadline time.Duration // in lease time
+	next     *entry        // in the wheel
+	prev     *entry
+	slot     uint16
+	pending  bool // a change of it is being committed: what comes meanwhile waits its turn
+}
+
+func (c *catalog) find(k Key) *entry {
+	s := c.services[k.Service]
+	if s == nil {
+		return nil
+	}
+	i, ok := s.search(k.ID)
+	if !ok {
+		return nil
+	}
+	return s.entries[i]
+}
+
+func (s *service) search(id string) (int, bool) {
+	// What comes in order, as at start, belongs at the end.
+	if n := len(s.entries); n > 0 && s.entries[n-1].in.ID < id {
+		return n, false
+	}
+	return slices.BinarySearchFunc(s.entries, id, func(e *entry, id string) int {
+		return strings.Compare(e.in.ID, id)
+	})
+}
+
+// insert adds an instance that is not there.
+func (c *catalog) insert(in *Instance, deadline time.Duration) *entry {
+	s := c.services[in.Service]
+	if s == nil {
+		s = &service{name: in.Service}
+		c.services[in.Service] = s
+	}
+	e := &entry{in: in, service: s, deadline: deadline, slot: unscheduled}
+	i, _ := s.search(in.ID)
+	s.entries = slices.Insert(s.entries, i, e)
+	c.instances++
+	c.states[in.State]++
+	c.wheel.add(e)
+	return e
+}
+
+// replace gives an entry another instance of the same key.
+func (c *catalog) replace(e *entry, in *Instance) {
+	c.states[e.in.State]--
+	c.states[in.State]++
+	e.in = in
+}
+
+func (c *catalog) remove(e *entry) {
+	s := e.service
+	if i, ok := s.search(e.in.ID); ok {
+		s.entries = slices.Delete(s.entries, i, i+1)
+	}
+	if len(s.entries) == 0 {
+		delete(c.services, s.name)
+	}
+	c.instances--
+	c.states[e.in.State]--
+	c.wheel.remove(e)
+}
+
+// extend moves a deadline. Later costs nothing: the wheel looks again.
+func (c *catalog) extend(e *entry, deadline time.Duration) {
+	earlier := deadline < e.deadline
+	e.deadline = deadline
+	if earlier || e.slot == unscheduled {
+		c.wheel.remove(e)
+		c.wheel.add(e)
+	}
+}

@@ -1,0 +1,120 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+)
+
+// Config of a Registry. The zero value is a registry in memory.
+type Config struct {
+	Backend Backend // keeps what must not be forgotten; nil: memory. Close closes it
+
+	TTL      time.Duration // for instances that give none; default 5s, at most Lease/2
+	Lease    time.Duration // for instances that give none; default 15s: three renewals of 5s
+	MinLease time.Duration // default 3s; at least 2s, because a TTL is whole seconds and at most half of it
+	MaxLease time.Duration // default 24h
+
+	MaxInstances  int // in all; default 1 << 20
+	MaxPerService int // default 10,000
+
+	Guard Guard
+	// Probe tries to connect to an instance; only an error that is
+	// syscall.ECONNREFUSED proves it dead. nil: a TCP connection, closed at once.
+	Probe func(ctx context.Context, hostport string) error
+
+	History    int           // changes kept for Watch and for sinks; default 32,768
+	HistoryAge time.Duration // default 24h
+	Fences     int           // removed instances whose incarnation is remembered; default 65,536
+	FenceAge   time.Duration // default 24h
+	WatchQueue int           // events a watcher may lag behind before it is cut off; default 4,096
+
+	// Revision to begin after when the backend holds none. Give something that
+	// grows over restarts (Unix seconds) where the backend forgets, so that
+	// revisions and SOA serials do not begin again at 1.
+	Revision uint64
+
+	Logger *slog.Logger // nil: silent
+}
+
+// Guard holds back mass expiry that is not proven. The zero value is on.
+type Guard struct {
+	Off     bool
+	Percent int // of a service that may expire unproven in one lease, but at least one; default 30, 1..100
+	Min     int // size from which a service is guarded; default 3
+
+	HoldLeases int           // a hold ends after so many leases; default 10
+	HoldMax    time.Duration // and at the latest after this; default 15m
+
+	NoProbe      bool          // no proof of death by connecting
+	Probes       int           // at once; default 64
+	ProbeTimeout time.Duration // default 1s
+}
+
+func (c Config) withDefaults() (Config, error) {
+	def(&c.Lease, 15*time.Second)
+	def(&c.MinLease, min(3*time.Second, c.Lease))
+	def(&c.MaxLease, max(24*time.Hour, c.Lease))
+	def(&c.TTL, min(5*time.Second, (c.Lease/2).Truncate(time.Second)))
+	def(&c.MaxInstances, 1<<20)
+	def(&c.MaxPerService, 10_000)
+	def(&c.History, 32_768)
+	def(&c.HistoryAge, 24*time.Hour)
+	def(&c.Fences, 65_536)
+	def(&c.FenceAge, 24*time.Hour)
+	def(&c.WatchQueue, 4096)
+	def(&c.Guard.Percent, 30)
+	def(&c.Guard.Min, 3)
+	def(&c.Guard.HoldLeases, 10)
+	def(&c.Guard.HoldMax, 15*time.Minute)
+	def(&c.Guard.Probes, 64)
+	def(&c.Guard.ProbeTimeout, time.Second)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Probe == nil {
+		c.Probe = dial
+	}
+	if c.Backend == nil {
+		c.Backend = Memory()
+	}
+	return c, c.check()
+}
+
+func (c *Config) check() error {
+	switch {
+	case c.MinLease < 2*time.Second:
+		return fmt.Errorf("registry: open: min lease %v: must be at least 2s", c.MinLease)
+	case c.MaxLease < c.MinLease:
+		return fmt.Errorf("registry: open: max lease %v: must not be below the min lease, %v", c.MaxLease, c.MinLease)
+	case c.Lease < c.MinLease || c.Lease > c.MaxLease:
+		return fmt.Errorf("registry: open: lease %v: must be between %v and %v", c.Lease, c.MinLease, c.MaxLease)
+	case c.TTL < time.Second || c.TTL%time.Second != 0 || c.TTL > c.Lease/2:
+		return fmt.Errorf("registry: open: ttl %v: must be whole seconds, between 1s and half the lease, %v", c.TTL, c.Lease/2)
+	case c.Guard.Percent < 1 || c.Guard.Percent > 100:
+		return fmt.Errorf("registry: open: guard %d%%: must be 1%% to 100%%", c.Guard.Percent)
+	case c.MaxInstances < 0 || c.MaxPerService < 0 || c.History < 0 || c.Fences < 0 || c.WatchQueue < 0 ||
+		c.Guard.Min < 0 || c.Guard.HoldLeases < 0 || c.Guard.Probes < 0:
+		return fmt.Errorf("registry: open: a limit is negative")
+	}
+	return nil
+}
+
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// dial is the default probe.
+func dial(ctx context.Context, hostport string) error {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", hostport)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}

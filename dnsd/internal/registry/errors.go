@@ -1,0 +1,50 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What can be told by errors.Is.
+var (
+	ErrNotFound  = errors.New("registry: no such instance")
+	ErrFull      = errors.New("registry: full")                                              // see LimitError
+	ErrNoSpace   = errors.New("registry: no space left for the store")                       // nothing changed; free some, then try again
+	ErrCompacted = errors.New("registry: the history does not reach this revision any more") // read again, then watch from there
+	ErrSlow      = errors.New("registry: watcher too slow")                                  // cut off; watch again since the last revision seen
+	ErrClosed    = errors.New("registry: closed")
+)
+
+// FieldError says which field of a registration is wrong and how to mend it.
+type FieldError struct {
+	Field   string // as in JSON: "id", "port", "meta"
+	Value   string // what was given
+	Problem string // what it must be
+}
+
+func (e *FieldError) Error() string {
+	return fmt.Sprintf("registry: %s %q: %s", e.Field, e.Value, e.Problem)
+}
+
+// FencedError refuses an old incarnation: a newer process has or had its key.
+type FencedError struct {
+	Key
+	Live, Given uint64
+}
+
+func (e *FencedError) Error() string {
+	return fmt.Sprintf("registry: %s: incarnation %d was replaced by %d", e.Key, e.Given, e.Live)
+}
+
+// LimitError says which limit a new instance would have passed. It is ErrFull.
+type LimitError struct {
+	What string // "instances", "instances of _math._tcp"
+	Max  int
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("registry: full: at most %d %s", e.Max, e.What)
+}
+
+// Unwrap makes it ErrFull.
+func (e *LimitError) Unwrap() error { return ErrFull }

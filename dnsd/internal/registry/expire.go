@@ -1,0 +1,195 @@
+package registry
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	expireBatch = 1024        // leases judged in one commit: others get their turn in between
+	expireRetry = time.Second // when the backend could not remember an expiry
+)
+
+// Run ends leases until ctx is canceled (nil) or the registry is closed
+// (ErrClosed). Exactly one must run.
+func (r *Registry) Run(ctx context.Context) error {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	prober := prober{r: r, known: make(map[Key]bool)}
+	ctx, cancel := context.WithCancel(ctx)
+	defer prober.workers.Wait()
+	defer cancel()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		suspects, err := r.expire(ctx)
+		if errors.Is(err, ErrClosed) {
+			return ErrClosed
+		}
+		if !r.cfg.Guard.NoProbe {
+			prober.add(ctx, suspects)
+		}
+	}
+}
+
+// expire judges every lease that has ended, and returns the suspects to probe.
+func (r *Registry) expire(ctx context.Context) (suspects []probed, err error) {
+	var due []*entry
+	r.mu.Lock()
+	now := r.clock.read()
+	stalls, stalled := r.clock.stalls, r.clock.stalled
+	r.catalog.wheel.advance(now, func(e *entry) {
+		if e.deadline > now {
+			r.catalog.wheel.add(e) // renewed since
+			return
+		}
+		due = append(due, e)
+	})
+	r.mu.Unlock()
+	r.logStall(stalls, stalled)
+	if len(due) == 0 {
+		return nil, nil
+	}
+
+	// Who ended first goes first: the guard lets only the first ones go.
+	slices.SortFunc(due, func(a, b *entry) int {
+		return cmp.Or(cmp.Compare(a.deadline, b.deadline), a.in.Compare(b.in.Key))
+	})
+	for part := range slices.Chunk(due, expireBatch) {
+		var j judgement
+		if err = r.submit(ctx, &op{decide: func(p *plan) error {
+			j = judgement{}
+			for _, e := range part {
+				j.judge(p, e)
+			}
+			return nil
+		}}); err == nil {
+			suspects = append(suspects, j.suspects...)
+			r.stats.expired.Add(uint64(j.expired))
+			r.logJudgement(&j)
+		}
+		r.reschedule(part, err != nil)
+	}
+	return suspects, err
+}
+
+// reschedule sees to it that what still lives is looked at again.
+func (r *Registry) reschedule(part []*entry, failed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.clock.read()
+	for _, e := range part {
+		if e.slot != unscheduled || r.catalog.find(e.in.Key) != e {
+			continue
+		}
+		if failed && e.deadline <= now {
+			e.deadline = now + expireRetry
+		}
+		r.catalog.wheel.add(e)
+	}
+}
+
+// judgement of some leases that ended.
+type judgement struct {
+	expired  int
+	held     int
+	service  string // of the first one held
+	deaf     bool
+	suspects []probed
+}
+
+func (j *judgement) judge(p *plan, e *entry) {
+	r := p.r
+	in, current := p.find(e.in.Key)
+	if current != e || in == nil || p.touched(in.Key) || e.deadline > p.now {
+		return // renewed, removed, or about to be
+	}
+	held, isHeld := r.holds[e]
+	w := window{
+		size: p.size(in.Service),
+		lost: e.service.lostSince(p.now-in.Lease) + p.tallies[in.Service].lost,
+		deaf: r.deafLocked(p.now, in.Lease),
+	}
+	switch {
+	case in.State == Drained, isHeld && (held.over || p.now >= r.cfg.Guard.end(held.since, in.Lease)):
+		p.remove(in, e, keepLease)
+		j.expired++
+		return
+	case isHeld && in.State == Suspect:
+		p.hold(in, e)
+	case isHeld, r.cfg.Guard.holds(w):
+		in = p.put(in, in.with(Suspect), e, holdLease)
+		j.held++
+		j.deaf = j.deaf || w.deaf
+		j.service = cmp.Or(j.service, in.Service)
+	default:
+		p.remove(in, e, loseLease)
+		j.expired++
+		return
+	}
+	j.suspects = append(j.suspects, probed{entry: e, instance: in})
+}
+
+func (r *Registry) logJudgement(j *judgement) {
+	if j.held > 0 {
+		r.cfg.Logger.Warn("registry: guard holds back expired leases", "held", j.held, "service", j.service, "deaf", j.deaf)
+	}
+	if j.expired > 0 {
+		r.cfg.Logger.Info("registry: leases expired", "instances", j.expired)
+	}
+}
+
+func (r *Registry) logStall(stalls uint64, stalled time.Duration) {
+	if r.stallsLogged.Swap(stalls) != stalls {
+		r.cfg.Logger.Warn("registry: the process stood still, leases are longer by as much", "stalls", stalls, "stalled", stalled)
+	}
+}
+
+// prober asks suspects whether they are dead.
+type prober struct {
+	r       *Registry
+	workers sync.WaitGroup
+
+	mu      sync.Mutex
+	running int          // guarded by mu
+	waiting []probed     // guarded by mu
+	known   map[Key]bool // waiting or being asked; guarded by mu
+}
+
+// add queues suspects; one that is still waiting since last time is not asked
+// twice.
+func (b *prober) add(ctx context.Context, suspects []probed) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range suspects {
+		if !b.known[s.instance.Key] {
+			b.known[s.instance.Key] = true
+			b.waiting = append(b.waiting, s)
+		}
+	}
+	for b.running < min(cap(b.r.probes), len(b.waiting)) {
+		b.running++
+		b.workers.Go(func() { b.work(ctx) })
+	}
+}
+
+func (b *prober) work(ctx context.Context) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer func() { b.running-- }()
+	for len(b.waiting) > 0 && ctx.Err() == nil {
+		s := b.waiting[0]
+		b.waiting = b.waiting[1:]
+		b.mu.Unlock()
+		b.r.prove(ctx, s)
+		b.mu.Lock()
+		delete(b.known, s.instance.Key)
+	}
+}

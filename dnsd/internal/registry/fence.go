@@ -1,0 +1,64 @@
+package registry
+
+import "time"
+
+// fences remembers the highest incarnation of removed instances, the oldest
+// forgotten first. Its fields are guarded by Registry.mu.
+type fences struct {
+	by    map[Key]Fence
+	order []Fence // by time; one that is not by's any more is skipped
+	max   int
+	age   time.Duration
+}
+
+// floor is the incarnation below which key is fenced.
+func (f *fences) floor(k Key) uint64 { return f.by[k].Incarnation }
+
+// apply makes one change: Incarnation 0 forgets.
+func (f *fences) apply(c Fence) {
+	if c.Incarnation == 0 {
+		delete(f.by, c.Key)
+		return
+	}
+	if f.by == nil {
+		f.by = make(map[Key]Fence)
+	}
+	f.by[c.Key] = c
+	f.order = append(f.order, c)
+}
+
+// excess returns what is to be forgotten when more are added, at most limit.
+func (f *fences) excess(more int, now time.Time, limit int) (forget []Fence) {
+	over := len(f.by) + more - f.max
+	for _, o := range f.order {
+		if len(forget) == limit {
+			break
+		}
+		if f.by[o.Key] != o {
+			continue
+		}
+		if over <= len(forget) && now.Sub(o.Time) < f.age {
+			break
+		}
+		forget = append(forget, Fence{Key: o.Key})
+	}
+	return forget
+}
+
+// tidy drops from the order what was replaced or forgotten.
+func (f *fences) tidy() {
+	n := 0
+	for n < len(f.order) && f.by[f.order[n].Key] != f.order[n] {
+		n++
+	}
+	f.order = f.order[n:]
+	if len(f.order) > 2*len(f.by)+64 { // dead ones in the middle
+		kept := make([]Fence, 0, len(f.by))
+		for _, o := range f.order {
+			if f.by[o.Key] == o {
+				kept = append(kept, o)
+			}
+		}
+		f.order = kept
+	}
+}

@@ -1,0 +1,68 @@
+package registry
+
+import (
+	"sort"
+	"time"
+)
+
+// history is the last changes, one for each revision without gaps. It is bounded
+// by count and age, and trimmed in steps, so that the backend deletes a range
+// now and then instead of one change with each commit.
+type history struct {
+	events []*Event // ordered; events[i].Revision == events[0].Revision + i
+	max    int
+	age    time.Duration
+}
+
+// add appends what was committed.
+func (h *history) add(e *Event) { h.events = append(h.events, e) }
+
+// excess returns up to which revision changes are to be forgotten once more are
+// added; 0: none yet.
+func (h *history) excess(more int, now time.Time) uint64 {
+	n := 0
+	if over := len(h.events) + more - h.max; over > h.max/16 {
+		n = min(over, len(h.events))
+	}
+	limit := now.Add(-h.age)
+	if old := sort.Search(len(h.events), func(i int) bool { return h.events[i].Time.After(limit) }); old > n &&
+		(old > h.max/16 || h.events[0].Time.Before(limit.Add(-h.age/16))) {
+		n = old
+	}
+	if n == 0 {
+		return 0
+	}
+	return h.events[n-1].Revision
+}
+
+// forget drops everything up to and with revision.
+func (h *history) forget(revision uint64) {
+	if n := h.index(revision + 1); n > 0 {
+		kept := copy(h.events, h.events[n:])
+		clear(h.events[kept:])
+		h.events = h.events[:kept]
+	}
+}
+
+// index of the first event not before revision.
+func (h *history) index(revision uint64) int {
+	if len(h.events) == 0 || revision <= h.events[0].Revision {
+		return 0
+	}
+	return int(min(revision-h.events[0].Revision, uint64(len(h.events))))
+}
+
+// since returns the events after revision; false: it does not reach so far back,
+// or revision is none that this registry (now at current) ever had.
+func (h *history) since(revision, current uint64) ([]*Event, bool) {
+	if revision > current {
+		return nil, false
+	}
+	if revision == current {
+		return nil, true
+	}
+	if len(h.events) == 0 || h.events[0].Revision > revision+1 {
+		return nil, false
+	}
+	return h.events[h.index(revision+1):], true
+}

@@ -1,0 +1,92 @@
+package registry
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+)
+
+// Key names an instance: Service is "_math._tcp", ID is "a1".
+type Key struct{ Service, ID string }
+
+// String is "_math._tcp/a1".
+func (k Key) String() string { return k.Service + "/" + k.ID }
+
+// Compare orders keys by service, then id.
+func (k Key) Compare(o Key) int {
+	return cmp.Or(cmp.Compare(k.Service, o.Service), cmp.Compare(k.ID, o.ID))
+}
+
+// ParseKey reads the form that String writes, and checks it.
+func ParseKey(s string) (Key, error) {
+	service, id, ok := strings.Cut(s, "/")
+	if !ok {
+		return Key{}, &FieldError{"instance", s, "must be service/id, like _math._tcp/a1"}
+	}
+	k := Key{service, id}
+	return k, k.check()
+}
+
+func (k Key) check() error {
+	if err := CheckService(k.Service); err != nil {
+		return err
+	}
+	return CheckID(k.ID)
+}
+
+// CheckID returns a *FieldError unless id is one lower-case LDH label
+// (RFC 1123 section 2.1).
+func CheckID(id string) error {
+	if problem := labelProblem(id); problem != "" {
+		return &FieldError{"id", id, problem}
+	}
+	return nil
+}
+
+// CheckService returns a *FieldError unless s is _name._tcp or _name._udp with
+// a name by RFC 6335 section 5.1, in lower case.
+func CheckService(s string) error {
+	const shape = "must be _name._tcp or _name._udp, like _math._tcp"
+	name, proto, ok := strings.Cut(s, ".")
+	if !ok || (proto != "_tcp" && proto != "_udp") || !strings.HasPrefix(name, "_") {
+		return &FieldError{"service", s, shape}
+	}
+	name = name[1:]
+	problem := ""
+	switch {
+	case name == "" || len(name) > 15:
+		problem = "the name after the underscore must have 1 to 15 characters (RFC 6335)"
+	case strings.Contains(name, "--"):
+		problem = "hyphens must not be adjacent (RFC 6335)"
+	case !strings.ContainsFunc(name, func(c rune) bool { return 'a' <= c && c <= 'z' }) && labelProblem(name) == "":
+		problem = "the name needs at least one letter (RFC 6335)"
+	default:
+		problem = labelProblem(name)
+	}
+	if problem != "" {
+		return &FieldError{"service", s, problem}
+	}
+	return nil
+}
+
+// labelProblem says why s is not one lower-case LDH label; "" when it is.
+func labelProblem(s string) string {
+	switch {
+	case s == "":
+		return "must not be empty"
+	case len(s) > 63:
+		return fmt.Sprintf("must have at most 63 characters, has %d", len(s))
+	case s[0] == '-' || s[len(s)-1] == '-':
+		return "must not begin or end with a hyphen"
+	}
+	for _, c := range s {
+		switch {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-':
+		case 'A' <= c && c <= 'Z':
+			return "must be lower case"
+		default:
+			return fmt.Sprintf("has %q: only a-z, 0-9 and - are allowed", c)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,227 @@
+package registry_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+// mirror is a sink that keeps what it was told, and complains about disorder.
+type mirror struct {
+	t        testing.TB
+	mu       sync.Mutex
+	revision uint64
+	now      map[registry.Key]*registry.Instance
+	history  []registry.Change
+}
+
+func (m *mirror) Load(revision uint64, all iter.Seq[*registry.Instance], history []registry.Change) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.revision, m.now = revision, map[registry.Key]*registry.Instance{}
+	m.history = slices.Clone(history)
+	var last registry.Key
+	for in := range all {
+		if len(m.now) > 0 && last.Compare(in.Key) >= 0 {
+			m.t.Errorf("Load: %v after %v", in.Key, last)
+		}
+		last = in.Key
+		m.now[in.Key] = in
+	}
+}
+
+func (m *mirror) Apply(changes []registry.Change) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range changes {
+		if c.Revision != m.revision+1 {
+			m.t.Errorf("Apply: revision %d after %d", c.Revision, m.revision)
+		}
+		m.revision = c.Revision
+		old := m.now[c.Key()]
+		if (old == nil) != (c.Old == nil) || old != nil && old.Revision != c.Old.Revision {
+			m.t.Errorf("Apply: revision %d: old is %+v, told %+v", c.Revision, old, c.Old)
+		}
+		if c.New == nil {
+			delete(m.now, c.Key())
+		} else {
+			m.now[c.Key()] = c.New
+		}
+		m.history = append(m.history, c)
+	}
+}
+
+// state of the published set as lines "a1 up 10:100".
+func (m *mirror) String() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var lines []string
+	for k, in := range m.now {
+		p, ok := in.Published()
+		if !ok {
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("%s %v %d:%d", k, in.State, p, in.Weight))
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// math is a registration of _math._tcp.
+func math(id string) registry.Instance {
+	return registry.Instance{
+		Key:  registry.Key{Service: "_math._tcp", ID: id},
+		Host: "10.0.0.7", Port: 8080, Priority: 10, Weight: 100,
+	}
+}
+
+// start opens a registry and runs it until the test ends.
+func start(t testing.TB, cfg registry.Config) (*registry.Registry, *mirror) {
+	t.Helper()
+	if cfg.Probe == nil {
+		cfg.Probe = func(context.Context, string) error { return errors.New("no route to host") }
+	}
+	r, err := registry.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &mirror{t: t}
+	r.Attach(m)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, registry.ErrClosed) {
+			t.Errorf("Run: %v", err)
+		}
+		if err := r.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return r, m
+}
+
+func register(t testing.TB, r *registry.Registry, in registry.Instance) *registry.Instance {
+	t.Helper()
+	out, _, err := r.Register(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func renew(t testing.TB, r *registry.Registry, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		if _, err := r.Renew(t.Context(), math(id).Key, 0); err != nil {
+			t.Fatalf("renew %s: %v", id, err)
+		}
+	}
+}
+
+func TestRegistrationIsPublishedBeforeItReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, m := start(t, registry.Config{})
+		out, created, err := r.Register(t.Context(), math("a1"))
+		if err != nil || !created || out.Revision != 1 || out.Lease != 15*time.Second || out.TTL != 5*time.Second {
+			t.Fatalf("Register = %+v, %v, %v", out, created, err)
+		}
+		if got, want := m.String(), "_math._tcp/a1 up 10:100"; got != want {
+			t.Errorf("published %q, want %q", got, want)
+		}
+		again, created, err := r.Register(t.Context(), math("a1"))
+		if err != nil || created || again.Revision != 1 || r.Revision() != 1 {
+			t.Errorf("the same again = %+v, %v, %v at revision %d: want a renewal", again, created, err, r.Revision())
+		}
+	})
+}
+
+func TestLeaseEndsWithoutRenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, m := start(t, registry.Config{})
+		register(t, r, math("a1"))
+		register(t, r, math("a2"))
+		for range 10 {
+			time.Sleep(5 * time.Second)
+			renew(t, r, "a1")
+		}
+		if got, want := m.String(), "_math._tcp/a1 up 10:100"; got != want {
+			t.Errorf("published %q, want %q", got, want)
+		}
+		time.Sleep(15*time.Second - time.Millisecond)
+		if _, ok := r.Instance(math("a1").Key); !ok {
+			t.Error("gone before its lease ended")
+		}
+		time.Sleep(100 * time.Millisecond)
+		if _, ok := r.Instance(math("a1").Key); ok {
+			t.Error("still there after its lease ended")
+		}
+		if _, err := r.Renew(t.Context(), math("a1").Key, 0); !errors.Is(err, registry.ErrNotFound) {
+			t.Errorf("Renew = %v, want ErrNotFound", err)
+		}
+	})
+}
+
+func TestGuardHoldsMassExpiryAndEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, m := start(t, registry.Config{})
+		ids := []string{"a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9"}
+		for _, id := range ids {
+			register(t, r, math(id))
+		}
+		beat := func(d time.Duration) {
+			for range d / (5 * time.Second) {
+				time.Sleep(5 * time.Second)
+				renew(t, r, "a9")
+			}
+			synctest.Wait()
+		}
+		beat(20 * time.Second) // the other nine are silent
+		s := r.Stats()
+		if s.Instances != 7 || s.Suspect != 6 || s.Up != 1 {
+			t.Fatalf("after a lease: %+v, want 3 of 10 gone, 6 suspects", s)
+		}
+		if want := "_math._tcp/a3 suspect 1010:100"; !strings.Contains(m.String(), want) {
+			t.Errorf("published\n%s\nwant %q in it", m, want)
+		}
+		renew(t, r, "a3") // it was only silent
+		if in, _ := r.Instance(math("a3").Key); in.State != registry.Up {
+			t.Errorf("a renewed suspect is %v", in.State)
+		}
+		beat(10*15*time.Second + 5*time.Second)
+		if got, want := m.String(), "_math._tcp/a9 up 10:100"; got != want {
+			t.Errorf("after ten leases\n%s\nwant %s", got, want)
+		}
+	})
+}
+
+func TestDeathIsProvenByARefusedConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, m := start(t, registry.Config{Probe: func(context.Context, string) error {
+			return fmt.Errorf("dial: %w", syscall.ECONNREFUSED)
+		}})
+		for _, id := range []string{"a1", "a2", "a3", "a4"} {
+			register(t, r, math(id))
+		}
+		r.ConnectionLost(t.Context(), math("a4").Key, 0)
+		if strings.Contains(m.String(), "a4") {
+			t.Errorf("a4 refused and is still published:\n%s", m)
+		}
+		time.Sleep(15*time.Second + 2*50*time.Millisecond)
+		synctest.Wait()
+		if got := m.String(); got != "" {
+			t.Errorf("all refused and still published:\n%s", got)
+		}
+	})
+}

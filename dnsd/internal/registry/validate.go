@@ -1,0 +1,129 @@
+package registry
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Bounds of metadata, which is published as one TXT record per instance.
+const (
+	maxMetaPair  = 255  // octets of key=value: one character-string (RFC 6763 section 6.1)
+	maxMetaTotal = 1300 // octets of them all with their lengths: above, RFC 6763 section 6.2 calls it not recommended
+)
+
+// normal checks in and returns it in canonical form with defaults filled in, or
+// a *FieldError. One malformed target spoils a whole record set for clients
+// (Go's LookupSRV refuses the set), so nothing unchecked gets any further.
+func (c *Config) normal(in Instance) (Instance, error) {
+	if err := in.Key.check(); err != nil {
+		return in, err
+	}
+	host, err := CheckHost(in.Host)
+	if err != nil {
+		return in, err
+	}
+	in.Host = host
+	if in.Port == 0 {
+		return in, &FieldError{"port", "0", "must be 1 to 65535"}
+	}
+	if in.Lease == 0 {
+		in.Lease = c.Lease
+	}
+	if in.Lease < c.MinLease || in.Lease > c.MaxLease {
+		return in, &FieldError{"lease", in.Lease.String(), fmt.Sprintf("must be between %v and %v", c.MinLease, c.MaxLease)}
+	}
+	half := (in.Lease / 2).Truncate(time.Second)
+	switch {
+	case in.TTL == 0:
+		in.TTL = min(c.TTL, half)
+	case in.TTL < time.Second || in.TTL%time.Second != 0:
+		return in, &FieldError{"ttl", in.TTL.String(), "must be whole seconds, at least 1s"}
+	case in.TTL > half:
+		return in, &FieldError{"ttl", in.TTL.String(), fmt.Sprintf(
+			"must be at most half the lease, %v, or clients would remember the instance longer than it lives: shorten the ttl or lengthen the lease", half)}
+	}
+	if len(in.Meta) == 0 {
+		in.Meta = nil
+	}
+	return in, CheckMeta(in.Meta)
+}
+
+// CheckHost returns h in canonical form: an IP literal as netip writes it, or a
+// lower-case host name with final dot.
+func CheckHost(h string) (string, error) {
+	bad := func(problem string) (string, error) { return "", &FieldError{"host", h, problem} }
+	if a, err := netip.ParseAddr(h); err == nil {
+		a = a.Unmap() // ::ffff:10.0.0.7 is published as A
+		switch {
+		case a.Zone() != "":
+			return bad("an address with a zone cannot be published in DNS")
+		case a.IsUnspecified():
+			return bad("is no address that a client can reach")
+		case a.IsMulticast():
+			return bad("a multicast address cannot be called")
+		}
+		return a.String(), nil
+	}
+	if h == "" {
+		return bad("must be an IP address or a host name")
+	}
+	name := strings.ToLower(strings.TrimSuffix(h, "."))
+	if len(name) > 253 {
+		return bad("must have at most 253 characters")
+	}
+	last := ""
+	for label := range strings.SplitSeq(name, ".") {
+		if problem := labelProblem(label); problem != "" {
+			return bad(fmt.Sprintf("must be an IP address or a host name: label %q %s", label, problem))
+		}
+		last = label
+	}
+	// RFC 1123 section 2.1: the last label of a host name is not numeric, so that
+	// 10.0.0.300 is a mistyped address and not a name. 0x is what inet_aton takes.
+	if strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") && strings.Trim(last[2:], "0123456789abcdef") == "" {
+		return bad("looks like an IP address but is none")
+	}
+	return name + ".", nil
+}
+
+// CheckMeta returns a *FieldError unless m can be published as TXT (RFC 6763
+// section 6.4).
+func CheckMeta(m map[string]string) error {
+	total := 0
+	for k, v := range m {
+		if k == "" {
+			return &FieldError{"meta", k, "a key must not be empty"}
+		}
+		for _, c := range []byte(k) {
+			if c < 0x20 || c > 0x7e || c == '=' {
+				return &FieldError{"meta", k, "a key must be printable ASCII without ="}
+			}
+		}
+		if !utf8.ValidString(v) {
+			return &FieldError{"meta", k, "the value must be UTF-8"}
+		}
+		n := len(k) + 1 + len(v)
+		if n > maxMetaPair {
+			return &FieldError{"meta", k, fmt.Sprintf("key=value must have at most %d octets, has %d", maxMetaPair, n)}
+		}
+		total += 1 + n
+	}
+	if total > maxMetaTotal {
+		return &FieldError{"meta", fmt.Sprintf("%d keys", len(m)), fmt.Sprintf("must have at most %d octets in all, has %d", maxMetaTotal, total)}
+	}
+	// Keys are compared without regard to case (RFC 6763 section 6.4).
+	if len(m) > 1 {
+		seen := make(map[string]string, len(m))
+		for k := range m {
+			low := strings.ToLower(k)
+			if _, dup := seen[low]; dup {
+				return &FieldError{"meta", low, "two keys differ only in case"}
+			}
+			seen[low] = k
+		}
+	}
+	return nil
+}

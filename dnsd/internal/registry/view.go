@@ -1,0 +1,116 @@
+package registry
+
+import (
+	"iter"
+	"slices"
+	"time"
+)
+
+// Lease is an instance and how long it has left.
+type Lease struct {
+	*Instance
+	ExpiresIn time.Duration // not negative
+}
+
+// View is one service at one moment.
+type View struct {
+	Service   string
+	Revision  uint64  // of the last change of this service
+	Instances []Lease // ordered by id; the caller's own
+}
+
+// Service returns who is registered for a service; false: nobody.
+func (r *Registry) Service(name string) (View, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	s := r.catalog.services[name]
+	if s == nil {
+		return View{}, false
+	}
+	now := r.clock.peek()
+	v := View{name, s.revision, make([]Lease, len(s.entries))}
+	for i, e := range s.entries {
+		v.Instances[i] = e.lease(now)
+	}
+	return v, true
+}
+
+// Services returns all services, ordered by name. Each view is taken when its
+// turn comes, at revision or later: who watches since revision misses nothing.
+func (r *Registry) Services() (revision uint64, views iter.Seq[View]) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	names := r.namesLocked()
+	return r.revision, func(yield func(View) bool) {
+		for _, name := range names {
+			if v, ok := r.Service(name); ok && !yield(v) {
+				return
+			}
+		}
+	}
+}
+
+// Instance returns one instance; false: not registered.
+func (r *Registry) Instance(key Key) (Lease, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	e := r.catalog.find(key)
+	if e == nil {
+		return Lease{}, false
+	}
+	return e.lease(r.clock.peek()), true
+}
+
+// Revision of the last change.
+func (r *Registry) Revision() uint64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.revision
+}
+
+// Stats counts. What has a rate counts since Open.
+type Stats struct {
+	Revision                                   uint64
+	Services, Instances                        int
+	Up, Unconfirmed, Suspect, Drained          int
+	History, Fences, Watchers                  int
+	Registered, Renewed, Deregistered, Expired uint64
+	Held                                       uint64        // instances the guard held back
+	Proven                                     uint64        // removed because they refused a connection
+	Commits, CommitFailures                    uint64        // of the backend
+	Cut                                        uint64        // watchers that were too slow
+	Stalls                                     uint64        // times the lease clock stood still
+	Stalled                                    time.Duration // how long in all
+}
+
+// Stats takes a look at everything that is counted.
+func (r *Registry) Stats() Stats {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	n, c := &r.catalog.states, &r.stats
+	watchers, cut := r.watchers.count()
+	return Stats{
+		Revision: r.revision,
+		Services: len(r.catalog.services), Instances: r.catalog.instances,
+		Up: n[Up], Unconfirmed: n[Unconfirmed], Suspect: n[Suspect], Drained: n[Drained],
+		History: len(r.history.events), Fences: len(r.fences.by), Watchers: watchers,
+		Registered: c.registered.Load(), Renewed: c.renewed.Load(),
+		Deregistered: c.deregistered.Load(), Expired: c.expired.Load(),
+		Held: c.held.Load(), Proven: c.proven.Load(),
+		Commits: c.commits.Load(), CommitFailures: c.failures.Load(),
+		Cut: cut, Stalls: r.clock.stalls, Stalled: r.clock.stalled,
+	}
+}
+
+func (e *entry) lease(now time.Duration) Lease {
+	return Lease{e.in, min(max(e.deadline-now, 0), e.in.Lease)}
+}
+
+func (r *Registry) namesLocked() []string {
+	names := make([]string, 0, len(r.catalog.services))
+	for name := range r.catalog.services {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}

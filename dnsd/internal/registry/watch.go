@@ -1,0 +1,260 @@
+package registry
+
+import (
+	"context"
+	"sync"
+)
+
+// Event is a change as watchers get it, shared by all of them.
+type Event struct {
+	Change
+	once    sync.Once
+	encoded []byte
+}
+
+// Encoded returns what enc makes of the change. It is made once for all
+// watchers, who must all use the same enc and not change the bytes.
+func (e *Event) Encoded(enc func(*Change) []byte) []byte {
+	e.once.Do(func() { e.encoded = enc(&e.Change) })
+	return e.encoded
+}
+
+// Watch delivers changes in order of revision: each once, none left out. It is
+// for one reader at a time.
+type Watch struct {
+	r       *Registry
+	service string // "": all
+	since   uint64 // where it began
+	cursor  uint64 // the reader's: seen up to here, while it catches up
+	from    uint64 // live events are those after this; written before it is added
+	live    bool   // the reader's: it has caught up
+	spare   []*Event
+
+	mu     sync.Mutex
+	queue  []*Event      // guarded by mu
+	err    error         // guarded by mu; why there is nothing after the queue
+	signal chan struct{} // one when there may be something
+}
+
+// catchUp is how many events of the history Next returns at once: a reader that
+// comes back after long costs memory for no more than these.
+const catchUp = 256
+
+// Watch begins to watch a service ("": all). hasSince: everything after the
+// revision since; else from now on. The service need not exist.
+//
+// Errors: *FieldError, ErrCompacted, ErrClosed.
+func (r *Registry) Watch(service string, since uint64, hasSince bool) (*Watch, error) {
+	if service != "" {
+		if err := CheckService(service); err != nil {
+			return nil, err
+		}
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if !hasSince {
+		since = r.revision
+	}
+	w := &Watch{r: r, service: service, since: since, cursor: since, signal: make(chan struct{}, 1)}
+	if _, ok := r.history.since(since, r.revision); !ok {
+		return nil, ErrCompacted
+	}
+	if since == r.revision {
+		w.live, w.from = true, since
+		if !r.watchers.add(w) {
+			return nil, ErrClosed
+		}
+	}
+	return w, nil
+}
+
+// Since is the revision after which the watch began.
+func (w *Watch) Since() uint64 { return w.since }
+
+// Next waits for events, at least one. The slice is the caller's until the next
+// call.
+//
+// Errors: ctx's, ErrSlow (the reader was too slow and was cut off),
+// ErrCompacted (the history went away while it caught up), ErrClosed.
+func (w *Watch) Next(ctx context.Context) ([]*Event, error) {
+	if !w.live {
+		if events, err := w.catchUp(); err != nil || len(events) > 0 {
+			return events, err
+		}
+	}
+	for {
+		w.mu.Lock()
+		if events := w.queue; len(events) > 0 {
+			clear(w.spare)
+			w.queue, w.spare = w.spare[:0], events
+			w.mu.Unlock()
+			return events, nil
+		}
+		err := w.err
+		w.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-w.signal:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// catchUp reads from the history; when it reaches the end, the watch is live.
+func (w *Watch) catchUp() ([]*Event, error) {
+	r := w.r
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	history, ok := r.history.since(w.cursor, r.revision)
+	if !ok {
+		return nil, ErrCompacted
+	}
+	events := make([]*Event, 0, min(len(history), catchUp))
+	for _, e := range history {
+		if len(events) == catchUp {
+			return events, nil
+		}
+		if w.service == "" || w.service == e.Key().Service {
+			events = append(events, e)
+		}
+		w.cursor = e.Revision
+	}
+	// Nothing is published while mu is held: what comes next is delivered.
+	w.live, w.from = true, r.revision
+	if !r.watchers.add(w) {
+		return nil, ErrClosed
+	}
+	return events, nil
+}
+
+// Close ends the watch; a Next that waits returns ErrClosed.
+func (w *Watch) Close() {
+	w.r.watchers.remove(w)
+	w.cut(ErrClosed)
+}
+
+// push queues an event; false: the reader is too slow.
+func (w *Watch) push(e *Event, limit int) bool {
+	w.mu.Lock()
+	ok := len(w.queue) < limit
+	if ok {
+		w.queue = append(w.queue, e)
+	}
+	w.mu.Unlock()
+	if !ok {
+		w.cut(ErrSlow)
+		return false
+	}
+	w.wake()
+	return true
+}
+
+// cut ends it for a reason; what was queued is dropped.
+func (w *Watch) cut(reason error) {
+	w.mu.Lock()
+	if w.err == nil {
+		w.err = reason
+	}
+	w.queue = nil
+	w.mu.Unlock()
+	w.wake()
+}
+
+func (w *Watch) wake() {
+	select {
+	case w.signal <- struct{}{}:
+	default:
+	}
+}
+
+// watchers are the live watches.
+type watchers struct {
+	limit int
+
+	mu     sync.Mutex
+	by     map[string]map[*Watch]struct{} // by service, "" for all; guarded by mu
+	n      int                            // guarded by mu
+	cut    uint64                         // guarded by mu
+	closed bool                           // guarded by mu
+}
+
+func newWatchers(limit int) watchers {
+	return watchers{limit: limit, by: make(map[string]map[*Watch]struct{})}
+}
+
+// add makes w live; what was delivered before is not delivered to it.
+func (ws *watchers) add(w *Watch) bool {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.closed {
+		return false
+	}
+	set := ws.by[w.service]
+	if set == nil {
+		set = make(map[*Watch]struct{})
+		ws.by[w.service] = set
+	}
+	set[w] = struct{}{}
+	ws.n++
+	return true
+}
+
+func (ws *watchers) remove(w *Watch) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.removeLocked(w)
+}
+
+func (ws *watchers) removeLocked(w *Watch) {
+	set := ws.by[w.service]
+	if _, ok := set[w]; !ok {
+		return
+	}
+	delete(set, w)
+	ws.n--
+	if len(set) == 0 {
+		delete(ws.by, w.service)
+	}
+}
+
+// deliver hands events to those who watch their service. A watch that became
+// live between the publication of an event and its delivery has it already.
+func (ws *watchers) deliver(events []*Event) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.n == 0 {
+		return
+	}
+	for _, e := range events {
+		for _, service := range [...]string{"", e.Key().Service} {
+			for w := range ws.by[service] {
+				if e.Revision > w.from && !w.push(e, ws.limit) {
+					ws.removeLocked(w)
+					ws.cut++
+				}
+			}
+		}
+	}
+}
+
+func (ws *watchers) count() (n int, cut uint64) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	return ws.n, ws.cut
+}
+
+func (ws *watchers) close() {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.closed = true
+	for _, set := range ws.by {
+		for w := range set {
+			w.cut(ErrClosed)
+		}
+	}
+	clear(ws.by)
+	ws.n = 0
+}

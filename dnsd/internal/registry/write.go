@@ -1,0 +1,235 @@
+package registry
+
+import (
+	"context"
+	"maps"
+	"strings"
+	"time"
+)
+
+// Register registers, renews, changes or recovers in: whatever it takes that
+// afterwards in is registered and its lease begins. Zero TTL and Lease become
+// defaults; State and Revision are ignored; a drained instance stays drained.
+// Registering what is already so is a renewal, and not written.
+//
+// Errors: *FieldError, *FencedError, *LimitError, ErrNoSpace, ErrClosed.
+func (r *Registry) Register(ctx context.Context, in Instance) (out *Instance, created bool, err error) {
+	in, err = r.cfg.normal(in)
+	if err != nil {
+		return nil, false, err
+	}
+	if out := r.registerAgain(&in); out != nil {
+		return out, false, nil
+	}
+	// Detached from the request that these may be parts of.
+	in.Service, in.ID, in.Host = strings.Clone(in.Service), strings.Clone(in.ID), strings.Clone(in.Host)
+	in.Meta = maps.Clone(in.Meta)
+	in.State = Up
+	err = r.submit(ctx, &op{decide: func(p *plan) (err error) {
+		out, created, err = p.register(in)
+		return err
+	}})
+	if err != nil {
+		return nil, false, err
+	}
+	r.stats.registered.Add(1)
+	return out, created, nil
+}
+
+// registerAgain is the quick way of a registration that changes nothing.
+func (r *Registry) registerAgain(in *Instance) *Instance {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.catalog.find(in.Key)
+	if e == nil || e.pending || !e.in.same(in) || e.in.State == Suspect {
+		return nil
+	}
+	r.renewLocked(e, r.clock.read())
+	r.stats.renewed.Add(1)
+	return e.in
+}
+
+func (p *plan) register(in Instance) (out *Instance, created bool, err error) {
+	old, e := p.find(in.Key)
+	if old == nil {
+		// Fenced only is who says which incarnation it is.
+		if floor := p.floor(in.Key); in.Incarnation > 0 && in.Incarnation < floor {
+			return nil, false, &FencedError{in.Key, floor, in.Incarnation}
+		}
+		if limit := p.r.cfg.MaxInstances; p.total >= limit {
+			return nil, false, &LimitError{"instances", limit}
+		}
+		if limit := p.r.cfg.MaxPerService; p.size(in.Service) >= limit {
+			return nil, false, &LimitError{"instances of " + in.Service, limit}
+		}
+		if s := p.r.catalog.services[in.Service]; s != nil {
+			in.Service = s.name // one string for all
+		}
+		return p.put(nil, &in, e, renewLease), true, nil
+	}
+	if floor := max(old.Incarnation, p.floor(in.Key)); in.Incarnation < old.Incarnation || in.Incarnation > 0 && in.Incarnation < floor {
+		return nil, false, &FencedError{in.Key, floor, in.Incarnation}
+	}
+	if old.State == Drained {
+		in.State = Drained
+	}
+	if old.same(&in) && old.State != Suspect {
+		p.renew(old, e)
+		return old, false, nil
+	}
+	in.Service, in.ID = old.Service, old.ID
+	return p.put(old, &in, e, renewLease), false, nil
+}
+
+// Renew begins the lease of key anew. incarnation 0 renews whoever lives there;
+// a lower one than the living is fenced, a higher one has to register.
+//
+// Errors: ErrNotFound (register again), *FencedError, ErrNoSpace, ErrClosed.
+func (r *Registry) Renew(ctx context.Context, key Key, incarnation uint64) (*Instance, error) {
+	r.mu.Lock()
+	e := r.catalog.find(key)
+	if e != nil && !e.pending && e.in.State != Suspect {
+		defer r.mu.Unlock()
+		if err := e.in.owns(incarnation); err != nil {
+			return nil, err
+		}
+		r.renewLocked(e, r.clock.read())
+		r.stats.renewed.Add(1)
+		return e.in, nil
+	}
+	r.mu.Unlock()
+
+	var out *Instance
+	err := r.submit(ctx, &op{decide: func(p *plan) (err error) {
+		out, err = p.renewKey(key, incarnation)
+		return err
+	}})
+	if err != nil {
+		return nil, err
+	}
+	r.stats.renewed.Add(1)
+	return out, nil
+}
+
+// RenewAll renews many leases, whatever their incarnation, and returns those
+// that are not registered. On an error some may have been renewed.
+func (r *Registry) RenewAll(ctx context.Context, keys []Key) (unknown []Key, err error) {
+	const stride = 256 // what others wait for at most
+	var slow []Key     // those that need their turn
+	for rest := keys; len(rest) > 0; {
+		part := rest[:min(stride, len(rest))]
+		rest = rest[len(part):]
+		r.mu.Lock()
+		now := r.clock.read()
+		for _, k := range part {
+			e := r.catalog.find(k)
+			if e == nil || e.pending || e.in.State == Suspect {
+				slow = append(slow, k)
+				continue
+			}
+			r.renewLocked(e, now)
+		}
+		r.mu.Unlock()
+	}
+	r.stats.renewed.Add(uint64(len(keys) - len(slow)))
+	if len(slow) == 0 {
+		return nil, nil
+	}
+	err = r.submit(ctx, &op{decide: func(p *plan) error {
+		for _, k := range slow {
+			if _, err := p.renewKey(k, 0); err != nil {
+				unknown = append(unknown, k)
+			}
+		}
+		return nil
+	}})
+	if err != nil {
+		return nil, err
+	}
+	r.stats.renewed.Add(uint64(len(slow) - len(unknown)))
+	return unknown, nil
+}
+
+func (p *plan) renewKey(key Key, incarnation uint64) (*Instance, error) {
+	in, e := p.find(key)
+	if in == nil {
+		return nil, ErrNotFound
+	}
+	if err := in.owns(incarnation); err != nil {
+		return nil, err
+	}
+	if in.State == Suspect {
+		return p.put(in, in.with(Up), e, renewLease), nil
+	}
+	p.renew(in, e)
+	return in, nil
+}
+
+// owns says whether a process of that incarnation may speak for in.
+func (in *Instance) owns(incarnation uint64) error {
+	switch {
+	case incarnation == 0 || incarnation == in.Incarnation:
+		return nil
+	case incarnation < in.Incarnation:
+		return &FencedError{in.Key, in.Incarnation, incarnation}
+	default:
+		return ErrNotFound
+	}
+}
+
+// renewLocked begins the lease of e anew. It is no change, so that Unconfirmed
+// becomes Up without a revision.
+func (r *Registry) renewLocked(e *entry, now time.Duration) {
+	if e.in.State == Unconfirmed {
+		r.catalog.replace(e, e.in.with(Up))
+	}
+	r.catalog.extend(e, now+e.in.Lease)
+	r.heard = now
+}
+
+// Deregister removes key at once. A nil incarnation removes whoever lives there;
+// one lower than the living is fenced.
+//
+// Errors: ErrNotFound, *FencedError, ErrNoSpace, ErrClosed.
+func (r *Registry) Deregister(ctx context.Context, key Key, incarnation *uint64) error {
+	err := r.submit(ctx, &op{decide: func(p *plan) error {
+		in, e := p.find(key)
+		if in == nil {
+			return ErrNotFound
+		}
+		if incarnation != nil && *incarnation < in.Incarnation {
+			return &FencedError{key, in.Incarnation, *incarnation}
+		}
+		p.remove(in, e, keepLease)
+		return nil
+	}})
+	if err == nil {
+		r.stats.deregistered.Add(1)
+	}
+	return err
+}
+
+// Drain takes key out of the answers while its lease lives, or (on false) puts it
+// back. It survives renewals, changes and restarts.
+//
+// Errors: ErrNotFound, ErrNoSpace, ErrClosed.
+func (r *Registry) Drain(ctx context.Context, key Key, on bool) (out *Instance, err error) {
+	err = r.submit(ctx, &op{decide: func(p *plan) error {
+		in, e := p.find(key)
+		if in == nil {
+			return ErrNotFound
+		}
+		out = in
+		switch {
+		case on && in.State != Drained:
+			out = p.put(in, in.with(Drained), e, keepLease)
+		case !on && in.State == Drained:
+			out = p.put(in, in.with(Up), e, keepLease)
+		}
+		return nil
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
