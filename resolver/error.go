@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 )
 
@@ -25,20 +26,19 @@ type Error struct {
 
 // Error is "resolver: lookup _math._tcp.svc. SRV @127.0.0.1:5300: no such name (NXDOMAIN)".
 func (e *Error) Error() string {
-	return "resolver: lookup " + e.Name + " " + e.Type + " " + e.cause()
+	text := "resolver: lookup " + e.Name + " " + e.Type
+	if e.Server != "" {
+		text += " @" + e.Server
+	}
+	return text + ": " + e.cause()
 }
 
-// cause is what Error says about one server, without the question.
+// cause is the error without the question.
 func (e *Error) cause() string {
-	var b strings.Builder
-	if e.Server != "" {
-		b.WriteString("@" + e.Server + ": ")
+	if e.Rcode == "" {
+		return e.Err.Error()
 	}
-	b.WriteString(e.Err.Error())
-	if e.Rcode != "" {
-		b.WriteString(" (" + e.Rcode + ")")
-	}
-	return b.String()
+	return e.Err.Error() + " (" + e.Rcode + ")"
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -50,6 +50,9 @@ func (t tries) Error() string {
 	parts := make([]string, len(t))
 	for i, e := range t {
 		parts[i] = e.cause()
+		if e.Server != "" {
+			parts[i] = "@" + e.Server + ": " + parts[i]
+		}
 	}
 	return strings.Join(parts, "; ")
 }
@@ -61,3 +64,6 @@ func (t tries) Unwrap() []error {
 	}
 	return errs
 }
+
+// quoted is how a name that is none stands in an error.
+func quoted(name string) string { return strconv.Quote(name) }

@@ -2,10 +2,22 @@ package resolver
 
 import (
 	"context"
+	"errors"
+	"iter"
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
 	"time"
+)
+
+const (
+	defaultMinTTL   = time.Second     // below this, clients would ask faster than leases are renewed
+	defaultMaxTTL   = 5 * time.Minute // above this, a typo in a zone would outlive its repair
+	defaultStaleFor = time.Hour       // a name server is back sooner than that
+	defaultTimeout  = 2 * time.Second
 )
 
 // Resolver resolves SRV names. Its zero value is ready and asks the servers of
@@ -16,7 +28,7 @@ type Resolver struct {
 	// /etc/resolv.conf, read again when it changes.
 	Servers []string
 
-	MinTTL time.Duration // a smaller TTL, 0 included, counts as this. 0: 1s
+	MinTTL time.Duration // a smaller TTL, 0 included, counts as this. 0: 1s. At least 1ms
 	MaxTTL time.Duration // a larger TTL counts as this. 0: 5m
 	// StaleFor is how long past their expiry endpoints are used when nobody
 	// answers. 0: 1h. Negative: not at all.
@@ -36,4 +48,175 @@ type Resolver struct {
 	// Rand is the source of jitter, for tests that repeat; used under a lock.
 	// nil: the global source. Query ids never come from it.
 	Rand *rand.Rand
+
+	system system
+	good   atomic.Pointer[string] // the server that answered last
+
+	source func(netip.Addr) netip.Addr // nil: routeSource
+	wall   func() time.Time            // nil: time.Now; the clock on the wall, which jumps
+
+	mu    sync.Mutex // guards names, what is in them, and Rand
+	names map[string]*entry
+}
+
+var _ Source = (*Resolver)(nil)
+
+// Lookup gives the endpoints of a name: from the cache while that is fresh, else
+// by asking, which all concurrent Lookups of the name share.
+//
+// When nobody answers and endpoints are known, they are returned without an
+// error, and State.Err says why they are stale. An error means that there are no
+// endpoints: errors.Is tells ErrNoSuchName and ErrNotOffered from a failure, and
+// errors.As finds the *Error. A failure is remembered for about a second.
+func (r *Resolver) Lookup(ctx context.Context, name string) (State, error) {
+	key, err := canonicalName(name)
+	if err != nil {
+		return State{}, &Error{Name: quoted(name), Type: typeSRV.String(), Err: err}
+	}
+	r.mu.Lock()
+	e := r.entryLocked(key)
+	if r.currentLocked(e) {
+		defer r.mu.Unlock()
+		return e.state, e.state.failure()
+	}
+	r.mu.Unlock()
+	answered := r.fly(ctx, e)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	state := e.state
+	if !answered {
+		// The caller's time is over. Old endpoints serve better than none (RFC 8767
+		// section 5: the client response timer).
+		state.Err = &Error{Name: key, Type: typeSRV.String(), Err: context.Cause(ctx)}
+		if errors.Is(ctx.Err(), context.Canceled) || !r.usableLocked(e) {
+			return State{Err: state.Err}, state.Err
+		}
+	}
+	return state, state.failure()
+}
+
+// failure is the error of having no endpoints.
+func (s State) failure() error {
+	if len(s.Endpoints) > 0 {
+		return nil
+	}
+	return s.Err
+}
+
+// Watch yields what is known of the name once something is, then each newer
+// State; a slow reader sees only the latest. It yields when Endpoints or Err
+// have changed, not when they were only confirmed: Cached tells Confirmed at any
+// time. It ends with ctx or break; then, if it was the last Watch of the name,
+// the refreshing has ended, too.
+//
+// The first State may be an error without endpoints; the refreshing goes on, and
+// the name is yielded when it appears.
+func (r *Resolver) Watch(ctx context.Context, name string) iter.Seq[State] {
+	return func(yield func(State) bool) {
+		key, err := canonicalName(name)
+		if err != nil {
+			if yield(State{Err: &Error{Name: quoted(name), Type: typeSRV.String(), Err: err}}) {
+				<-ctx.Done() // it will not become better
+			}
+			return
+		}
+		e := r.join(ctx, key)
+		defer r.leave(e)
+		for seen := uint64(0); ctx.Err() == nil; {
+			r.mu.Lock()
+			state, version, ready, changed := e.state, e.version, e.ready, e.changed
+			r.mu.Unlock()
+			if ready && version != seen {
+				seen = version
+				if !yield(state) {
+					return
+				}
+				continue
+			}
+			select {
+			case <-ctx.Done():
+			case <-changed:
+			}
+		}
+	}
+}
+
+// Refresh is a hint that what is known of the name may be old, as when
+// connections fail: it is asked for again soon, but not sooner than MinTTL after
+// the last time. It does not wait. For a name that nobody watches, it makes the
+// next Lookup ask.
+func (r *Resolver) Refresh(name string) {
+	key, err := canonicalName(name)
+	if err != nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.names[key]; e != nil {
+		e.hurry = true
+		e.wake()
+	}
+}
+
+// Cached gives what is known of the name now, without asking anybody, for pages
+// that explain. It is false when nothing is known.
+func (r *Resolver) Cached(name string) (State, bool) {
+	key, err := canonicalName(name)
+	if err != nil {
+		return State{}, false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.names[key]
+	if e == nil || e.version == 0 {
+		return State{}, false
+	}
+	return e.state, true
+}
+
+func (r *Resolver) minTTL() time.Duration {
+	return max(orDefault(r.MinTTL, defaultMinTTL), time.Millisecond)
+}
+
+func (r *Resolver) maxTTL() time.Duration  { return max(orDefault(r.MaxTTL, defaultMaxTTL), r.minTTL()) }
+func (r *Resolver) timeout() time.Duration { return orDefault(r.Timeout, defaultTimeout) }
+
+func (r *Resolver) staleFor() time.Duration {
+	if r.StaleFor < 0 {
+		return 0
+	}
+	return orDefault(r.StaleFor, defaultStaleFor)
+}
+
+func orDefault(d, def time.Duration) time.Duration {
+	if d <= 0 {
+		return def
+	}
+	return d
+}
+
+// clamp makes a TTL from the wire one to live by.
+func (r *Resolver) clamp(seconds uint32) time.Duration {
+	return min(max(time.Duration(seconds)*time.Second, r.minTTL()), r.maxTTL())
+}
+
+func (r *Resolver) log() *slog.Logger {
+	if r.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return r.Logger
+}
+
+func (r *Resolver) sourceOf() func(netip.Addr) netip.Addr {
+	if r.source != nil {
+		return r.source
+	}
+	return routeSource
+}
+
+func (r *Resolver) wallNow() time.Time {
+	if r.wall != nil {
+		return r.wall()
+	}
+	return time.Now().Round(0)
 }

@@ -9,6 +9,7 @@ import (
 func TestStaticYieldsOnceAndEndsWithContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	var states []State
 	for s := range Static("10.0.0.2:80", "10.0.0.1:80", "10.0.0.2:80", "db.example.com:5432").Watch(ctx, "_any._tcp") {
 		states = append(states, s)

@@ -1,0 +1,119 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// rounds is how often a question goes round the servers. Only those that were
+// silent are asked again: one that refused would do so again.
+const rounds = 2
+
+// ask puts a question to the servers in turn until one gives a verdict on it:
+// data, an alias, or that there is none. It returns who did.
+func (r *Resolver) ask(ctx context.Context, q question, servers []string, tcp bool) (rep *reply, server string, err error) {
+	var failed tries
+	for range rounds {
+		var silent []string
+		for _, server := range servers {
+			if ctx.Err() != nil {
+				return nil, "", failure(q, failed, context.Cause(ctx))
+			}
+			rep, err := r.exchange(ctx, server, q, tcp)
+			e := &Error{Name: q.name, Type: q.typ.String(), Server: server, Err: err}
+			if err == nil {
+				e.Err = rep.objection(q)
+				e.Rcode = rep.rcodeText()
+			}
+			if e.Err == nil {
+				if q.typ == typeSRV { // for addresses, another server may be the one to ask
+					r.prefer(server)
+				}
+				return rep, server, nil
+			}
+			if errors.As(e.Err, new(*timeoutError)) {
+				silent = append(silent, server)
+			}
+			if i := slices.IndexFunc(failed, func(f *Error) bool { return f.Server == server }); i >= 0 {
+				failed[i] = e
+			} else {
+				failed = append(failed, e)
+			}
+			if len(servers) > 1 && ctx.Err() == nil {
+				r.log().Debug("resolver: server failed, asking the next", "name", q.name, "type", e.Type, "server", server, "error", e.cause())
+			}
+		}
+		if servers = silent; len(servers) == 0 {
+			break
+		}
+	}
+	return nil, "", failure(q, failed, context.Cause(ctx))
+}
+
+// failure is the one error of several.
+func failure(q question, failed tries, cause error) error {
+	e := &Error{Name: q.name, Type: q.typ.String(), Err: cause}
+	if len(failed) == 0 {
+		return e
+	}
+	if cause != nil && !errors.Is(failed, cause) {
+		failed = append(failed, e)
+	}
+	if len(failed) == 1 {
+		return failed[0]
+	}
+	return &Error{Name: e.Name, Type: e.Type, Err: failed}
+}
+
+var (
+	errOldEDNS  = errors.New("the server does not understand the query")
+	errRefused  = errors.New("the server refuses to answer")
+	errFailed   = errors.New("the server failed")
+	errReferral = errors.New("referred to other servers: neither a recursive server nor one of this zone")
+	errEndless  = fmt.Errorf("a chain of more than %d aliases", maxAliases)
+)
+
+// objection is why the next server should be asked; nil for a verdict.
+func (rep *reply) objection(q question) error {
+	switch rep.verdict(q) {
+	case verdictOldEDNS:
+		return errOldEDNS
+	case verdictRefused:
+		return errRefused
+	case verdictFailed:
+		return errFailed
+	case verdictReferral:
+		return errReferral
+	case verdictEndless:
+		return errEndless
+	}
+	return nil
+}
+
+// servers gives all servers, the one that answered last first.
+func (r *Resolver) servers() ([]string, error) {
+	all := r.Servers
+	if len(all) == 0 {
+		var err error
+		if all, err = r.system.list(); err != nil {
+			return nil, err
+		}
+	} else {
+		all = withPorts(all)
+	}
+	if good := r.good.Load(); good != nil {
+		if i := slices.Index(all, *good); i > 0 {
+			return slices.Concat(all[i:], all[:i]), nil
+		}
+	}
+	return all, nil
+}
+
+// prefer remembers who answered.
+func (r *Resolver) prefer(server string) {
+	if good := r.good.Load(); good == nil || *good != server {
+		r.good.Store(&server)
+	}
+}

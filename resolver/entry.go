@@ -1,0 +1,256 @@
+package resolver
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// entry is all that one Resolver holds about one name: its state, the query in
+// flight, and the loop that keeps it fresh while it is watched. Resolver.mu
+// guards it.
+type entry struct {
+	name    string
+	state   State
+	version uint64        // of state; 0: never asked
+	changed chan struct{} // closed when version or ready changes
+
+	last     time.Time     // when the last answer or failure came
+	lastWall time.Time     // the same on the wall
+	wait     time.Duration // from last to the next time to ask
+	vouched  bool          // last was an answer
+	failures int           // since the last answer
+	hurry    bool          // Refresh was called since the last query began
+
+	flight *flight
+	memory memory // the flight's own while there is one
+
+	watchers int
+	ready    bool          // state may be shown to watchers: it is kept fresh
+	kick     chan struct{} // wakes the loop to plan anew
+	stop     context.CancelFunc
+	stopped  chan struct{}
+}
+
+// flight is one resolution under way and those who wait for it.
+type flight struct {
+	done    chan struct{}
+	cancel  context.CancelFunc
+	waiters int
+	given   bool // up: the last waiter has left, the result will not be used
+}
+
+// maxNames bounds the names cached; those watched or being asked for are kept
+// whatever their number.
+const maxNames = 4096
+
+func (r *Resolver) entryLocked(name string) *entry {
+	if e := r.names[name]; e != nil {
+		return e
+	}
+	if r.names == nil {
+		r.names = map[string]*entry{}
+	}
+	if len(r.names) >= maxNames {
+		r.evictLocked()
+	}
+	e := &entry{name: name, changed: make(chan struct{}), kick: make(chan struct{}, 1)}
+	r.names[name] = e
+	return e
+}
+
+// evictLocked makes room: names whose answer has expired, else any that nobody
+// watches.
+func (r *Resolver) evictLocked() {
+	idle := func(e *entry) bool { return e.watchers == 0 && e.flight == nil }
+	for name, e := range r.names {
+		if idle(e) && !r.currentLocked(e) {
+			delete(r.names, name)
+		}
+	}
+	for name, e := range r.names {
+		if len(r.names) < maxNames {
+			return
+		}
+		if idle(e) {
+			delete(r.names, name)
+		}
+	}
+}
+
+// sinceLocked is the time since the last answer or failure, by the clock that
+// went further: the monotonic one stands still while a machine sleeps, the one on
+// the wall may be set back. Too early a query is the harmless error.
+func (r *Resolver) sinceLocked(e *entry) time.Duration {
+	return max(time.Since(e.last), r.wallNow().Sub(e.lastWall))
+}
+
+// dueLocked is the time until the name should be asked for again.
+func (r *Resolver) dueLocked(e *entry) time.Duration {
+	if e.version == 0 {
+		return 0
+	}
+	wait := e.wait
+	if e.hurry {
+		wait = min(wait, r.minTTL())
+	}
+	return wait - r.sinceLocked(e)
+}
+
+// currentLocked tells whether the state may be used without asking.
+func (r *Resolver) currentLocked(e *entry) bool {
+	switch {
+	case e.version == 0:
+		return false
+	case e.hurry && r.dueLocked(e) <= 0:
+		return false
+	case e.watchers > 0 && e.ready:
+		return true // its loop sees to it
+	case e.vouched:
+		return r.sinceLocked(e) < e.state.TTL
+	}
+	return r.sinceLocked(e) < e.wait // a failure: not sooner than the loop would
+}
+
+// usableLocked tells whether the endpoints may be used when nobody confirms them.
+// The clock on the wall has no say: a jump must not take away what works.
+func (r *Resolver) usableLocked(e *entry) bool {
+	return len(e.state.Endpoints) > 0 && time.Since(e.state.Confirmed) < e.state.TTL+r.staleFor()
+}
+
+// fly waits for an answer to a question that begins now or is under way. It is
+// false when ctx ended before.
+func (r *Resolver) fly(ctx context.Context, e *entry) bool {
+	for {
+		if ctx.Err() != nil {
+			return false
+		}
+		r.mu.Lock()
+		f := e.flight
+		if f == nil {
+			f = r.startLocked(ctx, e)
+		}
+		given := f.given
+		if !given {
+			f.waiters++
+		}
+		r.mu.Unlock()
+		select {
+		case <-f.done:
+			if given {
+				continue // that one told nothing
+			}
+			return true
+		case <-ctx.Done():
+		}
+		if !given {
+			r.mu.Lock()
+			if f.waiters--; f.waiters == 0 {
+				f.given = true
+				f.cancel()
+			}
+			r.mu.Unlock()
+		}
+		return false
+	}
+}
+
+// startLocked begins a resolution, which lives as long as anybody waits for it.
+func (r *Resolver) startLocked(ctx context.Context, e *entry) *flight {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	f := &flight{done: make(chan struct{}), cancel: cancel}
+	e.flight = f
+	e.hurry = false
+	var last []Endpoint
+	if r.usableLocked(e) {
+		last = e.state.Endpoints
+	}
+	go func() {
+		defer close(f.done)
+		defer cancel()
+		out := r.resolve(ctx, e.name, last, &e.memory)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		e.flight = nil
+		if !f.given {
+			r.applyLocked(e, out)
+		}
+	}()
+	return f
+}
+
+// applyLocked is the only place that changes a state, wherever the news come
+// from, and that plans the next time to ask.
+func (r *Resolver) applyLocked(e *entry, out outcome) {
+	e.last, e.lastWall, e.vouched = time.Now(), r.wallNow(), out.vouched
+	next := State{Endpoints: out.endpoints, Confirmed: e.last, TTL: out.ttl, Err: out.err}
+	if out.vouched {
+		e.failures = 0
+		// Never later than the TTL, and spread, or clients that started together
+		// would ask together for ever.
+		e.wait = r.spreadLocked(out.ttl, 0.8, 1)
+	} else {
+		e.failures++
+		e.wait = r.retryLocked(e)
+		next.Confirmed, next.TTL = e.state.Confirmed, e.state.TTL
+		if r.usableLocked(e) {
+			next.Endpoints = e.state.Endpoints
+		}
+	}
+	if e.version == 0 || !e.state.sameNews(next) {
+		r.tell(e.state, next, e.name)
+		e.version++
+	} else {
+		next.Endpoints, next.Err = e.state.Endpoints, e.state.Err
+	}
+	e.state, e.ready = next, true
+	close(e.changed)
+	e.changed = make(chan struct{})
+	e.wake()
+}
+
+// retryLocked is the pause after a failure: doubling from MinTTL, up to the rate
+// at which the name is asked for anyway, so that servers coming back are found as
+// fast as changes are, and no server hears more of us dead than alive.
+func (r *Resolver) retryLocked(e *entry) time.Duration {
+	const (
+		unknown = 5 * time.Second // the name has never been answered for
+		longest = 30 * time.Second
+		doubled = 16 // enough to pass any cap
+	)
+	limit := unknown
+	if e.state.TTL > 0 {
+		limit = min(e.state.TTL, longest)
+	}
+	pause := r.minTTL() << min(e.failures-1, doubled)
+	return r.spreadLocked(max(min(pause, limit), r.minTTL()), 1, 1.25)
+}
+
+// spreadLocked is d times a random factor.
+func (r *Resolver) spreadLocked(d time.Duration, from, to float64) time.Duration {
+	random := rand.Float64
+	if r.Rand != nil {
+		random = r.Rand.Float64
+	}
+	return time.Duration(float64(d) * (from + (to-from)*random()))
+}
+
+// tell logs what a program may want to hear once and not at each query.
+func (r *Resolver) tell(was, is State, name string) {
+	switch {
+	case is.Err == nil && was.Err != nil:
+		r.log().Info("resolver: answered again", "name", name, "endpoints", len(is.Endpoints))
+	case is.Err != nil && len(is.Endpoints) > 0 && was.Err == nil:
+		r.log().Warn("resolver: using stale endpoints", "name", name, "endpoints", len(is.Endpoints), "error", is.Err)
+	case is.Err != nil && len(is.Endpoints) == 0 && len(was.Endpoints) > 0:
+		r.log().Warn("resolver: no endpoints left", "name", name, "error", is.Err)
+	}
+}
+
+// wake makes the loop plan anew.
+func (e *entry) wake() {
+	select {
+	case e.kick <- struct{}{}:
+	default: // it will anyway
+	}
+}

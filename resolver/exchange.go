@@ -1,0 +1,190 @@
+package resolver
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+)
+
+// maxUDP is the largest UDP reply that is read. We offer udpSize; a server that
+// sends more than this is asked again over TCP.
+const maxUDP = 4096
+
+// resendAfter is the part of Timeout after which a UDP query is sent once more,
+// with the same id on the same socket: a lost packet then costs a quarter of the
+// timeout, and a slow answer to the first is still heard.
+const resendAfter = 4
+
+var errOversized = fmt.Errorf("malformed reply: over %d octets by UDP", maxUDP)
+
+// exchange asks one server one question: over UDP, then over TCP when the reply
+// is truncated, malformed or too large (RFC 7766 section 5), and without EDNS
+// when the server does not know it.
+func (r *Resolver) exchange(ctx context.Context, server string, q question, tcp bool) (*reply, error) {
+	rep, err := r.transport(ctx, server, q, tcp, true)
+	if err == nil && rep.verdict(q) == verdictOldEDNS {
+		return r.transport(ctx, server, q, tcp, false)
+	}
+	return rep, err
+}
+
+func (r *Resolver) transport(ctx context.Context, server string, q question, tcp, edns bool) (*reply, error) {
+	why := ""
+	if !tcp {
+		rep, err := r.try(ctx, "udp", server, q, edns)
+		var broken *brokenError
+		switch {
+		case errors.As(err, &broken):
+			why = broken.Error()
+		case err != nil:
+			return nil, err
+		case rep.truncated:
+			why = "truncated over UDP"
+		default:
+			return rep, nil
+		}
+	}
+	rep, err := r.try(ctx, "tcp", server, q, edns)
+	if err == nil && rep.truncated {
+		err = errors.New("truncated over TCP")
+	}
+	if err != nil {
+		if why != "" {
+			err = fmt.Errorf("%s, then %w", why, err)
+		}
+		return nil, err
+	}
+	rep.tcp = true
+	return rep, nil
+}
+
+// brokenError is a reply that answers the question and cannot be read.
+type brokenError struct{ err error }
+
+func (e *brokenError) Error() string { return e.err.Error() }
+func (e *brokenError) Unwrap() error { return e.err }
+
+// try is one question over one transport, within Timeout.
+func (r *Resolver) try(ctx context.Context, network, server string, q question, edns bool) (*reply, error) {
+	timeout := r.timeout()
+	begin := time.Now()
+	within, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	rep, err := r.tryWithin(within, network, server, q, edns, begin, timeout)
+	switch {
+	case err == nil:
+		return rep, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case within.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, &timeoutError{network, timeout}
+	}
+	return nil, err
+}
+
+func (r *Resolver) tryWithin(ctx context.Context, network, server string, q question, edns bool, begin time.Time, timeout time.Duration) (*reply, error) {
+	var random [2]byte
+	rand.Read(random[:])
+	id := binary.BigEndian.Uint16(random[:])
+	query, err := q.pack(id, edns)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := r.dial(ctx, network, server)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	// Closing is final where a deadline could be set over by the next.
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	if network == "tcp" {
+		return askStream(conn, q, query, id, begin.Add(timeout))
+	}
+	return askPacket(conn, q, query, id, begin.Add(timeout/resendAfter), begin.Add(timeout))
+}
+
+func (r *Resolver) dial(ctx context.Context, network, server string) (net.Conn, error) {
+	if r.Dial != nil {
+		return r.Dial(ctx, network, server)
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, network, server)
+}
+
+// askPacket sends the query, again at resend, and reads until the true reply or
+// the deadline. Packets that are no answer to the question are passed over: they
+// may be forged, or late (RFC 5452 section 9).
+func askPacket(conn net.Conn, q question, query []byte, id uint16, resend, deadline time.Time) (*reply, error) {
+	buf := make([]byte, maxUDP+1)
+	for _, until := range []time.Time{resend, deadline} {
+		if err := conn.SetDeadline(until); err != nil {
+			return nil, err
+		}
+		if _, err := conn.Write(query); err != nil {
+			return nil, err
+		}
+		for {
+			n, err := conn.Read(buf)
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				break
+			}
+			if err != nil {
+				return nil, err // refused by ICMP, closed with ctx
+			}
+			if !q.answeredBy(buf[:n], id) {
+				continue
+			}
+			if n > maxUDP {
+				return nil, &brokenError{errOversized}
+			}
+			rep, err := q.parse(buf[:n])
+			if err != nil {
+				return nil, &brokenError{err}
+			}
+			return rep, nil
+		}
+	}
+	return nil, os.ErrDeadlineExceeded
+}
+
+// askStream is one exchange over TCP (RFC 1035 section 4.2.2).
+func askStream(conn net.Conn, q question, query []byte, id uint16, deadline time.Time) (*reply, error) {
+	if err := conn.SetDeadline(deadline); err != nil {
+		return nil, err
+	}
+	framed := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(query)), uint16(len(query)))
+	if _, err := conn.Write(append(framed, query...)); err != nil {
+		return nil, err
+	}
+	var length [2]byte
+	if _, err := io.ReadFull(conn, length[:]); err != nil {
+		return nil, fmt.Errorf("reading the reply over TCP: %w", err)
+	}
+	msg := make([]byte, binary.BigEndian.Uint16(length[:]))
+	if n, err := io.ReadFull(conn, msg); err != nil {
+		return nil, fmt.Errorf("reading the reply over TCP: %d of %d octets: %w", n, len(msg), err)
+	}
+	if !q.answeredBy(msg, id) {
+		return nil, errors.New("a reply to another question over TCP")
+	}
+	return q.parse(msg)
+}
+
+// timeoutError is silence.
+type timeoutError struct {
+	network string
+	after   time.Duration
+}
+
+func (e *timeoutError) Error() string {
+	return fmt.Sprintf("no answer over %s within %v", e.network, e.after)
+}
+func (e *timeoutError) Timeout() bool { return true }
+func (e *timeoutError) Unwrap() error { return os.ErrDeadlineExceeded }

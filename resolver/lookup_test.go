@@ -1,0 +1,599 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	mathTCP = "_math._tcp.svc."
+	soa     = "svc. 60 IN SOA ns.svc. host.svc. 7 60 60 60 30" // negative TTL 30
+)
+
+// two is a service of two instances, TTL 10.
+func two(t testing.TB) handler {
+	return zone(t, soa,
+		mathTCP+" 10 IN SRV 10 100 8080 a1.math.tcp.svc.", "a1.math.tcp.svc. 10 IN A 10.0.0.1",
+		mathTCP+" 10 IN SRV 10 100 8080 a2.math.tcp.svc.", "a2.math.tcp.svc. 10 IN A 10.0.0.2")
+}
+
+func TestLookupUsesGlueInOneQuery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r := one(two(t))
+		begin := time.Now()
+		got, err := r.Lookup(t.Context(), "_Math._tcp.svc")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []Endpoint{
+			{Addr: "10.0.0.1:8080", Target: "a1.math.tcp.svc.", Priority: 10, Weight: 100},
+			{Addr: "10.0.0.2:8080", Target: "a2.math.tcp.svc.", Priority: 10, Weight: 100},
+		}
+		if !(State{Endpoints: want}).sameNews(got) {
+			t.Errorf("endpoints %v\nwant %v", got.Endpoints, want)
+		}
+		if got.TTL != 10*time.Second || !got.Confirmed.Equal(begin) {
+			t.Errorf("TTL %v confirmed %v", got.TTL, got.Confirmed)
+		}
+		if n := len(s.queries); n != 1 {
+			t.Errorf("%d queries, want 1", n)
+		}
+		if q := s.queries[0]; q.edns != 1232 || q.network != "udp" || q.name != mathTCP {
+			t.Errorf("query %+v, want %s by UDP with EDNS 1232", q, mathTCP)
+		}
+	})
+}
+
+// TestWhatAnswersMean is the table of answers and what a first Lookup makes of
+// them.
+func TestWhatAnswersMean(t *testing.T) {
+	tests := []struct {
+		name    string
+		records []string
+		want    string // endpoints
+		err     string
+		is      error
+	}{
+		{
+			name:    "a record with port 0 is left out alone (go-kit#892)",
+			records: []string{mathTCP + " 5 IN SRV 0 0 0 a.svc.", mathTCP + " 5 IN SRV 0 0 80 b.svc.", "a.svc. 5 IN A 10.0.0.1", "b.svc. 5 IN A 10.0.0.2"},
+			want:    "10.0.0.2:80",
+		},
+		{
+			name:    "only unusable records are no answer (grpc#28595)",
+			records: []string{mathTCP + " 5 IN SRV 0 0 0 a.svc.", mathTCP + " 5 IN SRV 0 0 80 gone.svc.", "a.svc. 5 IN A 10.0.0.1", soa},
+			err:     "resolver: lookup _math._tcp.svc. SRV @ns1:53: no usable record among 2: a.svc. port 0: port 0, gone.svc. port 80: the target has no usable address (NOERROR)",
+		},
+		{
+			name:    "target . is an answer, too",
+			records: []string{mathTCP + " 5 IN SRV 0 0 0 ."},
+			err:     `resolver: lookup _math._tcp.svc. SRV @ns1:53: service not offered (target ".") (NOERROR)`,
+			is:      ErrNotOffered,
+		},
+		{
+			name:    "target . beside others means nothing",
+			records: []string{mathTCP + " 5 IN SRV 0 0 0 .", mathTCP + " 5 IN SRV 0 0 80 b.svc.", "b.svc. 5 IN A 10.0.0.2"},
+			want:    "10.0.0.2:80",
+		},
+		{
+			name:    "no such name",
+			records: []string{soa},
+			err:     "resolver: lookup _math._tcp.svc. SRV @ns1:53: no such name (NXDOMAIN)",
+			is:      ErrNoSuchName,
+		},
+		{
+			name:    "no such data",
+			records: []string{soa, mathTCP + ` 5 IN TXT "x"`},
+			err:     "resolver: lookup _math._tcp.svc. SRV @ns1:53: no SRV records (NOERROR)",
+			is:      ErrNoSuchName,
+		},
+		{
+			name:    "a literal address as target",
+			records: []string{mathTCP + " 5 IN SRV 0 0 80 10.0.0.9."},
+			want:    "10.0.0.9:80",
+		},
+		{
+			name:    "a target that is no host name",
+			records: []string{mathTCP + ` 5 IN SRV 0 0 80 a\000b.svc.`, mathTCP + " 5 IN SRV 0 0 80 b.svc.", "b.svc. 5 IN A 10.0.0.2"},
+			want:    "10.0.0.2:80",
+		},
+		{
+			name:    "addresses that are none",
+			records: []string{mathTCP + " 5 IN SRV 0 0 80 a.svc.", mathTCP + " 5 IN SRV 0 0 80 b.svc.", "a.svc. 5 IN A 0.0.0.0", "a.svc. 5 IN A 224.0.0.1", "b.svc. 5 IN A 10.0.0.2"},
+			want:    "10.0.0.2:80",
+		},
+		{
+			name: "dual stack is one endpoint",
+			records: []string{
+				mathTCP + " 5 IN SRV 0 0 80 a.svc.", "a.svc. 5 IN A 10.0.0.1", "a.svc. 5 IN AAAA 2001:db8::1", "a.svc. 5 IN A 10.0.0.3",
+			},
+			want: "[2001:db8::1]:80|10.0.0.1:80|10.0.0.3:80",
+		},
+		{
+			name: "two names of one address are one endpoint",
+			records: []string{
+				mathTCP + " 5 IN SRV 1 3 80 a.svc.", mathTCP + " 5 IN SRV 1 4 80 b.svc.", mathTCP + " 5 IN SRV 2 9 80 c.svc.",
+				"a.svc. 5 IN A 10.0.0.1", "b.svc. 5 IN A 10.0.0.1", "c.svc. 5 IN A 10.0.0.1",
+			},
+			want: "10.0.0.1:80",
+		},
+		{
+			name:    "an alias at the owner",
+			records: []string{mathTCP + " 5 IN CNAME _m._tcp.other.", "_m._tcp.other. 5 IN SRV 0 0 80 b.svc.", "b.svc. 5 IN A 10.0.0.2"},
+			want:    "10.0.0.2:80",
+		},
+		{
+			name: "a circle of aliases",
+			records: []string{
+				mathTCP + " 5 IN CNAME b.svc.", "b.svc. 5 IN CNAME " + mathTCP,
+			},
+			err: "resolver: lookup _math._tcp.svc. SRV @ns1:53: a chain of more than 8 aliases (NOERROR)",
+		},
+		{
+			name: "sorted by priority, then address",
+			records: []string{
+				mathTCP + " 5 IN SRV 20 0 80 a.svc.", mathTCP + " 5 IN SRV 10 0 82 a.svc.", mathTCP + " 5 IN SRV 10 0 81 a.svc.", "a.svc. 5 IN A 10.0.0.1",
+			},
+			want: "10.0.0.1:81 10.0.0.1:82 10.0.0.1:80",
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, r := one(zone(t, tt.records...))
+				got, err := r.Lookup(t.Context(), mathTCP)
+				if a := addrs(got); a != tt.want {
+					t.Errorf("endpoints %q, want %q", a, tt.want)
+				}
+				if e := fmt.Sprint(err); err != nil && e != tt.err || err == nil && tt.err != "" {
+					t.Errorf("error %q\nwant  %q", e, tt.err)
+				}
+				if tt.is != nil && !errors.Is(err, tt.is) {
+					t.Errorf("%v is not %v", err, tt.is)
+				}
+				var e *Error
+				if err != nil && (!errors.As(err, &e) || e.Name != mathTCP) {
+					t.Errorf("%v is no *Error about %s", err, mathTCP)
+				}
+			})
+		})
+	}
+}
+
+func TestWeightsOfMergedRecordsAddUp(t *testing.T) {
+	t.Parallel()
+	got := arrange([]Endpoint{
+		{Addr: "x:1", Target: "b.", Priority: 1, Weight: 65000},
+		{Addr: "x:1", Target: "c.", Priority: 0, Weight: 40000},
+		{Addr: "x:1", Target: "a.", Priority: 0, Weight: 40000},
+		{Addr: "x:1", Target: "a.", Priority: 0, Weight: 40000}, // the same record, through an alias
+		{Addr: "y:1", Target: "a.", Priority: 0, Weight: 1},
+		{Addr: "y:1", Target: "b.", Priority: 0, Weight: 2},
+	})
+	want := []Endpoint{
+		{Addr: "x:1", Target: "a.", Priority: 0, Weight: 65535},
+		{Addr: "y:1", Target: "a.", Priority: 0, Weight: 3},
+	}
+	if !(State{Endpoints: want}).sameNews(State{Endpoints: got}) {
+		t.Errorf("got %v\nwant %v", got, want)
+	}
+}
+
+func TestNamesThatAreNone(t *testing.T) {
+	t.Parallel()
+	var r Resolver
+	for _, name := range []string{"", ".", "a..b", strings.Repeat("a", 64) + ".svc", strings.Repeat("abcdefg.", 32)} {
+		_, err := r.Lookup(t.Context(), name)
+		if err == nil || !strings.HasPrefix(err.Error(), `resolver: lookup "`+name+`" SRV: `) {
+			t.Errorf("Lookup(%q): %v", name, err)
+		}
+		for s := range r.Watch(t.Context(), name) {
+			if s.Err == nil || s.Err.Error() != err.Error() {
+				t.Errorf("Watch(%q): %v", name, s.Err)
+			}
+			break
+		}
+		r.Refresh(name)
+		if _, ok := r.Cached(name); ok {
+			t.Errorf("Cached(%q)", name)
+		}
+	}
+}
+
+func TestLookupAnswersFromTheCacheUntilTheTTLEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r := one(two(t))
+		for range 10 {
+			if _, err := r.Lookup(t.Context(), mathTCP); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		if n := len(s.asked("SRV")); n != 1 {
+			t.Errorf("%d queries within the TTL, want 1", n)
+		}
+		if _, err := r.Lookup(t.Context(), mathTCP); err != nil || len(s.asked("SRV")) != 2 {
+			t.Errorf("%d queries after the TTL, want 2 (%v)", len(s.asked("SRV")), err)
+		}
+	})
+}
+
+func TestNegativeAnswersLiveAsTheSOASays(t *testing.T) {
+	for _, tt := range []struct {
+		soa  string
+		want time.Duration
+	}{
+		{"svc. 60 IN SOA ns.svc. host.svc. 7 60 60 60 30", 30 * time.Second},
+		{"svc. 20 IN SOA ns.svc. host.svc. 7 60 60 60 30", 20 * time.Second},
+		{"svc. 99999 IN SOA ns.svc. host.svc. 7 60 60 60 99999", 5 * time.Minute},
+		{"svc. 0 IN SOA ns.svc. host.svc. 7 60 60 60 0", time.Second},
+		{"other. 60 IN SOA ns.svc. host.svc. 7 60 60 60 30", time.Second}, // not this zone's
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s, r := one(zone(t, tt.soa))
+			state, err := r.Lookup(t.Context(), mathTCP)
+			if !errors.Is(err, ErrNoSuchName) || state.TTL != tt.want {
+				t.Fatalf("%s: TTL %v (%v), want %v", tt.soa, state.TTL, err, tt.want)
+			}
+			time.Sleep(tt.want - 1)
+			r.Lookup(t.Context(), mathTCP)
+			if n := len(s.queries); n != 1 {
+				t.Errorf("%s: asked again before %v", tt.soa, tt.want)
+			}
+			time.Sleep(1)
+			r.Lookup(t.Context(), mathTCP)
+			if n := len(s.queries); n != 2 {
+				t.Errorf("%s: not asked again after %v", tt.soa, tt.want)
+			}
+		})
+	}
+}
+
+func TestConcurrentLookupsShareAQuery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answer := two(t)
+		s, r := one(func(network string, q *dns.Msg) [][]byte {
+			time.Sleep(100 * time.Millisecond)
+			return answer(network, q)
+		})
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				if got, err := r.Lookup(t.Context(), mathTCP); err != nil || len(got.Endpoints) != 2 {
+					t.Errorf("%v, %v", got, err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := len(s.queries); n != 1 {
+			t.Errorf("%d queries for 100 Lookups, want 1", n)
+		}
+	})
+}
+
+// TestAnImpatientLookupDoesNotSpoilThePatient: the one who asked first gives up,
+// the query goes on for the other.
+func TestAnImpatientLookupDoesNotSpoilThePatient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answer := two(t)
+		s, r := one(func(network string, q *dns.Msg) [][]byte {
+			time.Sleep(300 * time.Millisecond)
+			return answer(network, q)
+		})
+		short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := r.Lookup(short, mathTCP); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("impatient: %v", err)
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			if got, err := r.Lookup(t.Context(), mathTCP); err != nil || len(got.Endpoints) != 2 {
+				t.Errorf("patient: %v, %v", got, err)
+			}
+		})
+		wg.Wait()
+		if n := len(s.queries); n != 1 {
+			t.Errorf("%d queries, want 1", n)
+		}
+	})
+}
+
+// TestAbandonedLookupLeavesNothing: when all have given up, the query ends (the
+// bubble would not, with a goroutine in it), and the next begins anew.
+func TestAbandonedLookupLeavesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r := one(silence)
+		short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, err := r.Lookup(short, mathTCP); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		s.become(two(t))
+		if got, err := r.Lookup(t.Context(), mathTCP); err != nil || len(got.Endpoints) != 2 {
+			t.Errorf("%v, %v", got, err)
+		}
+	})
+}
+
+func TestLookupOutOfTimeGivesStaleEndpoints(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r := one(two(t))
+		if _, err := r.Lookup(t.Context(), mathTCP); err != nil {
+			t.Fatal(err)
+		}
+		s.become(silence)
+		time.Sleep(time.Minute)
+		short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		got, err := r.Lookup(short, mathTCP)
+		if err != nil || len(got.Endpoints) != 2 || !errors.Is(got.Err, context.DeadlineExceeded) {
+			t.Errorf("%v, %v: want two endpoints, stale for lack of time", got, err)
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if got, err := r.Lookup(gone, mathTCP); !errors.Is(err, context.Canceled) || len(got.Endpoints) != 0 {
+			t.Errorf("canceled: %v, %v", got, err)
+		}
+	})
+}
+
+func TestFailuresAreRememberedForASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r := one(rcode(dns.RcodeServerFailure))
+		for range 1000 {
+			if _, err := r.Lookup(t.Context(), mathTCP); err == nil {
+				t.Fatal("no error")
+			}
+		}
+		if n := len(s.queries); n != 1 {
+			t.Errorf("%d queries, want 1", n)
+		}
+		s.become(two(t))
+		time.Sleep(1250 * time.Millisecond)
+		if _, err := r.Lookup(t.Context(), mathTCP); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestMissingGlueIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		whole := zone(t, mathTCP+" 30 IN SRV 0 0 80 a.svc.", mathTCP+" 30 IN SRV 0 0 81 a.svc.", mathTCP+" 30 IN SRV 0 0 80 b.svc.",
+			mathTCP+" 30 IN SRV 0 0 80 c.svc.", "a.svc. 10 IN A 10.0.0.1", "a.svc. 20 IN AAAA 2001:db8::1", "b.svc. 60 IN A 10.0.0.2",
+			"c.svc. 60 IN CNAME d.svc.", "d.svc. 60 IN AAAA 2001:db8::d", soa)
+		s, r := one(func(network string, q *dns.Msg) [][]byte {
+			m := new(dns.Msg)
+			if err := m.Unpack(whole(network, q)[0]); err != nil {
+				t.Error(err)
+			}
+			m.Extra = nil
+			return pack(m)
+		})
+		got, err := r.Lookup(t.Context(), mathTCP)
+		if want := "10.0.0.2:80 [2001:db8::1]:80|10.0.0.1:80 [2001:db8::1]:81|10.0.0.1:81 [2001:db8::d]:80"; addrs(got) != want || err != nil {
+			t.Errorf("%s (%v)\nwant %s", addrs(got), err, want)
+		}
+		if got.TTL != 10*time.Second {
+			t.Errorf("TTL %v, want that of the shortest address, 10s", got.TTL)
+		}
+		if a, aaaa := len(s.asked("A")), len(s.asked("AAAA")); a != 3 || aaaa != 3 {
+			t.Errorf("%d A and %d AAAA queries for 3 targets", a, aaaa)
+		}
+		// A refresh asks only for what has expired, of b that is nothing.
+		time.Sleep(10 * time.Second)
+		if _, err := r.Lookup(t.Context(), mathTCP); err != nil {
+			t.Error(err)
+		}
+		for _, q := range s.asked("A")[3:] {
+			if q.name == "b.svc." {
+				t.Error("b.svc. was asked for again within its TTL")
+			}
+		}
+	})
+}
+
+func TestMuchMissingGlueIsFetchedByTCP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var records []string
+		for i := range 30 {
+			records = append(records,
+				fmt.Sprintf("%s 5 IN SRV 0 0 80 i%d.math.tcp.svc.", mathTCP, i), fmt.Sprintf("i%d.math.tcp.svc. 5 IN A 10.0.0.%d", i, i+1))
+		}
+		s, r := one(zone(t, records...))
+		for range 3 {
+			got, err := r.Lookup(t.Context(), mathTCP)
+			if err != nil || len(got.Endpoints) != 30 {
+				t.Fatalf("%d endpoints, %v", len(got.Endpoints), err)
+			}
+			time.Sleep(5 * time.Second)
+		}
+		if n := len(s.asked("A")); n != 0 {
+			t.Errorf("%d A queries, want 0: TCP has it all", n)
+		}
+		var networks []string
+		for _, q := range s.asked("SRV") {
+			networks = append(networks, q.network)
+		}
+		if got, want := strings.Join(networks, " "), "udp tcp tcp tcp"; got != want {
+			t.Errorf("asked by %s, want %s: the size is remembered", got, want)
+		}
+	})
+}
+
+// TestForeignTargetsKeepTheirName: a server of the service's zone only refuses to
+// tell the address of a host elsewhere.
+func TestForeignTargetsKeepTheirName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		svc := zone(t, mathTCP+" 5 IN SRV 0 7 80 db.example.com.", mathTCP+" 5 IN SRV 0 0 80 a.svc.", "a.svc. 5 IN A 10.0.0.1")
+		_, r := one(func(network string, q *dns.Msg) [][]byte {
+			if strings.HasSuffix(q.Question[0].Name, "example.com.") {
+				return rcode(dns.RcodeRefused)(network, q)
+			}
+			return svc(network, q)
+		})
+		got, err := r.Lookup(t.Context(), mathTCP)
+		if want := "10.0.0.1:80 db.example.com:80"; err != nil || addrs(got) != want {
+			t.Errorf("%s (%v), want %s", addrs(got), err, want)
+		}
+	})
+}
+
+// TestATargetThatCannotBeAskedForKeepsItsAddress, or is left out when there is
+// none; either way it is tried again soon.
+func TestATargetThatCannotBeAskedForKeepsItsAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		whole := zone(t, mathTCP+" 60 IN SRV 0 7 80 a.svc.", mathTCP+" 60 IN SRV 0 0 80 10.0.0.9.", "a.svc. 60 IN A 10.0.0.1", soa)
+		broken := false
+		_, r := one(func(network string, q *dns.Msg) [][]byte {
+			if broken && q.Question[0].Qtype != dns.TypeSRV {
+				return rcode(dns.RcodeServerFailure)(network, q)
+			}
+			m := new(dns.Msg)
+			if err := m.Unpack(whole(network, q)[0]); err != nil {
+				t.Error(err)
+			}
+			m.Extra = nil
+			return pack(m)
+		})
+		for range 2 {
+			got, err := r.Lookup(t.Context(), mathTCP)
+			if want := "10.0.0.1:80 10.0.0.9:80"; err != nil || addrs(got) != want {
+				t.Errorf("broken=%v: %s (%v), want %s", broken, addrs(got), err, want)
+			}
+			broken = true
+			time.Sleep(time.Minute)
+		}
+		fresh := &Resolver{Servers: r.Servers, Dial: r.Dial}
+		got, err := fresh.Lookup(t.Context(), mathTCP)
+		if want := "10.0.0.9:80"; err != nil || addrs(got) != want || got.TTL != time.Second {
+			t.Errorf("without a memory: %s, TTL %v (%v), want %s, TTL 1s", addrs(got), got.TTL, err, want)
+		}
+	})
+}
+
+func TestAliasWithoutItsEndIsAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := zone(t, mathTCP+" 3 IN CNAME _m._tcp.other.")
+		b := zone(t, "_m._tcp.other. 60 IN SRV 0 0 80 b.other.", "b.other. 60 IN A 10.0.0.2")
+		_, r := one(func(network string, q *dns.Msg) [][]byte {
+			if q.Question[0].Name == mathTCP {
+				return a(network, q)
+			}
+			return b(network, q)
+		})
+		got, err := r.Lookup(t.Context(), mathTCP)
+		if err != nil || addrs(got) != "10.0.0.2:80" || got.TTL != 3*time.Second {
+			t.Errorf("%s, TTL %v, %v", addrs(got), got.TTL, err)
+		}
+	})
+}
+
+func TestSystemServersAreReadAgainWhenTheFileChanges(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "resolv.conf")
+	s := system{path: path}
+	if _, err := s.list(); err == nil || !strings.Contains(err.Error(), "no name servers") || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("# nameserver 192.0.2.9\nsearch example.com\n")
+	if _, err := s.list(); err == nil || err.Error() != "no name servers: "+path+" names none; set Resolver.Servers" {
+		t.Errorf("none in it: %v", err)
+	}
+	write("nameserver 192.0.2.1\nnameserver 2001:db8::53\n")
+	if got, err := s.list(); err != nil || strings.Join(got, " ") != "192.0.2.1:53 [2001:db8::53]:53" {
+		t.Errorf("%v, %v", got, err)
+	}
+	write("nameserver 192.0.2.77\n")
+	if got, err := s.list(); err != nil || strings.Join(got, " ") != "192.0.2.77:53" {
+		t.Errorf("changed: %v, %v", got, err)
+	}
+	r := Resolver{system: system{path: path + "x"}}
+	if _, err := r.Lookup(t.Context(), mathTCP); err == nil || !strings.HasPrefix(err.Error(), "resolver: lookup _math._tcp.svc. SRV: no name servers: ") {
+		t.Errorf("Lookup: %v", err)
+	}
+}
+
+// TestPreferenceOfAddresses goes by RFC 6724 with the sources a host has.
+func TestPreferenceOfAddresses(t *testing.T) {
+	t.Parallel()
+	v4, v6 := netip.MustParseAddr("192.0.2.100"), netip.MustParseAddr("2001:db8::100")
+	link6, ula := netip.MustParseAddr("fe80::100"), netip.MustParseAddr("fd00::100")
+	source := func(have ...netip.Addr) func(netip.Addr) netip.Addr {
+		return func(dst netip.Addr) netip.Addr {
+			if dst.IsLoopback() {
+				return dst
+			}
+			for _, a := range have {
+				if kindOf(a) == kindOf(dst) {
+					return a
+				}
+			}
+			for _, a := range have { // as a kernel does: any of the family
+				if a.Is4() == dst.Is4() {
+					return a
+				}
+			}
+			return netip.Addr{}
+		}
+	}
+	for _, tt := range []struct {
+		name   string
+		source func(netip.Addr) netip.Addr
+		in     string
+		want   string
+	}{
+		{"dual stack prefers IPv6", source(v4, v6), "192.0.2.1 2001:db8::1", "2001:db8::1 192.0.2.1"},
+		{"no IPv6 here: rule 1", source(v4), "192.0.2.1 2001:db8::1", "192.0.2.1 2001:db8::1"},
+		{"only link-local IPv6 here: rule 2", source(v4, link6), "192.0.2.1 2001:db8::1", "192.0.2.1 2001:db8::1"},
+		{"only ULA here, global there: rule 5", source(v4, ula), "192.0.2.1 2001:db8::1", "192.0.2.1 2001:db8::1"},
+		{"ULA on both sides and IPv4: rule 6", source(v4, ula), "fd00::1 192.0.2.1", "192.0.2.1 fd00::1"},
+		{"global before 6to4: rule 5", source(v4, v6), "2002::1 2001:db8::1", "2001:db8::1 2002::1"},
+		{"loopback IPv6 first: rule 6", source(), "127.0.0.1 ::1", "::1 127.0.0.1"},
+		{"nothing reachable: by number", source(), "2001:db8::1 192.0.2.1", "192.0.2.1 2001:db8::1"},
+		{"by number, not as rotated: 10", source(v4), "192.0.2.3 192.0.2.1 192.0.2.2", "192.0.2.1 192.0.2.2 192.0.2.3"},
+		{"once each, without those that name no host", source(v4), "192.0.2.1 192.0.2.1 0.0.0.0 255.255.255.255 ff02::1 ::", "192.0.2.1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var in []netip.Addr
+			for s := range strings.FieldsSeq(tt.in) {
+				in = append(in, netip.MustParseAddr(s))
+			}
+			var got []string
+			p := preference{source: tt.source}
+			for _, a := range p.sort(in) {
+				got = append(got, a.String())
+			}
+			if s := strings.Join(got, " "); s != tt.want {
+				t.Errorf("got %s, want %s", s, tt.want)
+			}
+		})
+	}
+}
+
+func TestRouteSourceKnowsLoopback(t *testing.T) {
+	t.Parallel()
+	lo := netip.MustParseAddr("127.0.0.1")
+	if got := routeSource(lo); got != lo {
+		t.Errorf("source for %v: %v", lo, got)
+	}
+}

@@ -1,0 +1,424 @@
+package resolver
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+// udpSize is the EDNS buffer size offered: what passes unfragmented nearly
+// everywhere (DNS Flag Day 2020; RFC 9715).
+const udpSize = 1232
+
+// qtype is a DNS record type.
+type qtype uint16
+
+const (
+	typeSRV  = qtype(dns.TypeSRV)
+	typeA    = qtype(dns.TypeA)
+	typeAAAA = qtype(dns.TypeAAAA)
+)
+
+func (t qtype) String() string { return dns.Type(t).String() }
+
+// question is what is asked: a canonical name and a type, in class IN.
+type question struct {
+	name string
+	typ  qtype
+}
+
+// reply is what a server said to a question.
+type reply struct {
+	rcode     int  // extended rcode (RFC 6891)
+	truncated bool // nothing below is filled in then
+	tcp       bool // how it came
+	size      int  // octets
+
+	alias   string          // where the CNAMEs lead; the name asked for without any
+	ttl     uint32          // smallest among the CNAMEs followed and the records
+	records int             // of the type asked for at alias, good or bad
+	bad     int             // of those, with broken RDATA
+	srvs    []srv           // the good ones, for SRV
+	addrs   []netip.Addr    // the good ones, for A and AAAA
+	glue    map[string]host // addresses of other names that came along
+
+	endless     bool   // the CNAMEs go in a circle, or nearly
+	soa         bool   // a SOA in the authority section that covers alias
+	negativeTTL uint32 // RFC 2308 section 5: the smaller of its TTL and its minimum
+	referral    bool   // "ask elsewhere": no data, no SOA, not authoritative, but NS
+}
+
+// srv is the RDATA of a SRV record.
+type srv struct {
+	priority, weight, port uint16
+	target                 string // canonical
+}
+
+// host is the addresses of a name.
+type host struct {
+	addrs []netip.Addr
+	ttl   uint32
+}
+
+// canonicalName gives the absolute name in lower case, as it would come out of a
+// message: "_Math._tcp.svc" is "_math._tcp.svc.".
+func canonicalName(name string) (string, error) {
+	fqdn := dns.CanonicalName(name)
+	if fqdn == "." {
+		return "", errors.New("an empty name")
+	}
+	var buf [256]byte
+	n, err := dns.PackDomainName(fqdn, buf[:], 0, nil, false)
+	if err != nil {
+		return "", errors.New("not a domain name: labels have 1 to 63 octets, names at most 255")
+	}
+	out, _, err := dns.UnpackDomainName(buf[:n], 0)
+	if err != nil {
+		return "", errors.New("not a domain name")
+	}
+	return strings.ToLower(out), nil
+}
+
+// pack makes the query. Recursion is always desired: it does not disturb an
+// authoritative server, and the servers of the system need it.
+func (q question) pack(id uint16, edns bool) ([]byte, error) {
+	m := new(dns.Msg)
+	m.SetQuestion(q.name, uint16(q.typ))
+	m.Id = id
+	if edns {
+		m.SetEdns0(udpSize, false)
+	}
+	return m.Pack()
+}
+
+const headerSize = 12
+
+// answeredBy tells whether msg is a response to the question under this id, by
+// the rules of RFC 5452 section 9.1. Whatever is not is no answer at all.
+//
+// Some servers leave the question out of an error; then the id and the connected
+// socket have to do.
+func (q question) answeredBy(msg []byte, id uint16) bool {
+	if len(msg) < headerSize || binary.BigEndian.Uint16(msg) != id {
+		return false
+	}
+	const qr, opcode = 0x80, 0x78
+	if msg[2]&qr == 0 || msg[2]&opcode != 0 {
+		return false
+	}
+	switch binary.BigEndian.Uint16(msg[4:]) {
+	case 0:
+		switch int(msg[3] & 0xf) {
+		case dns.RcodeFormatError, dns.RcodeServerFailure, dns.RcodeNotImplemented, dns.RcodeRefused:
+			return true
+		}
+		return false
+	case 1:
+		name, off, err := dns.UnpackDomainName(msg, headerSize)
+		return err == nil && len(msg) >= off+4 && strings.EqualFold(name, q.name) &&
+			binary.BigEndian.Uint16(msg[off:]) == uint16(q.typ) &&
+			binary.BigEndian.Uint16(msg[off+2:]) == dns.ClassINET
+	}
+	return false
+}
+
+// parse reads a message that q was answered by. An error means that the message
+// itself is broken; a record with broken RDATA is only counted, for the others
+// are good, which is why records are walked here one by one and not by
+// dns.Msg.Unpack.
+func (q question) parse(msg []byte) (*reply, error) {
+	const tc, aa = 0x02, 0x04
+	rep := &reply{
+		rcode:     int(msg[3] & 0xf),
+		truncated: msg[2]&tc != 0,
+		size:      len(msg),
+		alias:     q.name,
+		ttl:       1<<32 - 1,
+	}
+	if rep.truncated {
+		return rep, nil
+	}
+	p := &parser{q: q, msg: msg, off: headerSize, glue: map[string]host{}}
+	for range binary.BigEndian.Uint16(msg[4:]) {
+		if err := p.skipQuestion(); err != nil {
+			return nil, err
+		}
+	}
+	for section := range 3 {
+		for range binary.BigEndian.Uint16(msg[6+2*section:]) {
+			if err := p.record(section, rep); err != nil {
+				return nil, err
+			}
+		}
+	}
+	p.follow(rep)
+	rep.referral = rep.rcode == dns.RcodeSuccess && rep.records == 0 && rep.alias == q.name &&
+		p.ns && !rep.soa && msg[2]&aa == 0
+	return rep, nil
+}
+
+// parser walks over a message.
+type parser struct {
+	q       question
+	msg     []byte
+	off     int
+	answers []answer // records of the answer section of the type asked for
+	cnames  map[string]answer
+	glue    map[string]host
+	soas    []authority
+	ns      bool
+}
+
+// answer is a record of the answer section.
+type answer struct {
+	owner string
+	ttl   uint32
+	srv   srv
+	addr  netip.Addr
+	bad   bool
+	cname string
+}
+
+// authority is a SOA of the authority section.
+type authority struct {
+	owner string
+	ttl   uint32
+}
+
+var errShort = errors.New("malformed reply: a record ends after the message")
+
+func (p *parser) name(off int) (name string, end int, err error) {
+	name, end, err = dns.UnpackDomainName(p.msg, off)
+	if err != nil {
+		return "", 0, fmt.Errorf("malformed reply: a name at octet %d: %w", off, err)
+	}
+	return strings.ToLower(name), end, nil
+}
+
+func (p *parser) skipQuestion() error {
+	_, off, err := p.name(p.off)
+	if err != nil {
+		return err
+	}
+	if off+4 > len(p.msg) {
+		return errShort
+	}
+	p.off = off + 4
+	return nil
+}
+
+// record reads one record of a section: 0 answer, 1 authority, 2 additional.
+func (p *parser) record(section int, rep *reply) error {
+	owner, off, err := p.name(p.off)
+	if err != nil {
+		return err
+	}
+	const fixed = 10 // type, class, ttl, length
+	if off+fixed > len(p.msg) {
+		return errShort
+	}
+	head := p.msg[off : off+fixed]
+	typ, class := binary.BigEndian.Uint16(head), binary.BigEndian.Uint16(head[2:])
+	ttl := binary.BigEndian.Uint32(head[4:])
+	begin := off + fixed
+	end := begin + int(binary.BigEndian.Uint16(head[8:]))
+	if end > len(p.msg) {
+		return errShort
+	}
+	p.off = end
+	if typ == dns.TypeOPT && section == 2 {
+		rep.rcode |= int(ttl>>24) << 4 // RFC 6891 section 6.1.3
+		return nil
+	}
+	if class != dns.ClassINET {
+		return nil
+	}
+	if ttl > 1<<31-1 {
+		ttl = 0 // RFC 2181 section 8
+	}
+	switch {
+	case section == 0 && typ == dns.TypeCNAME:
+		if cname, stop, err := p.name(begin); err == nil && stop == end {
+			if p.cnames == nil {
+				p.cnames = map[string]answer{}
+			}
+			p.cnames[owner] = answer{ttl: ttl, cname: cname}
+		}
+	case section == 0 && typ == uint16(p.q.typ):
+		a := answer{owner: owner, ttl: ttl}
+		if p.q.typ == typeSRV {
+			a.srv, a.bad = p.srv(begin, end)
+		} else {
+			a.addr, a.bad = p.addr(typ, begin, end)
+		}
+		p.answers = append(p.answers, a)
+	case section == 1 && typ == dns.TypeSOA:
+		if minimum, ok := p.minimum(begin, end); ok {
+			p.soas = append(p.soas, authority{owner, min(ttl, minimum)})
+		}
+	case section == 1 && typ == dns.TypeNS:
+		p.ns = true
+	case section != 1 && (typ == dns.TypeA || typ == dns.TypeAAAA):
+		addr, bad := p.addr(typ, begin, end)
+		if bad {
+			return nil
+		}
+		h, known := p.glue[owner]
+		if !known || ttl < h.ttl {
+			h.ttl = ttl
+		}
+		h.addrs = append(h.addrs, addr)
+		p.glue[owner] = h
+	}
+	return nil
+}
+
+// srv reads SRV RDATA (RFC 2782). A compressed target is not allowed there and
+// understood all the same.
+func (p *parser) srv(begin, end int) (s srv, bad bool) {
+	const fixed = 6
+	if end < begin+fixed {
+		return srv{}, true
+	}
+	s.priority = binary.BigEndian.Uint16(p.msg[begin:])
+	s.weight = binary.BigEndian.Uint16(p.msg[begin+2:])
+	s.port = binary.BigEndian.Uint16(p.msg[begin+4:])
+	target, stop, err := p.name(begin + fixed)
+	if err != nil || stop != end {
+		return srv{}, true
+	}
+	s.target = target
+	return s, false
+}
+
+func (p *parser) addr(typ uint16, begin, end int) (addr netip.Addr, bad bool) {
+	want := 4
+	if typ == dns.TypeAAAA {
+		want = 16
+	}
+	if end-begin != want {
+		return netip.Addr{}, true
+	}
+	addr, _ = netip.AddrFromSlice(p.msg[begin:end])
+	return addr.Unmap(), false
+}
+
+// minimum reads the last field of SOA RDATA.
+func (p *parser) minimum(begin, end int) (minimum uint32, ok bool) {
+	const fixed = 20 // serial, refresh, retry, expire, minimum
+	_, off, err := p.name(begin)
+	if err == nil {
+		_, off, err = p.name(off)
+	}
+	if err != nil || off+fixed != end {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(p.msg[off+16:]), true
+}
+
+// maxAliases bounds a chain of CNAMEs, in one message and over several.
+const maxAliases = 8
+
+// follow walks the CNAMEs from the name asked for (the order of records in a
+// message means nothing) and keeps what stands at their end.
+func (p *parser) follow(rep *reply) {
+	for range maxAliases {
+		c, ok := p.cnames[rep.alias]
+		if !ok {
+			break
+		}
+		rep.alias = c.cname
+		rep.ttl = min(rep.ttl, c.ttl)
+	}
+	_, rep.endless = p.cnames[rep.alias]
+	for _, a := range p.answers {
+		if a.owner != rep.alias {
+			continue
+		}
+		rep.records++
+		switch {
+		case a.bad:
+			rep.bad++
+			continue
+		case p.q.typ == typeSRV:
+			rep.srvs = append(rep.srvs, a.srv)
+		default:
+			rep.addrs = append(rep.addrs, a.addr)
+		}
+		rep.ttl = min(rep.ttl, a.ttl)
+	}
+	for _, s := range p.soas {
+		if dns.IsSubDomain(s.owner, rep.alias) || dns.IsSubDomain(s.owner, p.q.name) {
+			rep.soa, rep.negativeTTL = true, s.ttl
+		}
+	}
+	rep.glue = p.glue
+}
+
+// verdict is what a reply means to the one who asked.
+type verdict uint8
+
+const (
+	verdictData     verdict = iota // records of the type asked for
+	verdictAlias                   // a CNAME whose end was not given: ask for that
+	verdictNoName                  // NXDOMAIN
+	verdictNoData                  // the name has other records (RFC 2308 section 2.2)
+	verdictOldEDNS                 // does not know EDNS: ask without (RFC 6891 section 7)
+	verdictRefused                 // not the one to ask
+	verdictFailed                  // may work elsewhere, or later
+	verdictReferral                // an authoritative server of some zone above
+	verdictEndless                 // aliases without an end
+)
+
+func (rep *reply) verdict(q question) verdict {
+	switch rep.rcode {
+	case dns.RcodeSuccess:
+		switch {
+		case rep.endless:
+			return verdictEndless
+		case rep.records > 0:
+			return verdictData
+		case rep.referral:
+			return verdictReferral
+		case rep.alias != q.name && !rep.soa:
+			return verdictAlias
+		}
+		return verdictNoData
+	case dns.RcodeNameError:
+		return verdictNoName
+	case dns.RcodeFormatError, dns.RcodeNotImplemented:
+		return verdictOldEDNS
+	case dns.RcodeRefused, dns.RcodeNotAuth:
+		return verdictRefused
+	}
+	return verdictFailed
+}
+
+// rcodeText is "NXDOMAIN", or "RCODE77".
+func (rep *reply) rcodeText() string {
+	if s, ok := dns.RcodeToString[rep.rcode]; ok {
+		return s
+	}
+	return fmt.Sprintf("RCODE%d", rep.rcode)
+}
+
+// isHostName tells whether a target can be a host: labels of letters, digits,
+// hyphens and, as found in the wild, underscores. Others would be malformed
+// certificate and dial names.
+func isHostName(name string) bool {
+	if name == "." || name == "" {
+		return false
+	}
+	for _, c := range []byte(name) {
+		switch {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}
