@@ -1,0 +1,53 @@
+// Package zone is what DNS says about a registry: changes go in, answers come
+// out. It owns no socket, no goroutine and no clock.
+//
+// A Zone is a [registry.Sink]. Load gives it everything, Apply each change;
+// when Apply returns, every answer knows the change. Readers never wait: a
+// change makes a new immutable state and stores one pointer.
+//
+// # Names
+//
+// For the service _math._tcp with an instance a1, in the zone svc.:
+//
+//	_math._tcp.svc.              SRV       one per instance, to a1.math.tcp.svc. or the registered name
+//	_math._tcp.svc.              PTR       a1._math._tcp.svc. (RFC 6763 section 4)
+//	a1._math._tcp.svc.           SRV, TXT  that instance and its meta (RFC 6763 section 6)
+//	a1.math.tcp.svc.             A, AAAA   its address; the name is not there if it registered a name
+//	math.tcp.svc.                A, AAAA   the addresses of all
+//	_services._dns-sd._udp.svc.  PTR       the services (RFC 6763 section 9)
+//	_dns-push-tls._tcp.svc.      SRV       where push is served (RFC 8765 section 6.1), if it is
+//	svc.                         SOA, NS   serial = low 32 bits of the revision
+//	ns.svc.                      A, AAAA   the name servers' addresses
+//
+// # Rules
+//
+//   - A record set has one TTL (RFC 2181 section 5.2), the lowest of its
+//     instances, and holds no record twice (section 5). The list of services has
+//     the zone's TTL.
+//   - A drained instance is in no answer. A suspect one is published 1000
+//     priorities behind.
+//   - A name exists if it has a record or a name below it has one (RFC 4592
+//     section 2.2.2, RFC 8020): svc., _tcp.svc., tcp.svc., and _udp.svc. and
+//     _dns-sd._udp.svc. as soon as there is a service to list. Nothing else
+//     exists; there are no wildcards. A service without a published instance is
+//     gone.
+//   - A negative answer carries the SOA, its TTL lowered to the negative TTL
+//     (RFC 2308 sections 3 and 5).
+//   - Records stand in a fixed order: by priority as published, then by id.
+//   - ANY gets one record set (RFC 8482 section 4.1).
+//   - SRV answers bring the addresses of those targets that are instances. PTR
+//     answers bring nothing: RFC 6763 section 12 would add three records each,
+//     and who browses many wants one packet of names.
+//   - An answer is cut from its end between two records: additional ones go
+//     without TC, others with TC (RFC 2181 section 9).
+//   - A set that no message can hold is a sample by weight from the lowest
+//     priorities, redrawn each 1,024 revisions; Answer.Sampled and Total say so.
+//
+// # Secondaries
+//
+// Transfer is the whole zone at one revision (RFC 5936), Journal the difference
+// since a serial (RFC 1995), condensed. Both read a snapshot that shares its
+// parts with the living zone, so nothing waits for a slow secondary. Serials
+// wrap by RFC 1982. After a restart Load rebuilds the journal from the
+// registry's history.
+package zone

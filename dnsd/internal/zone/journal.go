@@ -1,0 +1,234 @@
+package zone
+
+import (
+	"slices"
+
+	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+// Delta is the difference between two revisions of the zone, record by record,
+// without the SOA records themselves (RFC 1995 section 4).
+type Delta struct {
+	From, To       *dns.SOA
+	Removed, Added []dns.RR
+}
+
+// journal remembers how the zone came to be what it is. A step keeps the
+// services as they were before it; as they share nearly all of their members
+// with what follows, that is far less than the records of the difference, which
+// are made when somebody asks.
+type journal struct {
+	steps              []step // each begins where the one before ended
+	bytes              int
+	maxSteps, maxBytes int
+}
+
+// step leads from one revision to the next that was published.
+type step struct {
+	from, to uint64
+	was      []was // of the services it touched
+	bytes    int   // that it holds, about
+}
+
+// was is a service before a step; nil: it was not published.
+type was struct {
+	key     string
+	service *service
+}
+
+// stepBytes estimates what keeping the service's previous self costs: the chunk
+// and the directory that a change copies, an instance with its meta.
+func stepBytes(s *service) int {
+	return 1024 + 24*len(s.members.chunks) + 8*min(s.members.n, chunkSize)
+}
+
+// add appends a step and drops the oldest beyond the bounds.
+func (j *journal) add(s step) {
+	j.steps = append(j.steps, s)
+	j.bytes += s.bytes
+	drop := 0
+	for drop < len(j.steps) && (len(j.steps)-drop > j.maxSteps || j.bytes > j.maxBytes) {
+		j.bytes -= j.steps[drop].bytes
+		drop++
+	}
+	if drop > 0 {
+		// What was dropped must not be held by the array.
+		clear(j.steps[:drop])
+		j.steps = j.steps[drop:]
+	}
+}
+
+// rebuild makes the steps that history tells, walking it backwards from the
+// version it led to and taking back each change in the services it touched.
+// Every revision becomes a step, because nobody knows any more which of them
+// were published together.
+func (j *journal) rebuild(z *Zone, v *version, history []registry.Change) {
+	j.steps, j.bytes = nil, 0
+	at := make(map[string]*service)
+	end, steps := v.revision, []step(nil)
+	for i := len(history) - 1; i >= 0 && len(steps) < j.maxSteps; {
+		to := history[i].Revision
+		if to > end {
+			break // not the history of this revision
+		}
+		if to < end && len(steps) == 0 {
+			steps = append(steps, step{from: to, to: end}) // nothing of it is in DNS
+		}
+		st := step{to: to, from: to - 1}
+		seen := make(map[string]bool, 1)
+		for ; i >= 0 && history[i].Revision == to; i-- {
+			c := history[i]
+			key := c.Key()
+			if z.isPush(key) {
+				continue
+			}
+			s, ok := at[key.Service]
+			if !ok {
+				s, _ = v.services.find(key.Service)
+			}
+			s = s.change(key.Service, c.New, c.Old)
+			at[key.Service] = s
+			st.bytes += stepBytes(s)
+			seen[key.Service] = true
+		}
+		for key := range seen {
+			if s := at[key]; s.published() {
+				st.was = append(st.was, was{key, s})
+			} else {
+				st.was = append(st.was, was{key, nil})
+			}
+		}
+		if i >= 0 {
+			st.from = history[i].Revision
+		}
+		steps = append(steps, st)
+		end = to
+	}
+	for _, s := range slices.Backward(steps) {
+		j.add(s)
+	}
+}
+
+// since returns the steps that lead from a revision on; false if none begins there.
+func (j *journal) since(revision uint64) ([]step, bool) {
+	i, ok := slices.BinarySearchFunc(j.steps, revision, func(s step, r uint64) int {
+		switch {
+		case s.from < r:
+			return -1
+		case s.from > r:
+			return 1
+		}
+		return 0
+	})
+	if !ok {
+		return nil, false
+	}
+	return slices.Clone(j.steps[i:]), true
+}
+
+// Journal returns what changed since a serial, condensed into one delta (RFC
+// 1995 section 5: what came and went in between is not in it); none if the
+// serial is the present one. false means that it does not reach back to that
+// serial, or that the difference is larger than the zone, so that a full
+// transfer is the shorter answer.
+func (z *Zone) Journal(since uint32) ([]Delta, bool) {
+	z.mu.Lock()
+	v := z.current.Load()
+	// Serials compare by RFC 1982: the distance is taken modulo 2^32, and
+	// one of half the space or more is the future.
+	distance := uint32(v.revision) - since
+	if distance == 0 {
+		z.mu.Unlock()
+		return nil, true
+	}
+	if distance >= 1<<31 || uint64(distance) > v.revision {
+		z.mu.Unlock()
+		return nil, false
+	}
+	from := v.revision - uint64(distance)
+	steps, ok := z.journal.since(from)
+	z.mu.Unlock()
+	if !ok {
+		return nil, false
+	}
+	d := Delta{From: z.soaAt(from), To: v.soa}
+	seen := make(map[string]bool)
+	whole := 6*v.members + v.services.n + len(z.static) + 8 // records in the zone, at most
+	for _, st := range steps {
+		for _, w := range st.was {
+			if seen[w.key] {
+				continue
+			}
+			seen[w.key] = true
+			now, _ := v.services.find(w.key)
+			d.compare(z, w.service, now)
+			if len(d.Removed)+len(d.Added) > whole {
+				return nil, false
+			}
+		}
+	}
+	return []Delta{d}, true
+}
+
+// compare enters the difference between two states of a service; nil is none.
+func (d *Delta) compare(z *Zone, old, now *service) {
+	if old == now {
+		return
+	}
+	was, is := old, now
+	if was == nil {
+		was = &service{key: now.key}
+	}
+	if is == nil {
+		is = &service{key: old.key}
+	}
+	switch {
+	case old == nil:
+		d.Added = append(d.Added, z.listed(is))
+	case now == nil:
+		d.Removed = append(d.Removed, z.listed(was))
+	}
+	d.sets(z.srvSet(was), z.srvSet(is))
+	d.sets(z.ptrSet(was), z.ptrSet(is))
+	d.sets(z.hostSet(was, true), z.hostSet(is, true))
+	d.sets(z.hostSet(was, false), z.hostSet(is, false))
+	for m, n := range changed(was.members, is.members) {
+		var a, b []dns.RR
+		if m.Instance != nil {
+			a = z.own(was, m)
+		}
+		if n.Instance != nil {
+			b = z.own(is, n)
+		}
+		d.sets(a, b)
+	}
+}
+
+// sets enters the difference between record sets. A changed TTL is a record
+// removed and one added.
+func (d *Delta) sets(old, now []dns.RR) {
+	if len(old) == 0 || len(now) == 0 {
+		d.Removed = append(d.Removed, old...)
+		d.Added = append(d.Added, now...)
+		return
+	}
+	had := make(map[string]dns.RR, len(old))
+	for _, rr := range old {
+		had[rr.String()] = rr
+	}
+	for _, rr := range now {
+		key := rr.String()
+		if _, ok := had[key]; ok {
+			delete(had, key)
+			continue
+		}
+		d.Added = append(d.Added, rr)
+	}
+	for _, rr := range old {
+		if _, ok := had[rr.String()]; ok {
+			d.Removed = append(d.Removed, rr)
+		}
+	}
+}

@@ -1,0 +1,235 @@
+package zone
+
+import (
+	"slices"
+
+	"github.com/miekg/dns"
+)
+
+// Answer is what the zone says to one question, section by section. The
+// records may be shared: copy one before changing it.
+type Answer struct {
+	Rcode      int
+	Answer     []dns.RR // one whole record set, or a sample of it
+	Authority  []dns.RR // the SOA, when there is no answer
+	Additional []dns.RR // addresses of the targets; may be dropped from the end (RFC 2181 section 9)
+
+	// Sampled and Total are set when the record set is larger than a message
+	// can be: Answer holds a weighted sample of Sampled records out of Total.
+	Sampled, Total int
+}
+
+// Lookup answers a question of class IN, for a name in presentation form, in
+// any case. A name outside of the zone is refused. This is the readable path:
+// it builds every record anew; AppendAnswer gives the same from ready images.
+//
+// ANY is answered with one record set of the name (RFC 8482 section 4.1).
+func (z *Zone) Lookup(qname string, qtype uint16) Answer {
+	v := z.current.Load()
+	var buf [maxName]byte
+	name := fold(&buf, wireName(dns.Fqdn(qname)))
+	if name == nil {
+		return Answer{Rcode: dns.RcodeFormatError}
+	}
+	switch p := placeOf(name, z.wire); p.at {
+	case outside:
+		return Answer{Rcode: dns.RcodeRefused}
+	case apex:
+		return z.atApex(v, qtype)
+	case protocol:
+		return v.empty(v.hasProtocol(p.udp))
+	case hostProtocol:
+		return v.empty(v.hosts[btoi(p.udp)] > 0)
+	case serviceName:
+		return z.atService(v, p, qtype)
+	case hostName:
+		return z.atHost(v, p, qtype)
+	case instanceName, instanceHost:
+		return z.atInstance(v, p, qtype)
+	case browseName:
+		return z.atServices(v, qtype)
+	default:
+		return z.atStatic(v, name, qtype)
+	}
+}
+
+// empty is the answer without a record: NODATA for a name that is there,
+// NXDOMAIN for one that is not, nor anything below it (RFC 8020). Either
+// carries the SOA with the negative TTL (RFC 2308 section 3).
+func (v *version) empty(exists bool) Answer {
+	soa := *v.soa
+	soa.Hdr.Ttl = min(soa.Hdr.Ttl, soa.Minttl)
+	a := Answer{Rcode: dns.RcodeNameError, Authority: []dns.RR{&soa}}
+	if exists {
+		a.Rcode = dns.RcodeSuccess
+	}
+	return a
+}
+
+// hasProtocol tells whether _tcp or _udp has names below it. The list of
+// services lies below _udp.
+func (v *version) hasProtocol(udp bool) bool {
+	return v.names[btoi(udp)] > 0 || udp && v.services.n > 0
+}
+
+func (z *Zone) atApex(v *version, qtype uint16) Answer {
+	switch qtype {
+	case dns.TypeSOA, dns.TypeANY:
+		return Answer{Answer: []dns.RR{v.soa}}
+	case dns.TypeNS:
+		a := Answer{Answer: z.static[z.origin]}
+		for _, ns := range a.Answer {
+			if host := ns.(*dns.NS).Ns; host != z.origin {
+				a.Additional = append(a.Additional, z.static[host]...)
+			}
+		}
+		return a
+	}
+	return v.empty(true)
+}
+
+// atService answers at _math._tcp.svc.
+func (z *Zone) atService(v *version, p place, qtype uint16) Answer {
+	s := v.find(p.udp, p.name)
+	if s == nil {
+		// _dns-sd._udp stands above the list of services.
+		return v.empty(p.udp && string(p.name) == "dns-sd" && v.services.n > 0)
+	}
+	switch qtype {
+	case dns.TypeSRV, dns.TypeANY:
+		owner := z.serviceName(s)
+		ms, total := s.sampleSRV(z)
+		a := Answer{}
+		for _, m := range ms {
+			a.Answer = append(a.Answer, z.srvRR(owner, s, m, s.ttl.value))
+			if addr, ok := m.addr(); ok && total == 0 {
+				a.Additional = append(a.Additional, addrRR(z.target(s, m), addr, m.ttl()))
+			}
+		}
+		return a.of(total)
+	case dns.TypePTR:
+		owner := z.serviceName(s)
+		ms, total := s.samplePTR(z)
+		a := Answer{}
+		for _, m := range ms {
+			a.Answer = append(a.Answer, ptrRR(owner, z.instanceName(s, m), s.ttl.value))
+		}
+		return a.of(total)
+	}
+	return v.empty(true)
+}
+
+// atHost answers at math.tcp.svc.
+func (z *Zone) atHost(v *version, p place, qtype uint16) Answer {
+	s := v.find(p.udp, p.name)
+	if !s.hosts() {
+		return v.empty(false)
+	}
+	if qtype == dns.TypeANY {
+		qtype = dns.TypeAAAA
+		if s.ttl4.total > 0 {
+			qtype = dns.TypeA
+		}
+	}
+	var set least
+	switch qtype {
+	case dns.TypeA:
+		set = s.ttl4
+	case dns.TypeAAAA:
+		set = s.ttl6
+	}
+	if set.total == 0 {
+		return v.empty(true)
+	}
+	owner := z.hostName(s)
+	ms, total := s.sampleHosts(z, qtype == dns.TypeA)
+	a := Answer{}
+	for _, m := range ms {
+		addr, _ := m.addr()
+		a.Answer = append(a.Answer, addrRR(owner, addr, set.value))
+	}
+	return a.of(total)
+}
+
+// atInstance answers at a1._math._tcp.svc. and a1.math.tcp.svc.
+func (z *Zone) atInstance(v *version, p place, qtype uint16) Answer {
+	s := v.find(p.udp, p.name)
+	if s == nil {
+		return v.empty(false)
+	}
+	m, ok := s.members.find(string(p.id))
+	if !ok {
+		return v.empty(false)
+	}
+	addr, hasAddr := m.addr()
+	if p.at == instanceHost {
+		if !hasAddr {
+			return v.empty(false)
+		}
+		rr := addrRR(z.target(s, m), addr, m.ttl())
+		if qtype != dns.TypeANY && qtype != rr.Header().Rrtype {
+			return v.empty(true)
+		}
+		return Answer{Answer: []dns.RR{rr}}
+	}
+	switch name := z.instanceName(s, m); qtype {
+	case dns.TypeSRV, dns.TypeANY:
+		a := Answer{Answer: []dns.RR{z.srvRR(name, s, m, m.ttl())}}
+		if hasAddr {
+			a.Additional = []dns.RR{addrRR(z.target(s, m), addr, m.ttl())}
+		}
+		return a
+	case dns.TypeTXT:
+		return Answer{Answer: []dns.RR{txtRR(name, m, m.ttl())}}
+	}
+	return v.empty(true)
+}
+
+// atServices answers at _services._dns-sd._udp.svc.
+func (z *Zone) atServices(v *version, qtype uint16) Answer {
+	if v.services.n == 0 {
+		return v.empty(false)
+	}
+	if qtype != dns.TypePTR && qtype != dns.TypeANY {
+		return v.empty(true)
+	}
+	a := Answer{}
+	services, total := v.sampleServices(z)
+	for _, s := range services {
+		a.Answer = append(a.Answer, z.listed(s))
+	}
+	return a.of(total)
+}
+
+// atStatic answers for the name servers of the zone, if they lie in it.
+func (z *Zone) atStatic(v *version, name []byte, qtype uint16) Answer {
+	text, _, _ := dns.UnpackDomainName(name, 0)
+	rrs, ok := z.static[text]
+	if !ok {
+		return v.empty(false)
+	}
+	if qtype == dns.TypeANY && len(rrs) > 0 {
+		qtype = rrs[0].Header().Rrtype
+	}
+	rrs = slices.Clone(rrs)
+	rrs = slices.DeleteFunc(rrs, func(rr dns.RR) bool { return rr.Header().Rrtype != qtype })
+	if len(rrs) == 0 {
+		return v.empty(true)
+	}
+	return Answer{Answer: rrs}
+}
+
+// of notes that the answer is a sample, if total is not 0.
+func (a Answer) of(total int) Answer {
+	if total > 0 {
+		a.Sampled, a.Total = len(a.Answer), total
+	}
+	return a
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,133 @@
+package zone
+
+import "bytes"
+
+// place is where in the zone a name is, by its form alone; whether anything is
+// there, the services tell.
+type place struct {
+	at    at
+	udp   bool
+	name  []byte // service name without its underscore: "math"
+	id    []byte // instance
+	depth int    // labels above the origin
+}
+
+// at is the form of a name, seen from the origin.
+type at uint8
+
+const (
+	outside      at = iota // not in the zone
+	apex                   // svc.
+	protocol               // _tcp.svc.
+	hostProtocol           // tcp.svc.
+	serviceName            // _math._tcp.svc.
+	hostName               // math.tcp.svc.
+	instanceName           // a1._math._tcp.svc.
+	instanceHost           // a1.math.tcp.svc.
+	browseName             // _services._dns-sd._udp.svc.
+	elsewhere              // any other name in the zone
+)
+
+// maxName is the longest name on the wire (RFC 1035 section 2.3.4).
+const maxName = 255
+
+// fold copies a wire name into buf in lower case, ASCII only (RFC 4343), and
+// returns it; nil if it is no whole uncompressed name. Length octets are below
+// 64 and so never taken for letters.
+func fold(buf *[maxName]byte, name []byte) []byte {
+	if len(name) > maxName {
+		return nil
+	}
+	for i := 0; i < len(name); {
+		n := int(name[i])
+		if n == 0 {
+			if i+1 != len(name) {
+				return nil
+			}
+			buf[i] = 0
+			return buf[:i+1]
+		}
+		if n > 63 || i+1+n >= len(name) {
+			return nil
+		}
+		buf[i] = name[i]
+		for _, c := range name[i+1 : i+1+n] {
+			i++
+			if 'A' <= c && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			buf[i] = c
+		}
+		i++
+	}
+	return nil
+}
+
+// placeOf tells where the folded name is, seen from the origin, itself a
+// folded wire name.
+func placeOf(name, origin []byte) place {
+	above := len(name) - len(origin) // octets above the origin
+	if above < 0 || !bytes.Equal(name[above:], origin) {
+		return place{}
+	}
+	var labels [3][]byte // the first ones
+	depth, i := 0, 0
+	for i < above {
+		n := int(name[i])
+		if depth < len(labels) {
+			labels[depth] = name[i+1 : i+1+n]
+		}
+		depth++
+		i += 1 + n
+	}
+	if i != above {
+		return place{} // the origin's octets, but inside of a label
+	}
+	p := place{at: elsewhere, depth: depth}
+	if depth == 0 {
+		p.at = apex
+		return p
+	}
+	if depth > len(labels) {
+		return p
+	}
+	proto := labels[depth-1]
+	under := proto[0] == '_'
+	if under {
+		proto = proto[1:]
+	}
+	switch string(proto) {
+	case "tcp":
+	case "udp":
+		p.udp = true
+	default:
+		return p
+	}
+	if depth == 1 {
+		p.at = hostProtocol
+		if under {
+			p.at = protocol
+		}
+		return p
+	}
+	p.name = labels[depth-2]
+	if under {
+		if p.name[0] != '_' || len(p.name) == 1 {
+			return p
+		}
+		p.name = p.name[1:]
+	}
+	switch {
+	case depth == 2 && under:
+		p.at = serviceName
+	case depth == 2:
+		p.at = hostName
+	case under && p.udp && string(labels[0]) == "_services" && string(p.name) == "dns-sd":
+		p.at = browseName
+	case under:
+		p.at, p.id = instanceName, labels[0]
+	default:
+		p.at, p.id = instanceHost, labels[0]
+	}
+	return p
+}

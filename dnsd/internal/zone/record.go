@@ -1,0 +1,160 @@
+package zone
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+// The names of DESIGN: of a service key "_math._tcp" and an id "a1", below the
+// origin. A host name has no underscore (RFC 952, RFC 1123 section 2.1), so the
+// targets of SRV records lie under names of their own.
+
+func (z *Zone) serviceName(s *service) string { return s.key + "." + z.origin }
+
+func (z *Zone) hostName(s *service) string {
+	return strings.ReplaceAll(s.key, "_", "") + "." + z.origin
+}
+
+func (z *Zone) instanceName(s *service, m member) string { return m.ID + "." + z.serviceName(s) }
+
+// target is the host of a member: its own name, or the name it registered.
+func (z *Zone) target(s *service, m member) string {
+	if _, ok := m.addr(); !ok {
+		return m.Host
+	}
+	return m.ID + "." + z.hostName(s)
+}
+
+func header(owner string, rrtype uint16, ttl uint32) dns.RR_Header {
+	return dns.RR_Header{Name: owner, Rrtype: rrtype, Class: dns.ClassINET, Ttl: ttl}
+}
+
+func (z *Zone) srvRR(owner string, s *service, m member, ttl uint32) dns.RR {
+	return &dns.SRV{
+		Hdr: header(owner, dns.TypeSRV, ttl), Priority: m.priority(), Weight: m.Weight, Port: m.Port,
+		Target: z.target(s, m),
+	}
+}
+
+func addrRR(owner string, a netip.Addr, ttl uint32) dns.RR {
+	if a.Is4() {
+		return &dns.A{Hdr: header(owner, dns.TypeA, ttl), A: a.AsSlice()}
+	}
+	return &dns.AAAA{Hdr: header(owner, dns.TypeAAAA, ttl), AAAA: a.AsSlice()}
+}
+
+func ptrRR(owner, to string, ttl uint32) dns.RR {
+	return &dns.PTR{Hdr: header(owner, dns.TypePTR, ttl), Ptr: to}
+}
+
+func txtRR(owner string, m member, ttl uint32) dns.RR {
+	return &dns.TXT{Hdr: header(owner, dns.TypeTXT, ttl), Txt: txtStrings(m.Meta)}
+}
+
+// maxTXT bounds the data of a TXT record. RFC 6763 section 6.2 wants it below
+// 1300 octets; this is where a record endangers the message it is in.
+const maxTXT = 16 << 10
+
+// txtStrings turns meta into the strings of a DNS-SD TXT record: key=value
+// sorted by key, one empty string when there is none (RFC 6763 section 6.1).
+// What cannot be said there is left out: keys that are empty or not printable
+// ASCII or hold "=" (section 6.4), pairs beyond 255 octets, and all beyond maxTXT.
+func txtStrings(meta map[string]string) []string {
+	var out []string
+	size := 0
+	for _, k := range slices.Sorted(maps.Keys(meta)) {
+		v := meta[k]
+		n := len(k) + 1 + len(v)
+		if !txtKey(k) || n > 255 || size+1+n > maxTXT {
+			continue
+		}
+		size += 1 + n
+		out = append(out, escape(k+"="+v))
+	}
+	if out == nil {
+		return []string{""}
+	}
+	return out
+}
+
+func txtKey(k string) bool {
+	for i := range len(k) {
+		if k[i] < ' ' || k[i] > '~' || k[i] == '=' {
+			return false
+		}
+	}
+	return k != ""
+}
+
+// escape writes a character string as miekg/dns holds it (RFC 1035 section
+// 5.1), so that a record built here equals one read from the wire.
+func escape(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c < ' ' || c > '~':
+			b.WriteByte('\\')
+			b.WriteByte('0' + c/100)
+			b.WriteByte('0' + c/10%10)
+			b.WriteByte('0' + c%10)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// Record sets of a service, whole and in the order of the answers.
+
+func (z *Zone) srvSet(s *service) (rrs []dns.RR) {
+	owner := z.serviceName(s)
+	for _, m := range s.srvs(z) {
+		rrs = append(rrs, z.srvRR(owner, s, m, s.ttl.value))
+	}
+	return rrs
+}
+
+func (z *Zone) ptrSet(s *service) (rrs []dns.RR) {
+	owner := z.serviceName(s)
+	for _, m := range s.ordered() {
+		rrs = append(rrs, ptrRR(owner, z.instanceName(s, m), s.ttl.value))
+	}
+	return rrs
+}
+
+func (z *Zone) hostSet(s *service, v4 bool) (rrs []dns.RR) {
+	owner, ttl := z.hostName(s), s.ttl6.value
+	if v4 {
+		ttl = s.ttl4.value
+	}
+	for _, m := range s.hostsOf(v4) {
+		a, _ := m.addr()
+		rrs = append(rrs, addrRR(owner, a, ttl))
+	}
+	return rrs
+}
+
+// own returns the records of a single instance, at its two names.
+func (z *Zone) own(s *service, m member) []dns.RR {
+	name := z.instanceName(s, m)
+	rrs := []dns.RR{z.srvRR(name, s, m, m.ttl()), txtRR(name, m, m.ttl())}
+	if a, ok := m.addr(); ok {
+		rrs = append(rrs, addrRR(z.target(s, m), a, m.ttl()))
+	}
+	return rrs
+}
+
+// listed is the record that names the service in the list of services.
+func (z *Zone) listed(s *service) dns.RR {
+	return ptrRR(servicesName+z.origin, z.serviceName(s), z.ttl)
+}
+
+// servicesName is where all services are listed (RFC 6763 section 9).
+const servicesName = "_services._dns-sd._udp."

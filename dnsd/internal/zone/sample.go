@@ -1,0 +1,146 @@
+package zone
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// A message holds 65,535 octets (RFC 1035 section 4.2.2). What an answer may
+// take of them leaves room for OPT with its options and for TSIG.
+const (
+	maxMessage = 65535
+	setRoom    = maxMessage - 1024
+)
+
+// epochBits: a sample is drawn anew each 1,024 revisions, not at each one.
+// Those who follow the answers would otherwise drop and dial most of their
+// connections whenever a single instance came or went; and drawing never anew
+// would leave those outside of the sample without work for ever.
+const epochBits = 10
+
+// sampleSRV returns the members of the SRV set, and if they are a sample of
+// those the set has, how many it has.
+func (s *service) sampleSRV(z *Zone) ([]member, int) {
+	host := len(s.key) - 2 + 1 + len(z.origin) // math.tcp.svc.
+	return s.sample(s.srvs(z), z.room(len(s.key)+1), func(m member) int {
+		n := len(m.ID) + 1 + host
+		if _, ok := m.addr(); !ok {
+			n = len(m.Host)
+		}
+		return recordSize + 6 + n + 1
+	})
+}
+
+// samplePTR does the same for the PTR set of the instances' names.
+func (s *service) samplePTR(z *Zone) ([]member, int) {
+	return s.sample(s.ordered(), z.room(len(s.key)+1), func(m member) int { return recordSize + 1 + len(m.ID) + 2 })
+}
+
+// sampleHosts does the same for the addresses of one family.
+func (s *service) sampleHosts(z *Zone, v4 bool) ([]member, int) {
+	size := recordSize + 16
+	if v4 {
+		size = recordSize + 4
+	}
+	return s.sample(s.hostsOf(v4), z.room(len(s.key)-2+1), func(member) int { return size })
+}
+
+// recordSize is what a record takes besides its data: a pointer to the
+// question, type, class, TTL, length.
+const recordSize = 2 + 10
+
+// room is what the records may take in an answer to a question whose name has
+// so many octets above the origin.
+func (z *Zone) room(above int) int { return setRoom - headerSize - above - len(z.wire) - 4 }
+
+const headerSize = 12
+
+// sample returns ms if it fits the room, with 0. Otherwise it draws those with
+// the lowest priority, among equals at random by weight without putting back
+// (Efraimidis and Spirakis: the smallest -ln(u)/weight), until the room is full,
+// and returns them in their order, with the number of all. The chance is a hash
+// of id and epoch: the same at each call, and on each server of the zone.
+func (s *service) sample(ms []member, room int, size func(member) int) ([]member, int) {
+	sum := 0
+	for _, m := range ms {
+		sum += size(m)
+	}
+	if sum <= room {
+		return ms, 0
+	}
+	type ticket struct {
+		priority uint16
+		at       float64
+		place    int
+	}
+	tickets := make([]ticket, len(ms))
+	for i, m := range ms {
+		// A weight of zero keeps a small chance (RFC 2782).
+		tickets[i] = ticket{m.priority(), -math.Log(unit(m.ID, s.epoch)) / max(float64(m.Weight), 0.1), i}
+	}
+	slices.SortFunc(tickets, func(a, b ticket) int {
+		return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(a.at, b.at), cmp.Compare(a.place, b.place))
+	})
+	n := 0
+	for ; n < len(tickets); n++ {
+		if room -= size(ms[tickets[n].place]); room < 0 {
+			break
+		}
+	}
+	drawn := tickets[:n]
+	slices.SortFunc(drawn, func(a, b ticket) int { return cmp.Compare(a.place, b.place) })
+	out := make([]member, n)
+	for i, t := range drawn {
+		out[i] = ms[t.place]
+	}
+	return out, len(ms)
+}
+
+// unit hashes to a number in (0, 1): FNV-1a, then the finalizer of splitmix64,
+// for FNV's high bits hardly know the last octets of a short id.
+func unit(id string, epoch uint64) float64 {
+	h := uint64(14695981039346656037) ^ epoch
+	for i := range len(id) {
+		h = (h ^ uint64(id[i])) * 1099511628211
+	}
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>27) * 0x94d049bb133111eb
+	h ^= h >> 31
+	return (float64(h>>11) + 0.5) / (1 << 53)
+}
+
+// sampleServices returns the services for the list of all, and the number of
+// all if they are not. As none weighs more than another, every so-manieth is
+// taken, which costs nothing however many there are.
+func (v *version) sampleServices(z *Zone) ([]*service, int) {
+	const usual = recordSize + 1 + 16 + 5 + 2 // a service name has at most 15 characters (RFC 6335)
+	size := func(s *service) int { return recordSize + 1 + len(s.key) + 2 }
+	room := z.room(len(servicesName))
+	n := v.services.n
+	if n <= room/usual {
+		return slices.Collect(v.services.all()), 0
+	}
+	sum, fits := 0, n <= room/(recordSize+1+len("_a._tcp")+2)
+	if fits {
+		for s := range v.services.all() {
+			sum += size(s)
+		}
+		fits = sum <= room
+	}
+	if fits {
+		return slices.Collect(v.services.all()), 0
+	}
+	k := room / usual
+	offset := int(v.epoch % uint64(n))
+	var out []*service
+	for i := range k {
+		s := v.services.at((i*n/k + offset) % n)
+		if room -= size(s); room < 0 {
+			break
+		}
+		out = append(out, s)
+	}
+	slices.SortFunc(out, func(a, b *service) int { return cmp.Compare(a.key, b.key) })
+	return slices.Compact(out), n
+}

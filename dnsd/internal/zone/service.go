@@ -1,0 +1,223 @@
+package zone
+
+import (
+	"cmp"
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+// member is a published instance in the set of its service, by id.
+type member struct{ *registry.Instance }
+
+func (m member) sortKey() string { return m.ID }
+
+// priority is the priority as published: a suspect's is behind the live ones.
+func (m member) priority() uint16 {
+	p, _ := m.Published()
+	return p
+}
+
+// ttl is the instance's own TTL in seconds.
+func (m member) ttl() uint32 { return seconds(m.TTL) }
+
+// addr returns the host as an address; false: it is a name. A name ends in a
+// dot, which spares the error that parsing it would make.
+func (m member) addr() (netip.Addr, bool) {
+	if strings.HasSuffix(m.Host, ".") {
+		return netip.Addr{}, false
+	}
+	return m.Addr()
+}
+
+// seconds is the TTL field for d: whole seconds, rounded down, at least one
+// (zero would forbid every cache to keep the record for even one answer), at
+// most 2^31-1 (RFC 2181 section 8).
+func seconds(d time.Duration) uint32 {
+	return uint32(min(max(d/time.Second, 1), math.MaxInt32))
+}
+
+// service is what one service publishes: immutable, replaced by each change.
+// Only instances that are in the answers are in it; a drained one is not.
+type service struct {
+	key     string // "_math._tcp"
+	members list[member]
+	epoch   uint64 // of its sample, when it has too many members for a message
+
+	ttl      least // over all members: the SRV and PTR sets
+	ttl4     least // over those with an IPv4 address: the A set of the host name
+	ttl6     least // the same for IPv6
+	priority least // as published
+	foreign  int   // members whose host is a name
+}
+
+func (s *service) sortKey() string { return s.key }
+
+// proto is 0 for TCP, 1 for UDP.
+func (s *service) proto() int {
+	if strings.HasSuffix(s.key, "._udp") {
+		return 1
+	}
+	return 0
+}
+
+// published tells whether there is anything to say of the service. It is
+// meant to be asked of nil, too.
+func (s *service) published() bool { return s != nil && s.members.n > 0 }
+
+// hosts tells whether the service has a host name with addresses.
+func (s *service) hosts() bool { return s != nil && s.ttl4.total+s.ttl6.total > 0 }
+
+// uniform tells whether all members share one priority, so that the order of
+// the answer is that of the ids.
+func (s *service) uniform() bool { return s.priority.count == s.priority.total }
+
+// change returns the service with one instance taken out and one put in;
+// either may be nil, or not published, which is the same here. s is not
+// changed and may be nil.
+func (s *service) change(key string, old, now *registry.Instance) *service {
+	next := service{key: key}
+	if s != nil {
+		next = *s
+	}
+	// The set is believed, not the change: what is taken out is what is in.
+	for _, in := range []*registry.Instance{old, now} {
+		if in == nil {
+			continue
+		}
+		if m, ok := next.members.find(in.ID); ok {
+			next.members = next.members.without(in.ID)
+			next.count(m, -1)
+		}
+	}
+	if now != nil {
+		if _, ok := now.Published(); ok {
+			m := member{now}
+			next.members = next.members.with(m)
+			next.count(m, 1)
+		}
+	}
+	return &next
+}
+
+// newService makes a service of published instances sorted by id.
+func newService(key string, members []member) *service {
+	s := &service{key: key, members: listOf(members)}
+	for _, m := range members {
+		s.count(m, 1)
+	}
+	return s
+}
+
+// count enters a member into the sums, or with -1 takes it out; it is in
+// s.members, or no longer, accordingly.
+func (s *service) count(m member, n int) {
+	enter := func(l *least, v uint32, of func(member) (uint32, bool)) {
+		if n > 0 {
+			*l = l.with(v)
+			return
+		}
+		if *l = l.without(v); l.count == 0 && l.total > 0 {
+			*l = least{}
+			for m := range s.members.all() {
+				if v, ok := of(m); ok {
+					*l = l.with(v)
+				}
+			}
+		}
+	}
+	ttl := m.ttl()
+	enter(&s.ttl, ttl, func(m member) (uint32, bool) { return m.ttl(), true })
+	enter(&s.priority, uint32(m.priority()), func(m member) (uint32, bool) { return uint32(m.priority()), true })
+	switch a, ok := m.addr(); {
+	case !ok:
+		s.foreign += n
+	case a.Is4():
+		enter(&s.ttl4, ttl, func(m member) (uint32, bool) { a, ok := m.addr(); return m.ttl(), ok && a.Is4() })
+	default:
+		enter(&s.ttl6, ttl, func(m member) (uint32, bool) { a, ok := m.addr(); return m.ttl(), ok && !a.Is4() })
+	}
+}
+
+// ordered returns the members in the order of the answers: by priority as
+// published, then by id. An answer that is cut then loses the last resort
+// first, and two answers of one revision never differ.
+func (s *service) ordered() []member {
+	ms := make([]member, 0, s.members.n)
+	for m := range s.members.all() {
+		ms = append(ms, m)
+	}
+	if !s.uniform() {
+		slices.SortStableFunc(ms, func(a, b member) int { return cmp.Compare(a.priority(), b.priority()) })
+	}
+	return ms
+}
+
+// srvs returns the members that give the SRV set a record each: all but those
+// that share target, port, priority and weight with one before (a record set
+// holds no record twice, RFC 2181 section 5). Only where one registered a name
+// can two have the same target.
+func (s *service) srvs(z *Zone) []member {
+	ms := s.ordered()
+	if s.foreign == 0 {
+		return ms
+	}
+	type rdata struct {
+		priority, weight, port uint16
+		target                 string
+	}
+	seen := make(map[rdata]bool, len(ms))
+	return slices.DeleteFunc(ms, func(m member) bool {
+		d := rdata{m.priority(), m.Weight, m.Port, z.target(s, m)}
+		if seen[d] {
+			return true
+		}
+		seen[d] = true
+		return false
+	})
+}
+
+// hostsOf returns the members that give the address set of the host name a
+// record each, of one family: of several on one address the first.
+func (s *service) hostsOf(v4 bool) []member {
+	seen := make(map[netip.Addr]bool, s.members.n)
+	return slices.DeleteFunc(s.ordered(), func(m member) bool {
+		a, ok := m.addr()
+		if !ok || a.Is4() != v4 || seen[a] {
+			return true
+		}
+		seen[a] = true
+		return false
+	})
+}
+
+// least is the lowest of a bag of numbers and how many there are of it, so
+// that taking one out needs a new count only when the last of the lowest goes.
+type least struct {
+	value uint32
+	count int // how many numbers are equal to value
+	total int // how many numbers there are
+}
+
+func (l least) with(v uint32) least {
+	l.total++
+	switch {
+	case l.count == 0 || v < l.value:
+		l.value, l.count = v, 1
+	case v == l.value:
+		l.count++
+	}
+	return l
+}
+
+func (l least) without(v uint32) least {
+	l.total--
+	if v == l.value {
+		l.count--
+	}
+	return l
+}

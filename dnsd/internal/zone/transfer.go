@@ -1,0 +1,50 @@
+package zone
+
+import (
+	"iter"
+
+	"github.com/miekg/dns"
+)
+
+// Transfer returns the whole zone at one revision: its SOA, and all other
+// records, those of a set together. The records belong to that revision
+// however long it takes to read them, and nothing waits for the reader.
+//
+// The SOA stands first and last in a transfer (RFC 5936 section 2.2); records
+// does not hold it.
+func (z *Zone) Transfer() (soa *dns.SOA, records iter.Seq[dns.RR]) {
+	v := z.current.Load()
+	return v.soa, func(yield func(dns.RR) bool) {
+		each := func(rrs []dns.RR) bool {
+			for _, rr := range rrs {
+				if !yield(rr) {
+					return false
+				}
+			}
+			return true
+		}
+		if !each(z.static[z.origin]) {
+			return
+		}
+		for name, rrs := range z.static {
+			if name != z.origin && !each(rrs) {
+				return
+			}
+		}
+		for s := range v.services.all() {
+			if !yield(z.listed(s)) {
+				return
+			}
+		}
+		for s := range v.services.all() {
+			if !each(z.srvSet(s)) || !each(z.ptrSet(s)) || !each(z.hostSet(s, true)) || !each(z.hostSet(s, false)) {
+				return
+			}
+			for m := range s.members.all() {
+				if !each(z.own(s, m)) {
+					return
+				}
+			}
+		}
+	}
+}

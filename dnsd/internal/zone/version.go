@@ -1,0 +1,48 @@
+package zone
+
+import "github.com/miekg/dns"
+
+// version is the whole zone at one revision: immutable.
+type version struct {
+	revision uint64
+	soa      *dns.SOA
+	services list[*service] // those published
+	members  int
+	epoch    uint64 // of the sample of services
+	names    [2]int // services by protocol: TCP, UDP
+	hosts    [2]int // of these, those with addresses
+}
+
+// find returns the service of that name, nil if nothing of it is published.
+func (v *version) find(udp bool, name []byte) *service {
+	key := make([]byte, 0, 32)
+	key = append(append(append(key, '_'), name...), "._tcp"...)
+	if udp {
+		copy(key[len(key)-3:], "udp")
+	}
+	s, _ := v.services.find(string(key))
+	return s
+}
+
+// replace puts a service in the place of the old one; either may be nil or
+// without members.
+func (v *version) replace(old, now *service) {
+	if old.published() {
+		v.count(old, -1)
+	}
+	switch {
+	case now.published():
+		v.count(now, 1)
+		v.services = v.services.with(now)
+	case old.published():
+		v.services = v.services.without(old.key)
+	}
+}
+
+func (v *version) count(s *service, n int) {
+	v.members += n * s.members.n
+	v.names[s.proto()] += n
+	if s.hosts() {
+		v.hosts[s.proto()] += n
+	}
+}

@@ -1,0 +1,288 @@
+package zone
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"iter"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+// Config says what a zone is besides its services. The zero value works but
+// for Origin.
+type Config struct {
+	Origin     string        // FQDN of at least one label, any case: "svc."
+	NS         []string      // name servers, FQDNs; default "ns." + Origin
+	NSAddrs    []netip.Addr  // addresses of those name servers that lie in the zone
+	Hostmaster string        // SOA RNAME as a name: "hostmaster.svc." (the default) is hostmaster@svc
+	TTL        time.Duration // of SOA, NS, their addresses and the list of services; default 5 s
+	// NegativeTTL is how long a resolver may remember that there is nothing
+	// (SOA MINIMUM, RFC 2308 section 5), so how late a new service may be
+	// seen by those who asked too early. Default 5 s, at most TTL counts.
+	NegativeTTL time.Duration
+	// Push are the servers of DNS push, published as SRV records of
+	// _dns-push-tls._tcp (RFC 8765 section 6.1). Default none.
+	Push []Server
+
+	JournalSteps int // changes remembered for Journal; default 10,000, negative none
+	JournalBytes int // memory they may hold, about; default 64 MiB
+}
+
+// Server is a host and a port.
+type Server struct {
+	Host string // FQDN
+	Port uint16
+}
+
+// Zone is what DNS says about a registry: changes go in, answers come out. All
+// its methods may be called at any time from any goroutine; none of those that
+// answer ever waits for one that changes.
+type Zone struct {
+	origin string // lower case
+	wire   []byte // origin on the wire
+	ttl    uint32
+	soa    dns.SOA              // without serial
+	static map[string][]dns.RR  // apex NS, name servers' addresses; nil RRs: an empty non-terminal
+	push   []*registry.Instance // as members of _dns-push-tls._tcp
+
+	current atomic.Pointer[version]
+	changed atomic.Pointer[chan struct{}] // closed when current is replaced
+
+	mu      sync.Mutex // guards what follows, and the order of changes
+	journal journal
+}
+
+var _ registry.Sink = (*Zone)(nil)
+
+// defaultTTL is both the TTL of the zone's own records and the time a negative
+// answer is remembered. Short, for it bounds how late a first registration is
+// seen, and cheap, for nobody asks a zone of services often for its SOA.
+const defaultTTL = 5 * time.Second
+
+// New makes an empty zone of serial 0.
+func New(cfg Config) (*Zone, error) {
+	origin, err := canonical("origin", cfg.Origin)
+	if err != nil {
+		return nil, err
+	}
+	if origin == "." {
+		return nil, errors.New("zone: origin: the root is not a zone for services, use one like \"svc.\"")
+	}
+	z := &Zone{
+		origin: origin,
+		ttl:    seconds(cmp.Or(cfg.TTL, defaultTTL)),
+		static: make(map[string][]dns.RR),
+		journal: journal{
+			maxSteps: cmp.Or(cfg.JournalSteps, 10_000),
+			maxBytes: cmp.Or(cfg.JournalBytes, 64<<20),
+		},
+	}
+	z.wire = wireName(origin)
+
+	servers := cfg.NS
+	if len(servers) == 0 {
+		servers = []string{"ns." + origin}
+	}
+	for _, ns := range servers {
+		if err := z.addServer(ns, cfg.NSAddrs); err != nil {
+			return nil, err
+		}
+	}
+	hostmaster, err := canonical("hostmaster", cmp.Or(cfg.Hostmaster, "hostmaster."+origin))
+	if err != nil {
+		return nil, err
+	}
+	for i, p := range cfg.Push {
+		host, err := canonical("push server", p.Host)
+		if err != nil {
+			return nil, err
+		}
+		z.push = append(z.push, &registry.Instance{
+			Key:  registry.Key{Service: "_dns-push-tls._tcp", ID: fmt.Sprintf("push-%d", i)},
+			Host: host, Port: p.Port, TTL: time.Duration(z.ttl) * time.Second,
+		})
+	}
+	z.soa = dns.SOA{
+		Hdr:  dns.RR_Header{Name: origin, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: z.ttl},
+		Ns:   z.static[origin][0].(*dns.NS).Ns,
+		Mbox: hostmaster,
+		// A secondary that misses a NOTIFY asks again after a minute, then
+		// every ten seconds, and answers for a week alone: a registry that
+		// is away leaves its last word standing.
+		Refresh: 60, Retry: 10, Expire: 7 * 24 * 3600,
+		Minttl: min(seconds(cmp.Or(cfg.NegativeTTL, defaultTTL)), z.ttl),
+	}
+	ch := make(chan struct{})
+	z.changed.Store(&ch)
+	z.Load(0, func(func(*registry.Instance) bool) {}, nil)
+	return z, nil
+}
+
+// addServer enters a name server, with its addresses if it lies in the zone.
+func (z *Zone) addServer(host string, addrs []netip.Addr) error {
+	host, err := canonical("name server", host)
+	if err != nil {
+		return err
+	}
+	z.static[z.origin] = append(z.static[z.origin], &dns.NS{
+		Hdr: dns.RR_Header{Name: z.origin, Rrtype: dns.TypeNS, Class: dns.ClassINET, Ttl: z.ttl}, Ns: host,
+	})
+	if !dns.IsSubDomain(z.origin, host) || host == z.origin {
+		return nil
+	}
+	var buf [maxName]byte
+	if p := placeOf(fold(&buf, wireName(host)), z.wire); p.at != elsewhere {
+		return fmt.Errorf("zone: name server %s: the name belongs to the services; use one outside of tcp, udp, _tcp and _udp.%s", host, z.origin)
+	}
+	for _, a := range addrs {
+		z.static[host] = append(z.static[host], addrRR(host, a.Unmap(), z.ttl))
+	}
+	if len(addrs) == 0 {
+		return nil // NS without an address: legal only for those who know it otherwise
+	}
+	for up := host; ; {
+		up = up[strings.IndexByte(up, '.')+1:]
+		if up == z.origin {
+			return nil
+		}
+		if _, ok := z.static[up]; !ok {
+			z.static[up] = nil
+		}
+	}
+}
+
+// Origin returns the zone's name in lower case, with its final dot.
+func (z *Zone) Origin() string { return z.origin }
+
+// Serial returns the SOA serial: the low 32 bits of the registry's revision,
+// compared by RFC 1982, so that it may wrap.
+func (z *Zone) Serial() uint32 { return uint32(z.current.Load().revision) }
+
+// Changed returns a channel that is closed at the next change. Take it before
+// reading what you act on, and no change is missed.
+func (z *Zone) Changed() <-chan struct{} { return *z.changed.Load() }
+
+// Load replaces all that the zone says by the instances of a registry at a
+// revision. history, the changes that led there in order, lets Journal reach
+// behind this moment. See registry.Sink.
+func (z *Zone) Load(revision uint64, instances iter.Seq[*registry.Instance], history []registry.Change) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	var ms []member
+	add := func(in *registry.Instance) {
+		if _, ok := in.Published(); ok {
+			ms = append(ms, member{in})
+		}
+	}
+	for _, in := range z.push {
+		add(in)
+	}
+	for in := range instances {
+		if !z.isPush(in.Key) {
+			add(in)
+		}
+	}
+	slices.SortFunc(ms, func(a, b member) int {
+		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.ID, b.ID))
+	})
+	next := &version{revision: revision, soa: z.soaAt(revision), epoch: revision >> epochBits}
+	var services []*service
+	for len(ms) > 0 {
+		n := 1
+		for n < len(ms) && ms[n].Service == ms[0].Service {
+			n++
+		}
+		s := newService(ms[0].Service, ms[:n:n])
+		s.epoch = revision >> epochBits
+		services = append(services, s)
+		next.count(s, 1)
+		ms = ms[n:]
+	}
+	next.services = listOf(services)
+	z.journal.rebuild(z, next, history)
+	z.publish(next)
+}
+
+// Apply takes changes over, in order of their revisions. When it returns, every
+// answer knows them. See registry.Sink.
+func (z *Zone) Apply(changes []registry.Change) {
+	if len(changes) == 0 {
+		return
+	}
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	old := z.current.Load()
+	next := *old
+	next.revision = changes[len(changes)-1].Revision
+	next.soa = z.soaAt(next.revision)
+	next.epoch = next.revision >> epochBits
+	step := step{from: old.revision, to: next.revision}
+	touched := make(map[string]*service, 1)
+	for _, c := range changes {
+		key := c.Key()
+		if z.isPush(key) {
+			continue
+		}
+		s, ok := touched[key.Service]
+		if !ok {
+			s, _ = old.services.find(key.Service)
+			step.was = append(step.was, was{key.Service, s})
+		}
+		s = s.change(key.Service, c.Old, c.New)
+		s.epoch = c.Revision >> epochBits
+		step.bytes += stepBytes(s)
+		touched[key.Service] = s
+	}
+	for _, w := range step.was {
+		next.replace(w.service, touched[w.key])
+	}
+	z.journal.add(step)
+	z.publish(&next)
+}
+
+// publish makes a version the current one. The caller holds z.mu.
+func (z *Zone) publish(v *version) {
+	z.current.Store(v)
+	ch := make(chan struct{})
+	close(*z.changed.Swap(&ch))
+}
+
+// isPush tells whether an instance would stand where a configured push server
+// does; it then waits until there is none.
+func (z *Zone) isPush(key registry.Key) bool {
+	return slices.ContainsFunc(z.push, func(in *registry.Instance) bool { return in.Key == key })
+}
+
+// soaAt returns the SOA record of a revision.
+func (z *Zone) soaAt(revision uint64) *dns.SOA {
+	soa := z.soa
+	soa.Serial = uint32(revision)
+	return &soa
+}
+
+// canonical checks a configured name and returns it in lower case.
+func canonical(what, name string) (string, error) {
+	if _, ok := dns.IsDomainName(name); !ok || !dns.IsFqdn(name) {
+		return "", fmt.Errorf("zone: %s %q: not a domain name that ends in a dot", what, name)
+	}
+	return dns.CanonicalName(name), nil
+}
+
+// wireName packs a name that was checked before.
+func wireName(name string) []byte {
+	var buf [maxName + 1]byte
+	n, err := dns.PackDomainName(name, buf[:], 0, nil, false)
+	if err != nil {
+		return nil
+	}
+	return slices.Clone(buf[:n])
+}
