@@ -1,0 +1,322 @@
+package nameserver
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
+)
+
+// Bounds and defaults, each with its reason.
+const (
+	// defaultMaxUDP fits every path with an Ethernet MTU and IPv6 without a
+	// fragment: the DNS flag day value of 2020.
+	defaultMaxUDP = 1232
+	// minUDP is what any client takes, EDNS or not: RFC 1035 4.2.1.
+	minUDP = 512
+	// maxUDP is what a UDP datagram over IPv4 can carry at most.
+	maxUDP = 65507
+	// maxNSID keeps an OPT record small enough to fit beside any negative
+	// answer in 512 octets.
+	maxNSID = 64
+)
+
+// Config is what a Server does. The zero value of every field but Addrs works;
+// a server without Zones refuses every name.
+type Config struct {
+	// Addrs are "host:port", each served over UDP and TCP. Port 0 takes a port
+	// free for both. An empty host means all addresses.
+	Addrs []string
+	// Zones are found by longest match. Two of one origin are an error.
+	Zones []Zone
+	// TSIG are the keys by name (FQDN, any case), for queries and transfers.
+	TSIG map[string]Key
+	// RateLimit bounds the UDP answers to clients that proved nothing.
+	RateLimit RateLimit
+	// MaxUDP is the largest UDP answer, and the size advertised to clients:
+	// default 1232, 512 to 65507.
+	MaxUDP int
+	// NSID is the server's name for RFC 5001: at most 64 octets, empty means
+	// the option is not answered.
+	NSID string
+	// CookieSecrets are DNS Cookie secrets of 16 octets in hex (RFC 9018).
+	// The first signs, all verify. To rotate, add the new one last
+	// everywhere, then put it first, then drop the old one an hour later.
+	// Empty means a random secret, kept until the server is closed.
+	CookieSecrets []string
+	// TCP are the limits of TCP and TLS connections.
+	TCP TCPLimits
+	// TLS serves DNS over TLS (RFC 7858) when its Addrs are not empty.
+	TLS TLS
+	// Logger gets what an operator should see; nil is silent.
+	Logger *slog.Logger
+}
+
+// Zone is one zone to serve, and who may copy it.
+type Zone struct {
+	Zone *zone.Zone
+	// Transfer are the secondaries: AXFR and IXFR go to whoever matches one of
+	// them, nobody when it is empty.
+	Transfer []Peer
+}
+
+// Peer is one secondary, or a group of them.
+type Peer struct {
+	// Prefix holds the source addresses allowed to transfer. The zero value
+	// allows every address, which needs a Key.
+	Prefix netip.Prefix
+	// Key is the TSIG key the request must be signed with, and which signs
+	// NOTIFY; "" means none.
+	Key string
+	// Notify is where NOTIFY goes; the zero value means nowhere.
+	Notify netip.AddrPort
+}
+
+// Key is a TSIG secret.
+type Key struct {
+	// Algorithm is "hmac-sha256" (the default), "hmac-sha224", "hmac-sha384",
+	// "hmac-sha512" or "hmac-sha1", with or without a final dot.
+	Algorithm string
+	// Secret is in base64, as in every name server's configuration.
+	Secret string
+}
+
+// RateLimit bounds UDP answers for each address prefix. Loopback, clients with
+// a valid server cookie, and TCP are never limited.
+type RateLimit struct {
+	// PerSecond is how many answers a prefix gets each second, separately for
+	// positive answers, negative answers and errors. 0 means no limit.
+	PerSecond int
+	// Slip answers every n-th limited query with TC, so that a real client can
+	// come back over TCP; the others are dropped. Default 2, 1 answers all,
+	// negative none.
+	Slip int
+	// IPv4 and IPv6 are the prefix lengths: default 24 and 56.
+	IPv4, IPv6 int
+}
+
+// TCPLimits bound what TCP clients can hold.
+type TCPLimits struct {
+	// Conns is how many connections may be open: default 1000.
+	Conns int
+	// ConnsPerAddr is how many from one address (one /64 for IPv6):
+	// default 100.
+	ConnsPerAddr int
+	// Idle is how long a connection may wait for its next whole query:
+	// default 10s (RFC 7766 6.2.3 asks for a few seconds). It shrinks when
+	// connections run out.
+	Idle time.Duration
+	// Write is how long a client may take to take one write: default 10s.
+	Write time.Duration
+	// Transfers is how many zone transfers run at once: default 16.
+	Transfers int
+}
+
+// TLS is DNS over TLS.
+type TLS struct {
+	// Addrs are "host:port"; they cannot change in Update.
+	Addrs []string
+	// Config needs a certificate.
+	Config *tls.Config
+}
+
+// settings is a Config made ready: checked, and in the form a query needs.
+// It never changes; Update stores a new one.
+type settings struct {
+	Config
+	zones   []zoneEntry // longest origin first
+	keys    map[string]tsigKey
+	cookies cookieSecrets
+	nsid    []byte
+	log     *slog.Logger
+}
+
+// zoneEntry is a zone with its origin as it stands in a packet.
+type zoneEntry struct {
+	zone   *zone.Zone
+	peers  []Peer
+	origin string // FQDN, lower case
+	wire   []byte // origin in wire form, lower case, with the root label
+}
+
+type tsigKey struct {
+	name, algorithm, secret string
+}
+
+// newSettings checks c. random is the cookie secret used when c has none.
+func newSettings(c Config, random [16]byte) (*settings, error) {
+	s := &settings{Config: c, log: c.Logger, nsid: []byte(c.NSID)}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.MaxUDP = cmp.Or(c.MaxUDP, defaultMaxUDP)
+	if s.MaxUDP < minUDP || s.MaxUDP > maxUDP {
+		return nil, fmt.Errorf("nameserver: max UDP size %d: not between %d and %d", c.MaxUDP, minUDP, maxUDP)
+	}
+	if len(c.NSID) > maxNSID {
+		return nil, fmt.Errorf("nameserver: NSID %q: more than %d octets", c.NSID, maxNSID)
+	}
+	var err error
+	if s.RateLimit, err = c.RateLimit.withDefaults(); err != nil {
+		return nil, err
+	}
+	if s.TCP, err = c.TCP.withDefaults(); err != nil {
+		return nil, err
+	}
+	if len(c.TLS.Addrs) > 0 && c.TLS.Config == nil {
+		return nil, errors.New("nameserver: TLS: no certificate given")
+	}
+	if s.cookies, err = parseCookieSecrets(c.CookieSecrets, random); err != nil {
+		return nil, err
+	}
+	if s.keys, err = parseKeys(c.TSIG); err != nil {
+		return nil, err
+	}
+	for _, z := range c.Zones {
+		e, err := newZoneEntry(z, s.keys)
+		if err != nil {
+			return nil, err
+		}
+		s.zones = append(s.zones, e)
+	}
+	slices.SortStableFunc(s.zones, func(a, b zoneEntry) int { return len(b.wire) - len(a.wire) })
+	for i := 1; i < len(s.zones); i++ {
+		for j := range i {
+			if s.zones[i].origin == s.zones[j].origin {
+				return nil, fmt.Errorf("nameserver: zone %s: given twice", s.zones[i].origin)
+			}
+		}
+	}
+	return s, nil
+}
+
+func newZoneEntry(z Zone, keys map[string]tsigKey) (zoneEntry, error) {
+	if z.Zone == nil {
+		return zoneEntry{}, errors.New("nameserver: zone: nil")
+	}
+	e := zoneEntry{zone: z.Zone, peers: slices.Clone(z.Transfer), origin: dns.CanonicalName(z.Zone.Origin())}
+	wire := make([]byte, 255)
+	n, err := dns.PackDomainName(e.origin, wire, 0, nil, false)
+	if err != nil {
+		return zoneEntry{}, fmt.Errorf("nameserver: zone %q: not a domain name: %w", e.origin, err)
+	}
+	e.wire = wire[:n:n]
+	for i := range e.peers {
+		p := &e.peers[i]
+		if p.Key != "" {
+			p.Key = dns.CanonicalName(p.Key)
+			if _, ok := keys[p.Key]; !ok {
+				return zoneEntry{}, fmt.Errorf("nameserver: zone %s: transfer: no TSIG key %q", e.origin, p.Key)
+			}
+		}
+		if !p.Prefix.IsValid() && p.Key == "" && !p.Notify.IsValid() {
+			return zoneEntry{}, fmt.Errorf("nameserver: zone %s: transfer: neither an address nor a key", e.origin)
+		}
+	}
+	return e, nil
+}
+
+// find returns the zone of a folded wire name by longest match, or nil.
+func (s *settings) find(name []byte) *zoneEntry {
+	for i := range s.zones {
+		z := &s.zones[i]
+		cut := len(name) - len(z.wire)
+		if cut < 0 || !bytes.Equal(name[cut:], z.wire) {
+			continue
+		}
+		// The octets agree; they are the zone's labels only when a label
+		// begins there.
+		off := 0
+		for off < cut {
+			off += 1 + int(name[off])
+		}
+		if off == cut {
+			return z
+		}
+	}
+	return nil
+}
+
+func (r RateLimit) withDefaults() (RateLimit, error) {
+	if r.PerSecond < 0 {
+		return r, fmt.Errorf("nameserver: rate limit %d: negative", r.PerSecond)
+	}
+	if r.PerSecond > maxRate {
+		return r, fmt.Errorf("nameserver: rate limit %d: more than %d", r.PerSecond, maxRate)
+	}
+	r.Slip = cmp.Or(r.Slip, 2)
+	r.IPv4 = cmp.Or(r.IPv4, 24)
+	r.IPv6 = cmp.Or(r.IPv6, 56)
+	if r.IPv4 < 1 || r.IPv4 > 32 || r.IPv6 < 1 || r.IPv6 > 128 {
+		return r, fmt.Errorf("nameserver: rate limit: prefix lengths %d and %d: not within 32 and 128", r.IPv4, r.IPv6)
+	}
+	return r, nil
+}
+
+func (l TCPLimits) withDefaults() (TCPLimits, error) {
+	l.Conns = cmp.Or(l.Conns, 1000)
+	l.ConnsPerAddr = cmp.Or(l.ConnsPerAddr, 100)
+	l.Idle = cmp.Or(l.Idle, 10*time.Second)
+	l.Write = cmp.Or(l.Write, 10*time.Second)
+	l.Transfers = cmp.Or(l.Transfers, 16)
+	if l.Conns < 0 || l.ConnsPerAddr < 0 || l.Idle < 0 || l.Write < 0 || l.Transfers < 0 {
+		return l, errors.New("nameserver: TCP limits: negative")
+	}
+	return l, nil
+}
+
+func parseKeys(given map[string]Key) (map[string]tsigKey, error) {
+	keys := make(map[string]tsigKey, len(given))
+	for name, k := range given {
+		name = dns.CanonicalName(name)
+		alg := dns.CanonicalName(cmp.Or(k.Algorithm, "hmac-sha256"))
+		switch alg {
+		case dns.HmacSHA1, dns.HmacSHA224, dns.HmacSHA256, dns.HmacSHA384, dns.HmacSHA512:
+		default:
+			return nil, fmt.Errorf("nameserver: TSIG key %s: unknown algorithm %q", name, k.Algorithm)
+		}
+		secret := strings.TrimSpace(k.Secret)
+		if raw, err := base64.StdEncoding.DecodeString(secret); err != nil || len(raw) == 0 {
+			// The secret itself is never put into an error.
+			return nil, fmt.Errorf("nameserver: TSIG key %s: secret is empty or not base64", name)
+		}
+		if _, ok := keys[name]; ok {
+			return nil, fmt.Errorf("nameserver: TSIG key %s: given twice", name)
+		}
+		keys[name] = tsigKey{name: name, algorithm: alg, secret: secret}
+	}
+	return keys, nil
+}
+
+func parseCookieSecrets(given []string, random [16]byte) (cookieSecrets, error) {
+	if len(given) == 0 {
+		return cookieSecrets{newSipKey(random)}, nil
+	}
+	var out cookieSecrets
+	for i, text := range given {
+		raw, err := hex.DecodeString(strings.TrimSpace(text))
+		if err != nil || len(raw) != 16 {
+			return nil, fmt.Errorf("nameserver: cookie secret %d: not 16 octets in hex", i+1)
+		}
+		out = append(out, newSipKey([16]byte(raw)))
+	}
+	return out, nil
+}
+
+func randomSecret() (secret [16]byte) {
+	rand.Read(secret[:]) // never fails: crypto/rand
+	return secret
+}

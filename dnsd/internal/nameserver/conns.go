@@ -1,0 +1,101 @@
+package nameserver
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// connTable knows the open connections and bounds them.
+type connTable struct {
+	accepted, refused, slow atomic.Uint64
+
+	mu     sync.Mutex // guards what follows
+	conns  map[net.Conn]netip.Addr
+	byAddr map[netip.Addr]int // by limitKey
+	closed bool
+}
+
+// limitKey is what counts as one client: an IPv4 address, or an IPv6 /64,
+// which one host may own whole.
+func limitKey(a netip.Addr) netip.Addr {
+	a = a.Unmap().WithZone("")
+	if a.Is6() {
+		p, _ := a.Prefix(64) // 64 is in range
+		return p.Addr()
+	}
+	return a
+}
+
+// add takes c, or tells that there is no room for it.
+func (t *connTable) add(c net.Conn, from netip.Addr, l TCPLimits) bool {
+	key := limitKey(from)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || len(t.conns) >= l.Conns || t.byAddr[key] >= l.ConnsPerAddr {
+		t.refused.Add(1)
+		return false
+	}
+	if t.conns == nil {
+		t.conns, t.byAddr = make(map[net.Conn]netip.Addr), make(map[netip.Addr]int)
+	}
+	t.conns[c] = key
+	t.byAddr[key]++
+	t.accepted.Add(1)
+	return true
+}
+
+func (t *connTable) remove(c net.Conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	key := t.conns[c]
+	delete(t.conns, c)
+	if t.byAddr[key]--; t.byAddr[key] <= 0 {
+		delete(t.byAddr, key)
+	}
+}
+
+func (t *connTable) open() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.conns)
+}
+
+// idle is how long a connection may wait for a query: less when there are many,
+// so that those who wait make room for those who ask (RFC 7766 6.2.3).
+func (t *connTable) idle(l TCPLimits) time.Duration {
+	t.mu.Lock()
+	n := len(t.conns)
+	t.mu.Unlock()
+	switch {
+	case n*10 >= l.Conns*9:
+		return l.Idle / 20
+	case n*2 >= l.Conns:
+		return l.Idle / 4
+	default:
+		return l.Idle
+	}
+}
+
+// drain takes no more connections and wakes those that wait for a query; a
+// write under way may end.
+func (t *connTable) drain() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	for c := range t.conns {
+		c.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// close ends all connections at once.
+func (t *connTable) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	for c := range t.conns {
+		c.Close()
+	}
+}

@@ -1,0 +1,37 @@
+// Package nameserver is the DNS side's sockets: it answers queries for zones
+// over UDP, TCP and TLS, and feeds secondaries by zone transfer.
+//
+// Most callers need Listen, Run and Close:
+//
+//	s, err := nameserver.Listen(nameserver.Config{
+//		Addrs: []string{"127.0.0.1:5300"},
+//		Zones: []nameserver.Zone{{Zone: z}},
+//	})
+//	...
+//	err = s.Run(ctx) // until ctx ends
+//
+// What a query gets:
+//
+//	shorter than a header, or a response       nothing
+//	QDCOUNT not 1, malformed, two OPTs         FORMERR (RFC 9619, RFC 6891 6.1.1)
+//	opcode other than QUERY                    NOTIMP
+//	EDNS version above 0                       BADVERS (RFC 6891 6.1.3)
+//	class other than IN, name in no zone       REFUSED, with an Extended DNS Error
+//	anything in a zone                         the zone's answer, AA set
+//	a panic while answering                    SERVFAIL; counted and logged
+//
+// Sizes. Over UDP an answer fits in the smaller of what the client offered
+// (512 without EDNS, RFC 6891 6.2.5) and Config.MaxUDP. Address records of the
+// additional section go first, without TC (RFC 2181 9); when more must go, TC
+// is set. Over TCP TC is never set: a record set beyond 64 KiB is answered by
+// the zone's weighted sample, which says so in an Extended DNS Error
+// (RFC 8914) and in Stats.
+//
+// Abuse. UDP has one loop for each socket and no goroutine for a query: what
+// comes faster than it can be answered is dropped by the kernel. TCP is bounded
+// in connections, in memory for each, and in time. A client that proves its
+// address by a DNS Cookie (RFC 7873, 9018) or by TCP is never rate limited.
+//
+// Transfers: AXFR (RFC 5936), IXFR (RFC 1995) and NOTIFY (RFC 1996), allowed
+// by address, by TSIG key (RFC 8945) or both.
+package nameserver

@@ -1,0 +1,155 @@
+package nameserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	// notifyInterval is the least time between two NOTIFY to one secondary:
+	// changes that come faster share one, and secondaries that answer each
+	// with an IXFR are not busier than five times a second.
+	notifyInterval = 200 * time.Millisecond
+	// notifyTries and notifyTimeout: RFC 1996 3.6 asks for retries with
+	// growing pauses; 1, 2, 4, 8 and 16 s come before the zone's own refresh.
+	notifyTries   = 5
+	notifyTimeout = time.Second
+)
+
+// runNotify tells the secondaries of set about changes until ctx ends.
+func (s *Server) runNotify(ctx context.Context, set *settings) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for i := range set.zones {
+		z := &set.zones[i]
+		for _, p := range z.peers {
+			if p.Notify.IsValid() {
+				wg.Go(func() { s.notifyPeer(ctx, set, z, p) })
+			}
+		}
+	}
+}
+
+// notifyPeer sends one secondary a NOTIFY at the start and after changes.
+func (s *Server) notifyPeer(ctx context.Context, set *settings, z *zoneEntry, p Peer) {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		// Taken before the serial is read, so that no change is missed.
+		changed := z.zone.Changed()
+		err := s.notify(ctx, set, z, p)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			s.transfers.notifyFailed.Add(1)
+			set.log.Warn("secondary not notified", "zone", z.origin, "secondary", p.Notify, "error", err)
+		} else {
+			s.transfers.notified.Add(1)
+		}
+		pause.Reset(notifyInterval)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// notify sends one NOTIFY (RFC 1996 3) until it is acknowledged or given up.
+// Each try carries the newest serial.
+func (s *Server) notify(ctx context.Context, set *settings, z *zoneEntry, p Peer) error {
+	var last error
+	timeout := notifyTimeout
+	for range notifyTries {
+		if last = s.notifyOnce(ctx, set, z, p, timeout); last == nil || ctx.Err() != nil {
+			return last
+		}
+		timeout *= 2
+	}
+	return last
+}
+
+func (s *Server) notifyOnce(ctx context.Context, set *settings, z *zoneEntry, p Peer, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	m := new(dns.Msg).SetNotify(z.origin)
+	soa, _ := z.zone.Transfer()
+	m.Answer = []dns.RR{soa}
+	wire, mac, err := packNotify(m, set, p)
+	if err != nil {
+		return err
+	}
+	dialer := net.Dialer{LocalAddr: s.notifySource(p.Notify.Addr())}
+	conn, err := dialer.DialContext(ctx, "udp", p.Notify.String())
+	if err != nil {
+		return fmt.Errorf("nameserver: notify %s: %w", p.Notify, err)
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if _, err := conn.Write(wire); err != nil {
+		return waitOut(ctx, fmt.Errorf("nameserver: notify %s: %w", p.Notify, err))
+	}
+	buf := make([]byte, minUDP)
+	for {
+		n, err := conn.Read(buf)
+		if err != nil {
+			// A refused port answers at once; the next try waits its time.
+			return waitOut(ctx, fmt.Errorf("nameserver: notify %s: %w", p.Notify, err))
+		}
+		var reply dns.Msg
+		if reply.Unpack(buf[:n]) != nil || reply.Id != m.Id || !reply.Response || reply.Opcode != dns.OpcodeNotify {
+			continue
+		}
+		if p.Key != "" && dns.TsigVerify(buf[:n], set.keys[p.Key].secret, mac, false) != nil {
+			continue // anybody could have sent this
+		}
+		if reply.Rcode != dns.RcodeSuccess {
+			return waitOut(ctx, fmt.Errorf("nameserver: notify %s: %s", p.Notify, dns.RcodeToString[reply.Rcode]))
+		}
+		return nil
+	}
+}
+
+// waitOut returns err when the time of the try is over.
+func waitOut(ctx context.Context, err error) error {
+	<-ctx.Done()
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return err
+	}
+	return ctx.Err()
+}
+
+func packNotify(m *dns.Msg, set *settings, p Peer) (wire []byte, mac string, err error) {
+	if p.Key == "" {
+		wire, err = m.Pack()
+		return wire, "", err
+	}
+	key := set.keys[p.Key]
+	m.Extra = append(m.Extra, tsigStub(key, m.Id, dns.RcodeSuccess))
+	return dns.TsigGenerate(m, key.secret, "", false)
+}
+
+// notifySource is the address NOTIFY comes from: the one secondaries transfer
+// from, because they know no other. Nil when the server listens on all.
+func (s *Server) notifySource(to netip.Addr) net.Addr {
+	for _, a := range s.addrs {
+		if addr := a.Addr(); !addr.IsUnspecified() && addr.Is4() == to.Unmap().Is4() && addr.IsLoopback() == to.IsLoopback() {
+			return net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0))
+		}
+	}
+	return nil
+}

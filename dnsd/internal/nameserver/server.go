@@ -1,0 +1,337 @@
+package nameserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	// drainTime is how long connections may finish their last write when the
+	// server stops.
+	drainTime = time.Second
+	// portTries is how often port 0 is tried until a port is free for TCP and
+	// UDP both.
+	portTries = 32
+	// tcpShards are the counters that connections share; more would only cost
+	// memory.
+	tcpShards = 4
+)
+
+// Server answers DNS. Make one with Listen; its methods may be called from any
+// goroutine.
+type Server struct {
+	settings atomic.Pointer[settings]
+	limiter  atomic.Pointer[limiter]
+	secret   [16]byte // for cookies when Config has none, and for the limiter
+	portable bool     // use portableLoop even on Linux: for tests
+
+	addrs    []netip.AddrPort
+	tlsAddrs []netip.AddrPort
+	loops    []loop
+	udp      []*net.UDPConn
+	tcp, tls []net.Listener
+	counters []*counters // of the loops, then of the connections
+	nextTCP  atomic.Uint32
+
+	conns     connTable
+	transfers transferCounts
+	running   chan struct{} // a token for each transfer under way
+	buffers   sync.Pool     // *[]byte: answers of one TCP write
+	updated   chan struct{} // a token when settings changed
+
+	closeOnce sync.Once
+	closed    chan struct{}
+	panicLog  atomic.Int64 // when a panic was last logged: unix seconds
+}
+
+// loop serves one UDP socket until it is closed.
+type loop interface {
+	run(ctx context.Context) error
+}
+
+// Listen checks c and opens all sockets; queries wait in them until Run.
+// Close must be called, whether or not Run is.
+func Listen(c Config) (*Server, error) { return listen(c, false) }
+
+func listen(c Config, portable bool) (*Server, error) {
+	s := &Server{
+		secret: randomSecret(), portable: portable,
+		updated: make(chan struct{}, 1), closed: make(chan struct{}),
+	}
+	s.buffers.New = func() any { b := make([]byte, 0, readBuffer); return &b }
+	set, err := newSettings(c, s.secret)
+	if err != nil {
+		return nil, err
+	}
+	if len(c.Addrs) == 0 && len(c.TLS.Addrs) == 0 {
+		return nil, errors.New("nameserver: listen: no address given")
+	}
+	s.use(set)
+	s.running = make(chan struct{}, set.TCP.Transfers)
+	for _, a := range c.Addrs {
+		if err := s.listenBoth(a); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
+	for _, a := range c.TLS.Addrs {
+		ln, err := net.Listen("tcp", a)
+		if err != nil {
+			s.Close()
+			return nil, fmt.Errorf("nameserver: listen: %w", err)
+		}
+		s.tls = append(s.tls, ln)
+		s.tlsAddrs = append(s.tlsAddrs, ln.Addr().(*net.TCPAddr).AddrPort())
+	}
+	for range tcpShards {
+		s.counters = append(s.counters, new(counters))
+	}
+	return s, nil
+}
+
+// listenBoth opens one address for TCP and UDP.
+func (s *Server) listenBoth(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("nameserver: listen %q: want host:port: %w", addr, err)
+	}
+	tries := 1
+	if port == "0" {
+		tries = portTries
+	}
+	for try := 1; ; try++ {
+		err := s.tryBoth(host, port)
+		if err == nil {
+			return nil
+		}
+		if try == tries {
+			return fmt.Errorf("nameserver: listen %s: %w", addr, err)
+		}
+	}
+}
+
+// tryBoth opens TCP first: no other server can have the port then, while UDP
+// sockets with SO_REUSEPORT may share one.
+func (s *Server) tryBoth(host, port string) error {
+	ctx := context.Background()
+	suffix := ""
+	if ip, err := netip.ParseAddr(host); err == nil {
+		// A v4 wildcard stays one; the v6 one takes both, where the system does.
+		if ip.Is4() {
+			suffix = "4"
+		} else if !ip.IsUnspecified() {
+			suffix = "6"
+		}
+	}
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp"+suffix, net.JoinHostPort(host, port))
+	if err != nil {
+		return err
+	}
+	local := ln.Addr().(*net.TCPAddr).AddrPort()
+	port = strconv.Itoa(int(local.Port()))
+	sockets := runtime.GOMAXPROCS(0)
+	if s.portable {
+		sockets = 1
+	}
+	conns, err := listenUDP(ctx, "udp"+suffix, net.JoinHostPort(host, port), sockets)
+	if err != nil {
+		ln.Close()
+		return err
+	}
+	s.tcp = append(s.tcp, ln)
+	s.udp = append(s.udp, conns...)
+	s.addrs = append(s.addrs, netip.AddrPortFrom(local.Addr().Unmap(), local.Port()))
+	for _, c := range conns {
+		count := new(counters)
+		l, err := s.newLoop(c, count)
+		if err != nil {
+			return err
+		}
+		s.loops = append(s.loops, l)
+		s.counters = append(s.counters, count)
+	}
+	return nil
+}
+
+// Addrs returns the addresses served over UDP and TCP, in the order of
+// Config.Addrs, with the ports taken.
+func (s *Server) Addrs() []netip.AddrPort { return append([]netip.AddrPort(nil), s.addrs...) }
+
+// TLSAddrs returns the addresses served over TLS.
+func (s *Server) TLSAddrs() []netip.AddrPort { return append([]netip.AddrPort(nil), s.tlsAddrs...) }
+
+// Update replaces everything but the addresses: queries that come later see
+// all of c, earlier ones nothing of it. A bad c changes nothing.
+func (s *Server) Update(c Config) error {
+	set, err := newSettings(c, s.secret)
+	if err != nil {
+		return err
+	}
+	if len(s.tls) > 0 && set.TLS.Config == nil {
+		return errors.New("nameserver: update: TLS: no certificate given")
+	}
+	s.use(set)
+	select {
+	case s.updated <- struct{}{}:
+	default: // Run has not seen the last one yet; it will see both
+	}
+	return nil
+}
+
+func (s *Server) use(set *settings) {
+	old := s.settings.Load()
+	if old == nil || old.RateLimit != set.RateLimit {
+		s.limiter.Store(newLimiter(set.RateLimit, newSipKey(s.secret)))
+	}
+	s.settings.Store(set)
+}
+
+// Run serves until ctx ends or Close is called, and returns nil; or until a
+// socket fails, and returns why. It may be called once.
+func (s *Server) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	failures := make(chan error, len(s.loops)+len(s.tcp)+len(s.tls))
+	start := func(run func() error) {
+		wg.Go(func() {
+			if err := run(); err != nil {
+				failures <- err
+				cancel()
+			}
+		})
+	}
+	for _, l := range s.loops {
+		start(func() error { return l.run(ctx) })
+	}
+	for _, ln := range s.tcp {
+		start(func() error { return s.acceptLoop(ctx, ln, overTCP, &wg) })
+	}
+	for _, ln := range s.tls {
+		start(func() error { return s.acceptLoop(ctx, ln, overTLS, &wg) })
+	}
+	wg.Go(func() { s.notifyLoop(ctx) })
+
+	select {
+	case <-ctx.Done():
+	case <-s.closed:
+		cancel()
+	}
+	s.conns.drain()
+	s.closeSockets()
+	force := time.AfterFunc(drainTime, s.conns.close)
+	wg.Wait()
+	force.Stop()
+	s.Close()
+	select {
+	case err := <-failures:
+		return err
+	default:
+		return nil
+	}
+}
+
+// notifyLoop runs the notifiers of the settings in force.
+func (s *Server) notifyLoop(ctx context.Context) {
+	for ctx.Err() == nil {
+		round, cancel := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		set := s.settings.Load()
+		wg.Go(func() { s.runNotify(round, set) })
+		select {
+		case <-ctx.Done():
+		case <-s.updated:
+		}
+		cancel()
+		wg.Wait()
+	}
+}
+
+// Close stops the server at once and frees its addresses. It may be called
+// more than once.
+func (s *Server) Close() error {
+	s.closeOnce.Do(func() {
+		close(s.closed)
+		s.closeSockets()
+		s.conns.close()
+	})
+	return nil
+}
+
+func (s *Server) closeSockets() {
+	for _, c := range s.udp {
+		c.Close()
+	}
+	for _, ln := range s.tcp {
+		ln.Close()
+	}
+	for _, ln := range s.tls {
+		ln.Close()
+	}
+}
+
+// prepare brings a responder up to date, once for each batch.
+func (s *Server) prepare(r *responder, now time.Time) {
+	r.set, r.limiter, r.now = s.settings.Load(), s.limiter.Load(), uint32(now.Unix())
+}
+
+func (s *Server) tcpCounters() *counters {
+	return s.counters[len(s.counters)-tcpShards+int(s.nextTCP.Add(1)%tcpShards)]
+}
+
+// panicked appends SERVFAIL for msg, whose answering ended in a panic: one bad
+// query must not take the others with it.
+func (s *Server) panicked(r *responder, dst, msg []byte, p any) []byte {
+	r.count.panics.Add(1)
+	r.count.failed.Add(1)
+	now := time.Now().Unix()
+	if last := s.panicLog.Load(); last != now && s.panicLog.CompareAndSwap(last, now) {
+		// At most one a second: a query that panics can be sent again and again.
+		s.settings.Load().log.Error("panic while answering", "panic", p, "query", fmt.Sprintf("%x", msg), "stack", string(debug.Stack()))
+	}
+	r.transfer = nil
+	if len(msg) < headerLen || r.q.end > len(msg) {
+		return dst
+	}
+	return r.short(dst, msg, dns.RcodeServerFailure, 0, &noExtra)
+}
+
+// runTransfer sends t, when there is room for one more, and counts it.
+func (s *Server) runTransfer(ctx context.Context, t *transfer, from netip.Addr, write func([]byte) error) error {
+	log := s.settings.Load().log
+	select {
+	case s.running <- struct{}{}:
+		defer func() { <-s.running }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	kind, err := t.send(ctx, write)
+	if err != nil {
+		s.transfers.failed.Add(1)
+		log.Warn("transfer failed", "zone", t.question.Name, "to", from, "error", err)
+		return err
+	}
+	switch kind {
+	case sentAXFR:
+		s.transfers.axfr.Add(1)
+		if t.ixfr {
+			s.transfers.fallback.Add(1)
+		}
+	case sentIXFR:
+		s.transfers.ixfr.Add(1)
+	}
+	log.Debug("transfer sent", "zone", t.question.Name, "to", from, "incremental", kind == sentIXFR)
+	return nil
+}

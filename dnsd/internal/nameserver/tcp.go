@@ -1,0 +1,235 @@
+package nameserver
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	// readBuffer is what a connection may have sent without an answer: some
+	// 80 queries. No query is longer than this, so more is never held.
+	readBuffer = 4 << 10
+	// flushAfter bounds the answers collected for one write. With the largest
+	// answer behind it a connection holds at most 96 KiB, and only while it
+	// writes.
+	flushAfter = 32 << 10
+	// keepBuffer is the largest buffer that goes back to the pool.
+	keepBuffer = 128 << 10
+)
+
+// acceptLoop serves the connections of one listener until it is closed.
+func (s *Server) acceptLoop(ctx context.Context, ln net.Listener, tr transport, wg *sync.WaitGroup) error {
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			// Out of file descriptors, or a client that went away: neither
+			// is a reason to stop, and the first needs a pause.
+			s.settings.Load().log.Warn("accept failed", "listener", ln.Addr(), "error", err)
+			select {
+			case <-time.After(50 * time.Millisecond):
+			case <-ctx.Done():
+				return nil
+			}
+			continue
+		}
+		set := s.settings.Load()
+		from := addrOf(c.RemoteAddr())
+		if !s.conns.add(c, from, set.TCP) {
+			c.Close()
+			continue
+		}
+		if tr == overTLS {
+			c = &tlsConn{Conn: tls.Server(c, set.TLS.Config), raw: c}
+		}
+		wg.Go(func() { s.serveConn(ctx, c, from, tr) })
+	}
+}
+
+// tlsConn remembers the connection below, by which connTable knows it.
+type tlsConn struct {
+	net.Conn
+	raw net.Conn
+}
+
+func addrOf(a net.Addr) netip.Addr {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+// conn is one TCP or TLS connection. Its queries are answered as they come;
+// a zone transfer goes on beside them, so answers may pass it (RFC 7766 6.2.1.1).
+type conn struct {
+	net.Conn
+	srv *Server
+	r   responder
+
+	buf      []byte        // what was read and not answered
+	idle     time.Duration // how long the next query may take
+	extended time.Time     // when the read deadline was set
+	progress bool          // a whole query came since then
+
+	mu       sync.Mutex     // guards writing, so that messages stay whole
+	transfer sync.WaitGroup // at most one runs
+	busy     chan struct{}  // holds a token while a transfer runs
+}
+
+func (s *Server) serveConn(ctx context.Context, nc net.Conn, from netip.Addr, tr transport) {
+	c := &conn{Conn: nc, srv: s, buf: make([]byte, 0, readBuffer), busy: make(chan struct{}, 1), progress: true}
+	c.r = responder{count: s.tcpCounters(), from: from}
+	raw := nc
+	if t, ok := nc.(*tlsConn); ok {
+		raw = t.raw
+	}
+	defer s.conns.remove(raw)
+	defer c.transfer.Wait()
+	defer nc.Close()
+	for c.serve(ctx, from, tr) {
+	}
+}
+
+// serve reads once and answers every whole query that has come, with one write
+// for all of them. It returns false when the connection is over.
+func (c *conn) serve(ctx context.Context, from netip.Addr, tr transport) bool {
+	now := time.Now()
+	c.extend(now)
+	if ctx.Err() != nil { // after extend, which may have undone drain's deadline
+		return false
+	}
+	n, err := c.Read(c.buf[len(c.buf):cap(c.buf)])
+	if n == 0 && err != nil {
+		// While a transfer runs the client has no reason to ask.
+		c.progress, c.extended = true, time.Time{}
+		return errors.Is(err, os.ErrDeadlineExceeded) && len(c.buf) == 0 && len(c.busy) > 0
+	}
+	c.buf = c.buf[:len(c.buf)+n]
+	c.srv.prepare(&c.r, now)
+
+	out := c.srv.buffers.Get().(*[]byte)
+	defer func() {
+		if cap(*out) <= keepBuffer {
+			*out = (*out)[:0]
+			c.srv.buffers.Put(out)
+		}
+	}()
+	rest := c.buf
+	for len(rest) >= 2 {
+		size := int(binary.BigEndian.Uint16(rest))
+		if size > readBuffer-2 {
+			return false // no query is that long
+		}
+		if len(rest) < 2+size {
+			break
+		}
+		msg := rest[2 : 2+size]
+		rest = rest[2+size:]
+		c.progress = true
+		*out = c.answer(*out, msg, from, tr)
+		if c.r.transfer != nil {
+			if !c.flush(out) || !c.startTransfer(ctx) {
+				return false
+			}
+		} else if len(*out) > flushAfter && !c.flush(out) {
+			return false
+		}
+	}
+	c.buf = c.buf[:copy(c.buf, rest)]
+	return c.flush(out)
+}
+
+// extend sets the read deadline, once for each query and not for each octet:
+// a client that sends one octet a second does not stay for ever. Setting it
+// costs as much as an answer, so it may be an eighth old.
+func (c *conn) extend(now time.Time) {
+	if !c.progress || now.Sub(c.extended) < c.idle/8 {
+		return
+	}
+	c.idle = c.srv.conns.idle(c.srv.settings.Load().TCP)
+	c.r.idle = c.idle
+	c.SetReadDeadline(now.Add(c.idle))
+	c.extended, c.progress = now, false
+}
+
+// answer appends the framed answer to msg. A panic costs one answer.
+func (c *conn) answer(dst, msg []byte, from netip.Addr, tr transport) (out []byte) {
+	base := len(dst)
+	defer func() {
+		if p := recover(); p != nil {
+			out = finishFrame(c.srv.panicked(&c.r, append(dst[:base], 0, 0), msg, p), base)
+		}
+	}()
+	return finishFrame(c.r.respond(append(dst, 0, 0), msg, from, tr), base)
+}
+
+// finishFrame writes the length of the message behind base, or takes the frame
+// back when there is none.
+func finishFrame(out []byte, base int) []byte {
+	n := len(out) - base - 2
+	if n <= 0 {
+		return out[:base]
+	}
+	binary.BigEndian.PutUint16(out[base:], uint16(n))
+	return out
+}
+
+// flush writes what was collected.
+func (c *conn) flush(out *[]byte) bool {
+	if len(*out) == 0 {
+		return true
+	}
+	err := c.write(*out)
+	*out = (*out)[:0]
+	return err == nil
+}
+
+func (c *conn) write(p []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.SetWriteDeadline(time.Now().Add(c.srv.settings.Load().TCP.Write))
+	_, err := c.Conn.Write(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.srv.conns.slow.Add(1)
+	}
+	return err
+}
+
+// startTransfer sends r.transfer beside the connection's other answers. A
+// second one waits for the first.
+func (c *conn) startTransfer(ctx context.Context) bool {
+	t := c.r.transfer
+	c.r.transfer = nil
+	select {
+	case c.busy <- struct{}{}:
+	case <-ctx.Done():
+		return false
+	}
+	from := c.r.from
+	c.transfer.Go(func() {
+		defer func() { <-c.busy }()
+		if err := c.srv.runTransfer(ctx, t, from, func(wire []byte) error {
+			if len(wire) > dns.MaxMsgSize-1 {
+				return errors.New("message too long")
+			}
+			frame := make([]byte, 2, 2+len(wire))
+			binary.BigEndian.PutUint16(frame, uint16(len(wire)))
+			return c.write(append(frame, wire...))
+		}); err != nil {
+			// Half a transfer cannot be mended: the client must see it end.
+			c.Close()
+		}
+	})
+	return true
+}
