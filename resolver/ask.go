@@ -28,9 +28,6 @@ func (r *Resolver) ask(ctx context.Context, q question, servers []string, tcp bo
 				e.Rcode = rep.rcodeText()
 			}
 			if e.Err == nil {
-				if q.typ == typeSRV { // for addresses, another server may be the one to ask
-					r.prefer(server)
-				}
 				return rep, server, nil
 			}
 			if errors.As(e.Err, new(*timeoutError)) {

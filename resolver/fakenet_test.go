@@ -51,7 +51,7 @@ func (s *fakeServer) become(h handler) {
 	s.handle = h
 }
 
-// asked gives all queries for SRV so far; count gives the number of all others.
+// asked gives all queries of a type so far.
 func (s *fakeServer) asked(typ string) []asked {
 	s.mu.Lock()
 	defer s.mu.Unlock()

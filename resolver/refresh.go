@@ -17,6 +17,7 @@ func (r *Resolver) join(ctx context.Context, name string) *entry {
 	if e.watchers++; e.watchers > 1 {
 		return e
 	}
+	e.ready = false
 	e.ready = r.currentLocked(e) // else the loop asks first
 	ctx, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	stopped := make(chan struct{})

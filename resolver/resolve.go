@@ -42,12 +42,19 @@ func (r *Resolver) resolve(ctx context.Context, name string, last []Endpoint, m 
 		return outcome{err: &Error{Name: name, Type: typeSRV.String(), Err: err}}
 	}
 	out := r.resolveAt(ctx, name, servers, last, m)
+	if out.vouched {
+		r.prefer(out.server)
+	}
 	if !out.vouched || out.err == nil || len(last) == 0 {
 		return out
 	}
 	r.log().Info("resolver: empty answer, asking for confirmation", "name", name, "endpoints", len(last), "error", out.err)
 	if others := slices.DeleteFunc(slices.Clone(servers), func(s string) bool { return s == out.server }); len(others) > 0 {
 		if second := r.resolveAt(ctx, name, others, last, m); second.vouched {
+			if second.err != nil {
+				return out
+			}
+			r.prefer(second.server) // it knew better
 			return second
 		}
 	}
