@@ -362,7 +362,7 @@ func (p *plan) batch() *Batch {
 			b.Fences = append(b.Fences, f)
 		}
 	}
-	b.Forget = p.r.history.excess(len(b.Changes), p.wall)
+	b.Forget = max(p.r.forget, p.r.history.excess(len(b.Changes), p.wall))
 	return b
 }
 
@@ -411,6 +411,7 @@ func (p *plan) apply() []*Event {
 	r.fences.tidy()
 	if p.changed.Forget > 0 {
 		r.history.forget(p.changed.Forget)
+		r.forget = 0
 	}
 	r.revision = p.revision
 	return events

@@ -21,6 +21,7 @@ type Registry struct {
 	catalog  catalog
 	revision uint64
 	history  history
+	forget   uint64 // history that the backend still has and we do not
 	fences   fences
 	holds    map[*entry]hold
 	heard    time.Duration // lease time of the last sign of life from anybody; -1: none yet
@@ -98,6 +99,7 @@ func (r *Registry) load() error {
 	}
 	if n := len(r.history.events); n > 0 && r.history.events[n-1].Revision != r.revision {
 		r.history.events = nil // there is a gap up to cfg.Revision
+		r.forget = snap.Revision
 	}
 	for f, err := range snap.Fences {
 		if err != nil {

@@ -4,74 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry/registrytest"
 )
 
-// mirror is a sink that keeps what it was told, and complains about disorder.
-type mirror struct {
-	t        testing.TB
-	mu       sync.Mutex
-	revision uint64
-	now      map[registry.Key]*registry.Instance
-	history  []registry.Change
-}
-
-func (m *mirror) Load(revision uint64, all iter.Seq[*registry.Instance], history []registry.Change) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.revision, m.now = revision, map[registry.Key]*registry.Instance{}
-	m.history = slices.Clone(history)
-	var last registry.Key
-	for in := range all {
-		if len(m.now) > 0 && last.Compare(in.Key) >= 0 {
-			m.t.Errorf("Load: %v after %v", in.Key, last)
-		}
-		last = in.Key
-		m.now[in.Key] = in
-	}
-}
-
-func (m *mirror) Apply(changes []registry.Change) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, c := range changes {
-		if c.Revision != m.revision+1 {
-			m.t.Errorf("Apply: revision %d after %d", c.Revision, m.revision)
-		}
-		m.revision = c.Revision
-		old := m.now[c.Key()]
-		if (old == nil) != (c.Old == nil) || old != nil && old.Revision != c.Old.Revision {
-			m.t.Errorf("Apply: revision %d: old is %+v, told %+v", c.Revision, old, c.Old)
-		}
-		if c.New == nil {
-			delete(m.now, c.Key())
-		} else {
-			m.now[c.Key()] = c.New
-		}
-		m.history = append(m.history, c)
-	}
-}
-
-// state of the published set as lines "a1 up 10:100".
-func (m *mirror) String() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+// published is what a sink was told to publish, as lines "_math._tcp/a1 up 10:100".
+func published(m *registrytest.Mirror) string {
 	var lines []string
-	for k, in := range m.now {
-		p, ok := in.Published()
-		if !ok {
-			continue
+	for k, in := range m.Instances() {
+		if p, ok := in.Published(); ok {
+			lines = append(lines, fmt.Sprintf("%s %v %d:%d", k, in.State, p, in.Weight))
 		}
-		lines = append(lines, fmt.Sprintf("%s %v %d:%d", k, in.State, p, in.Weight))
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
@@ -86,7 +36,7 @@ func math(id string) registry.Instance {
 }
 
 // start opens a registry and runs it until the test ends.
-func start(t testing.TB, cfg registry.Config) (*registry.Registry, *mirror) {
+func start(t testing.TB, cfg registry.Config) (*registry.Registry, *registrytest.Mirror) {
 	t.Helper()
 	if cfg.Probe == nil {
 		cfg.Probe = func(context.Context, string) error { return errors.New("no route to host") }
@@ -95,7 +45,7 @@ func start(t testing.TB, cfg registry.Config) (*registry.Registry, *mirror) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &mirror{t: t}
+	m := &registrytest.Mirror{TB: t}
 	r.Attach(m)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -137,7 +87,7 @@ func TestRegistrationIsPublishedBeforeItReturns(t *testing.T) {
 		if err != nil || !created || out.Revision != 1 || out.Lease != 15*time.Second || out.TTL != 5*time.Second {
 			t.Fatalf("Register = %+v, %v, %v", out, created, err)
 		}
-		if got, want := m.String(), "_math._tcp/a1 up 10:100"; got != want {
+		if got, want := published(m), "_math._tcp/a1 up 10:100"; got != want {
 			t.Errorf("published %q, want %q", got, want)
 		}
 		again, created, err := r.Register(t.Context(), math("a1"))
@@ -156,7 +106,7 @@ func TestLeaseEndsWithoutRenewal(t *testing.T) {
 			time.Sleep(5 * time.Second)
 			renew(t, r, "a1")
 		}
-		if got, want := m.String(), "_math._tcp/a1 up 10:100"; got != want {
+		if got, want := published(m), "_math._tcp/a1 up 10:100"; got != want {
 			t.Errorf("published %q, want %q", got, want)
 		}
 		time.Sleep(15*time.Second - time.Millisecond)
@@ -192,15 +142,15 @@ func TestGuardHoldsMassExpiryAndEnds(t *testing.T) {
 		if s.Instances != 7 || s.Suspect != 6 || s.Up != 1 {
 			t.Fatalf("after a lease: %+v, want 3 of 10 gone, 6 suspects", s)
 		}
-		if want := "_math._tcp/a3 suspect 1010:100"; !strings.Contains(m.String(), want) {
-			t.Errorf("published\n%s\nwant %q in it", m, want)
+		if want := "_math._tcp/a3 suspect 1010:100"; !strings.Contains(published(m), want) {
+			t.Errorf("published\n%s\nwant %q in it", published(m), want)
 		}
 		renew(t, r, "a3") // it was only silent
 		if in, _ := r.Instance(math("a3").Key); in.State != registry.Up {
 			t.Errorf("a renewed suspect is %v", in.State)
 		}
 		beat(10*15*time.Second + 5*time.Second)
-		if got, want := m.String(), "_math._tcp/a9 up 10:100"; got != want {
+		if got, want := published(m), "_math._tcp/a9 up 10:100"; got != want {
 			t.Errorf("after ten leases\n%s\nwant %s", got, want)
 		}
 	})
@@ -215,12 +165,12 @@ func TestDeathIsProvenByARefusedConnection(t *testing.T) {
 			register(t, r, math(id))
 		}
 		r.ConnectionLost(t.Context(), math("a4").Key, 0)
-		if strings.Contains(m.String(), "a4") {
-			t.Errorf("a4 refused and is still published:\n%s", m)
+		if strings.Contains(published(m), "a4") {
+			t.Errorf("a4 refused and is still published:\n%s", published(m))
 		}
 		time.Sleep(15*time.Second + 2*50*time.Millisecond)
 		synctest.Wait()
-		if got := m.String(); got != "" {
+		if got := published(m); got != "" {
 			t.Errorf("all refused and still published:\n%s", got)
 		}
 	})

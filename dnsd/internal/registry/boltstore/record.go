@@ -1,0 +1,230 @@
+package boltstore
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+var errRecord = errors.New("not a record of this format")
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// seal appends to b the checksum of key and of the value that begins at start.
+func seal(key, b []byte, start int) []byte {
+	sum := crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, b[start:])
+	return binary.BigEndian.AppendUint32(b, sum)
+}
+
+// unseal returns the value without its checksum, or nil when it is damaged.
+func unseal(key, sealed []byte) []byte {
+	n := len(sealed) - 4
+	if n < 0 {
+		return nil
+	}
+	sum := crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, sealed[:n])
+	if sum != binary.BigEndian.Uint32(sealed[n:]) {
+		return nil
+	}
+	return sealed[:n:n]
+}
+
+// appendKey writes service 0 id: no name holds a 0, so keys sort as registry.Key
+// does.
+func appendKey(b []byte, k registry.Key) []byte {
+	b = append(b, k.Service...)
+	b = append(b, 0)
+	return append(b, k.ID...)
+}
+
+func appendString(b []byte, s string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
+}
+
+// appendInstance writes all but the key.
+func appendInstance(b []byte, in *registry.Instance) []byte {
+	b = append(b, byte(in.State))
+	b = binary.AppendUvarint(b, in.Revision)
+	b = binary.AppendUvarint(b, in.Incarnation)
+	b = binary.AppendUvarint(b, uint64(in.Port))
+	b = binary.AppendUvarint(b, uint64(in.Priority))
+	b = binary.AppendUvarint(b, uint64(in.Weight))
+	b = binary.AppendUvarint(b, uint64(in.TTL))
+	b = binary.AppendUvarint(b, uint64(in.Lease))
+	b = appendString(b, in.Host)
+	b = binary.AppendUvarint(b, uint64(len(in.Meta)))
+	keys := make([]string, 0, len(in.Meta))
+	for k := range in.Meta {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys) // the same instance is always the same bytes
+	for _, k := range keys {
+		b = appendString(b, k)
+		b = appendString(b, in.Meta[k])
+	}
+	return b
+}
+
+const (
+	hasOld = 1 << iota
+	hasNew
+)
+
+// appendChange writes all but the revision, which is its key.
+func appendChange(b []byte, c *registry.Change) []byte {
+	k := c.Key()
+	b = binary.AppendVarint(b, c.Time.UnixNano())
+	b = appendString(b, k.Service)
+	b = appendString(b, k.ID)
+	flags := byte(0)
+	if c.Old != nil {
+		flags |= hasOld
+	}
+	if c.New != nil {
+		flags |= hasNew
+	}
+	b = append(b, flags)
+	if c.Old != nil {
+		b = appendInstance(b, c.Old)
+	}
+	if c.New != nil {
+		b = appendInstance(b, c.New)
+	}
+	return b
+}
+
+func appendFence(b []byte, f *registry.Fence) []byte {
+	b = binary.AppendVarint(b, f.Time.UnixNano())
+	return binary.AppendUvarint(b, f.Incarnation)
+}
+
+// reader takes a record apart. After the first thing that does not fit it is bad
+// and gives zeros.
+type reader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *reader) uint(limit uint64) uint64 {
+	v, n := binary.Uvarint(r.rest)
+	if n <= 0 || v > limit {
+		r.bad, r.rest = true, nil
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *reader) int() int64 {
+	v, n := binary.Varint(r.rest)
+	if n <= 0 {
+		r.bad, r.rest = true, nil
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}
+
+func (r *reader) byte() byte {
+	if len(r.rest) == 0 {
+		r.bad = true
+		return 0
+	}
+	b := r.rest[0]
+	r.rest = r.rest[1:]
+	return b
+}
+
+func (r *reader) bytes() []byte {
+	n := r.uint(uint64(len(r.rest)))
+	if n > uint64(len(r.rest)) { // the length itself took some
+		r.bad, r.rest = true, nil
+		return nil
+	}
+	b := r.rest[:n]
+	r.rest = r.rest[n:]
+	return b
+}
+
+// instance reads what appendInstance wrote. The id and the host are one string
+// inside: a million instances are a million allocations less.
+func (r *reader) instance(service string, id []byte) *registry.Instance {
+	in := &registry.Instance{
+		State:       registry.State(r.byte()),
+		Revision:    r.uint(math.MaxUint64),
+		Incarnation: r.uint(math.MaxUint64),
+		Port:        uint16(r.uint(math.MaxUint16)),
+		Priority:    uint16(r.uint(math.MaxUint16)),
+		Weight:      uint16(r.uint(math.MaxUint16)),
+		TTL:         time.Duration(r.uint(math.MaxInt64)),
+		Lease:       time.Duration(r.uint(math.MaxInt64)),
+	}
+	host := r.bytes()
+	both := string(append(append(make([]byte, 0, 128), id...), host...))
+	in.Key = registry.Key{Service: service, ID: both[:len(id)]}
+	in.Host = both[len(id):]
+	if n := r.uint(uint64(len(r.rest))); n > 0 {
+		in.Meta = make(map[string]string, n)
+		for range n {
+			k := string(r.bytes())
+			in.Meta[k] = string(r.bytes())
+		}
+		r.bad = r.bad || uint64(len(in.Meta)) != n
+	}
+	r.bad = r.bad || in.State > registry.Drained
+	return in
+}
+
+// done says whether everything was read and fits.
+func (r *reader) done() bool { return !r.bad && len(r.rest) == 0 }
+
+func splitKey(b []byte) (service, id []byte, ok bool) {
+	return bytes.Cut(b, []byte{0})
+}
+
+func parseInstance(service string, id, value []byte) (*registry.Instance, error) {
+	r := reader{rest: value}
+	in := r.instance(service, id)
+	if !r.done() {
+		return nil, errRecord
+	}
+	return in, nil
+}
+
+func parseChange(key, value []byte) (registry.Change, error) {
+	r := reader{rest: value}
+	c := registry.Change{Time: time.Unix(0, r.int())}
+	service, id := string(r.bytes()), r.bytes()
+	flags := r.byte()
+	if flags&hasOld != 0 {
+		c.Old = r.instance(service, id)
+	}
+	if flags&hasNew != 0 {
+		c.New = r.instance(service, id)
+	}
+	if !r.done() || len(key) != 8 || flags == 0 || flags > hasOld|hasNew {
+		return c, errRecord
+	}
+	c.Revision = binary.BigEndian.Uint64(key)
+	return c, nil
+}
+
+func parseFence(key, value []byte) (registry.Fence, error) {
+	service, id, ok := splitKey(key)
+	r := reader{rest: value}
+	f := registry.Fence{
+		Key:  registry.Key{Service: string(service), ID: string(id)},
+		Time: time.Unix(0, r.int()), Incarnation: r.uint(math.MaxUint64),
+	}
+	if !ok || !r.done() {
+		return f, errRecord
+	}
+	return f, nil
+}

@@ -1,0 +1,338 @@
+package boltstore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+// format is the first thing in the file. Another number is another layout.
+const format = "rollcall registry 1"
+
+var (
+	bucketMeta      = []byte("rollcall")
+	bucketInstances = []byte("instances")
+	bucketHistory   = []byte("history")
+	bucketFences    = []byte("fences")
+	keyFormat       = []byte("format")
+	keyState        = []byte("state")
+)
+
+// lockTimeout is how long Open waits for another process to let go: long enough
+// for one that is just stopping, short enough for a person to wait.
+const lockTimeout = time.Second
+
+// Store is a registry.Backend in one file.
+type Store struct {
+	path      string
+	db        *bolt.DB
+	log       *failures
+	revision  uint64
+	instances uint64
+	broken    error  // bbolt panicked in a commit: it cannot be used any more
+	key       []byte // scratch
+	values    []byte // of one commit: bbolt wants each to stay until its end
+}
+
+// Open opens the store at path, or makes one where there is no file, with the
+// directories that lead there.
+func Open(path string) (registry.Backend, error) {
+	s := &Store{path: path, log: &failures{DefaultLogger: bolt.DefaultLogger{Logger: log.New(io.Discard, "", 0)}}}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		if err := s.create(); err != nil {
+			return nil, fmt.Errorf("boltstore: create %s: %w", path, err)
+		}
+	case err != nil:
+		return nil, fmt.Errorf("boltstore: open: %w", err)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("boltstore: open %s: not a file: name a file, like %s", path, filepath.Join(path, "svc.db"))
+	case info.Size() == 0:
+		return nil, s.damaged("open", errors.New("the file is empty"))
+	}
+	if err := s.open(); err != nil {
+		if s.db != nil {
+			s.db.Close()
+		}
+		return nil, err
+	}
+	return s, nil
+}
+
+// create makes an empty store beside path and then gives it its name, so that
+// whatever has the name is complete. It does not replace a file.
+func (s *Store) create() error {
+	dir := filepath.Dir(s.path)
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, filepath.Base(s.path)+".new-*")
+	if err != nil {
+		return s.classify(err)
+	}
+	fresh := f.Name()
+	f.Close()
+	defer os.Remove(fresh)
+	db, err := bolt.Open(fresh, 0o600, &bolt.Options{Timeout: lockTimeout, Logger: s.log})
+	if err != nil {
+		return s.classify(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, name := range [][]byte{bucketMeta, bucketInstances, bucketHistory, bucketFences} {
+			if _, err := tx.CreateBucket(name); err != nil {
+				return err
+			}
+		}
+		meta := tx.Bucket(bucketMeta)
+		if err := meta.Put(keyFormat, []byte(format)); err != nil {
+			return err
+		}
+		return meta.Put(keyState, seal(keyState, appendState(nil, 0, 0), 0))
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		return s.classify(err)
+	}
+	// Link, unlike Rename, fails when another process was faster: its store wins.
+	if err := os.Link(fresh, s.path); err != nil && !errors.Is(err, os.ErrExist) {
+		if err := os.Rename(fresh, s.path); err != nil { // a file system without links
+			return err
+		}
+	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func (s *Store) open() (err error) {
+	defer s.caught("open", &err)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file cut short faults where it is read
+	db, err := bolt.Open(s.path, 0o600, &bolt.Options{
+		Timeout: lockTimeout,
+		Logger:  s.log,
+		// The list of free pages is written with each commit. Without it bbolt walks
+		// the whole file at every start and after every failed commit, and panics
+		// out of our reach, in a goroutine of its own, when a page makes no sense.
+		NoFreelistSync: false,
+		FreelistType:   bolt.FreelistMapType,
+		NoStatistics:   true,
+	})
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return fmt.Errorf("boltstore: open %s: locked by another process: is another dnsd running on it?", s.path)
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
+		return s.damaged("open", err)
+	case err != nil:
+		return fmt.Errorf("boltstore: open: %w", s.classify(err))
+	}
+	s.db = db
+	return db.View(func(tx *bolt.Tx) error {
+		if info, err := os.Stat(s.path); err != nil {
+			return fmt.Errorf("boltstore: open: %w", err)
+		} else if info.Size() < tx.Size() {
+			return s.damaged("open", fmt.Errorf("cut short: has %d of %d bytes", info.Size(), tx.Size()))
+		}
+		meta := tx.Bucket(bucketMeta)
+		if meta == nil {
+			var names []string
+			tx.ForEach(func(name []byte, _ *bolt.Bucket) error {
+				names = append(names, string(name))
+				return nil
+			})
+			return s.damaged("open", fmt.Errorf("a bbolt file of another program, with the buckets %q", names))
+		}
+		if got := string(meta.Get(keyFormat)); got != format {
+			if strings.HasPrefix(got, "rollcall registry ") {
+				return fmt.Errorf("boltstore: open %s: format %q, this program knows %q: run the program that wrote it, or move the file away to begin with an empty registry", s.path, got, format)
+			}
+			return s.damaged("open", fmt.Errorf("format %q", got))
+		}
+		for _, name := range [][]byte{bucketInstances, bucketHistory, bucketFences} {
+			if tx.Bucket(name) == nil {
+				return s.damaged("open", fmt.Errorf("no bucket %s", name))
+			}
+		}
+		var ok bool
+		if s.revision, s.instances, ok = parseState(unseal(keyState, meta.Get(keyState))); !ok {
+			return s.damaged("open", errors.New("bad state record"))
+		}
+		return nil
+	})
+}
+
+// Commit makes b durable.
+func (s *Store) Commit(b *registry.Batch) (err error) {
+	if s.broken != nil {
+		return s.broken
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			s.broken = s.damaged("commit", fmt.Errorf("%v", p))
+			err = s.broken
+		}
+	}()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	s.log.last = nil
+	if cap(s.values) > 1<<20 {
+		s.values = nil
+	}
+	s.values = s.values[:0]
+	revision, instances := s.revision, s.instances
+	err = s.db.Update(func(tx *bolt.Tx) error {
+		table, history, fences := tx.Bucket(bucketInstances), tx.Bucket(bucketHistory), tx.Bucket(bucketFences)
+		history.FillPercent = 0.95 // only ever appended to
+		for i := range b.Changes {
+			c := &b.Changes[i]
+			if err := s.put(table, c); err != nil {
+				return err
+			}
+			s.key = binary.BigEndian.AppendUint64(s.key[:0], c.Revision)
+			start := len(s.values)
+			s.values = appendChange(s.values, c)
+			if err := history.Put(s.key, s.seal(start)); err != nil {
+				return err
+			}
+			revision = c.Revision
+			if c.Old == nil {
+				instances++
+			}
+			if c.New == nil {
+				instances--
+			}
+		}
+		if b.Forget > 0 {
+			if err := forget(history, b.Forget); err != nil {
+				return err
+			}
+		}
+		for i := range b.Fences {
+			f := &b.Fences[i]
+			s.key = appendKey(s.key[:0], f.Key)
+			if f.Incarnation == 0 {
+				if err := fences.Delete(s.key); err != nil {
+					return err
+				}
+				continue
+			}
+			start := len(s.values)
+			s.values = appendFence(s.values, f)
+			if err := fences.Put(s.key, s.seal(start)); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket(bucketMeta).Put(keyState, seal(keyState, appendState(nil, revision, instances), 0))
+	})
+	if err != nil {
+		return fmt.Errorf("boltstore: commit %s: %w", s.path, s.classify(err))
+	}
+	s.revision, s.instances = revision, instances
+	return nil
+}
+
+func (s *Store) put(table *bolt.Bucket, c *registry.Change) error {
+	s.key = appendKey(s.key[:0], c.Key())
+	if c.New == nil {
+		return table.Delete(s.key)
+	}
+	start := len(s.values)
+	s.values = appendInstance(s.values, c.New)
+	return table.Put(s.key, s.seal(start))
+}
+
+// seal returns the value that begins at start, with its checksum.
+func (s *Store) seal(start int) []byte {
+	s.values = seal(s.key, s.values, start)
+	return s.values[start:len(s.values):len(s.values)]
+}
+
+// forget deletes the history up to and with revision.
+func forget(history *bolt.Bucket, revision uint64) error {
+	c := history.Cursor()
+	for k, _ := c.First(); len(k) == 8 && binary.BigEndian.Uint64(k) <= revision; k, _ = c.First() {
+		if err := c.Delete(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close lets go of the file.
+func (s *Store) Close() error {
+	if s.broken != nil {
+		return s.broken // bbolt would wait for the lock it died with
+	}
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("boltstore: close: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) damaged(verb string, cause error) error {
+	return fmt.Errorf("boltstore: %s %s: not a whole Rollcall store: %w: put back a copy, or move the file away to begin with an empty registry, where servers register again by themselves", verb, s.path, cause)
+}
+
+// caught turns a panic into an error: bbolt panics on a page that makes no sense,
+// and reading what is not there any more faults.
+func (s *Store) caught(verb string, err *error) {
+	if p := recover(); p != nil {
+		*err = s.damaged(verb, fmt.Errorf("%v", p))
+	}
+}
+
+// classify makes a full disk recognizable. bbolt turns some causes into text, so
+// what it logged is looked at too.
+func (s *Store) classify(err error) error {
+	for _, e := range []error{err, s.log.last} {
+		if errors.Is(e, syscall.ENOSPC) || errors.Is(e, syscall.EDQUOT) || errors.Is(e, syscall.EFBIG) {
+			return fmt.Errorf("%w: %w", registry.ErrNoSpace, e)
+		}
+	}
+	return err
+}
+
+// failures remembers the last error that bbolt logged, and is silent.
+type failures struct {
+	bolt.DefaultLogger
+	last error
+}
+
+func (f *failures) Errorf(_ string, v ...any) {
+	for _, a := range v {
+		if err, ok := a.(error); ok {
+			f.last = err
+		}
+	}
+}
+
+func (f *failures) Infof(string, ...any)  {}
+func (f *failures) Debugf(string, ...any) {}
+
+func appendState(b []byte, revision, instances uint64) []byte {
+	b = binary.AppendUvarint(b, revision)
+	return binary.AppendUvarint(b, instances)
+}
+
+func parseState(b []byte) (revision, instances uint64, ok bool) {
+	r := reader{rest: b}
+	revision, instances = r.uint(1<<64-1), r.uint(1<<64-1)
+	return revision, instances, r.done()
+}

@@ -1,0 +1,37 @@
+package boltstore_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry/boltstore"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry/registrytest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// tempDir is in memory where that is to be had: these tests make thousands of
+// commits, and what a sync costs on the disk at hand is none of their business.
+func tempDir(tb testing.TB) string {
+	const shm = "/dev/shm"
+	if info, err := os.Stat(shm); err != nil || !info.IsDir() {
+		return tb.TempDir()
+	}
+	dir, err := os.MkdirTemp(shm, "boltstore-test-")
+	if err != nil {
+		return tb.TempDir()
+	}
+	tb.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func TestBackend(t *testing.T) {
+	registrytest.Suite{Fresh: func(tb testing.TB) registrytest.Store {
+		path := filepath.Join(tempDir(tb), "svc.db")
+		return func() (registry.Backend, error) { return boltstore.Open(path) }
+	}}.Run(t)
+}

@@ -1,0 +1,278 @@
+package registrytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+// model: random histories, judged at every step.
+func (s Suite) model(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		store := s.Fresh(t)
+		rapid.SyncTest(rt, func(rt *rapid.T) {
+			h := newHistory(s, rt, store)
+			defer h.stop()
+			rt.Repeat(h.actions())
+		})
+	})
+}
+
+// history drives a registry and the model with the same steps.
+type history struct {
+	suite  Suite
+	rt     *rapid.T
+	store  Store
+	model  *model
+	r      *registry.Registry
+	mirror *Mirror
+	halt   context.CancelFunc
+	run    sync.WaitGroup
+
+	mu       sync.Mutex
+	refusing map[string]bool // guarded by mu
+}
+
+func newHistory(s Suite, rt *rapid.T, store Store) *history {
+	h := &history{suite: s, rt: rt, store: store, refusing: map[string]bool{}}
+	h.model = newModel(h.refuses)
+	h.open()
+	return h
+}
+
+func (h *history) open() {
+	cfg := modelConfig()
+	cfg.Backend = h.suite.open(h.rt, h.store)
+	cfg.Probe = func(_ context.Context, hostport string) error {
+		if h.refuses(hostport) {
+			return fmt.Errorf("dial %s: %w", hostport, syscall.ECONNREFUSED)
+		}
+		return errors.New("no route to host")
+	}
+	r, err := registry.Open(cfg)
+	if err != nil {
+		h.rt.Fatal(err)
+	}
+	h.r, h.mirror = r, &Mirror{TB: h.rt}
+	r.Attach(h.mirror)
+	h.start()
+}
+
+// start runs the registry. What comes next happens after its clock began.
+func (h *history) start() {
+	ctx, halt := context.WithCancel(context.Background())
+	h.halt = halt
+	r := h.r
+	h.run.Go(func() {
+		if err := r.Run(ctx); err != nil {
+			h.rt.Errorf("Run: %v", err)
+		}
+	})
+	synctest.Wait()
+}
+
+func (h *history) pause() {
+	h.halt()
+	h.run.Wait()
+}
+
+func (h *history) stop() {
+	h.pause()
+	if err := h.r.Close(); err != nil {
+		h.rt.Errorf("Close: %v", err)
+	}
+}
+
+func (h *history) refuses(hostport string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.refusing[hostport]
+}
+
+func (h *history) actions() map[string]func(*rapid.T) {
+	acts := map[string]func(*rapid.T){
+		"": h.check,
+		"register": func(rt *rapid.T) {
+			in := drawRegistration(rt)
+			_, isNew, err := h.r.Register(context.Background(), in)
+			got := answerOf(rt, err)
+			if isNew {
+				got = created
+			}
+			same(rt, "register "+in.String(), got, h.model.register(in))
+		},
+		"renew": func(rt *rapid.T) {
+			k, inc := drawKey(rt), rapid.Uint64Range(0, 3).Draw(rt, "incarnation")
+			_, err := h.r.Renew(context.Background(), k, inc)
+			same(rt, "renew "+k.String(), answerOf(rt, err), h.model.renew(k, inc))
+		},
+		"renewAll": func(rt *rapid.T) {
+			keys := rapid.SliceOfN(rapid.Custom(drawKey), 0, 12).Draw(rt, "keys")
+			unknown, err := h.r.RenewAll(context.Background(), keys)
+			var want []registry.Key
+			for _, k := range keys {
+				if h.model.renew(k, 0) == notFound {
+					want = append(want, k)
+				}
+			}
+			// Suspects among them have their turn after those that are quick.
+			slices.SortFunc(unknown, registry.Key.Compare)
+			slices.SortFunc(want, registry.Key.Compare)
+			if err != nil || !slices.Equal(unknown, want) {
+				rt.Fatalf("RenewAll(%v) = %v, %v; want %v", keys, unknown, err, want)
+			}
+		},
+		"deregister": func(rt *rapid.T) {
+			k := drawKey(rt)
+			inc := rapid.Ptr(rapid.Uint64Range(0, 3), true).Draw(rt, "incarnation")
+			err := h.r.Deregister(context.Background(), k, inc)
+			same(rt, "deregister "+k.String(), answerOf(rt, err), h.model.deregister(k, inc))
+		},
+		"drain": func(rt *rapid.T) {
+			k, on := drawKey(rt), rapid.Bool().Draw(rt, "on")
+			_, err := h.r.Drain(context.Background(), k, on)
+			same(rt, "drain "+k.String(), answerOf(rt, err), h.model.drain(k, on))
+		},
+		"connectionLost": func(rt *rapid.T) {
+			k, inc := drawKey(rt), rapid.Uint64Range(0, 3).Draw(rt, "incarnation")
+			h.r.ConnectionLost(context.Background(), k, inc)
+			h.model.connectionLost(k, inc)
+		},
+		"refuse": func(rt *rapid.T) {
+			in := drawRegistration(rt)
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			h.refusing[in.HostPort()] = !h.refusing[in.HostPort()]
+		},
+		"release": func(rt *rapid.T) {
+			service := rapid.SampledFrom([]string{"", "_math._tcp", "_math-2._tcp"}).Draw(rt, "service")
+			h.r.ReleaseGuard(service)
+			h.model.release(service)
+		},
+		"wait": func(rt *rapid.T) {
+			h.wait(rapid.IntRange(1, 100).Draw(rt, "ticks"))
+		},
+		"waitLong": func(rt *rapid.T) {
+			h.wait(rapid.IntRange(100, 1000).Draw(rt, "ticks"))
+		},
+		"stall": func(rt *rapid.T) {
+			h.pause()
+			time.Sleep(time.Duration(rapid.IntRange(1, 3600).Draw(rt, "seconds")) * time.Second)
+			h.start()
+			h.wait(1) // the clock finds out, and goes on as if nothing had been
+		},
+	}
+	if !h.suite.Volatile {
+		acts["restart"] = func(rt *rapid.T) {
+			h.stop()
+			time.Sleep(time.Duration(rapid.IntRange(0, 3600).Draw(rt, "seconds")) * time.Second)
+			h.model.restart()
+			h.open()
+		}
+	}
+	return acts
+}
+
+func (h *history) wait(ticks int) {
+	for range ticks {
+		time.Sleep(tick)
+		synctest.Wait()
+		h.model.tick()
+	}
+}
+
+// check compares everything that can be seen.
+func (h *history) check(rt *rapid.T) {
+	m := h.model
+	if h.r.Revision() != m.revision || h.mirror.Revision() != m.revision {
+		rt.Fatalf("revision %d, sinks at %d, want %d", h.r.Revision(), h.mirror.Revision(), m.revision)
+	}
+	revision, views := h.r.Services()
+	if revision != m.revision {
+		rt.Fatalf("Services at %d, want %d", revision, m.revision)
+	}
+	told := h.mirror.Instances()
+	seen, last := 0, ""
+	states := map[registry.State]int{}
+	for v := range views {
+		if v.Service <= last || len(v.Instances) == 0 {
+			rt.Fatalf("Services: %q with %d instances after %q", v.Service, len(v.Instances), last)
+		}
+		last = v.Service
+		for _, l := range v.Instances {
+			want := m.leases[l.Key]
+			if want == nil {
+				rt.Fatalf("%v is registered and should not be", l.Key)
+			}
+			if !sameInstance(*l.Instance, want.Instance) {
+				rt.Fatalf("is   %#v\nwant %#v", *l.Instance, want.Instance)
+			}
+			if left := min(max(want.deadline-m.now, 0), want.Lease); l.ExpiresIn != left {
+				rt.Fatalf("%v expires in %v, want %v", l.Key, l.ExpiresIn, left)
+			}
+			t := told[l.Key]
+			if t == nil || t.Revision != l.Revision {
+				rt.Fatalf("sinks were told %+v, it is %+v", t, l)
+			}
+			tp, tok := t.Published()
+			if p, ok := l.Published(); p != tp || ok != tok {
+				rt.Fatalf("sinks were told to publish %v at %d, it is at %d", l.Key, tp, p)
+			}
+			states[l.State]++
+			seen++
+		}
+	}
+	st := h.r.Stats()
+	if seen != len(m.leases) || len(told) != seen || st.Instances != seen ||
+		st.Up != states[registry.Up] || st.Unconfirmed != states[registry.Unconfirmed] ||
+		st.Suspect != states[registry.Suspect] || st.Drained != states[registry.Drained] {
+		rt.Fatalf("%d of %d instances seen, %d in sinks, stats %+v, states %v, want %v",
+			seen, len(m.leases), len(told), st, states, slices.Collect(maps.Keys(m.leases)))
+	}
+}
+
+func drawRegistration(rt *rapid.T) registry.Instance {
+	k := drawKey(rt)
+	return registry.Instance{
+		Key:      k,
+		Host:     fmt.Sprintf("10.0.%d.%d", len(k.Service), k.ID[0]),
+		Port:     rapid.Uint16Range(8080, 8081).Draw(rt, "port"),
+		Priority: 10, Weight: rapid.Uint16Range(100, 101).Draw(rt, "weight"),
+		TTL:         time.Second,
+		Lease:       rapid.SampledFrom([]time.Duration{3 * time.Second, 10 * time.Second, 15 * time.Second}).Draw(rt, "lease"),
+		Incarnation: rapid.Uint64Range(0, 3).Draw(rt, "incarnation"),
+	}
+}
+
+func answerOf(rt *rapid.T, err error) answer {
+	var f *registry.FencedError
+	switch {
+	case err == nil:
+		return ok
+	case errors.Is(err, registry.ErrNotFound):
+		return notFound
+	case errors.As(err, &f):
+		return fenced
+	case errors.Is(err, registry.ErrFull):
+		return full
+	}
+	rt.Fatal(err)
+	return ok
+}
+
+func same(rt *rapid.T, what string, got, want answer) {
+	if got != want {
+		rt.Fatalf("%s: answer %d, want %d", what, got, want)
+	}
+}

@@ -1,0 +1,251 @@
+package registrytest
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+// tick is how often the registry looks at its leases. The model looks as often,
+// so that both agree to the instant.
+const tick = 50 * time.Millisecond
+
+// model is what a registry promises, written as plainly as can be: every tick it
+// looks at all leases. Its numbers are those of modelConfig.
+type model struct {
+	now      time.Duration // lease time
+	revision uint64
+	leases   map[registry.Key]*lease
+	fences   map[registry.Key]uint64
+	heard    time.Duration
+	lost     map[string][]time.Duration
+	refusing func(hostport string) bool
+}
+
+type lease struct {
+	registry.Instance
+	deadline time.Duration
+	held     bool // by the guard, since
+	since    time.Duration
+	released bool
+}
+
+type answer int
+
+const (
+	ok answer = iota
+	created
+	notFound
+	fenced
+	full
+)
+
+const (
+	modelMax        = 12
+	modelPerService = 6
+	modelHoldLeases = 4
+	modelHoldMax    = 40 * time.Second
+)
+
+func modelConfig() registry.Config {
+	return registry.Config{
+		MaxInstances: modelMax, MaxPerService: modelPerService,
+		Guard: registry.Guard{HoldLeases: modelHoldLeases, HoldMax: modelHoldMax},
+	}
+}
+
+func newModel(refusing func(string) bool) *model {
+	return &model{
+		leases: map[registry.Key]*lease{}, fences: map[registry.Key]uint64{},
+		heard: -1, lost: map[string][]time.Duration{}, refusing: refusing,
+	}
+}
+
+func (m *model) register(in registry.Instance) answer {
+	old := m.leases[in.Key]
+	if old == nil {
+		switch {
+		case in.Incarnation > 0 && in.Incarnation < m.fences[in.Key]:
+			return fenced
+		case len(m.leases) >= modelMax || m.size(in.Service) >= modelPerService:
+			return full
+		}
+		in.State = registry.Up
+		m.revision++
+		in.Revision = m.revision
+		m.leases[in.Key] = &lease{Instance: in}
+		m.begin(m.leases[in.Key])
+		m.unfence(in)
+		return created
+	}
+	if in.Incarnation < old.Incarnation || in.Incarnation > 0 && in.Incarnation < m.fences[in.Key] {
+		return fenced
+	}
+	was := old.Instance
+	in.State, in.Revision = was.State, was.Revision
+	if changed := !sameInstance(in, was); changed || was.State == registry.Suspect {
+		m.revision++
+		in.Revision = m.revision
+		if in.State != registry.Drained {
+			in.State = registry.Up
+		}
+		m.unfence(in)
+	}
+	old.Instance = in
+	m.begin(old)
+	return ok
+}
+
+func (m *model) renew(k registry.Key, incarnation uint64) answer {
+	l := m.leases[k]
+	switch {
+	case l == nil || incarnation > l.Incarnation:
+		return notFound
+	case incarnation > 0 && incarnation < l.Incarnation:
+		return fenced
+	}
+	if l.State == registry.Suspect {
+		m.state(l, registry.Up)
+	}
+	m.begin(l)
+	return ok
+}
+
+func (m *model) deregister(k registry.Key, incarnation *uint64) answer {
+	l := m.leases[k]
+	switch {
+	case l == nil:
+		return notFound
+	case incarnation != nil && *incarnation < l.Incarnation:
+		return fenced
+	}
+	m.remove(l)
+	return ok
+}
+
+func (m *model) drain(k registry.Key, on bool) answer {
+	l := m.leases[k]
+	switch {
+	case l == nil:
+		return notFound
+	case on && l.State != registry.Drained:
+		m.state(l, registry.Drained)
+	case !on && l.State == registry.Drained:
+		m.state(l, registry.Up)
+	}
+	return ok
+}
+
+func (m *model) connectionLost(k registry.Key, incarnation uint64) {
+	if l := m.leases[k]; l != nil && l.Incarnation == incarnation && m.refusing(l.HostPort()) {
+		m.remove(l)
+	}
+}
+
+func (m *model) release(service string) {
+	for _, l := range m.leases {
+		if l.held && (service == "" || service == l.Service) {
+			l.released, l.deadline = true, m.now
+		}
+	}
+}
+
+// restart begins every lease anew; nobody has been heard yet.
+func (m *model) restart() {
+	m.now, m.heard = 0, -1
+	clear(m.lost)
+	for _, l := range m.leases {
+		l.deadline, l.held, l.since, l.released = l.Lease, l.State == registry.Suspect, 0, false
+		if l.State == registry.Up {
+			l.State = registry.Unconfirmed
+		}
+	}
+}
+
+// tick lets time pass and judges the leases that ended, the first first.
+func (m *model) tick() {
+	m.now += tick
+	var due []*lease
+	for _, l := range m.leases {
+		if l.deadline <= m.now {
+			due = append(due, l)
+		}
+	}
+	slices.SortFunc(due, func(a, b *lease) int {
+		return cmp.Or(cmp.Compare(a.deadline, b.deadline), a.Compare(b.Key))
+	})
+	all := len(m.leases)
+	var suspects []*lease
+	for _, l := range due {
+		lost := 0
+		for _, t := range m.lost[l.Service] {
+			if t > m.now-l.Lease {
+				lost++
+			}
+		}
+		before := m.size(l.Service) + lost
+		deaf := all >= 3 && m.heard <= m.now-l.Lease
+		end := l.since + min(modelHoldLeases*l.Lease, modelHoldMax)
+		switch {
+		case l.State == registry.Drained || l.held && (l.released || m.now >= end):
+			m.remove(l)
+		case l.held || deaf || before >= 3 && lost >= max(1, before*3/10):
+			if !l.held {
+				l.held, l.since = true, m.now
+			}
+			if l.State != registry.Suspect {
+				m.state(l, registry.Suspect)
+			}
+			end = l.since + min(modelHoldLeases*l.Lease, modelHoldMax)
+			l.deadline = min(m.now+l.Lease, end)
+			suspects = append(suspects, l)
+		default:
+			m.lost[l.Service] = append(m.lost[l.Service], m.now)
+			m.remove(l)
+		}
+	}
+	for _, l := range suspects {
+		if m.refusing(l.HostPort()) {
+			m.remove(l)
+		}
+	}
+}
+
+func (m *model) begin(l *lease) {
+	if l.State == registry.Unconfirmed {
+		l.State = registry.Up
+	}
+	l.deadline, l.held, l.released = m.now+l.Lease, false, false
+	m.heard = m.now
+}
+
+func (m *model) state(l *lease, s registry.State) {
+	m.revision++
+	l.State, l.Revision = s, m.revision
+}
+
+func (m *model) remove(l *lease) {
+	m.revision++
+	delete(m.leases, l.Key)
+	m.fences[l.Key] = max(m.fences[l.Key], l.Incarnation)
+	if m.size(l.Service) == 0 {
+		delete(m.lost, l.Service)
+	}
+}
+
+func (m *model) unfence(in registry.Instance) {
+	if in.Incarnation >= m.fences[in.Key] {
+		delete(m.fences, in.Key)
+	}
+}
+
+func (m *model) size(service string) (n int) {
+	for k := range m.leases {
+		if k.Service == service {
+			n++
+		}
+	}
+	return n
+}
