@@ -43,6 +43,29 @@
 //   - A set that no message can hold is a sample by weight from the lowest
 //     priorities, redrawn each 1,024 revisions; Answer.Sampled and Total say so.
 //
+// # The two paths
+//
+// [Zone.Lookup] gives records, and [Pack] makes a message of them: readable, for
+// everything. [Zone.AppendAnswer] copies images that were made at the first
+// question after a change and stay until the next one, and allocates nothing:
+//
+//	// msg is the header and the question as asked, qname the name in it.
+//	limit := udpSize - optSize // the whole message, less what comes behind
+//	out, n, ok := z.AppendAnswer(msg, msg[12:12+nameLen], qtype, limit)
+//	if !ok {
+//		out, n, err = zone.Pack(msg, z.Lookup(name, qtype), limit)
+//	}
+//	// n.Rcode, n.AN, n.NS, n.AR and n.TC go into the header; then OPT.
+//
+// Both give the same octets for the same state of the zone; tests and a fuzz
+// target hold them together. Offsets count from the header, so msg must begin
+// with it: over TCP, hand in what comes behind the length. The caller sees to
+// the class, to AXFR and IXFR, and to n.Sampled, which is worth an Extended DNS
+// Error. Over TCP the limit is 65535 less what comes behind.
+//
+// The images of a large service are of two lengths, so that a packet of 1,232
+// octets for 5,000 instances costs a look at the first hundred.
+//
 // # Secondaries
 //
 // Transfer is the whole zone at one revision (RFC 5936), Journal the difference

@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"iter"
 	"slices"
 
 	"github.com/miekg/dns"
@@ -17,6 +18,7 @@ type Answer struct {
 	// Sampled and Total are set when the record set is larger than a message
 	// can be: Answer holds a weighted sample of Sampled records out of Total.
 	Sampled, Total int
+	first          []dns.RR // of all in their order; sent with TC where the sample does not fit
 }
 
 // Lookup answers a question of class IN, for a name in presentation form, in
@@ -97,24 +99,24 @@ func (z *Zone) atService(v *version, p place, qtype uint16) Answer {
 	}
 	switch qtype {
 	case dns.TypeSRV, dns.TypeANY:
-		owner := z.serviceName(s)
 		ms, total := s.sampleSRV(z)
-		a := Answer{}
+		a := Answer{Answer: z.srvRRs(s, slices.Values(ms))}
+		if total > 0 {
+			return a.sample(total, z.srvRRs(s, first(s.srvs(z))))
+		}
 		for _, m := range ms {
-			a.Answer = append(a.Answer, z.srvRR(owner, s, m, s.ttl.value))
-			if addr, ok := m.addr(); ok && total == 0 {
+			if addr, ok := m.addr(); ok {
 				a.Additional = append(a.Additional, addrRR(z.target(s, m), addr, m.ttl()))
 			}
 		}
-		return a.of(total)
+		return a
 	case dns.TypePTR:
-		owner := z.serviceName(s)
 		ms, total := s.samplePTR(z)
-		a := Answer{}
-		for _, m := range ms {
-			a.Answer = append(a.Answer, ptrRR(owner, z.instanceName(s, m), s.ttl.value))
+		a := Answer{Answer: z.ptrRRs(s, slices.Values(ms))}
+		if total > 0 {
+			return a.sample(total, z.ptrRRs(s, first(s.inOrder())))
 		}
-		return a.of(total)
+		return a
 	}
 	return v.empty(true)
 }
@@ -141,14 +143,13 @@ func (z *Zone) atHost(v *version, p place, qtype uint16) Answer {
 	if set.total == 0 {
 		return v.empty(true)
 	}
-	owner := z.hostName(s)
-	ms, total := s.sampleHosts(z, qtype == dns.TypeA)
-	a := Answer{}
-	for _, m := range ms {
-		addr, _ := m.addr()
-		a.Answer = append(a.Answer, addrRR(owner, addr, set.value))
+	v4 := qtype == dns.TypeA
+	ms, total := s.sampleHosts(z, v4)
+	a := Answer{Answer: z.hostRRs(s, v4, slices.Values(ms))}
+	if total > 0 {
+		return a.sample(total, z.hostRRs(s, v4, first(s.addresses(v4))))
 	}
-	return a.of(total)
+	return a
 }
 
 // atInstance answers at a1._math._tcp.svc. and a1.math.tcp.svc.
@@ -193,12 +194,12 @@ func (z *Zone) atServices(v *version, qtype uint16) Answer {
 	if qtype != dns.TypePTR && qtype != dns.TypeANY {
 		return v.empty(true)
 	}
-	a := Answer{}
 	services, total := v.sampleServices(z)
-	for _, s := range services {
-		a.Answer = append(a.Answer, z.listed(s))
+	a := Answer{Answer: z.listedRRs(slices.Values(services))}
+	if total > 0 {
+		return a.sample(total, z.listedRRs(first(v.services.all())))
 	}
-	return a.of(total)
+	return a
 }
 
 // atStatic answers for the name servers of the zone, if they lie in it.
@@ -219,12 +220,24 @@ func (z *Zone) atStatic(v *version, name []byte, qtype uint16) Answer {
 	return Answer{Answer: rrs}
 }
 
-// of notes that the answer is a sample, if total is not 0.
-func (a Answer) of(total int) Answer {
-	if total > 0 {
-		a.Sampled, a.Total = len(a.Answer), total
-	}
+// sample notes that the answer is a sample, out of total records, of which
+// those given are the first.
+func (a Answer) sample(total int, first []dns.RR) Answer {
+	a.Sampled, a.Total, a.first = len(a.Answer), total, first
 	return a
+}
+
+// first yields as many as may be sent of a set that is cut and was too large to
+// be sent whole by any transport.
+func first[T any](seq iter.Seq[T]) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		n := 0
+		for v := range seq {
+			if n++; n > headSize/recordSize || !yield(v) {
+				return
+			}
+		}
+	}
 }
 
 func btoi(b bool) int {

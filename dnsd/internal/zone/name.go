@@ -5,11 +5,11 @@ import "bytes"
 // place is where in the zone a name is, by its form alone; whether anything is
 // there, the services tell.
 type place struct {
-	at    at
-	udp   bool
-	name  []byte // service name without its underscore: "math"
-	id    []byte // instance
-	depth int    // labels above the origin
+	at   at
+	udp  bool
+	name []byte // service name without its underscore: "math"
+	id   []byte // instance
+	top  []byte // the label right above the origin, nil at the apex
 }
 
 // at is the form of a name, seen from the origin.
@@ -71,19 +71,21 @@ func placeOf(name, origin []byte) place {
 		return place{}
 	}
 	var labels [3][]byte // the first ones
+	var top []byte
 	depth, i := 0, 0
 	for i < above {
 		n := int(name[i])
 		if depth < len(labels) {
 			labels[depth] = name[i+1 : i+1+n]
 		}
+		top = name[i+1 : i+1+n]
 		depth++
 		i += 1 + n
 	}
 	if i != above {
 		return place{} // the origin's octets, but inside of a label
 	}
-	p := place{at: elsewhere, depth: depth}
+	p := place{at: elsewhere, top: top}
 	if depth == 0 {
 		p.at = apex
 		return p

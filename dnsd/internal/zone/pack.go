@@ -40,6 +40,35 @@ func Pack(msg []byte, a Answer, limit int) ([]byte, Counts, error) {
 	if err != nil {
 		return msg, c, err
 	}
+	packed, ends, err := pack(qname, a)
+	if err != nil {
+		return msg, c, err
+	}
+	limit = min(limit, maxMessage)
+	cut := false
+	if a.Total > 0 && len(packed) > limit {
+		// A sample is whole or nothing. What is sent instead are the first
+		// of the set, which tells the same with TC, and is cheap to have.
+		a, cut, limit = Answer{Answer: a.first}, true, min(limit, headSize)
+		c.Sampled, c.Total = 0, 0
+		if packed, ends, err = pack(qname, a); err != nil {
+			return msg, c, err
+		}
+	}
+	keep := sort.Search(len(ends), func(i int) bool { return ends[i] > limit })
+	c.AN = min(keep, len(a.Answer))
+	c.NS = min(keep-c.AN, len(a.Authority))
+	c.AR = keep - c.AN - c.NS
+	c.TC = cut || c.AN < len(a.Answer) || c.NS < len(a.Authority)
+	if keep > 0 {
+		msg = append(msg, packed[end:ends[keep-1]]...)
+	}
+	return msg, c, nil
+}
+
+// pack makes the message that answers a question for qname, in lower case,
+// and returns where each of its records ends.
+func pack(qname string, a Answer) ([]byte, []int, error) {
 	m := dns.Msg{
 		Compress: true,
 		Question: []dns.Question{{Name: qname, Qtype: dns.TypeA, Qclass: dns.ClassINET}},
@@ -47,21 +76,10 @@ func Pack(msg []byte, a Answer, limit int) ([]byte, Counts, error) {
 	}
 	packed, err := m.Pack()
 	if err != nil {
-		return msg, c, err
+		return nil, nil, err
 	}
-	ends, err := recordEnds(packed, end)
-	if err != nil {
-		return msg, c, err
-	}
-	keep := sort.Search(len(ends), func(i int) bool { return ends[i] > limit })
-	c.AN = min(keep, len(a.Answer))
-	c.NS = min(keep-c.AN, len(a.Authority))
-	c.AR = keep - c.AN - c.NS
-	c.TC = c.AN < len(a.Answer) || c.NS < len(a.Authority)
-	if keep > 0 {
-		msg = append(msg, packed[end:ends[keep-1]]...)
-	}
-	return msg, c, nil
+	ends, err := recordEnds(packed, questionEnd(packed))
+	return packed, ends, err
 }
 
 // questionEnd returns where the question ends, -1 if it is not whole.

@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -113,28 +114,35 @@ func escape(s string) string {
 
 // Record sets of a service, whole and in the order of the answers.
 
-func (z *Zone) srvSet(s *service) (rrs []dns.RR) {
+func (z *Zone) srvSet(s *service) []dns.RR { return z.srvRRs(s, s.srvs(z)) }
+func (z *Zone) ptrSet(s *service) []dns.RR { return z.ptrRRs(s, s.inOrder()) }
+
+func (z *Zone) hostSet(s *service, v4 bool) []dns.RR {
+	return z.hostRRs(s, v4, s.addresses(v4))
+}
+
+func (z *Zone) srvRRs(s *service, ms iter.Seq[member]) (rrs []dns.RR) {
 	owner := z.serviceName(s)
-	for _, m := range s.srvs(z) {
+	for m := range ms {
 		rrs = append(rrs, z.srvRR(owner, s, m, s.ttl.value))
 	}
 	return rrs
 }
 
-func (z *Zone) ptrSet(s *service) (rrs []dns.RR) {
+func (z *Zone) ptrRRs(s *service, ms iter.Seq[member]) (rrs []dns.RR) {
 	owner := z.serviceName(s)
-	for _, m := range s.ordered() {
+	for m := range ms {
 		rrs = append(rrs, ptrRR(owner, z.instanceName(s, m), s.ttl.value))
 	}
 	return rrs
 }
 
-func (z *Zone) hostSet(s *service, v4 bool) (rrs []dns.RR) {
+func (z *Zone) hostRRs(s *service, v4 bool, ms iter.Seq[member]) (rrs []dns.RR) {
 	owner, ttl := z.hostName(s), s.ttl6.value
 	if v4 {
 		ttl = s.ttl4.value
 	}
-	for _, m := range s.hostsOf(v4) {
+	for m := range ms {
 		a, _ := m.addr()
 		rrs = append(rrs, addrRR(owner, a, ttl))
 	}
@@ -154,6 +162,13 @@ func (z *Zone) own(s *service, m member) []dns.RR {
 // listed is the record that names the service in the list of services.
 func (z *Zone) listed(s *service) dns.RR {
 	return ptrRR(servicesName+z.origin, z.serviceName(s), z.ttl)
+}
+
+func (z *Zone) listedRRs(services iter.Seq[*service]) (rrs []dns.RR) {
+	for s := range services {
+		rrs = append(rrs, z.listed(s))
+	}
+	return rrs
 }
 
 // servicesName is where all services are listed (RFC 6763 section 9).

@@ -147,6 +147,9 @@ func (r *reference) check(t *rapid.T, z *Zone) {
 			} else if negative != nil {
 				t.Fatalf("%s %s: authority %q besides an answer", name, rrtype, negative)
 			}
+			if rcode != dns.RcodeRefused {
+				compare(t, z, wireName(name), dns.StringToType[rrtype], 150, 1232)
+			}
 			for _, rr := range text(a.Additional) {
 				if !slices.Contains(r.rrs, rr) {
 					t.Fatalf("%s %s: additional record %q is not in the zone", name, rrtype, rr)

@@ -23,7 +23,7 @@ const epochBits = 10
 // those the set has, how many it has.
 func (s *service) sampleSRV(z *Zone) ([]member, int) {
 	host := len(s.key) - 2 + 1 + len(z.origin) // math.tcp.svc.
-	return s.sample(s.srvs(z), z.room(len(s.key)+1), func(m member) int {
+	return s.sample(slices.Collect(s.srvs(z)), z.room(len(s.key)+1), func(m member) int {
 		n := len(m.ID) + 1 + host
 		if _, ok := m.addr(); !ok {
 			n = len(m.Host)
@@ -34,7 +34,7 @@ func (s *service) sampleSRV(z *Zone) ([]member, int) {
 
 // samplePTR does the same for the PTR set of the instances' names.
 func (s *service) samplePTR(z *Zone) ([]member, int) {
-	return s.sample(s.ordered(), z.room(len(s.key)+1), func(m member) int { return recordSize + 1 + len(m.ID) + 2 })
+	return s.sample(slices.Collect(s.inOrder()), z.room(len(s.key)+1), func(m member) int { return recordSize + 1 + len(m.ID) + 2 })
 }
 
 // sampleHosts does the same for the addresses of one family.
@@ -43,7 +43,7 @@ func (s *service) sampleHosts(z *Zone, v4 bool) ([]member, int) {
 	if v4 {
 		size = recordSize + 4
 	}
-	return s.sample(s.hostsOf(v4), z.room(len(s.key)-2+1), func(member) int { return size })
+	return s.sample(slices.Collect(s.addresses(v4)), z.room(len(s.key)-2+1), func(member) int { return size })
 }
 
 // recordSize is what a record takes besides its data: a pointer to the
@@ -55,6 +55,11 @@ const recordSize = 2 + 10
 func (z *Zone) room(above int) int { return setRoom - headerSize - above - len(z.wire) - 4 }
 
 const headerSize = 12
+
+// headSize is the largest message that is begun with a record set that is then
+// cut because no message can hold it, or that is too large to be looked at
+// whole for a small answer. Nobody asks for more over UDP.
+const headSize = 4096
 
 // sample returns ms if it fits the room, with 0. Otherwise it draws those with
 // the lowest priority, among equals at random by weight without putting back
@@ -132,7 +137,7 @@ func (v *version) sampleServices(z *Zone) ([]*service, int) {
 		return slices.Collect(v.services.all()), 0
 	}
 	k := room / usual
-	offset := int(v.epoch % uint64(n))
+	offset := int(v.listing.epoch % uint64(n))
 	var out []*service
 	for i := range k {
 		s := v.services.at((i*n/k + offset) % n)

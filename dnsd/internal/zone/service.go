@@ -2,6 +2,7 @@ package zone
 
 import (
 	"cmp"
+	"iter"
 	"math"
 	"net/netip"
 	"slices"
@@ -57,12 +58,14 @@ type service struct {
 
 func (s *service) sortKey() string { return s.key }
 
-// proto is 0 for TCP, 1 for UDP.
-func (s *service) proto() int {
-	if strings.HasSuffix(s.key, "._udp") {
-		return 1
-	}
-	return 0
+// name is the service's without its underscore: "math".
+func (s *service) name() []byte { return []byte(s.key[1 : len(s.key)-len("._tcp")]) }
+
+func (s *service) udp() bool { return s.key[len(s.key)-3] == 'u' }
+
+// is tells whether the service has that name.
+func (s *service) is(name []byte, udp bool) bool {
+	return s.udp() == udp && s.key[1:len(s.key)-len("._tcp")] == string(name)
 }
 
 // published tells whether there is anything to say of the service. It is
@@ -143,56 +146,128 @@ func (s *service) count(m member, n int) {
 	}
 }
 
-// ordered returns the members in the order of the answers: by priority as
-// published, then by id. An answer that is cut then loses the last resort
-// first, and two answers of one revision never differ.
-func (s *service) ordered() []member {
-	ms := make([]member, 0, s.members.n)
-	for m := range s.members.all() {
-		ms = append(ms, m)
+// member returns the published instance with that id.
+func (s *service) member(id []byte) (member, bool) {
+	// As list.find, but for octets: the hot path makes no string of them.
+	chunks := s.members.chunks
+	lo, hi := 0, len(chunks)
+	for lo < hi {
+		if m := int(uint(lo+hi) / 2); chunks[m][0].ID <= string(id) {
+			lo = m + 1
+		} else {
+			hi = m
+		}
 	}
-	if !s.uniform() {
-		slices.SortStableFunc(ms, func(a, b member) int { return cmp.Compare(a.priority(), b.priority()) })
+	if lo == 0 {
+		return member{}, false
 	}
-	return ms
+	chunk := chunks[lo-1]
+	lo, hi = 0, len(chunk)
+	for lo < hi {
+		if m := int(uint(lo+hi) / 2); chunk[m].ID < string(id) {
+			lo = m + 1
+		} else {
+			hi = m
+		}
+	}
+	if lo == len(chunk) || chunk[lo].ID != string(id) {
+		return member{}, false
+	}
+	return chunk[lo], true
 }
 
-// srvs returns the members that give the SRV set a record each: all but those
+// inOrder yields the members in the order of the answers: by priority as
+// published, then by id. An answer that is cut then loses the last resort
+// first, and two answers of one revision never differ. The first are cheap to
+// have however many follow.
+func (s *service) inOrder() iter.Seq[member] {
+	if s.uniform() {
+		return s.members.all()
+	}
+	return func(yield func(member) bool) {
+		// A pass for each priority. There are few: failover has tiers, and
+		// suspects have one of their own.
+		const passes = 8
+		at := int(s.priority.value)
+		for range passes {
+			next := math.MaxInt
+			for m := range s.members.all() {
+				switch p := int(m.priority()); {
+				case p == at:
+					if !yield(m) {
+						return
+					}
+				case p > at:
+					next = min(next, p)
+				}
+			}
+			if next == math.MaxInt {
+				return
+			}
+			at = next
+		}
+		rest := slices.DeleteFunc(slices.Collect(s.members.all()), func(m member) bool { return int(m.priority()) < at })
+		slices.SortStableFunc(rest, func(a, b member) int { return cmp.Compare(a.priority(), b.priority()) })
+		for _, m := range rest {
+			if !yield(m) {
+				return
+			}
+		}
+	}
+}
+
+// srvs yields the members that give the SRV set a record each: all but those
 // that share target, port, priority and weight with one before (a record set
 // holds no record twice, RFC 2181 section 5). Only where one registered a name
 // can two have the same target.
-func (s *service) srvs(z *Zone) []member {
-	ms := s.ordered()
+func (s *service) srvs(z *Zone) iter.Seq[member] {
 	if s.foreign == 0 {
-		return ms
+		return s.inOrder()
 	}
 	type rdata struct {
 		priority, weight, port uint16
 		target                 string
 	}
-	seen := make(map[rdata]bool, len(ms))
-	return slices.DeleteFunc(ms, func(m member) bool {
-		d := rdata{m.priority(), m.Weight, m.Port, z.target(s, m)}
-		if seen[d] {
-			return true
-		}
-		seen[d] = true
-		return false
+	return once(s.inOrder(), func(m member) (rdata, bool) {
+		return rdata{m.priority(), m.Weight, m.Port, z.target(s, m)}, true
 	})
 }
 
-// hostsOf returns the members that give the address set of the host name a
+// addresses yields the members that give the address set of the host name a
 // record each, of one family: of several on one address the first.
-func (s *service) hostsOf(v4 bool) []member {
-	seen := make(map[netip.Addr]bool, s.members.n)
-	return slices.DeleteFunc(s.ordered(), func(m member) bool {
+func (s *service) addresses(v4 bool) iter.Seq[member] {
+	return once(s.inOrder(), func(m member) (netip.Addr, bool) {
 		a, ok := m.addr()
-		if !ok || a.Is4() != v4 || seen[a] {
-			return true
-		}
-		seen[a] = true
-		return false
+		return a, ok && a.Is4() == v4
 	})
+}
+
+// once yields the first member of each key, of those that have one.
+func once[K comparable](ms iter.Seq[member], key func(member) (K, bool)) iter.Seq[member] {
+	return func(yield func(member) bool) {
+		few := make([]K, 0, 16) // most services are small
+		var many map[K]bool
+		for m := range ms {
+			k, ok := key(m)
+			if !ok || many[k] || many == nil && slices.Contains(few, k) {
+				continue
+			}
+			switch {
+			case many != nil:
+				many[k] = true
+			case len(few) < cap(few):
+				few = append(few, k)
+			default:
+				many = map[K]bool{k: true}
+				for _, k := range few {
+					many[k] = true
+				}
+			}
+			if !yield(m) {
+				return
+			}
+		}
+	}
 }
 
 // least is the lowest of a bag of numbers and how many there are of it, so

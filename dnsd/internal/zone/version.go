@@ -1,6 +1,10 @@
 package zone
 
-import "github.com/miekg/dns"
+import (
+	"sync/atomic"
+
+	"github.com/miekg/dns"
+)
 
 // version is the whole zone at one revision: immutable.
 type version struct {
@@ -8,7 +12,7 @@ type version struct {
 	soa      *dns.SOA
 	services list[*service] // those published
 	members  int
-	epoch    uint64 // of the sample of services
+	listing  *listing
 	names    [2]int // services by protocol: TCP, UDP
 	hosts    [2]int // of these, those with addresses
 }
@@ -22,6 +26,13 @@ func (v *version) find(udp bool, name []byte) *service {
 	}
 	s, _ := v.services.find(string(key))
 	return s
+}
+
+// listing is the list of services as an answer, shared by all versions in which
+// the services and the epoch are the same.
+type listing struct {
+	epoch      uint64 // of the sample
+	full, head atomic.Pointer[image]
 }
 
 // replace puts a service in the place of the old one; either may be nil or
@@ -41,8 +52,8 @@ func (v *version) replace(old, now *service) {
 
 func (v *version) count(s *service, n int) {
 	v.members += n * s.members.n
-	v.names[s.proto()] += n
+	v.names[btoi(s.udp())] += n
 	if s.hosts() {
-		v.hosts[s.proto()] += n
+		v.hosts[btoi(s.udp())] += n
 	}
 }

@@ -54,6 +54,10 @@ type Zone struct {
 	static map[string][]dns.RR  // apex NS, name servers' addresses; nil RRs: an empty non-terminal
 	push   []*registry.Instance // as members of _dns-push-tls._tcp
 
+	soaImage  soaImage
+	ownImages map[string][]ownImage
+
+	table   atomic.Pointer[table] // the services of current, by name as asked
 	current atomic.Pointer[version]
 	changed atomic.Pointer[chan struct{}] // closed when current is replaced
 
@@ -123,7 +127,11 @@ func New(cfg Config) (*Zone, error) {
 	}
 	ch := make(chan struct{})
 	z.changed.Store(&ch)
+	if z.soaImage, err = z.newSOAImage(); err != nil {
+		return nil, fmt.Errorf("zone: SOA record: %w", err)
+	}
 	z.Load(0, func(func(*registry.Instance) bool) {}, nil)
+	z.ownImages = z.newOwnImages()
 	return z, nil
 }
 
@@ -194,7 +202,7 @@ func (z *Zone) Load(revision uint64, instances iter.Seq[*registry.Instance], his
 	slices.SortFunc(ms, func(a, b member) int {
 		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.ID, b.ID))
 	})
-	next := &version{revision: revision, soa: z.soaAt(revision), epoch: revision >> epochBits}
+	next := &version{revision: revision, soa: z.soaAt(revision), listing: &listing{epoch: revision >> epochBits}}
 	var services []*service
 	for len(ms) > 0 {
 		n := 1
@@ -208,6 +216,11 @@ func (z *Zone) Load(revision uint64, instances iter.Seq[*registry.Instance], his
 		ms = ms[n:]
 	}
 	next.services = listOf(services)
+	t := newTable(len(services))
+	for _, s := range services {
+		t = t.put(s)
+	}
+	z.table.Store(t)
 	z.journal.rebuild(z, next, history)
 	z.publish(next)
 }
@@ -224,7 +237,6 @@ func (z *Zone) Apply(changes []registry.Change) {
 	next := *old
 	next.revision = changes[len(changes)-1].Revision
 	next.soa = z.soaAt(next.revision)
-	next.epoch = next.revision >> epochBits
 	step := step{from: old.revision, to: next.revision}
 	touched := make(map[string]*service, 1)
 	for _, c := range changes {
@@ -242,9 +254,26 @@ func (z *Zone) Apply(changes []registry.Change) {
 		step.bytes += stepBytes(s)
 		touched[key.Service] = s
 	}
+	epoch := next.revision >> epochBits
+	relist := epoch != next.listing.epoch
+	t := z.table.Load()
 	for _, w := range step.was {
-		next.replace(w.service, touched[w.key])
+		now := touched[w.key]
+		next.replace(w.service, now)
+		relist = relist || w.service.published() != now.published()
+		switch {
+		case now.published():
+			t = t.put(now)
+		case w.service.published():
+			t.remove(w.service)
+		}
 	}
+	if relist {
+		next.listing = &listing{epoch: epoch}
+	}
+	// A grown table is shown before the serial: who sees a serial finds at
+	// least what it stands for.
+	z.table.Store(t)
 	z.journal.add(step)
 	z.publish(&next)
 }

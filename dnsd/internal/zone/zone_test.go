@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"pgregory.net/rapid"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
@@ -87,7 +88,7 @@ func question(qname string, qtype uint16) []byte {
 }
 
 // message packs an answer as a nameserver would.
-func message(t testing.TB, msg []byte, c Counts) *dns.Msg {
+func message(t rapid.TB, msg []byte, c Counts) *dns.Msg {
 	t.Helper()
 	msg = slices.Clone(msg)
 	msg[2], msg[3] = 0x84, byte(c.Rcode)

@@ -1,0 +1,397 @@
+package zone
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"sync/atomic"
+
+	"github.com/miekg/dns"
+)
+
+// headMembers is the size from which a service is not looked at whole for an
+// answer of at most headSize: with more, it can hardly fit.
+const headMembers = 256
+
+// AppendAnswer answers from ready images. msg is a message that holds a header
+// and one question of class IN; qname is that question's name as it stands
+// there, uncompressed, in any case. The answer is appended, the message then at
+// most limit octets long, and the header is left alone: Counts says what
+// belongs into it. The result is, octet for octet, what Pack makes of Lookup.
+//
+// false means that the question is not for this path, among others because the
+// name is not in the zone: take Lookup and Pack. msg is then unchanged.
+//
+// Nothing is allocated if msg has the capacity, except for the first question
+// after a change: that one makes the image.
+func (z *Zone) AppendAnswer(msg, qname []byte, qtype uint16, limit int) ([]byte, Counts, bool) {
+	var buf [maxName]byte
+	name := fold(&buf, qname)
+	if name == nil {
+		return msg, Counts{}, false
+	}
+	limit = min(limit, maxMessage)
+	p := placeOf(name, z.wire)
+	switch p.at {
+	case serviceName, hostName, instanceName, instanceHost:
+		e := z.table.Load().find(p.name, p.udp)
+		if e == nil {
+			exists := p.at == serviceName && p.udp && string(p.name) == "dns-sd" && z.current.Load().services.n > 0
+			return z.negative(msg, p, exists, limit)
+		}
+		switch p.at {
+		case serviceName:
+			switch qtype {
+			case dns.TypeSRV, dns.TypeANY:
+				return z.ready(msg, e, kindSRV, limit)
+			case dns.TypePTR:
+				return z.ready(msg, e, kindPTR, limit)
+			}
+			return z.negative(msg, p, true, limit)
+		case hostName:
+			return z.appendHosts(msg, e, p, qtype, limit)
+		default:
+			return z.appendInstance(msg, e.service, p, qtype, limit)
+		}
+	case outside:
+		return msg, Counts{}, false
+	case apex:
+		switch qtype {
+		case dns.TypeSOA, dns.TypeANY:
+			return z.appendSOA(msg, p, z.ttl, Counts{AN: 1}, limit)
+		}
+	case protocol:
+		return z.negative(msg, p, z.current.Load().hasProtocol(p.udp), limit)
+	case hostProtocol:
+		return z.negative(msg, p, z.current.Load().hosts[btoi(p.udp)] > 0, limit)
+	case browseName:
+		v := z.current.Load()
+		switch {
+		case v.services.n == 0:
+			return z.negative(msg, p, false, limit)
+		case qtype != dns.TypePTR && qtype != dns.TypeANY:
+			return z.negative(msg, p, true, limit)
+		}
+		return z.appendListing(msg, v, limit)
+	}
+	// The apex and the name servers: images made by New.
+	images, ok := z.ownImages[string(name)]
+	if !ok {
+		return z.negative(msg, p, false, limit)
+	}
+	for _, im := range images {
+		if im.rrtype == qtype || qtype == dns.TypeANY {
+			out, c := im.appendTo(msg, limit)
+			return out, c, true
+		}
+	}
+	return z.negative(msg, p, true, limit)
+}
+
+// ready appends the image of a set, made now if nobody asked before.
+func (z *Zone) ready(msg []byte, e *entry, k kind, limit int) ([]byte, Counts, bool) {
+	var im *image
+	if e.service.members.n > headMembers && limit <= headSize {
+		im = z.imageOf(e, k, &e.head[k], true)
+	} else {
+		im = z.imageOf(e, k, &e.full[k], false)
+		if im.total > 0 && len(msg)+im.size > limit {
+			im = z.imageOf(e, k, &e.head[k], true)
+		}
+	}
+	if im == notReady {
+		return msg, Counts{}, false
+	}
+	out, c := im.appendTo(msg, limit)
+	return out, c, true
+}
+
+// imageOf returns the image that a place holds or will hold. Two that ask at
+// once may both make it; it is the same.
+func (z *Zone) imageOf(e *entry, k kind, at *atomic.Pointer[image], head bool) *image {
+	im := at.Load()
+	if im == nil {
+		im = z.paint(e.service, k, head)
+		at.Store(im)
+	}
+	return im
+}
+
+func (z *Zone) appendHosts(msg []byte, e *entry, p place, qtype uint16, limit int) ([]byte, Counts, bool) {
+	s := e.service
+	if !s.hosts() {
+		return z.negative(msg, p, false, limit)
+	}
+	switch {
+	case s.ttl4.total > 0 && (qtype == dns.TypeA || qtype == dns.TypeANY):
+		return z.ready(msg, e, kindA, limit)
+	case s.ttl6.total > 0 && (qtype == dns.TypeAAAA || qtype == dns.TypeANY):
+		return z.ready(msg, e, kindAAAA, limit)
+	}
+	return z.negative(msg, p, true, limit)
+}
+
+// appendInstance answers for a single instance. There is no image of it: a
+// million instances would pay with their memory for what is built as quickly.
+func (z *Zone) appendInstance(msg []byte, s *service, p place, qtype uint16, limit int) ([]byte, Counts, bool) {
+	m, ok := s.member(p.id)
+	if !ok {
+		return z.negative(msg, p, false, limit)
+	}
+	addr, own := m.addr()
+	start := len(msg)
+	w := painter{image: image{data: msg}}
+	if p.at == instanceHost {
+		if !own {
+			return z.negative(msg, p, false, limit)
+		}
+		if qtype != dns.TypeANY && (qtype == dns.TypeA) != addr.Is4() || qtype != dns.TypeANY && qtype != dns.TypeA && qtype != dns.TypeAAAA {
+			return z.negative(msg, p, true, limit)
+		}
+		w.address(m, m.ttl(), headerSize)
+		return within(w.data, start, Counts{AN: 1}, limit)
+	}
+	switch qtype {
+	case dns.TypeSRV, dns.TypeANY:
+		w.record(dns.TypeSRV, m.ttl(), 0)
+		data := len(w.data)
+		w.data = appendSRV(w.data, m)
+		target := len(w.data)
+		if own {
+			w.data = z.appendHost(appendLabel(w.data, m.ID), s)
+		} else if w.data, ok = appendName(w.data, m.Host); !ok {
+			return msg, Counts{}, false
+		}
+		answer := len(w.data)
+		binary.BigEndian.PutUint16(w.data[data-2:], uint16(answer-data))
+		if own && answer <= limit {
+			w.address(m, m.ttl(), target)
+			if len(w.data) <= limit {
+				return w.data, Counts{AN: 1, AR: 1}, true
+			}
+		}
+		return within(w.data[:answer], start, Counts{AN: 1}, limit)
+	case dns.TypeTXT:
+		w.record(dns.TypeTXT, m.ttl(), 0)
+		data := len(w.data)
+		if w.data, ok = appendTXT(w.data, m.Meta); !ok {
+			return msg, Counts{}, false
+		}
+		binary.BigEndian.PutUint16(w.data[data-2:], uint16(len(w.data)-data))
+		return within(w.data, start, Counts{AN: 1}, limit)
+	}
+	return z.negative(msg, p, true, limit)
+}
+
+// within takes a single record back if it does not fit.
+func within(msg []byte, start int, c Counts, limit int) ([]byte, Counts, bool) {
+	if len(msg) > limit {
+		return msg[:start], Counts{Rcode: c.Rcode, TC: true}, true
+	}
+	return msg, c, true
+}
+
+// appendTXT appends the strings of txtStrings without sorting anything in
+// memory: each time the next key is looked for. That is only good for few.
+func appendTXT(b []byte, meta map[string]string) ([]byte, bool) {
+	const few = 16
+	if len(meta) > few {
+		return b, false
+	}
+	start, last := len(b), ""
+	for range meta {
+		next, value := "", ""
+		for k, v := range meta {
+			if k > last && (next == "" || k < next) {
+				next, value = k, v
+			}
+		}
+		if next == "" {
+			break
+		}
+		last = next
+		n := len(next) + 1 + len(value)
+		if !txtKey(next) || n > 255 || len(b)-start+1+n > maxTXT {
+			continue
+		}
+		b = append(append(append(append(b, byte(n)), next...), '='), value...)
+	}
+	if len(b) == start {
+		b = append(b, 0)
+	}
+	return b, true
+}
+
+// appendListing answers with the list of services.
+func (z *Zone) appendListing(msg []byte, v *version, limit int) ([]byte, Counts, bool) {
+	l := v.listing
+	full := func() *image {
+		im := l.full.Load()
+		if im == nil {
+			im = z.packed(servicesName+z.origin, z.atServices(v, dns.TypePTR), false)
+			l.full.Store(im)
+		}
+		return im
+	}
+	head := func() *image {
+		im := l.head.Load()
+		if im == nil {
+			im = z.packed(servicesName+z.origin, Answer{Answer: z.listedRRs(first(v.services.all()))}, true)
+			l.head.Store(im)
+		}
+		return im
+	}
+	var im *image
+	if v.services.n > headSize/recordSize && limit <= headSize {
+		im = head()
+	} else if im = full(); im.total > 0 && len(msg)+im.size > limit {
+		im, limit = head(), min(limit, headSize)
+	}
+	if im == notReady {
+		return msg, Counts{}, false
+	}
+	out, c := im.appendTo(msg, limit)
+	return out, c, true
+}
+
+// negative is the answer without a record, see version.empty.
+func (z *Zone) negative(msg []byte, p place, exists bool, limit int) ([]byte, Counts, bool) {
+	c := Counts{Rcode: dns.RcodeNameError, NS: 1}
+	if exists {
+		c.Rcode = dns.RcodeSuccess
+	}
+	return z.appendSOA(msg, p, z.soa.Minttl, c, limit)
+}
+
+// soaImage is the SOA record, to be placed behind any question in the zone.
+type soaImage struct {
+	data     []byte
+	pointers []pointer
+	taboo    [][]byte // labels below the origin that its own names begin to share
+}
+
+// pointer is a compression pointer to be set when it is known where things are.
+type pointer struct {
+	at, to int
+	image  bool // to is an offset in the image, not from the origin in the question
+}
+
+// newSOAImage lets Pack make the record and finds out what is where.
+func (z *Zone) newSOAImage() (soaImage, error) {
+	var im soaImage
+	for _, name := range []string{z.soa.Ns, z.soa.Mbox} {
+		if label := above(wireName(name), z.wire); label != nil && !slices.ContainsFunc(im.taboo, func(l []byte) bool { return bytes.Equal(l, label) }) {
+			im.taboo = append(im.taboo, label)
+		}
+	}
+	// Any question whose name shares nothing but the origin with the names.
+	label := []byte("q")
+	for slices.ContainsFunc(im.taboo, func(l []byte) bool { return bytes.Equal(l, label) }) {
+		label = append(label, 'q')
+	}
+	q := append(append([]byte{byte(len(label))}, label...), z.wire...)
+	msg := append(make([]byte, headerSize), q...)
+	msg = append(msg, 0, 0, 0, 1)
+	msg[5] = 1
+	start, origin := len(msg), headerSize+1+len(label)
+	msg, _, err := Pack(msg, Answer{Authority: []dns.RR{z.soaAt(0)}}, maxMessage)
+	if err != nil {
+		return im, err
+	}
+	im.data = slices.Clone(msg[start:])
+	name := func(i int) int {
+		for ; ; i += 1 + int(im.data[i]) {
+			switch {
+			case im.data[i] >= 0xc0:
+				to := int(binary.BigEndian.Uint16(im.data[i:]) & 0x3fff)
+				if to < start {
+					im.pointers = append(im.pointers, pointer{at: i, to: to - origin})
+				} else {
+					im.pointers = append(im.pointers, pointer{at: i, to: to - start, image: true})
+				}
+				return i + 2
+			case im.data[i] == 0:
+				return i + 1
+			}
+		}
+	}
+	name(name(name(0) + 10))
+	return im, nil
+}
+
+// above returns the label that stands right above the origin in a name, nil if
+// the name is not below it.
+func above(name, origin []byte) (label []byte) {
+	for i := 0; i < len(name); i += 1 + int(name[i]) {
+		if bytes.Equal(name[i:], origin) {
+			return label
+		}
+		label = name[i+1 : i+1+int(name[i])]
+	}
+	return nil
+}
+
+// appendSOA appends the SOA record of the current revision.
+func (z *Zone) appendSOA(msg []byte, p place, ttl uint32, c Counts, limit int) ([]byte, Counts, bool) {
+	im := &z.soaImage
+	for _, label := range im.taboo {
+		if bytes.Equal(p.top, label) {
+			return msg, Counts{}, false
+		}
+	}
+	start := len(msg)
+	if start+len(im.data) > limit {
+		return msg, Counts{Rcode: c.Rcode, TC: true}, true
+	}
+	origin := start - 4 - len(z.wire)
+	msg = append(msg, im.data...)
+	out := msg[start:]
+	for _, ptr := range im.pointers {
+		to := ptr.to + origin
+		if ptr.image {
+			to = ptr.to + start
+		}
+		binary.BigEndian.PutUint16(out[ptr.at:], 0xc000|uint16(to))
+	}
+	binary.BigEndian.PutUint32(out[6:], ttl) // the owner is a pointer
+	binary.BigEndian.PutUint32(out[len(out)-20:], z.Serial())
+	return msg, c, true
+}
+
+// packed makes an image by way of Pack.
+func (z *Zone) packed(qname string, a Answer, partial bool) *image {
+	packed, ends, err := pack(qname, a)
+	if err != nil {
+		return notReady
+	}
+	base := headerSize + len(wireName(qname)) + 4
+	p := painter{image: image{data: packed[base:], size: len(packed) - base, answers: len(a.Answer), partial: partial, total: a.Total}}
+	for _, e := range ends {
+		p.ends = append(p.ends, e-base)
+	}
+	return p.done()
+}
+
+// ownImage is an image of the zone's own records.
+type ownImage struct {
+	rrtype uint16
+	*image
+}
+
+// newOwnImages makes the images of the apex, but for the SOA, and of the name
+// servers, by wire name.
+func (z *Zone) newOwnImages() map[string][]ownImage {
+	images := make(map[string][]ownImage)
+	for name, rrs := range z.static {
+		wire := string(wireName(name))
+		images[wire] = nil
+		for _, rr := range rrs {
+			rrtype := rr.Header().Rrtype
+			if slices.ContainsFunc(images[wire], func(im ownImage) bool { return im.rrtype == rrtype }) {
+				continue
+			}
+			images[wire] = append(images[wire], ownImage{rrtype, z.packed(name, z.Lookup(name, rrtype), false)})
+		}
+	}
+	return images
+}

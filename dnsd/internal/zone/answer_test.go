@@ -1,0 +1,194 @@
+package zone
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+	"pgregory.net/rapid"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+// compare holds the fast path against the readable one, at each limit: the same
+// octets, the same counts. It returns whether the fast path had an answer at all.
+func compare(t rapid.TB, z *Zone, qname []byte, qtype uint16, limits ...int) bool {
+	t.Helper()
+	name, _, err := dns.UnpackDomainName(qname, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := z.Lookup(name, qtype)
+	for _, limit := range limits {
+		if !compareAt(t, z, a, name, qname, qtype, limit) {
+			return false
+		}
+	}
+	return true
+}
+
+func compareAt(t rapid.TB, z *Zone, a Answer, name string, qname []byte, qtype uint16, limit int) bool {
+	t.Helper()
+	msg := append(make([]byte, headerSize, 600), qname...)
+	msg = append(msg, byte(qtype>>8), byte(qtype), 0, 1)
+	msg[5] = 1
+	got, gc, ok := z.AppendAnswer(slices.Clone(msg), qname, qtype, limit)
+	if !ok {
+		if !bytes.Equal(got, msg) {
+			t.Fatalf("%s %s: declined, but the message changed", name, dns.TypeToString[qtype])
+		}
+		return false
+	}
+	want, wc, err := Pack(slices.Clone(msg), a, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gc != wc || !bytes.Equal(got, want) {
+		t.Fatalf("%s %s, limit %d:\ngot  %+v\n%swant %+v\n%s", name, dns.TypeToString[qtype], limit,
+			gc, dig(message(t, got, gc), gc), wc, dig(message(t, want, wc), wc))
+	}
+	if len(got) > max(limit, len(msg)) {
+		t.Fatalf("%s %s: %d octets, limit %d", name, dns.TypeToString[qtype], len(got), limit)
+	}
+	return true
+}
+
+// mixCase is what a resolver with 0x20 does.
+func mixCase(name []byte, bits uint64) []byte {
+	out := slices.Clone(name)
+	for i, c := range out {
+		if 'a' <= c && c <= 'z' && bits>>(i%64)&1 == 1 {
+			out[i] = c - 'a' + 'A'
+		}
+	}
+	return out
+}
+
+var allTypes = []uint16{
+	dns.TypeSRV, dns.TypeA, dns.TypeAAAA, dns.TypePTR, dns.TypeTXT, dns.TypeSOA,
+	dns.TypeNS, dns.TypeANY, dns.TypeMX, dns.TypeDS, dns.TypeCNAME, dns.TypeHTTPS, 0, 65280,
+}
+
+// bigZone has services of the sizes at which something changes, with all sorts
+// of instances.
+func bigZone(t testing.TB, cfg Config) *Zone {
+	t.Helper()
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var ins []*registry.Instance
+	add := func(service, host string, i int, opts string) {
+		ins = append(ins, parseInstance(t, fmt.Sprintf("%s/i%d %s:%d weight=%d %s", service, i, host, 1+i%60000, rnd.IntN(1000), opts)))
+	}
+	v4 := func(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255) }
+	v6 := func(i int) string { return fmt.Sprintf("[2001:db8::%x]", i+1) }
+	for _, n := range []int{1, 10, 30, 256, 257, 1000, 1700, 5000} {
+		for i := range n {
+			add(fmt.Sprintf("_n%d._tcp", n), v4(i), i, "")
+		}
+	}
+	for i := range 700 {
+		add("_six._udp", v6(i), i, "")
+		add("_mixed._tcp", []string{v4(i), v6(i), "h" + fmt.Sprint(i%50) + ".example.com."}[i%3], i,
+			fmt.Sprintf("priority=%d ttl=%ds", i%3, 5+i%7))
+		add("_tiers._tcp", v4(i%9), i, fmt.Sprintf("priority=%d state=%s", i%40, []string{"up", "suspect"}[i%2]))
+		add("_late._tcp", "a-host-with-a-long-name-"+fmt.Sprint(i)+".example.com.", i, "priority=1")
+		add("_late._tcp", v4(i), i+1000, "priority=2")
+		add("_one._tcp", "10.0.0.1", i, "")
+	}
+	for i := range 4500 {
+		add("_hosts._tcp", v4(i), i, "weight=0")
+	}
+	add("_inzone._tcp", "i1.inzone.tcp.svc.", 0, "")
+	add("_inzone._tcp", "10.0.0.1", 1, "")
+	add("_dns-sd._udp", "10.0.0.1", 1, "meta.a=b meta.version=1.2 meta.=x")
+	return newTestZone(t, cfg, 5000, ins...)
+}
+
+// TestImagesAreWhatPackMakes asks for every kind of name, in services of every
+// size, with every type, at many limits.
+func TestImagesAreWhatPackMakes(t *testing.T) {
+	for _, origin := range []string{"svc.", "disco.example.com."} {
+		cfg := testConfig()
+		cfg.Origin = origin
+		z := bigZone(t, cfg)
+		names := []string{
+			"", "ns.", "nobody.", "x.ns.", "hostmaster.", "q.", "_tcp.", "tcp.", "_udp.", "udp.", "_dns-sd._udp.", "dns-sd.udp.",
+			"_services._dns-sd._udp.", "x._services._dns-sd._udp.", "i1._dns-sd._udp.", "a.b.c.d.e.",
+		}
+		for s := range z.current.Load().services.all() {
+			service, host := s.key+".", strings.ReplaceAll(s.key, "_", "")+"."
+			names = append(names, service, host, "i0."+service, "i0."+host, "i1."+service, "i1."+host, "i2."+host, "i1002."+host, "nobody."+service, "x.i0."+host)
+		}
+		declined := make(map[string]bool)
+		asked := 0
+		for i, name := range names {
+			qname := mixCase(wireName(name+origin), uint64(i)*0x9e3779b97f4a7c15)
+			for _, qtype := range allTypes {
+				asked++
+				if !compare(t, z, qname, qtype, 40, 100, 512, 1232, 4096, 4097, 16384, 64000, 65535) {
+					declined[name] = true
+				}
+			}
+		}
+		for _, name := range []string{"ns.", "hostmaster.", "x.ns.", "_inzone._tcp."} {
+			delete(declined, name)
+		}
+		if len(declined) > 0 {
+			t.Errorf("the fast path declines %v", declined)
+		}
+		if asked < 1000 {
+			t.Errorf("only %d questions asked", asked)
+		}
+	}
+}
+
+// TestLimitsCutBetweenRecords tries every limit of one answer.
+func TestLimitsCutBetweenRecords(t *testing.T) {
+	z := bigZone(t, testConfig())
+	limits := slices.Collect(func(yield func(int) bool) {
+		for limit := range 800 {
+			if !yield(limit) {
+				return
+			}
+		}
+	})
+	for _, name := range []string{"_n10._tcp.svc.", "_mixed._tcp.svc.", "nobody.svc.", "i1._dns-sd._udp.svc.", "svc."} {
+		for _, qtype := range []uint16{dns.TypeSRV, dns.TypeTXT, dns.TypeNS} {
+			if !compare(t, z, wireName(name), qtype, limits...) {
+				t.Fatalf("%s declined", name)
+			}
+		}
+	}
+}
+
+// FuzzAppendAnswer holds the two paths together for any question at any limit,
+// and the readable one against a crash.
+func FuzzAppendAnswer(f *testing.F) {
+	z := bigZone(f, testConfig())
+	for _, name := range []string{"_n10._tcp.svc.", "n10.tcp.svc.", "i1.n10.tcp.svc.", "i1._dns-sd._udp.svc.", "_services._dns-sd._udp.svc.", "svc.", "ns.svc.", `a\.b.svc.`, `\000.svc.`} {
+		f.Add(wireName(name), uint16(dns.TypeSRV), uint16(1232))
+		f.Add(mixCase(wireName(name), 5), uint16(dns.TypeANY), uint16(100))
+	}
+	f.Add([]byte("\x04_tcp\x03svc\x00"), uint16(dns.TypePTR), uint16(512))
+	f.Add([]byte{3, 's', 'v'}, uint16(1), uint16(0))
+	f.Fuzz(func(t *testing.T, qname []byte, qtype, limit uint16) {
+		name, n, err := dns.UnpackDomainName(qname, 0)
+		if err != nil || n != len(qname) || fold(new([maxName]byte), qname) == nil {
+			msg := append(make([]byte, headerSize), qname...)
+			if out, _, ok := z.AppendAnswer(msg, qname, qtype, int(limit)); ok || len(out) != len(msg) {
+				t.Fatalf("an answer for a name that is none: %x", qname)
+			}
+			return
+		}
+		if !compare(t, z, qname, qtype, int(limit)) {
+			msg, c, err := Pack(question(name, qtype), z.Lookup(name, qtype), int(limit))
+			if err != nil {
+				t.Fatal(err)
+			}
+			message(t, msg, c)
+		}
+	})
+}

@@ -1,0 +1,281 @@
+package zone
+
+import (
+	"encoding/binary"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+// kind is a record set of a service of which images are made.
+type kind int
+
+const (
+	kindSRV  kind = iota // _math._tcp.svc. SRV
+	kindPTR              // _math._tcp.svc. PTR
+	kindA                // math.tcp.svc. A
+	kindAAAA             // math.tcp.svc. AAAA
+	kinds
+)
+
+// image is the ready answer to one question: the records of a set and its
+// additional ones, to be put behind the question. It is immutable. Names are
+// compressed as Pack does it: owners point at the question, owners of addresses
+// at the SRV data that name them, and targets stay whole (RFC 2782).
+type image struct {
+	data    []byte // the records, then two octets for each: where it ends
+	size    int    // of the records
+	answers int
+	records int // answers and additional ones
+	partial bool
+	total   int // not 0: the answers are a sample of so many
+}
+
+// notReady stands for an image that is left to the readable path.
+var notReady = new(image)
+
+// end returns where record i ends.
+func (im *image) end(i int) int {
+	return int(binary.LittleEndian.Uint16(im.data[im.size+2*i:]))
+}
+
+// appendTo appends what fits the limit to the message.
+func (im *image) appendTo(msg []byte, limit int) ([]byte, Counts) {
+	if len(msg)+im.size <= limit && !im.partial {
+		c := Counts{AN: im.answers, AR: im.records - im.answers}
+		if im.total > 0 {
+			c.Sampled, c.Total = im.answers, im.total
+		}
+		return append(msg, im.data[:im.size]...), c
+	}
+	lo, hi := 0, im.records // the records that fit
+	for lo < hi {
+		if m := int(uint(lo+hi) / 2); len(msg)+im.end(m) > limit {
+			hi = m
+		} else {
+			lo = m + 1
+		}
+	}
+	c := Counts{AN: min(lo, im.answers), TC: lo < im.answers || im.partial}
+	c.AR = lo - c.AN
+	if lo > 0 {
+		msg = append(msg, im.data[:im.end(lo-1)]...)
+	}
+	return msg, c
+}
+
+// painter makes an image.
+type painter struct {
+	image
+	base int // where the image begins in the message
+	ends []int
+	max  int // of the message; what goes beyond is left out
+}
+
+// record begins a record that is owned by the question.
+func (p *painter) record(rrtype uint16, ttl uint32, rdata int) {
+	p.data = append(p.data, 0xc0, headerSize)
+	p.fixed(rrtype, ttl, rdata)
+}
+
+// fixed appends what stands between the owner and the data.
+func (p *painter) fixed(rrtype uint16, ttl uint32, rdata int) {
+	p.data = binary.BigEndian.AppendUint16(p.data, rrtype)
+	p.data = binary.BigEndian.AppendUint16(p.data, dns.ClassINET)
+	p.data = binary.BigEndian.AppendUint32(p.data, ttl)
+	p.data = binary.BigEndian.AppendUint16(p.data, uint16(rdata))
+}
+
+// close ends a record; false if it does not fit any more and was taken back.
+func (p *painter) close() bool {
+	if p.base+len(p.data) > p.max {
+		p.data = p.data[:p.size]
+		return false
+	}
+	p.size = len(p.data)
+	p.ends = append(p.ends, p.size)
+	return true
+}
+
+// done returns the image, cut to size.
+func (p *painter) done() *image {
+	im := p.image
+	im.records = len(p.ends)
+	im.data = make([]byte, 0, p.size+2*len(p.ends))
+	im.data = append(im.data, p.data[:p.size]...)
+	for _, e := range p.ends {
+		im.data = binary.LittleEndian.AppendUint16(im.data, uint16(e))
+	}
+	return &im
+}
+
+// paint makes the image of a set: whole, or only its head.
+func (z *Zone) paint(s *service, k kind, head bool) *image {
+	p := &painter{max: maxMessage}
+	if head {
+		p.max = headSize
+	}
+	p.base = headerSize + len(s.key) + 1 + len(z.wire) + 4
+	if k >= kindA {
+		p.base -= 2 // no underscores
+	}
+	// members yields those in the image, all of them or a sample.
+	members := func(all iter.Seq[member], sample func(*Zone) ([]member, int)) iter.Seq[member] {
+		if head {
+			return all
+		}
+		ms, total := sample(z)
+		p.total = total
+		p.data = make([]byte, 0, len(ms)*64)
+		return slices.Values(ms)
+	}
+	switch k {
+	case kindSRV:
+		return z.paintSRV(p, s, members(s.srvs(z), s.sampleSRV))
+	case kindPTR:
+		for m := range members(s.inOrder(), s.samplePTR) {
+			p.record(dns.TypePTR, s.ttl.value, 1+len(m.ID)+2)
+			p.data = append(appendLabel(p.data, m.ID), 0xc0, headerSize)
+			if p.partial = !p.close(); p.partial {
+				break
+			}
+		}
+	case kindA, kindAAAA:
+		v4 := k == kindA
+		for m := range members(s.addresses(v4), func(z *Zone) ([]member, int) { return s.sampleHosts(z, v4) }) {
+			ttl := s.ttl6.value
+			if v4 {
+				ttl = s.ttl4.value
+			}
+			p.address(m, ttl, headerSize)
+			if p.partial = !p.close(); p.partial {
+				break
+			}
+		}
+	}
+	p.answers = len(p.ends)
+	return p.done()
+}
+
+// address appends the address of a member, owned by the name at an offset.
+func (p *painter) address(m member, ttl uint32, owner int) {
+	p.data = binary.BigEndian.AppendUint16(p.data, 0xc000|uint16(owner))
+	p.data = appendAddress(p.data, m, ttl)
+}
+
+// maxPointer is the first offset that a pointer cannot name (RFC 1035 section 4.1.4).
+const maxPointer = 1 << 14
+
+func (z *Zone) paintSRV(p *painter, s *service, members iter.Seq[member]) *image {
+	host := z.appendHost(nil, s)
+	type glue struct {
+		member
+		target int // offset of the owner's name
+	}
+	var (
+		glues  []glue
+		suffix int // offset of the first host in a target: math.tcp.svc.
+	)
+	for m := range members {
+		_, own := m.addr()
+		var name []byte
+		size := 1 + len(m.ID) + len(host)
+		if !own {
+			var ok bool
+			if name, ok = appendName(nil, m.Host); !ok || strings.HasSuffix(m.Host, z.origin) {
+				// In the zone it may be the name of another's address,
+				// which then would point here.
+				return notReady
+			}
+			size = len(name)
+		}
+		p.record(dns.TypeSRV, s.ttl.value, 6+size)
+		p.data = appendSRV(p.data, m)
+		at := p.base + len(p.data)
+		if own {
+			p.data = append(appendLabel(p.data, m.ID), host...)
+		} else {
+			p.data = append(p.data, name...)
+		}
+		if p.partial = !p.close(); p.partial {
+			break
+		}
+		if own {
+			if suffix == 0 {
+				suffix = at + 1 + len(m.ID)
+			}
+			glues = append(glues, glue{m, at})
+		}
+	}
+	p.answers = len(p.ends)
+	if p.partial || p.total > 0 {
+		return p.done()
+	}
+	for _, g := range glues {
+		switch {
+		case g.target < maxPointer:
+			p.address(g.member, g.ttl(), g.target)
+		case suffix < maxPointer:
+			// The name lies where no pointer reaches: its label, and
+			// the rest from the first target.
+			p.data = appendLabel(p.data, g.ID)
+			p.address(g.member, g.ttl(), suffix)
+		default:
+			return notReady
+		}
+		if !p.close() {
+			break
+		}
+	}
+	return p.done()
+}
+
+// Parts of records on the wire.
+
+func appendLabel(b []byte, label string) []byte {
+	return append(append(b, byte(len(label))), label...)
+}
+
+// appendHost appends the host name of a service: math.tcp.svc.
+func (z *Zone) appendHost(b []byte, s *service) []byte {
+	name := s.name()
+	b = append(append(b, byte(len(name))), name...)
+	b = append(append(b, 3), s.key[len(s.key)-3:]...)
+	return append(b, z.wire...)
+}
+
+// appendSRV appends the data of an SRV record up to the target.
+func appendSRV(b []byte, m member) []byte {
+	b = binary.BigEndian.AppendUint16(b, m.priority())
+	b = binary.BigEndian.AppendUint16(b, m.Weight)
+	return binary.BigEndian.AppendUint16(b, m.Port)
+}
+
+// appendAddress appends an address record after its owner.
+func appendAddress(b []byte, m member, ttl uint32) []byte {
+	a, _ := m.addr()
+	p := painter{image: image{data: b}}
+	if a.Is4() {
+		p.fixed(dns.TypeA, ttl, 4)
+		v4 := a.As4()
+		return append(p.data, v4[:]...)
+	}
+	p.fixed(dns.TypeAAAA, ttl, 16)
+	v6 := a.As16()
+	return append(p.data, v6[:]...)
+}
+
+// appendName appends a host name; false if it has an escape and is left to
+// those who read them.
+func appendName(b []byte, host string) ([]byte, bool) {
+	if strings.IndexByte(host, '\\') >= 0 {
+		return b, false
+	}
+	for host != "" {
+		label, rest, _ := strings.Cut(host, ".")
+		b, host = appendLabel(b, label), rest
+	}
+	return append(b, 0), true
+}
