@@ -1,0 +1,310 @@
+package balancer
+
+import (
+	"cmp"
+	"context"
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/resolver"
+)
+
+// Config says how a Group chooses. The zero value is P2C with health on.
+type Config struct {
+	// Policy chooses among the usable nodes of a tier. Default P2C.
+	Policy Policy
+	Health Health
+	// New returns what Node.Value shall be, a connection pool for example. It is
+	// called once for each node before it is picked for the first time, and may call
+	// the node's Down and Up, but nothing of the group.
+	New func(*Node) any
+	// Gone is told of each node whose address is no longer announced, after the last
+	// pick of it has been given out; calls may still be in flight. Close tells it of
+	// all nodes. It must not call the group.
+	Gone func(*Node)
+	// Rand is the source of randomness, safe for concurrent use. Default
+	// math/rand/v2.Uint64. Tests give a seeded one.
+	Rand func() uint64
+}
+
+// Group balances calls over the endpoints of one service. Make it with NewGroup.
+// All methods are safe for concurrent use; Pick takes no lock.
+type Group struct {
+	policy Policy
+	health Health
+	birth  func(*Node) any
+	gone   func(*Node)
+	rand   func() uint64
+	base   time.Time // times are nanoseconds since it
+
+	snap    atomic.Pointer[snapshot]
+	total   atomic.Int64  // calls in flight, counted if a picker reads it
+	typical atomic.Uint32 // float32 bits: latency of the typical call, nanoseconds
+	fading  atomic.Bool   // some node has a cost that may have to fade
+
+	updating sync.Mutex // one Update at a time, with its callbacks
+
+	mu     sync.Mutex // guards all below and the standing of nodes
+	nodes  map[string]*Node
+	order  []*Node // by priority, then address
+	timer  *time.Timer
+	due    int64         // when timer fires; 0: it does not
+	fadeAt int64         // 0: not
+	ready  chan struct{} // closed when a node is usable; nil: nobody waits
+	closed bool
+}
+
+// NewGroup returns a group without nodes: Update brings them.
+func NewGroup(cfg Config) *Group {
+	g := &Group{
+		policy: cfg.Policy,
+		health: cfg.Health.withDefaults(),
+		birth:  cfg.New,
+		gone:   cfg.Gone,
+		rand:   cfg.Rand,
+		// A little earlier than now, because 0 means never.
+		base:  time.Now().Add(-1),
+		nodes: map[string]*Node{},
+	}
+	if g.policy == nil {
+		g.policy = P2C
+	}
+	g.snap.Store(&snapshot{err: ErrNoNodes, slow: true})
+	return g
+}
+
+// Update replaces the endpoints. A node whose address stays keeps all that was
+// measured, also when its weight or priority changes; an update that changes
+// nothing is nothing. Of endpoints with the same Addr the first of the best
+// priority counts. An empty list leaves nothing to pick: whether that is to be
+// believed is for the caller to know.
+func (g *Group) Update(eps []resolver.Endpoint) {
+	g.updating.Lock()
+	defer g.updating.Unlock()
+
+	eps = slices.Clone(eps)
+	slices.SortStableFunc(eps, func(a, b resolver.Endpoint) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Addr, b.Addr))
+	})
+	// Only Update changes the nodes, and this is the only one.
+	order := make([]*Node, 0, len(eps))
+	kept := make(map[string]*Node, len(eps))
+	var moved []int // of eps: known, and changed
+	var born []*Node
+	first := len(g.nodes) == 0
+	for i, ep := range eps {
+		if _, twice := kept[ep.Addr]; twice {
+			continue
+		}
+		n := g.nodes[ep.Addr]
+		switch {
+		case n == nil:
+			n = g.node(ep, first)
+			born = append(born, n)
+		case !same(*n.ep.Load(), ep):
+			moved = append(moved, i)
+		}
+		kept[ep.Addr] = n
+		order = append(order, n)
+	}
+	if len(born) == 0 && len(moved) == 0 && len(kept) == len(g.nodes) {
+		return
+	}
+	if g.isClosed() {
+		return
+	}
+	for _, n := range born {
+		if g.birth != nil {
+			n.value = g.birth(n)
+		}
+	}
+	for _, n := range g.swap(order, kept, eps, moved) {
+		if g.gone != nil {
+			g.gone(n)
+		}
+	}
+}
+
+// swap makes kept the nodes of the group, and returns those that are gone.
+func (g *Group) swap(order []*Node, kept map[string]*Node, eps []resolver.Endpoint, moved []int) (gone []*Node) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, i := range moved {
+		kept[eps[i].Addr].ep.Store(new(eps[i]))
+	}
+	for _, n := range g.order {
+		if kept[n.ep.Load().Addr] != n {
+			n.standing.gone = true
+			gone = append(gone, n)
+		}
+	}
+	g.nodes, g.order = kept, order
+	g.changedLocked(g.now())
+	return gone
+}
+
+// node makes a node for ep. Those that join others start slowly.
+func (g *Group) node(ep resolver.Endpoint, first bool) *Node {
+	n := &Node{g: g}
+	n.ep.Store(&ep)
+	h := fnv.New64a()
+	h.Write([]byte(ep.Addr))
+	n.hash = mix(h.Sum64())
+	n.ramp.Store(fullRamp)
+	n.since = g.now()
+	n.well = n.since
+	n.fresh = first
+	if !first && g.health.SlowStart > 0 {
+		n.state = Warming
+	}
+	return n
+}
+
+// Pick chooses a node for one call and counts the call in flight until Done.
+// It fails only when no endpoint is announced or the group is closed: when all
+// nodes are bad, it gives the least bad one.
+func (g *Group) Pick(h Hint) (Pick, error) {
+	s := g.snap.Load()
+	if s.slow {
+		return g.pickSlow(s, h)
+	}
+	n := s.picker.Pick(h)
+	if n == nil {
+		return g.pickSlow(s, h)
+	}
+	return Pick{n: n, start: n.take(g)}, nil
+}
+
+// pickSlow knows all that is out of the ordinary.
+func (g *Group) pickSlow(s *snapshot, h Hint) (Pick, error) {
+	if s.err != nil {
+		return Pick{}, s.err
+	}
+	p := Pick{}
+	for _, n := range s.probes {
+		if !n.claim.Load() && !h.skips(n) && n.claim.CompareAndSwap(false, true) {
+			p.n, p.kind = n, probe
+			break
+		}
+	}
+	if p.n == nil {
+		var t *tier
+		if p.n, t = s.choose(h, g); p.n == nil {
+			// Every node was tried: try again rather than not.
+			p.n, t = s.choose(Hint{Key: h.Key}, g)
+		}
+		if p.n == nil {
+			return Pick{}, ErrNoNodes // the policy's picker has none, though it was given some
+		}
+		if t.trial {
+			p.kind = trial
+		}
+	}
+	if s.gauge {
+		p.total = &g.total
+		p.total.Add(1)
+	}
+	p.start = p.n.take(g)
+	return p, nil
+}
+
+// Wait returns when a node can be expected to work: it is announced and not Down.
+func (g *Group) Wait(ctx context.Context) error {
+	for {
+		g.mu.Lock()
+		switch s := g.snap.Load(); {
+		case g.closed:
+			g.mu.Unlock()
+			return ErrClosed
+		case s.usable:
+			g.mu.Unlock()
+			return nil
+		}
+		if g.ready == nil {
+			g.ready = make(chan struct{})
+		}
+		ready := g.ready
+		g.mu.Unlock()
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Close ends the group: picks fail, its timer stops, and Config.Gone is told of
+// all nodes. Calls in flight may still be Done.
+func (g *Group) Close() {
+	g.updating.Lock()
+	defer g.updating.Unlock()
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		return
+	}
+	g.closed = true
+	gone := g.order
+	for _, n := range gone {
+		n.standing.gone = true
+	}
+	g.nodes, g.order = nil, nil
+	if g.timer != nil {
+		g.timer.Stop()
+	}
+	g.changedLocked(g.now())
+	g.mu.Unlock()
+	for _, n := range gone {
+		if g.gone != nil {
+			g.gone(n)
+		}
+	}
+}
+
+func (g *Group) isClosed() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.closed
+}
+
+// now is nanoseconds since the group was made, never 0.
+func (g *Group) now() int64 { return int64(time.Since(g.base)) }
+
+func (g *Group) draw() uint64 {
+	if g.rand != nil {
+		return g.rand()
+	}
+	return rand.Uint64()
+}
+
+// learn feeds the latency of the typical call, by which pickers know a bad draw.
+// Lost updates do no harm.
+func (g *Group) learn(took float32) {
+	t := math.Float32frombits(g.typical.Load())
+	if t == 0 {
+		t = took
+	} else {
+		t += (took - t) / 32
+	}
+	g.typical.Store(math.Float32bits(t))
+}
+
+// same tells whether two endpoints are the same to a balancer and its user.
+func same(a, b resolver.Endpoint) bool {
+	return a.Addr == b.Addr && a.Target == b.Target && a.Priority == b.Priority &&
+		a.Weight == b.Weight && slices.Equal(a.Alt, b.Alt)
+}
+
+// mix is the finalizer of splitmix64: each bit of x changes half of the result's.
+func mix(x uint64) uint64 {
+	x ^= x >> 30
+	x *= 0xbf58476d1ce4e5b9
+	x ^= x >> 27
+	x *= 0x94d049bb133111eb
+	return x ^ x>>31
+}

@@ -1,0 +1,275 @@
+package balancer
+
+import (
+	"errors"
+	"time"
+)
+
+// Health says when a node is left out of the picks, and for how long. The zero
+// value is on, and useful from two nodes up.
+type Health struct {
+	// Off leaves failures without consequence but for a node's cost. Down still
+	// takes a node out.
+	Off bool
+	// Failures in a row eject a node. Default 3.
+	Failures int
+	// Eject is how long a node is out the first time; each further ejection doubles
+	// it, up to MaxEject, and each MaxEject in good standing takes one doubling
+	// back. Both vary by a tenth, so that clients do not probe in step. Defaults 1s
+	// and 30s: one call in so much time is what a dead node costs at most.
+	Eject, MaxEject time.Duration
+	// MaxEjected is the share of a tier's reachable nodes that failures may eject,
+	// rounded down. When more of them fail, the fault is hardly theirs alone, and to
+	// send everything to the rest would break it, too: then failures are ignored and
+	// all are used (panic). Default 0.5.
+	MaxEjected float64
+	// SlowStart is how long a node that is new or comes back takes to get its full
+	// share, rising from a tenth. The first nodes of a group start in full, and the
+	// others never carry more than half as much again for the sake of the warming
+	// ones. Default 10s; negative: off.
+	SlowStart time.Duration
+	// UpOnly leaves a node that is Down out until Up; otherwise, it is also probed by
+	// a call when its time is over. Set it when connections are dialled in the
+	// background, so that no call has to find out.
+	UpOnly bool
+	// Spill, when set, makes failover gradual: a tier keeps Spill times its usable
+	// share of the calls, and the next one gets the rest. 1.4 is customary: with 60 %
+	// of the nodes usable, 84 % of the calls stay. Zero is strict: the next tier
+	// gets calls only when no node of the better one is usable (RFC 2782).
+	Spill float64
+}
+
+func (h Health) withDefaults() Health {
+	if h.Failures <= 0 {
+		h.Failures = 3
+	}
+	if h.Eject <= 0 {
+		h.Eject = time.Second
+	}
+	if h.MaxEject <= 0 {
+		h.MaxEject = 30 * time.Second
+	}
+	h.MaxEject = max(h.MaxEject, h.Eject)
+	if !(h.MaxEjected > 0 && h.MaxEjected <= 1) {
+		h.MaxEjected = 0.5
+	}
+	if h.SlowStart == 0 {
+		h.SlowStart = 10 * time.Second
+	}
+	if !(h.Spill > 0) {
+		h.Spill = 0
+	}
+	return h
+}
+
+// Standing is a node's place between in and out.
+type Standing uint8
+
+const (
+	// Healthy nodes get their share.
+	Healthy Standing = iota
+	// Warming nodes get a growing part of their share (slow start).
+	Warming
+	// Probing nodes get one call at a time, and come back when it goes well.
+	Probing
+	// Ejected nodes failed too often in a row, and wait.
+	Ejected
+	// Unreachable nodes are Down: they have no connection.
+	Unreachable
+)
+
+// String returns the standing in one lower-case word.
+func (s Standing) String() string {
+	switch s {
+	case Healthy:
+		return "healthy"
+	case Warming:
+		return "warming"
+	case Probing:
+		return "probing"
+	case Ejected:
+		return "ejected"
+	case Unreachable:
+		return "down"
+	}
+	return "unknown"
+}
+
+// standing is what decides whether a node is used. Guarded by Group.mu.
+type standing struct {
+	state Standing
+	hard  bool  // Probing comes from Unreachable, not from Ejected
+	fresh bool  // never in good standing before, and among the first of the group
+	gone  bool  // no longer announced
+	since int64 // when it got into state
+	until int64 // when an Ejected or Unreachable node is probed; 0: by Up alone
+	well  int64 // when it last came into good standing
+	level int   // doublings of the ejection time, plus one
+	err   error // why it is out
+}
+
+var errFailures = errors.New("consecutive failures")
+
+// in tells whether the node is in good standing.
+func (s *standing) in() bool { return s.state == Healthy || s.state == Warming }
+
+// soft tells whether the node is out for its failures alone.
+func (s *standing) soft() bool { return s.state == Ejected || s.state == Probing && !s.hard }
+
+// Down takes the node out at once: its connection died, or could not be made. It
+// returns by Up, or, unless Health.UpOnly is set, when its time is over. Down(nil)
+// means not connected yet, which is no fault: the node waits for Up, and then needs
+// no probe. It may be called in Config.New.
+func (n *Node) Down(err error) {
+	g := n.g
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.now()
+	if err != nil {
+		n.noteDown(now, err)
+	}
+	switch {
+	case n.gone:
+		return
+	case err == nil:
+		n.out(Unreachable, nil, now, 0)
+	case n.state == Unreachable && n.err != nil:
+		n.err = err // two connections died, or another dial failed: once is enough
+	default:
+		g.ejectLocked(n, Unreachable, err, now)
+	}
+	g.changedLocked(now)
+}
+
+// Up says that the node is connected again. After a fault it gets one call to
+// prove itself before it gets its share. Without Down before, it does nothing.
+func (n *Node) Up() {
+	g := n.g
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if n.gone || n.state != Unreachable {
+		return
+	}
+	now := g.now()
+	if n.err == nil {
+		g.restoreLocked(n, now)
+	} else {
+		n.probeFrom(now)
+	}
+	g.changedLocked(now)
+}
+
+func (n *Node) noteDown(now int64, err error) {
+	n.meter.mu.Lock()
+	n.meter.err, n.meter.errAt = err, now
+	n.meter.mu.Unlock()
+}
+
+// judge is the slow part of Done: all but the plain OK of a node in good standing.
+func (n *Node) judge(p Pick, o Outcome, err error) {
+	g := n.g
+	now := g.now()
+	if o != OK {
+		n.trouble(now, p.start, o, err)
+	} else if p.start != 0 {
+		n.success(now, p.start)
+	}
+	switch o {
+	case OK:
+		n.fails.Store(0)
+	case Failed:
+		if n.fails.Add(1) >= int32(g.health.Failures) && !g.health.Off && !n.poor.Load() {
+			g.failed(n, err, now)
+		}
+	}
+	if p.kind != plain {
+		g.tried(n, p, o, err, now)
+	}
+}
+
+// failed ejects a node for its consecutive failures.
+func (g *Group) failed(n *Node, err error, now int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if n.gone || !n.in() {
+		return
+	}
+	if err == nil {
+		err = errFailures
+	}
+	g.ejectLocked(n, Ejected, err, now)
+	g.changedLocked(now)
+}
+
+// tried takes the outcome of a call to a node that was not in good standing.
+func (g *Group) tried(n *Node, p Pick, o Outcome, err error, now int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p.kind == probe {
+		n.claim.Store(false)
+	}
+	if n.gone || n.in() {
+		return
+	}
+	switch {
+	case o == OK:
+		g.restoreLocked(n, now)
+	case o == Canceled || n.state != Probing:
+		return
+	default: // Refused, too: a node too busy for one call has no use for its share
+		if err == nil {
+			err = errFailures
+		}
+		state := Ejected
+		if n.hard {
+			state = Unreachable
+		}
+		g.ejectLocked(n, state, err, now)
+	}
+	g.changedLocked(now)
+}
+
+// ejectLocked puts n out for a time that grows from one ejection to the next.
+func (g *Group) ejectLocked(n *Node, state Standing, err error, now int64) {
+	h := g.health
+	if n.in() {
+		n.level = max(n.level-int((now-n.well)/int64(h.MaxEject)), 0)
+	}
+	d := h.Eject
+	for i := 0; i < n.level && d < h.MaxEject; i++ {
+		d *= 2
+	}
+	n.level++
+	d = min(d, h.MaxEject)
+	d += time.Duration(float64(d) * 0.1 * (2*unit(g.draw()) - 1))
+	until := now + int64(d)
+	if state == Unreachable && h.UpOnly {
+		until = 0
+	}
+	n.out(state, err, now, until)
+}
+
+func (n *Node) out(state Standing, err error, now, until int64) {
+	n.state, n.err, n.since, n.until = state, err, now, until
+	n.poor.Store(true)
+	n.fails.Store(0)
+}
+
+// probeFrom makes n half-open: the next call goes to it, and decides.
+func (n *Node) probeFrom(now int64) {
+	n.hard = n.state == Unreachable
+	n.state, n.since, n.until = Probing, now, 0
+	n.claim.Store(false)
+}
+
+// restoreLocked brings n back into good standing.
+func (g *Group) restoreLocked(n *Node, now int64) {
+	n.state = Warming
+	if n.fresh || g.health.SlowStart < 0 {
+		n.state = Healthy
+	}
+	n.fresh = false
+	n.since, n.well, n.until, n.err = now, now, 0, nil
+	n.fails.Store(0)
+	n.poor.Store(false)
+}

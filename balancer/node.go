@@ -1,0 +1,98 @@
+package balancer
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/resolver"
+)
+
+const (
+	// Node.word holds the number of picks above inFlightBits and the calls in flight
+	// below, so that one atomic addition counts both. 4 million calls in flight to
+	// one node are more than it has ports; the picks wrap after 4e12.
+	inFlightBits = 22
+	inFlightMask = 1<<inFlightBits - 1
+	onePick      = 1<<inFlightBits + 1
+
+	// Reading the clock costs 30 to 50 ns in a virtual machine, twice a call: more
+	// than the pick itself. So a busy node is timed once in maxSample+1 picks. Every
+	// pick is timed while they come less often than one in sparse.
+	maxSample = 7
+	dense     = int64(time.Millisecond)
+	sparse    = 4 * int64(time.Millisecond)
+
+	// fullRamp is the end of the slow start, and what one unit of SRV weight is in
+	// Node.Weight, so that weight 1 can be ramped, too.
+	fullRamp = 256
+)
+
+// Node is the live state of one endpoint: what is in flight, how long calls take,
+// how they fail, and whether it is in good standing. It lives as long as its
+// address is announced, through every update. All methods may be called at any
+// time by any goroutine, and go on working after the node is gone.
+type Node struct {
+	word   atomic.Uint64 // picks and calls in flight
+	cost   atomic.Uint32 // float32 bits, nanoseconds; 0: not known yet
+	fails  atomic.Int32  // consecutive failures
+	sample atomic.Uint32 // a pick is timed if its number & sample == 0
+	claim  atomic.Bool   // the half-open probe is under way
+	poor   atomic.Bool   // not in good standing: no use in counting its failures again
+	ramp   atomic.Uint32 // slow start, in 1/fullRamp
+	timed  atomic.Int64  // when a pick was last timed
+
+	g     *Group
+	hash  uint64 // of the address
+	value any
+	ep    atomic.Pointer[resolver.Endpoint]
+	meter meter
+
+	standing // guarded by g.mu
+}
+
+// Endpoint returns the endpoint as last announced.
+func (n *Node) Endpoint() resolver.Endpoint { return *n.ep.Load() }
+
+// Value returns what Config.New attached.
+func (n *Node) Value() any { return n.value }
+
+// InFlight returns the number of picks not yet done.
+func (n *Node) InFlight() int { return int(n.word.Load() & inFlightMask) }
+
+// Picks returns how often the node was picked.
+func (n *Node) Picks() uint64 { return n.word.Load() >> inFlightBits }
+
+// Cost returns what a call to the node is expected to cost: its latency, quick to
+// rise and slow to fall, plus a penalty for the share of calls that fail. Zero means
+// that nothing was measured yet.
+func (n *Node) Cost() time.Duration { return time.Duration(math.Float32frombits(n.cost.Load())) }
+
+// Weight returns the announced weight times the slow start's ramp, in 1/256 of a
+// unit of SRV weight. Shares knows what weight 0 means.
+func (n *Node) Weight() uint32 { return uint32(n.announced()) * n.ramp.Load() }
+
+func (n *Node) announced() uint16 { return n.ep.Load().Weight }
+
+// take counts one pick and decides whether to time it.
+func (n *Node) take(g *Group) (start int64) {
+	w := n.word.Add(onePick)
+	if uint32(w>>inFlightBits)&n.sample.Load() == 0 {
+		start = g.now()
+		n.timedAt(start)
+	}
+	return start
+}
+
+// timedAt adapts the sampling to the rate of picks. A fall of the rate leaves at
+// most maxSample picks untimed.
+func (n *Node) timedAt(now int64) {
+	since := now - n.timed.Load()
+	n.timed.Store(now)
+	switch s := n.sample.Load(); {
+	case since > sparse && s != 0:
+		n.sample.Store(0)
+	case since < dense && s != maxSample:
+		n.sample.Store(s<<1 | 1)
+	}
+}

@@ -1,0 +1,347 @@
+package balancer
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// snapshot is all that Pick reads. It is immutable, and replaced at each change.
+type snapshot struct {
+	picker Picker // of the first of tiers
+	slow   bool   // there is more to it than asking picker: see pickSlow
+	err    error
+	usable bool      // a node is not Down
+	gauge  bool      // a picker reads Group.total
+	probes []*Node   // half-open, and due before the first of tiers
+	tiers  []*tier   // in order of preference
+	spread []float64 // with Spill: up to which part of the calls each of tiers takes
+}
+
+// tier is the nodes of one priority that are picked from. It is immutable.
+type tier struct {
+	priority uint16
+	nodes    []*Node
+	ramps    []uint64 // weight and ramp of each when picker was built
+	picker   Picker
+	trial    bool // not all of nodes are in good standing
+	panic    bool // they are used for want of enough that are
+}
+
+// gauger is a Picker that reads Group.total.
+type gauger interface{ gauged() bool }
+
+// choose picks from the best tier that has a node left.
+func (s *snapshot) choose(h Hint, g *Group) (*Node, *tier) {
+	from := 0
+	if s.spread != nil {
+		x := unit(g.draw())
+		for from < len(s.spread)-1 && x >= s.spread[from] {
+			from++
+		}
+	}
+	for i := range s.tiers {
+		t := s.tiers[(from+i)%len(s.tiers)]
+		if n := t.picker.Pick(h); n != nil {
+			return n, t
+		}
+	}
+	return nil, nil
+}
+
+// changedLocked makes a new snapshot, and sets the timer for the next change that
+// time alone brings. The picker of a tier in which nothing changed is kept.
+func (g *Group) changedLocked(now int64) {
+	old := g.snap.Load()
+	s := g.snapshotLocked(now, old)
+	g.snap.Store(s)
+	if g.ready != nil && (s.usable || g.closed) {
+		close(g.ready)
+		g.ready = nil
+	}
+	g.armLocked(now)
+}
+
+func (g *Group) snapshotLocked(now int64, old *snapshot) *snapshot {
+	s := &snapshot{}
+	switch {
+	case g.closed:
+		s.err, s.slow = ErrClosed, true
+		return s
+	case len(g.order) == 0:
+		s.err, s.slow = ErrNoNodes, true
+		return s
+	}
+	var rolls []roll
+	for rest := g.order; len(rest) > 0; {
+		r := g.callRoll(rest)
+		rolls = append(rolls, r)
+		rest = rest[len(r.all):]
+	}
+	for _, n := range g.order {
+		s.usable = s.usable || n.state != Unreachable
+	}
+	first := bestTier(rolls)
+	for i := range rolls {
+		r := &rolls[i]
+		use, t := r.in, &tier{priority: r.priority}
+		switch {
+		case i != first && len(r.in) == 0:
+			continue // nothing that would help
+		case len(r.soft) > r.limit:
+			// Too many for the failures to be theirs.
+			use = merge(r.all, func(n *Node) bool { return n.in() || n.soft() })
+			t.panic, t.trial = true, true
+		case len(r.in) > 0:
+		case len(r.soft)+len(r.probing) > 0:
+			use = merge(r.all, func(n *Node) bool { return n.soft() || n.state == Probing })
+			t.trial = true
+		default:
+			use, t.trial = r.all, true // all Down: somebody must find out when one is back
+		}
+		t.nodes = use
+		g.rampLocked(t, now)
+		g.pickerLocked(t, old)
+		if i == first {
+			s.tiers = slices.Insert(s.tiers, 0, t)
+		} else {
+			s.tiers = append(s.tiers, t)
+		}
+		if gd, ok := t.picker.(gauger); ok && gd.gauged() {
+			s.gauge = true
+		}
+	}
+	for i := range rolls {
+		if i > first && g.health.Spill == 0 {
+			break // not before they are needed
+		}
+		for _, n := range rolls[i].probing {
+			if !slices.ContainsFunc(s.tiers, func(t *tier) bool { return t.trial && slices.Contains(t.nodes, n) }) {
+				s.probes = append(s.probes, n)
+			}
+		}
+	}
+	s.spread = g.spread(rolls, s.tiers)
+	s.picker = s.tiers[0].picker
+	s.slow = s.gauge || len(s.probes) > 0 || s.spread != nil || s.tiers[0].trial
+	return s
+}
+
+// roll is how the nodes of one priority stand.
+type roll struct {
+	priority               uint16
+	all, in, soft, probing []*Node // soft holds probing ones, too
+	limit                  int     // of soft, beyond which failures are ignored
+}
+
+// callRoll takes the first priority of nodes.
+func (g *Group) callRoll(nodes []*Node) roll {
+	r := roll{priority: nodes[0].ep.Load().Priority}
+	for i, n := range nodes {
+		if n.ep.Load().Priority != r.priority {
+			break
+		}
+		r.all = nodes[: i+1 : i+1]
+		if n.in() {
+			r.in = append(r.in, n)
+		}
+		if n.soft() {
+			r.soft = append(r.soft, n)
+		}
+		if n.state == Probing {
+			r.probing = append(r.probing, n)
+		}
+	}
+	r.limit = int(float64(len(r.in)+len(r.soft)) * g.health.MaxEjected)
+	return r
+}
+
+// bestTier is the first with a node in good standing; without any, the first whose
+// nodes may come back with the next call; then the first with nodes that can be
+// reached at all.
+func bestTier(rolls []roll) int {
+	for _, good := range []func(r *roll) bool{
+		func(r *roll) bool { return len(r.in) > 0 },
+		func(r *roll) bool { return len(r.probing) > 0 },
+		func(r *roll) bool { return len(r.soft) > 0 },
+	} {
+		for i := range rolls {
+			if good(&rolls[i]) {
+				return i
+			}
+		}
+	}
+	return 0
+}
+
+// spread divides the calls over the tiers when Spill is set: each takes Spill times
+// its usable share of what the better ones have left, at most all. When that is not
+// everything, each takes more in proportion.
+func (g *Group) spread(rolls []roll, tiers []*tier) []float64 {
+	if g.health.Spill == 0 || len(tiers) < 2 {
+		return nil
+	}
+	out := make([]float64, len(tiers))
+	taken := 0.0
+	for i, t := range tiers {
+		at := slices.IndexFunc(rolls, func(r roll) bool { return r.priority == t.priority })
+		usable := float64(len(rolls[at].in)) / float64(len(rolls[at].all))
+		taken += min(1-taken, usable*g.health.Spill)
+		out[i] = taken
+	}
+	if taken == 0 || out[0] == 1 {
+		return nil
+	}
+	for i := range out {
+		out[i] /= taken
+	}
+	return out
+}
+
+// rampLocked sets how far the warming nodes of t are on their way.
+func (g *Group) rampLocked(t *tier, now int64) {
+	ws := make([]float64, len(t.nodes))
+	var all, full, warm float64
+	for i, n := range t.nodes {
+		ws[i] = max(float64(n.announced()), 1.0/64)
+		all += ws[i]
+		if n.state == Warming {
+			warm += ws[i]
+		} else {
+			full += ws[i]
+		}
+	}
+	// The others carry at most half as much again: all/(full+ramp*warm) <= 1.5.
+	floor := 0.0
+	if warm > 0 {
+		floor = max(0, (all/1.5-full)/warm)
+	}
+	t.ramps = make([]uint64, len(t.nodes))
+	for i, n := range t.nodes {
+		ramp := 1.0
+		if n.state == Warming {
+			ramp = max(0.1+0.9*float64(g.step(n, now))/rampSteps, floor)
+		}
+		q := uint32(math.Round(min(ramp, 1) * fullRamp))
+		n.ramp.Store(q)
+		t.ramps[i] = uint64(n.announced())<<32 | uint64(q)
+	}
+}
+
+// rampSteps is how often a slow start changes the weights: each time costs a new
+// picker.
+const rampSteps = 9
+
+// step is how many steps of its slow start a warming node has done.
+func (g *Group) step(n *Node, now int64) int64 {
+	return min((now-n.since)*rampSteps/int64(max(g.health.SlowStart, 1)), rampSteps)
+}
+
+// pickerLocked builds t's picker, or takes over the old one.
+func (g *Group) pickerLocked(t *tier, old *snapshot) {
+	for _, o := range old.tiers {
+		if o.priority == t.priority && slices.Equal(o.nodes, t.nodes) && slices.Equal(o.ramps, t.ramps) {
+			t.picker = o.picker
+			return
+		}
+	}
+	t.picker = g.policy(t.nodes)
+}
+
+// fadeEvery is how often the costs of idle nodes are looked after.
+const fadeEvery = time.Second
+
+// keepFading sees to it that costs fade, now that there is one.
+func (g *Group) keepFading(now int64) {
+	if g.fading.Load() || !g.fading.CompareAndSwap(false, true) {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.fadeAt = now + int64(fadeEvery)
+	g.armLocked(now)
+}
+
+// armLocked sets the timer for what is due next.
+func (g *Group) armLocked(now int64) {
+	if g.closed {
+		return
+	}
+	next := g.fadeAt
+	sooner := func(at int64) {
+		if next == 0 || at < next {
+			next = at
+		}
+	}
+	for _, n := range g.order {
+		switch {
+		case n.state == Warming:
+			step := g.step(n, now) + 1
+			sooner(n.since + (step*int64(g.health.SlowStart)+rampSteps-1)/rampSteps)
+		case n.until != 0:
+			sooner(n.until)
+		}
+	}
+	if next == g.due {
+		return
+	}
+	g.due = next
+	switch {
+	case next == 0:
+		g.timer.Stop()
+	case g.timer == nil:
+		g.timer = time.AfterFunc(time.Duration(next-now), g.tick)
+	default:
+		g.timer.Reset(time.Duration(next - now))
+	}
+}
+
+// tick does what is due: probes, steps of slow starts, fading costs.
+func (g *Group) tick() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return
+	}
+	now := g.now()
+	g.due = 0
+	if g.fadeAt != 0 && g.fadeAt <= now {
+		g.fadeAt = 0
+		g.fading.Store(false) // first: a cost that comes now sets it again
+		left := false
+		for _, n := range g.order {
+			left = n.fade(now) || left
+		}
+		if left {
+			g.fading.Store(true)
+			g.fadeAt = now + int64(fadeEvery)
+		}
+	}
+	changed := false
+	for _, n := range g.order {
+		switch {
+		case n.state == Warming:
+			if g.step(n, now) >= rampSteps {
+				n.state, n.since = Healthy, now
+			}
+			changed = true
+		case n.until != 0 && n.until <= now:
+			n.probeFrom(now)
+			changed = true
+		}
+	}
+	if changed {
+		g.changedLocked(now)
+	} else {
+		g.armLocked(now)
+	}
+}
+
+func merge(nodes []*Node, use func(*Node) bool) (out []*Node) {
+	for _, n := range nodes {
+		if use(n) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
