@@ -1,0 +1,214 @@
+package rpcclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/balancer"
+	"github.com/rollcall-dns/rollcall/resolver"
+)
+
+// A Client calls one service. It is safe for concurrent use; make one a service
+// and keep it.
+type Client struct {
+	*settings
+	service string
+	cfg     Config
+	types   *gobTypes
+	group   *balancer.Group
+	budget  budget
+	quick   latencies
+	stats   counters
+	tasks   sync.Pool // of *task
+
+	ctx     context.Context // of everything in the background
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+
+	state   atomic.Pointer[resolver.State] // nil before the first
+	had     atomic.Bool                    // there was an endpoint once
+	changed signal                         // a node or the state changed
+
+	mu    sync.Mutex // guards nodes
+	nodes map[*node]struct{}
+
+	active  atomic.Int64 // calls, and Go's
+	closing atomic.Bool
+	idle    chan struct{} // a token: closing, and the last call has left
+}
+
+// New makes a client for a service: the SRV name, "_math._tcp.svc", with or without
+// the final dot. It neither waits nor dials: calls do the waiting, or Ready.
+// cfg may be nil.
+func New(service string, cfg *Config) (*Client, error) {
+	if service == "" {
+		return nil, errors.New(`rpcclient: new: empty service name: want an SRV name such as "_math._tcp.svc"`)
+	}
+	full, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{
+		service: service,
+		cfg:     full,
+		settings: &settings{
+			epoch:     time.Now(),
+			pingEvery: full.PingInterval,
+			pingWait:  full.PingTimeout,
+			writeWait: full.WriteTimeout,
+			maxQueue:  maxQueue,
+		},
+		types: newGobTypes(),
+		nodes: make(map[*node]struct{}),
+		idle:  make(chan struct{}, 1),
+	}
+	c.budget = budget{share: full.Budget, floor: full.BudgetFloor}
+	c.tasks.New = func() any { return newTask(c) }
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	health := full.Health
+	health.UpOnly = true // connections are dialled in the background
+	c.group = balancer.NewGroup(balancer.Config{
+		Policy: full.Policy,
+		Health: health,
+		New:    func(n *balancer.Node) any { return c.newNode(n) },
+		Gone:   func(n *balancer.Node) { n.Value().(*node).leave() },
+	})
+	c.running.Go(c.watch)
+	return c, nil
+}
+
+// watch feeds the group with what the source says.
+func (c *Client) watch() {
+	for state := range c.cfg.Source.Watch(c.ctx, c.service) {
+		c.state.Store(&state)
+		if len(state.Endpoints) > 0 {
+			c.had.Store(true)
+		}
+		c.cfg.Trace.resolved(state)
+		if state.Err != nil {
+			c.cfg.Logger.Warn("rpcclient: resolving", "service", c.service, "endpoints", len(state.Endpoints), "err", state.Err)
+		}
+		c.group.Update(state.Endpoints)
+		c.changed.broadcast()
+	}
+}
+
+// refresh asks the source to look again, if it can.
+func (c *Client) refresh() {
+	if r, ok := c.cfg.Source.(interface{ Refresh(name string) }); ok {
+		r.Refresh(c.service)
+	}
+}
+
+// newWire makes the codec of one connection.
+func (c *Client) newWire(stream io.ReadWriteCloser) wire {
+	if c.cfg.Codec == nil {
+		return newGobWire(stream, c.cfg.MaxReply, c.types)
+	}
+	return &codecWire{codec: c.cfg.Codec(stream), stream: stream.(*connStream)}
+}
+
+// Service is the name given to New.
+func (c *Client) Service() string { return c.service }
+
+// Ready waits until a node is usable. The error of a context that ends first says
+// what was asked of whom, and what came back.
+func (c *Client) Ready(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(c.ctx, func() { cancel(ErrClosed) })()
+	if err := c.group.Wait(ctx); err != nil {
+		if c.ctx.Err() != nil {
+			return fmt.Errorf("rpcclient: wait for %s: %w", c.service, ErrClosed)
+		}
+		return fmt.Errorf("rpcclient: wait for %s: %w: %w", c.service, err, c.noNodes())
+	}
+	return nil
+}
+
+// Shutdown takes no more calls, waits for those under way, and closes. If ctx ends
+// first, they are aborted and its error is returned.
+func (c *Client) Shutdown(ctx context.Context) error {
+	c.closing.Store(true)
+	var err error
+	if c.active.Load() > 0 {
+		select {
+		case <-c.idle:
+			c.offerIdle() // for another Shutdown
+		case <-c.ctx.Done():
+		case <-ctx.Done():
+			err = fmt.Errorf("rpcclient: shut down %s: %w", c.service, context.Cause(ctx))
+		}
+	}
+	return errors.Join(err, c.Close())
+}
+
+// Close aborts calls under way with ErrClosed, closes the connections, and returns
+// when nothing of the client runs any more. A second Close does nothing.
+func (c *Client) Close() error {
+	c.mu.Lock() // Go starts nothing after this
+	c.closing.Store(true)
+	c.mu.Unlock()
+	c.cancel()
+	c.group.Close()
+	c.mu.Lock()
+	for n := range c.nodes {
+		n.leave()
+	}
+	c.mu.Unlock()
+	c.running.Wait()
+	return nil
+}
+
+// enter counts a call in, unless the client is closing.
+func (c *Client) enter() bool {
+	c.active.Add(1)
+	if c.closing.Load() {
+		c.leave()
+		return false
+	}
+	return true
+}
+
+func (c *Client) leave() {
+	if c.active.Add(-1) == 0 && c.closing.Load() {
+		c.offerIdle()
+	}
+}
+
+func (c *Client) offerIdle() {
+	select {
+	case c.idle <- struct{}{}:
+	default:
+	}
+}
+
+// signal tells many that something changed.
+type signal struct {
+	mu sync.Mutex // guards ch
+	ch chan struct{}
+}
+
+// next is closed by the next broadcast.
+func (s *signal) next() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch == nil {
+		s.ch = make(chan struct{})
+	}
+	return s.ch
+}
+
+func (s *signal) broadcast() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch != nil {
+		close(s.ch)
+		s.ch = nil
+	}
+}

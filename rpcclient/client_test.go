@@ -1,0 +1,191 @@
+package rpcclient
+
+import (
+	"context"
+	"errors"
+	"net/rpc"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestCallAnswersAndServerErrorIsItself(t *testing.T) {
+	s := startStock(t, "")
+	c := newClient(t, Config{}, s.addr)
+	var product int
+	if err := c.Call(t.Context(), "Arith.Multiply", &Args{7, 8}, &product); err != nil || product != 56 {
+		t.Fatal(product, err)
+	}
+	quo, err := Invoke[Quotient](t.Context(), c, "Arith.Divide", Args{17, 5})
+	if err != nil || quo != (Quotient{3, 2}) {
+		t.Fatal(quo, err)
+	}
+	var node string
+	_, err = Invoke[Quotient](t.Context(), c, "Arith.Divide", Args{1, 0}, OnNode(&node))
+	var server rpc.ServerError
+	var call *Error
+	if !errors.As(err, &server) || server != "divide by zero" || !errors.As(err, &call) || call.Executed != Yes {
+		t.Fatalf("%v (%#v)", err, err)
+	}
+	if node != s.addr {
+		t.Errorf("OnNode is %q, want %q", node, s.addr)
+	}
+	if want := "rpcclient: call Arith.Divide of _math._tcp.svc: divide by zero"; err.Error() != want {
+		t.Errorf("error is %q\nwant     %q", err, want)
+	}
+	if got := s.arith.executed.Load(); got != 3 {
+		t.Errorf("executed %d times, want 3: a server's error must not be retried", got)
+	}
+}
+
+func TestUnknownMethodIsTriedOnOneOtherNode(t *testing.T) {
+	a, b, d := startStock(t, ""), startStock(t, ""), startStock(t, "")
+	c := newClient(t, Config{}, a.addr, b.addr, d.addr)
+	allUp(t, c, 3)
+	err := c.Call(t.Context(), "Arith.Nope", &Args{}, nil)
+	var call *Error
+	if !errors.As(err, &call) || call.Executed != Never || len(call.Attempts) != 2 {
+		t.Fatalf("%v", err)
+	}
+	if call.Attempts[0].Node == call.Attempts[1].Node {
+		t.Errorf("tried %s twice", call.Attempts[0].Node)
+	}
+}
+
+func TestConcurrentCallsGetTheirOwnAnswers(t *testing.T) {
+	a, b := startStock(t, ""), startStock(t, "")
+	c := newClient(t, Config{}, a.addr, b.addr)
+	var wg sync.WaitGroup
+	for i := range 64 {
+		wg.Go(func() {
+			for j := range 50 {
+				var product int
+				if err := c.Call(t.Context(), "Arith.Multiply", &Args{i, j}, &product); err != nil || product != i*j {
+					t.Errorf("%d*%d = %d, %v", i, j, product, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if a.arith.executed.Load() == 0 || b.arith.executed.Load() == 0 {
+		t.Errorf("executed %d and %d: one node got nothing", a.arith.executed.Load(), b.arith.executed.Load())
+	}
+}
+
+func TestGoCompletesOnDone(t *testing.T) {
+	s := startStock(t, "")
+	c := newClient(t, Config{}, s.addr)
+	done := make(chan *rpc.Call, 10)
+	for i := range 10 {
+		c.Go(t.Context(), "Arith.Multiply", &Args{i, 2}, new(int), done)
+	}
+	for range 10 {
+		call := <-done
+		if call.Error != nil || *call.Reply.(*int) != call.Args.(*Args).A*2 {
+			t.Errorf("%+v", call)
+		}
+	}
+}
+
+func TestPlainIsWhatNetRPCWas(t *testing.T) {
+	s := startStock(t, "")
+	client := newClient(t, Config{}, s.addr).Plain()
+	// The code below was written for *rpc.Client.
+	var caller interface {
+		Call(method string, args, reply any) error
+		Go(method string, args, reply any, done chan *rpc.Call) *rpc.Call
+		Close() error
+	} = client
+	var quo Quotient
+	err := caller.Call("Arith.Divide", &Args{1, 0}, &quo)
+	if _, ok := err.(rpc.ServerError); !ok {
+		t.Fatalf("%T %v", err, err)
+	}
+	call := <-caller.Go("Arith.Divide", &Args{9, 2}, &quo, nil).Done
+	if call.Error != nil || quo.Quo != 4 {
+		t.Fatal(call.Error, quo)
+	}
+	caller.Close()
+	if err := caller.Call("Arith.Divide", &Args{1, 0}, &quo); err != rpc.ErrShutdown {
+		t.Fatal(err)
+	}
+	if err := caller.Close(); err != rpc.ErrShutdown {
+		t.Fatal(err)
+	}
+}
+
+func TestNoNodesSaysWhatWasAskedOfWhom(t *testing.T) {
+	s := startStock(t, "")
+	s.stop()
+	c := newClient(t, Config{WaitForNode: 300 * time.Millisecond}, s.addr)
+	err := c.Call(t.Context(), "Arith.Multiply", &Args{}, nil)
+	var call *Error
+	if !errors.Is(err, ErrNoNodes) || !errors.As(err, &call) || call.Executed != Never {
+		t.Fatal(err)
+	}
+	if !strings.Contains(err.Error(), s.addr) || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("error does not name the node and its failure: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := c.Ready(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), s.addr) {
+		t.Errorf("Ready: %v", err)
+	}
+}
+
+func TestServerReturningOnItsPortIsUsedAgain(t *testing.T) {
+	s := startStock(t, "")
+	c := newClient(t, Config{}, s.addr)
+	ready(t, c)
+	s.stop()
+	again := startStock(t, s.addr)
+	var product int
+	if err := c.Call(t.Context(), "Arith.Multiply", &Args{2, 3}, &product); err != nil || product != 6 {
+		t.Fatal(product, err)
+	}
+	if again.arith.executed.Load() != 1 {
+		t.Error("executed elsewhere")
+	}
+}
+
+func TestShutdownWaitsForCallsAndTakesNoMore(t *testing.T) {
+	s := startStock(t, "")
+	c := newClient(t, Config{}, s.addr)
+	call := c.Go(t.Context(), "Arith.Block", &Args{A: 5}, new(int), nil)
+	<-s.arith.entered
+	ended := make(chan error, 1)
+	go func() { ended <- c.Shutdown(t.Context()) }()
+	for c.closing.Load() == false {
+		time.Sleep(time.Millisecond)
+	}
+	if err := c.Call(t.Context(), "Arith.Multiply", &Args{}, nil); !errors.Is(err, ErrClosed) {
+		t.Errorf("call while shutting down: %v", err)
+	}
+	select {
+	case err := <-ended:
+		t.Fatal("Shutdown did not wait", err)
+	default:
+	}
+	close(s.arith.block)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if <-call.Done; call.Error != nil || *call.Reply.(*int) != 5 {
+		t.Error(call.Error)
+	}
+}
+
+func TestCloseAbortsCalls(t *testing.T) {
+	s := startStock(t, "")
+	c := newClient(t, Config{}, s.addr)
+	call := c.Go(t.Context(), "Arith.Block", &Args{A: 5}, new(int), nil)
+	<-s.arith.entered
+	c.Close()
+	<-call.Done
+	var e *Error
+	if !errors.Is(call.Error, ErrClosed) || !errors.As(call.Error, &e) || e.Executed != Maybe {
+		t.Error(call.Error)
+	}
+}

@@ -1,0 +1,57 @@
+package rpcclient
+
+import (
+	"fmt"
+	"net/rpc"
+)
+
+// codecWire lets a connection speak through any rpc.ClientCodec. What the codec
+// writes is collected like gob's; what it reads comes straight from the socket,
+// so its bodies may block and are decoded into values of their own.
+type codecWire struct {
+	codec  rpc.ClientCodec
+	stream *connStream
+}
+
+// encode runs under the connection's wmu, and b is the stream's own buffer.
+func (w *codecWire) encode(b []byte, req *rpc.Request, args any) (out []byte, spent bool, err error) {
+	mark := len(b)
+	defer func() {
+		if p := recover(); p != nil {
+			out, spent, err = w.stream.out[:mark], true, fmt.Errorf("encoding panicked: %v", p)
+		}
+	}()
+	if err := w.codec.WriteRequest(req, args); err != nil {
+		// What the codec remembers of it is unknown.
+		return w.stream.out[:mark], true, err
+	}
+	return w.stream.out, false, nil
+}
+
+func (w *codecWire) header(resp *rpc.Response) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("decoding panicked: %v", p)
+		}
+	}()
+	return w.codec.ReadResponseHeader(resp)
+}
+
+func (w *codecWire) whole() error { return nil }
+
+// body takes an error for one of this call alone, and the connection for one that
+// had better be replaced. If the stream is broken, the next header tells.
+func (w *codecWire) body(reply any) (spent bool, err, fatal error) {
+	defer func() {
+		if p := recover(); p != nil {
+			spent, err = true, fmt.Errorf("decoding panicked: %v", p)
+		}
+	}()
+	err = w.codec.ReadResponseBody(reply)
+	if err != nil && reply == nil {
+		return true, err, err
+	}
+	return err != nil, err, nil
+}
+
+func (w *codecWire) direct(any) bool { return false }

@@ -1,0 +1,174 @@
+package rpcclient
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/rpc"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/balancer"
+	"github.com/rollcall-dns/rollcall/resolver"
+)
+
+// Config of a Client. nil and zero fields mean the defaults given. A Config may be
+// shared by several clients; it is copied by New.
+type Config struct {
+	// Source tells where the endpoints come from. nil: a resolver.Resolver that
+	// asks Servers. A *resolver.Resolver may be shared between clients.
+	Source resolver.Source
+	// Servers are the DNS servers to ask, "127.0.0.1:5300"; empty: the system's.
+	// It must be empty if Source is given.
+	Servers []string
+
+	// Policy chooses among the usable nodes of a tier. nil: balancer.P2C.
+	Policy balancer.Policy
+	// Health decides when a node is ejected and when it is back.
+	Health balancer.Health
+
+	// Timeout of a whole call, if its context has no deadline. 0: 10s.
+	// Negative: none, then calls wait for ever like net/rpc's.
+	Timeout time.Duration
+	// AttemptTimeout of one try. 0: half of what the call has if it is idempotent,
+	// so that there is time for another; else all of it, for there can be none.
+	AttemptTimeout time.Duration
+	// WaitForNode is how long a call waits while no node is usable. 0: 5s.
+	// Negative: it fails at once. A call for a name that does not exist never waits.
+	WaitForNode time.Duration
+	// Retries is how often a call is tried again after a server may have executed
+	// it, which only idempotent methods allow. 0: 2. Negative: never. Tries that
+	// surely were not executed are not counted; they end with the call's time.
+	Retries int
+	// Budget is what retries and hedges together may add to the calls of the last
+	// ten seconds, as a share. 0: 0.1. Beyond it, BudgetFloor a second are always
+	// granted. Tries that surely were not executed are free.
+	Budget float64
+	// BudgetFloor is the number of retries and hedges a second granted whatever
+	// the number of calls. 0: 3. Negative: none.
+	BudgetFloor float64
+	// Methods declares what is known of methods, "Arith.Multiply": once, for all
+	// calls. Others are not idempotent, unless the call says so.
+	Methods map[string]Method
+
+	// ConnsPerNode is how many connections are kept to each node. 0: 2.
+	ConnsPerNode int
+	// Dial makes the connection. nil: TCP to ep.Addr, then to each of ep.Alt.
+	Dial func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error)
+	// TLS is spoken on each connection, if not nil. The certificate is verified
+	// against the endpoint's Target, unless ServerName is set.
+	TLS *tls.Config
+	// DialTimeout is for connecting, TLS and the first ping. 0: 3s.
+	DialTimeout time.Duration
+	// Codec makes the codec of a connection. nil: the gob of net/rpc. Others,
+	// for example jsonrpc.NewClientCodec, must write a request in WriteRequest,
+	// not later; what fails to encode or to decode costs a reconnection.
+	Codec func(io.ReadWriteCloser) rpc.ClientCodec
+
+	// PingInterval is how long a connection may be silent before it is asked for a
+	// sign of life: a call of a method that no server has, "_rollcall.Ping". Each
+	// connection begins with one. 0: 10s. Negative: no pings, not even the first.
+	PingInterval time.Duration
+	// PingTimeout is how long the sign may take. 0: 2s.
+	PingTimeout time.Duration
+	// WriteTimeout is how long a write may make no progress before its connection
+	// is given up. 0: 5s.
+	WriteTimeout time.Duration
+	// MaxReply bounds the encoded size of a reply; a larger one ends its
+	// connection. 0: 1 GiB, the bound of encoding/gob. It is for gob alone.
+	MaxReply int
+	// DrainTimeout is how long calls in flight may take to finish on a node that
+	// is no longer announced. 0: 30s.
+	DrainTimeout time.Duration
+
+	// Interceptors see each call, the first outermost.
+	Interceptors []Interceptor
+	// Trace hears of all calls, besides the Trace in a call's context.
+	Trace *Trace
+	// Logger hears of nodes coming and going. nil: silence.
+	Logger *slog.Logger
+}
+
+// Method is what is declared of a method.
+type Method struct {
+	// Idempotent: executing it twice is as good as once. A call is then tried
+	// again, too, when a server may have executed it.
+	Idempotent bool
+	// ExtraLoad, of an Idempotent method, is the share of calls that may be sent
+	// to a second node while the first is out: 0.02 sends one to the slowest 2 % of
+	// calls, and takes whichever answer comes first. 0: none. At most 0.5.
+	ExtraLoad float64
+}
+
+const (
+	defaultTimeout = 10 * time.Second
+	// maxQueue bounds what is encoded and not yet written on a connection: enough
+	// for a batch, small enough for its buffers to be kept.
+	maxQueue = 256 << 10
+)
+
+// withDefaults checks a configuration and fills in the defaults.
+func (cfg *Config) withDefaults() (Config, error) {
+	var out Config
+	if cfg != nil {
+		out = *cfg
+	}
+	if out.Source != nil && len(out.Servers) > 0 {
+		return out, errors.New("rpcclient: config: Servers: not used beside a Source; give one of the two")
+	}
+	if out.Budget < 0 || out.Budget > 1 {
+		return out, fmt.Errorf("rpcclient: config: Budget %v: want a share from 0 to 1", out.Budget)
+	}
+	for name, m := range out.Methods {
+		if err := m.check(); err != nil {
+			return out, fmt.Errorf("rpcclient: config: Methods[%q]: %w", name, err)
+		}
+	}
+	if out.Source == nil {
+		out.Source = &resolver.Resolver{Servers: out.Servers, Logger: out.Logger}
+	}
+	def(&out.Timeout, defaultTimeout)
+	if out.Timeout < 0 {
+		out.Timeout = 0
+	}
+	def(&out.WaitForNode, 5*time.Second)
+	def(&out.Retries, 2)
+	out.Retries = max(0, out.Retries)
+	def(&out.Budget, 0.1)
+	def(&out.BudgetFloor, 3)
+	out.BudgetFloor = max(0, out.BudgetFloor)
+	def(&out.ConnsPerNode, 2)
+	out.ConnsPerNode = max(1, out.ConnsPerNode)
+	def(&out.DialTimeout, 3*time.Second)
+	def(&out.PingInterval, 10*time.Second)
+	out.PingInterval = max(0, out.PingInterval)
+	def(&out.PingTimeout, 2*time.Second)
+	def(&out.WriteTimeout, 5*time.Second)
+	def(&out.MaxReply, 1<<30)
+	def(&out.DrainTimeout, 30*time.Second)
+	if out.Logger == nil {
+		out.Logger = slog.New(slog.DiscardHandler)
+	}
+	return out, nil
+}
+
+// def gives a zero field its default.
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (m Method) check() error {
+	if m.ExtraLoad < 0 || m.ExtraLoad > 0.5 {
+		return fmt.Errorf("ExtraLoad %v: want a share from 0 to 0.5", m.ExtraLoad)
+	}
+	if m.ExtraLoad > 0 && !m.Idempotent {
+		return errors.New("ExtraLoad: only an Idempotent method may be sent twice")
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+// Package rpcclient calls net/rpc services by their DNS SRV name.
+//
+//	client, err := rpcclient.New("_math._tcp.svc", nil)
+//	...
+//	var product int
+//	err = client.Call(ctx, "Arith.Multiply", &Args{7, 8}, &product)
+//
+// A [Client] follows the name through package resolver, spreads calls through
+// package balancer, keeps a few connections to each node, and tries again on
+// another node what surely was not executed. It speaks the wire of net/rpc,
+// byte for byte: servers of the standard library serve it unchanged.
+//
+// [Dial] gives a client with the methods of an rpc.Client, for programs that have
+// one.
+//
+// # What a failure means
+//
+// Every failed call is an [*Error], which lists each try: node, phase, time, cause.
+// It says whether a server has executed the call:
+//
+//   - Never: there was no node or no connection; the request could not be encoded;
+//     the connection was lost before the last byte of the request was handed to the
+//     kernel, and half a request cannot be decoded; the server said that it drains
+//     and which request was its last; the server does not know the method. Such a
+//     call is tried again at once on another node, whatever the method, without end
+//     but the call's time (and sixteen tries). Only an unknown method is tried on
+//     just one other node, and an argument that cannot be encoded on none.
+//   - Maybe: the request was sent, and the connection was lost or time ran out. It
+//     is tried again only if the method is declared idempotent ([Method]), at most
+//     Config.Retries times, out of a budget that retries and hedges share.
+//   - Yes: a server answered, with its error (rpc.ServerError, in the words of
+//     net/rpc) or with a reply that does not fit. It is never tried again.
+//
+// A try avoids the nodes that failed before in the same call.
+//
+// # Time
+//
+// A call lasts no longer than its context or, without a deadline, Config.Timeout.
+// A try of an idempotent call gets half of that. What is given up leaves nothing
+// behind, and a late reply touches nothing: a reply is decoded into the caller's
+// value only while the caller still waits. The server is not told; net/rpc has no
+// way to. A call encodes its argument and decodes its reply in methods of the
+// caller's types, if they have any (GobEncode and so on): these are not
+// interrupted, and must not call the same client.
+//
+// # Connections
+//
+// Each node has one goroutine that dials, so that calls never do, with a growing
+// delay that begins anew for a node that is announced anew. A connection begins
+// with a ping, is pinged when it was silent, and is closed when a ping is not
+// answered; a node without connections is told to the balancer and asks the
+// resolver to look again. A node that is no longer announced finishes what is in
+// flight. A server of package rpcserver that shuts down says so on the connection:
+// no call is lost then, idempotent or not.
+//
+// Where net/rpc's client fails a whole connection, only the call at fault fails: an
+// argument that cannot be encoded, a reply that does not fit, a panic in a method
+// of the caller's types. A write that blocks holds up nobody beyond his own
+// deadline. Requests that queue behind each other leave in one write.
+//
+// # Hedging
+//
+// For an idempotent method, ExtraLoad is the share of calls that may be sent to a
+// second node while the first is out, say 0.02: the slowest 2 % of calls, measured
+// all along, get a second chance, and the first answer counts.
+//
+// # Looking inside
+//
+// [Client.Stats] has the counts, [Client.ServeHTTP] a page (or JSON, ?format=json)
+// that shows why each node is used or not, [Trace] hooks into single calls or all,
+// [Interceptor] wraps them.
+package rpcclient

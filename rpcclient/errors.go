@@ -1,0 +1,150 @@
+package rpcclient
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Executed says whether the server has executed a failed call.
+type Executed uint8
+
+const (
+	// Never: no server executed it, or will. It may be repeated without harm.
+	Never Executed = iota
+	// Maybe: it was sent, and no answer came.
+	Maybe
+	// Yes: a server answered.
+	Yes
+)
+
+// String is "never", "maybe" or "yes".
+func (e Executed) String() string {
+	switch e {
+	case Never:
+		return "never"
+	case Maybe:
+		return "maybe"
+	case Yes:
+		return "yes"
+	}
+	return fmt.Sprintf("Executed(%d)", uint8(e))
+}
+
+// MarshalText is the word of String.
+func (e Executed) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
+
+// Phase is how far an attempt got.
+type Phase uint8
+
+const (
+	Pick   Phase = iota // choosing a node, waiting for one
+	Encode              // making bytes of the argument
+	Write               // waiting to be written
+	Wait                // waiting for the answer
+	Decode              // making a value of the answer
+	Answer              // the server answered with an error
+)
+
+var phases = [...]string{"pick", "encode", "write", "wait", "decode", "answer"}
+
+// String is "pick", "encode", "write", "wait", "decode" or "answer".
+func (p Phase) String() string {
+	if int(p) < len(phases) {
+		return phases[p]
+	}
+	return fmt.Sprintf("Phase(%d)", uint8(p))
+}
+
+// MarshalText is the word of String.
+func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// Attempt is one failed try of a call on one node.
+type Attempt struct {
+	Node     string        // address; empty if there was no node to try
+	Phase    Phase         // how far it got
+	Took     time.Duration // from the choice of the node to the failure
+	Executed Executed
+	Hedge    bool // a second try sent while the first was out
+	Err      error
+}
+
+// String is "10.0.0.7:8080 wait 1.2s maybe executed: connection closed by the server".
+func (a Attempt) String() string {
+	var b strings.Builder
+	if a.Node != "" {
+		b.WriteString(a.Node + " ")
+	}
+	if a.Hedge {
+		b.WriteString("hedge ")
+	}
+	fmt.Fprintf(&b, "%v %v", a.Phase, a.Took.Round(10*time.Microsecond))
+	if a.Executed == Maybe {
+		b.WriteString(" maybe executed")
+	}
+	fmt.Fprintf(&b, ": %v", a.Err)
+	return b.String()
+}
+
+// Error is every error of a call. errors.Is and errors.As look into Err and into
+// every attempt: rpc.ServerError, context.DeadlineExceeded, ErrNoNodes and so on.
+type Error struct {
+	Service  string
+	Method   string
+	Executed Executed  // of the whole call: the most that is true of any attempt
+	Attempts []Attempt // in order, without the one that succeeded
+	Err      error     // why the call ended
+}
+
+// Error is "rpcclient: call Arith.Divide of _math._tcp.svc: divide by zero" for a
+// server's error on the first try; else the attempts follow.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "rpcclient: call %s of %s: %v", e.Method, e.Service, e.Err)
+	if e.Executed == Maybe {
+		b.WriteString(" (maybe executed)")
+	}
+	if len(e.Attempts) == 1 && e.Attempts[0].Phase == Answer {
+		return b.String()
+	}
+	for i, a := range e.Attempts {
+		fmt.Fprintf(&b, "; try %d: %v", i+1, a)
+	}
+	return b.String()
+}
+
+// Unwrap gives Err and the error of every attempt.
+func (e *Error) Unwrap() []error {
+	errs := make([]error, 0, 1+len(e.Attempts))
+	errs = append(errs, e.Err)
+	for _, a := range e.Attempts {
+		if a.Err != e.Err {
+			errs = append(errs, a.Err)
+		}
+	}
+	return errs
+}
+
+var (
+	// ErrNoNodes is in the error of a call that found no usable node: what was
+	// asked of whom, and what came back, stands beside it.
+	ErrNoNodes = errors.New("no usable node")
+	// ErrOverBudget is in the error of a call that was not tried again because too
+	// many others were.
+	ErrOverBudget = errors.New("retry budget exhausted")
+	// ErrClosed is in the error of a call on a Client that is closed or closing.
+	ErrClosed = errClosed
+)
+
+// encodeError marks an argument that cannot be encoded: it is the same everywhere.
+type encodeError struct{ err error }
+
+func (e *encodeError) Error() string { return "encoding the argument: " + e.err.Error() }
+func (e *encodeError) Unwrap() error { return e.err }
+
+// decodeError marks a reply that does not fit.
+type decodeError struct{ err error }
+
+func (e *decodeError) Error() string { return "decoding the reply: " + e.err.Error() }
+func (e *decodeError) Unwrap() error { return e.err }

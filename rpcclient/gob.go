@@ -1,0 +1,457 @@
+package rpcclient
+
+import (
+	"bytes"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"net/rpc"
+	"reflect"
+	"sync"
+	"sync/atomic"
+)
+
+// A wire is a codec as a connection needs it: requests are encoded into
+// memory, so that writing is the connection's own business, and a response is
+// decoded in steps, so that the connection can give a reply's value up to the
+// moment its body is decoded.
+type wire interface {
+	// encode appends one request to b. On an error b is returned with nothing
+	// of the request that the peer would take for one; spent says that the
+	// codec's state may have left the peer's behind, so that it must encode
+	// no more.
+	encode(b []byte, req *rpc.Request, args any) (out []byte, spent bool, err error)
+	// header blocks until a response's header is read.
+	header(*rpc.Response) error
+	// whole blocks until the body is at hand, where the codec can tell.
+	whole() error
+	// body decodes into reply, or drops the body if reply is nil. A fatal
+	// error ends the connection; any other only fails the call; spent as in
+	// encode, for what is read.
+	body(reply any) (spent bool, err, fatal error)
+	// direct says that body does not block after whole, so that it may decode
+	// into the caller's own value.
+	direct(reply any) bool
+}
+
+// gobWire speaks the gob stream of net/rpc, byte for byte what gobClientCodec
+// of the standard library writes and reads.
+type gobWire struct {
+	out     []byte // where enc writes
+	enc     *gob.Encoder
+	request uint64 // type id of rpc.Request, if headers are written by hand
+	first   bool   // a header was written
+	in      frames
+	dec     *gob.Decoder
+	*gobTypes
+
+	asked    reflect.Type // the last one that direct was asked for
+	indirect bool         // the answer
+}
+
+// gobTypes are what the connections of a client know of types together.
+type gobTypes struct {
+	failed   failedTypes
+	response responseType
+}
+
+func newGobTypes() *gobTypes { return &gobTypes{response: newResponseType()} }
+
+func newGobWire(r io.Reader, maxReply int, types *gobTypes) *gobWire {
+	w := &gobWire{in: frames{r: r, max: maxReply, response: types.response}, gobTypes: types}
+	w.enc = gob.NewEncoder((*gobSink)(w))
+	w.dec = gob.NewDecoder(&w.in)
+	return w
+}
+
+// gobSink is the encoder's writer: it appends to the buffer of the moment.
+type gobSink gobWire
+
+func (s *gobSink) Write(p []byte) (int, error) {
+	s.out = append(s.out, p...)
+	return len(p), nil
+}
+
+// encode writes header and body. The gob encoder writes type definitions
+// as messages of their own as soon as it meets a type, remembers them as sent,
+// and writes the value only when it was encoded whole. So after a failed body
+// the buffer holds the header and, perhaps, definitions: the header goes, and
+// the definitions stay, for the encoder will not send them again.
+//
+// The standard library leaves the header in its buffer instead, and the next
+// call's header is then read as this call's body.
+func (w *gobWire) encode(b []byte, req *rpc.Request, args any) (out []byte, spent bool, err error) {
+	if w.failed.has(args) {
+		// A type that failed once is tried on an encoder of its own first:
+		// a caller that repeats its mistake costs nobody a connection.
+		if err := encodeValue(gob.NewEncoder(io.Discard), args); err != nil {
+			return b, false, err
+		}
+	}
+	w.out = b
+	defer func() { w.out = nil }()
+	if err := w.encodeHeader(req); err != nil {
+		return b, true, err
+	}
+	mark := len(w.out)
+	if err := encodeValue(w.enc, args); err != nil {
+		rt := reflect.TypeOf(args)
+		w.failed.add(rt)
+		kept := appendDefinitions(b, w.out[len(b):mark])
+		kept = appendDefinitions(kept, w.out[mark:])
+		// Definitions of types met inside an interface value are written into
+		// the value itself, and were lost with it.
+		return kept, holdsInterface(rt), err
+	}
+	return w.out, false, nil
+}
+
+// encodeHeader writes a header, the first one by encoding/gob, as the pattern.
+func (w *gobWire) encodeHeader(req *rpc.Request) error {
+	if w.request != 0 {
+		w.out = appendRequest(w.out, w.request, req.ServiceMethod, req.Seq)
+		return nil
+	}
+	mark := len(w.out)
+	if err := w.enc.Encode(req); err != nil {
+		return err
+	}
+	if !w.first && req.ServiceMethod != "" && req.Seq != 0 {
+		w.first = true
+		if value := lastMessage(w.out[mark:]); value != nil {
+			_, n := readUint(value)
+			id, _ := readUint(value[n:])
+			if bytes.Equal(value, appendRequest(nil, id, req.ServiceMethod, req.Seq)) {
+				w.request = id
+			}
+		}
+	}
+	return nil
+}
+
+// lastMessage is the last message of a stream of whole ones.
+func lastMessage(stream []byte) (last []byte) {
+	for len(stream) > 0 {
+		size, n := readUint(stream)
+		if n == 0 || size > uint64(len(stream)-n) {
+			return nil
+		}
+		last, stream = stream[:n+int(size)], stream[n+int(size):]
+	}
+	return last
+}
+
+// encodeValue contains panics: of GobEncode methods, and of gob itself, which
+// panics for a nil pointer.
+func encodeValue(enc *gob.Encoder, v any) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("encoding panicked: %v", p)
+		}
+	}()
+	return enc.Encode(v)
+}
+
+func (w *gobWire) header(resp *rpc.Response) error {
+	if err := w.in.value(); err != nil {
+		return err
+	}
+	if r, ok := w.in.header(); ok {
+		resp.Seq = r.seq
+		if len(r.err) > 0 {
+			resp.Error = string(r.err)
+		}
+		if r.seq == drainSeq { // for others, nobody asks for the method
+			resp.ServiceMethod = string(r.method)
+		}
+		return nil
+	}
+	return w.dec.Decode(resp)
+}
+
+func (w *gobWire) whole() error { return w.in.value() }
+
+// body decodes the value that whole has read. When it does not fit the reply, it
+// is read once more into nothing: that leaves the stream in order, and meets the
+// definitions within it that were not reached before. Only if the first reading had
+// come past such a definition, and failed on a value after it, the second one fails,
+// too, for gob takes no definition twice: then nobody knows where the value ends.
+func (w *gobWire) body(reply any) (spent bool, err, fatal error) {
+	err = decodeValue(w.dec, reply)
+	if err == nil {
+		return false, nil, nil
+	}
+	if reply == nil {
+		return false, err, err
+	}
+	w.in.rewind()
+	if again := decodeValue(w.dec, nil); again != nil {
+		return true, err, err
+	}
+	return false, err, nil
+}
+
+// direct is false for a reply that can hold interface values: see frames.
+func (w *gobWire) direct(reply any) bool {
+	rt := reflect.TypeOf(reply)
+	if rt != w.asked {
+		w.asked, w.indirect = rt, holdsInterface(rt)
+	}
+	return !w.indirect
+}
+
+func decodeValue(dec *gob.Decoder, v any) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("decoding panicked: %v", p)
+		}
+	}()
+	return dec.Decode(v)
+}
+
+// frames reads gob messages whole. A gob stream is a sequence of messages,
+// each a byte count and so many bytes, which begin with a type id: negative
+// for the definition of a type, else a value of that type follows
+// (encoding/gob, "Encoding Details").
+//
+// One case does not fit: a value that holds an interface value, whose concrete type
+// the sender uses for the first time, is cut in two messages behind the
+// definition of that type. Where it ends, only the decoder knows. So the decoder
+// gets more when it asks, and may block then, though rarely.
+type frames struct {
+	r        io.Reader
+	max      int
+	buf      []byte
+	pos, end int // buf[pos:end] was read and not yet decoded
+	val      int // where the value's message begins
+	limit    int // the decoder may read up to here
+
+	response   responseType
+	responseID uint64 // type id of the peer's rpc.Response, if it is as expected
+}
+
+const (
+	framesMin  = 16 << 10 // first buffer: a batch of small replies a read
+	framesKeep = 1 << 20  // a larger buffer is dropped once it is empty
+)
+
+// value blocks until any definitions and one value are read whole.
+func (f *frames) value() error {
+	f.val = f.pos
+	if f.pos == f.end && f.pos > 0 {
+		f.pos, f.end, f.val = 0, 0, 0
+		if len(f.buf) > framesKeep {
+			f.buf = nil
+		}
+	}
+	off := 0 // from pos, for the buffer moves
+	for {
+		size, head, err := f.uint(off)
+		if err != nil {
+			return eofWithin(err, off > 0)
+		}
+		if size > uint64(f.max) {
+			return fmt.Errorf("reply of %d bytes is larger than %d", size, f.max)
+		}
+		if err := f.fill(off + head + int(size)); err != nil {
+			return eofWithin(err, true)
+		}
+		msg := f.buf[f.pos+off+head : f.pos+off+head+int(size)]
+		id, n := readUint(msg)
+		if n == 0 {
+			return errBadGob
+		}
+		if id&1 == 0 {
+			f.val = f.pos + off
+			f.limit = f.val + head + int(size)
+			return nil
+		}
+		if f.responseID == 0 {
+			if id, ok := f.response.match(msg); ok {
+				f.responseID = id
+			}
+		}
+		off += head + int(size)
+		if off > f.max {
+			return fmt.Errorf("type definitions of %d bytes are larger than %d", off, f.max)
+		}
+	}
+}
+
+func eofWithin(err error, within bool) error {
+	if within && err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// uint reads an unsigned integer at pos+off.
+func (f *frames) uint(off int) (x uint64, size int, err error) {
+	if err := f.fill(off + 1); err != nil {
+		return 0, 0, err
+	}
+	if b := f.buf[f.pos+off]; b > 0x7f {
+		n := -int(int8(b))
+		if n > 8 {
+			return 0, 0, errBadGob
+		}
+		if err := f.fill(off + 1 + n); err != nil {
+			return 0, 0, eofWithin(err, true)
+		}
+	}
+	x, size = readUint(f.buf[f.pos+off : f.end])
+	return x, size, nil
+}
+
+// header reads the value as a response header, if it is a plain one.
+func (f *frames) header() (r response, ok bool) {
+	if f.responseID == 0 || f.pos != f.val {
+		return r, false // its definition came with it: the decoder must see that
+	}
+	msg := f.buf[f.val:f.limit]
+	_, n := readUint(msg)
+	id, m := readUint(msg[n:])
+	if id != f.responseID {
+		return r, false
+	}
+	if r, ok = parseResponse(msg[n+m:]); ok {
+		f.pos = f.limit
+	}
+	return r, ok
+}
+
+var errBadGob = errors.New("not a gob stream")
+
+// fill reads until n bytes from pos on are there. The buffer grows with what
+// has arrived, not with what a length promises.
+func (f *frames) fill(n int) error {
+	for f.end-f.pos < n {
+		if f.pos+n > len(f.buf) {
+			keep := min(f.pos, f.val) // what rewind may want again stays
+			if keep > 0 {
+				f.end = copy(f.buf, f.buf[keep:f.end])
+				f.pos -= keep
+				f.val -= keep
+			}
+			if f.end == len(f.buf) {
+				size := max(framesMin, min(2*len(f.buf), f.pos+n+framesMin))
+				f.buf = append(make([]byte, 0, size), f.buf[:f.end]...)[:size]
+			}
+		}
+		m, err := f.r.Read(f.buf[f.end:])
+		f.end += m
+		if err != nil && f.end-f.pos < n {
+			if err == io.EOF && f.end > f.pos {
+				return io.ErrUnexpectedEOF
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// more reads another message whole.
+func (f *frames) more() error {
+	size, head, err := f.uint(0)
+	if err == nil && size > uint64(f.max) {
+		err = fmt.Errorf("reply of %d bytes is larger than %d", size, f.max)
+	}
+	if err == nil {
+		err = f.fill(head + int(size))
+	}
+	if err != nil {
+		return eofWithin(err, true)
+	}
+	f.limit = f.pos + head + int(size)
+	return nil
+}
+
+// rewind lets the value be decoded again, without the definitions before it.
+func (f *frames) rewind() { f.pos = f.val }
+
+// Read gives the decoder what value has read.
+func (f *frames) Read(p []byte) (int, error) {
+	if f.pos >= f.limit {
+		if err := f.more(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, f.buf[f.pos:f.limit])
+	f.pos += n
+	return n, nil
+}
+
+// ReadByte makes the decoder read from frames without a buffer of its own.
+func (f *frames) ReadByte() (byte, error) {
+	if f.pos >= f.limit {
+		if err := f.more(); err != nil {
+			return 0, err
+		}
+	}
+	b := f.buf[f.pos]
+	f.pos++
+	return b, nil
+}
+
+// appendDefinitions appends to b those messages of stream that define types.
+// b may be stream's own beginning: it never grows beyond what was read.
+func appendDefinitions(b, stream []byte) []byte {
+	for len(stream) > 0 {
+		size, n := readUint(stream)
+		end := n + int(size)
+		if n == 0 || end > len(stream) {
+			return b
+		}
+		if id, _ := readUint(stream[n:]); id&1 != 0 {
+			b = append(b, stream[:end]...)
+		}
+		stream = stream[end:]
+	}
+	return b
+}
+
+// failedTypes remembers the argument types that could not be encoded once. Nearly
+// always there are none.
+type failedTypes struct {
+	some atomic.Bool
+	m    sync.Map // of reflect.Type
+}
+
+func (t *failedTypes) has(v any) bool {
+	if !t.some.Load() {
+		return false
+	}
+	_, ok := t.m.Load(reflect.TypeOf(v))
+	return ok
+}
+
+func (t *failedTypes) add(rt reflect.Type) {
+	t.m.Store(rt, true)
+	t.some.Store(true)
+}
+
+// holdsInterface tells whether a value of the type can hold an interface value.
+func holdsInterface(rt reflect.Type) bool { return holds(rt, map[reflect.Type]bool{}) }
+
+func holds(rt reflect.Type, seen map[reflect.Type]bool) bool {
+	if rt == nil || seen[rt] {
+		return false
+	}
+	seen[rt] = true
+	switch rt.Kind() {
+	case reflect.Interface:
+		return true
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return holds(rt.Elem(), seen)
+	case reflect.Map:
+		return holds(rt.Key(), seen) || holds(rt.Elem(), seen)
+	case reflect.Struct:
+		for i := range rt.NumField() {
+			if holds(rt.Field(i).Type, seen) {
+				return true
+			}
+		}
+	}
+	return false
+}

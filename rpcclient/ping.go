@@ -1,0 +1,86 @@
+package rpcclient
+
+import (
+	"context"
+	"net/rpc"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A ping is a call of a method that does not exist. Every net/rpc server answers
+// it, with an error, from the loop that reads requests: so it is answered however
+// slow the methods are, and by nobody who only accepts connections.
+const pingMethod = "_rollcall.Ping"
+
+// sendPing pings in the background. Its answer is worth nothing but its arrival.
+func (c *conn) sendPing() {
+	now := c.now()
+	cl := &call{method: pingMethod, args: struct{}{}, start: now, deadline: now + c.pingWait, done: make(chan struct{}, 1)}
+	c.mu.Lock()
+	if c.usableLocked() != nil || c.ping != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.ping = cl
+	c.armLocked(now + c.pingEvery)
+	c.mu.Unlock()
+	if err := c.send(context.Background(), cl); err != nil {
+		c.mu.Lock()
+		if c.ping == cl {
+			c.ping = nil
+		}
+		c.mu.Unlock()
+	}
+}
+
+// greet pings a fresh connection and waits for the answer: what accepts
+// connections need not be an rpc server, nor alive.
+func (c *conn) greet(ctx context.Context) error {
+	now := c.now()
+	cl := &call{method: pingMethod, args: struct{}{}, start: now, deadline: now + c.pingWait, done: make(chan struct{}, 1)}
+	if err := c.send(ctx, cl); err != nil {
+		return err
+	}
+	select {
+	case <-cl.done:
+	case <-ctx.Done():
+		if c.abandon(cl) {
+			return context.Cause(ctx)
+		}
+		<-cl.done
+	}
+	if _, ok := cl.err.(rpc.ServerError); ok {
+		return nil
+	}
+	return cl.err
+}
+
+// The drain frame tells a client that its server goes: a response to a request
+// nobody made, which the rpc.Client of the standard library reads and drops. Its
+// error is "drain N": requests after N were not accepted.
+const (
+	drainSeq    = 1<<64 - 1
+	drainMethod = "_rollcall.Drain"
+	drainPrefix = "drain "
+)
+
+func parseDrain(resp *rpc.Response) (last uint64, ok bool) {
+	if resp.ServiceMethod != drainMethod {
+		return 0, false
+	}
+	text, ok := strings.CutPrefix(resp.Error, drainPrefix)
+	if !ok {
+		return 0, false
+	}
+	last, err := strconv.ParseUint(text, 10, 64)
+	return last, err == nil
+}
+
+// doubt pings at once a connection on which nothing has come since the call was
+// sent. (A call that meets its own deadline does the same in onTimer.)
+func (c *conn) doubt(since time.Duration) {
+	if c.pingEvery > 0 && time.Duration(c.lastRead.Load()) <= since {
+		c.sendPing()
+	}
+}

@@ -1,0 +1,93 @@
+package rpcclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// maxTries bounds the tries of a call that was surely not executed, and with
+	// them the size of its error: when sixteen nodes in turn were lost before a
+	// byte was written, something else is wrong.
+	maxTries  = 16
+	retryBase = 5 * time.Millisecond
+	retryCap  = 500 * time.Millisecond
+)
+
+// errNoOther: the method is not known to the only node there is.
+var errNoOther = errors.New("no other node")
+
+// next decides what follows a failed try: another one after the delay, or, if stop
+// is not nil, the end of the call.
+func (t *task) next(ctx context.Context, res result) (delay time.Duration, stop error) {
+	c := t.client
+	var tooBig *encodeError
+	switch {
+	case ctx.Err() != nil:
+		return 0, contextError(ctx)
+	case c.ctx.Err() != nil:
+		return 0, ErrClosed
+	case res.phase == Pick, errors.As(res.err, &tooBig):
+		return 0, res.err
+	case res.exec == Yes:
+		return 0, res.err
+	case t.deadline > 0 && c.now() >= t.deadline:
+		return 0, res.err
+	case len(t.attempts) >= maxTries:
+		return 0, res.err
+	case res.phase == Answer:
+		// The server does not know the method: while a new version is rolled
+		// out another may. Two that do not are enough to tell.
+		if t.unknown {
+			return 0, res.err
+		}
+		t.unknown = true
+		return 0, nil
+	case res.exec == Never:
+		// At once, for another node is as good as the first one was; but if
+		// it happens again and again, not in a loop.
+		return backoff(len(t.attempts) - 2), nil
+	case !t.Idempotent, t.resent >= c.cfg.Retries:
+		return 0, res.err
+	case !c.budget.spend(c.now(), c.stats.calls.Load()):
+		c.stats.overBudget.Add(1)
+		return 0, fmt.Errorf("%w: %w", ErrOverBudget, res.err)
+	}
+	t.resent++
+	return backoff(t.resent), nil
+}
+
+// backoff is a full-jitter delay before try n; 0 if n is not positive.
+func backoff(n int) time.Duration {
+	if n <= 0 {
+		return 0
+	}
+	return rand.N(min(retryCap, retryBase<<min(n-1, 10)))
+}
+
+// refused tells whether a server's error is net/rpc's own for a method it does not
+// have (server.go, readRequestHeader): then nothing was executed. The text is
+// compared whole, with this call's method, so that an application that passes on
+// an error of its own upstream is not taken for one that refused.
+func refused(method, text string) bool {
+	switch text {
+	case "rpc: can't find service " + method,
+		"rpc: can't find method " + method,
+		"rpc: service/method request ill-formed: " + method:
+		return true
+	}
+	return false
+}
+
+// contextError is the error of a context that has ended, with its cause if it has
+// one of its own.
+func contextError(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}

@@ -1,0 +1,122 @@
+package rpcclient
+
+import (
+	"cmp"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// counters are the client's, one atomic addition each.
+type counters struct {
+	calls, attempts, retries, overBudget     atomic.Uint64
+	hedges, hedgesWon                        atomic.Uint64
+	answeredErrors, failedNever, failedMaybe atomic.Uint64
+	dials, dialFailures                      atomic.Uint64
+}
+
+// Stats are a client's counts since New, and the state of its nodes.
+type Stats struct {
+	Calls          uint64      `json:"calls"`           // begun
+	Attempts       uint64      `json:"attempts"`        // requests for them, retries and hedges included
+	Retries        uint64      `json:"retries"`         // tries after a failed one
+	OverBudget     uint64      `json:"over_budget"`     // retries not made for want of budget
+	Hedges         uint64      `json:"hedges"`          // second requests while the first was out
+	HedgesWon      uint64      `json:"hedges_won"`      // that were answered first
+	AnsweredErrors uint64      `json:"answered_errors"` // calls that a server answered with an error
+	FailedNever    uint64      `json:"failed_never"`    // calls failed, surely not executed
+	FailedMaybe    uint64      `json:"failed_maybe"`    // calls failed otherwise
+	Dials          uint64      `json:"dials"`
+	DialFailures   uint64      `json:"dial_failures"`
+	InFlight       int         `json:"in_flight"` // calls
+	Nodes          []NodeStats `json:"nodes"`     // by address
+}
+
+// NodeStats is what a client knows of one node.
+type NodeStats struct {
+	Addr         string    `json:"addr"`
+	Target       string    `json:"target"`
+	Priority     uint16    `json:"priority"`
+	Weight       uint16    `json:"weight"`
+	Connections  int       `json:"connections"` // that take calls
+	Finishing    int       `json:"finishing"`   // that only finish what is in flight
+	InFlight     int       `json:"in_flight"`   // requests
+	Calls        uint64    `json:"calls"`       // requests sent
+	Failures     uint64    `json:"failures"`    // of which failed by its fault
+	Dials        uint64    `json:"dials"`
+	DialFailures uint64    `json:"dial_failures"`
+	NextDial     time.Time `json:"next_dial,omitzero"` // not before
+	LastError    string    `json:"last_error,omitempty"`
+	LastErrorAt  time.Time `json:"last_error_at,omitzero"`
+	Recent       []Failure `json:"recent,omitempty"` // the last failed tries, oldest first
+}
+
+// Failure is a failed try, kept for the debug page.
+type Failure struct {
+	Time     time.Time     `json:"time"`
+	Method   string        `json:"method"`
+	Phase    Phase         `json:"phase"`
+	Took     time.Duration `json:"took"`
+	Executed Executed      `json:"executed"`
+	Error    string        `json:"error"`
+}
+
+// recentFailures is how many failed tries are kept of each node.
+const recentFailures = 20
+
+// failed keeps a failed try. Errors that the server answered are not the node's.
+func (n *node) failed(method string, a Attempt) {
+	if a.Phase == Answer && a.Executed == Yes || a.Phase == Encode {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.recent) == recentFailures {
+		n.recent = slices.Delete(n.recent, 0, 1)
+	}
+	n.recent = append(n.recent, Failure{time.Now(), method, a.Phase, a.Took, a.Executed, a.Err.Error()})
+}
+
+// Stats are the counts of now. They are read one after the other, while calls go on.
+func (c *Client) Stats() Stats {
+	s := &c.stats
+	out := Stats{
+		Calls: s.calls.Load(), Attempts: s.attempts.Load(), Retries: s.retries.Load(), OverBudget: s.overBudget.Load(),
+		Hedges: s.hedges.Load(), HedgesWon: s.hedgesWon.Load(),
+		AnsweredErrors: s.answeredErrors.Load(), FailedNever: s.failedNever.Load(), FailedMaybe: s.failedMaybe.Load(),
+		Dials: s.dials.Load(), DialFailures: s.dialFailures.Load(),
+		InFlight: int(c.active.Load()),
+	}
+	c.mu.Lock()
+	nodes := make([]*node, 0, len(c.nodes))
+	for n := range c.nodes {
+		nodes = append(nodes, n)
+	}
+	c.mu.Unlock()
+	for _, n := range nodes {
+		out.Nodes = append(out.Nodes, n.stats())
+	}
+	slices.SortFunc(out.Nodes, func(a, b NodeStats) int { return cmp.Compare(a.Addr, b.Addr) })
+	return out
+}
+
+func (n *node) stats() NodeStats {
+	ep := n.balanced.Endpoint()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	conns := len(*n.usable.Load())
+	out := NodeStats{
+		Addr: ep.Addr, Target: ep.Target, Priority: ep.Priority, Weight: ep.Weight,
+		Connections: conns, Finishing: len(n.all) - conns, InFlight: n.balanced.InFlight(),
+		Calls: n.calls.Load(), Failures: n.bad.Load(),
+		Dials: n.dials, DialFailures: n.failures,
+		LastErrorAt: n.lastFail, Recent: slices.Clone(n.recent),
+	}
+	if n.lastErr != nil {
+		out.LastError = n.lastErr.Error()
+	}
+	if time.Now().Before(n.retryAt) {
+		out.NextDial = n.retryAt
+	}
+	return out
+}

@@ -1,0 +1,128 @@
+package rpcclient
+
+import (
+	"context"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/resolver"
+)
+
+// Trace is a set of hooks, each nil or called at its moment of a call. They run on
+// the path of the call, must not block, and may be called concurrently: hedged
+// tries overlap. It follows net/http/httptrace.
+type Trace struct {
+	// Picked: a try begins on the node. try counts from 1.
+	Picked func(method, node string, try int)
+	// Sent: the request is encoded and on its way.
+	Sent func(method, node string)
+	// Answered: the server answered; err is its error (rpc.ServerError), a reply
+	// that does not fit, or nil.
+	Answered func(method, node string, took time.Duration, err error)
+	// Failed: a try failed.
+	Failed func(method string, a Attempt)
+	// Retrying: another try follows after the delay.
+	Retrying func(method string, delay time.Duration)
+	// Hedging: the first try is slow, a second one follows at once.
+	Hedging func(method string, after time.Duration)
+
+	// Those below are of the client, and called for Config.Trace only.
+
+	// Resolved: the source of endpoints has news.
+	Resolved func(resolver.State)
+	// Connected and Disconnected: a node has its first connection, lost its last,
+	// or could not be dialled.
+	Connected    func(node string)
+	Disconnected func(node string, err error)
+}
+
+type traceKey struct{}
+
+// WithTrace returns a context whose calls are traced, by t besides Config.Trace.
+func WithTrace(ctx context.Context, t *Trace) context.Context {
+	return context.WithValue(ctx, traceKey{}, t)
+}
+
+// tracers are those who hear of a call; none of both is the common case.
+type tracers struct{ client, call *Trace }
+
+func (c *Client) tracers(ctx context.Context) tracers {
+	t, _ := ctx.Value(traceKey{}).(*Trace)
+	return tracers{c.cfg.Trace, t}
+}
+
+func (t tracers) each(f func(*Trace)) {
+	if t.client != nil {
+		f(t.client)
+	}
+	if t.call != nil {
+		f(t.call)
+	}
+}
+
+func (t tracers) none() bool { return t.client == nil && t.call == nil }
+
+func (t tracers) picked(method, node string, try int) {
+	t.each(func(t *Trace) {
+		if t.Picked != nil {
+			t.Picked(method, node, try)
+		}
+	})
+}
+
+func (t tracers) sent(method, node string) {
+	t.each(func(t *Trace) {
+		if t.Sent != nil {
+			t.Sent(method, node)
+		}
+	})
+}
+
+func (t tracers) answered(method, node string, took time.Duration, err error) {
+	t.each(func(t *Trace) {
+		if t.Answered != nil {
+			t.Answered(method, node, took, err)
+		}
+	})
+}
+
+func (t tracers) failed(method string, a Attempt) {
+	t.each(func(t *Trace) {
+		if t.Failed != nil {
+			t.Failed(method, a)
+		}
+	})
+}
+
+func (t tracers) retrying(method string, delay time.Duration) {
+	t.each(func(t *Trace) {
+		if t.Retrying != nil {
+			t.Retrying(method, delay)
+		}
+	})
+}
+
+func (t tracers) hedging(method string, after time.Duration) {
+	t.each(func(t *Trace) {
+		if t.Hedging != nil {
+			t.Hedging(method, after)
+		}
+	})
+}
+
+func (t *Trace) resolved(s resolver.State) {
+	if t != nil && t.Resolved != nil {
+		t.Resolved(s)
+	}
+}
+
+func (t *Trace) connected(node string) {
+	if t != nil && t.Connected != nil {
+		t.Connected(node)
+	}
+}
+
+func (t *Trace) disconnected(node string, err error) {
+	if t != nil && t.Disconnected != nil {
+		t.Disconnected(node, err)
+	}
+}
