@@ -85,7 +85,18 @@ func (r *Resolver) try(ctx context.Context, network, server string, q question, 
 	case within.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, &timeoutError{network, timeout}
 	}
-	return nil, err
+	return nil, withoutPorts(err)
+}
+
+// withoutPorts takes the addresses out of a network error. The server is named
+// beside it, and our own port changes with every try: the same failure must read
+// the same, or each would be news to watchers.
+func withoutPorts(err error) error {
+	var op *net.OpError
+	if !errors.As(err, &op) {
+		return err
+	}
+	return &net.OpError{Op: op.Op, Net: op.Net, Err: op.Err}
 }
 
 func (r *Resolver) tryWithin(ctx context.Context, network, server string, q question, edns bool, begin time.Time, timeout time.Duration) (*reply, error) {

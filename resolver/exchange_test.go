@@ -1,8 +1,10 @@
 package resolver
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -336,4 +338,44 @@ func TestServersMayBeWrittenWithoutAPort(t *testing.T) {
 	if s := strings.Join(got, " "); s != want {
 		t.Errorf("got  %s\nwant %s", s, want)
 	}
+}
+
+// TestTimeEndsInTheMiddleOfTheServers: the error says how far it came, and why it
+// ended.
+func TestTimeEndsInTheMiddleOfTheServers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := fakeNet{"ns2:53": newServer(rcode(dns.RcodeServerFailure)), "ns3:53": newServer(silence)}
+		r := n.client("ns1", "ns2", "ns3")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, _, err := r.ask(ctx, question{mathTCP, typeSRV}, withPorts(r.Servers), false)
+		want := "resolver: lookup _math._tcp.svc. SRV: @ns1:53: dial udp: connection refused; @ns2:53: the server failed (SERVFAIL); @ns3:53: context deadline exceeded"
+		if err == nil || err.Error() != want || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	})
+}
+
+func TestAStreamThatEndsEarlyIsNoAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for cut, want := range map[int]string{
+			0: "reading the reply over TCP: EOF",
+			1: "reading the reply over TCP: unexpected EOF",
+			9: "reading the reply over TCP: 7 of 200 octets: unexpected EOF",
+		} {
+			r := &Resolver{Servers: []string{"ns1"}, Dial: func(context.Context, string, string) (net.Conn, error) {
+				client, server := net.Pipe()
+				go func() {
+					defer server.Close()
+					_, _ = server.Read(make([]byte, 512))
+					_, _ = server.Write(append([]byte{0, 200}, make([]byte, 200)...)[:cut])
+				}()
+				return client, nil
+			}}
+			_, err := r.exchange(t.Context(), "ns1:53", question{mathTCP, typeSRV}, true)
+			if err == nil || err.Error() != want {
+				t.Errorf("cut after %d octets: %v, want %s", cut, err, want)
+			}
+		}
+	})
 }

@@ -24,9 +24,10 @@ type outcome struct {
 // memory is what one resolution of a name leaves for the next. Only one runs at
 // a time.
 type memory struct {
-	tcp   bool            // the answer was too large for UDP: do not try UDP first
-	scant bool            // TCP brings no more glue than UDP: do not ask for it
-	hosts map[string]held // addresses of targets that came without glue
+	tcp     bool            // the answer was too large for UDP: do not try UDP first
+	scant   bool            // TCP brings no more glue than UDP: do not ask for it
+	hosts   map[string]held // addresses of targets that came without glue
+	leftOut string          // what was logged about records left out: it is logged once
 }
 
 // confirmAfter is the pause before an emptied set is asked for again, when there
@@ -142,7 +143,16 @@ func (r *Resolver) endpoints(ctx context.Context, q question, rep *reply, server
 	for _, s := range rep.srvs {
 		asm.add(s, rep.glue)
 	}
-	return asm.outcome(rep, server)
+	out := asm.outcome(rep, server)
+	left := ""
+	if len(asm.errs) > 0 {
+		left = (&unusable{rep.records, asm.errs}).list()
+	}
+	if left != m.leftOut && left != "" {
+		r.log().Warn("resolver: SRV records left out", "name", q.name, "server", server, "records", left)
+	}
+	m.leftOut = left
+	return out
 }
 
 // unglued gives the usable targets whose addresses did not come along.
@@ -189,7 +199,6 @@ type assembly struct {
 }
 
 func (a *assembly) leaveOut(s srv, why error) {
-	a.r.log().Warn("resolver: SRV record left out", "name", a.q.name, "target", s.target, "port", s.port, "error", why)
 	a.errs = append(a.errs, fmt.Errorf("%s port %d: %w", s.target, s.port, why))
 }
 
@@ -269,26 +278,23 @@ func (a *assembly) unresolved(s srv, h held) {
 
 func (a *assembly) outcome(rep *reply, server string) outcome {
 	e := &Error{Name: a.q.name, Type: typeSRV.String(), Server: server, Rcode: rep.rcodeText()}
+	if rep.bad > 0 {
+		a.errs = append(a.errs, fmt.Errorf("%d malformed", rep.bad))
+	}
 	switch {
 	case len(a.eps) > 0:
 		if a.absent {
 			a.leaveOut(srv{target: "."}, errRoot)
 		}
-		if rep.bad > 0 {
-			a.r.log().Warn("resolver: malformed SRV records left out", "name", a.q.name, "server", server, "records", rep.bad)
-		}
 		if a.partial {
 			a.ttl = a.r.minTTL()
 		}
 		return outcome{endpoints: arrange(a.eps), ttl: a.ttl, server: server, vouched: true}
-	case a.absent && len(a.errs) == 0 && rep.bad == 0:
+	case a.absent && len(a.errs) == 0:
 		e.Err = ErrNotOffered
 		return outcome{ttl: a.ttl, server: server, vouched: true, err: e}
 	}
 	// Records, and none of use: nobody said that the service is gone.
-	if rep.bad > 0 {
-		a.errs = append(a.errs, fmt.Errorf("%d malformed", rep.bad))
-	}
 	e.Err = &unusable{rep.records, a.errs}
 	return outcome{server: server, err: e}
 }
@@ -300,6 +306,11 @@ type unusable struct {
 }
 
 func (u *unusable) Error() string {
+	return fmt.Sprintf("no usable record among %d: %s", u.records, u.list())
+}
+
+// list names the first few.
+func (u *unusable) list() string {
 	const most = 3
 	parts := make([]string, 0, most+1)
 	for i, err := range u.errs {
@@ -309,7 +320,7 @@ func (u *unusable) Error() string {
 		}
 		parts = append(parts, err.Error())
 	}
-	return fmt.Sprintf("no usable record among %d: %s", u.records, strings.Join(parts, ", "))
+	return strings.Join(parts, ", ")
 }
 
 func (u *unusable) Unwrap() []error { return u.errs }

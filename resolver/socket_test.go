@@ -1,0 +1,123 @@
+package resolver
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// serveSockets puts a handler on a real port, UDP and TCP.
+func serveSockets(t *testing.T, h handler) (addr string) {
+	t.Helper()
+	port := freePort(t)
+	addr = fmt.Sprintf("127.0.0.1:%d", port)
+	for _, network := range []string{"udp", "tcp"} {
+		started := make(chan struct{})
+		s := &dns.Server{
+			Addr: addr, Net: network, NotifyStartedFunc: func() { close(started) },
+			Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+				for _, reply := range h(network, q) {
+					_, _ = w.Write(reply)
+				}
+			}),
+		}
+		done := make(chan error, 1)
+		go func() { done <- s.ListenAndServe() }()
+		select {
+		case <-started:
+		case err := <-done:
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = s.Shutdown()
+			<-done
+		})
+	}
+	return addr
+}
+
+func TestOverRealSockets(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 20, 500} { // UDP; UDP without all glue; TC
+		r := &Resolver{Servers: []string{serveSockets(t, service(t, n))}}
+		got, err := r.Lookup(t.Context(), mathTCP)
+		if err != nil || len(got.Endpoints) != n {
+			t.Errorf("%d endpoints (%v), want %d", len(got.Endpoints), err, n)
+		}
+	}
+}
+
+// TestTheSameFailureReadsTheSame: the port we asked from is not part of it, or
+// every retry would be news to a watcher.
+func TestTheSameFailureReadsTheSame(t *testing.T) {
+	t.Parallel()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := conn.LocalAddr().String()
+	_ = conn.Close() // nobody listens there now
+	var texts []string
+	for range 2 {
+		_, err := (&Resolver{Servers: []string{addr}, Timeout: 10 * time.Second}).Lookup(t.Context(), mathTCP)
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Fatalf("%v, want connection refused", err)
+		}
+		texts = append(texts, err.Error())
+	}
+	if texts[0] != texts[1] {
+		t.Errorf("%s\n%s", texts[0], texts[1])
+	}
+}
+
+// lines collects log lines without their time.
+type lines struct {
+	mu  sync.Mutex
+	all []string
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, strings.TrimSpace(string(b)))
+	return len(b), nil
+}
+
+// TestTheLogTellsOnce what no error tells, however often it is found.
+func TestTheLogTellsOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r := one(zone(t, mathTCP+" 5 IN SRV 0 0 0 a.svc.", mathTCP+" 5 IN SRV 0 0 80 b.svc.", "a.svc. 5 IN A 10.0.0.1", "b.svc. 5 IN A 10.0.0.2"))
+		log := new(lines)
+		r.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}}))
+		w := watch(t, r, mathTCP)
+		time.Sleep(time.Minute)
+		s.become(rcode(dns.RcodeServerFailure))
+		time.Sleep(time.Minute)
+		s.become(zone(t, soa))
+		time.Sleep(time.Minute)
+		w.close()
+		want := []string{
+			`level=WARN msg="resolver: SRV records left out" name=_math._tcp.svc. server=ns1:53 records="a.svc. port 0: port 0"`,
+			`level=WARN msg="resolver: using stale endpoints" name=_math._tcp.svc. endpoints=1 error="resolver: lookup _math._tcp.svc. SRV @ns1:53: the server failed (SERVFAIL)"`,
+			`level=INFO msg="resolver: empty answer, asking for confirmation" name=_math._tcp.svc. endpoints=1 error="resolver: lookup _math._tcp.svc. SRV @ns1:53: no such name (NXDOMAIN)"`,
+			`level=WARN msg="resolver: no endpoints left" name=_math._tcp.svc. error="resolver: lookup _math._tcp.svc. SRV @ns1:53: no such name (NXDOMAIN)"`,
+		}
+		if got := strings.Join(log.all, "\n"); got != strings.Join(want, "\n") {
+			t.Errorf("logged\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+		}
+	})
+}
