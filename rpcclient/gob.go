@@ -174,9 +174,10 @@ func (w *gobWire) whole() error { return w.in.value() }
 
 // body decodes the value that whole has read. When it does not fit the reply, it
 // is read once more into nothing: that leaves the stream in order, and meets the
-// definitions within it that were not reached before. Only if the first reading had
-// come past such a definition, and failed on a value after it, the second one fails,
-// too, for gob takes no definition twice: then nobody knows where the value ends.
+// definitions within it that were not reached before. If that fails, too, nobody
+// knows where the value ends. It happens for interface values whose types are seen
+// for the first time: when the first reading had come past their definition, for gob
+// takes none twice; and when one stands within another, which gob cannot skip.
 func (w *gobWire) body(reply any) (spent bool, err, fatal error) {
 	err = decodeValue(w.dec, reply)
 	if err == nil {

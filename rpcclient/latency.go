@@ -3,7 +3,6 @@ package rpcclient
 import (
 	"math/bits"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -16,15 +15,14 @@ type latencies struct {
 // histogram counts durations in buckets an eighth of a doubling wide, so that a
 // quantile is exact to about 10 %.
 type histogram struct {
-	mu      sync.Mutex // guards what follows
-	window  int64      // number of the current window
-	counts  [2][latencyBuckets]uint32
-	totals  [2]uint32
-	readAt  time.Duration // when cached was computed
-	share   float64       // of cached
-	cached  time.Duration
-	known   bool
-	samples atomic.Uint64
+	mu     sync.Mutex // guards what follows
+	window int64      // number of the current window
+	counts [2][latencyBuckets]uint32
+	totals [2]uint32
+	readAt time.Duration // when cached was computed
+	share  float64       // of cached
+	cached time.Duration
+	known  bool
 }
 
 const (

@@ -99,6 +99,11 @@ func TestReplyThatDoesNotFitFailsThatCallOnly(t *testing.T) {
 	c := newClient(t, Config{ConnsPerNode: 1}, s.addr)
 	block := c.Go(t.Context(), "Arith.Block", &Args{A: 9}, new(int), nil)
 	<-s.arith.entered
+	// encoding/gob itself fails to skip an interface value within another when it
+	// sees the types for the first time.
+	if err := c.Call(t.Context(), "Odd.Nested", &Args{}, new(Any)); err != nil {
+		t.Fatal(err)
+	}
 	for name, call := range map[string]func() error{
 		"text as a struct": func() error { return c.Call(t.Context(), "Odd.Text", &Args{}, new(Quotient)) },
 		"not a pointer":    func() error { return c.Call(t.Context(), "Odd.Text", &Args{}, "") },
