@@ -16,22 +16,62 @@ func endpoints(weights ...uint16) []resolver.Endpoint {
 	return eps
 }
 
-func BenchmarkPickDone(b *testing.B) {
-	for _, name := range []string{"round_robin", "p2c"} {
-		pol := map[string]balancer.Policy{"round_robin": balancer.RoundRobin, "p2c": balancer.P2C}[name]
-		for _, n := range []int{10, 1000} {
-			b.Run(fmt.Sprintf("policy=%s/nodes=%d", name, n), func(b *testing.B) {
-				g := balancer.NewGroup(balancer.Config{Policy: pol})
-				defer g.Close()
-				g.Update(endpoints(make([]uint16, n)...))
-				b.ReportAllocs()
-				b.RunParallel(func(pb *testing.PB) {
-					for pb.Next() {
-						p, _ := g.Pick(balancer.Hint{})
-						p.Done(balancer.OK)
+// weightsOf returns n weights, equal ones or a mixture.
+func weightsOf(n int, mixed bool) []uint16 {
+	ws := make([]uint16, n)
+	for i := range ws {
+		ws[i] = 100
+		if mixed {
+			ws[i] = uint16(1 + i*7919%1000)
+		}
+	}
+	return ws
+}
+
+// BenchmarkPick is the choice alone.
+func BenchmarkPick(b *testing.B) { benchmark(b, false) }
+
+// BenchmarkPickDone is the choice with the accounting: in flight, latency, outcome.
+func BenchmarkPickDone(b *testing.B) { benchmark(b, true) }
+
+func benchmark(b *testing.B, done bool) {
+	for _, name := range balancer.Names() {
+		policy, err := balancer.ByName(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, mixed := range []bool{false, true} {
+			for _, n := range []int{10, 1000} {
+				weights := "even"
+				if mixed {
+					weights = "mixed"
+				}
+				b.Run(fmt.Sprintf("policy=%s/weights=%s/nodes=%d", name, weights, n), func(b *testing.B) {
+					g := balancer.NewGroup(balancer.Config{Policy: policy})
+					defer g.Close()
+					g.Update(endpoints(weightsOf(n, mixed)...))
+					var nodes []*balancer.Node
+					for _, n := range g.Nodes() {
+						nodes = append(nodes, n.Node)
 					}
+					picker := policy(nodes)
+					h := balancer.Hint{}
+					if name == "hash" {
+						h.Key = "user/4711"
+					}
+					b.ReportAllocs()
+					b.RunParallel(func(pb *testing.PB) {
+						for pb.Next() {
+							if !done {
+								picker.Pick(h)
+								continue
+							}
+							p, _ := g.Pick(h)
+							p.Done(balancer.OK)
+						}
+					})
 				})
-			})
+			}
 		}
 	}
 }

@@ -1,6 +1,9 @@
 package balancer
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 // P2C draws two nodes in proportion to their weights and takes the one with less
 // load: the cost of its calls (see Node.Cost) times one more than those in flight.
@@ -38,6 +41,8 @@ const (
 	clearly = 1 - 1.0/8
 	// farSlower than the typical call makes a draw a bad one.
 	farSlower = 2
+	// noise is how much slower a node may look for no reason but the scheduler's.
+	noise = float32(250 * time.Microsecond)
 )
 
 type p2c struct {
@@ -48,85 +53,92 @@ type p2c struct {
 }
 
 func (p *p2c) Pick(h Hint) *Node {
-	if p.table != nil || len(h.Skip) > 0 {
-		return p.weighted(h)
+	if len(h.Skip) > 0 {
+		return p.other(h)
 	}
-	i, j := p.two(p.g.draw())
+	r := p.g.draw()
+	i, j := p.pair(r)
 	typical := math.Float32frombits(p.g.typical.Load())
-	a, b := p.nodes[i], p.nodes[j]
-	loadA, costA := a.load(1, typical)
-	loadB, costB := b.load(1, typical)
-	if loadB < loadA*clearly {
-		a, loadA, costA = b, loadB, costB
+	best := contender{}
+	best.meet(p, i, typical)
+	best.meet(p, j, typical)
+	if best.cost > farSlower*typical+noise && len(p.nodes) > 2 {
+		i, j = p.pair(mix(r)) // a new draw costs three times as much
+		best.meet(p, i, typical)
+		best.meet(p, j, typical)
 	}
-	if costA > farSlower*typical && len(p.nodes) > 2 {
-		i, j = p.two(p.g.draw())
-		for _, n := range [...]*Node{p.nodes[i], p.nodes[j]} {
-			if l, _ := n.load(1, typical); l < loadA*clearly {
-				a, loadA = n, l
-			}
+	return best.node
+}
+
+// other is Pick with nodes to skip.
+func (p *p2c) other(h Hint) *Node {
+	typical := math.Float32frombits(p.g.typical.Load())
+	best := contender{}
+	last := -1
+	for tries, found := 0, 0; tries < 8 && found < 2; tries++ {
+		r := p.g.draw()
+		i := int(scale(r, uint64(len(p.nodes))))
+		if p.table != nil {
+			i = p.table.draw(r)
+		}
+		if i != last && !h.skips(p.nodes[i]) {
+			best.meet(p, i, typical)
+			last = i
+			found++
 		}
 	}
-	return a
-}
-
-// two maps 64 random bits to two different indexes.
-func (p *p2c) two(r uint64) (i, j int) {
-	n := uint64(len(p.nodes))
-	i = int(r >> 32 * n >> 32)
-	j = int(r & math.MaxUint32 * (n - 1) >> 32)
-	if j >= i {
-		j++
+	if best.node == nil {
+		return next(p.nodes, int(scale(p.g.draw(), uint64(len(p.nodes)))), h)
 	}
-	return i, j
+	return best.node
 }
 
-// load is what one more call would meet. A node not measured yet costs what the
-// typical call does.
-func (n *Node) load(queue, typical float32) (load, cost float32) {
-	cost = math.Float32frombits(n.cost.Load())
+// contender is the best node met so far.
+type contender struct {
+	node       *Node
+	load, cost float32
+}
+
+// meet replaces c by node i if that has clearly less load. A node not measured yet
+// costs what the typical call does.
+func (c *contender) meet(p *p2c, i int, typical float32) {
+	n := p.nodes[i]
+	cost := math.Float32frombits(n.cost.Load())
 	if cost == 0 {
 		cost = max(typical, 1)
 	}
-	return cost * (1 + queue*float32(n.word.Load()&inFlightMask)), cost
+	queue := float32(n.word.Load() & inFlightMask)
+	if p.queue != nil {
+		queue *= p.queue[i]
+	}
+	if load := cost * (1 + queue); c.node == nil || load < c.load*clearly {
+		*c = contender{n, load, cost}
+	}
 }
 
-// weighted is Pick with weights, or with nodes to skip.
-func (p *p2c) weighted(h Hint) *Node {
-	typical := math.Float32frombits(p.g.typical.Load())
-	var best *Node
-	var bestLoad, bestCost float32
-	last := -1
-	for found, tries := 0, 0; found < 2 && tries < 8 || best != nil && found < 4 && tries < 8 && bestCost > farSlower*typical; tries++ {
-		i := p.one()
-		n := p.nodes[i]
-		if i == last || h.skips(n) {
-			continue // without replacement
+// pair maps 64 random bits to two different indexes, each drawn by weight.
+func (p *p2c) pair(r uint64) (i, j int) {
+	n := uint64(len(p.nodes))
+	if p.table == nil {
+		i = int(r >> 32 * n >> 32)
+		j = int(r & math.MaxUint32 * (n - 1) >> 32)
+		if j >= i {
+			j++
 		}
-		last = i
-		found++
-		if l, c := n.load(p.queueOf(i), typical); best == nil || l < bestLoad*clearly {
-			best, bestLoad, bestCost = n, l, c
+		return i, j
+	}
+	i = p.table.draw(r)
+	for range 4 {
+		r = mix(r)
+		if j = p.table.draw(r); j != i {
+			return i, j
 		}
 	}
-	if best == nil {
-		return next(p.nodes, int(scale(p.g.draw(), uint64(len(p.nodes)))), h)
+	// One node has nearly all of the weight. Any other will do.
+	if j = int(scale(mix(r), n-1)); j >= i {
+		j++
 	}
-	return best
-}
-
-func (p *p2c) one() int {
-	if p.table != nil {
-		return p.table.draw(p.g.draw())
-	}
-	return int(scale(p.g.draw(), uint64(len(p.nodes))))
-}
-
-func (p *p2c) queueOf(i int) float32 {
-	if p.queue == nil {
-		return 1
-	}
-	return p.queue[i]
+	return i, j
 }
 
 // single is the picker of one node.

@@ -9,10 +9,13 @@ import (
 // policies are the built-in ones by name.
 func policies() map[string]Policy {
 	return map[string]Policy{
-		"p2c":             P2C,
-		"random":          Random,
-		"round_robin":     RoundRobin,
-		"weighted_random": WeightedRandom,
+		"hash":                 Hash(0),
+		"least_conn":           LeastConn,
+		"p2c":                  P2C,
+		"random":               Random,
+		"round_robin":          RoundRobin,
+		"weighted_random":      WeightedRandom,
+		"weighted_round_robin": WeightedRoundRobin,
 	}
 }
 

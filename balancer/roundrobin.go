@@ -33,12 +33,12 @@ type roundRobin struct {
 }
 
 func (r *roundRobin) Pick(h Hint) *Node {
-	at, _ := bits.Mul64(r.turn.Add(r.step), uint64(len(r.nodes)))
-	n := r.nodes[at]
+	nodes := r.nodes // loaded before the atomic addition, which lets nothing overtake it
+	at, _ := bits.Mul64(r.turn.Add(r.step), uint64(len(nodes)))
 	if len(h.Skip) > 0 {
-		return next(r.nodes, int(at), h)
+		return next(nodes, int(at), h)
 	}
-	return n
+	return nodes[at]
 }
 
 // next is the first node from at on that is not to be skipped.

@@ -1,0 +1,180 @@
+package balancer
+
+import (
+	"math"
+	"math/bits"
+)
+
+// Hash keeps calls with the same Hint.Key on the same node, on all clients alike,
+// and moves as few keys as possible when nodes come and go: those of the node that
+// went. It is consistent hashing on a ring; a node has points on it in proportion to
+// its weight.
+//
+// A node takes at most bound times its share of the calls in flight; what is more
+// goes to the next node on the ring ("consistent hashing with bounded loads",
+// Mirrokni, Thorup, Zadimoghaddam 2016). A small bound is even, a large one keeps
+// keys in their place: 1.25 is customary, and what 0 means. math.Inf(1) is no bound;
+// anything else below 1 counts as 1. Calls that start at the same instant may exceed
+// the bound by one another, since nothing is locked.
+//
+// Calls without key go anywhere within the bound. Slow start is left out of account:
+// it would move keys twice.
+func Hash(bound float64) Policy {
+	switch {
+	case bound == 0:
+		bound = 1.25
+	case !(bound >= 1):
+		bound = 1
+	}
+	return func(nodes []*Node) Picker {
+		if len(nodes) == 0 {
+			return none{}
+		}
+		return newRing(nodes, bound)
+	}
+}
+
+// heaviest is the number of points of a node of the greatest weight, at most; it is
+// at least half of it. Shares vary by a tenth with so many; the bound evens that out.
+const heaviest = 128
+
+type hashRing struct {
+	g      *Group
+	nodes  []*Node
+	shares []float64
+	bound  float64 // +Inf: none
+	points []point // by place
+	starts []uint32
+	shift  int // of a place, to find its slot in starts
+}
+
+// point is where a node is on the ring: it takes the keys from the point before.
+type point struct {
+	place uint64
+	node  uint32
+}
+
+func newRing(nodes []*Node, bound float64) *hashRing {
+	r := &hashRing{g: nodes[0].g, nodes: nodes, bound: bound, shares: make([]float64, len(nodes))}
+	most := uint64(1)
+	for _, n := range nodes {
+		most = max(most, uint64(n.announced()))
+	}
+	// Weights count in relation to a power of two: if it were to the sum, each change
+	// of one weight would move the points of all.
+	unit := bits.Len64(most - 1)
+	counts := make([]int, len(nodes))
+	total := 0
+	for i, n := range nodes {
+		counts[i] = int(max(uint64(n.announced())*heaviest>>unit, 1))
+		if most == 1 && n.announced() == 0 && allZero(nodes) {
+			counts[i] = heaviest
+		}
+		total += counts[i]
+	}
+	for i, c := range counts {
+		r.shares[i] = float64(c) / float64(total)
+	}
+	r.place(counts, total)
+	return r
+}
+
+// place puts the points on the ring. Their places are random, so that sorting them
+// by their upper bits first leaves next to nothing to sort.
+func (r *hashRing) place(counts []int, total int) {
+	width := bits.Len(uint(total)) // slots: one to two for each point
+	r.shift = 64 - width
+	r.starts = make([]uint32, 1<<width+1)
+	for i, n := range r.nodes {
+		for c := range counts[i] {
+			r.starts[n.point(c)>>r.shift+1]++
+		}
+	}
+	for b := range len(r.starts) - 1 {
+		r.starts[b+1] += r.starts[b]
+	}
+	r.points = make([]point, total)
+	used := make([]uint32, len(r.starts)-1)
+	for i, n := range r.nodes {
+		for c := range counts[i] {
+			p := point{place: n.point(c), node: uint32(i)}
+			b := p.place >> r.shift
+			at := r.starts[b] + used[b]
+			for ; at > r.starts[b] && p.before(r.points[at-1], r.nodes); at-- {
+				r.points[at] = r.points[at-1]
+			}
+			r.points[at] = p
+			used[b]++
+		}
+	}
+}
+
+// point is the place of the node's i-th point. It depends on the address alone.
+func (n *Node) point(i int) uint64 { return mix(n.hash + uint64(i)*0x9e3779b97f4a7c15) }
+
+func (p point) before(q point, nodes []*Node) bool {
+	if p.place != q.place {
+		return p.place < q.place
+	}
+	return nodes[p.node].hash < nodes[q.node].hash
+}
+
+func (r *hashRing) Pick(h Hint) *Node {
+	key := uint64(0)
+	if h.Key == "" {
+		key = r.g.draw()
+	} else {
+		key = hashKey(h.Key)
+	}
+	at := int(r.starts[key>>r.shift])
+	for at < len(r.points) && r.points[at].place < key {
+		at++
+	}
+	var fallback *Node
+	load := r.bound * float64(r.g.total.Load()+1)
+	for range r.points {
+		if at >= len(r.points) {
+			at = 0
+		}
+		i := r.points[at].node
+		at++
+		n := r.nodes[i]
+		if h.skips(n) {
+			continue
+		}
+		if math.IsInf(load, 1) || float64(n.InFlight()+1) <= math.Ceil(load*r.shares[i]) {
+			return n
+		}
+		if fallback == nil {
+			fallback = n
+		}
+	}
+	return fallback // all are full: those to be skipped could have taken more
+}
+
+func (r *hashRing) gauged() bool { return !math.IsInf(r.bound, 1) }
+
+func (r *hashRing) expect(part float64, out map[*Node]float64) {
+	for i, n := range r.nodes {
+		out[n] += part * r.shares[i]
+	}
+}
+
+func allZero(nodes []*Node) bool {
+	for _, n := range nodes {
+		if n.announced() != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// hashKey is FNV-1a, finished so that its upper bits are as good as the lower ones. It
+// is part of what clients agree on: it must not change.
+func hashKey(s string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 1099511628211
+	}
+	return mix(h)
+}

@@ -1,0 +1,156 @@
+package balancer
+
+import (
+	"math/bits"
+	"sync/atomic"
+)
+
+// WeightedRoundRobin takes the nodes in turn, each as often as its weight says,
+// and spreads the turns of each evenly: with weights whose sum is W (their common
+// divisor taken out), W picks in a row hold each node exactly as often as its
+// weight, and a node of weight w never waits for much longer than 2W/w picks.
+// Weight 0 is as Shares tells.
+//
+// A pick costs one atomic addition and one look-up, for any number of nodes and any
+// weights, and the tables hold one entry for each node, not for each unit of weight.
+func WeightedRoundRobin(nodes []*Node) Picker {
+	if len(nodes) == 0 {
+		return none{}
+	}
+	ws, sum := weights(nodes)
+	w := &weightedRoundRobin{nodes: nodes, sum: sum}
+	if s := stride(sum); s > 0 {
+		// Rounded up, so that a whole turn is never a little short of one.
+		w.step, _ = bits.Div64(s, 0, sum)
+		w.step++
+	}
+	w.turn.Store(nodes[0].g.draw())
+	if even(ws) {
+		return w // the unit interval is cut in equal parts: no table needed
+	}
+	w.ends = make([]uint64, len(ws))
+	var end uint64
+	for i, x := range ws {
+		end += x
+		w.ends[i] = end
+	}
+	w.guide = newGuide(w.ends)
+	return w
+}
+
+// weightedRoundRobin divides a wheel of circumference sum among the nodes, in arcs
+// as long as their weights, and turns it by stride(sum) at each pick. The stride has
+// no divisor in common with sum, so that sum picks hit each unit of arc once; and it
+// is close to the golden section, whose multiples are spread most evenly over the
+// wheel: the times between two visits to the same arc take at most three values (the
+// three-gap theorem), the longest of them about 1.9 times the mean.
+//
+// The wheel is the range of a uint64: turning is an addition that wraps.
+type weightedRoundRobin struct {
+	nodes []*Node
+	sum   uint64
+	step  uint64   // stride/sum, of 2^64
+	ends  []uint64 // where the arc of each node ends; nil: they are equally long
+	guide []uint32
+	_     [32]byte // turn changes all the time, the rest never
+	turn  atomic.Uint64
+}
+
+func (w *weightedRoundRobin) Pick(h Hint) *Node {
+	at := w.at(w.turn.Add(w.step))
+	if len(h.Skip) > 0 {
+		return w.other(at, h)
+	}
+	return w.nodes[at]
+}
+
+// other goes on turning, so that the rest shares by weight.
+func (w *weightedRoundRobin) other(at int, h Hint) *Node {
+	for range 8 {
+		if n := w.nodes[at]; !h.skips(n) {
+			return n
+		}
+		at = w.at(w.turn.Add(w.step))
+	}
+	return next(w.nodes, at, h)
+}
+
+// at is the node whose arc holds the fraction of the wheel.
+func (w *weightedRoundRobin) at(fraction uint64) int {
+	if w.ends == nil {
+		return int(scale(fraction, uint64(len(w.nodes))))
+	}
+	x := scale(fraction, w.sum)
+	b := scale(fraction, uint64(len(w.guide)-1))
+	lo, hi := int(w.guide[b]), int(w.guide[b+1])
+	for hi-lo > 4 {
+		if mid := int(uint(lo+hi) >> 1); w.ends[mid] <= x {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	for w.ends[lo] <= x {
+		lo++
+	}
+	return lo
+}
+
+// newGuide cuts the wheel in two slots for each arc and tells for each slot which arc
+// it begins in; the last entry is the last arc. Most slots lie in one arc or two.
+func newGuide(ends []uint64) []uint32 {
+	slots := uint64(2 * len(ends))
+	sum := ends[len(ends)-1]
+	guide := make([]uint32, slots+1)
+	arc := 0
+	for b := range slots {
+		hi, lo := bits.Mul64(b, sum)
+		x, _ := bits.Div64(hi, lo, slots)
+		for ends[arc] <= x {
+			arc++
+		}
+		guide[b] = uint32(arc)
+	}
+	guide[slots] = uint32(len(ends) - 1)
+	return guide
+}
+
+// stride returns a number below sum and prime to it whose multiples are spread
+// evenly modulo sum: of those near sum times the golden section, one whose quotient
+// by sum has a continued fraction of small terms. (Of 1, nothing is left: 0.)
+func stride(sum uint64) uint64 {
+	if sum < 2 {
+		return 0
+	}
+	const golden = 0x9e3779b97f4a7c15 // 2^64 times the golden section
+	mid := scale(golden, sum)
+	best, bestTerm := uint64(1), ^uint64(0)
+	for d := range min(sum, 128) {
+		s := mid + d/2
+		if d&1 == 1 {
+			s = mid - d/2 - 1
+		}
+		if s == 0 || s >= sum || gcd(s, sum) != 1 {
+			continue
+		}
+		if t := largestTerm(s, sum); t < bestTerm {
+			if best, bestTerm = s, t; t <= 3 {
+				break
+			}
+		}
+	}
+	return best
+}
+
+// largestTerm of the continued fraction of a/b, the last two aside: they tell about
+// distances of one and two units, which is as fine as arcs come.
+func largestTerm(a, b uint64) (most uint64) {
+	for a != 0 {
+		q := b / a
+		b, a = a, b%a
+		if a != 0 {
+			most = max(most, q)
+		}
+	}
+	return most
+}
