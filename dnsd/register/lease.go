@@ -139,7 +139,7 @@ func (l *Lease) abort() {
 		l.cancel()
 		close(l.stop)
 		<-l.ended
-		if l.doubt { // best effort: if it fails, the lease runs out by itself
+		if l.doubt || l.Status().Registrations > 0 { // best effort: if it fails, the lease runs out by itself
 			_ = l.client.do(context.Background(), time.Second, http.MethodDelete, l.deletion(), nil, nil)
 		}
 		l.release()

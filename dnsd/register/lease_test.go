@@ -551,3 +551,27 @@ func TestBackoffDoublesWithEachRoundAndIsCapped(t *testing.T) {
 		t.Fatalf("backoffs %v", got)
 	}
 }
+
+func TestKeepGivenUpJustWhenItSucceedsLeavesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newFakeHook()
+		ctx, cancel := context.WithCancel(t.Context())
+		h.fault = func(_ http.ResponseWriter, r *http.Request) bool {
+			if r.Method == http.MethodPut {
+				cancel()
+			}
+			return false // and answered all the same
+		}
+		for range 50 { // either may win
+			l, err := keep(ctx, config(memory{"hook": h}), half)
+			if err == nil {
+				mustClose(t, l)
+			}
+			if _, ok := h.entry("a1"); ok {
+				t.Fatal("left behind")
+			}
+			ctx, cancel = context.WithCancel(t.Context())
+		}
+		cancel()
+	})
+}

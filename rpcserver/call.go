@@ -1,0 +1,68 @@
+package rpcserver
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"runtime/debug"
+	"time"
+)
+
+// call is one request being answered.
+type call struct {
+	conn   *conn
+	method *method
+	seq    uint64
+	args   [3]reflect.Value // receiver, argument, reply: as Call takes them
+	begun  time.Time        // zero when nobody asks
+	failed string           // what the client is told instead of the reply
+	panick any
+	ended  bool // the method returned
+}
+
+// run executes the call and answers it.
+func (k *call) run() {
+	defer k.conn.answer(k) // also when the method ended its goroutine
+	k.invoke()
+}
+
+// invoke calls the method. A panic is that call's failure, not the process's.
+func (k *call) invoke() {
+	defer k.caught()
+	out := k.method.fn.Call(k.args[:])
+	if err, ok := out[0].Interface().(error); ok && err != nil {
+		k.failed = err.Error() // may panic too
+	}
+	k.ended = true
+}
+
+// caught is deferred by invoke.
+func (k *call) caught() {
+	if k.ended {
+		return
+	}
+	s := k.conn.server
+	s.panics.Add(1)
+	r := recover()
+	if r == nil { // runtime.Goexit
+		k.failed = fmt.Sprintf("rpcserver: %s ended its goroutine without an answer", k.method.name)
+		s.cfg.Logger.Error("method ended its goroutine", "method", k.method.name, "remote", k.conn.remote)
+		return
+	}
+	k.panick = r
+	k.failed = fmt.Sprintf("rpcserver: panic in %s: %v", k.method.name, printable(r))
+	s.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "panic in method",
+		slog.String("method", k.method.name), slog.String("remote", k.conn.remote),
+		slog.Any("panic", printable(r)), slog.String("stack", string(debug.Stack())))
+}
+
+// printable is r in words, even if its own methods panic.
+func printable(r any) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = fmt.Sprintf("a %T that cannot be printed", r)
+		}
+	}()
+	return fmt.Sprint(r)
+}

@@ -1,0 +1,160 @@
+package rpcserver_test
+
+import (
+	"bytes"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/rpc"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/rpcserver"
+)
+
+// Pure is a service whose answers depend on the question alone.
+type Pure struct{}
+
+// Add takes a struct.
+func (Pure) Add(args Args, reply *int) error {
+	if args.A == 13 {
+		return errors.New("not with me")
+	}
+	*reply = args.A + args.B
+	return nil
+}
+
+// Len takes a slice.
+func (Pure) Len(args *[]string, reply *int) error {
+	*reply = len(*args)
+	return nil
+}
+
+// Box takes whatever gob knows.
+func (Pure) Box(args Any, reply *string) error {
+	*reply = fmt.Sprint(args.V)
+	return nil
+}
+
+// tape is a connection on which everything has been said already.
+type tape struct {
+	net.Conn // none
+	in       *bytes.Reader
+	mu       sync.Mutex // guards out
+	out      bytes.Buffer
+}
+
+func (c *tape) Read(p []byte) (int, error) { return c.in.Read(p) }
+
+func (c *tape) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.Write(p)
+}
+func (*tape) Close() error                     { return nil }
+func (*tape) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
+func (*tape) SetReadDeadline(time.Time) error  { return nil }
+func (*tape) SetWriteDeadline(time.Time) error { return nil }
+
+// answers plays a stream of bytes to a server and lists what it says.
+func answers(t *testing.T, stream []byte, serve func(net.Conn)) []string {
+	c := &tape{in: bytes.NewReader(stream)}
+	serve(c)
+	var out []string
+	dec := gob.NewDecoder(&c.out)
+	for {
+		var resp rpc.Response
+		err := dec.Decode(&resp)
+		if err != nil {
+			if err != io.EOF {
+				t.Fatalf("%x: reading the answers: %v", stream, err)
+			}
+			break
+		}
+		body := ""
+		if resp.Error == "" {
+			switch resp.ServiceMethod {
+			case "Pure.Box":
+				err = dec.Decode(&body)
+			default:
+				var n int
+				err = dec.Decode(&n)
+				body = fmt.Sprint(n)
+			}
+		} else {
+			err = dec.DecodeValue(reflect.Value{})
+		}
+		if err != nil {
+			t.Fatalf("%x: reading a reply to %+v: %v", stream, resp, err)
+		}
+		if resp.Error != "" && resp.Error != "not with me" && !strings.HasPrefix(resp.Error, "rpc: ") {
+			resp.Error = "bad argument" // in words of one's own
+		}
+		out = append(out, fmt.Sprintf("%d %s %q %s", resp.Seq, resp.ServiceMethod, resp.Error, body))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// FuzzRequests gives the same bytes to net/rpc's server and to this one.
+func FuzzRequests(f *testing.F) {
+	add := func(values ...any) {
+		var b bytes.Buffer
+		enc := gob.NewEncoder(&b)
+		for _, v := range values {
+			if err := enc.Encode(v); err != nil {
+				f.Fatal(err)
+			}
+		}
+		f.Add(b.Bytes())
+	}
+	req := func(method string, seq uint64) rpc.Request { return rpc.Request{ServiceMethod: method, Seq: seq} }
+	add(req("Pure.Add", 1), Args{1, 2}, req("Pure.Add", 2), Args{13, 2}, req("Pure.Len", 1<<40), []string{"a"})
+	add(req("Pure.Nope", 1), Args{1, 2}, req("nodot", 2), 5, req("Pure.Add", 3), "no", req("Pure.Add", 0), Args{0, 1})
+	add(req("Pure.Box", 1), Any{5}, req("Pure.Box", 2), Any{"x"}, req("Nope.Nope", 3), Any{[]byte{1}})
+	add(struct{ Seq uint64 }{1}, Args{1, 1})
+	add(Args{1, 1}, req("Pure.Add", 1), Args{1, 1})
+	f.Add([]byte{})
+	f.Add([]byte{0xff, 0xff, 3})
+	stock := rpc.NewServer()
+	stock.Register(Pure{})
+	var broken error // how the connection ended
+	server := rpcserver.New(rpcserver.Config{
+		MaxFrame: 1 << 20,
+		Trace:    &rpcserver.Trace{ConnEnd: func(_ string, err error) { broken = err }},
+	})
+	server.Register(Pure{})
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		if bytes.Contains(stream, []byte("_rollcall")) {
+			return
+		}
+		got := answers(t, stream, server.ServeConn)
+		survived := false
+		want := answers(t, stream, func(nc net.Conn) {
+			defer func() { recover() }() // what brings net/rpc down need not bring us down
+			stock.ServeConn(nc)
+			survived = true
+		})
+		if !survived {
+			return
+		}
+		if broken != nil { // net/rpc goes on where we give the stream up
+			var same []string
+			for _, a := range got {
+				if i := slices.Index(want, a); i >= 0 {
+					same, want = append(same, a), slices.Delete(want, i, i+1)
+				}
+			}
+			want = same
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("%x:\ngot  %q\nwant %q", stream, got, want)
+		}
+	})
+}

@@ -1,0 +1,168 @@
+package rpcserver
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// maxDefinitions bounds what a connection may spend on type definitions, which
+// encoding/gob keeps as long as the connection lives. Thousands of types fit.
+const maxDefinitions = 1 << 20
+
+// maxPeek bounds what is looked at before it is decoded; it fits the buffer.
+const maxPeek = 2048
+
+// errNotGob: what came cannot be the length or type of a gob message.
+var errNotGob = errors.New("not a gob message")
+
+// frames hands a gob stream to a decoder message by message and knows at each
+// moment where in it we are: that is what limits need, and what tells an argument
+// of the wrong type, after which reading can go on, from a broken stream.
+type frames struct {
+	r     *bufio.Reader
+	limit int // bytes a message may have
+
+	left       int   // bytes of the current message, its length included, not yet read
+	definition bool  // the current message defines a type
+	defined    int   // bytes of definitions so far
+	request    int64 // the id that the peer gave rpc.Request, if it is the expected type
+	err        error // what ended the stream
+}
+
+// begin looks at the next message without consuming it: the length of its
+// prefix, its whole size with that, and its type id with that one's length.
+func (f *frames) begin() (prefix, size int, id int64, idSize int, err error) {
+	b, err := f.peek(1)
+	if err != nil {
+		return 0, 0, 0, 0, f.fail(err) // io.EOF: the end, between messages
+	}
+	n, prefix := readUint(b)
+	if prefix == 0 { // a length of several bytes
+		k := -int(int8(b[0]))
+		if k > 8 {
+			return 0, 0, 0, 0, f.fail(errNotGob)
+		}
+		if b, err = f.peek(1 + k); err != nil {
+			return 0, 0, 0, 0, f.fail(unexpected(err))
+		}
+		n, prefix = readUint(b)
+	}
+	if n == 0 { // encoding/gob will say what it thinks of it
+		return prefix, prefix, 0, 0, nil
+	}
+	if n > uint64(f.limit) {
+		return 0, 0, 0, 0, f.fail(fmt.Errorf("message of %d bytes is over the limit of %d", n, f.limit))
+	}
+	size = prefix + int(n)
+	if b, err = f.peek(min(size, prefix+9)); err != nil {
+		return 0, 0, 0, 0, f.fail(unexpected(err))
+	}
+	u, idSize := readUint(b[prefix:])
+	if idSize == 0 {
+		return 0, 0, 0, 0, f.fail(errNotGob)
+	}
+	return prefix, size, toInt(u), idSize, nil
+}
+
+// peek is Peek, but what is buffered is enough to see the end of a message.
+func (f *frames) peek(n int) ([]byte, error) {
+	b, err := f.r.Peek(n)
+	if len(b) == n {
+		return b, nil
+	}
+	return b, err
+}
+
+// header consumes the next message if it is a header that can be read here. Else
+// nothing is consumed. The name is valid until the next read.
+func (f *frames) header() (name []byte, seq uint64, ok bool, err error) {
+	prefix, size, id, idSize, err := f.begin()
+	if err != nil {
+		return nil, 0, false, err
+	}
+	if f.request == 0 || id != f.request || size > maxPeek {
+		return nil, 0, false, nil
+	}
+	b, err := f.peek(size)
+	if err != nil {
+		return nil, 0, false, f.fail(unexpected(err))
+	}
+	name, seq, ok = parseRequest(b[prefix+idSize:])
+	if ok {
+		f.r.Discard(size) // cannot fail: it is buffered; and does not move what b shows
+	}
+	return name, seq, ok, nil
+}
+
+// enter makes the next message the current one.
+func (f *frames) enter() error {
+	prefix, size, id, _, err := f.begin()
+	if err != nil {
+		return err
+	}
+	f.left, f.definition = size, id < 0
+	if !f.definition {
+		return nil
+	}
+	if f.defined += size; f.defined > maxDefinitions {
+		return f.fail(fmt.Errorf("type definitions of more than %d bytes", maxDefinitions))
+	}
+	if f.request == 0 && size <= maxPeek {
+		b, err := f.peek(size)
+		if err != nil {
+			return f.fail(unexpected(err))
+		}
+		if id, ok := isRequest(b[prefix:]); ok {
+			f.request = id
+		}
+	}
+	return nil
+}
+
+// Read gives the rest of the current message, or begins the next: encoding/gob
+// asks for no more than it needs.
+func (f *frames) Read(p []byte) (int, error) {
+	if f.err != nil {
+		return 0, f.err
+	}
+	if f.left == 0 {
+		if err := f.enter(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := f.r.Read(p[:min(len(p), f.left)])
+	f.left -= n
+	if err != nil && f.left > 0 {
+		return n, f.fail(unexpected(err))
+	}
+	return n, nil
+}
+
+// ReadByte is for encoding/gob, which would put a buffer of its own in front of a
+// reader without it.
+func (f *frames) ReadByte() (byte, error) {
+	var b [1]byte
+	_, err := io.ReadFull(f, b[:])
+	return b[0], err
+}
+
+// broken reports whether a failed decoding leaves the stream where nobody knows
+// what comes next.
+func (f *frames) broken() bool { return f.err != nil || f.left > 0 || f.definition }
+
+func (f *frames) fail(err error) error {
+	if f.err == nil {
+		f.err = err
+	}
+	return err
+}
+
+// unexpected is for an end within a message.
+func unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

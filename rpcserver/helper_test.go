@@ -1,0 +1,233 @@
+package rpcserver_test
+
+import (
+	"bufio"
+	"encoding/gob"
+	"errors"
+	"io"
+	"net"
+	"net/rpc"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/rpcserver"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Args, Quotient and Arith are the classic.
+type Args struct{ A, B int }
+
+// Quotient is Divide's reply.
+type Quotient struct{ Quo, Rem int }
+
+// Arith is the service of most tests.
+type Arith struct {
+	gate  chan struct{} // Wait returns when it is closed
+	begun chan struct{} // Wait has begun
+}
+
+func newArith() *Arith {
+	return &Arith{gate: make(chan struct{}), begun: make(chan struct{}, 10_000)}
+}
+
+// Multiply takes a pointer.
+func (*Arith) Multiply(args *Args, reply *int) error {
+	*reply = args.A * args.B
+	return nil
+}
+
+// Divide takes a value.
+func (*Arith) Divide(args Args, reply *Quotient) error {
+	if args.B == 0 {
+		return errors.New("divide by zero")
+	}
+	*reply = Quotient{args.A / args.B, args.A % args.B}
+	return nil
+}
+
+// Wait answers when the gate is opened.
+func (a *Arith) Wait(n int, reply *int) error {
+	a.begun <- struct{}{}
+	<-a.gate
+	*reply = n
+	return nil
+}
+
+// Panic panics with what it is told.
+func (*Arith) Panic(what string, _ *int) error { panic(what) }
+
+// Nil panics as programs do.
+func (*Arith) Nil(_ int, reply *int) error {
+	var m map[string]*Args
+	*reply = m["x"].A
+	return nil
+}
+
+// Exit ends its goroutine.
+func (*Arith) Exit(int, *int) error {
+	runtime.Goexit()
+	return nil
+}
+
+// BadError returns an error that panics when asked.
+func (*Arith) BadError(int, *int) error { return (*nilError)(nil) }
+
+type nilError struct{ text string }
+
+func (e *nilError) Error() string { return e.text }
+
+// EmptyError returns an error without a text.
+func (*Arith) EmptyError(_ int, reply *int) error {
+	*reply = 7
+	return errors.New("")
+}
+
+// Bomb is a reply or an argument that panics in the hands of gob.
+type Bomb struct{ Armed bool }
+
+// GobEncode is gob.GobEncoder.
+func (b Bomb) GobEncode() ([]byte, error) {
+	if b.Armed {
+		panic("bomb encoded")
+	}
+	return []byte{1}, nil
+}
+
+// GobDecode is gob.GobDecoder.
+func (b *Bomb) GobDecode(p []byte) error {
+	if p[0] == 2 {
+		panic("bomb decoded")
+	}
+	return nil
+}
+
+// Explode replies what cannot be encoded.
+func (*Arith) Explode(_ int, reply *Bomb) error {
+	reply.Armed = true
+	return nil
+}
+
+// Defuse takes what may not be decodable.
+func (*Arith) Defuse(_ Bomb, reply *int) error {
+	*reply = 1
+	return nil
+}
+
+// Any has a reply that gob may not know.
+type Any struct{ V any }
+
+// Unknown replies a type that nobody registered with gob.
+func (*Arith) Unknown(_ int, reply *Any) error {
+	reply.V = struct{ X chan int }{}
+	return nil
+}
+
+// Maps replies an empty map and slice.
+func (*Arith) Maps(_ int, reply *map[string]int) error { return nil }
+
+// serve starts a server on loopback and ends it with the test.
+func serve(t testing.TB, cfg rpcserver.Config, rcvrs ...any) (*rpcserver.Server, string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serveOn(t, l, cfg, rcvrs...), l.Addr().String()
+}
+
+func serveOn(t testing.TB, l net.Listener, cfg rpcserver.Config, rcvrs ...any) *rpcserver.Server {
+	t.Helper()
+	s := rpcserver.New(cfg)
+	if len(rcvrs) == 0 {
+		rcvrs = []any{newArith()}
+	}
+	for _, r := range rcvrs {
+		if err := s.Register(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { s.Serve(l) })
+	t.Cleanup(func() {
+		s.Close()
+		wg.Wait()
+	})
+	return s
+}
+
+func dial(t testing.TB, addr string) *rpc.Client {
+	t.Helper()
+	c, err := rpc.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// rawClient speaks net/rpc by hand.
+type rawClient struct {
+	nc  net.Conn
+	buf *bufio.Writer
+	enc *gob.Encoder
+	dec *gob.Decoder
+	seq uint64
+}
+
+func raw(t testing.TB, addr string) *rawClient {
+	t.Helper()
+	nc, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	nc.SetDeadline(time.Now().Add(20 * time.Second)) // a test that hangs says where
+	w := bufio.NewWriter(nc)
+	return &rawClient{nc: nc, buf: w, enc: gob.NewEncoder(w), dec: gob.NewDecoder(nc)}
+}
+
+func (c *rawClient) send(t testing.TB, method string, args any) uint64 {
+	t.Helper()
+	c.seq++
+	if err := errors.Join(c.enc.Encode(rpc.Request{ServiceMethod: method, Seq: c.seq}), c.enc.Encode(args), c.buf.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	return c.seq
+}
+
+// recv reads a response; the body goes to reply, or nowhere if nil.
+func (c *rawClient) recv(t testing.TB, reply any) rpc.Response {
+	t.Helper()
+	var resp rpc.Response
+	if err := c.dec.Decode(&resp); err != nil {
+		t.Fatal("reading a response:", err)
+	}
+	if resp.Error != "" {
+		reply = nil
+	}
+	if err := c.dec.Decode(reply); err != nil {
+		t.Fatal("reading a reply:", err)
+	}
+	return resp
+}
+
+// end reads to the end of the stream, which has to be a clean one.
+func (c *rawClient) end(t testing.TB) {
+	t.Helper()
+	var resp rpc.Response
+	if err := c.dec.Decode(&resp); err != io.EOF {
+		t.Fatalf("expected the end, got %+v, %v", resp, err)
+	}
+}
+
+func wantError(t testing.TB, err error, text string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), text) {
+		t.Errorf("got error %v, want %q", err, text)
+	}
+}

@@ -1,0 +1,85 @@
+package rpcserver
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+
+	"github.com/rollcall-dns/rollcall/dnsd/register"
+)
+
+// keep registers the server as listening on l. A hook that cannot be reached is
+// tried until the server ends; one that refuses ends Serve.
+func (s *Server) keep(l net.Listener) {
+	defer close(s.keeping)
+	cfg := *s.cfg.Register
+	if tcp, ok := l.Addr().(*net.TCPAddr); ok {
+		if cfg.Port == 0 {
+			cfg.Port = uint16(tcp.Port)
+		}
+		if cfg.Host == "" && !tcp.IP.IsUnspecified() {
+			cfg.Host = tcp.IP.String()
+		}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = s.cfg.Logger
+	}
+	cfg.Background = false
+	lease, err := register.Keep(s.ctx, cfg)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lease = lease
+	if err != nil && s.ctx.Err() == nil {
+		s.keepErr = err
+		s.log(slog.LevelError, "registration refused, serving ends", "err", err)
+		l.Close()
+	}
+}
+
+// Lease is the server's registration, nil before it is made. It tells how it
+// stands, takes changes of weight, and its Done when another process has taken
+// the instance's place.
+func (s *Server) Lease() *register.Lease {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lease
+}
+
+// Registered waits until the server is published, which begins with Serve. It
+// fails when it cannot be, or ctx ends.
+func (s *Server) Registered(ctx context.Context) error {
+	if s.cfg.Register == nil {
+		return errors.New("rpcserver: not registered: Config.Register is nil")
+	}
+	select {
+	case <-s.keeping:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keepErr != nil {
+		return s.keepErr
+	}
+	if s.lease == nil {
+		return ErrServerClosed
+	}
+	return nil
+}
+
+// deregister ends the registration, or the attempt at one.
+func (s *Server) deregister(ctx context.Context) error {
+	s.stop()
+	s.mu.Lock()
+	if !s.began {
+		s.began = true
+		close(s.keeping)
+	}
+	s.mu.Unlock()
+	<-s.keeping // soon: its context has ended
+	if lease := s.Lease(); lease != nil {
+		return lease.Close(ctx)
+	}
+	return nil
+}

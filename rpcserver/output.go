@@ -1,0 +1,138 @@
+package rpcserver
+
+import (
+	"net"
+	"sync"
+	"time"
+)
+
+const (
+	// maxQueued is how much may wait behind a write under way before those who
+	// answer wait too: a client that does not read must not fill the memory.
+	maxQueued = 256 << 10
+	// maxKept is the largest buffer a connection keeps between writes; what was
+	// needed for one big reply is given back.
+	maxKept = 64 << 10
+)
+
+// output joins responses: whoever finds no write under way writes what is there,
+// and whatever others queue meanwhile; those others need not wait.
+type output struct {
+	nc      net.Conn
+	timeout time.Duration
+	yield   func() // called before each write: those about to answer then share it
+
+	mu      sync.Mutex // guards all below, and the wire's encoder
+	room    sync.Cond  // buf was taken, or the end came
+	buf     []byte     // encoded, not yet written
+	spare   []byte     // the other buffer
+	writing bool       // somebody is in flush
+	err     error      // no more writing: the cause
+
+	deadline time.Time // of nc, owned by the writer
+	writes   uint64    // calls of Write
+	bytes    uint64
+}
+
+func newOutput(nc net.Conn, timeout time.Duration, yield func()) *output {
+	o := &output{nc: nc, timeout: timeout, yield: yield}
+	o.room.L = &o.mu
+	return o
+}
+
+// Write queues; it is for encoders, which hold mu.
+func (o *output) Write(p []byte) (int, error) {
+	o.buf = append(o.buf, p...)
+	return len(p), nil
+}
+
+// lock waits until there is room, and locks. It fails when the connection is over.
+func (o *output) lock() error {
+	o.mu.Lock()
+	for len(o.buf) > maxQueued && o.err == nil {
+		o.room.Wait()
+	}
+	if o.err != nil {
+		o.mu.Unlock()
+		return o.err
+	}
+	return nil
+}
+
+// unlock releases, and writes unless somebody does already.
+func (o *output) unlock() {
+	if o.writing || len(o.buf) == 0 {
+		o.mu.Unlock()
+		return
+	}
+	o.writing = true
+	for {
+		o.mu.Unlock()
+		o.yield()
+		o.mu.Lock()
+		b := o.buf
+		o.buf, o.spare = o.spare[:0], nil
+		if len(b) > maxQueued {
+			o.room.Broadcast()
+		}
+		o.mu.Unlock()
+
+		err := o.write(b)
+
+		o.mu.Lock()
+		if err != nil && o.err == nil {
+			o.err = err
+		}
+		if cap(b) <= maxKept {
+			o.spare = b[:0]
+		}
+		if o.err != nil || len(o.buf) == 0 {
+			if o.err != nil {
+				o.buf = nil
+			}
+			o.writing = false
+			o.room.Broadcast()
+			o.mu.Unlock()
+			return
+		}
+	}
+}
+
+// write writes all of b, or fails within the timeout: one that cannot be finished
+// leaves half a response, after which nothing can follow.
+func (o *output) write(b []byte) error {
+	if o.timeout > 0 {
+		// Setting a deadline costs as much as a small write; renewing it each half of
+		// the timeout keeps it between a half and the whole.
+		if now := time.Now(); o.deadline.Sub(now) < o.timeout/2 {
+			o.deadline = now.Add(o.timeout)
+			o.nc.SetWriteDeadline(o.deadline)
+		}
+	}
+	_, err := o.nc.Write(b)
+	o.writes++
+	o.bytes += uint64(len(b))
+	if err != nil {
+		o.nc.Close() // the reader has to know
+	}
+	return err
+}
+
+// flushed waits until what is queued has been written, or cannot be.
+func (o *output) flushed() {
+	o.mu.Lock()
+	for o.writing {
+		o.room.Wait()
+	}
+	o.mu.Unlock()
+}
+
+// fail ends all waiting.
+func (o *output) fail(err error) {
+	o.mu.Lock()
+	if o.err == nil {
+		o.err = err
+	}
+	o.room.Broadcast()
+	o.mu.Unlock()
+}

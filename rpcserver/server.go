@@ -1,0 +1,266 @@
+package rpcserver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/register"
+)
+
+// ErrServerClosed is what Serve returns after Shutdown or Close.
+var ErrServerClosed = errors.New("rpcserver: server closed")
+
+// Server serves registered methods. Make it with [New]. Its methods are safe for
+// concurrent use.
+type Server struct {
+	cfg      Config
+	services services
+	calls    gate
+	panics   atomic.Uint64
+	stop     context.CancelFunc // ends ctx
+	ctx      context.Context    // of the server's life: registering ends with it
+	forced   chan struct{}      // closed: connections stop reading now
+
+	mu        sync.Mutex // guards all below
+	listeners map[net.Listener]struct{}
+	addr      net.Addr // of the first listener
+	conns     map[*conn]struct{}
+	accepting sync.WaitGroup // Serve's accept loops
+	running   sync.WaitGroup // connections; no Add once sealed
+	lease     *register.Lease
+	keeping   chan struct{} // closed when registering has succeeded, failed, or will not begin
+	began     bool          // registering
+	keepErr   error
+	draining  bool
+	sealed    bool // no more connections
+	closed    bool
+	past      Stats // what ended connections did
+}
+
+// New makes a server. It does nothing until methods are registered and it serves.
+func New(cfg Config) *Server {
+	s := &Server{
+		cfg:       cfg.withDefaults(),
+		forced:    make(chan struct{}),
+		keeping:   make(chan struct{}),
+		listeners: map[net.Listener]struct{}{},
+		conns:     map[*conn]struct{}{},
+	}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.calls.most = int64(s.cfg.MaxInFlightTotal)
+	s.calls.cond.L = &s.calls.mu
+	return s
+}
+
+// Register publishes the methods of rcvr that have the form
+//
+//	func (t T) Name(args A, reply *R) error
+//
+// as "T.Name". The rules are those of net/rpc: exported method, types exported or
+// builtin. It is an error if there is none, and the error says why.
+func (s *Server) Register(rcvr any) error { return s.services.register("", rcvr) }
+
+// RegisterName is Register with a name in place of the type's.
+func (s *Server) RegisterName(name string, rcvr any) error {
+	if name == "" {
+		return errors.New("rpcserver: register: the name is empty")
+	}
+	return s.services.register(name, rcvr)
+}
+
+// Run listens on Config.Addr and serves until ctx ends, then shuts down
+// gracefully and returns nil, or what the shutdown failed with. With
+// signal.NotifyContext it is all that main has to do.
+func (s *Server) Run(ctx context.Context) error {
+	served := make(chan error, 1)
+	l, err := s.listen(s.cfg.Addr)
+	if err != nil {
+		return err
+	}
+	go func() { served <- s.Serve(l) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ShutdownTimeout)
+	defer cancel()
+	err = s.Shutdown(end)
+	if serr := <-served; !errors.Is(serr, ErrServerClosed) {
+		err = errors.Join(err, serr)
+	}
+	return err
+}
+
+// ListenAndServe serves on addr, "host:port"; empty is Config.Addr.
+func (s *Server) ListenAndServe(addr string) error {
+	if addr == "" {
+		addr = s.cfg.Addr
+	}
+	l, err := s.listen(addr)
+	if err != nil {
+		return err
+	}
+	return s.Serve(l)
+}
+
+func (s *Server) listen(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("rpcserver: %w", err)
+	}
+	return l, nil
+}
+
+// Addr is where the server listens, nil before it does. With several listeners it
+// is the first, which is the one registered.
+func (s *Server) Addr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addr
+}
+
+// Serve serves what l accepts, and registers the first l served if
+// Config.Register says so. It returns ErrServerClosed after Shutdown or Close, the
+// hook's answer if it refuses the registration, or an error of the listener that
+// somebody else closed. Other errors of Accept, such as having no descriptors
+// left, are waited out. Serve closes l.
+func (s *Server) Serve(l net.Listener) error {
+	defer l.Close()
+	s.mu.Lock()
+	if s.draining || s.closed {
+		s.mu.Unlock()
+		return ErrServerClosed
+	}
+	s.listeners[l] = struct{}{}
+	s.accepting.Add(1)
+	first := s.addr == nil
+	if first {
+		s.addr = l.Addr()
+		if s.cfg.Register != nil {
+			s.began = true
+			go s.keep(l)
+		}
+	}
+	s.mu.Unlock()
+	err := s.accept(l)
+	s.accepting.Done()
+	s.mu.Lock()
+	delete(s.listeners, l)
+	ended := s.draining || s.closed
+	if first && s.keepErr != nil && !ended {
+		err = s.keepErr
+	} else if ended {
+		err = ErrServerClosed
+	}
+	s.mu.Unlock()
+	return err
+}
+
+// accept hands connections out until the listener is closed.
+func (s *Server) accept(l net.Listener) error {
+	var pause time.Duration
+	for {
+		nc, err := l.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			s.take(nc)
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("rpcserver: %w", err)
+		case s.isDraining():
+			return ErrServerClosed
+		default:
+			// No descriptors left, a reset before we came: the server is as well as
+			// before, and giving up would make it worse.
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.mu.Lock()
+			s.past.AcceptErrors++
+			s.mu.Unlock()
+			s.log(slog.LevelWarn, "accept failed, trying again", "err", err, "pause", pause)
+			select {
+			case <-time.After(pause):
+			case <-s.ctx.Done():
+			}
+		}
+	}
+}
+
+func (s *Server) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining || s.closed
+}
+
+// take serves a connection in the background, or turns it away.
+func (s *Server) take(nc net.Conn) {
+	if s.cfg.TLS != nil {
+		nc = tls.Server(nc, s.cfg.TLS)
+	}
+	c := newConn(s, nc)
+	if !s.add(c) {
+		s.log(slog.LevelWarn, "connection refused: too many", "remote", c.remote, "limit", s.cfg.MaxConns)
+		if s.cfg.TLS == nil { // no handshake for those we do not serve
+			c.sendDrain(0) // a client that knows the frame tries another server
+		}
+		nc.Close()
+		return
+	}
+	go s.serve(c)
+}
+
+// ServeConn serves one connection and returns when it has ended.
+func (s *Server) ServeConn(nc net.Conn) {
+	c := newConn(s, nc)
+	if !s.add(c) {
+		nc.Close()
+		return
+	}
+	s.serve(c)
+}
+
+// add counts a connection in; false: there are too many, or the server ended.
+func (s *Server) add(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sealed || len(s.conns) >= s.cfg.MaxConns {
+		s.past.Refused++
+		return false
+	}
+	s.past.Accepted++
+	s.conns[c] = struct{}{}
+	s.running.Add(1)
+	if s.draining {
+		s.drainLocked(c)
+	}
+	return true
+}
+
+func (s *Server) serve(c *conn) {
+	defer s.running.Done()
+	if t := s.cfg.Trace; t != nil && t.ConnBegin != nil {
+		t.ConnBegin(c.remote)
+	}
+	err := c.serve()
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		s.log(slog.LevelDebug, "connection ended", "remote", c.remote, "err", err)
+	}
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.past.add(c)
+	s.mu.Unlock()
+	if t := s.cfg.Trace; t != nil && t.ConnEnd != nil {
+		t.ConnEnd(c.remote, err)
+	}
+}
+
+func (s *Server) log(level slog.Level, msg string, args ...any) {
+	s.cfg.Logger.Log(context.Background(), level, msg, args...)
+}

@@ -1,0 +1,175 @@
+package rpcserver
+
+import (
+	"errors"
+	"fmt"
+	"go/token"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// services is what can be called. Lookups take one map read; registration copies
+// the map, for it happens before serving or rarely.
+type services struct {
+	mu      sync.Mutex          // serialises writers; guards names
+	names   map[string]struct{} // of services
+	methods atomic.Pointer[map[string]*method]
+}
+
+// method is one callable method, "Arith.Multiply".
+type method struct {
+	name     string
+	fn       reflect.Value // takes receiver, argument, reply
+	rcvr     reflect.Value
+	arg      reflect.Type // what to allocate: never a pointer
+	argPtr   bool         // the method takes a pointer to it
+	reply    reflect.Type // what the reply points to
+	calls    atomic.Uint64
+	failures atomic.Uint64 // error returned, or panic
+}
+
+// errorType is how reflection spells error.
+var errorType = reflect.TypeFor[error]()
+
+// find looks a method up by its wire name without keeping or copying name.
+func (t *services) find(name []byte) *method {
+	m := t.methods.Load()
+	if m == nil {
+		return nil
+	}
+	return (*m)[string(name)] // the compiler does not allocate for this conversion
+}
+
+// missing is what to tell a client that asked for what is not there: the texts of
+// net/rpc, by which clients know that nothing was executed.
+func (t *services) missing(name string) string {
+	dot := strings.LastIndex(name, ".")
+	if dot < 0 {
+		return "rpc: service/method request ill-formed: " + name
+	}
+	t.mu.Lock()
+	_, known := t.names[name[:dot]]
+	t.mu.Unlock()
+	if !known {
+		return "rpc: can't find service " + name
+	}
+	return "rpc: can't find method " + name
+}
+
+// register publishes the methods of rcvr under name, or the name of its type.
+// The rules are those of net/rpc.
+func (t *services) register(name string, rcvr any) error {
+	typ := reflect.TypeOf(rcvr)
+	if typ == nil {
+		return errors.New("rpcserver: register nil: pass a value with exported methods")
+	}
+	val := reflect.ValueOf(rcvr)
+	if name == "" {
+		name = reflect.Indirect(val).Type().Name()
+		if name == "" {
+			return fmt.Errorf("rpcserver: register %s: the type has no name: use RegisterName", typ)
+		}
+		if !token.IsExported(name) {
+			return fmt.Errorf("rpcserver: register %s: type %s is not exported: use RegisterName", typ, name)
+		}
+	}
+	found, why := suitable(name, val)
+	if len(found) == 0 {
+		hint := ""
+		if typ.Kind() != reflect.Pointer {
+			if byPtr, _ := suitable(name, reflect.New(typ)); len(byPtr) > 0 {
+				hint = " (pass a pointer to it)"
+			}
+		}
+		for _, w := range why {
+			hint += "; " + w
+		}
+		return fmt.Errorf("rpcserver: register %s: no method of the form func (T) Name(args A, reply *R) error%s", name, hint)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, dup := t.names[name]; dup {
+		return fmt.Errorf("rpcserver: register %s: already registered", name)
+	}
+	if t.names == nil {
+		t.names = map[string]struct{}{}
+	}
+	t.names[name] = struct{}{}
+	all := map[string]*method{}
+	if old := t.methods.Load(); old != nil {
+		maps.Copy(all, *old)
+	}
+	for _, m := range found {
+		all[m.name] = m
+	}
+	t.methods.Store(&all)
+	return nil
+}
+
+// sorted lists the methods by name.
+func (t *services) sorted() []*method {
+	m := t.methods.Load()
+	if m == nil {
+		return nil
+	}
+	return slices.SortedFunc(maps.Values(*m), func(a, b *method) int { return strings.Compare(a.name, b.name) })
+}
+
+// suitable gives the methods that can be called, and for each other exported one
+// why it cannot.
+func suitable(service string, rcvr reflect.Value) (found []*method, why []string) {
+	typ := rcvr.Type()
+	for i := range typ.NumMethod() {
+		m := typ.Method(i)
+		if !m.IsExported() {
+			continue
+		}
+		mt := m.Type
+		reject := func(format string, args ...any) {
+			why = append(why, m.Name+" "+fmt.Sprintf(format, args...))
+		}
+		switch {
+		case mt.NumIn() != 3:
+			reject("has %d parameters, not 2", mt.NumIn()-1)
+		case !exportedOrBuiltin(mt.In(1)):
+			reject("takes the unexported type %s", mt.In(1))
+		case mt.In(2).Kind() != reflect.Pointer:
+			reject("has a reply that is no pointer: %s", mt.In(2))
+		case !exportedOrBuiltin(mt.In(2)):
+			reject("has a reply of the unexported type %s", mt.In(2))
+		case mt.NumOut() != 1 || mt.Out(0) != errorType:
+			reject("does not return error alone")
+		default:
+			sm := &method{name: service + "." + m.Name, fn: m.Func, rcvr: rcvr, arg: mt.In(1), reply: mt.In(2).Elem()}
+			if sm.arg.Kind() == reflect.Pointer {
+				sm.arg, sm.argPtr = sm.arg.Elem(), true
+			}
+			found = append(found, sm)
+		}
+	}
+	return found, why
+}
+
+func exportedOrBuiltin(t reflect.Type) bool {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return token.IsExported(t.Name()) || t.PkgPath() == ""
+}
+
+// newReply is what a method writes its answer to: maps and slices are made, so
+// that an empty answer is not nil, as with net/rpc.
+func (m *method) newReply() reflect.Value {
+	v := reflect.New(m.reply)
+	switch m.reply.Kind() {
+	case reflect.Map:
+		v.Elem().Set(reflect.MakeMap(m.reply))
+	case reflect.Slice:
+		v.Elem().Set(reflect.MakeSlice(m.reply, 0, 0))
+	}
+	return v
+}

@@ -1,0 +1,120 @@
+package rpcserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// backlogTime is for connections that the kernel has accepted and we have not:
+// closing the listener would reset them. They are there at once or not at all.
+const backlogTime = 10 * time.Millisecond
+
+// Shutdown ends the server without an error for anybody:
+//
+//  1. The instance leaves the registry: no resolver sends new clients.
+//  2. Connected clients are told by a drain frame to call elsewhere. rpcclient
+//     obeys at once; net/rpc's client drops the frame, so whatever still comes is
+//     answered until nothing has come for Config.Quiet.
+//  3. Each connection ends when its calls are answered: with a last drain frame
+//     that says which request was the last to be executed.
+//
+// When ctx ends first, reading stops, connections are closed, and Shutdown returns
+// the cause: calls may have been lost. Serve returns as soon as the listener is
+// closed, so main has to wait for Shutdown, not for Serve.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.deregister(ctx)
+	s.mu.Lock()
+	if !s.draining {
+		s.draining = true
+		for c := range s.conns {
+			s.drainLocked(c)
+		}
+	}
+	s.mu.Unlock()
+
+	wait(ctx, s.cfg.Quiet) // who resolved us just before may be connecting just now
+	s.closeListeners(backlogTime)
+	s.accepting.Wait() // so that what was waiting there is served too
+	s.seal()
+	served := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(served)
+	}()
+	select {
+	case <-served:
+	case <-ctx.Done():
+		err = errors.Join(err, fmt.Errorf("rpcserver: shutdown: %w", context.Cause(ctx)))
+	}
+	s.end()
+	return err
+}
+
+// seal lets no more connections in.
+func (s *Server) seal() {
+	s.mu.Lock()
+	s.sealed = true
+	s.mu.Unlock()
+}
+
+// drainLocked begins to drain c.
+func (s *Server) drainLocked(c *conn) {
+	s.running.Add(1)
+	go func() {
+		defer s.running.Done()
+		c.drain(s.cfg.Quiet, s.forced)
+	}()
+}
+
+// Close ends the server at once: calls in flight are lost. It still deregisters,
+// within a second.
+func (s *Server) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	s.end()
+	return s.deregister(ctx)
+}
+
+// end closes everything that is still open.
+func (s *Server) end() {
+	s.mu.Lock()
+	already := s.closed
+	s.closed, s.sealed = true, true
+	if !already {
+		close(s.forced)
+	}
+	for c := range s.conns {
+		c.abort()
+	}
+	s.mu.Unlock()
+	s.stop()
+	s.calls.close()
+	s.closeListeners(0)
+}
+
+// closeListeners closes the listeners, after accepting for a moment what is
+// waiting there.
+func (s *Server) closeListeners(grace time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l := range s.listeners {
+		if d, ok := l.(interface{ SetDeadline(time.Time) error }); ok && grace > 0 {
+			if d.SetDeadline(time.Now().Add(grace)) == nil {
+				continue // accept ends by itself, and Serve closes
+			}
+		}
+		l.Close()
+	}
+}
+
+// wait waits for d or ctx.
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,71 @@
+package rpcserver
+
+import "time"
+
+// Trace is told what happens, as net/http/httptrace does it: any function may be
+// nil, all may be called at the same time, and they hold up what they watch.
+type Trace struct {
+	ConnBegin func(remote string)
+	ConnEnd   func(remote string, err error) // nil: the client ended it, or Shutdown
+	CallBegin func(CallInfo)
+	CallEnd   func(CallInfo)
+}
+
+// CallInfo is a call as a Trace sees it.
+type CallInfo struct {
+	Method string // "Arith.Multiply"
+	Remote string
+	// At the end:
+	Took   time.Duration // from the request's last byte to the method's return
+	Failed string        // what the client was told instead of a reply
+	Panic  any           // what the method panicked with
+}
+
+// Stats are counts since the start, but for those called now.
+type Stats struct {
+	Conns        int    // open now
+	InFlight     int    // calls running now
+	Accepted     uint64 // connections
+	Refused      uint64 // connections over MaxConns
+	AcceptErrors uint64
+	Requests     uint64 // read, pings and unknown methods included
+	Panics       uint64
+	Writes       uint64 // each may carry many responses
+	BytesOut     uint64
+	Draining     bool
+	Methods      []MethodStats // by name
+}
+
+// MethodStats are the counts of one method.
+type MethodStats struct {
+	Name   string // "Arith.Multiply"
+	Calls  uint64 // answered
+	Failed uint64 // of these, with an error or a panic
+}
+
+// Stats gives the counts.
+func (s *Server) Stats() Stats {
+	s.mu.Lock()
+	st := s.past
+	st.Conns = len(s.conns)
+	st.Draining = s.draining
+	for c := range s.conns {
+		st.add(c)
+	}
+	s.mu.Unlock()
+	st.InFlight = int(s.calls.count.Load())
+	st.Panics = s.panics.Load()
+	for _, m := range s.services.sorted() {
+		st.Methods = append(st.Methods, MethodStats{Name: m.name, Calls: m.calls.Load(), Failed: m.failures.Load()})
+	}
+	return st
+}
+
+// add counts what c did.
+func (st *Stats) add(c *conn) {
+	st.Requests += c.requests.Load()
+	c.out.mu.Lock()
+	st.Writes += c.out.writes
+	st.BytesOut += c.out.bytes
+	c.out.mu.Unlock()
+}

@@ -1,0 +1,222 @@
+package rpcserver
+
+import (
+	"bufio"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"net/rpc"
+)
+
+// wire is one connection's encoding. Requests are read by one goroutine,
+// responses written under the connection's output lock.
+type wire interface {
+	// request reads the next header; name is valid until the next call of any
+	// reading method. io.EOF: the peer ended the stream between requests.
+	request() (name []byte, seq uint64, err error)
+	// body reads the argument into v; nil skips it. bad is this call's problem
+	// alone, broken the connection's.
+	body(v any) (bad, broken error)
+	// respond writes a response. A failed call has errText and no body. It fails
+	// when v cannot be encoded; nothing of the response has gone out then, and
+	// respond may be called again with the error.
+	respond(method string, seq uint64, errText string, v any) error
+	// drains reports whether a response that answers no request may be sent.
+	drains() bool
+}
+
+// nothing is the body of a response that has none.
+var nothing = struct{}{}
+
+// gobWire is the wire of net/rpc.
+type gobWire struct {
+	in       frames
+	dec      *gob.Decoder
+	req      rpc.Request
+	nameBuf  []byte
+	out      *output
+	enc      *gob.Encoder
+	response int64 // id of rpc.Response on this connection; 0: not sent yet
+	byHand   bool  // appendResponse gives what encoding/gob gives
+}
+
+func newGobWire(r io.Reader, out *output, limit int) *gobWire {
+	w := &gobWire{in: frames{r: bufio.NewReaderSize(r, readBuffer), limit: limit}, out: out}
+	w.dec = gob.NewDecoder(&w.in)
+	w.enc = gob.NewEncoder(out)
+	return w
+}
+
+func (w *gobWire) request() ([]byte, uint64, error) {
+	name, seq, ok, err := w.in.header()
+	if ok || err != nil {
+		return name, seq, err
+	}
+	w.req = rpc.Request{}
+	if err := decode(w.dec, &w.req); err != nil {
+		if w.in.err != nil {
+			return nil, 0, w.in.err
+		}
+		return nil, 0, fmt.Errorf("request header: %v", err)
+	}
+	w.nameBuf = append(w.nameBuf[:0], w.req.ServiceMethod...)
+	return w.nameBuf, w.req.Seq, nil
+}
+
+func (w *gobWire) body(v any) (bad, broken error) {
+	err := decode(w.dec, v)
+	switch {
+	case err == nil:
+		return nil, nil
+	case w.in.err != nil:
+		return err, w.in.err
+	case w.in.broken():
+		return err, fmt.Errorf("type definition: %v", err) // whose io.EOF is not ours
+	}
+	return err, nil
+}
+
+// decode contains panics: of the argument's own methods, such as GobDecode, and of
+// encoding/gob itself, which some damaged streams bring to dereference nil.
+func decode(dec *gob.Decoder, v any) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("rpcserver: decoding panicked: %v", r)
+		}
+	}()
+	return dec.Decode(v)
+}
+
+func (w *gobWire) respond(method string, seq uint64, errText string, v any) error {
+	if errText != "" {
+		v = nothing
+	}
+	out := w.out
+	mark, err := w.appendHeader(method, seq, errText)
+	if err != nil {
+		return err
+	}
+	body := len(out.buf)
+	if err := encode(w.enc, v); err != nil {
+		// The header goes, for another will follow. Definitions of types stay: the
+		// encoder will not send them again.
+		rest := copy(out.buf[mark:], out.buf[body:])
+		out.buf = out.buf[:mark+rest]
+		return err
+	}
+	return nil
+}
+
+// appendHeader writes a header and says where it begins, behind the definition of
+// its type. The first is written by encoding/gob, which defines the type, and is
+// the pattern for the others.
+func (w *gobWire) appendHeader(method string, seq uint64, errText string) (mark int, err error) {
+	out := w.out
+	mark = len(out.buf)
+	if w.byHand {
+		out.buf = appendResponse(out.buf, w.response, method, seq, errText)
+		return mark, nil
+	}
+	if err := w.enc.Encode(&rpc.Response{ServiceMethod: method, Seq: seq, Error: errText}); err != nil {
+		out.buf = out.buf[:mark]
+		return mark, err
+	}
+	if w.response != 0 {
+		return mark, nil // it did not look as expected the first time
+	}
+	n, prefix := readUint(out.buf[mark:])
+	u, _ := readUint(out.buf[mark+prefix:])
+	w.response = -toInt(u)
+	mark += prefix + int(n)
+	w.byHand = w.response > 0 && string(out.buf[mark:]) == string(appendResponse(nil, w.response, method, seq, errText))
+	return mark, nil
+}
+
+func (w *gobWire) drains() bool { return true }
+
+// encode contains panics of the reply's own methods and of encoding/gob, which
+// panics at a nil pointer.
+func encode(enc *gob.Encoder, v any) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("rpcserver: encoding panicked: %v", r)
+		}
+	}()
+	return enc.Encode(v)
+}
+
+// codecWire is somebody else's encoding.
+type codecWire struct {
+	codec rpc.ServerCodec
+	in    *metered
+	req   rpc.Request
+	name  []byte
+}
+
+func (w *codecWire) request() ([]byte, uint64, error) {
+	w.in.reset()
+	w.req = rpc.Request{}
+	if err := w.codec.ReadRequestHeader(&w.req); err != nil {
+		return nil, 0, err
+	}
+	w.name = append(w.name[:0], w.req.ServiceMethod...)
+	return w.name, w.req.Seq, nil
+}
+
+func (w *codecWire) body(v any) (bad, broken error) {
+	w.in.reset()
+	err := func() (err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("rpcserver: decoding panicked: %v", r)
+			}
+		}()
+		return w.codec.ReadRequestBody(v)
+	}()
+	if err != nil && w.in.err != nil {
+		return err, w.in.err
+	}
+	return err, nil
+}
+
+func (w *codecWire) respond(method string, seq uint64, errText string, v any) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("rpcserver: encoding panicked: %v", r)
+		}
+	}()
+	if errText != "" {
+		v = nothing
+	}
+	return w.codec.WriteResponse(&rpc.Response{ServiceMethod: method, Seq: seq, Error: errText}, v)
+}
+
+// drains is false: a codec such as JSON-RPC's knows which requests it has read,
+// and refuses to answer others.
+func (w *codecWire) drains() bool { return false }
+
+// metered is the input of a foreign codec. It bounds what one request may read.
+type metered struct {
+	r     io.Reader
+	limit int
+	used  int
+	err   error // the limit was passed
+}
+
+var errTooLong = errors.New("request is over the limit of bytes")
+
+func (m *metered) reset() { m.used = 0 }
+
+func (m *metered) Read(p []byte) (int, error) {
+	if m.err != nil {
+		return 0, m.err
+	}
+	if m.used >= m.limit {
+		m.err = errTooLong
+		return 0, m.err
+	}
+	n, err := m.r.Read(p[:min(len(p), m.limit-m.used)])
+	m.used += n
+	return n, err
+}
