@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 )
 
 // transport is how a query came.
@@ -38,9 +40,9 @@ type responder struct {
 	// TCP, which is more than one message: the connection sends it.
 	transfer *transfer
 
-	name      [256]byte // folded question name
 	cookieBuf [clientCookieLen + serverCookieLen]byte
-	packBuf   []byte
+
+	byRecords bool // never from images: for tests
 }
 
 // respond appends the answer to msg and returns dst, unchanged when there is
@@ -104,142 +106,105 @@ func (r *responder) answer(dst, msg []byte) []byte {
 		x.ede, x.edeText = int(dns.ExtendedErrorCodeNotSupported), "class is not IN"
 		return r.short(dst, msg, dns.RcodeRefused, 0, &x)
 	}
-	name := fold(r.name[:], q.name)
-	z := r.set.find(name)
-	if z == nil {
+	z := r.set.find(q.name)
+	switch {
+	case z == nil:
 		x.ede = int(dns.ExtendedErrorCodeNotAuthoritative)
 		return r.short(dst, msg, dns.RcodeRefused, 0, &x)
+	case q.qtype == dns.TypeAXFR || q.qtype == dns.TypeIXFR:
+		return r.transferRequest(dst, msg, z, &x)
 	}
-	if q.qtype == dns.TypeAXFR || q.qtype == dns.TypeIXFR {
-		return r.transferRequest(dst, msg, z, name, &x)
-	}
-	return r.readable(dst, msg, z, &x)
+	return r.fromZone(dst, msg, z, &x)
 }
 
-// readable asks the zone for records and packs them with miekg/dns.
-func (r *responder) readable(dst, msg []byte, z *zoneEntry, x *extra) []byte {
+// fromZone lets the zone answer: from its images if they know the question,
+// else by records.
+func (r *responder) fromZone(dst, msg []byte, z *zoneEntry, x *extra) []byte {
 	q := &r.q
-	name, _, err := dns.UnpackDomainName(msg, headerLen)
-	if err != nil {
-		return r.short(dst, msg, dns.RcodeFormatError, 0, x)
-	}
-	// The name goes to lower case so that names compress against it whatever
-	// its case; the reply's question is copied from the query.
-	name = dns.CanonicalName(name)
-	a := z.zone.Lookup(name, q.qtype)
-	m := dns.Msg{
-		Compress: true,
-		Question: []dns.Question{{Name: name, Qtype: q.qtype, Qclass: q.qclass}},
-		Answer:   a.Answer,
-		Ns:       a.Authority,
-		Extra:    a.Additional,
-	}
-	wire, err := m.PackBuffer(r.packBuf)
-	if err != nil || len(wire) < q.end {
-		r.count.failed.Add(1)
-		r.set.log.Error("answer cannot be packed", "name", name, "type", q.qtype, "error", err)
-		return r.short(dst, msg, dns.RcodeServerFailure, 0, x)
-	}
-	if cap(wire) <= maxPackBuf {
-		r.packBuf = wire[:cap(wire)]
-	}
-	b := body{
-		rcode: a.Rcode, records: wire[q.end:],
-		answer: len(a.Answer), authority: len(a.Authority), additional: len(a.Additional),
-	}
-	if a.Sampled > 0 {
-		b.sampled, b.total = a.Sampled, a.Total
-	}
-	return r.assemble(dst, msg, &b, x)
-}
-
-// maxPackBuf is what a responder keeps of its packing buffer between queries.
-const maxPackBuf = 16 << 10
-
-// body is what follows the question: records in wire form, compressed against
-// a question at offset 12 in lower case.
-type body struct {
-	rcode                         int
-	records                       []byte
-	answer, authority, additional int
-	sampled, total                int
-}
-
-// assemble writes header, question, as much of the body as fits, and OPT.
-func (r *responder) assemble(dst, msg []byte, b *body, x *extra) []byte {
-	q := &r.q
-	x.rcode, r.rcode = b.rcode, b.rcode
-	if b.sampled > 0 {
-		x.ede, x.edeText = int(dns.ExtendedErrorCodeOther), sampledText(b.sampled, b.total)
-	}
-	limit := r.set.limit(q, r.tr) - r.reserve
-	room := limit - q.end - r.optLength(x)
-	records, an, ns, ar := b.records, b.answer, b.authority, b.additional
-	flags := uint16(bitAA)
-	if len(records) > room {
-		var n int
-		n, an, ns, ar = cut(records, an, ns, ar, room)
-		records = records[:n]
-		if an < b.answer || ns < b.authority {
-			if r.tr == overUDP {
-				flags |= bitTC
-				x.ede = -1 // the client comes back over TCP, and is told there
-				r.count.truncated.Add(1)
-			} else if b.sampled == 0 {
-				// A zone's sample leaves room for OPT and TSIG: this is
-				// for one that does not.
-				b.sampled, b.total = an, b.answer
-				return r.assemble(dst, msg, b, x)
-			}
-		}
-	}
-	if b.sampled > 0 && flags&bitTC == 0 {
-		r.count.sampled.Add(1)
-	}
 	base := len(dst)
-	dst = r.appendHeader(dst, msg, b.rcode, flags, an, ns, ar)
-	dst = append(dst, records...)
-	return r.finish(dst, base, x)
+	dst = r.appendHeader(dst, msg)
+	limit := r.room(x)
+	// Offsets in a message count from its header, so the zone gets the message
+	// alone, and what it returns may be elsewhere.
+	out, c, ok := dst[base:], zone.Counts{}, false
+	if !r.byRecords {
+		out, c, ok = z.zone.AppendAnswer(out, q.name, q.qtype, limit)
+	}
+	if !ok {
+		// Whatever lives in the images' place must give the same octets.
+		name, _, err := dns.UnpackDomainName(msg, headerLen)
+		if err == nil {
+			out, c, err = zone.Pack(out, z.zone.Lookup(name, q.qtype), limit)
+		}
+		if err != nil {
+			r.count.failed.Add(1)
+			r.set.log.Error("answer cannot be packed", "name", name, "type", q.qtype, "error", err)
+			return r.short(dst[:base], msg, dns.RcodeServerFailure, 0, x)
+		}
+	}
+	return r.complete(rejoin(dst, base, out), base, c, x)
 }
 
-// cut finds how much of records fits in room: additional records go first,
-// from the end, then the others. Only whole records remain.
-func cut(records []byte, an, ns, ar, room int) (n, keepAn, keepNs, keepAr int) {
-	total := an + ns + ar
-	kept := 0
-	for kept < total {
-		next := skipRecord(records, n)
-		if next < 0 || next > room {
-			break
-		}
-		n = next
-		kept++
+// room is what a message may hold before OPT and TSIG.
+func (r *responder) room(x *extra) int {
+	return r.set.limit(&r.q, r.tr) - r.reserve - r.optLength(x)
+}
+
+// rejoin puts message behind dst[:base], where it already is unless it grew.
+func rejoin(dst []byte, base int, message []byte) []byte {
+	if &dst[base] == &message[0] {
+		return dst[:base+len(message)]
 	}
-	keepAn = min(kept, an)
-	keepNs = min(kept-keepAn, ns)
-	keepAr = kept - keepAn - keepNs
-	return n, keepAn, keepNs, keepAr
+	return append(dst[:base], message...)
+}
+
+// complete writes the header of an authoritative answer and appends OPT.
+func (r *responder) complete(dst []byte, base int, c zone.Counts, x *extra) []byte {
+	flags := uint16(bitAA)
+	if c.TC {
+		flags |= bitTC
+		r.count.truncated.Add(1)
+	}
+	if c.Sampled > 0 {
+		r.count.sampled.Add(1)
+		text := sampledText(c.Sampled, c.Total)
+		if len(dst)-base+6+len(text) <= r.room(x) {
+			x.ede, x.edeText = int(dns.ExtendedErrorCodeOther), text
+		}
+	}
+	x.rcode = c.Rcode
+	r.setHeader(dst[base:], c.Rcode, flags, c.AN, c.NS, c.AR)
+	return r.finish(dst, base, x)
 }
 
 // short answers without records.
 func (r *responder) short(dst, msg []byte, rcode int, flags uint16, x *extra) []byte {
 	y := *x
-	y.rcode, r.rcode = rcode, rcode
+	y.rcode = rcode
 	base := len(dst)
-	dst = r.appendHeader(dst, msg, rcode, flags, 0, 0, 0)
+	dst = r.appendHeader(dst, msg)
+	r.setHeader(dst[base:], rcode, flags, 0, 0, 0)
 	return r.finish(dst, base, &y)
 }
 
-func (r *responder) appendHeader(dst, msg []byte, rcode int, flags uint16, an, ns, ar int) []byte {
+// appendHeader appends room for the header, and the question as it was asked.
+func (r *responder) appendHeader(dst, msg []byte) []byte {
+	return append(dst, msg[:r.q.end]...)
+}
+
+// setHeader writes the header of a message.
+func (r *responder) setHeader(m []byte, rcode int, flags uint16, an, ns, ar int) {
 	q := &r.q
+	r.rcode = rcode
 	flags |= bitQR | q.flags&(opcodeMask<<opcodeShift|bitRD|bitCD) | uint16(rcode&0xF)
 	qd := byte(0)
 	if q.end > headerLen {
 		qd = 1
 	}
-	dst = append(dst, byte(q.id>>8), byte(q.id), byte(flags>>8), byte(flags),
-		0, qd, byte(an>>8), byte(an), byte(ns>>8), byte(ns), byte(ar>>8), byte(ar))
-	return append(dst, msg[headerLen:q.end]...)
+	_ = m[11]
+	m[0], m[1], m[2], m[3] = byte(q.id>>8), byte(q.id), byte(flags>>8), byte(flags)
+	m[4], m[5], m[6], m[7] = 0, qd, byte(an>>8), byte(an)
+	m[8], m[9], m[10], m[11] = byte(ns>>8), byte(ns), byte(ar>>8), byte(ar)
 }
 
 // finish appends OPT to the message that begins at base.

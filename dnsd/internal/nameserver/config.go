@@ -1,7 +1,6 @@
 package nameserver
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/rand"
 	"crypto/tls"
@@ -229,12 +228,12 @@ func newZoneEntry(z Zone, keys map[string]tsigKey) (zoneEntry, error) {
 	return e, nil
 }
 
-// find returns the zone of a folded wire name by longest match, or nil.
+// find returns the zone of a wire name in any case by longest match, or nil.
 func (s *settings) find(name []byte) *zoneEntry {
 	for i := range s.zones {
 		z := &s.zones[i]
 		cut := len(name) - len(z.wire)
-		if cut < 0 || !bytes.Equal(name[cut:], z.wire) {
+		if cut < 0 || !equalFold(name[cut:], z.wire) {
 			continue
 		}
 		// The octets agree; they are the zone's labels only when a label
@@ -248,6 +247,20 @@ func (s *settings) find(name []byte) *zoneEntry {
 		}
 	}
 	return nil
+}
+
+// equalFold compares name to one in lower case of the same length. Length
+// octets are below 'A', so they need no care.
+func equalFold(name, lower []byte) bool {
+	for i, c := range name {
+		if c-'A' < 26 {
+			c |= 0x20
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
 }
 
 func (r RateLimit) withDefaults() (RateLimit, error) {

@@ -27,6 +27,11 @@
 // the zone's weighted sample, which says so in an Extended DNS Error
 // (RFC 8914) and in Stats.
 //
+// Two paths give the same octets. The fast one asks the zone for a ready image
+// and patches header, case (so that 0x20 works) and OPT around it, without an
+// allocation. Whatever the images do not know goes the readable way, through
+// records and miekg/dns. Fuzz targets hold the two together.
+//
 // Abuse. UDP has one loop for each socket and no goroutine for a query: what
 // comes faster than it can be answered is dropped by the kernel. TCP is bounded
 // in connections, in memory for each, and in time. A client that proves its

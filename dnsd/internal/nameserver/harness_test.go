@@ -177,3 +177,19 @@ func raw(t testing.TB, s *Server, packet []byte) []byte {
 	}
 	return buf[:n]
 }
+
+// eventually waits for something that nothing announces, such as a counter.
+func eventually(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	end := time.NewTimer(30 * time.Second)
+	defer end.Stop()
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for !done() {
+		select {
+		case <-look.C:
+		case <-end.C:
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}

@@ -241,16 +241,3 @@ func skipName(msg []byte, off int) int {
 	}
 	return -1
 }
-
-// fold writes name in lower case to dst, which is large enough. Length octets
-// are below 'A', so they need no care.
-func fold(dst, name []byte) []byte {
-	dst = dst[:len(name)]
-	for i, c := range name {
-		if c-'A' < 26 {
-			c |= 0x20
-		}
-		dst[i] = c
-	}
-	return dst
-}

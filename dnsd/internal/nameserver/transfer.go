@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"sync/atomic"
 
 	"github.com/miekg/dns"
@@ -54,9 +55,9 @@ func (r *responder) allowed(z *zoneEntry) bool {
 
 // transferRequest answers AXFR and IXFR. Over TCP an allowed one is left in
 // r.transfer for the connection to send.
-func (r *responder) transferRequest(dst, msg []byte, z *zoneEntry, name []byte, x *extra) []byte {
+func (r *responder) transferRequest(dst, msg []byte, z *zoneEntry, x *extra) []byte {
 	q := &r.q
-	if len(name) != len(z.wire) {
+	if len(q.name) != len(z.wire) {
 		return r.short(dst, msg, dns.RcodeNotAuth, 0, x) // RFC 5936 2.2.1
 	}
 	if !r.allowed(z) {
@@ -97,32 +98,28 @@ func (r *responder) transferRequest(dst, msg []byte, z *zoneEntry, name []byte, 
 // ixfrOverUDP answers with the difference when it fits, else with the current
 // SOA alone, which makes the client come back over TCP (RFC 1995 2).
 func (r *responder) ixfrOverUDP(dst, msg []byte, t *transfer, x *extra) []byte {
-	current, _ := t.zone.Transfer()
-	answer := []dns.RR{current}
-	if newer(current.Serial, t.serial) {
-		if deltas, ok := t.zone.Journal(t.serial); ok {
-			var whole []dns.RR
-			size := 0
-			for rr := range difference(current, deltas) {
-				whole = append(whole, rr)
-				if size += dns.Len(rr); size > 4*r.set.limit(&r.q, overUDP) {
-					break // cannot fit, however well it compresses
-				}
-			}
-			m := dns.Msg{Compress: true, Question: []dns.Question{t.question}, Answer: whole}
-			if wire, err := m.Pack(); err == nil && len(wire)+r.optLength(x)+r.reserve <= r.set.limit(&r.q, overUDP) {
-				answer = whole
+	base, limit := len(dst), r.room(x)
+	dst = r.appendHeader(dst, msg)
+	answer := zone.Answer{Answer: []dns.RR{t.current()}}
+	if deltas, ok := t.deltas(); ok {
+		var whole zone.Answer
+		size := 0
+		for rr := range difference(deltas) {
+			whole.Answer = append(whole.Answer, rr)
+			if size += dns.Len(rr); size > 4*limit {
+				break // cannot fit, however well it compresses
 			}
 		}
+		if out, c, err := zone.Pack(slices.Clone(dst[base:]), whole, limit); err == nil && !c.TC {
+			return r.complete(rejoin(dst, base, out), base, c, x)
+		}
 	}
-	t.question.Name = dns.CanonicalName(t.question.Name)
-	m := dns.Msg{Compress: true, Question: []dns.Question{t.question}, Answer: answer}
-	wire, err := m.Pack()
+	out, c, err := zone.Pack(dst[base:], answer, limit)
 	if err != nil {
 		r.count.failed.Add(1)
-		return r.short(dst, msg, dns.RcodeServerFailure, 0, x)
+		return r.short(dst[:base], msg, dns.RcodeServerFailure, 0, x)
 	}
-	return r.assemble(dst, msg, &body{records: wire[r.q.end:], answer: len(answer)}, x)
+	return r.complete(rejoin(dst, base, out), base, c, x)
 }
 
 // newer tells whether serial a is after b (RFC 1982 3.2). Serials exactly half
@@ -130,9 +127,10 @@ func (r *responder) ixfrOverUDP(dst, msg []byte, t *transfer, x *extra) []byte {
 func newer(a, b uint32) bool { return a != b && a-b <= 1<<31 }
 
 // difference is the answer of IXFR (RFC 1995 4).
-func difference(current *dns.SOA, deltas []zone.Delta) iter.Seq[dns.RR] {
+func difference(deltas []zone.Delta) iter.Seq[dns.RR] {
+	last := deltas[len(deltas)-1].To
 	return func(yield func(dns.RR) bool) {
-		if !yield(current) {
+		if !yield(last) {
 			return
 		}
 		for _, d := range deltas {
@@ -140,7 +138,7 @@ func difference(current *dns.SOA, deltas []zone.Delta) iter.Seq[dns.RR] {
 				return
 			}
 		}
-		yield(current)
+		yield(last)
 	}
 }
 
@@ -162,17 +160,29 @@ const (
 	sentAXFR                     // the whole zone
 )
 
+// current is the SOA of now.
+func (t *transfer) current() *dns.SOA {
+	soa, _ := t.zone.Transfer()
+	return soa
+}
+
+// deltas is what the client lacks; false when it lacks nothing, or too much.
+func (t *transfer) deltas() ([]zone.Delta, bool) {
+	if !newer(t.zone.Serial(), t.serial) {
+		return nil, false
+	}
+	deltas, ok := t.zone.Journal(t.serial)
+	return deltas, ok && len(deltas) > 0
+}
+
 // records chooses what to send: all of it from one version of the zone.
 func (t *transfer) records() (transferKind, iter.Seq[dns.RR]) {
 	if t.ixfr {
-		// The journal is read after the serial: what comes between the two
-		// only makes the differences longer, and the last one names the end.
-		current, _ := t.zone.Transfer()
-		if !newer(current.Serial, t.serial) {
-			return sentSOA, func(yield func(dns.RR) bool) { yield(current) }
+		if deltas, ok := t.deltas(); ok {
+			return sentIXFR, difference(deltas)
 		}
-		if deltas, ok := t.zone.Journal(t.serial); ok && len(deltas) > 0 {
-			return sentIXFR, difference(deltas[len(deltas)-1].To, deltas)
+		if soa := t.current(); !newer(soa.Serial, t.serial) {
+			return sentSOA, func(yield func(dns.RR) bool) { yield(soa) }
 		}
 	}
 	soa, rest := t.zone.Transfer()

@@ -1,0 +1,105 @@
+package nameserver
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+// fleet is services x each instances: names _s0._tcp, and so on.
+func fleet(services, each int) []*registry.Instance {
+	out := make([]*registry.Instance, 0, services*each)
+	for s := range services {
+		for i := range each {
+			in := instance(fmt.Sprintf("_s%d._tcp", s), s*each+i)
+			in.ID = fmt.Sprintf("i%d", i)
+			out = append(out, in)
+		}
+	}
+	return out
+}
+
+// hot are the questions of the fast path.
+var hot = map[string]struct {
+	name  string
+	qtype uint16
+}{
+	"srv":      {"_s%d._tcp.svc.", dns.TypeSRV},
+	"a":        {"i3.s%d.tcp.svc.", dns.TypeA},
+	"hosts":    {"s%d.tcp.svc.", dns.TypeA},
+	"ptr":      {"_s%d._tcp.svc.", dns.TypePTR},
+	"txt":      {"i3._s%d._tcp.svc.", dns.TypeTXT},
+	"nodata":   {"_s%d._tcp.svc.", dns.TypeMX},
+	"nxdomain": {"_none%d._tcp.svc.", dns.TypeSRV},
+}
+
+var transports = map[string]transport{"udp": overUDP, "tcp": overTCP}
+
+func TestNoAllocationForAQuery(t *testing.T) {
+	zones := []Zone{{Zone: testZone(t, fleet(100, 10)...)}}
+	for kind, q := range hot {
+		for trName, tr := range transports {
+			for what, change := range map[string]func(*dns.Msg){
+				"plain":  func(*dns.Msg) {},
+				"edns":   edns(1232),
+				"cookie": cookieOption([]byte("12345678")),
+			} {
+				r := responderFor(t, Config{Zones: zones, RateLimit: RateLimit{PerSecond: 1000}, NSID: "x"})
+				packet := wireQuery(t, fmt.Sprintf(q.name, 7), q.qtype, change)
+				buf := make([]byte, 0, 4096)
+				if n := testing.AllocsPerRun(100, func() {
+					if len(r.respond(buf, packet, client, tr)) < len(packet) {
+						t.Fatal("no answer")
+					}
+				}); n != 0 {
+					t.Errorf("%s over %s, %s: %v allocations", kind, trName, what, n)
+				}
+			}
+		}
+	}
+}
+
+// BenchmarkServe is all of a query but the system calls: parse, look-up, answer,
+// count.
+func BenchmarkServe(b *testing.B) {
+	for _, services := range []int{100, 100_000} {
+		// Made when a benchmark of it runs: a million instances take seconds.
+		zones := sync.OnceValue(func() []Zone { return []Zone{{Zone: testZone(b, fleet(services, 10)...)}} })
+		for kind, q := range hot {
+			for trName, tr := range transports {
+				b.Run(fmt.Sprintf("type=%s/transport=%s/instances=%d", kind, trName, services*10), func(b *testing.B) {
+					r := responderFor(b, Config{Zones: zones()})
+					packets := make([][]byte, 4096)
+					for i := range packets {
+						// Spread over the zone, so that a large one is not read from the cache.
+						packets[i] = wireQuery(b, fmt.Sprintf(q.name, i*2_654_435_761%services), q.qtype, edns(1232))
+						r.respond(nil, packets[i], client, tr) // makes the image
+					}
+					buf := make([]byte, 0, 4096)
+					b.ReportAllocs()
+					i := 0
+					for b.Loop() {
+						r.respond(buf, packets[i%len(packets)], client, tr)
+						i++
+					}
+				})
+			}
+		}
+	}
+}
+
+// BenchmarkRecords is the readable path, for comparison.
+func BenchmarkRecords(b *testing.B) {
+	r := responderFor(b, Config{Zones: []Zone{{Zone: testZone(b, fleet(100, 10)...)}}})
+	r.byRecords = true
+	packet := wireQuery(b, "_s7._tcp.svc.", dns.TypeSRV, edns(1232))
+	buf := make([]byte, 0, 4096)
+	b.ReportAllocs()
+	for b.Loop() {
+		r.respond(buf, packet, client, overUDP)
+	}
+}

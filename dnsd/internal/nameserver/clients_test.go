@@ -1,0 +1,40 @@
+package nameserver
+
+import (
+	"context"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// lookupSRV asks with Go's own resolver.
+func lookupSRV(t testing.TB, s *Server, name string) []*net.SRV {
+	t.Helper()
+	r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, s.Addrs()[0].String())
+	}}
+	ctx, cancel := context.WithTimeout(context.Background(), clientTimeout)
+	defer cancel()
+	_, srvs, err := r.LookupSRV(ctx, "", "", name)
+	if err != nil {
+		t.Fatalf("LookupSRV: %v", err)
+	}
+	return srvs
+}
+
+// digSRV asks with dig and counts the lines.
+func digSRV(t testing.TB, s *Server, name string) int {
+	t.Helper()
+	addr := s.Addrs()[0]
+	out, err := exec.Command(program(t, "dig"), "@"+addr.Addr().String(), "-p", strconv.Itoa(int(addr.Port())), "+short", name, "SRV").Output()
+	if err != nil {
+		t.Fatalf("dig: %v", err)
+	}
+	if strings.Contains(string(out), ";;") {
+		t.Fatalf("dig complains: %s", out)
+	}
+	return strings.Count(string(out), "\n")
+}

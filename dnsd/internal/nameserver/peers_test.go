@@ -1,0 +1,278 @@
+package nameserver
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// A peer is a name server of another house, which follows the zone svc. as a
+// secondary.
+type peer struct {
+	name string
+	addr netip.AddrPort
+}
+
+// peerKind says how to run one. The configuration's verbs: 1 the directory, 2
+// the peer's own port, 3 the primary's port, 4 the TSIG secret.
+type peerKind struct {
+	name, program string
+	args          []string // after them: the configuration file
+	config        string
+}
+
+var peerKinds = []peerKind{
+	{"NSD", "nsd", []string{"-d", "-c"}, `
+server:
+	ip-address: 127.0.0.1@%[2]d
+	server-count: 1
+	username: ""
+	chroot: ""
+	zonesdir: "%[1]s"
+	database: ""
+	pidfile: "%[1]s/nsd.pid"
+	xfrdfile: "%[1]s/xfrd.state"
+	xfrdir: "%[1]s"
+	zonelistfile: "%[1]s/zone.list"
+	refuse-any: no
+	rrl-ratelimit: 0
+	verbosity: 1
+remote-control:
+	control-enable: no
+key:
+	name: "xfr."
+	algorithm: hmac-sha256
+	secret: "%[4]s"
+zone:
+	name: "svc."
+	zonefile: "svc.zone"
+	allow-notify: 127.0.0.1 xfr.
+	request-xfr: 127.0.0.1@%[3]d xfr.
+	provide-xfr: 127.0.0.1 NOKEY
+`},
+	{"Knot", "knotd", []string{"-c"}, `
+server:
+    listen: 127.0.0.1@%[2]d
+    rundir: "%[1]s"
+    udp-workers: 1
+    tcp-workers: 1
+    background-workers: 1
+log:
+  - target: stderr
+    any: info
+database:
+    storage: "%[1]s"
+key:
+  - id: xfr.
+    algorithm: hmac-sha256
+    secret: "%[4]s"
+remote:
+  - id: primary
+    address: 127.0.0.1@%[3]d
+    key: xfr.
+acl:
+  - id: notify
+    address: 127.0.0.1
+    key: xfr.
+    action: notify
+  - id: transfer
+    address: 127.0.0.1
+    action: transfer
+zone:
+  - domain: svc.
+    storage: "%[1]s"
+    master: primary
+    acl: [notify, transfer]
+    semantic-checks: on
+`},
+	{"BIND", "named", []string{"-g", "-n", "1", "-c"}, `
+options {
+	directory "%[1]s";
+	pid-file "%[1]s/named.pid";
+	session-keyfile "%[1]s/session.key";
+	listen-on port %[2]d { 127.0.0.1; };
+	listen-on-v6 { none; };
+	recursion no;
+	allow-transfer { 127.0.0.1; };
+	notify no;
+	dnssec-validation no;
+	max-records-per-type 0;
+	max-types-per-name 0;
+	serial-query-rate 100;
+	zero-no-soa-ttl no;
+};
+controls { };
+key "xfr." { algorithm hmac-sha256; secret "%[4]s"; };
+zone "svc" {
+	type secondary;
+	file "svc.db";
+	masterfile-format text;
+	primaries port %[3]d { 127.0.0.1 key "xfr."; };
+	allow-notify { key "xfr."; };
+};
+`},
+}
+
+// program finds a program, also where distributions put servers. A test that
+// needs one is skipped without it, unless ROLLCALL_PEERS=1 says that it must
+// be there.
+func program(t testing.TB, name string) string {
+	t.Helper()
+	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/usr/local/sbin") {
+		path := filepath.Join(dir, name)
+		if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 {
+			return path
+		}
+	}
+	if os.Getenv("ROLLCALL_PEERS") == "1" {
+		t.Fatalf("%s is not installed", name)
+	}
+	t.Skipf("%s is not installed", name)
+	return ""
+}
+
+// needPeers skips a test that runs foreign servers, unless they are asked for.
+func needPeers(t testing.TB) {
+	t.Helper()
+	if os.Getenv("ROLLCALL_PEERS") != "1" {
+		t.Skip("runs NSD, Knot and BIND: set ROLLCALL_PEERS=1")
+	}
+}
+
+// freePort finds a port of loopback that is free for UDP and TCP.
+func freePort(t testing.TB) int {
+	t.Helper()
+	s, err := Listen(Config{Addrs: []string{"127.0.0.1:0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	return int(s.Addrs()[0].Port())
+}
+
+// startPeers runs all kinds of peers on ports chosen before, because the
+// primary must know where to send NOTIFY.
+func startPeers(t testing.TB, primary netip.AddrPort, ports map[string]int) []peer {
+	t.Helper()
+	var out []peer
+	for _, k := range peerKinds {
+		p := peer{k.name, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(ports[k.name]))}
+		runPeer(t, k, primary, p)
+		out = append(out, p)
+	}
+	return out
+}
+
+func peerPorts(t testing.TB) (map[string]int, []Peer) {
+	ports := make(map[string]int)
+	var to []Peer
+	for _, k := range peerKinds {
+		program(t, k.program)
+		ports[k.name] = freePort(t)
+		to = append(to, Peer{
+			Prefix: loopback, Key: "xfr.",
+			Notify: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(ports[k.name])),
+		})
+	}
+	return ports, to
+}
+
+// runPeer starts one in a directory of the test, and ends it with the test.
+func runPeer(t testing.TB, k peerKind, primary netip.AddrPort, p peer) {
+	t.Helper()
+	// Not t.TempDir: its long names do not fit into the control sockets' paths.
+	dir, err := os.MkdirTemp("", "peer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	conf := filepath.Join(dir, "peer.conf")
+	if err := os.WriteFile(conf, fmt.Appendf(nil, k.config, dir, p.addr.Port(), primary.Port(), testSecret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program(t, k.program), append(append([]string(nil), k.args...), conf)...)
+	cmd.Dir = dir
+	log := &logBuffer{}
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }()
+	t.Cleanup(func() {
+		cmd.Process.Signal(os.Interrupt)
+		select {
+		case <-exited:
+		case <-time.After(5 * time.Second):
+			cmd.Process.Kill()
+			<-exited
+		}
+		if t.Failed() {
+			t.Logf("%s said:\n%s", k.name, log.tail())
+		}
+	})
+}
+
+// logBuffer keeps what a peer wrote.
+type logBuffer struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logBuffer) tail() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all := strings.Split(l.buf.String(), "\n")
+	return strings.Join(all[max(0, len(all)-40):], "\n")
+}
+
+// serial asks a peer for its version of the zone.
+func (p peer) serial() (uint32, bool) {
+	c := dns.Client{Timeout: time.Second}
+	r, _, err := c.Exchange(new(dns.Msg).SetQuestion("svc.", dns.TypeSOA), p.addr.String())
+	if err != nil || len(r.Answer) != 1 {
+		return 0, false
+	}
+	soa, ok := r.Answer[0].(*dns.SOA)
+	return soa.Serial, ok
+}
+
+// waitSerial waits until the peer holds a version.
+func (p peer) waitSerial(t testing.TB, want uint32) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%s to hold serial %d", p.name, want), func() bool {
+		got, ok := p.serial()
+		return ok && got == want
+	})
+}
+
+// exchange asks over UDP or TCP, with no change to the query.
+func (p peer) exchange(m *dns.Msg, network string) (*dns.Msg, error) {
+	conn, err := net.Dial(network, p.addr.String())
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	c := &dns.Conn{Conn: conn, UDPSize: 65535}
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	if err := c.WriteMsg(m); err != nil {
+		return nil, err
+	}
+	return c.ReadMsg()
+}
