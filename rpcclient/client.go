@@ -24,6 +24,7 @@ type Client struct {
 	budget  budget
 	quick   latencies
 	stats   counters
+	shares  shares    // for the debug page
 	tasks   sync.Pool // of *task
 
 	ctx     context.Context // of everything in the background

@@ -87,7 +87,7 @@ var (
 	errDraining   = errors.New("server is draining")
 	errNodeGone   = errors.New("node is no longer announced")
 	errSilent     = errors.New("connection silent: ping not answered")
-	errQueueFull  = errors.New("timed out waiting to be written")
+	errQueueFull  = queueError{}
 	errNotWritten = errors.New("connection lost before the request was written")
 )
 
@@ -100,6 +100,13 @@ func (e timeoutError) Error() string {
 }
 func (e timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 func (e timeoutError) Timeout() bool        { return true }
+
+// queueError is the end of a call's time before there was room to write it.
+type queueError struct{}
+
+func (queueError) Error() string        { return "timed out waiting to be written" }
+func (queueError) Is(target error) bool { return target == context.DeadlineExceeded }
+func (queueError) Timeout() bool        { return true }
 
 // newConn starts a connection on nc. codec nil means gob.
 func newConn(nc net.Conn, s *settings, owner connOwner, newWire func(r io.ReadWriteCloser) wire) *conn {

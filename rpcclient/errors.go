@@ -35,6 +35,17 @@ func (e Executed) String() string {
 // MarshalText is the word of String.
 func (e Executed) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
 
+// UnmarshalText reads the word back.
+func (e *Executed) UnmarshalText(text []byte) error {
+	for _, x := range []Executed{Never, Maybe, Yes} {
+		if x.String() == string(text) {
+			*e = x
+			return nil
+		}
+	}
+	return fmt.Errorf("rpcclient: executed %q: want never, maybe or yes", text)
+}
+
 // Phase is how far an attempt got.
 type Phase uint8
 
@@ -59,6 +70,17 @@ func (p Phase) String() string {
 
 // MarshalText is the word of String.
 func (p Phase) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads the word back.
+func (p *Phase) UnmarshalText(text []byte) error {
+	for i, word := range phases {
+		if word == string(text) {
+			*p = Phase(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("rpcclient: phase %q: want one of %s", text, strings.Join(phases[:], ", "))
+}
 
 // Attempt is one failed try of a call on one node.
 type Attempt struct {

@@ -1,0 +1,180 @@
+package rpcclient
+
+import (
+	"cmp"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/balancer"
+)
+
+// Page is what the debug page shows, as ?format=json gives it.
+type Page struct {
+	Service string     `json:"service"`
+	Time    time.Time  `json:"time"`
+	Names   PageNames  `json:"names"`
+	Nodes   []PageNode `json:"nodes"`
+	Stats   Stats      `json:"stats"` // its nodes are those being seen off, too
+}
+
+// PageNames is what is known of the name.
+type PageNames struct {
+	Resolved  bool      `json:"resolved"` // the source has said something
+	Endpoints int       `json:"endpoints"`
+	Confirmed time.Time `json:"confirmed,omitzero"` // when a server last vouched for them
+	TTL       string    `json:"ttl,omitempty"`
+	ExpiresIn string    `json:"expires_in,omitempty"` // negative: stale
+	Error     string    `json:"error,omitempty"`      // why they are stale, or missing
+}
+
+// PageNode is one node, and why it is used or not.
+type PageNode struct {
+	NodeStats
+	Standing    string  `json:"standing"`
+	Used        bool    `json:"used"`
+	Why         string  `json:"why"`
+	Share       float64 `json:"share"`        // of the calls that it should get now
+	ActualShare float64 `json:"actual_share"` // that it got since the page was last asked for
+	Cost        string  `json:"cost"`         // what a call is expected to take, failures priced in
+	Latency     string  `json:"latency"`
+	Failing     float64 `json:"failing"` // share of calls that fail, lately
+	Ramp        float64 `json:"ramp"`    // slow start, up to 1
+}
+
+//go:embed debug.html
+var debugHTML string
+
+// ServeHTTP shows the state of the client: which nodes there are, why each is used
+// or not, what share it should get and gets, the last errors. ?format=json gives a
+// Page. It shows addresses and error texts: serve it where only operators look.
+func (c *Client) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		return
+	}
+	page := c.page(time.Now())
+	w.Header().Set("Cache-Control", "no-store")
+	switch format := r.URL.Query().Get("format"); format {
+	case "json":
+		w.Header().Set("Content-Type", "application/json")
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		enc.Encode(page) // an error is the reader's, who has gone
+	case "", "html":
+		t, err := template.New("page").Funcs(template.FuncMap{
+			"percent": func(x float64) string { return fmt.Sprintf("%.1f %%", 100*x) },
+			"ago": func(t time.Time) string {
+				return page.Time.Sub(t).Round(time.Second).String() + " ago"
+			},
+			"ms": func(d time.Duration) string { return d.Round(10 * time.Microsecond).String() },
+		}).Parse(debugHTML)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		t.Execute(w, page)
+	default:
+		http.Error(w, fmt.Sprintf("format %q: want html or json", format), http.StatusBadRequest)
+	}
+}
+
+func (c *Client) page(now time.Time) Page {
+	p := Page{Service: c.service, Time: now, Stats: c.Stats()}
+	if s := c.state.Load(); s != nil {
+		p.Names = PageNames{Resolved: true, Endpoints: len(s.Endpoints), Confirmed: s.Confirmed}
+		if s.TTL > 0 {
+			p.Names.TTL = s.TTL.String()
+			p.Names.ExpiresIn = s.Confirmed.Add(s.TTL).Sub(now).Round(time.Millisecond).String()
+		}
+		if s.Err != nil {
+			p.Names.Error = s.Err.Error()
+		}
+	}
+	infos := c.group.Nodes()
+	picks := make(map[string]uint64, len(infos))
+	for _, i := range infos {
+		picks[i.Endpoint.Addr] = i.Picks
+	}
+	actual := c.shares.since(picks)
+	tier, used := bestPriority(infos)
+	for _, i := range infos {
+		n, _ := i.Node.Value().(*node)
+		if n == nil {
+			continue
+		}
+		stats := n.stats()
+		p.Nodes = append(p.Nodes, PageNode{
+			NodeStats: stats,
+			Standing:  i.Standing.String(),
+			Used:      i.Active,
+			Why:       why(i, stats, now, tier, used),
+			Share:     i.Share, ActualShare: actual[i.Endpoint.Addr],
+			Cost:    i.Cost.Round(time.Microsecond).String(),
+			Latency: i.Latency.Round(time.Microsecond).String(),
+			Failing: i.Failing, Ramp: i.Ramp,
+		})
+	}
+	slices.SortFunc(p.Nodes, func(a, b PageNode) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), strings.Compare(a.Addr, b.Addr))
+	})
+	return p
+}
+
+// bestPriority is that of the nodes in use.
+func bestPriority(infos []balancer.NodeInfo) (priority uint16, ok bool) {
+	for _, i := range infos {
+		if i.Active && (!ok || i.Endpoint.Priority < priority) {
+			priority, ok = i.Endpoint.Priority, true
+		}
+	}
+	return priority, ok
+}
+
+// why says in a sentence why a node is used, or not.
+func why(i balancer.NodeInfo, s NodeStats, now time.Time, tier uint16, used bool) string {
+	reason := ""
+	if i.Reason != nil {
+		reason = ": " + i.Reason.Error()
+	}
+	in := func(t time.Time) string { return max(0, t.Sub(now)).Round(time.Millisecond).String() }
+	switch i.Standing {
+	case balancer.Unreachable:
+		text := "not used: no connection" + reason
+		if i.Reason == nil && s.LastError == "" {
+			text = "not used yet: connecting"
+		}
+		if !s.NextDial.IsZero() {
+			text += "; dialled again in " + in(s.NextDial)
+		}
+		return text
+	case balancer.Ejected:
+		text := "not used: ejected" + reason
+		if i.Panic {
+			text = "used although ejected, as too many others are, too" + reason
+		}
+		if !i.Until.IsZero() {
+			text += "; probed in " + in(i.Until)
+		}
+		return text
+	case balancer.Probing:
+		return "gets one call at a time, to prove itself" + reason
+	}
+	switch {
+	case !i.Active && used && i.Endpoint.Priority > tier:
+		return fmt.Sprintf("not used: kept in reserve, nodes of priority %d are usable", tier)
+	case !i.Active:
+		return "not used by the policy"
+	case i.Standing == balancer.Warming:
+		return fmt.Sprintf("used: warming up, at %.0f %% of its share", 100*i.Ramp)
+	}
+	return "used"
+}
