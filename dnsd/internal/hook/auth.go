@@ -1,0 +1,253 @@
+package hook
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Verb is what a token allows. Each includes those before it: Admin may Write,
+// and Write may Read.
+type Verb string
+
+const (
+	Read  Verb = "read"  // list, watch, metrics
+	Write Verb = "write" // register, renew, hold, deregister
+	Admin Verb = "admin" // drain, release the guard
+)
+
+func (v Verb) rank() int { return slices.Index([]Verb{Read, Write, Admin}, v) + 1 }
+
+// Token is a bearer token (RFC 6750) and what it opens. Several with one Secret
+// add up.
+type Token struct {
+	// Name is how the audit log calls the bearer. Empty: its number, "token 1".
+	Name string
+	// Secret is what the bearer shows. It must not be empty, and is kept only as
+	// its hash.
+	Secret string
+	// Verbs, at least one.
+	Verbs []Verb
+	// Services, at least one: "_math._tcp", "_math.*", "_math*._tcp", or "*" for
+	// all of them and for what concerns all (the whole list, the metrics).
+	Services []string
+	// AnyHost lets the bearer register hosts other than its own address.
+	AnyHost bool
+}
+
+// grant is one Token made ready for use.
+type grant struct {
+	sum      [sha256.Size]byte
+	name     string
+	verb     Verb
+	services []pattern
+	anyHost  bool
+}
+
+func newGrants(tokens []Token) ([]grant, error) {
+	grants := make([]grant, 0, len(tokens))
+	for i, t := range tokens {
+		g := grant{sum: sha256.Sum256([]byte(t.Secret)), name: t.Name, anyHost: t.AnyHost}
+		if g.name == "" {
+			g.name = fmt.Sprintf("token %d", i+1)
+		}
+		// Go's ParseMediaType-like leniency has no place here: what a header
+		// cannot carry, or what a shell expanded to nothing, opens no door.
+		if t.Secret == "" || strings.ContainsFunc(t.Secret, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return nil, fmt.Errorf("hook: %s: the secret is empty or has characters that a header cannot carry: is its variable set?", g.name)
+		}
+		if len(t.Verbs) == 0 {
+			return nil, fmt.Errorf("hook: %s: no verb: give read, write or admin", g.name)
+		}
+		for _, v := range t.Verbs {
+			if v.rank() == 0 {
+				return nil, fmt.Errorf("hook: %s: verb %q: give read, write or admin", g.name, v)
+			}
+			if v.rank() > g.verb.rank() {
+				g.verb = v
+			}
+		}
+		if len(t.Services) == 0 {
+			return nil, fmt.Errorf(`hook: %s: no service: give names such as _math._tcp, or * for all`, g.name)
+		}
+		for _, s := range t.Services {
+			p, err := parsePattern(s)
+			if err != nil {
+				return nil, fmt.Errorf("hook: %s: %w", g.name, err)
+			}
+			g.services = append(g.services, p)
+		}
+		grants = append(grants, g)
+	}
+	return grants, nil
+}
+
+// pattern matches services label by label; a label may end in "*".
+type pattern [2]string
+
+var everything = pattern{"*", "*"}
+
+func parsePattern(s string) (pattern, error) {
+	if s == "*" {
+		return everything, nil
+	}
+	p := strings.Split(strings.ToLower(s), ".")
+	bad := len(p) != 2
+	for _, label := range p {
+		literal := strings.TrimSuffix(label, "*")
+		bad = bad || label == "" || strings.Contains(literal, "*") || literal != "" && literal[0] != '_'
+	}
+	if bad {
+		return pattern{}, fmt.Errorf(`service pattern %q: write it as _math._tcp, _math.*, _math*._tcp or *`, s)
+	}
+	return pattern(p), nil
+}
+
+func (p pattern) match(service string) bool {
+	if p == everything {
+		return true
+	}
+	name, proto, ok := strings.Cut(service, ".")
+	return ok && matchLabel(p[0], name) && matchLabel(p[1], proto)
+}
+
+func matchLabel(p, label string) bool {
+	if head, star := strings.CutSuffix(p, "*"); star {
+		return strings.HasPrefix(label, head)
+	}
+	return p == label
+}
+
+// identity is who asks: what the audit log calls it, whom the rate limit
+// counts, and what it may do.
+type identity struct {
+	name    string
+	caller  caller
+	open    bool // no tokens: everybody that gets here may do everything
+	grants  []*grant
+	cert    *x509.Certificate
+	anyHost bool // without a grant: on loopback, or declared insecure
+}
+
+// identify tells who sends the request, or refuses it. Every token is compared
+// to the end, so that the time says nothing about which one was near.
+func (st *state) identify(r *http.Request) (identity, error) {
+	peer := peerAddr(r)
+	id := identity{caller: caller{addr: callerAddr(peer)}, name: peer.String()}
+	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		id.cert = r.TLS.PeerCertificates[0]
+		id.name = certName(id.cert) + " at " + id.name
+	}
+	if len(st.grants) == 0 {
+		id.open = true
+		id.anyHost = peer.IsLoopback() || st.insecure
+		return id, nil
+	}
+	id.anyHost = peer.IsLoopback()
+	header := r.Header.Get("Authorization")
+	if header == "" {
+		return id, refuse(http.StatusUnauthorized, "", "this hook asks for a token: send Authorization: Bearer TOKEN").
+			with("WWW-Authenticate", `Bearer realm="rollcall"`)
+	}
+	scheme, secret, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return id, refuse(http.StatusUnauthorized, "", "the Authorization is not a bearer token: send Authorization: Bearer TOKEN").
+			with("WWW-Authenticate", `Bearer realm="rollcall"`)
+	}
+	sum := sha256.Sum256([]byte(strings.TrimSpace(secret)))
+	for i := range st.grants {
+		g := &st.grants[i]
+		if subtle.ConstantTimeCompare(sum[:], g.sum[:]) == 1 {
+			id.grants = append(id.grants, g)
+			if id.caller.token == 0 {
+				id.caller.token = i + 1
+				id.name = g.name + " at " + id.name
+			}
+		}
+	}
+	if len(id.grants) == 0 {
+		return id, refuse(http.StatusUnauthorized, "", "this token is not known here: it was replaced, or is of another dnsd").
+			with("WWW-Authenticate", `Bearer realm="rollcall", error="invalid_token"`)
+	}
+	return id, nil
+}
+
+// may says whether the identity may do verb to the service; "" stands for all
+// services.
+func (id *identity) may(verb Verb, service string) bool {
+	if id.open {
+		return true
+	}
+	return slices.ContainsFunc(id.grants, func(g *grant) bool { return g.allows(verb, service) })
+}
+
+func (g *grant) allows(verb Verb, service string) bool {
+	if g.verb.rank() < verb.rank() {
+		return false
+	}
+	if service == "" {
+		return slices.Contains(g.services, everything)
+	}
+	return slices.ContainsFunc(g.services, func(p pattern) bool { return p.match(service) })
+}
+
+// need refuses unless the identity may do verb to the service.
+func (x *exchange) need(verb Verb, service string) error {
+	if x.who.may(verb, service) {
+		return nil
+	}
+	what := service
+	if service == "" {
+		what = "all services (*)"
+	}
+	return refuse(http.StatusForbidden, "", "this token has no %s for %s: use one that has, or have it added", verb, what).
+		with("WWW-Authenticate", `Bearer realm="rollcall", error="insufficient_scope"`)
+}
+
+// needHost refuses a host that is not the peer's own, unless it is allowed: who
+// may register elsewhere may send other people's clients anywhere. A client
+// certificate speaks for the names and addresses in it.
+func (x *exchange) needHost(service, host string) error {
+	own := x.peer
+	if a, err := netip.ParseAddr(host); err == nil && a.Unmap() == own.WithZone("") {
+		return nil
+	}
+	if x.who.anyHost {
+		return nil
+	}
+	if x.who.cert != nil && x.who.cert.VerifyHostname(strings.TrimSuffix(host, ".")) == nil {
+		return nil
+	}
+	if slices.ContainsFunc(x.who.grants, func(g *grant) bool { return g.anyHost && g.allows(Write, service) }) {
+		return nil
+	}
+	return refuse(http.StatusForbidden, "host",
+		"host %.80q is not your own address %v: leave host out, or use a token that may register any host", host, own)
+}
+
+// peerAddr is the address at the other end of the connection. Forwarding headers
+// say what their sender likes, so they are not read.
+func peerAddr(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap()
+}
+
+func certName(c *x509.Certificate) string {
+	switch {
+	case len(c.URIs) > 0:
+		return c.URIs[0].String()
+	case len(c.DNSNames) > 0:
+		return c.DNSNames[0]
+	case c.Subject.CommonName != "":
+		return c.Subject.CommonName
+	}
+	return "certificate " + c.SerialNumber.String()
+}

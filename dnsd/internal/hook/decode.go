@@ -1,0 +1,264 @@
+package hook
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/rollcall-dns/rollcall/dnsd/register"
+)
+
+// maxBody bounds every request body: room for 2,000 keys of a batch renewal, or
+// a registration with more meta than a TXT record can hold.
+const maxBody = 64 << 10
+
+// readBody reads the whole body within the limit of size and time. A body that
+// is not JSON by its Content-Type is refused: the cure is shorter than the
+// guessing (curl says form-urlencoded unless told).
+func (x *exchange) readBody() ([]byte, error) {
+	if enc := x.r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return nil, refuse(http.StatusUnsupportedMediaType, "", "the body is encoded as %q: send it as it is", enc)
+	}
+	control := http.NewResponseController(x.w)
+	// Not every writer has deadlines (a recorder has none); the connection's
+	// own end then bounds the wait.
+	_ = control.SetReadDeadline(time.Now().Add(x.st.limits.BodyTimeout))
+	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, refuse(http.StatusRequestEntityTooLarge, "", "the body is larger than %d bytes: split the request, or say less in meta", maxBody)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, refuse(http.StatusRequestTimeout, "", "the body did not come within %v", x.st.limits.BodyTimeout).with("Connection", "close")
+	case err != nil:
+		return nil, refuse(http.StatusBadRequest, "", "the body broke off: %v", err).with("Connection", "close")
+	}
+	// From here on the server watches the connection for its end; the deadline
+	// must not look like one.
+	_ = control.SetReadDeadline(time.Time{})
+	if len(body) > 0 {
+		if err := checkContentType(x.r.Header.Get("Content-Type")); err != nil {
+			return nil, err
+		}
+	}
+	return body, nil
+}
+
+func checkContentType(value string) error {
+	if value == "" {
+		return nil
+	}
+	media, params, err := mime.ParseMediaType(value)
+	if err == nil && media == "application/json" {
+		if cs, ok := params["charset"]; !ok || strings.EqualFold(cs, "utf-8") {
+			return nil
+		}
+	}
+	return refuse(http.StatusUnsupportedMediaType, "",
+		"the body is %q: send application/json in UTF-8 (curl --json, or -H 'Content-Type: application/json')", value).
+		with("Accept", "application/json")
+}
+
+// member is one name a JSON object may have, where its value goes, and what it
+// must be, for the error.
+type member struct {
+	name string
+	dst  any
+	want string
+}
+
+func registrationMembers(reg *register.Registration) []member {
+	const number = "a whole number from 0 to 65535"
+	return []member{
+		{"host", &reg.Host, "text: an IP address or a full domain name"},
+		{"port", &reg.Port, "a whole number from 1 to 65535"},
+		{"priority", &reg.Priority, number},
+		{"weight", &reg.Weight, number},
+		{"ttl", &reg.TTL, `text with a unit, such as "5s"`},
+		{"lease", &reg.Lease, `text with a unit, such as "15s"`},
+		{"meta", (*metaValue)(&reg.Meta), `an object of texts, such as {"version":"1.2"}`},
+		{"incarnation", &reg.Incarnation, "a whole number, at least 0"},
+	}
+}
+
+// decodeRegistration reads the body of a PUT.
+func decodeRegistration(body []byte) (register.Registration, error) {
+	var reg register.Registration
+	seen, err := decodeObject(body, registrationMembers(&reg))
+	if err != nil {
+		return register.Registration{}, err
+	}
+	if !seen["port"] {
+		return register.Registration{}, refuse(http.StatusBadRequest, "port", `port is missing: say where the instance listens, such as {"port":8080}`)
+	}
+	// Zero means "the default" inside; from outside it is a mistake, since no
+	// lease and no record of zero seconds can be served.
+	for _, d := range []struct {
+		name  string
+		value register.Duration
+	}{{"ttl", reg.TTL}, {"lease", reg.Lease}} {
+		if seen[d.name] && d.value <= 0 {
+			return register.Registration{}, refuse(http.StatusBadRequest, d.name, "%s is %v: give more than zero, or leave it out for the default", d.name, d.value)
+		}
+	}
+	return reg, nil
+}
+
+// decodeRenewal reads the body of POST /v1/renew.
+func decodeRenewal(body []byte) (register.RenewRequest, error) {
+	var req register.RenewRequest
+	seen, err := decodeObject(body, []member{
+		{"instances", &req.Instances, `a list of texts, such as ["_math._tcp/a1"]`},
+	})
+	if err != nil {
+		return register.RenewRequest{}, err
+	}
+	if !seen["instances"] {
+		return register.RenewRequest{}, refuse(http.StatusBadRequest, "instances", `instances is missing: {"instances":["_math._tcp/a1"]}`)
+	}
+	return req, nil
+}
+
+// decodeObject reads one JSON object strictly. encoding/json alone would take
+// unknown and repeated names, other cases ("Port"), null and trailing data, and
+// each of them is a registration that does not mean what its writer thinks.
+// It gives the names that were there.
+func decodeObject(body []byte, members []member) (map[string]bool, error) {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return nil, refuse(http.StatusBadRequest, "", "the body is empty: send a JSON object with %s", names(members))
+	}
+	if !utf8.Valid(body) {
+		return nil, refuse(http.StatusBadRequest, "", "the body is not UTF-8 (RFC 8259 section 8.1)")
+	}
+	var whole json.RawMessage
+	if err := json.Unmarshal(body, &whole); err != nil { // the syntax to the last byte
+		return nil, refuse(http.StatusBadRequest, "", "the body is not one JSON value: %s", syntaxDetail(body, err))
+	}
+	seen := make(map[string]bool, len(members))
+	err := eachMember(whole, func(name string, value json.RawMessage) error {
+		var m *member
+		for i := range members {
+			if members[i].name == name {
+				m = &members[i]
+			}
+		}
+		switch {
+		case m == nil:
+			return refuse(http.StatusBadRequest, name, "unknown field %.64q: the fields are %s", name, names(members))
+		case seen[name]:
+			return refuse(http.StatusBadRequest, name, "%s is given twice: give it once", name)
+		case string(value) == "null":
+			return refuse(http.StatusBadRequest, name, "%s is null: give %s, or leave it out", name, m.want)
+		}
+		seen[name] = true
+		if err := json.Unmarshal(value, m.dst); err != nil {
+			var p *problem
+			if errors.As(err, &p) {
+				return p
+			}
+			return refuse(http.StatusBadRequest, name, "%s is %s: give %s", name, excerpt(value), m.want)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return seen, nil
+}
+
+// eachMember walks the members of the object in valid JSON, in order.
+func eachMember(valid []byte, f func(name string, value json.RawMessage) error) error {
+	dec := json.NewDecoder(bytes.NewReader(valid))
+	open, err := dec.Token()
+	if err != nil || open != json.Delim('{') {
+		return refuse(http.StatusBadRequest, "", "the body is %s: send a JSON object", excerpt(valid))
+	}
+	for dec.More() {
+		token, err := dec.Token()
+		if err != nil {
+			return err
+		}
+		name, ok := token.(string)
+		if !ok {
+			return fmt.Errorf("hook: decode object: name is %T", token)
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return err
+		}
+		if err := f(name, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// metaValue reads the meta object: texts only, each name once.
+type metaValue map[string]string
+
+func (m *metaValue) UnmarshalJSON(data []byte) error {
+	if len(data) == 0 || data[0] != '{' {
+		return fmt.Errorf("hook: meta is no object")
+	}
+	out := make(map[string]string)
+	err := eachMember(data, func(name string, value json.RawMessage) error {
+		field := "meta." + name
+		if _, twice := out[name]; twice {
+			return refuse(http.StatusBadRequest, field, "meta has %.64q twice: give it once", name)
+		}
+		if value[0] != '"' {
+			return refuse(http.StatusBadRequest, field, "meta %.64q is %s: give text, in quotes", name, excerpt(value))
+		}
+		var text string
+		if err := json.Unmarshal(value, &text); err != nil {
+			return err
+		}
+		out[name] = text
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	*m = out
+	return nil
+}
+
+func names(members []member) string {
+	list := make([]string, len(members))
+	for i, m := range members {
+		list[i] = m.name
+	}
+	return strings.Join(list, ", ")
+}
+
+// excerpt shows a value of the request, short enough for one line.
+func excerpt(value []byte) string {
+	const most = 40
+	if len(value) <= most {
+		return string(value)
+	}
+	cut := value[:most]
+	for len(cut) > 0 && !utf8.Valid(cut) {
+		cut = cut[:len(cut)-1]
+	}
+	return string(cut) + "..."
+}
+
+func syntaxDetail(body []byte, err error) string {
+	var syntax *json.SyntaxError
+	if !errors.As(err, &syntax) {
+		return err.Error()
+	}
+	at := min(int(syntax.Offset), len(body))
+	line := 1 + bytes.Count(body[:at], []byte{'\n'})
+	column := at - (bytes.LastIndexByte(body[:at], '\n') + 1)
+	return fmt.Sprintf("line %d, column %d: %s", line, column, syntax.Error())
+}

@@ -1,0 +1,100 @@
+// Package hook is the HTTP side of dnsd: where instances register and keep their
+// leases, where operators drain, and where everybody may watch.
+//
+//	s, err := hook.Listen(hook.Config{Registry: r})
+//	...
+//	err = s.Run(ctx)
+//
+// JSON in UTF-8, with the types of package register. The requests:
+//
+//	PUT    /v1/services/{service}/instances/{id}        register, renew, change, recover: 201 new, 200 otherwise
+//	GET    /v1/services/{service}/instances/{id}        one instance
+//	DELETE /v1/services/{service}/instances/{id}        deregister: 204 (?incarnation=N: 409 for an old one)
+//	PUT    /v1/services/{service}/instances/{id}/drain  out of the answers while the lease lives; DELETE ends it
+//	POST   /v1/services/{service}/instances/{id}/hold   a held registration, see below
+//	POST   /v1/renew                                    many renewals; answers those unknown
+//	GET    /v1/services                                 everything, by service
+//	GET    /v1/services/{service}                       one service
+//	DELETE /v1/services/{service}/guard                 the guard lets the service's suspects go: 204
+//	DELETE /v1/guard                                    those of all services
+//	GET    /v1/watch?service=&since=REV                 what changes, see below
+//	GET    /healthz /readyz /metrics /                  alive; ready; Prometheus; the console
+//
+// Whoever reads one service sees ETag and Rollcall-Revision; If-None-Match is
+// answered with 304 until the next revision. (Deadlines move without one.)
+//
+// # Refusals
+//
+// Every refusal is a register.Problem (RFC 9457): its detail says what to do, its
+// field which part of the request is at fault. The JSON is read strictly: a
+// field that is unknown, given twice, null or of another type is an error, as is
+// anything after the object. What net/http refuses before it knows a request
+// (a broken request line, a header above 16 KiB) is plain text.
+//
+//	400  a field, the JSON, or a query parameter is wrong; nothing changed
+//	401  no token, or one not known here            403  this token may not do that
+//	404  no such instance, service or path          405  not this method, see Allow
+//	408  the body did not come in time              409  a newer incarnation lives
+//	410  the history is gone: watch anew            413  the body is above 64 KiB
+//	415  the body is not JSON                       421  see Who may
+//	429  too many requests or instances, see Retry-After
+//	503  too many streams or connections, not ready, or stopping
+//	507  the store is full
+//
+// # Watch
+//
+// The answer is server-sent events, one a change, with id = revision:
+//
+//	event: put      the instance is new or changed; data is a register.Event
+//	event: delete   it is gone; data has what it was
+//	event: end      why the stream ends: {"reason","detail"}
+//
+// With since=REV, or with Last-Event-ID, which is the newer of the two, the
+// events after REV follow: none left out, none twice. 410 means that the history
+// does not reach back to REV, or that REV is not of this history. Without them
+// the stream begins with the present:
+//
+//	event: snapshot  an instance that is there, in any number; without an id
+//	event: sync      that was all; its id is where to go on
+//
+// A reader that breaks off before sync has no id and begins anew. What changed
+// while the present was being sent may be told twice, by snapshot and by put; a
+// delete may be of an instance that was not in it.
+//
+// An event is encoded once for all watchers. A silent stream has a comment every
+// 15 seconds. A reader that falls behind by more events than the registry queues
+// is cut with the reason "slow", and may come again with its last id.
+//
+// # Hold
+//
+// A hold is a POST with the body of the PUT, or without one when the instance is
+// registered. Its answer stays open: a comment at once, an event "registered"
+// with the instance, and then a comment at each renewal, every third of the
+// lease. When the connection breaks, the registry probes the instance and
+// removes it if it refuses: that is milliseconds after a kill -9. Otherwise an
+// event "end" comes first, and the lease runs on:
+//
+//	replaced    a newer incarnation registered      gone      deregistered or expired
+//	superseded  another hold of it took over        revoked   the token is no longer good
+//	again       it lasted Limits.HoldFor            shutdown  dnsd stops
+//
+// A connection proves that the peer's kernel lives. That its host is still there
+// is seen by what it acknowledges: without an acknowledgement nothing is renewed
+// (on Linux). That the process is not just stopped is seen by "again".
+//
+// # Who may
+//
+// On loopback without tokens: everybody who can connect, but no web page of
+// another origin, and no name that only pretends to be this host (421). Off
+// loopback Listen asks for tokens or client certificates, unless Insecure.
+//
+// With tokens: Authorization: Bearer (RFC 6750) for /v1 and /metrics, whatever
+// the address. A token has verbs (admin includes write, write includes read) for
+// services. Whole lists and metrics need read for "*". With a client CA every
+// connection needs a certificate of it; without tokens its bearer may do
+// everything, and with tokens what the token says.
+//
+// A host other than the peer's own address needs a token with AnyHost, a client
+// certificate for that host, or a peer on loopback. The peer is who connects:
+// X-Forwarded-For is not read, so behind a proxy give host and a token.
+package hook

@@ -1,0 +1,230 @@
+package hook
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/register"
+)
+
+var keyA1 = registry.Key{Service: "_math._tcp", ID: "a1"}
+
+// serving is a listener that stands for an instance; it gives its port.
+func serving(t *testing.T) (net.Listener, int) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l, l.Addr().(*net.TCPAddr).Port
+}
+
+func TestHoldRegistersAndRenews(t *testing.T) {
+	h := start(t, func(_ *Config, r *registry.Config) { r.MinLease = 2 * time.Second })
+	s := h.stream("POST", a1+"/hold", `{"port":1,"lease":"2s","ttl":"1s","incarnation":3}`)
+	if e, ok := s.block(); !ok || e.comment != "held" {
+		t.Fatalf("first: %+v", e)
+	}
+	if e := s.next(); e.name != "registered" || e.id != "1" || !strings.Contains(e.data, `"renew_after":"666ms"`) {
+		t.Fatalf("second: %+v", e)
+	}
+	before := h.registry.Stats().Renewed
+	for range 2 {
+		if e, ok := s.block(); !ok || e.comment != "renewed" {
+			t.Fatalf("then: %+v", e)
+		}
+	}
+	if after := h.registry.Stats().Renewed; after < before+2 {
+		t.Errorf("%d renewals, then %d", before, after)
+	}
+}
+
+func TestHoldOfRegisteredInstanceNeedsNoBody(t *testing.T) {
+	h := start(t, nil)
+	h.put(a1, `{"port":1,"incarnation":3}`)
+	for _, path := range []string{a1 + "/hold", a1 + "/hold?incarnation=3"} {
+		s := h.stream("POST", path, "")
+		if e := s.next(); e.name != "registered" {
+			t.Errorf("%s: %+v", path, e)
+		}
+	}
+	for n, want := range map[int]int{2: http.StatusConflict, 4: http.StatusNotFound} {
+		if a := h.do("POST", fmt.Sprintf("%s/hold?incarnation=%d", a1, n), ""); a.problem(t).Status != want {
+			t.Errorf("incarnation %d: %d %s", n, a.status, a.body)
+		}
+	}
+}
+
+// hijacked opens a hold on a TCP connection of its own.
+func hijacked(t *testing.T, h *hook, body string) (*net.TCPConn, *bufio.Reader) {
+	t.Helper()
+	c, err := net.Dial("tcp", h.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	fmt.Fprintf(c, "POST %s/hold HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", a1, h.Addr(), len(body), body)
+	in := bufio.NewReader(c)
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(line, "event: registered") {
+			return c.(*net.TCPConn), in
+		}
+	}
+}
+
+// The kernel of a killed process closes its connections, with FIN or RST.
+func TestBrokenHoldOfDeadInstanceRemovesItAtOnce(t *testing.T) {
+	for _, reset := range []bool{false, true} {
+		t.Run(fmt.Sprintf("reset=%v", reset), func(t *testing.T) {
+			h := start(t, nil)
+			l, port := serving(t)
+			c, _ := hijacked(t, h, fmt.Sprintf(`{"port":%d,"lease":"1h"}`, port))
+			w := h.stream("GET", "/v1/watch?since=1", "")
+			l.Close()
+			if reset {
+				if err := c.SetLinger(0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.Close()
+			if e := w.next(); e.name != register.EventDelete || e.decode(t).Instance.ID != "a1" {
+				t.Errorf("%+v", e)
+			}
+			eventually(t, "the audit has it", func() bool {
+				return strings.Contains(h.audit.String(), `what="connection lost" object=_math._tcp/a1 result=removed`)
+			})
+		})
+	}
+}
+
+func TestBrokenHoldOfLivingInstanceLeavesItToItsLease(t *testing.T) {
+	h := start(t, nil)
+	_, port := serving(t)
+	c, _ := hijacked(t, h, fmt.Sprintf(`{"port":%d,"lease":"1h"}`, port))
+	c.Close()
+	eventually(t, "the verdict", func() bool {
+		return strings.Contains(h.audit.String(), `what="connection lost" object=_math._tcp/a1 result=kept`)
+	})
+	if _, ok := h.registry.Instance(keyA1); !ok {
+		t.Error("removed")
+	}
+}
+
+func TestReplacedHoldEnds(t *testing.T) {
+	h := start(t, nil)
+	s := h.stream("POST", a1+"/hold", `{"port":1,"incarnation":3}`)
+	s.next()
+	h.put(a1, `{"port":1,"incarnation":3}`) // its own renewal does not disturb it
+	h.put(a1, `{"port":1,"incarnation":4}`)
+	if e := s.next(); e.name != "end" || !strings.Contains(e.data, `"reason":"replaced"`) {
+		t.Errorf("%+v", e)
+	}
+	if _, ok := s.block(); ok {
+		t.Error("goes on")
+	}
+}
+
+func TestDeregisteredHoldEnds(t *testing.T) {
+	h := start(t, nil)
+	s := h.stream("POST", a1+"/hold", `{"port":1,"incarnation":3}`)
+	s.next()
+	h.do("DELETE", a1, "")
+	if e := s.next(); e.name != "end" || !strings.Contains(e.data, `"reason":"gone"`) {
+		t.Errorf("%+v", e)
+	}
+}
+
+// A client whose connection is half dead opens a new one; when the old one is
+// found broken at last, that says nothing about the instance.
+func TestNewerHoldOfTheSameInstanceTakesOver(t *testing.T) {
+	var probes atomic.Int32
+	h := start(t, func(_ *Config, r *registry.Config) {
+		r.Probe = func(context.Context, string) error { probes.Add(1); return syscall.ECONNREFUSED }
+	})
+	const body = `{"port":1,"incarnation":3}`
+	first := h.stream("POST", a1+"/hold", body)
+	first.next()
+	second := h.stream("POST", a1+"/hold", body)
+	second.next()
+	if e := first.next(); e.name != "end" || !strings.Contains(e.data, `"reason":"superseded"`) {
+		t.Errorf("%+v", e)
+	}
+	if _, ok := h.registry.Instance(keyA1); !ok || probes.Load() != 0 {
+		t.Errorf("registered %v, %d probes", ok, probes.Load())
+	}
+	second.close()
+	eventually(t, "the second counts", func() bool { _, ok := h.registry.Instance(keyA1); return !ok })
+}
+
+func TestHoldIsAskedToComeAgain(t *testing.T) {
+	h := start(t, func(c *Config, r *registry.Config) {
+		c.Limits.HoldFor, r.MinLease = time.Millisecond, 2*time.Second
+	})
+	s := h.stream("POST", a1+"/hold", `{"port":1,"lease":"2s","ttl":"1s"}`)
+	if all := s.until("end"); !strings.Contains(all[len(all)-1].data, `"reason":"again"`) {
+		t.Errorf("%+v", all)
+	}
+	if _, ok := h.registry.Instance(keyA1); !ok {
+		t.Error("not registered any more")
+	}
+}
+
+func TestStoppingKeepsHeldInstances(t *testing.T) {
+	h := start(t, func(_ *Config, r *registry.Config) {
+		r.Probe = func(context.Context, string) error { return syscall.ECONNREFUSED }
+	})
+	s := h.stream("POST", a1+"/hold", `{"port":1}`)
+	s.next()
+	h.Close()
+	if e := s.next(); e.name != "end" || !strings.Contains(e.data, `"reason":"shutdown"`) {
+		t.Errorf("%+v", e)
+	}
+	if _, ok := h.registry.Instance(keyA1); !ok {
+		t.Error("removed by our own end")
+	}
+}
+
+func TestTooManyHoldsAreRefused(t *testing.T) {
+	h := start(t, func(c *Config, _ *registry.Config) { c.Limits.Holds = 1 })
+	h.stream("POST", a1+"/hold", `{"port":1}`).next()
+	a := h.do("POST", "/v1/services/_math._tcp/instances/a2/hold", `{"port":1}`)
+	if a.problem(t); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// register.Keep on a real hook: held, and gone at once when it closes.
+func TestKeepHoldsAndCloses(t *testing.T) {
+	h := start(t, nil)
+	l, port := serving(t)
+	_ = l
+	lease, err := register.Keep(t.Context(), register.Config{
+		Hooks: []string{h.URL()}, Service: "_math._tcp", ID: "a1",
+		Registration: register.Registration{Port: uint16(port)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "held", func() bool { return h.holds.count() == 1 })
+	if err := lease.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := h.registry.Instance(keyA1); ok {
+		t.Error("still registered")
+	}
+	eventually(t, "let go", func() bool { return h.holds.count() == 0 })
+}

@@ -1,0 +1,270 @@
+package hook
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/register"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// hook is a running server with a memory registry behind it.
+type hook struct {
+	*Server
+	t        testing.TB
+	registry *registry.Registry
+	cfg      Config
+	client   *http.Client
+	audit    *lines
+}
+
+// lines collects the audit log.
+type lines struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+func start(t testing.TB, change func(*Config, *registry.Config)) *hook {
+	t.Helper()
+	h := &hook{t: t, audit: &lines{}}
+	h.cfg = Config{Addr: "127.0.0.1:0", Zone: "svc.", Audit: slog.New(slog.NewTextHandler(h.audit, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	h.cfg.Limits.Rate = -1
+	rcfg := registry.Config{}
+	if change != nil {
+		change(&h.cfg, &rcfg)
+	}
+	var err error
+	if h.registry, err = registry.Open(rcfg); err != nil {
+		t.Fatal(err)
+	}
+	h.cfg.Registry = h.registry
+	if h.Server, err = Listen(h.cfg); err != nil {
+		h.registry.Close()
+		t.Fatal(err)
+	}
+	transport := &http.Transport{}
+	h.client = &http.Client{Transport: transport}
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := h.Run(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+		running.Wait()
+		if err := h.registry.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (h *hook) request(method, path, body string, header ...string) *http.Request {
+	h.t.Helper()
+	var r io.Reader
+	if body != "" {
+		r = strings.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(h.t.Context(), method, h.URL()+path, r)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(header); i += 2 {
+		if header[i] == "Host" {
+			req.Host = header[i+1]
+			continue
+		}
+		req.Header.Set(header[i], header[i+1])
+	}
+	return req
+}
+
+func (h *hook) do(method, path, body string, header ...string) answer {
+	h.t.Helper()
+	resp, err := h.client.Do(h.request(method, path, body, header...))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return answer{resp.StatusCode, resp.Header, b}
+}
+
+func (a answer) problem(t testing.TB) register.Problem {
+	t.Helper()
+	if got := a.header.Get("Content-Type"); got != register.ProblemType {
+		t.Fatalf("content type %q, want %q; body %s", got, register.ProblemType, a.body)
+	}
+	var p register.Problem
+	if err := json.Unmarshal(a.body, &p); err != nil {
+		t.Fatalf("%v in %s", err, a.body)
+	}
+	if p.Status != a.status {
+		t.Errorf("problem says %d, the answer %d", p.Status, a.status)
+	}
+	return p
+}
+
+func decode[T any](t testing.TB, a answer) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal(a.body, &v); err != nil {
+		t.Fatalf("%v in %d %s", err, a.status, a.body)
+	}
+	return v
+}
+
+const a1 = "/v1/services/_math._tcp/instances/a1"
+
+// put registers and wants it to succeed.
+func (h *hook) put(path, body string, header ...string) register.Published {
+	h.t.Helper()
+	a := h.do(http.MethodPut, path, body, header...)
+	if a.status != http.StatusOK && a.status != http.StatusCreated {
+		h.t.Fatalf("PUT %s %s: %d %s", path, body, a.status, a.body)
+	}
+	return decode[register.Published](h.t, a)
+}
+
+// event is one server-sent event, or a comment, which has only a comment.
+type event struct{ id, name, data, comment string }
+
+// events reads a stream event by event.
+type events struct {
+	t      testing.TB
+	resp   *http.Response
+	in     *bufio.Reader
+	cancel context.CancelFunc
+}
+
+func (h *hook) stream(method, path, body string, header ...string) *events {
+	h.t.Helper()
+	ctx, cancel := context.WithCancel(h.t.Context())
+	resp, err := h.client.Do(h.request(method, path, body, header...).WithContext(ctx))
+	if err != nil {
+		cancel()
+		h.t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		b, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		cancel()
+		h.t.Fatalf("%s %s: %d %s", method, path, resp.StatusCode, b)
+	}
+	if got := resp.Header.Get("Content-Type"); got != "text/event-stream" {
+		h.t.Errorf("content type %q", got)
+	}
+	e := &events{h.t, resp, bufio.NewReader(resp.Body), cancel}
+	h.t.Cleanup(e.close)
+	return e
+}
+
+func (e *events) close() {
+	e.cancel()
+	e.resp.Body.Close()
+}
+
+// block gives the next event or comment; false at the end of the stream.
+func (e *events) block() (event, bool) {
+	e.t.Helper()
+	var ev event
+	for {
+		line, err := e.in.ReadString('\n')
+		if err != nil {
+			return ev, false
+		}
+		line = strings.TrimSuffix(line, "\n")
+		name, value, _ := strings.Cut(line, ": ")
+		switch {
+		case line == "":
+			return ev, true
+		case strings.HasPrefix(line, ":"):
+			ev.comment = value
+		case name == "id":
+			ev.id = value
+		case name == "event":
+			ev.name = value
+		case name == "data":
+			ev.data = value
+		}
+	}
+}
+
+// next gives the next event that is no comment.
+func (e *events) next() event {
+	e.t.Helper()
+	for {
+		ev, ok := e.block()
+		if !ok {
+			e.t.Fatal("the stream ended")
+		}
+		if ev.name != "" {
+			return ev
+		}
+	}
+}
+
+// until gives the events up to one of that name, with it.
+func (e *events) until(name string) []event {
+	e.t.Helper()
+	var all []event
+	for {
+		ev := e.next()
+		all = append(all, ev)
+		if ev.name == name {
+			return all
+		}
+	}
+}
+
+// eventually waits for a condition that nothing announces.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in 10s: %s", what)
+		}
+	}
+}

@@ -1,0 +1,355 @@
+package hook
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/register"
+)
+
+// What an instance is that does not say (RFC 2782 fields). The weight is far
+// from 0 because HAProxy takes a weight of 0 for "drained".
+const (
+	defaultPriority = 10
+	defaultWeight   = 100
+)
+
+// putInstance registers, renews, changes or recovers: all the same request.
+func (x *exchange) putInstance() error {
+	key, err := x.instanceKey(Write)
+	if err != nil {
+		return err
+	}
+	if _, err := x.query(); err != nil {
+		return err
+	}
+	body, err := x.readBody()
+	if err != nil {
+		return err
+	}
+	reg, err := decodeRegistration(body)
+	if err != nil {
+		return err
+	}
+	in, created, err := x.register(key, reg)
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+		x.w.Header().Set("Location", "/v1/services/"+key.Service+"/instances/"+key.ID)
+	}
+	x.revision(in.Revision)
+	return x.json(status, registered(in))
+}
+
+// register brings what the client said into the registry.
+func (x *exchange) register(key registry.Key, reg register.Registration) (*registry.Instance, bool, error) {
+	host, err := x.hostOf(key.Service, reg.Host)
+	if err != nil {
+		return nil, false, err
+	}
+	x.audit.host = host + ":" + strconv.Itoa(int(reg.Port))
+	in := registry.Instance{
+		Key:         key,
+		Host:        host,
+		Port:        reg.Port,
+		Priority:    defaultPriority,
+		Weight:      defaultWeight,
+		TTL:         reg.TTL.Std(),
+		Lease:       reg.Lease.Std(),
+		Meta:        reg.Meta,
+		Incarnation: reg.Incarnation,
+	}
+	if reg.Priority != nil {
+		in.Priority = *reg.Priority
+	}
+	if reg.Weight != nil {
+		in.Weight = *reg.Weight
+	}
+	before, existed := x.st.registry.Instance(key)
+	out, created, err := x.st.registry.Register(x.r.Context(), in)
+	if err != nil {
+		return nil, false, err
+	}
+	x.s.holds.wake(key)
+	x.audit.revision = out.Revision
+	switch {
+	case created:
+		x.audit.result = "created"
+	case existed && before.Revision == out.Revision:
+		x.audit.result, x.audit.quiet = "renewed", true
+	default:
+		x.audit.result = "changed"
+	}
+	return out, created, nil
+}
+
+// hostOf is where the instance is: what it says, if it may, or where it asks from.
+func (x *exchange) hostOf(service, host string) (string, error) {
+	if host != "" {
+		canonical, err := registry.CheckHost(host)
+		if err != nil {
+			return "", err
+		}
+		return canonical, x.needHost(service, canonical)
+	}
+	if !x.peer.IsValid() || x.peer.Zone() != "" {
+		return "", refuse(http.StatusBadRequest, "host", "your own address, %v, cannot be published: give host", x.peer)
+	}
+	return x.peer.String(), nil
+}
+
+func (x *exchange) deleteInstance() error {
+	key, err := x.instanceKey(Write)
+	if err != nil {
+		return err
+	}
+	incarnation, err := x.incarnation()
+	if err != nil {
+		return err
+	}
+	if err := x.st.registry.Deregister(x.r.Context(), key, incarnation); err != nil {
+		return err
+	}
+	x.s.holds.wake(key)
+	x.audit.revision = x.st.registry.Revision()
+	x.audit.result = "deregistered"
+	x.w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (x *exchange) drain() error   { return x.setDrained(true) }
+func (x *exchange) undrain() error { return x.setDrained(false) }
+
+func (x *exchange) setDrained(on bool) error {
+	key, err := x.instanceKey(Admin)
+	if err != nil {
+		return err
+	}
+	if _, err := x.query(); err != nil {
+		return err
+	}
+	if _, err := x.st.registry.Drain(x.r.Context(), key, on); err != nil {
+		return err
+	}
+	lease, ok := x.st.registry.Instance(key)
+	if !ok {
+		return registry.ErrNotFound
+	}
+	x.audit.revision = lease.Revision
+	x.audit.result = lease.State.String()
+	x.revision(lease.Revision)
+	return x.json(http.StatusOK, published(lease))
+}
+
+func (x *exchange) releaseGuard() error {
+	service := x.r.PathValue("service")
+	if service != "" {
+		if err := registry.CheckService(service); err != nil {
+			return err
+		}
+	}
+	if err := x.need(Admin, service); err != nil {
+		return err
+	}
+	x.audit.object = service
+	if service == "" {
+		x.audit.object = "all services"
+	}
+	x.st.registry.ReleaseGuard(service)
+	x.audit.revision = x.st.registry.Revision()
+	x.w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (x *exchange) showInstance() error {
+	key, err := x.instanceKey(Read)
+	if err != nil {
+		return err
+	}
+	lease, ok := x.st.registry.Instance(key)
+	if !ok {
+		return registry.ErrNotFound
+	}
+	x.revision(lease.Revision)
+	return x.json(http.StatusOK, published(lease))
+}
+
+func (x *exchange) showService() error {
+	service := x.r.PathValue("service")
+	if err := registry.CheckService(service); err != nil {
+		return err
+	}
+	if err := x.need(Read, service); err != nil {
+		return err
+	}
+	view, ok := x.st.registry.Service(service)
+	if !ok {
+		return refuse(http.StatusNotFound, "service", "no instance of %s is registered: PUT one, or look at /v1/services for what there is", service)
+	}
+	if x.unchanged(view.Revision) {
+		return nil
+	}
+	return x.json(http.StatusOK, serviceOf(view))
+}
+
+// listServices writes service by service, so that a list of a million instances
+// takes the memory of one service. The revision is that of the beginning.
+func (x *exchange) listServices() error {
+	if err := x.need(Read, ""); err != nil {
+		return err
+	}
+	if _, err := x.query(); err != nil {
+		return err
+	}
+	revision, views := x.st.registry.Services()
+	if x.unchanged(revision) {
+		return nil
+	}
+	x.w.Header().Set("Content-Type", "application/json")
+	if x.r.Method == http.MethodHead {
+		x.w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	control := http.NewResponseController(x.w)
+	out := bufio.NewWriterSize(x.w, 32<<10)
+	fmt.Fprintf(out, `{"revision":%d,"services":[`, revision)
+	comma := ""
+	for v := range views {
+		body, err := json.Marshal(serviceOf(v))
+		if err != nil {
+			return err
+		}
+		_ = control.SetWriteDeadline(time.Now().Add(x.st.limits.WriteTimeout))
+		out.WriteString(comma)
+		out.Write(body)
+		comma = ","
+	}
+	out.WriteString("]}\n")
+	return out.Flush()
+}
+
+// unchanged answers 304 to a client that has this revision (RFC 9110 section
+// 13.1.2). The tag is weak: deadlines move, and an unconfirmed instance becomes
+// up, without a revision.
+func (x *exchange) unchanged(revision uint64) bool {
+	tag := `W/"` + strconv.FormatUint(revision, 10) + `"`
+	x.revision(revision)
+	h := x.w.Header()
+	h.Set("ETag", tag)
+	h.Set("Cache-Control", "no-cache")
+	for _, line := range x.r.Header.Values("If-None-Match") {
+		for t := range strings.SplitSeq(line, ",") {
+			t = strings.TrimSpace(t)
+			if t == tag || t == tag[2:] || t == "*" {
+				x.w.WriteHeader(http.StatusNotModified)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// revision names the revision of what is answered.
+func (x *exchange) revision(rev uint64) {
+	x.w.Header().Set("Rollcall-Revision", strconv.FormatUint(rev, 10))
+}
+
+// instanceKey is the instance in the path, checked, if verb is allowed there.
+func (x *exchange) instanceKey(verb Verb) (registry.Key, error) {
+	key := registry.Key{Service: x.r.PathValue("service"), ID: x.r.PathValue("id")}
+	x.audit.object = key.String()
+	if err := registry.CheckService(key.Service); err != nil {
+		return key, err
+	}
+	if err := registry.CheckID(key.ID); err != nil {
+		return key, err
+	}
+	return key, x.need(verb, key.Service)
+}
+
+// incarnation reads ?incarnation=, nil when it is not there.
+func (x *exchange) incarnation() (*uint64, error) {
+	q, err := x.query("incarnation")
+	if err != nil || !q.Has("incarnation") {
+		return nil, err
+	}
+	n, err := strconv.ParseUint(q.Get("incarnation"), 10, 64)
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "incarnation", "incarnation %.40q: give a whole number", q.Get("incarnation"))
+	}
+	return &n, nil
+}
+
+// query reads the query strictly: a misspelt parameter is an error and not a
+// request for something else.
+func (x *exchange) query(known ...string) (url.Values, error) {
+	if x.r.URL.RawQuery == "" {
+		return nil, nil
+	}
+	q, err := url.ParseQuery(x.r.URL.RawQuery)
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "", "the query cannot be read: %v", err)
+	}
+	for name, values := range q {
+		if !slices.Contains(known, name) {
+			allowed := "none"
+			if len(known) > 0 {
+				allowed = fmt.Sprint(known)
+			}
+			return nil, refuse(http.StatusBadRequest, name, "unknown query parameter %.64q: here are allowed: %s", name, allowed)
+		}
+		if len(values) > 1 {
+			return nil, refuse(http.StatusBadRequest, name, "query parameter %s is given %d times: give it once", name, len(values))
+		}
+	}
+	return q, nil
+}
+
+// registered is the answer to a PUT: a lease that begins now.
+func registered(in *registry.Instance) register.Published {
+	p := published(registry.Lease{Instance: in, ExpiresIn: in.Lease})
+	p.RenewAfter = register.Duration(renewAfter(in))
+	return p
+}
+
+// renewAfter is when to renew next: two renewals may be lost before the lease is.
+func renewAfter(in *registry.Instance) time.Duration {
+	return (in.Lease / 3).Truncate(time.Millisecond)
+}
+
+// published is an instance as the wire has it.
+func published(l registry.Lease) register.Published {
+	return register.Published{
+		ID:          l.ID,
+		Host:        l.Host,
+		Port:        l.Port,
+		Priority:    l.Priority,
+		Weight:      l.Weight,
+		TTL:         register.Duration(l.TTL),
+		Lease:       register.Duration(l.Lease),
+		Meta:        l.Meta,
+		Incarnation: l.Incarnation,
+		State:       l.State.String(),
+		ExpiresIn:   register.Duration(max(0, l.ExpiresIn).Truncate(time.Millisecond)),
+		Revision:    l.Revision,
+	}
+}
+
+func serviceOf(v registry.View) register.Service {
+	s := register.Service{Service: v.Service, Revision: v.Revision, Instances: make([]register.Published, len(v.Instances))}
+	for i, l := range v.Instances {
+		s.Instances[i] = published(l)
+	}
+	return s
+}

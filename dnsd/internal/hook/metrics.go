@@ -1,0 +1,106 @@
+package hook
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics are the hook's own numbers. They live as long as the Server; each
+// configuration shows them together with its own collectors.
+type metrics struct {
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	refused  *prometheus.CounterVec
+	all      []prometheus.Collector
+}
+
+func newMetrics(s *Server) *metrics {
+	const ns, sub = "rollcall", "hook"
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: ns, Subsystem: sub, Name: "requests_total",
+			Help: "Requests by path, method and status.",
+		}, []string{"path", "method", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: ns, Subsystem: sub, Name: "request_seconds",
+			Help:    "Time to answer, by path; streams are not counted.",
+			Buckets: []float64{.0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .5, 1, 5},
+		}, []string{"path"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: ns, Subsystem: sub, Name: "refused_total",
+			Help: "Requests and streams refused or cut by a limit: rate, token, watches, holds, slow.",
+		}, []string{"reason"}),
+	}
+	for _, reason := range []string{"rate", "token", "watches", "holds", "slow"} {
+		m.refused.WithLabelValues(reason) // shown as 0 before the first
+	}
+	gauge := func(name, help string, f func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: ns, Subsystem: sub, Name: name, Help: help}, f)
+	}
+	m.all = []prometheus.Collector{
+		m.requests, m.seconds, m.refused,
+		gauge("watches", "Watches open.", s.watches.value),
+		gauge("holds", "Registrations held by an open connection.", func() float64 { return float64(s.holds.count()) }),
+		gauge("connections", "Connections open.", func() float64 { open, _ := s.listener.counts(); return open }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Namespace: ns, Subsystem: sub, Name: "connections_refused_total", Help: "Connections turned away by a limit.",
+		}, func() float64 { _, refused := s.listener.counts(); return refused }),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		registryCollector{s},
+	}
+	return m
+}
+
+// handler shows the hook's numbers and those of more.
+func (m *metrics) handler(more []prometheus.Collector) (http.Handler, error) {
+	reg := prometheus.NewPedanticRegistry()
+	for _, c := range append(m.all[:len(m.all):len(m.all)], more...) {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4}), nil
+}
+
+// count takes one finished request. The method is a label, so strange ones share
+// one value.
+func (m *metrics) count(path, method string, status int, took time.Duration) {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPost, http.MethodDelete, http.MethodOptions:
+	default:
+		method = "other"
+	}
+	m.requests.WithLabelValues(path, method, strconv.Itoa(status)).Inc()
+	if path != pathWatch && path != pathHold {
+		m.seconds.WithLabelValues(path).Observe(took.Seconds())
+	}
+}
+
+func (x *exchange) showMetrics() error {
+	if err := x.need(Read, ""); err != nil {
+		return err
+	}
+	x.st.metrics.ServeHTTP(x.w, x.r)
+	return nil
+}
+
+// healthz says that the process serves HTTP.
+func (x *exchange) healthz() error {
+	return x.json(http.StatusOK, map[string]string{"status": "alive"})
+}
+
+// readyz says whether dnsd answers what it should.
+func (x *exchange) readyz() error {
+	if x.st.ready != nil {
+		if err := x.st.ready(); err != nil {
+			return refuse(http.StatusServiceUnavailable, "", "not ready: %v", err).retryAfter(time.Second)
+		}
+	}
+	return x.json(http.StatusOK, map[string]string{"status": "ready"})
+}

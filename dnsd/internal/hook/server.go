@@ -1,0 +1,277 @@
+package hook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+// Config is what a Server serves, to whom. Only Registry is required.
+type Config struct {
+	// Addr is where to listen, "127.0.0.1:8053" by default; port 0 takes a free one.
+	Addr string
+	// Registry is who is registered.
+	Registry *registry.Registry
+	// Zone is the origin that the registry is published under, for the console:
+	// "svc.".
+	Zone string
+	// Ready says why dnsd cannot answer yet; nil, or a nil function: it can.
+	Ready func() error
+	// Tokens, when there are any, must be shown with every request to /v1 and
+	// /metrics.
+	Tokens []Token
+	TLS    *TLS
+	// Insecure allows to listen off loopback without tokens and client
+	// certificates, and then everybody may do everything.
+	Insecure bool
+	Limits   Limits
+	// Collectors are shown under /metrics beside the hook's own.
+	Collectors []prometheus.Collector
+	// Logger gets what went wrong; Audit one line a write: who, what, result,
+	// revision (renewals without a change at level debug). Nil: silence.
+	Logger *slog.Logger
+	Audit  *slog.Logger
+}
+
+// DefaultAddr is where the hook listens unless told otherwise.
+const DefaultAddr = "127.0.0.1:8053"
+
+// state is a Config made ready. A request loads it once, so that it sees one
+// configuration from its beginning to its end.
+type state struct {
+	registry *registry.Registry
+	zone     string
+	ready    func() error
+	grants   []grant
+	secured  bool // tokens or client certificates
+	insecure bool
+	loopback bool
+	limits   Limits
+	metrics  http.Handler
+	log      *slog.Logger
+	audit    *slog.Logger
+}
+
+// Server is the hook on one address. Make it with Listen, serve with Run.
+type Server struct {
+	addr     netip.AddrPort
+	listener *listener
+	handler  http.Handler
+	state    atomic.Pointer[state]
+	callers  *limiter
+	metrics  *metrics
+	holds    *holds
+	watches  gauge
+	origin   *http.CrossOriginProtection
+	// consolePolicy is the page's Content-Security-Policy.
+	consolePolicy string
+
+	life     context.Context // ends when no stream should go on
+	end      context.CancelFunc
+	stopOnce sync.Once
+
+	mu     sync.Mutex // guards front, ran, closed; and orders Updates
+	front  *front     // serves new connections
+	ran    bool
+	closed bool
+	fronts sync.WaitGroup // every front's goroutines
+}
+
+// Listen takes the address and prepares everything; Run serves. It refuses to
+// listen off loopback for everybody, unless the configuration says Insecure.
+func Listen(cfg Config) (*Server, error) {
+	if cfg.Addr == "" {
+		cfg.Addr = DefaultAddr
+	}
+	// Keepalive probes find the peer that lost its power while nothing was to be
+	// sent; 15 seconds of silence and three probes is about half a minute.
+	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}
+	ln, err := lc.Listen(context.Background(), "tcp", cfg.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("hook: listen %s: %w", cfg.Addr, err)
+	}
+	s := &Server{
+		callers: newLimiter(),
+		holds:   newHolds(),
+		origin:  http.NewCrossOriginProtection(),
+
+		consolePolicy: consolePolicy(),
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	s.addr = ln.Addr().(*net.TCPAddr).AddrPort()
+	s.addr = netip.AddrPortFrom(s.addr.Addr().Unmap(), s.addr.Port())
+	s.listener = newListener(ln)
+	s.metrics = newMetrics(s)
+	s.handler = s.routes()
+	if err := s.Update(cfg); err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
+	return s, nil
+}
+
+// Addr is where the server listens.
+func (s *Server) Addr() netip.AddrPort { return s.addr }
+
+// URL is the base of the hook as seen from this host.
+func (s *Server) URL() string {
+	scheme := "http"
+	if s.listener.tls.Load() != nil {
+		scheme = "https"
+	}
+	addr := s.addr
+	if addr.Addr().IsUnspecified() {
+		local := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		if addr.Addr().Is6() {
+			local = netip.IPv6Loopback()
+		}
+		addr = netip.AddrPortFrom(local, addr.Port())
+	}
+	return scheme + "://" + addr.String()
+}
+
+// Handler is the hook without its listener: the limits of connections, and TLS,
+// are the caller's then.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Update changes everything but the address while requests go on. On error
+// nothing has changed. Watches and holds survive; one whose token is no longer
+// good ends within the keepalive time.
+func (s *Server) Update(cfg Config) error {
+	st, err := s.prepare(cfg)
+	if err != nil {
+		return err
+	}
+	tlsConfig, err := cfg.TLS.load()
+	if err != nil {
+		return err
+	}
+	if st.metrics, err = s.metrics.handler(cfg.Collectors); err != nil {
+		return fmt.Errorf("hook: collect metrics: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return fmt.Errorf("hook: update %v: %w", s.addr, http.ErrServerClosed)
+	}
+	s.state.Store(st)
+	s.listener.tls.Store(tlsConfig)
+	s.listener.most.Store(int64(st.limits.Connections))
+	s.listener.mostPerAddr.Store(int64(st.limits.PerAddr))
+	s.callers.set(st.limits.Rate, st.limits.Burst, time.Now())
+	s.refrontLocked(st)
+	return nil
+}
+
+func (s *Server) prepare(cfg Config) (*state, error) {
+	if cfg.Registry == nil {
+		return nil, errors.New("hook: configure: no registry")
+	}
+	st := &state{
+		registry: cfg.Registry,
+		zone:     cfg.Zone,
+		ready:    cfg.Ready,
+		insecure: cfg.Insecure,
+		loopback: s.addr.Addr().IsLoopback(),
+		limits:   cfg.Limits.withDefaults(),
+		log:      cfg.Logger,
+		audit:    cfg.Audit,
+	}
+	if st.log == nil {
+		st.log = slog.New(slog.DiscardHandler)
+	}
+	if st.audit == nil {
+		st.audit = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if st.grants, err = newGrants(cfg.Tokens); err != nil {
+		return nil, err
+	}
+	st.secured = len(cfg.Tokens) > 0 || cfg.TLS != nil && cfg.TLS.ClientCA != ""
+	if !st.secured && !st.loopback && !st.insecure {
+		return nil, fmt.Errorf("hook: listen %v: anybody who reaches this address could change what DNS says: configure a token or a client CA, listen on loopback, or write insecure", s.addr)
+	}
+	return st, nil
+}
+
+// Run serves until the context ends or Close is called, then lets requests
+// finish, tells streams the end, and gives nil.
+func (s *Server) Run(ctx context.Context) error {
+	s.mu.Lock()
+	if s.ran || s.closed {
+		s.mu.Unlock()
+		return fmt.Errorf("hook: run %v: %w", s.addr, http.ErrServerClosed)
+	}
+	s.ran = true
+	s.mu.Unlock()
+	unhook := context.AfterFunc(ctx, s.stop)
+	defer unhook()
+	err := s.accept()
+	s.stop()
+	s.fronts.Wait()
+	return err
+}
+
+// Close stops a server, whether it runs or not, and returns when it has ended.
+func (s *Server) Close() error {
+	s.stop()
+	s.fronts.Wait()
+	return nil
+}
+
+// stop ends accepting and streams, and shuts every front.
+func (s *Server) stop() {
+	s.stopOnce.Do(func() {
+		s.end()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.closed = true
+		_ = s.listener.Close()
+		if s.front != nil {
+			s.front.retire()
+		}
+	})
+}
+
+// accept hands new connections to the front of the moment.
+func (s *Server) accept() error {
+	var pause time.Duration
+	for {
+		conn, err := s.listener.Accept()
+		if err == nil {
+			pause = 0
+			s.mu.Lock()
+			f := s.front
+			s.mu.Unlock()
+			f.give(conn)
+			continue
+		}
+		select {
+		case <-s.life.Done():
+			return nil
+		default:
+		}
+		// Out of descriptors is the usual reason, and passes.
+		var ne net.Error
+		if !errors.As(err, &ne) || errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("hook: accept on %v: %w", s.addr, err)
+		}
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+		s.state.Load().log.Warn("hook: accept", "addr", s.addr, "error", err, "pause", pause)
+		select {
+		case <-time.After(pause):
+		case <-s.life.Done():
+			return nil
+		}
+	}
+}

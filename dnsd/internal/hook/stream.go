@@ -1,0 +1,102 @@
+package hook
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// stream writes server-sent events (WHATWG HTML section 9.2). Every write has
+// its deadline: a reader that does not read must not keep its memory here.
+type stream struct {
+	w       *response
+	control *http.ResponseController
+	timeout time.Duration
+	buf     []byte
+}
+
+// begin sends the header and the first bytes. X-Accel-Buffering asks nginx not
+// to wait for the end.
+func (x *exchange) begin(first ...[]byte) (*stream, error) {
+	s := &stream{w: x.w, control: http.NewResponseController(x.w), timeout: x.st.limits.WriteTimeout}
+	h := x.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no")
+	x.w.WriteHeader(http.StatusOK)
+	return s, s.send(first...)
+}
+
+// send writes and flushes.
+func (s *stream) send(parts ...[]byte) error {
+	_ = s.control.SetWriteDeadline(time.Now().Add(s.timeout)) // a recorder has none
+	s.buf = s.buf[:0]
+	for _, p := range parts {
+		s.buf = append(s.buf, p...)
+	}
+	if _, err := s.w.Write(s.buf); err != nil {
+		return err
+	}
+	if cap(s.buf) > 64<<10 {
+		s.buf = nil // a burst must not be paid for ever
+	}
+	return s.control.Flush()
+}
+
+// comment is what a client skips and a proxy sees as life.
+func comment(text string) []byte { return []byte(": " + text + "\n\n") }
+
+// frame is one event without an id: it leaves the client's Last-Event-ID as it is.
+func frame(name string, data any) []byte { return appendFrame(nil, name, data) }
+
+// frameAt is one event whose id is a revision.
+func frameAt(revision uint64, name string, data any) []byte {
+	b := append([]byte("id: "), strconv.FormatUint(revision, 10)...)
+	return appendFrame(append(b, '\n'), name, data)
+}
+
+func appendFrame(b []byte, name string, data any) []byte {
+	body, err := json.Marshal(data) // one line: JSON escapes line ends
+	if err != nil {
+		body = []byte("{}") // our own structs always marshal
+	}
+	b = append(append(b, "event: "...), name...)
+	b = append(append(b, "\ndata: "...), body...)
+	return append(b, "\n\n"...)
+}
+
+// ending is the data of the last event of a stream, named "end".
+type ending struct {
+	Reason string `json:"reason"`
+	Detail string `json:"detail"`
+}
+
+// Reasons for an end. What to do is in the detail.
+const (
+	endShutdown   = "shutdown"
+	endRevoked    = "revoked"
+	endSlow       = "slow"
+	endCompacted  = "compacted"
+	endReplaced   = "replaced"
+	endGone       = "gone"
+	endSuperseded = "superseded"
+	endAgain      = "again"
+)
+
+var endDetails = map[string]string{
+	endShutdown:   "dnsd is stopping: come again in a moment",
+	endRevoked:    "the token is no longer good for this: come again with another",
+	endSlow:       "this reader fell too far behind: come again with the last id seen",
+	endCompacted:  "the history is gone: watch again without since",
+	endReplaced:   "a newer incarnation took the place of this one: stop, or register under another id",
+	endGone:       "the instance was deregistered or has expired: PUT it to come back",
+	endSuperseded: "another hold of the same instance took over",
+	endAgain:      "this hold has lasted long enough to be asked: PUT, then hold again",
+}
+
+// end says why the stream ends. That it cannot be written any more is no error:
+// it ends anyhow.
+func (s *stream) end(reason string) {
+	_ = s.send(frame("end", ending{reason, endDetails[reason]}))
+}

@@ -1,0 +1,206 @@
+package hook
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/register"
+)
+
+// Names of events beside register.EventPut and register.EventDelete.
+const (
+	eventSnapshot = "snapshot" // an instance that is there at the beginning
+	eventSync     = "sync"     // the beginning is complete; its id is where to go on
+)
+
+// watch streams what changes, as server-sent events. See the package's comment.
+func (x *exchange) watch() error {
+	q, err := x.query("service", "since")
+	if err != nil {
+		return err
+	}
+	service := q.Get("service")
+	if q.Has("service") {
+		if err := registry.CheckService(service); err != nil {
+			return err
+		}
+	}
+	if err := x.need(Read, service); err != nil {
+		return err
+	}
+	since, resume, err := x.since(q.Get("since"), q.Has("since"))
+	if err != nil {
+		return err
+	}
+	if !x.s.watches.enter(x.st.limits.Watches) {
+		x.s.metrics.refused.WithLabelValues("watches").Inc()
+		return refuse(http.StatusServiceUnavailable, "", "%d watches are open, which is the limit: close some, or raise it", x.st.limits.Watches).retryAfter(limitRetry)
+	}
+	defer x.s.watches.leave()
+	w, err := x.st.registry.Watch(service, since, resume)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	if x.r.Method == http.MethodHead {
+		x.w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	ctx, cancel := context.WithCancel(x.r.Context())
+	defer cancel()
+	defer context.AfterFunc(x.s.life, cancel)()
+	s, err := x.begin([]byte("retry: 1000\n\n"))
+	if err != nil {
+		return nil // the reader is gone, which is its right
+	}
+	var f ahead
+	if !resume {
+		if f, err = x.sendPresent(s, service, w.Since()); err != nil {
+			return nil
+		}
+	}
+	return x.follow(ctx, s, w, service, f)
+}
+
+// since is where the client wants to go on. A Last-Event-ID is newer than the
+// URL that a reconnecting EventSource repeats.
+func (x *exchange) since(text string, given bool) (uint64, bool, error) {
+	field := "since"
+	if last := x.r.Header.Get("Last-Event-ID"); last != "" {
+		field, text, given = "Last-Event-ID", last, true
+	}
+	if !given {
+		return 0, false, nil
+	}
+	rev, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, false, refuse(http.StatusBadRequest, field, "%s %.40q: give the revision that you saw last, a whole number", field, text)
+	}
+	return rev, true, nil
+}
+
+// ahead is how far the present state was beyond the beginning of the watch, by
+// service; nearly always nothing. Events up to there would lead a reader back.
+type ahead map[string]uint64
+
+// sendPresent sends what is there now, and then the revision at which the watch
+// began. Only that last event has an id: a reader that breaks off before has
+// nothing to resume from and begins anew.
+func (x *exchange) sendPresent(s *stream, service string, since uint64) (ahead, error) {
+	f := make(ahead)
+	send := func(v registry.View) error {
+		if v.Revision > since {
+			f[v.Service] = v.Revision
+		}
+		var parts [][]byte
+		for _, l := range v.Instances {
+			parts = append(parts, frame(eventSnapshot, register.Event{
+				Revision: l.Revision, Type: eventSnapshot, Service: v.Service, Instance: published(l),
+			}))
+		}
+		return s.send(parts...)
+	}
+	if service != "" {
+		if v, ok := x.st.registry.Service(service); ok {
+			if err := send(v); err != nil {
+				return nil, err
+			}
+		}
+	} else {
+		_, views := x.st.registry.Services()
+		for v := range views {
+			if err := send(v); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return f, s.send(frameAt(since, eventSync, syncEvent{since, eventSync}))
+}
+
+type syncEvent struct {
+	Revision uint64 `json:"revision"`
+	Type     string `json:"type"`
+}
+
+// follow sends events until somebody has enough.
+func (x *exchange) follow(ctx context.Context, s *stream, w *registry.Watch, service string, f ahead) error {
+	for {
+		wait, cancel := context.WithTimeout(ctx, x.st.limits.KeepAlive)
+		events, err := w.Next(wait)
+		cancel()
+		switch {
+		case err == nil:
+			if err := s.sendEvents(events, f); err != nil {
+				return nil
+			}
+			continue
+		case errors.Is(err, registry.ErrSlow):
+			x.s.metrics.refused.WithLabelValues("slow").Inc()
+			s.end(endSlow)
+			return nil
+		case errors.Is(err, registry.ErrCompacted):
+			s.end(endCompacted)
+			return nil
+		case x.s.life.Err() != nil, errors.Is(err, registry.ErrClosed):
+			s.end(endShutdown)
+			return nil
+		case ctx.Err() != nil:
+			return nil
+		case !errors.Is(err, context.DeadlineExceeded):
+			return err
+		}
+		if !x.stillMay(Read, service) {
+			s.end(endRevoked)
+			return nil
+		}
+		if err := s.send(comment("alive")); err != nil {
+			return nil
+		}
+	}
+}
+
+// sendEvents sends the events that the reader has not seen in one write.
+func (s *stream) sendEvents(events []*registry.Event, f ahead) error {
+	parts := make([][]byte, 0, len(events))
+	for _, e := range events {
+		if len(f) == 0 || e.Revision > f[e.Key().Service] {
+			parts = append(parts, e.Encoded(encodeChange))
+		}
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+	return s.send(parts...)
+}
+
+// encodeChange makes the frame that all watchers of a change share.
+func encodeChange(c *registry.Change) []byte {
+	e := register.Event{Revision: c.Revision, Type: register.EventPut, Service: c.Key().Service}
+	in := c.New
+	if in == nil {
+		e.Type, in = register.EventDelete, c.Old
+	}
+	e.Instance = published(registry.Lease{Instance: in})
+	if c.New != nil {
+		e.Instance.ExpiresIn = register.Duration(in.Lease)
+	}
+	return frameAt(c.Revision, e.Type, e)
+}
+
+// stillMay asks the configuration of the moment whether the bearer of a running
+// stream is still welcome.
+func (x *exchange) stillMay(verb Verb, service string) bool {
+	now := x.s.state.Load()
+	if now == x.st {
+		return true
+	}
+	who, err := now.identify(x.r)
+	if err != nil || !who.may(verb, service) {
+		return false
+	}
+	x.st, x.who = now, who
+	return true
+}

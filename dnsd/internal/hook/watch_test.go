@@ -1,0 +1,285 @@
+package hook
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/register"
+)
+
+func (e event) decode(t testing.TB) register.Event {
+	t.Helper()
+	var v register.Event
+	if err := json.Unmarshal([]byte(e.data), &v); err != nil {
+		t.Fatalf("%v in %+v", err, e)
+	}
+	return v
+}
+
+func TestWatchBeginsWithThePresent(t *testing.T) {
+	h := start(t, nil)
+	h.put(a1, `{"port":1}`)
+	h.put("/v1/services/_echo._tcp/instances/e1", `{"port":2}`)
+	w := h.stream("GET", "/v1/watch", "")
+	present := w.until(eventSync)
+	if len(present) != 3 || present[0].decode(t).Service != "_echo._tcp" || present[1].decode(t).Instance.ID != "a1" {
+		t.Fatalf("present: %+v", present)
+	}
+	for _, e := range present[:2] {
+		if e.name != eventSnapshot || e.id != "" || e.decode(t).Type != eventSnapshot {
+			t.Errorf("%+v", e)
+		}
+	}
+	if end := present[2]; end.id != "2" || end.data != `{"revision":2,"type":"sync"}` {
+		t.Errorf("%+v", end)
+	}
+	h.put(a1, `{"port":3}`)
+	h.do("PUT", a1+"/drain", "")
+	h.do("DELETE", a1, "")
+	for i, want := range []struct {
+		name, state string
+		port        uint16
+	}{{"put", "up", 3}, {"put", "drained", 3}, {"delete", "drained", 3}} {
+		e := w.next()
+		v := e.decode(t)
+		if e.name != want.name || e.id != strconv.Itoa(3+i) || v.Revision != uint64(3+i) || v.Type != want.name ||
+			v.Service != "_math._tcp" || v.Instance.State != want.state || v.Instance.Port != want.port {
+			t.Errorf("%d: %+v", i, e)
+		}
+	}
+}
+
+func TestWatchOfOneServiceSeesOnlyIt(t *testing.T) {
+	h := start(t, nil)
+	h.put(a1, `{"port":1}`)
+	w := h.stream("GET", "/v1/watch?service=_echo._tcp", "")
+	if all := w.until(eventSync); len(all) != 1 {
+		t.Errorf("present: %+v", all)
+	}
+	h.put(a1, `{"port":2}`)
+	h.put("/v1/services/_echo._tcp/instances/e1", `{"port":2}`)
+	if e := w.next(); e.id != "3" || e.decode(t).Service != "_echo._tcp" {
+		t.Errorf("%+v", e)
+	}
+}
+
+// A reader that breaks off at every possible place and resumes sees each change
+// once, in order.
+func TestWatchResumesWithoutLossOrRepeat(t *testing.T) {
+	h := start(t, nil)
+	h.put(a1, `{"port":1}`)
+	const last = 60
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for port := 2; port <= last; port++ {
+			h.put(a1, fmt.Sprintf(`{"port":%d}`, port))
+		}
+	})
+	seen := 1
+	for round := 0; seen < last; round++ {
+		path, header := "/v1/watch?since="+strconv.Itoa(seen), []string(nil)
+		if round%2 == 1 { // as an EventSource does: the first URL again
+			path, header = "/v1/watch?since=1", []string{"Last-Event-ID", strconv.Itoa(seen)}
+		}
+		w := h.stream("GET", path, "", header...)
+		for range 1 + round%4 {
+			if seen == last {
+				break
+			}
+			e := w.next()
+			if e.id != strconv.Itoa(seen+1) || e.decode(t).Instance.Port != uint16(seen+1) {
+				t.Fatalf("after %d: %+v", seen, e)
+			}
+			seen++
+		}
+		w.close()
+	}
+	writer.Wait()
+}
+
+func TestWatchOfLostHistoryIsGone(t *testing.T) {
+	h := start(t, func(_ *Config, r *registry.Config) { r.History = 2 })
+	for port := 1; port <= 9; port++ {
+		h.put(a1, fmt.Sprintf(`{"port":%d}`, port))
+	}
+	a := h.do("GET", "/v1/watch?since=1", "")
+	if p := a.problem(t); p.Status != http.StatusGone || p.Field != "since" {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestSilentWatchShowsLife(t *testing.T) {
+	h := start(t, func(c *Config, _ *registry.Config) { c.Limits.KeepAlive = time.Millisecond })
+	w := h.stream("GET", "/v1/watch", "")
+	w.until(eventSync)
+	for range 3 {
+		if e, ok := w.block(); !ok || e.comment != "alive" {
+			t.Fatalf("%+v", e)
+		}
+	}
+}
+
+// A reader that does not read is cut when it is too far behind, and told so when
+// it reads on.
+func TestSlowWatcherIsCut(t *testing.T) {
+	h := start(t, func(c *Config, r *registry.Config) {
+		r.WatchQueue = 1
+		c.Limits.WriteTimeout = time.Minute // the queue is to be the bound here
+	})
+	w := h.stream("GET", "/v1/watch", "")
+	w.until(eventSync)
+	meta := fmt.Sprintf("%0200d", 0)
+	for i := 0; h.registry.Stats().Cut == 0; i++ {
+		if i > 1_000_000 {
+			t.Fatal("never cut")
+		}
+		in := registry.Instance{Key: registry.Key{Service: "_math._tcp", ID: "a1"}, Host: "127.0.0.1", Port: uint16(1 + i%2), Meta: map[string]string{"m": meta}}
+		if _, _, err := h.registry.Register(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := w.until("end")
+	end := all[len(all)-1]
+	if want := `{"reason":"slow","detail":"` + endDetails[endSlow] + `"}`; end.data != want {
+		t.Errorf("%+v", end)
+	}
+	for i := 1; i < len(all)-1; i++ { // what came is without a hole
+		if a, b := all[i-1].decode(t).Revision, all[i].decode(t).Revision; b != a+1 {
+			t.Fatalf("%d follows %d", b, a)
+		}
+	}
+	if _, ok := w.block(); ok {
+		t.Error("the stream goes on after its end")
+	}
+}
+
+// A reader that is stuck for good costs one write timeout.
+func TestStuckWatcherIsClosed(t *testing.T) {
+	h := start(t, func(c *Config, r *registry.Config) {
+		r.WatchQueue = 1 << 20
+		c.Limits.WriteTimeout = 20 * time.Millisecond
+	})
+	w := h.stream("GET", "/v1/watch", "")
+	w.until(eventSync)
+	meta := fmt.Sprintf("%0200d", 0)
+	for i := 0; h.watches.value() > 0; i++ {
+		if i > 1_000_000 {
+			t.Fatal("never closed")
+		}
+		in := registry.Instance{Key: registry.Key{Service: "_math._tcp", ID: "a1"}, Host: "127.0.0.1", Port: uint16(1 + i%2), Meta: map[string]string{"m": meta}}
+		if _, _, err := h.registry.Register(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestTooManyWatchesAreRefused(t *testing.T) {
+	h := start(t, func(c *Config, _ *registry.Config) { c.Limits.Watches = 1 })
+	w := h.stream("GET", "/v1/watch", "")
+	w.until(eventSync)
+	a := h.do("GET", "/v1/watch", "")
+	if a.problem(t); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	w.close()
+	eventually(t, "the place is free again", func() bool { return h.do("HEAD", "/v1/watch", "").status == 200 })
+}
+
+func TestWatchIsToldOfTheEnd(t *testing.T) {
+	h := start(t, nil)
+	w := h.stream("GET", "/v1/watch", "")
+	w.until(eventSync)
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if e := w.next(); e.name != "end" || e.data != `{"reason":"shutdown","detail":"`+endDetails[endShutdown]+`"}` {
+		t.Errorf("%+v", e)
+	}
+}
+
+// sink is a response writer that tells of every event with an id.
+type sink struct {
+	header http.Header
+	got    chan string
+}
+
+func (s *sink) Header() http.Header { return s.header }
+func (s *sink) WriteHeader(int)     {}
+func (s *sink) Flush()              {}
+func (s *sink) Write(p []byte) (int, error) {
+	if bytes.HasPrefix(p, []byte("id: ")) {
+		s.got <- string(p)
+	}
+	return len(p), nil
+}
+
+// TestThousandWatchersShareOneEncoding counts the encodings of the event itself:
+// who asks with another function gets the bytes that the watchers made.
+func TestThousandWatchersShareOneEncoding(t *testing.T) {
+	h := start(t, nil)
+	const watchers = 1000
+	ctx, cancel := context.WithCancel(t.Context())
+	got := make(chan string, watchers)
+	var running sync.WaitGroup
+	for range watchers {
+		running.Go(func() {
+			req := h.request("GET", "/v1/watch", "").WithContext(ctx)
+			req.RemoteAddr = "127.0.0.1:1"
+			h.Handler().ServeHTTP(&sink{header: make(http.Header), got: got}, req)
+		})
+	}
+	for range watchers {
+		if first := <-got; !strings.Contains(first, "event: sync") {
+			t.Fatal(first)
+		}
+	}
+	own, err := h.registry.Watch("", 0, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	h.put(a1, `{"port":1}`)
+	put := <-got
+	for range watchers - 1 {
+		if other := <-got; other != put {
+			t.Fatalf("%q and %q", put, other)
+		}
+	}
+	events, err := own.Next(t.Context())
+	if err != nil || len(events) != 1 {
+		t.Fatal(events, err)
+	}
+	frame := events[0].Encoded(func(*registry.Change) []byte {
+		t.Error("a thousand watchers had it without an encoding")
+		return nil
+	})
+	if string(frame) != string(encodeChange(&events[0].Change)) {
+		t.Errorf("the shared frame is %q", frame)
+	}
+	cancel()
+	running.Wait()
+}
+
+func TestEncodingOfAWatchEventIsMadeOnce(t *testing.T) {
+	e := &registry.Event{Change: registry.Change{Revision: 7, New: &registry.Instance{Key: registry.Key{Service: "_math._tcp", ID: "a1"}}}}
+	var made int
+	count := func(c *registry.Change) []byte { made++; return encodeChange(c) }
+	first := e.Encoded(count)
+	for range 999 {
+		if again := e.Encoded(count); &again[0] != &first[0] {
+			t.Fatal("another encoding")
+		}
+	}
+	if made != 1 {
+		t.Errorf("encoded %d times", made)
+	}
+}
