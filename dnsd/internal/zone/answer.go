@@ -10,8 +10,9 @@ import (
 )
 
 // headMembers is the size from which a service is not looked at whole for an
-// answer of at most headSize: with more, it can hardly fit.
-const headMembers = 256
+// answer of at most headSize: more can hardly fit. So many fit setRoom, however
+// long their names (200 * (12 + 6 + 255)), so that only larger ones are sampled.
+const headMembers = 200
 
 // AppendAnswer answers from ready images. msg is a message that holds a header
 // and one question of class IN; qname is that question's name as it stands
@@ -91,7 +92,7 @@ func (z *Zone) AppendAnswer(msg, qname []byte, qtype uint16, limit int) ([]byte,
 // ready appends the image of a set, made now if nobody asked before.
 func (z *Zone) ready(msg []byte, e *entry, k kind, limit int) ([]byte, Counts, bool) {
 	var im *image
-	if e.service.members.n > headMembers && limit <= headSize {
+	if e.large && limit <= headSize {
 		im = z.imageOf(e, k, &e.head[k], true)
 	} else {
 		im = z.imageOf(e, k, &e.full[k], false)

@@ -84,7 +84,7 @@ func bigZone(t testing.TB, cfg Config) *Zone {
 	}
 	v4 := func(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255) }
 	v6 := func(i int) string { return fmt.Sprintf("[2001:db8::%x]", i+1) }
-	for _, n := range []int{1, 10, 30, 256, 257, 1000, 1700, 5000} {
+	for _, n := range []int{1, 10, 30, 200, 201, 256, 1000, 1700, 5000} {
 		for i := range n {
 			add(fmt.Sprintf("_n%d._tcp", n), v4(i), i, "")
 		}
@@ -97,6 +97,11 @@ func bigZone(t testing.TB, cfg Config) *Zone {
 		add("_late._tcp", "a-host-with-a-long-name-"+fmt.Sprint(i)+".example.com.", i, "priority=1")
 		add("_late._tcp", v4(i), i+1000, "priority=2")
 		add("_one._tcp", "10.0.0.1", i, "")
+	}
+	for i := range 200 { // the fewest that are too many for a message
+		host := strings.Repeat(strings.Repeat("a", 60)+".", 3) + fmt.Sprintf("%060d.", i)
+		add("_longest._tcp", host+"example.", i, "")
+		add("_longest._tcp", host+"ex.", i+200, "")
 	}
 	for i := range 4500 {
 		add("_hosts._tcp", v4(i), i, "weight=0")
@@ -119,6 +124,9 @@ func TestImagesAreWhatPackMakes(t *testing.T) {
 			"_services._dns-sd._udp.", "x._services._dns-sd._udp.", "i1._dns-sd._udp.", "a.b.c.d.e.",
 		}
 		for s := range z.current.Load().services.all() {
+			if origin != "svc." && s.members.n > 700 {
+				continue // nothing about the origin that a smaller one does not show
+			}
 			service, host := s.key+".", strings.ReplaceAll(s.key, "_", "")+"."
 			names = append(names, service, host, "i0."+service, "i0."+host, "i1."+service, "i1."+host, "i2."+host, "i1002."+host, "nobody."+service, "x.i0."+host)
 		}
@@ -128,7 +136,7 @@ func TestImagesAreWhatPackMakes(t *testing.T) {
 			qname := mixCase(wireName(name+origin), uint64(i)*0x9e3779b97f4a7c15)
 			for _, qtype := range allTypes {
 				asked++
-				if !compare(t, z, qname, qtype, 40, 100, 512, 1232, 4096, 4097, 16384, 64000, 65535) {
+				if !compare(t, z, qname, qtype, 100, 512, 1232, 4096, 4097, 16384, 65535) {
 					declined[name] = true
 				}
 			}
@@ -149,7 +157,7 @@ func TestImagesAreWhatPackMakes(t *testing.T) {
 func TestLimitsCutBetweenRecords(t *testing.T) {
 	z := bigZone(t, testConfig())
 	limits := slices.Collect(func(yield func(int) bool) {
-		for limit := range 800 {
+		for limit := range 600 {
 			if !yield(limit) {
 				return
 			}
@@ -176,7 +184,7 @@ func FuzzAppendAnswer(f *testing.F) {
 	f.Add([]byte{3, 's', 'v'}, uint16(1), uint16(0))
 	f.Fuzz(func(t *testing.T, qname []byte, qtype, limit uint16) {
 		name, n, err := dns.UnpackDomainName(qname, 0)
-		if err != nil || n != len(qname) || fold(new([maxName]byte), qname) == nil {
+		if err != nil || n != len(qname) {
 			msg := append(make([]byte, headerSize), qname...)
 			if out, _, ok := z.AppendAnswer(msg, qname, qtype, int(limit)); ok || len(out) != len(msg) {
 				t.Fatalf("an answer for a name that is none: %x", qname)

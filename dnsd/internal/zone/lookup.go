@@ -30,7 +30,7 @@ func (z *Zone) Lookup(qname string, qtype uint16) Answer {
 	v := z.current.Load()
 	var buf [maxName]byte
 	name := fold(&buf, wireName(dns.Fqdn(qname)))
-	if name == nil {
+	if len(name) == 0 {
 		return Answer{Rcode: dns.RcodeFormatError}
 	}
 	switch p := placeOf(name, z.wire); p.at {

@@ -33,9 +33,6 @@ func Pack(msg []byte, a Answer, limit int) ([]byte, Counts, error) {
 	// Compression compares octets, and our names are in lower case.
 	var buf [maxName]byte
 	lower := fold(&buf, msg[headerSize:end-4])
-	if lower == nil {
-		return msg, c, errQuestion
-	}
 	qname, _, err := dns.UnpackDomainName(lower, 0)
 	if err != nil {
 		return msg, c, err

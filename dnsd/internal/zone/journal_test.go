@@ -1,0 +1,155 @@
+package zone
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+// TestUniformTTLChangesAreInTheJournal: one instance with a lower TTL changes
+// every record of the sets it is in (RFC 2181 section 5.2), and the journal has
+// them all.
+func TestUniformTTLChangesAreInTheJournal(t *testing.T) {
+	var ins []*registry.Instance
+	for i := range 10 {
+		ins = append(ins, parseInstance(t, fmt.Sprintf("_math._tcp/a%d 10.0.0.%d:80 ttl=30s", i, i)))
+	}
+	z := newTestZone(t, testConfig(), 100, ins...)
+	low := *ins[3]
+	low.TTL /= 6
+	z.Apply([]registry.Change{{Revision: 101, Old: ins[3], New: &low}})
+	deltas, ok := z.Journal(100)
+	if !ok || len(deltas) != 1 {
+		t.Fatalf("%v %v", deltas, ok)
+	}
+	// Ten SRV, PTR and A of the service, and SRV, TXT and A of the instance.
+	if d := deltas[0]; len(d.Removed) != 33 || len(d.Added) != 33 {
+		t.Errorf("%d removed, %d added, want 33 each", len(d.Removed), len(d.Added))
+	}
+	for _, rr := range deltas[0].Added {
+		if rr.Header().Ttl != 5 {
+			t.Errorf("%s: not the new TTL", rr)
+		}
+	}
+}
+
+func TestJournalIsCondensed(t *testing.T) {
+	z := newTestZone(t, testConfig(), 1, parseInstance(t, "_math._tcp/a1 10.0.0.1:80"))
+	in := parseInstance(t, "_chat._tcp/c 10.0.0.2:80")
+	for r := uint64(2); r < 100; r += 2 {
+		z.Apply([]registry.Change{{Revision: r, New: in}})
+		z.Apply([]registry.Change{{Revision: r + 1, Old: in}})
+	}
+	deltas, ok := z.Journal(1)
+	if !ok || len(deltas) != 1 || len(deltas[0].Added)+len(deltas[0].Removed) != 0 || deltas[0].To.Serial != 99 {
+		t.Errorf("an instance that came and went is in the journal: %v %v", deltas, ok)
+	}
+	if deltas, ok := z.Journal(99); !ok || deltas != nil {
+		t.Errorf("Journal of the present: %v %v", deltas, ok)
+	}
+}
+
+func TestJournalIsBounded(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		steps int
+		bytes int
+	}{
+		{"steps", 10, 0},
+		{"bytes", 0, 12_000},
+		{"none", -1, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			cfg := testConfig()
+			cfg.JournalSteps, cfg.JournalBytes = tc.steps, tc.bytes
+			z := newTestZone(t, cfg, 0)
+			var history []registry.Change
+			apply := func(r uint64) {
+				c := registry.Change{Revision: r, New: parseInstance(t, fmt.Sprintf("_math._tcp/a%d 10.0.0.1:80", r))}
+				history = append(history, c)
+				z.Apply([]registry.Change{c})
+			}
+			for r := range uint64(100) {
+				apply(r + 1)
+			}
+			reach := func(z *Zone) int {
+				n := 0
+				for r := uint32(99); ; r-- {
+					if _, ok := z.Journal(r); !ok {
+						return n
+					}
+					n++
+				}
+			}
+			n := reach(z)
+			if tc.steps > 0 && n != tc.steps || tc.bytes > 0 && (n < 5 || n > 20) || tc.steps < 0 && n != 0 {
+				t.Errorf("the journal reaches %d steps back", n)
+			}
+			// The bounds hold after a restart, too.
+			var ins []*registry.Instance
+			for _, c := range history {
+				ins = append(ins, c.New)
+			}
+			anew, err := New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			anew.Load(100, slices.Values(ins), history)
+			if m := reach(anew); m != n {
+				t.Errorf("after a restart the journal reaches %d steps back, before %d", m, n)
+			}
+		})
+	}
+}
+
+// TestTransferIsASnapshot reads a transfer while the zone changes under it.
+func TestTransferIsASnapshot(t *testing.T) {
+	var ins []*registry.Instance
+	for i := range 1000 {
+		ins = append(ins, parseInstance(t, fmt.Sprintf("_s%d._tcp/a%d 10.0.0.1:80", i/100, i)))
+	}
+	z := newTestZone(t, testConfig(), 1, ins...)
+	_, records := z.Transfer()
+	want := text(collect(records))
+	soa, records := z.Transfer()
+	var got []dns.RR
+	for rr := range records {
+		if len(got) == 10 {
+			for i, in := range ins[:500] {
+				z.Apply([]registry.Change{{Revision: uint64(2 + i), Old: in}})
+			}
+		}
+		got = append(got, rr)
+	}
+	if soa.Serial != 1 || !slices.Equal(text(got), want) {
+		t.Errorf("serial %d, %d records, want 1 and %d", soa.Serial, len(got), len(want))
+	}
+	if z.Serial() != 501 {
+		t.Errorf("serial %d", z.Serial())
+	}
+}
+
+// TestPushServersArePublished: RFC 8765 section 6.1.
+func TestPushServersArePublished(t *testing.T) {
+	cfg := testConfig()
+	cfg.Push = []Server{{Host: "NS.svc.", Port: 853}}
+	z := newTestZone(t, cfg, 1)
+	want := []string{"_dns-push-tls._tcp.svc.\t5\tIN\tSRV\t0 0 853 ns.svc."}
+	check := func() {
+		t.Helper()
+		if got := text(z.Lookup("_dns-push-tls._tcp.svc.", dns.TypeSRV).Answer); !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	check()
+	// Nobody takes its place.
+	in := parseInstance(t, "_dns-push-tls._tcp/push-0 10.0.0.66:80")
+	z.Apply([]registry.Change{{Revision: 2, New: in}})
+	check()
+	z.Apply([]registry.Change{{Revision: 3, Old: in}})
+	check()
+}
