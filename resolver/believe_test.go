@@ -150,7 +150,7 @@ func TestATrueNXDOMAINIsBelievedOnceConfirmed(t *testing.T) {
 				defer w.close()
 				synctest.Wait()
 				s.become(zone(t, soa))
-				time.Sleep(30 * time.Second)
+				time.Sleep(90 * time.Second)
 				states := w.seen()
 				if len(states) != 2 || len(states[1].Endpoints) != 0 || !errors.Is(states[1].Err, ErrNoSuchName) {
 					t.Fatalf("states %v", states)

@@ -168,19 +168,35 @@ func TestWhatAnswersMean(t *testing.T) {
 	}
 }
 
+// TestTheShortestTTLCounts, of the records, their addresses and the aliases.
+func TestTheShortestTTLCounts(t *testing.T) {
+	for _, records := range [][]string{
+		{mathTCP + " 3 IN SRV 0 0 80 a.svc.", mathTCP + " 60 IN SRV 0 0 80 b.svc.", "a.svc. 60 IN A 10.0.0.1", "b.svc. 60 IN A 10.0.0.2"},
+		{mathTCP + " 60 IN SRV 0 0 80 a.svc.", "a.svc. 60 IN A 10.0.0.1", "a.svc. 3 IN AAAA 2001:db8::1"},
+		{mathTCP + " 3 IN CNAME b.svc.", "b.svc. 60 IN SRV 0 0 80 a.svc.", "a.svc. 60 IN A 10.0.0.1"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			_, r := one(zone(t, records...))
+			if got, err := r.Lookup(t.Context(), mathTCP); err != nil || got.TTL != 3*time.Second {
+				t.Errorf("%s: TTL %v (%v), want 3s", records, got.TTL, err)
+			}
+		})
+	}
+}
+
 func TestWeightsOfMergedRecordsAddUp(t *testing.T) {
 	t.Parallel()
 	got := arrange([]Endpoint{
 		{Addr: "x:1", Target: "b.", Priority: 1, Weight: 65000},
 		{Addr: "x:1", Target: "c.", Priority: 0, Weight: 40000},
-		{Addr: "x:1", Target: "a.", Priority: 0, Weight: 40000},
-		{Addr: "x:1", Target: "a.", Priority: 0, Weight: 40000}, // the same record, through an alias
+		{Addr: "x:1", Target: "a.", Priority: 0, Weight: 10000},
+		{Addr: "x:1", Target: "a.", Priority: 0, Weight: 10000}, // the same record, through an alias
 		{Addr: "y:1", Target: "a.", Priority: 0, Weight: 1},
-		{Addr: "y:1", Target: "b.", Priority: 0, Weight: 2},
+		{Addr: "y:1", Target: "b.", Priority: 0, Weight: 65535},
 	})
 	want := []Endpoint{
-		{Addr: "x:1", Target: "a.", Priority: 0, Weight: 65535},
-		{Addr: "y:1", Target: "a.", Priority: 0, Weight: 3},
+		{Addr: "x:1", Target: "a.", Priority: 0, Weight: 50000},
+		{Addr: "y:1", Target: "a.", Priority: 0, Weight: 65535},
 	}
 	if !(State{Endpoints: want}).sameNews(State{Endpoints: got}) {
 		t.Errorf("got %v\nwant %v", got, want)

@@ -149,6 +149,11 @@ func TestWatchesOfOneNameShareOneLoop(t *testing.T) {
 			t.Errorf("%d queries in 100 s for the last watcher", n)
 		}
 		ws[0].close()
+		select {
+		case <-r.names[mathTCP].stopped:
+		default:
+			t.Error("the loop outlives the last Watch")
+		}
 		before = len(s.asked("SRV"))
 		time.Sleep(time.Hour)
 		if n := len(s.asked("SRV")) - before; n != 0 {

@@ -11,7 +11,7 @@ import (
 )
 
 // udpSize is the EDNS buffer size offered: what passes unfragmented nearly
-// everywhere (DNS Flag Day 2020; RFC 9715).
+// everywhere (DNS Flag Day 2020).
 const udpSize = 1232
 
 // qtype is a DNS record type.
@@ -367,7 +367,7 @@ const (
 	verdictAlias                   // a CNAME whose end was not given: ask for that
 	verdictNoName                  // NXDOMAIN
 	verdictNoData                  // the name has other records (RFC 2308 section 2.2)
-	verdictOldEDNS                 // does not know EDNS: ask without (RFC 6891 section 7)
+	verdictOldEDNS                 // does not know EDNS: ask without (RFC 6891 section 6.2.2)
 	verdictRefused                 // not the one to ask
 	verdictFailed                  // may work elsewhere, or later
 	verdictReferral                // an authoritative server of some zone above
