@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -26,6 +27,8 @@ func published(m *registrytest.Mirror) string {
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
 }
+
+var errRefused = fmt.Errorf("dial: %w", syscall.ECONNREFUSED)
 
 // math is a registration of _math._tcp.
 func math(id string) registry.Instance {
@@ -159,7 +162,7 @@ func TestGuardHoldsMassExpiryAndEnds(t *testing.T) {
 func TestDeathIsProvenByARefusedConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, m := start(t, registry.Config{Probe: func(context.Context, string) error {
-			return fmt.Errorf("dial: %w", syscall.ECONNREFUSED)
+			return errRefused
 		}})
 		for _, id := range []string{"a1", "a2", "a3", "a4"} {
 			register(t, r, math(id))
@@ -174,4 +177,194 @@ func TestDeathIsProvenByARefusedConnection(t *testing.T) {
 			t.Errorf("all refused and still published:\n%s", got)
 		}
 	})
+}
+
+func TestDrainOutlivesRenewalsAndChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, m := start(t, registry.Config{})
+		in := math("a1")
+		register(t, r, in)
+		if out, err := r.Drain(t.Context(), in.Key, true); err != nil || out.State != registry.Drained || out.Revision != 2 {
+			t.Fatalf("Drain = %#v, %v", out, err)
+		}
+		for range 10 {
+			time.Sleep(5 * time.Second)
+			renew(t, r, "a1")
+		}
+		in.Weight, in.Incarnation = 5, 7 // restarted
+		register(t, r, in)
+		if got := published(m); got != "" {
+			t.Errorf("drained, and published %s", got)
+		}
+		if out, err := r.Drain(t.Context(), in.Key, true); err != nil || out.Revision != 3 {
+			t.Errorf("drained again: %#v, %v", out, err)
+		}
+		if _, err := r.Drain(t.Context(), in.Key, false); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := published(m), "_math._tcp/a1 up 10:5"; got != want {
+			t.Errorf("published %s, want %s", got, want)
+		}
+		if _, err := r.Drain(t.Context(), math("a2").Key, true); !errors.Is(err, registry.ErrNotFound) {
+			t.Errorf("Drain of nobody = %v", err)
+		}
+	})
+}
+
+func TestLimits(t *testing.T) {
+	r, _ := start(t, registry.Config{MaxInstances: 3, MaxPerService: 2})
+	register(t, r, math("a1"))
+	register(t, r, math("a2"))
+	_, _, err := r.Register(t.Context(), math("a3"))
+	if limit := (*registry.LimitError)(nil); !errors.As(err, &limit) || !errors.Is(err, registry.ErrFull) || limit.Max != 2 || limit.What != "instances of _math._tcp" {
+		t.Errorf("a third of the service: %v", err)
+	}
+	changed := math("a2")
+	changed.Weight = 7
+	register(t, r, changed) // is no new one
+	in := math("a1")
+	in.Service = "_text._tcp"
+	register(t, r, in)
+	in.ID = "a2"
+	_, _, err = r.Register(t.Context(), in)
+	if limit := (*registry.LimitError)(nil); !errors.As(err, &limit) || limit.Max != 3 || limit.What != "instances" {
+		t.Errorf("a fourth in all: %v", err)
+	}
+}
+
+// What waits in the queue while a commit runs shares the next one.
+func TestRequestsAtOnceShareACommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &slow{Backend: registry.Memory(), enter: make(chan int), leave: make(chan struct{})}
+		r, err := registry.Open(registry.Config{Backend: b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { register(t, r, math("first")) })
+		if n := <-b.enter; n != 1 {
+			t.Errorf("the first commit has %d changes", n)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		gaveUp := make(chan error, 1)
+		go func() {
+			_, _, err := r.Register(ctx, math("impatient"))
+			gaveUp <- err
+		}()
+		for i := range 50 {
+			wg.Go(func() { register(t, r, math(fmt.Sprintf("a%d", i))) })
+		}
+		synctest.Wait()
+		cancel()
+		if err := <-gaveUp; !errors.Is(err, context.Canceled) {
+			t.Errorf("canceled while it waited: %v", err)
+		}
+		if n := r.Stats().Instances; n != 0 {
+			t.Errorf("%d published before they were stored", n)
+		}
+		b.leave <- struct{}{}
+		if n := <-b.enter; n != 50 {
+			t.Errorf("the second commit has %d changes, want 50", n)
+		}
+		b.leave <- struct{}{}
+		wg.Wait()
+		if s := r.Stats(); s.Instances != 51 || s.Commits != 2 {
+			t.Errorf("%+v", s)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A renewal that comes while the instance is being removed is not acknowledged
+// and then lost.
+func TestRenewalDuringRemovalIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &slow{Backend: registry.Memory(), enter: make(chan int), leave: make(chan struct{})}
+		r, err := registry.Open(registry.Config{Backend: b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		step := func() { <-b.enter; b.leave <- struct{}{} }
+		go step()
+		register(t, r, math("a1"))
+		go r.Deregister(t.Context(), math("a1").Key, nil)
+		<-b.enter
+		answers := make(chan error, 2)
+		go func() { _, err := r.Renew(t.Context(), math("a1").Key, 0); answers <- err }()
+		go func() {
+			unknown, err := r.RenewAll(t.Context(), []registry.Key{math("a1").Key})
+			if len(unknown) == 1 {
+				err = registry.ErrNotFound
+			}
+			answers <- err
+		}()
+		synctest.Wait()
+		b.leave <- struct{}{}
+		for range 2 {
+			if err := <-answers; !errors.Is(err, registry.ErrNotFound) {
+				t.Errorf("renewed while it was removed: %v, want ErrNotFound", err)
+			}
+		}
+		r.Close()
+	})
+}
+
+// slow is a backend whose commits wait to be let go.
+type slow struct {
+	registry.Backend
+	enter chan int // changes of the commit
+	leave chan struct{}
+}
+
+func (s *slow) Commit(b *registry.Batch) error {
+	s.enter <- len(b.Changes)
+	<-s.leave
+	return s.Backend.Commit(b)
+}
+
+func TestFencesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := start(t, registry.Config{Fences: 10, FenceAge: time.Hour})
+		for i := range 100 {
+			in := math(fmt.Sprintf("a%d", i))
+			in.Incarnation = 5
+			register(t, r, in)
+			if err := r.Deregister(t.Context(), in.Key, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := r.Stats().Fences; n != 10 {
+			t.Errorf("%d fences, want 10", n)
+		}
+		old := math("a99")
+		old.Incarnation = 4
+		if _, _, err := r.Register(t.Context(), old); err == nil {
+			t.Error("the newest fence is gone")
+		}
+		time.Sleep(2 * time.Hour)
+		register(t, r, math("b1"))
+		if n := r.Stats().Fences; n != 0 {
+			t.Errorf("%d fences after they aged", n)
+		}
+	})
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	for word, cfg := range map[string]registry.Config{
+		"min lease": {MinLease: time.Second},
+		"max lease": {MaxLease: time.Second, Lease: 5 * time.Second, MinLease: 4 * time.Second},
+		"ttl":       {TTL: 8 * time.Second},
+		"guard":     {Guard: registry.Guard{Percent: 101}},
+		"negative":  {MaxInstances: -1},
+	} {
+		r, err := registry.Open(cfg)
+		if err == nil {
+			r.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), word) {
+			t.Errorf("%s: %v", word, err)
+		}
+	}
 }
