@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"os"
 	"path/filepath"
@@ -126,7 +127,17 @@ func syncDir(dir string) error {
 func (s *Store) open() (err error) {
 	defer s.caught("open", &err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file cut short faults where it is read
+	var file *os.File                                        // bbolt's own: a second one could cost the lock where it is of the fcntl kind
+	defer func() {
+		if s.db == nil && file != nil {
+			file.Close() // bbolt does not when it panics
+		}
+	}()
 	db, err := bolt.Open(s.path, 0o600, &bolt.Options{
+		OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+			file, err = os.OpenFile(name, flag, mode)
+			return file, err
+		},
 		Timeout: lockTimeout,
 		Logger:  s.log,
 		// The list of free pages is written with each commit. Without it bbolt walks
@@ -139,17 +150,20 @@ func (s *Store) open() (err error) {
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return fmt.Errorf("boltstore: open %s: locked by another process: is another dnsd running on it?", s.path)
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
-		return s.damaged("open", err)
-	case err != nil:
+	case errors.As(err, new(*fs.PathError)): // names the path
 		return fmt.Errorf("boltstore: open: %w", s.classify(err))
+	case err != nil:
+		return s.damaged("open", err)
 	}
 	s.db = db
 	return db.View(func(tx *bolt.Tx) error {
-		if info, err := os.Stat(s.path); err != nil {
+		if info, err := file.Stat(); err != nil {
 			return fmt.Errorf("boltstore: open: %w", err)
 		} else if info.Size() < tx.Size() {
 			return s.damaged("open", fmt.Errorf("cut short: has %d of %d bytes", info.Size(), tx.Size()))
+		}
+		if err := verify(file, tx); err != nil {
+			return s.damaged("open", err)
 		}
 		meta := tx.Bucket(bucketMeta)
 		if meta == nil {
@@ -191,7 +205,7 @@ func (s *Store) Commit(b *registry.Batch) (err error) {
 		}
 	}()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	s.log.last = nil
+	s.log.noSpace = nil
 	if cap(s.values) > 1<<20 {
 		s.values = nil
 	}
@@ -301,24 +315,28 @@ func (s *Store) caught(verb string, err *error) {
 // classify makes a full disk recognizable. bbolt turns some causes into text, so
 // what it logged is looked at too.
 func (s *Store) classify(err error) error {
-	for _, e := range []error{err, s.log.last} {
-		if errors.Is(e, syscall.ENOSPC) || errors.Is(e, syscall.EDQUOT) || errors.Is(e, syscall.EFBIG) {
+	for _, e := range []error{err, s.log.noSpace} {
+		if isNoSpace(e) {
 			return fmt.Errorf("%w: %w", registry.ErrNoSpace, e)
 		}
 	}
 	return err
 }
 
-// failures remembers the last error that bbolt logged, and is silent.
+func isNoSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
+}
+
+// failures listens to what bbolt logs for a full disk, and is silent.
 type failures struct {
 	bolt.DefaultLogger
-	last error
+	noSpace error
 }
 
 func (f *failures) Errorf(_ string, v ...any) {
 	for _, a := range v {
-		if err, ok := a.(error); ok {
-			f.last = err
+		if err, ok := a.(error); ok && isNoSpace(err) {
+			f.noSpace = err
 		}
 	}
 }

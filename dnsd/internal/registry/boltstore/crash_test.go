@@ -1,0 +1,213 @@
+package boltstore_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+// childEnv makes the test binary the process that is killed; its value is the
+// path of the store.
+const childEnv = "ROLLCALL_CRASH_CHILD"
+
+const (
+	crashKills   = 50
+	crashClients = 8
+	crashKeys    = 12 // a client's
+)
+
+// TestAcknowledgedSurvivesSIGKILL: whatever the moment, every acknowledged
+// registration is there after it, every acknowledged deregistration is not, and
+// the revision has not gone back.
+func TestAcknowledgedSurvivesSIGKILL(t *testing.T) {
+	if path := os.Getenv(childEnv); path != "" {
+		crashChild(path)
+		return
+	}
+	path := filepath.Join(tempDir(t), "svc.db")
+	open(t, path).Close()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	known := ledger{}
+	acknowledged := 0
+	for kill := range crashKills {
+		acknowledged += known.live(t, path, time.Duration(rnd.Int64N(int64(40*time.Millisecond))))
+		r := open(t, path)
+		known.verify(t, r, kill)
+		if t.Failed() {
+			r.Close()
+			return
+		}
+		known.settle(r)
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if acknowledged < crashKills {
+		t.Errorf("%d requests acknowledged in %d lives: nothing was tested", acknowledged, crashKills)
+	}
+	t.Logf("%d requests acknowledged, %d instances at the end", acknowledged, len(known.acked))
+}
+
+// ledger is what the clients know: acked by the registry, and asked without an
+// answer yet.
+type ledger struct {
+	acked    map[string]string // id -> what was acknowledged last, "" for gone
+	asked    map[string]string // id -> what was asked and not answered
+	revision uint64            // the highest acknowledged
+}
+
+// live starts a child, lets it live for d after its first answer, kills it, and
+// returns how many answers it gave.
+func (l *ledger) live(t *testing.T, path string, d time.Duration) (answers int) {
+	if l.acked == nil {
+		l.acked = map[string]string{}
+	}
+	l.asked = map[string]string{}
+	child := exec.Command(os.Args[0], "-test.run=^TestAcknowledgedSurvivesSIGKILL$")
+	child.Env = append(os.Environ(), childEnv+"="+path)
+	child.Stderr = os.Stderr
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var once sync.Once
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		f := strings.Split(lines.Text(), " ")
+		switch {
+		case len(f) == 3 && f[0] == "ask":
+			l.asked[f[1]] = f[2]
+		case len(f) == 4 && f[0] == "ack":
+			l.acked[f[1]] = f[2]
+			delete(l.asked, f[1])
+			rev, err := strconv.ParseUint(f[3], 10, 64)
+			if err != nil {
+				t.Errorf("child said %q", lines.Text())
+			}
+			l.revision = max(l.revision, rev)
+			answers++
+			once.Do(func() { time.AfterFunc(d, func() { child.Process.Kill() }) })
+		default:
+			t.Errorf("child said %q", lines.Text())
+		}
+	}
+	child.Wait() // killed: its error is what was asked for
+	return answers
+}
+
+// verify compares the store with what was acknowledged. What was only asked may
+// have happened or not.
+func (l *ledger) verify(t *testing.T, r *registry.Registry, kill int) {
+	t.Helper()
+	now := published(r)
+	ids := map[string]bool{}
+	for id := range l.acked {
+		ids[id] = true
+	}
+	for id := range now {
+		ids[id] = true
+	}
+	for id := range ids {
+		asked, open := l.asked[id]
+		if got := now[id]; got != l.acked[id] && !(open && got == asked) {
+			t.Errorf("kill %d: %s is %q, acknowledged %q, asked %q", kill, id, got, l.acked[id], asked)
+		}
+	}
+	if r.Revision() < l.revision {
+		t.Errorf("kill %d: revision %d, acknowledged %d", kill, r.Revision(), l.revision)
+	}
+}
+
+// settle takes over what the asked ones became.
+func (l *ledger) settle(r *registry.Registry) {
+	now := published(r)
+	for id := range l.asked {
+		l.acked[id] = now[id]
+	}
+	l.revision = r.Revision()
+}
+
+// published is what each id is registered as.
+func published(r *registry.Registry) map[string]string {
+	m := map[string]string{}
+	v, _ := r.Service("_math._tcp")
+	for _, in := range v.Instances {
+		m[in.ID] = value(in.Instance)
+	}
+	return m
+}
+
+// value tells instances of one id apart: "w123", or "w123d" when drained.
+func value(in *registry.Instance) string {
+	s := fmt.Sprintf("w%d", in.Weight)
+	if in.State == registry.Drained {
+		s += "d"
+	}
+	return s
+}
+
+// crashChild registers, changes, drains and deregisters until it is killed, and
+// tells before and after.
+func crashChild(path string) {
+	r, err := tryOpen(path)
+	if err != nil {
+		fmt.Println("error", err)
+		return
+	}
+	ctx := context.Background()
+	var wg sync.WaitGroup
+	for c := range crashClients {
+		wg.Go(func() {
+			for {
+				in := instance(fmt.Sprintf("c%d-%d", c, rand.IntN(crashKeys)))
+				old, isThere := r.Instance(in.Key)
+				switch {
+				case isThere && rand.IntN(3) == 0:
+					tell("ask", in.ID, "")
+					if err := r.Deregister(ctx, in.Key, nil); err == nil {
+						tell("ack", in.ID, "", "0") // its revision is not told
+					}
+				case isThere && rand.IntN(3) == 0:
+					want := *old.Instance
+					want.State = registry.Drained
+					tell("ask", in.ID, value(&want))
+					out, err := r.Drain(ctx, in.Key, true)
+					if err == nil {
+						tell("ack", in.ID, value(out), fmt.Sprint(out.Revision))
+					}
+				default:
+					in.Weight = uint16(rand.N(1 << 16))
+					want := in
+					if isThere {
+						want.State = old.State
+					}
+					tell("ask", in.ID, value(&want))
+					out, _, err := r.Register(ctx, in)
+					if err == nil {
+						tell("ack", in.ID, value(out), fmt.Sprint(out.Revision))
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// tell writes one line at once: a pipe takes it whole.
+func tell(words ...string) { os.Stdout.WriteString(strings.Join(words, " ") + "\n") }
