@@ -1,12 +1,17 @@
 package rpcserver_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/rpc"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
+	"github.com/rollcall-dns/rollcall/resolver"
+	"github.com/rollcall-dns/rollcall/rpcclient"
 	"github.com/rollcall-dns/rollcall/rpcserver"
 )
 
@@ -21,51 +26,65 @@ func (Echo) Echo(args Payload, reply *Payload) error {
 	return nil
 }
 
-// BenchmarkStockClient: net/rpc's client at one end, its own server or this one
-// at the other.
-func BenchmarkStockClient(b *testing.B) {
-	for _, server := range []string{"net-rpc", "rpcserver"} {
+// BenchmarkCall: net/rpc or Rollcall at either end, in one process.
+func BenchmarkCall(b *testing.B) {
+	for _, ends := range []struct{ client, server string }{
+		{"stock", "stock"}, {"stock", "rollcall"}, {"rollcall", "stock"}, {"rollcall", "rollcall"},
+	} {
 		for _, conc := range []int{1, 64, 1000} {
 			for _, size := range []int{1 << 10, 64 << 10} {
-				b.Run(fmt.Sprintf("server=%s/concurrency=%d/bytes=%d", server, conc, size), func(b *testing.B) {
-					l, err := net.Listen("tcp", "127.0.0.1:0")
-					if err != nil {
-						b.Fatal(err)
-					}
-					if server == "net-rpc" {
-						defer l.Close()
-						s := rpc.NewServer()
-						s.Register(Echo{})
-						go func() {
-							for {
-								nc, err := l.Accept()
-								if err != nil {
-									return
-								}
-								go s.ServeConn(nc)
-							}
-						}()
-					} else {
-						s := rpcserver.New(rpcserver.Config{})
-						s.Register(Echo{})
-						go s.Serve(l)
-						defer s.Close()
-					}
-					client, err := rpc.Dial("tcp", l.Addr().String())
-					if err != nil {
-						b.Fatal(err)
-					}
-					defer client.Close()
+				b.Run(fmt.Sprintf("client=%s/server=%s/concurrency=%d/bytes=%d", ends.client, ends.server, conc, size), func(b *testing.B) {
+					addr := benchServer(b, ends.server)
+					call := benchClient(b, ends.client, addr)
 					args := Payload{Data: make([]byte, size)}
 					b.ReportAllocs()
 					inParallel(b, conc, func() error {
 						var reply Payload
-						return client.Call("Echo.Echo", args, &reply)
+						return call("Echo.Echo", args, &reply)
 					})
 				})
 			}
 		}
 	}
+}
+
+func benchServer(b *testing.B, kind string) string {
+	if kind == "rollcall" {
+		_, addr := serve(b, rpcserver.Config{}, Echo{})
+		return addr
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { l.Close() })
+	s := rpc.NewServer()
+	s.Register(Echo{})
+	go func() {
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go s.ServeConn(nc)
+		}
+	}()
+	return l.Addr().String()
+}
+
+func benchClient(b *testing.B, kind, addr string) func(string, any, any) error {
+	if kind == "stock" {
+		return dial(b, addr).Call
+	}
+	c, err := rpcclient.New("_echo._tcp.svc", &rpcclient.Config{Source: resolver.Static(addr)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { c.Close() })
+	if err := c.Ready(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	return func(method string, args, reply any) error { return c.Call(context.Background(), method, args, reply) }
 }
 
 // inParallel makes b.N calls from conc goroutines.
@@ -75,6 +94,8 @@ func inParallel(b *testing.B, conc int, call func() error) {
 	left.Store(int64(b.N))
 	done := make(chan error, conc)
 	b.ResetTimer()
+	cpu := cpuTime()
+	defer func() { b.ReportMetric(float64((cpuTime()-cpu).Nanoseconds())/float64(b.N), "cpu-ns/op") }()
 	for range conc {
 		go func() {
 			for left.Add(-1) >= 0 {
@@ -91,4 +112,14 @@ func inParallel(b *testing.B, conc int, call func() error) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// cpuTime is what the process has used: a measure that other processes disturb
+// less than they do the clock.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -9,16 +9,50 @@ import (
 	"time"
 )
 
-// call is one request being answered.
+// call is one request being answered. Calls are used again, method by method.
 type call struct {
 	conn   *conn
 	method *method
 	seq    uint64
+	arg    reflect.Value    // a pointer to the argument, for decoding
 	args   [3]reflect.Value // receiver, argument, reply: as Call takes them
 	begun  time.Time        // zero when nobody asks
 	failed string           // what the client is told instead of the reply
 	panick any
 	ended  bool // the method returned
+}
+
+// newCall has room for the argument.
+func (m *method) newCall(c *conn, seq uint64) *call {
+	k, _ := m.pool.Get().(*call)
+	if k == nil {
+		k = &call{method: m}
+		k.args[0] = m.rcvr
+	}
+	k.conn, k.seq = c, seq
+	if !k.arg.IsValid() {
+		k.arg = reflect.New(m.arg)
+		if m.argPtr {
+			k.args[1] = k.arg
+		} else {
+			k.args[1] = k.arg.Elem()
+		}
+	}
+	return k
+}
+
+// free gives k back. A method may keep a pointer it got, for as long as it likes;
+// what it got by value was a copy, so that the room for it can be used again.
+// Zeroed: gob fills what is there, and would write into a slice the method kept.
+func (k *call) free() {
+	if k.method.argPtr {
+		k.arg, k.args[1] = reflect.Value{}, reflect.Value{}
+	} else {
+		k.arg.Elem().SetZero()
+	}
+	k.args[2] = reflect.Value{}
+	k.conn, k.failed, k.panick, k.ended = nil, "", nil, false
+	k.method.pool.Put(k)
 }
 
 // run executes the call and answers it.

@@ -9,7 +9,6 @@ import (
 	"math"
 	"net"
 	"os"
-	"reflect"
 	"runtime"
 	"strconv"
 	"sync"
@@ -143,9 +142,8 @@ func (c *conn) read() error {
 			}
 			continue
 		}
-		k := &call{conn: c, method: m, seq: seq}
-		ptr := reflect.New(m.arg)
-		bad, broken := c.wire.body(ptr.Interface())
+		k := m.newCall(c, seq)
+		bad, broken := c.wire.body(k.arg.Interface())
 		c.mid = false
 		if errors.Is(broken, os.ErrDeadlineExceeded) {
 			return broken
@@ -158,10 +156,7 @@ func (c *conn) read() error {
 			}
 			continue
 		}
-		if !m.argPtr {
-			ptr = ptr.Elem()
-		}
-		k.args = [3]reflect.Value{m.rcvr, ptr, m.newReply()}
+		k.args[2] = m.newReply()
 		if err := c.admit(); err != nil {
 			return err
 		}
@@ -206,10 +201,12 @@ func (c *conn) answer(k *call) {
 	}
 	if c.out.lock() != nil {
 		c.leave()
+		k.free()
 		return
 	}
 	c.encode(m.name, k.seq, failed, reply)
 	c.leave() // before the client can know, so that counts are right when it does
+	k.free()
 	c.out.unlock()
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/rpc"
 	"net/rpc/jsonrpc"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 
@@ -250,5 +251,49 @@ func TestPingIsAnsweredWhileAllMethodsHang(t *testing.T) {
 	seq := c.send(t, "_rollcall.Ping", struct{}{})
 	if resp := c.recv(t, nil); resp.Seq != seq || resp.Error != "" {
 		t.Errorf("%+v", resp)
+	}
+}
+
+// Keeper keeps what it gets, as net/rpc lets it.
+type Keeper struct {
+	mu   sync.Mutex
+	vals [][]int
+	ptrs []*[]int
+}
+
+// Value keeps a slice it got by value.
+func (k *Keeper) Value(in []int, _ *int) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.vals = append(k.vals, in)
+	return nil
+}
+
+// Pointer keeps a pointer.
+func (k *Keeper) Pointer(in *[]int, _ *int) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.ptrs = append(k.ptrs, in)
+	return nil
+}
+
+func TestMethodMayKeepItsArgument(t *testing.T) {
+	k := &Keeper{}
+	_, addr := serve(t, rpcserver.Config{}, k)
+	client := dial(t, addr)
+	for i := range 100 {
+		arg := []int{i, i + 1, i + 2}
+		if err := client.Call("Keeper.Value", arg, new(int)); err != nil {
+			t.Fatal(err)
+		}
+		if err := client.Call("Keeper.Pointer", arg, new(int)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 100 {
+		want := []int{i, i + 1, i + 2}
+		if !slices.Equal(k.vals[i], want) || !slices.Equal(*k.ptrs[i], want) {
+			t.Fatalf("call %d: kept %v and %v", i, k.vals[i], *k.ptrs[i])
+		}
 	}
 }

@@ -28,6 +28,7 @@ type method struct {
 	arg      reflect.Type // what to allocate: never a pointer
 	argPtr   bool         // the method takes a pointer to it
 	reply    reflect.Type // what the reply points to
+	pool     sync.Pool    // of *call
 	calls    atomic.Uint64
 	failures atomic.Uint64 // error returned, or panic
 }
