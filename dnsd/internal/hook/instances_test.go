@@ -284,7 +284,7 @@ func TestContentTypeIsChecked(t *testing.T) {
 		{"Content-Type", "application/json", 201},
 		{"Content-Type", "application/json; charset=UTF-8", 200},
 		{"Content-Type", "", 200},
-		{"Content-Type", "application/x-www-form-urlencoded", 415},
+		{"Content-Type", "application/x-www-form-urlencoded", 200},
 		{"Content-Type", "text/plain", 415},
 		{"Content-Type", "application/json; charset=latin1", 415},
 		{"Content-Type", ";;", 415},
