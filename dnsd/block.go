@@ -1,0 +1,306 @@
+package dnsd
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"reflect"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/hook"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry/boltstore"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
+)
+
+// A block is one server block at work: a registry, the zones that publish it and
+// the hook that fills it. A reload may hand each part on to the next block.
+type block struct {
+	cfg   Zone
+	reg   *shared[*registry.Registry]
+	zones []*published
+	hook  *shared[*hook.Server]
+	dns   atomic.Pointer[[]*listener] // where it is served, for its metrics
+}
+
+// shared is a part that may outlive its block, with the task that runs it.
+type shared[T any] struct {
+	part T
+	task *task
+}
+
+// A published is a zone fed by a block's registry.
+type published struct {
+	cfg    zone.Config
+	zone   *zone.Zone
+	detach func()
+}
+
+// sameStore says whether z keeps its registrations where b does, so that b's
+// registry can go on.
+func (b *block) sameStore(z Zone) bool {
+	if b.cfg.Store.Kind == "memory" {
+		return z.Store.Kind == "memory" && b.cfg.Origins[0] == z.Origins[0]
+	}
+	return b.cfg.Store == z.Store
+}
+
+// A nextBlock is a block of a plan.
+type nextBlock struct {
+	next, old *block
+	log       *slog.Logger
+}
+
+func prepareBlock(z Zone, old *block, log *slog.Logger) (*nextBlock, error) {
+	n := &nextBlock{next: &block{cfg: z}, old: old, log: log.With("zone", z.Origins[0])}
+	if err := n.open(); err != nil {
+		n.abandon()
+		return nil, err
+	}
+	return n, nil
+}
+
+// open fills next with the parts kept from old and new ones for the rest.
+func (n *nextBlock) open() error {
+	b := n.next
+	if n.old != nil {
+		b.reg = n.old.reg
+	} else {
+		reg, err := openRegistry(b.cfg, n.log)
+		if err != nil {
+			return err
+		}
+		b.reg = &shared[*registry.Registry]{part: reg}
+	}
+	for _, zc := range zoneConfigs(b.cfg) {
+		p := n.old.published(zc)
+		if p == nil {
+			z, err := zone.New(zc)
+			if err != nil {
+				return err
+			}
+			p = &published{cfg: zc, zone: z}
+			p.detach = b.reg.part.Attach(z)
+		}
+		b.zones = append(b.zones, p)
+	}
+	if n.old != nil && n.old.cfg.Hook.Addr == b.cfg.Hook.Addr {
+		b.hook = n.old.hook
+		return nil
+	}
+	h, err := hook.Listen(hookConfig(b, n.log))
+	if err != nil {
+		return fmt.Errorf("hook %s: %w", b.cfg.Hook.Addr, err)
+	}
+	b.hook = &shared[*hook.Server]{part: h}
+	return nil
+}
+
+// update gives kept parts their new settings, and adds to undo what gives the
+// old ones back.
+func (n *nextBlock) update(undo *[]func() error) error {
+	if n.old == nil {
+		return nil
+	}
+	was, is := n.old.cfg, n.next.cfg
+	if was.TTL != is.TTL || was.Lease != is.Lease || was.MinLease != is.MinLease || was.MaxLease != is.MaxLease ||
+		was.Guard != is.Guard || was.Limits != is.Limits || was.History != is.History || was.HistoryAge != is.HistoryAge {
+		return errors.New("ttl, lease, guard, limits and history change with a restart only")
+	}
+	if n.next.hook != n.old.hook {
+		return nil
+	}
+	if err := n.next.hook.part.Update(hookConfig(n.next, n.log)); err != nil {
+		return fmt.Errorf("hook %s: %w", n.next.cfg.Hook.Addr, err)
+	}
+	*undo = append(*undo, func() error { return n.old.hook.part.Update(hookConfig(n.old, n.log)) })
+	return nil
+}
+
+// abandon closes what next does not share with old.
+func (n *nextBlock) abandon() {
+	b := n.next
+	if b.hook != nil && (n.old == nil || b.hook != n.old.hook) {
+		b.hook.part.Close()
+	}
+	for _, p := range b.zones {
+		if n.old.published(p.cfg) != p {
+			p.detach()
+		}
+	}
+	if b.reg != nil && n.old == nil {
+		b.reg.part.Close()
+	}
+}
+
+// published finds the zone of b that was made from zc; nil if there is none.
+func (b *block) published(zc zone.Config) *published {
+	if b != nil {
+		for _, p := range b.zones {
+			if reflect.DeepEqual(p.cfg, zc) {
+				return p
+			}
+		}
+	}
+	return nil
+}
+
+// start runs the parts that do not run yet.
+func (b *block) start(failed chan<- error) {
+	if b.reg.task == nil {
+		b.reg.task = start("registry of "+b.cfg.Origins[0], b.reg.part.Run, failed)
+	}
+	if b.hook.task == nil {
+		b.hook.task = start("hook "+b.cfg.Hook.Addr, b.hook.part.Run, failed)
+	}
+}
+
+// servedBy notes which of the listeners serve b.
+func (b *block) servedBy(all []*listener) {
+	var mine []*listener
+	for _, l := range all {
+		if l.serves(b) {
+			mine = append(mine, l)
+		}
+	}
+	b.dns.Store(&mine)
+}
+
+// retire closes the parts of b that no block of kept has.
+func (b *block) retire(kept []*block) error {
+	hookKept, regKept := false, false
+	zones := map[*published]bool{}
+	for _, k := range kept {
+		hookKept = hookKept || k.hook == b.hook
+		regKept = regKept || k.reg == b.reg
+		for _, p := range k.zones {
+			zones[p] = true
+		}
+	}
+	var errs []error
+	if !hookKept {
+		errs = append(errs, b.closeHook())
+	}
+	for _, p := range b.zones {
+		if !zones[p] {
+			p.detach()
+		}
+	}
+	if !regKept {
+		errs = append(errs, b.closeRegistry())
+	}
+	return errors.Join(errs...)
+}
+
+func (b *block) closeHook() error {
+	b.hook.task.stop()
+	return b.hook.part.Close()
+}
+
+func (b *block) closeRegistry() error {
+	for _, p := range b.zones {
+		p.detach()
+	}
+	b.reg.task.stop()
+	return b.reg.part.Close()
+}
+
+func openRegistry(z Zone, log *slog.Logger) (*registry.Registry, error) {
+	cfg := registryConfig(z, log)
+	if z.Store.Kind == "bolt" {
+		store, err := boltstore.Open(z.Store.Path)
+		if err != nil {
+			return nil, fmt.Errorf("store: %w", err)
+		}
+		cfg.Backend = store
+	} else {
+		// Memory forgets its revisions; the clock keeps serials growing over a
+		// restart, or secondaries would wait for a serial they have seen.
+		cfg.Revision = uint64(time.Now().Unix())
+	}
+	return registry.Open(cfg)
+}
+
+// registryConfig is a block's part for the registry, without the backend.
+func registryConfig(z Zone, log *slog.Logger) registry.Config {
+	return registry.Config{
+		TTL: z.TTL, Lease: z.Lease, MinLease: z.MinLease, MaxLease: z.MaxLease,
+		MaxInstances: z.Limits.Instances, MaxPerService: z.Limits.PerService,
+		Guard: registry.Guard{
+			Off: z.Guard.Off, Percent: z.Guard.Percent,
+			HoldLeases: z.Guard.Leases, HoldMax: z.Guard.Max, NoProbe: z.Guard.NoProbe,
+		},
+		History: z.History, HistoryAge: z.HistoryAge,
+		Logger: log,
+	}
+}
+
+// zoneConfigs are the zones of a block: its origins and its reverse zones.
+func zoneConfigs(z Zone) []zone.Config {
+	common := zone.Config{
+		NS: z.NS, NSAddrs: reachable(z.Bind), Hostmaster: z.Hostmaster,
+		TTL: z.TTL, NegativeTTL: z.NegativeTTL,
+	}
+	var configs []zone.Config
+	for _, o := range z.Origins {
+		c := common
+		c.Origin = o
+		configs = append(configs, c)
+	}
+	for _, p := range z.Reverse {
+		c := common
+		c.Origin = z.Origins[0] // targets are names of the first zone
+		// c.Reverse = p
+		_ = p
+		configs = append(configs, c)
+	}
+	return configs
+}
+
+// reachable are the addresses of bind that mean one host: not wildcards.
+func reachable(bind []string) []netip.Addr {
+	var addrs []netip.Addr
+	for _, b := range bind {
+		if ap, err := netip.ParseAddrPort(b); err == nil && !ap.Addr().IsUnspecified() {
+			addrs = append(addrs, ap.Addr().Unmap())
+		}
+	}
+	return addrs
+}
+
+func hookConfig(b *block, log *slog.Logger) hook.Config {
+	h := b.cfg.Hook
+	c := hook.Config{
+		Addr: h.Addr, Registry: b.reg.part, Zone: b.cfg.Origins[0],
+		Insecure: h.Insecure,
+		Limits:   hook.Limits{Rate: float64(h.RequestRate), Connections: h.Connections},
+		Logger:   log, Audit: log.With("audit", true),
+		Collectors: []prometheus.Collector{dnsMetrics{b}},
+	}
+	if h.Cert != "" {
+		c.TLS = &hook.TLS{Cert: h.Cert, Key: h.Key, ClientCA: h.ClientCA}
+	}
+	for _, t := range h.Tokens {
+		c.Tokens = append(c.Tokens, t.forHook())
+	}
+	return c
+}
+
+// forHook fills in what a token without verbs or services allows.
+func (t Token) forHook() hook.Token {
+	h := hook.Token{Secret: t.Secret, Services: t.Services, AnyHost: t.AnyHost}
+	for _, v := range t.Verbs {
+		h.Verbs = append(h.Verbs, hook.Verb(v))
+	}
+	if len(h.Verbs) == 0 {
+		h.Verbs = []hook.Verb{hook.Read, hook.Write}
+	}
+	if len(h.Services) == 0 {
+		h.Services = []string{"*"}
+	}
+	return h
+}

@@ -1,0 +1,150 @@
+package dnsd
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestCorefileExampleHoldsEveryDirective(t *testing.T) {
+	t.Setenv("ROLLCALL_TOKEN", "secret")
+	t.Setenv("XFR_KEY", "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0")
+	t.Setenv("DNS_COOKIE_SECRET", "000102030405060708090a0b0c0d0e0f")
+	text, err := os.ReadFile("../Corefile.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "example.token"), []byte("other secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := ParseCorefile(filepath.Join(dir, "Corefile"), text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range directives {
+		if n := len(regexp.MustCompile(`(?m)^    `+name+`\b`).FindAll(text, -1)); n == 0 || (n > 1 && !directives[name].repeats) {
+			t.Errorf("directive %q stands %d times in Corefile.example", name, n)
+		}
+	}
+	z := c.Zones[0]
+	if len(z.Hook.Tokens) != 2 || z.Hook.Tokens[1].Secret != "other secret" || !z.Hook.Tokens[1].AnyHost {
+		t.Errorf("tokens: got %+v", z.Hook.Tokens)
+	}
+	if z.Lease != 15*time.Second || z.MinLease != 3*time.Second || z.Bind[0] != "127.0.0.1:5300" {
+		t.Errorf("zone: got %+v", z)
+	}
+}
+
+func TestCorefileDirectivesStandInReadme(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(directives)) {
+		if !strings.Contains(string(text), "| `"+name) {
+			t.Errorf("README.md's table of directives lacks %q", name)
+		}
+	}
+}
+
+func TestCorefileErrorsNamePlaceAndCure(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"empty", " \n", `Corefile:1: empty file; expected a server block such as svc:5300 { }`},
+		{"unknown directive", "svc {\n  leese 15s\n}\n", `Corefile:2: unknown directive "leese"; did you mean "lease"?`},
+		{"far from any directive", "svc {\n  proxy x\n}\n", `Corefile:2: unknown directive "proxy"; expected one of bind, cookie, guard,`},
+		{"bad duration", "svc {\n\n  lease 5x\n}\n", `Corefile:3: lease: bad duration "5x"; expected one such as 5s or 2m`},
+		{"duration missing", "svc {\n  ttl\n}\n", `Corefile:2: ttl: expected a duration such as 5s or 2m`},
+		{"ttl above half of lease", "svc {\n  lease 10s\n  ttl 6s\n}\n", `Corefile:3: ttl: 6s is more than half of the lease 10s`},
+		{"lease out of bounds", "svc {\n  lease 10s {\n    max 5s\n  }\n}\n", `Corefile:2: lease: 10s is not within min 3s and max 5s`},
+		{"inside lease", "svc {\n  lease 10s {\n    minn 5s\n  }\n}\n", `Corefile:3: minn: unknown inside lease; did you mean "min"?`},
+		{"twice", "svc {\n  ttl 5s\n  ttl 4s\n}\n", `Corefile:3: ttl: stands at Corefile:2 already`},
+		{"no braces allowed", "svc {\n  ttl 5s {\n  }\n}\n", `Corefile:2: ttl: takes no block in braces`},
+		{"brace missing", "svc {\n  ttl 5s\n", `Corefile:2: unexpected end of file`},
+		{"bind with port", "svc {\n  bind 127.0.0.1:53\n}\n", `Corefile:2: bind: bad address "127.0.0.1:53"; expected an IP address without port`},
+		{"bad port", "svc:99999 {\n  ttl 5s\n}\n", `Corefile:2: zone "svc:99999": bad port "99999"`},
+		{"two ports", "svc:53 srv:54 {\n  ttl 5s\n}\n", `the block has port 53 already`},
+		{"same zone twice", "svc {\n  ttl 5s\n}\nSVC. {\n  ttl 5s\n}\n", `Corefile:5: zone svc. stands at Corefile:2 already`},
+		{"same hook twice", "svc {\n}\nsrv {\n}\n", `hook 127.0.0.1:8053 is that of zone svc. already; give each block its own`},
+		{"root zone", ". {\n  ttl 5s\n}\n", `origin "." is not a zone name`},
+		{"empty token", "svc {\n  hook 127.0.0.1:8053 {\n    token {$ROLLCALL_UNSET} write\n  }\n}\n", `Corefile:3: token: empty secret; is the environment variable or the file set?`},
+		{"token verb", "svc {\n  hook 127.0.0.1:8053 {\n    token x wriite\n  }\n}\n", `Corefile:3: token: unexpected "wriite"`},
+		{"store", "svc {\n  store redis x\n}\n", `Corefile:2: store: expected memory, or bolt and a path`},
+		{"guard", "svc {\n  guard 30\n}\n", `Corefile:2: guard: expected a share or off`},
+		{"transfer key", "svc {\n  transfer {\n    to 192.0.2.1 key nokey.\n  }\n}\n", `Corefile:2: transfer: to 192.0.2.1: no tsig key is named nokey.`},
+		{"tsig secret", "svc {\n  tsig k. hmac-sha256 {$ROLLCALL_UNSET}\n}\n", `Corefile:2: tsig: the secret of k. is empty or not base64`},
+		{"import of nothing", "svc {\n  import nothing/*\n}\n", `no files matching import glob pattern: nothing/*`},
+		{"log", "svc {\n  log loud\n}\n", `Corefile:2: log: unknown level "loud"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := ParseCorefile("Corefile", []byte(tt.text))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("ParseCorefile(%q):\n got %v\nwant %s", tt.text, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestCorefileSnippetsAndSeveralZones(t *testing.T) {
+	c, err := ParseCorefile("Corefile", []byte(`
+(leases) {
+	lease 20s {
+		min 2s
+	}
+}
+svc. svc.example.:0 {
+	bind 127.0.0.1 ::1
+	import leases
+	store bolt svc.db
+}
+other:5301 {
+	hook [::1]:0
+	log debug
+}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := c.Zones[0]
+	if got := strings.Join(z.Origins, " ") + " " + strings.Join(z.Bind, " "); got != "svc. svc.example. 127.0.0.1:0 [::1]:0" {
+		t.Errorf("first block: got %s", got)
+	}
+	if z.Lease != 20*time.Second || z.MinLease != 2*time.Second || z.Store != (Store{Kind: "bolt", Path: "svc.db"}) {
+		t.Errorf("first block: got %+v", z)
+	}
+	if c.LogLevel != "debug" || c.Zones[1].Bind[0] != "127.0.0.1:5301" {
+		t.Errorf("second block: got %+v", c.Zones[1])
+	}
+}
+
+func FuzzCorefile(f *testing.F) {
+	example, err := os.ReadFile("../Corefile.example")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(example))
+	f.Add("svc:5300 {\n bind ::1\n hook [::1]:0 {\n token a\n }\n}\n(a) {\n ttl 5s\n}\n")
+	f.Add("svc { lease 1s { min 1s } } } {")
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "import") || strings.Contains(text, "file") {
+			t.Skip("reads files")
+		}
+		c, err := ParseCorefile(filepath.Join(dir, "Corefile"), []byte(text))
+		if err != nil {
+			if !strings.Contains(err.Error(), "Corefile") && !strings.HasPrefix(err.Error(), "dnsd: zone") {
+				t.Errorf("error without a place: %v", err)
+			}
+			return
+		}
+		if _, err := c.withDefaults(); err != nil { // what was read is whole already
+			t.Errorf("a parsed configuration is refused: %v", err)
+		}
+	})
+}

@@ -1,0 +1,36 @@
+// Package dnsd is Rollcall's server: a small authoritative DNS server for the
+// instances that register themselves with it over HTTP.
+//
+// Most programs run the command, dnsd/cmd/dnsd. A test, or a program that wants
+// discovery inside itself, embeds it:
+//
+//	s, err := dnsd.New(dnsd.Config{})  // opens stores and sockets
+//	if err != nil { ... }
+//	go s.Run(ctx)                      // until ctx ends
+//	s.DNSAddr(), s.HookURL()           // where it listens
+//
+// The zero Config is the default server: zone svc., DNS on 127.0.0.1:5300 (UDP
+// and TCP), the hook on http://127.0.0.1:8053, registrations in memory. Port 0
+// in an address means any free port; the chosen one is readable after New.
+//
+// # The way of a change
+//
+// A request to the hook becomes a change in the registry, durable before it is
+// answered; the registry hands its changes, in order of revision, to the zone,
+// and the zone to the name server. A registration therefore can be resolved
+// before its PUT is answered. The arrows point one way only.
+//
+// # Configuration
+//
+// A [Config] is made in Go or read from a Corefile by [ParseCorefile]; the
+// directives stand in Corefile.example, each with a comment. [Server.Reload]
+// takes a new one while queries run: a socket whose address did not change stays
+// open, a store whose place did not change stays open, and a configuration that
+// cannot be applied changes nothing.
+//
+// # Standards
+//
+// RFC 1034/1035 (DNS), 2782 (SRV), 2181 (clarifications), 2308 (negative
+// answers), 6891 (EDNS), 5936 and 1995 (zone transfer), 1996 (NOTIFY), 8945
+// (TSIG), 6763 (DNS-SD names), 9457 (problem details of the hook).
+package dnsd

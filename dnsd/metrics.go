@@ -1,0 +1,73 @@
+package dnsd
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/nameserver"
+)
+
+// dnsMetrics shows the counts of a block's name servers under /metrics of its
+// hook. They are read when asked for; answering a query costs nothing more.
+type dnsMetrics struct{ block *block }
+
+var (
+	answersDesc = prometheus.NewDesc("rollcall_dns_answers_total",
+		"Answers given, by transport, type and rcode.", []string{"listener", "transport", "type", "rcode"}, nil)
+	eventsDesc = prometheus.NewDesc("rollcall_dns_events_total",
+		"What happened to queries besides an answer, and to answers on their way.", []string{"listener", "event"}, nil)
+	connsDesc = prometheus.NewDesc("rollcall_dns_tcp_connections",
+		"TCP and TLS connections open now.", []string{"listener"}, nil)
+	latencyDesc = prometheus.NewDesc("rollcall_dns_answer_seconds",
+		"Time from receiving a query to sending its answer, sampled.", []string{"listener"}, nil)
+	serialDesc = prometheus.NewDesc("rollcall_zone_serial",
+		"Serial of the zone.", []string{"zone"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (m dnsMetrics) Describe(c chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{answersDesc, eventsDesc, connsDesc, latencyDesc, serialDesc} {
+		c <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m dnsMetrics) Collect(c chan<- prometheus.Metric) {
+	for _, p := range m.block.zones {
+		c <- prometheus.MustNewConstMetric(serialDesc, prometheus.GaugeValue, float64(p.zone.Serial()), p.zone.Origin())
+	}
+	listeners := m.block.dns.Load()
+	if listeners == nil {
+		return
+	}
+	for _, l := range *listeners {
+		collectServer(c, l.addr, l.server.Stats())
+	}
+}
+
+func collectServer(c chan<- prometheus.Metric, listener string, s nameserver.Stats) {
+	for _, a := range s.Answers {
+		c <- prometheus.MustNewConstMetric(answersDesc, prometheus.CounterValue, float64(a.Count), listener, a.Transport, a.Type, a.Rcode)
+	}
+	for event, n := range map[string]uint64{
+		"dropped": s.Dropped, "limited": s.Limited, "slipped": s.Slipped, "truncated": s.Truncated,
+		"sampled": s.Sampled, "failed": s.Failed, "panic": s.Panics, "send_error": s.SendErrors, "tsig_error": s.TSIGErrors,
+		"accepted": s.Accepted, "connection_refused": s.ConnsRefused, "slow_client": s.SlowClients,
+		"axfr": s.AXFR, "ixfr": s.IXFR, "ixfr_fallback": s.IXFRFallback,
+		"transfer_refused": s.TransfersRefused, "transfer_failed": s.TransfersFailed,
+		"notify": s.Notifies, "notify_failure": s.NotifyFailures,
+	} {
+		c <- prometheus.MustNewConstMetric(eventsDesc, prometheus.CounterValue, float64(n), listener, event)
+	}
+	c <- prometheus.MustNewConstMetric(connsDesc, prometheus.GaugeValue, float64(s.Conns), listener)
+
+	buckets := map[float64]uint64{}
+	var sum uint64
+	for i, bound := range nameserver.LatencyBounds() {
+		sum += s.Latency.Counts[i]
+		buckets[bound.Seconds()] = sum
+	}
+	sum += s.Latency.Counts[len(s.Latency.Counts)-1]
+	c <- prometheus.MustNewConstHistogram(latencyDesc, sum, time.Duration(s.Latency.Sum).Seconds(), buckets, listener)
+}

@@ -1,0 +1,130 @@
+package dnsd
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// A plan is a configuration made ready: everything new is open, everything kept
+// is untouched. It is committed or abandoned as a whole.
+type plan struct {
+	cfg    Config
+	blocks []*nextBlock
+	dns    []*nextListener
+}
+
+// prepare makes a plan of cfg beside what runs. An error has closed again what
+// prepare opened.
+func (s *Server) prepare(cfg Config) (_ *plan, err error) {
+	p := &plan{cfg: cfg}
+	defer func() {
+		if err != nil {
+			p.abandon()
+		}
+	}()
+	for _, z := range cfg.Zones {
+		var old *block
+		if i := slices.IndexFunc(s.blocks, func(b *block) bool { return b.sameStore(z) }); i >= 0 {
+			old = s.blocks[i]
+		}
+		n, err := prepareBlock(z, old, s.log)
+		if err != nil {
+			return nil, fmt.Errorf("dnsd: zone %s: %w", z.Origins[0], err)
+		}
+		p.blocks = append(p.blocks, n)
+	}
+	for _, addr := range addresses(cfg) {
+		var old *listener
+		if i := slices.IndexFunc(s.dns, func(l *listener) bool { return l.addr == addr }); i >= 0 {
+			old = s.dns[i]
+		}
+		n, err := prepareListener(addr, p, old, s.log)
+		if err != nil {
+			return nil, fmt.Errorf("dnsd: bind %s: %w", addr, err)
+		}
+		p.dns = append(p.dns, n)
+	}
+	return p, nil
+}
+
+// abandon closes what the plan opened and leaves what it would have kept.
+func (p *plan) abandon() {
+	for _, n := range p.dns {
+		n.abandon()
+	}
+	for _, n := range p.blocks {
+		n.abandon()
+	}
+}
+
+// commit puts the plan in the place of what runs. If a kept part refuses its new
+// settings, those that took theirs get the old ones back.
+func (s *Server) commit(p *plan) (err error) {
+	var undo []func() error
+	defer func() {
+		if err != nil {
+			for _, u := range slices.Backward(undo) {
+				err = errors.Join(err, u())
+			}
+			p.abandon()
+		}
+	}()
+	for _, n := range p.blocks {
+		if err := n.update(&undo); err != nil {
+			return fmt.Errorf("dnsd: zone %s: %w", n.next.cfg.Origins[0], err)
+		}
+	}
+	for _, n := range p.dns {
+		if err := n.update(&undo); err != nil {
+			return fmt.Errorf("dnsd: bind %s: %w", n.next.addr, err)
+		}
+	}
+
+	// Nothing fails from here on.
+	oldBlocks, oldDNS := s.blocks, s.dns
+	s.cfg, s.blocks, s.dns = p.cfg, nil, nil
+	for _, n := range p.blocks {
+		s.blocks = append(s.blocks, n.next)
+	}
+	for _, n := range p.dns {
+		s.dns = append(s.dns, n.next)
+	}
+	for _, b := range s.blocks {
+		b.servedBy(s.dns)
+	}
+	if s.running {
+		for _, b := range s.blocks {
+			b.start(s.failed)
+		}
+		for _, l := range s.dns {
+			l.start(s.failed)
+		}
+	}
+	for _, b := range oldBlocks {
+		if err := b.retire(s.blocks); err != nil {
+			s.log.Warn("closing what the old configuration had", "zone", b.cfg.Origins[0], "error", err)
+		}
+	}
+	for _, l := range oldDNS {
+		if !slices.ContainsFunc(s.dns, func(n *listener) bool { return n.server == l.server }) {
+			l.close()
+		}
+	}
+	return nil
+}
+
+// closeParts stops hooks, then DNS, then registries.
+func closeParts(blocks []*block, dns []*listener) error {
+	var errs []error
+	for _, b := range blocks {
+		errs = append(errs, b.closeHook())
+	}
+	for _, l := range dns {
+		errs = append(errs, l.close())
+	}
+	for _, b := range blocks {
+		errs = append(errs, b.closeRegistry())
+	}
+	return errors.Join(errs...)
+}

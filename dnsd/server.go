@@ -1,0 +1,161 @@
+package dnsd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+)
+
+// A Server is dnsd whole: registries, zones, name servers, hooks. Make it with
+// New, let it work with Run. Its methods are safe for concurrent use.
+type Server struct {
+	log *slog.Logger
+
+	mu      sync.Mutex // guards the fields below; held for a whole Reload
+	cfg     Config
+	blocks  []*block
+	dns     []*listener
+	failed  chan error // what ended by itself
+	running bool
+	closed  bool
+}
+
+// New opens what cfg names: stores are read, sockets are bound. Registrations
+// and queries wait in the sockets until Run. An error leaves nothing open.
+func New(cfg Config) (*Server, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{log: cfg.Logger, failed: make(chan error, 1)}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	p, err := s.prepare(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.commit(p); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Run serves until ctx ends, which is no error, or until a part fails, which is
+// returned. Either way everything is stopped gracefully and closed: first the
+// hook, so that no request is accepted that cannot be answered, then DNS, then
+// the registries. A Server runs once.
+func (s *Server) Run(ctx context.Context) error {
+	s.mu.Lock()
+	if s.running || s.closed {
+		s.mu.Unlock()
+		return errors.New("dnsd: a server runs only once")
+	}
+	s.running = true
+	for _, b := range s.blocks {
+		b.start(s.failed)
+	}
+	for _, l := range s.dns {
+		l.start(s.failed)
+	}
+	s.mu.Unlock()
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-s.failed:
+	}
+	return errors.Join(err, s.Close())
+}
+
+// Close stops and closes everything at once. Run does it by itself; Close is for
+// a Server that never ran.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	return closeParts(s.blocks, s.dns)
+}
+
+// Reload takes cfg in place of the present configuration while the server runs.
+// What did not change stays as it is, registrations above all. On an error
+// nothing has changed.
+func (s *Server) Reload(cfg Config) error {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errors.New("dnsd: reload: the server is closed")
+	}
+	p, err := s.prepare(cfg)
+	if err != nil {
+		return err
+	}
+	return s.commit(p)
+}
+
+// DNSAddr is the first address DNS is served on.
+func (s *Server) DNSAddr() netip.AddrPort { return s.DNSAddrs()[0] }
+
+// DNSAddrs are all addresses DNS is served on, UDP and TCP alike.
+func (s *Server) DNSAddrs() []netip.AddrPort {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var addrs []netip.AddrPort
+	for _, l := range s.dns {
+		addrs = append(addrs, l.server.Addrs()...)
+	}
+	return addrs
+}
+
+// HookURL is where the first block's hook is, such as http://127.0.0.1:8053.
+func (s *Server) HookURL() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.blocks[0].hook.part.URL()
+}
+
+// HookURLs are the hooks of all blocks, in their order.
+func (s *Server) HookURLs() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var urls []string
+	for _, b := range s.blocks {
+		urls = append(urls, b.hook.part.URL())
+	}
+	return urls
+}
+
+// String says on one line what is served where.
+func (s *Server) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var parts []string
+	for _, b := range s.blocks {
+		var addrs []string
+		for _, l := range s.dns {
+			if l.serves(b) {
+				for _, a := range l.server.Addrs() {
+					addrs = append(addrs, a.String())
+				}
+			}
+		}
+		store := b.cfg.Store.Kind
+		if b.cfg.Store.Path != "" {
+			store += " " + b.cfg.Store.Path
+		}
+		parts = append(parts, fmt.Sprintf("zone %s on %s (udp, tcp), hook %s, store %s",
+			strings.Join(b.cfg.Origins, " "), strings.Join(addrs, " "), b.hook.part.URL(), store))
+	}
+	return strings.Join(parts, "; ")
+}

@@ -1,0 +1,225 @@
+package dnsd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+// free is a zone on free ports.
+func free(z Zone) Zone {
+	z.Bind, z.Hook.Addr = []string{"127.0.0.1:0"}, "127.0.0.1:0"
+	return z
+}
+
+// run starts a server that ends with the test.
+func run(t *testing.T, cfg Config) *Server {
+	t.Helper()
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return s
+}
+
+// request makes one request to a hook and says its status.
+func request(t *testing.T, method, url, body string) (status int, answer map[string]any) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusNoContent {
+		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+			t.Fatalf("%s %s: %s: %v", method, url, resp.Status, err)
+		}
+	}
+	return resp.StatusCode, answer
+}
+
+// ask asks the server at addr.
+func ask(t *testing.T, addr fmt.Stringer, name string, qtype uint16) *dns.Msg {
+	t.Helper()
+	m := new(dns.Msg)
+	m.SetQuestion(name, qtype)
+	r, err := dns.Exchange(m, addr.String())
+	if err != nil {
+		t.Fatalf("%s %s: %v", name, dns.TypeToString[qtype], err)
+	}
+	return r
+}
+
+func TestRegistrationIsResolvableWhenPutIsAnswered(t *testing.T) {
+	s := run(t, Config{Zones: []Zone{free(Zone{})}})
+	for i := range 50 {
+		url := fmt.Sprintf("%s/v1/services/_math._tcp/instances/a%d", s.HookURL(), i)
+		if status, answer := request(t, "PUT", url, `{"port":8080}`); status != 201 {
+			t.Fatalf("PUT: %d %v", status, answer)
+		}
+		if r := ask(t, s.DNSAddr(), "_math._tcp.svc.", dns.TypeSRV); len(r.Answer) != i+1 && !r.Truncated {
+			t.Fatalf("after %d registrations: %d answers", i+1, len(r.Answer))
+		}
+		if r := ask(t, s.DNSAddr(), fmt.Sprintf("a%d.math.tcp.svc.", i), dns.TypeA); len(r.Answer) != 1 {
+			t.Fatalf("address of a%d: %v", i, r)
+		}
+	}
+}
+
+func TestRegistrationsOutliveARestartInABoltStore(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "svc.db")
+	cfg := Config{Zones: []Zone{free(Zone{Store: Store{Kind: "bolt", Path: path}})}}
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	request(t, "PUT", s.HookURL()+"/v1/services/_math._tcp/instances/a1", `{"port":8080}`)
+	serial := ask(t, s.DNSAddr(), "svc.", dns.TypeSOA).Answer[0].(*dns.SOA).Serial
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+
+	s = run(t, cfg)
+	if r := ask(t, s.DNSAddr(), "_math._tcp.svc.", dns.TypeSRV); len(r.Answer) != 1 {
+		t.Errorf("after the restart: %v", r)
+	}
+	if again := ask(t, s.DNSAddr(), "svc.", dns.TypeSOA).Answer[0].(*dns.SOA).Serial; int32(again-serial) < 0 {
+		t.Errorf("serial went back from %d to %d", serial, again)
+	}
+}
+
+func TestReloadKeepsSocketsAndRegistrations(t *testing.T) {
+	s := run(t, Config{Zones: []Zone{free(Zone{})}})
+	dnsAddr, hook := s.DNSAddr(), s.HookURL()
+	request(t, "PUT", hook+"/v1/services/_math._tcp/instances/a1", `{"port":8080}`)
+
+	second := free(Zone{Origins: []string{"other."}})
+	first := free(Zone{Origins: []string{"svc.", "svc.example."}, Hostmaster: "admin.example."})
+	if err := s.Reload(Config{Zones: []Zone{first, second}}); err != nil {
+		t.Fatal(err)
+	}
+	if s.DNSAddr() != dnsAddr || s.HookURL() != hook {
+		t.Errorf("sockets moved: %v %s", s.DNSAddr(), s.HookURL())
+	}
+	for _, name := range []string{"_math._tcp.svc.", "_math._tcp.svc.example."} {
+		if r := ask(t, dnsAddr, name, dns.TypeSRV); len(r.Answer) != 1 {
+			t.Errorf("%s: %v", name, r)
+		}
+	}
+	if soa := ask(t, dnsAddr, "svc.", dns.TypeSOA).Answer[0].(*dns.SOA); soa.Mbox != "admin.example." {
+		t.Errorf("SOA after the reload: %v", soa)
+	}
+	request(t, "PUT", s.HookURLs()[1]+"/v1/services/_math._tcp/instances/b1", `{"port":8081}`)
+	if r := ask(t, dnsAddr, "_math._tcp.other.", dns.TypeSRV); len(r.Answer) != 1 {
+		t.Errorf("second block: %v", r)
+	}
+
+	// And back: the second block is closed again.
+	if err := s.Reload(Config{Zones: []Zone{first}}); err != nil {
+		t.Fatal(err)
+	}
+	if r := ask(t, dnsAddr, "_math._tcp.other.", dns.TypeSRV); r.Rcode != dns.RcodeRefused {
+		t.Errorf("closed block: %v", r)
+	}
+	if r := ask(t, dnsAddr, "_math._tcp.svc.", dns.TypeSRV); len(r.Answer) != 1 {
+		t.Errorf("first block after the second was closed: %v", r)
+	}
+}
+
+func TestReloadThatFailsChangesNothing(t *testing.T) {
+	s := run(t, Config{Zones: []Zone{free(Zone{})}})
+	request(t, "PUT", s.HookURL()+"/v1/services/_math._tcp/instances/a1", `{"port":8080}`)
+	foreign := filepath.Join(t.TempDir(), "foreign")
+	if err := os.WriteFile(foreign, []byte("not a store of ours"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, cfg := range map[string]Config{
+		"bad value":     {Zones: []Zone{free(Zone{TTL: 1})}},
+		"taken address": {Zones: []Zone{free(Zone{}), {Origins: []string{"b."}, Bind: []string{"127.0.0.1:0"}, Hook: Hook{Addr: s.HookURL()[len("http://"):]}}}},
+		"foreign store": {Zones: []Zone{free(Zone{}), free(Zone{Origins: []string{"b."}, Store: Store{Kind: "bolt", Path: foreign}})}},
+		"no such key":   {Zones: []Zone{free(Zone{Hook: Hook{Cert: "nosuch.pem", Key: "nosuch.pem"}})}},
+	} {
+		before := openFiles(t)
+		if err := s.Reload(cfg); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if after := openFiles(t); after > before {
+			t.Errorf("%s: %d descriptors before, %d after", name, before, after)
+		}
+		if r := ask(t, s.DNSAddr(), "_math._tcp.svc.", dns.TypeSRV); len(r.Answer) != 1 {
+			t.Errorf("%s: %v", name, r)
+		}
+		if status, _ := request(t, "GET", s.HookURL()+"/v1/services/_math._tcp", ""); status != 200 {
+			t.Errorf("%s: hook answers %d", name, status)
+		}
+	}
+}
+
+func TestManyReloadsLeakNoDescriptor(t *testing.T) {
+	store := Store{Kind: "bolt", Path: filepath.Join(t.TempDir(), "svc.db")}
+	s := run(t, Config{Zones: []Zone{free(Zone{Store: store})}})
+	var before int
+	for i := range 40 {
+		z := free(Zone{Store: store, Hostmaster: fmt.Sprintf("h%d.svc.", i)})
+		zones := []Zone{z}
+		if i%2 == 1 {
+			zones = append(zones, free(Zone{Origins: []string{"b."}}))
+		}
+		if err := s.Reload(Config{Zones: zones}); err != nil {
+			t.Fatal(err)
+		}
+		if i == 10 {
+			before = openFiles(t)
+		}
+		if i > 10 && i%2 == 0 && openFiles(t) > before {
+			t.Fatalf("reload %d: %d descriptors, %d before", i, openFiles(t), before)
+		}
+	}
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip("counting descriptors needs /proc")
+	}
+	return len(files)
+}
+
+func TestTakenPortIsOneClearError(t *testing.T) {
+	s := run(t, Config{Zones: []Zone{free(Zone{})}})
+	z := free(Zone{})
+	z.Bind = []string{s.DNSAddr().String()}
+	if _, err := New(Config{Zones: []Zone{z}}); err == nil || !strings.Contains(err.Error(), s.DNSAddr().String()) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("DNS port taken: %v", err)
+	}
+	z = free(Zone{})
+	z.Hook.Addr = s.HookURL()[len("http://"):]
+	if _, err := New(Config{Zones: []Zone{z}}); err == nil || !strings.Contains(err.Error(), z.Hook.Addr) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("hook port taken: %v", err)
+	}
+}
