@@ -1,0 +1,139 @@
+package testenv
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/register"
+)
+
+// patience bounds every wait: far above what anything takes on a busy machine.
+const patience = 30 * time.Second
+
+// Published is what dnsd publishes of the nodes' service now.
+func (e *Env) Published() []register.Published {
+	e.t.Helper()
+	instances, err := e.published(e.ctx)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return instances
+}
+
+func (e *Env) published(ctx context.Context) ([]register.Published, error) {
+	url := e.HookURL() + "/v1/services/" + e.setup.Service
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNotFound {
+		return nil, nil
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("testenv: GET %s: %s", url, resp.Status)
+	}
+	var s register.Service
+	if err := json.NewDecoder(resp.Body).Decode(&s); err != nil {
+		return nil, err
+	}
+	return s.Instances, nil
+}
+
+// Await returns when what dnsd publishes of the nodes' service satisfies done.
+// It looks at each change that dnsd's watch tells, and a few times a second for
+// what is no change: a lease that was renewed.
+func (e *Env) Await(what string, done func([]register.Published) bool) {
+	e.t.Helper()
+	ctx, cancel := context.WithTimeout(e.ctx, patience)
+	defer cancel()
+	changes, err := e.changes(ctx)
+	if err != nil {
+		e.t.Fatalf("testenv: waiting until %s: %v", what, err)
+	}
+	again := time.NewTicker(200 * time.Millisecond)
+	defer again.Stop()
+	for {
+		instances, err := e.published(ctx)
+		if err != nil {
+			e.t.Fatalf("testenv: waiting until %s: %v", what, err)
+		}
+		if done(instances) {
+			return
+		}
+		select {
+		case <-changes:
+		case <-again.C:
+		case <-ctx.Done():
+			e.t.Fatalf("testenv: waited %v until %s; published is %s", patience, what, describe(instances))
+		}
+	}
+}
+
+// changes tells of each event of dnsd's watch until ctx ends.
+func (e *Env) changes(ctx context.Context) (<-chan struct{}, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.HookURL()+"/v1/watch?service="+e.setup.Service, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		resp.Body.Close()
+		return nil, fmt.Errorf("GET %s: %s", req.URL, resp.Status)
+	}
+	changes := make(chan struct{}, 1)
+	go func() {
+		defer resp.Body.Close() // ctx ends it at the latest
+		for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+			if strings.HasPrefix(lines.Text(), "data:") {
+				select {
+				case changes <- struct{}{}:
+				default: // one is waiting: they are looked at together
+				}
+			}
+		}
+	}()
+	return changes, nil
+}
+
+// AwaitNodes returns when the nodes that are not killed, and only they, are
+// published under their present addresses.
+func (e *Env) AwaitNodes() {
+	e.t.Helper()
+	var want []string
+	for _, n := range e.nodes {
+		if n.fault != Kill {
+			want = append(want, n.ID+" "+n.Addr())
+		}
+	}
+	slices.Sort(want)
+	e.Await(fmt.Sprintf("%v are published", want), func(instances []register.Published) bool {
+		var have []string
+		for _, in := range instances {
+			have = append(have, fmt.Sprintf("%s %s:%d", in.ID, in.Host, in.Port))
+		}
+		slices.Sort(have)
+		return slices.Equal(have, want)
+	})
+}
+
+func describe(instances []register.Published) string {
+	var b strings.Builder
+	for _, in := range instances {
+		fmt.Fprintf(&b, "[%s %s:%d %s]", in.ID, in.Host, in.Port, in.State)
+	}
+	return b.String()
+}

@@ -1,0 +1,97 @@
+package testenv
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/rollcall-dns/rollcall"
+
+// arrows are the imports that must not be drawn, with the reason.
+var arrows = []struct {
+	rooms     []string // packages, below the module
+	forbidden []string // import path prefixes
+	allowed   []string // the only paths outside std and the room; nil: no such rule
+	reason    string
+}{
+	{
+		rooms:     []string{"resolver", "balancer", "rpcclient", "rpcserver", "dnsd/register"},
+		forbidden: []string{"go.uber.org/zap", "github.com/coredns", "go.etcd.io", "github.com/prometheus", module + "/dnsd/internal", module + "/testenv"},
+		reason:    "the client side goes into other people's programs and stays light",
+	},
+	{
+		rooms:   []string{"dnsd/register"},
+		allowed: []string{},
+		reason:  "register needs nothing but the standard library",
+	},
+	{
+		rooms:   []string{"rpcserver"},
+		allowed: []string{module + "/dnsd/register"},
+		reason:  "a server imports only what registers it",
+	},
+	{
+		rooms:     []string{"rpcclient", "balancer", "resolver"},
+		forbidden: []string{module + "/dnsd", module + "/rpcserver"},
+		reason:    "a client knows DNS and net/rpc, not the server's insides",
+	},
+	{
+		rooms:     []string{"resolver"},
+		forbidden: []string{module + "/balancer", module + "/rpcclient"},
+		reason:    "arrows run from calls to names, not back",
+	},
+	{
+		rooms:     []string{"balancer"},
+		forbidden: []string{module + "/rpcclient"},
+		reason:    "the balancer serves any kind of connection",
+	},
+	{
+		rooms:     []string{"dnsd/internal/registry"},
+		forbidden: []string{"github.com/miekg/dns", "net/http", module + "/dnsd/internal/zone", module + "/dnsd/internal/hook", module + "/dnsd/internal/nameserver"},
+		reason:    "the registry knows who is registered, not how it is published",
+	},
+	{
+		rooms:     []string{"dnsd/internal/zone"},
+		forbidden: []string{"net/http", "go.etcd.io", module + "/dnsd/internal/nameserver", module + "/dnsd/internal/hook"},
+		reason:    "the zone is pure: changes in, answers out",
+	},
+	{
+		rooms:     []string{"dnsd/internal/nameserver"},
+		forbidden: []string{"net/http", "go.etcd.io", module + "/dnsd/internal/hook"},
+		reason:    "the name server knows zones, not the hook or the store",
+	},
+	{
+		rooms:     []string{"dnsd/internal/hook"},
+		forbidden: []string{module + "/dnsd/internal/nameserver", module + "/dnsd/internal/zone", "go.etcd.io", "go.uber.org/zap"},
+		reason:    "the hook writes to the registry; what DNS says follows by itself",
+	},
+}
+
+func TestImportsFollowTheArrows(t *testing.T) {
+	for _, a := range arrows {
+		for _, room := range a.rooms {
+			for _, dep := range depsOf(t, module+"/"+room) {
+				for _, f := range a.forbidden {
+					if dep == f || strings.HasPrefix(dep, f+"/") {
+						t.Errorf("%s reaches %s: %s", room, dep, a.reason)
+					}
+				}
+				std := !strings.Contains(strings.SplitN(dep, "/", 2)[0], ".")
+				if a.allowed != nil && !std && dep != module+"/"+room && !slices.Contains(a.allowed, dep) {
+					t.Errorf("%s reaches %s: %s", room, dep, a.reason)
+				}
+			}
+		}
+	}
+}
+
+// depsOf lists everything pkg is built from, tests left out.
+func depsOf(t *testing.T, pkg string) []string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-deps", pkg).CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list -deps %s: %v\n%s", pkg, err, out)
+	}
+	return strings.Fields(string(out))
+}

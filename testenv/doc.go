@@ -1,0 +1,21 @@
+// Package testenv runs the whole of Rollcall in one process, on free ports, for
+// a test: dnsd, servers that register themselves with it, and clients that find
+// them by name. It breaks any of them on request.
+//
+//	func TestSurvivesAKill(t *testing.T) {
+//		env := testenv.New(t, testenv.Setup{Nodes: 3})
+//		client := env.Client(nil)
+//		env.Fault(0, testenv.Kill)
+//		var product int
+//		err := client.Call(ctx, "Arith.Multiply", &testenv.Args{A: 6, B: 7}, &product)
+//		...
+//	}
+//
+// Everything it starts ends with the test. A test waits on events, not on time:
+// [Env.Await] returns when what dnsd publishes is as wanted, [Env.AwaitNodes]
+// when the nodes are published.
+//
+// A node is a real net/rpc server on a real socket, with a gate before it where
+// faults are injected: the process stays, the network lies. To kill processes
+// see the demo and the chaos tests below this folder.
+package testenv

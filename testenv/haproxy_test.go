@@ -1,0 +1,184 @@
+package testenv
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/rpc"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/register"
+)
+
+// TestHAProxyFollows runs HAProxy with the configuration of the README, against
+// registrations, a change of weight and a kill.
+func TestHAProxyFollows(t *testing.T) {
+	binary := peer(t, "haproxy")
+	env := New(t, Setup{Nodes: 3, Instance: func(i int) (uint16, uint16) { return 10, 256 }})
+	front, admin := startHAProxy(t, binary, env.DNSAddr())
+
+	admin.await(t, env, "the three nodes", map[string]int{"a1": 1, "a2": 1, "a3": 1})
+	conn, err := rpc.Dial("tcp", front)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var product int
+	if err := conn.Call("Arith.Multiply", &Args{A: 6, B: 7}, &product); err != nil || product != 42 {
+		t.Errorf("a call through HAProxy: %d, %v", product, err)
+	}
+
+	env.AddNode()
+	env.AwaitNodes()
+	admin.await(t, env, "a registration", map[string]int{"a1": 1, "a2": 1, "a3": 1, "a4": 1})
+
+	err = env.Node(0).server.Lease().Update(t.Context(), register.Registration{
+		Host: "127.0.0.1", Port: portOf(env.Node(0).Addr()), Weight: new(uint16(1024)),
+		Lease: register.Duration(3 * time.Second), TTL: register.Duration(time.Second),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin.await(t, env, "a change of weight", map[string]int{"a1": 4, "a2": 1, "a3": 1, "a4": 1})
+
+	env.Fault(1, Kill)
+	env.AwaitNodes()
+	admin.await(t, env, "a kill", map[string]int{"a1": 4, "a3": 1, "a4": 1})
+}
+
+// peer is the path of a program that is not Go's. Without it the test is skipped
+// by name, unless peers are mandatory.
+func peer(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		path, err = exec.LookPath(filepath.Join("/usr/sbin", name))
+	}
+	if err != nil {
+		if os.Getenv("ROLLCALL_PEERS") == "1" {
+			t.Fatalf("%s is missing and ROLLCALL_PEERS=1: %v", name, err)
+		}
+		t.Skipf("%s is not installed", name)
+	}
+	return path
+}
+
+// An adminSocket is where HAProxy tells its state.
+type adminSocket string
+
+// startHAProxy runs HAProxy until the test ends; it takes the README's
+// configuration, with the test's addresses.
+func startHAProxy(t *testing.T, binary, dns string) (front string, admin adminSocket) {
+	t.Helper()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile("(?s)<!-- ci: haproxy.cfg -->\n```haproxy\n(.*?)```").FindSubmatch(readme)
+	if found == nil {
+		t.Fatal("README.md has no haproxy.cfg")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	front = l.Addr().String()
+	l.Close() // HAProxy takes it; nobody else gets a port so soon again
+	dir := t.TempDir()
+	admin = adminSocket(filepath.Join(dir, "admin"))
+	text := strings.NewReplacer("127.0.0.1:5300", dns, "127.0.0.1:9000", front).Replace(string(found[1]))
+	text = fmt.Sprintf("global\n    stats socket %s level admin\n\n%s", admin, text)
+	path := filepath.Join(dir, "haproxy.cfg")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(binary, "-c", "-f", path).CombinedOutput(); err != nil {
+		t.Fatalf("HAProxy refuses the README's configuration: %v\n%s", err, out)
+	}
+	cmd := exec.Command(binary, "-db", "-f", path)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	return front, admin
+}
+
+// await returns when HAProxy's running servers are the nodes in want, with their
+// weights. HAProxy tells nobody of a change, so it is asked again and again.
+func (a adminSocket) await(t *testing.T, env *Env, what string, want map[string]int) {
+	t.Helper()
+	ids := map[string]string{}
+	for _, n := range env.Nodes() {
+		ids[n.Addr()] = n.ID
+	}
+	deadline := time.After(patience)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		have := map[string]int{}
+		servers, err := a.servers()
+		for addr, weight := range servers {
+			have[ids[addr]] = weight
+		}
+		if err == nil && fmt.Sprint(have) == fmt.Sprint(want) {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("HAProxy did not follow %s: has %v (%v), want %v", what, servers, err, want)
+		case <-tick.C:
+		}
+	}
+}
+
+// servers are the addresses of servers that run, and their weights.
+func (a adminSocket) servers() (map[string]int, error) {
+	conn, err := net.Dial("unix", string(a))
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	fmt.Fprintln(conn, "show servers state math")
+	servers := map[string]int{}
+	var columns []string
+	for s := bufio.NewScanner(conn); s.Scan(); {
+		f := strings.Fields(s.Text())
+		if len(f) > 1 && f[0] == "#" {
+			columns = f[1:]
+			continue
+		}
+		if len(f) < len(columns) || len(columns) == 0 {
+			continue
+		}
+		field := func(name string) string { return f[slices.Index(columns, name)] }
+		// Management guide 9.3: operational state 2 is running; administrative
+		// state is a mask, of which 0x20 is maintenance for want of an address.
+		admin, err := strconv.Atoi(field("srv_admin_state"))
+		if err != nil {
+			return nil, err
+		}
+		if field("srv_op_state") != "2" || admin&0x20 != 0 {
+			continue
+		}
+		weight, err := strconv.Atoi(field("srv_uweight"))
+		if err != nil {
+			return nil, err
+		}
+		servers[field("srv_addr")+":"+field("srv_port")] = weight
+	}
+	return servers, nil
+}
+
+func portOf(addr string) uint16 {
+	_, port, _ := net.SplitHostPort(addr)
+	n, _ := strconv.ParseUint(port, 10, 16)
+	return uint16(n)
+}

@@ -1,0 +1,200 @@
+package testenv
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/rpc"
+	"strconv"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/rpcserver"
+)
+
+// A Node is one server of the environment's service.
+type Node struct {
+	// ID it is registered under.
+	ID string
+	// Arith is the service it serves.
+	Arith *Arith
+
+	env    *Env
+	index  int
+	gate   *gate
+	server *rpcserver.Server // nil: a stock server
+	wire   *wire             // its own of this life, cut by Kill
+	fault  Fault
+}
+
+// AddNode starts one more node; it registers itself. See AwaitNodes.
+func (e *Env) AddNode() *Node {
+	e.t.Helper()
+	i := len(e.nodes)
+	n := &Node{ID: "a" + strconv.Itoa(i+1), env: e, index: i}
+	e.nodes = append(e.nodes, n)
+	n.start()
+	return n
+}
+
+// Node is node i, counted from 0 in the order they were added.
+func (e *Env) Node(i int) *Node { return e.nodes[i] }
+
+// Nodes are all nodes, killed ones too.
+func (e *Env) Nodes() []*Node { return e.nodes }
+
+// Fault puts a fault on node i; Healthy ends it. A killed node comes back with
+// Restart only.
+func (e *Env) Fault(i int, f Fault) {
+	e.t.Helper()
+	n := e.nodes[i]
+	if n.fault == Kill {
+		e.t.Fatalf("testenv: node %d is killed; Restart it", i)
+	}
+	n.fault = f
+	if f == Kill {
+		n.wire.set(severed)
+	}
+	if err := n.gate.set(f); err != nil {
+		e.t.Fatal(err)
+	}
+	if f == Kill {
+		// The dead need not be waited for: what is left of this life can reach
+		// nobody.
+		e.burials.Go(n.stopper())
+	}
+}
+
+// Restart starts the killed node i anew, under its id, on another port.
+func (e *Env) Restart(i int) {
+	e.t.Helper()
+	n := e.nodes[i]
+	if n.fault != Kill {
+		e.t.Fatalf("testenv: node %d is not killed", i)
+	}
+	n.start()
+}
+
+// Drain stops node i as SIGTERM would: it deregisters, finishes its calls and
+// closes. Restart brings it back.
+func (e *Env) Drain(i int) {
+	e.t.Helper()
+	n := e.nodes[i]
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := n.server.Shutdown(ctx); err != nil {
+		e.t.Fatal(err)
+	}
+	n.fault = Kill
+}
+
+// Addr is where the node listens, host:port.
+func (n *Node) Addr() string { return n.gate.addr }
+
+// start opens a new port and serves and registers there.
+func (n *Node) start() {
+	e := n.env
+	e.t.Helper()
+	g, err := newGate(e.setup.Delay)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	n.gate, n.fault, n.Arith = g, Healthy, &Arith{Name: n.ID}
+	n.wire = &wire{}
+	var reg register.Registration
+	if e.setup.Instance != nil {
+		priority, weight := e.setup.Instance(n.index)
+		reg.Priority, reg.Weight = &priority, &weight
+	}
+	if e.setup.Stock {
+		n.serveStock(reg)
+		return
+	}
+	s := rpcserver.New(rpcserver.Config{
+		Logger: e.setup.Logger,
+		Register: &register.Config{
+			Hooks: []string{e.HookURL()}, Service: e.setup.Service, ID: n.ID,
+			Registration: reg, HTTP: &http.Client{Transport: n.transport()}, Logger: e.setup.Logger,
+		},
+	})
+	if err := s.Register(n.Arith); err != nil {
+		e.t.Fatal(err)
+	}
+	n.server = s
+	go s.Serve(g)
+}
+
+// transport reaches the hook while neither the node's nor all nodes' wire is cut.
+func (n *Node) transport() http.RoundTripper {
+	own := n.wire
+	return &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if n.env.hooks.now() == severed {
+				return nil, errCut
+			}
+			conn, err := own.dial(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return n.env.hooks.adopt(conn), nil
+		},
+		MaxIdleConnsPerHost: 4,
+		IdleConnTimeout:     10 * time.Second,
+	}
+}
+
+// serveStock is a server of net/rpc alone, registered by one PUT from outside.
+func (n *Node) serveStock(reg register.Registration) {
+	e := n.env
+	s := rpc.NewServer()
+	if err := s.Register(n.Arith); err != nil {
+		e.t.Fatal(err)
+	}
+	go func() { // rpc.Server.Accept, without its line in the log at the end
+		for conn, err := n.gate.Accept(); err == nil; conn, err = n.gate.Accept() {
+			go s.ServeConn(conn)
+		}
+	}()
+	reg.Port = uint16(n.gate.Addr().(*net.TCPAddr).Port)
+	reg.Lease = register.Duration(time.Hour)
+	e.Put(n.ID, reg)
+}
+
+// Put registers an instance with one request, as curl would.
+func (e *Env) Put(id string, reg register.Registration) {
+	e.t.Helper()
+	body, err := json.Marshal(reg)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	url := fmt.Sprintf("%s/v1/services/%s/instances/%s", e.HookURL(), e.setup.Service, id)
+	req, err := http.NewRequestWithContext(e.ctx, http.MethodPut, url, bytes.NewReader(body))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		var p register.Problem
+		_ = json.NewDecoder(resp.Body).Decode(&p)
+		e.t.Fatalf("testenv: PUT %s: %s: %s", url, resp.Status, p.Detail)
+	}
+}
+
+// stopper returns what ends the node's present life, without farewell if its
+// wire is cut.
+func (n *Node) stopper() func() {
+	server, gate := n.server, n.gate
+	return func() {
+		if server != nil {
+			server.Close()
+		}
+		gate.Close()
+	}
+}
