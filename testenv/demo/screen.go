@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd"
+)
+
+// A screen is where the demo shows itself.
+type screen interface {
+	// event tells of a kill or a return.
+	event(text string)
+	// frame shows the state of things, a few times a second.
+	frame(rows []row, totals totals)
+	// end leaves the screen in order.
+	end()
+}
+
+// A row is one server.
+type row struct {
+	id, addr         string
+	priority, weight int
+	share            float64 // of the calls since the last frame
+	inFlight         int
+	latency          time.Duration
+	state            string
+	ttl              time.Duration // left of its record, as the client has it
+}
+
+type totals struct {
+	elapsed                time.Duration
+	calls, failed, retried int64
+	rate                   float64
+}
+
+const frameEvery = 250 * time.Millisecond
+
+// show draws frames until ctx ends.
+func show(ctx context.Context, s screen, c *caller, f *fleet) {
+	defer s.end()
+	for pause(ctx, frameEvery) {
+		s.frame(c.rows(), c.totals())
+	}
+}
+
+// hint says how to look inside while it runs.
+func hint(server *dnsd.Server, o options) string {
+	dns, hook := server.DNSAddr(), server.HookURL()
+	return fmt.Sprintf(`Rollcall: %d math servers register themselves; a client calls _math._tcp.svc %d times a second
+for %v by policy %s; every %v a server is killed with SIGKILL. Look inside meanwhile:
+  dig @%s -p %d _math._tcp.svc SRV
+  dig @%s -p %d +short a1.math.tcp.svc A
+  curl -s %s/v1/services/_math._tcp
+  curl -sN %s/v1/watch
+`, o.servers, o.rate, o.duration, o.policy, o.killEvery, host(dns), dns.Port(), host(dns), dns.Port(), hook, hook)
+}
+
+func host(a netip.AddrPort) string { return a.Addr().String() }
+
+// quiet shows nothing.
+type quiet struct{}
+
+func (quiet) event(string)        {}
+func (quiet) frame([]row, totals) {}
+func (quiet) end()                {}
+
+// lines is the screen of a pipe or a log: events, and a line a second.
+type lines struct {
+	mu     sync.Mutex // guards w and frames
+	w      io.Writer
+	frames int
+	began  time.Time
+}
+
+func newLines(w io.Writer, server *dnsd.Server, o options) *lines {
+	fmt.Fprintln(w, hint(server, o))
+	return &lines{w: w, began: time.Now()}
+}
+
+func (l *lines) event(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintf(l.w, "%6.2fs %s\n", time.Since(l.began).Seconds(), text)
+}
+
+func (l *lines) frame(rows []row, t totals) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.frames++; l.frames%int(time.Second/frameEvery) != 0 {
+		return
+	}
+	var b strings.Builder
+	for _, r := range rows {
+		fmt.Fprintf(&b, "  %s %.0f%%%s", r.id, 100*r.share, mark(r.state))
+	}
+	fmt.Fprintf(l.w, "%6.2fs %d calls, %d failed, %d retried;%s\n", t.elapsed.Seconds(), t.calls, t.failed, t.retried, b.String())
+}
+
+func mark(state string) string {
+	if state == "up" {
+		return ""
+	}
+	return " (" + state + ")"
+}
+
+func (l *lines) end() {}
+
+// table is the screen of a terminal, drawn over itself.
+type table struct {
+	mu     sync.Mutex // guards the fields below
+	w      io.Writer
+	events []string // the last few
+	height int      // lines of the last frame
+	began  time.Time
+}
+
+func newTable(w io.Writer, server *dnsd.Server, o options) *table {
+	fmt.Fprintln(w, hint(server, o))
+	fmt.Fprint(w, "\x1b[?25l") // no cursor
+	return &table{w: w, began: time.Now()}
+}
+
+func (t *table) event(text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.events = append(t.events, fmt.Sprintf("%6.2fs %s", time.Since(t.began).Seconds(), text))
+	if n := len(t.events); n > 4 {
+		t.events = t.events[n-4:]
+	}
+}
+
+func (t *table) frame(rows []row, sum totals) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var b strings.Builder
+	if t.height > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA", t.height)
+	}
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\x1b[K\n", args...) }
+	line("\x1b[1m%-6s %-21s %9s %7s %-20s %9s %9s %6s  %s\x1b[0m", "id", "address", "prio/wt", "share", "", "in flight", "latency", "ttl", "state")
+	for _, r := range rows {
+		color := map[string]string{"up": "\x1b[32m", "dead": "\x1b[31m"}[r.state]
+		if color == "" {
+			color = "\x1b[33m"
+		}
+		bar := strings.Repeat("#", min(20, int(20*r.share+0.5)))
+		line("%s%-6s %-21s %4d/%-4d %6.1f%% %-20s %9d %9s %6s  %s\x1b[0m", color, r.id, r.addr, r.priority, r.weight,
+			100*r.share, bar, r.inFlight, r.latency.Round(time.Microsecond), r.ttl.Round(100*time.Millisecond), r.state)
+	}
+	line("")
+	line("%5.1fs  %d calls (%.0f/s), \x1b[1m%d failed\x1b[0m, %d retried", sum.elapsed.Seconds(), sum.calls, sum.rate, sum.failed, sum.retried)
+	for i := range 4 {
+		if i < len(t.events) {
+			line("%s", t.events[i])
+		} else {
+			line("")
+		}
+	}
+	t.height = len(rows) + 7
+	io.WriteString(t.w, b.String())
+}
+
+func (t *table) end() {
+	io.WriteString(t.w, "\x1b[?25h")
+}
