@@ -1,0 +1,46 @@
+# make help lists what there is to make.
+GOFUMPT     = go run mvdan.cc/gofumpt@v0.12.0
+STATICCHECK = go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME   ?= 10s
+BENCHTIME  ?= 1s
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: ## all tests
+	go test ./...
+
+.PHONY: race
+race: ## all tests under the race detector
+	go test -race ./...
+
+.PHONY: lint
+lint: ## vet, gofumpt, staticcheck
+	go vet ./...
+	@files=$$($(GOFUMPT) -l .); if [ -n "$$files" ]; then echo "gofumpt wants to change: $$files"; exit 1; fi
+	$(STATICCHECK) ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (default 10s) each
+	@go list -f '{{.Dir}} {{join .TestGoFiles " "}} {{join .XTestGoFiles " "}}' ./... | while read dir files; do \
+	  for f in $$files; do sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$dir/$$f; done | while read target; do \
+	    echo "== $$dir $$target"; (cd $$dir && go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x .) || exit 1; \
+	  done || exit 1; \
+	done
+
+.PHONY: bench
+bench: ## every benchmark in process, for benchstat (BENCHTIME=1s)
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+.PHONY: bench-peers
+bench-peers: ## side by side with other programs and libraries, as far as they are installed
+	go run ./testenv/peers/dns
+	cd testenv/peers/etcd && go run .
+	cd testenv/peers/pick && go test -run '^$$' -bench . -benchtime $(BENCHTIME) .
+	cd testenv/peers/call && go test -run '^$$' -bench . -benchtime $(BENCHTIME) .
+
+.PHONY: demo
+demo: ## the whole, live, for 30 seconds
+	go run ./testenv/demo
