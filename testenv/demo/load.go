@@ -137,9 +137,7 @@ func (c *caller) call(n int) {
 
 // rows is the state of each server since the last rows.
 func (c *caller) rows() []row {
-	ctx, cancel := context.WithTimeout(context.Background(), frameEvery)
-	defer cancel()
-	state, _ := c.resolver.Lookup(ctx, service) // from its cache; without an answer there is no TTL to show
+	state, _ := c.resolver.Cached(service) // without an answer there is no TTL to show
 	left := state.TTL - time.Since(state.Confirmed)
 	stats := map[string]rpcclient.NodeStats{}
 	for _, n := range c.client.Stats().Nodes {

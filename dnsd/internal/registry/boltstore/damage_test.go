@@ -153,7 +153,7 @@ func TestFlippedBitIsFoundOrHarmless(t *testing.T) {
 	path := filepath.Join(dir, "svc.db")
 	data := filled(t, path, 100)
 	const pages = 2 * 4096 // the two metas: a bad one means the commit before, as after a crash
-	const stride = 97 // all of them take minutes
+	const stride = 97      // all of them take minutes
 	for at := pages; at < len(data); at += stride {
 		flipped := bytes.Clone(data)
 		flipped[at] ^= 1 << (at % 8)
