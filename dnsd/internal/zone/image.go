@@ -124,6 +124,7 @@ func (z *Zone) paint(s *service, k kind, head bool) *image {
 	// members yields those in the image, all of them or a sample.
 	members := func(all iter.Seq[member], sample func(*Zone) ([]member, int)) iter.Seq[member] {
 		if head {
+			p.data = make([]byte, 0, headSize+512) // and the one that is taken back
 			return all
 		}
 		ms, total := sample(z)
@@ -179,7 +180,7 @@ func (z *Zone) paintSRV(p *painter, s *service, members iter.Seq[member]) *image
 		suffix int // offset of the first host in a target: math.tcp.svc.
 	)
 	for m := range members {
-		_, own := m.addr()
+		own := !m.foreign()
 		var name []byte
 		size := 1 + len(m.ID) + len(host)
 		if !own {

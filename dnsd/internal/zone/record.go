@@ -24,7 +24,7 @@ func (z *Zone) instanceName(s *service, m member) string { return m.ID + "." + z
 
 // target is the host of a member: its own name, or the name it registered.
 func (z *Zone) target(s *service, m member) string {
-	if _, ok := m.addr(); !ok {
+	if m.foreign() {
 		return m.Host
 	}
 	return m.ID + "." + z.hostName(s)

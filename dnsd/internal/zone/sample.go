@@ -25,7 +25,7 @@ func (s *service) sampleSRV(z *Zone) ([]member, int) {
 	host := len(s.key) - 2 + 1 + len(z.origin) // math.tcp.svc.
 	return s.sample(slices.Collect(s.srvs(z)), z.room(len(s.key)+1), func(m member) int {
 		n := len(m.ID) + 1 + host
-		if _, ok := m.addr(); !ok {
+		if m.foreign() {
 			n = len(m.Host)
 		}
 		return recordSize + 6 + n + 1
@@ -74,30 +74,34 @@ func (s *service) sample(ms []member, room int, size func(member) int) ([]member
 	if sum <= room {
 		return ms, 0
 	}
-	type ticket struct {
-		priority uint16
-		at       float64
-		place    int
+	// A ticket is a number: priority, chance, place, so that sorting them is
+	// quick. Of the chance, a positive float whose bits are ordered as it is,
+	// 24 bits are kept: exponent and 12 of the fraction.
+	const placeBits, chanceBits = 24, 24
+	if len(ms) > 1<<placeBits {
+		ms = ms[:1<<placeBits]
 	}
-	tickets := make([]ticket, len(ms))
+	tickets := make([]uint64, len(ms))
 	for i, m := range ms {
 		// A weight of zero keeps a small chance (RFC 2782).
-		tickets[i] = ticket{m.priority(), -math.Log(unit(m.ID, s.epoch)) / max(float64(m.Weight), 0.1), i}
+		chance := -math.Log(unit(m.ID, s.epoch)) / max(float64(m.Weight), 0.1)
+		tickets[i] = uint64(m.priority())<<(chanceBits+placeBits) | math.Float64bits(chance)>>(63-chanceBits)<<placeBits | uint64(i)
 	}
-	slices.SortFunc(tickets, func(a, b ticket) int {
-		return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(a.at, b.at), cmp.Compare(a.place, b.place))
-	})
+	slices.Sort(tickets)
+	drawn := make([]bool, len(ms))
 	n := 0
 	for ; n < len(tickets); n++ {
-		if room -= size(ms[tickets[n].place]); room < 0 {
+		place := tickets[n] & (1<<placeBits - 1)
+		if room -= size(ms[place]); room < 0 {
 			break
 		}
+		drawn[place] = true
 	}
-	drawn := tickets[:n]
-	slices.SortFunc(drawn, func(a, b ticket) int { return cmp.Compare(a.place, b.place) })
-	out := make([]member, n)
-	for i, t := range drawn {
-		out[i] = ms[t.place]
+	out := make([]member, 0, n)
+	for i, m := range ms {
+		if drawn[i] {
+			out = append(out, m)
+		}
 	}
 	return out, len(ms)
 }

@@ -26,10 +26,13 @@ func (m member) priority() uint16 {
 // ttl is the instance's own TTL in seconds.
 func (m member) ttl() uint32 { return seconds(m.TTL) }
 
-// addr returns the host as an address; false: it is a name. A name ends in a
-// dot, which spares the error that parsing it would make.
+// foreign tells whether the host is a name, not an address: it ends in a dot.
+func (m member) foreign() bool { return strings.HasSuffix(m.Host, ".") }
+
+// addr returns the host as an address; false: it is a name. Not to parse a name
+// spares the error that this would make.
 func (m member) addr() (netip.Addr, bool) {
-	if strings.HasSuffix(m.Host, ".") {
+	if m.foreign() {
 		return netip.Addr{}, false
 	}
 	return m.Addr()
@@ -88,20 +91,22 @@ func (s *service) change(key string, old, now *registry.Instance) *service {
 		next = *s
 	}
 	// The set is believed, not the change: what is taken out is what is in.
-	for _, in := range []*registry.Instance{old, now} {
-		if in == nil {
-			continue
+	if now != nil {
+		was, found := next.members.find(now.ID)
+		if _, ok := now.Published(); ok {
+			next.members = next.members.with(member{now})
+			next.count(member{now}, 1)
+		} else if found {
+			next.members = next.members.without(now.ID)
 		}
-		if m, ok := next.members.find(in.ID); ok {
-			next.members = next.members.without(in.ID)
-			next.count(m, -1)
+		if found {
+			next.count(was, -1)
 		}
 	}
-	if now != nil {
-		if _, ok := now.Published(); ok {
-			m := member{now}
-			next.members = next.members.with(m)
-			next.count(m, 1)
+	if old != nil && (now == nil || old.ID != now.ID) {
+		if was, found := next.members.find(old.ID); found {
+			next.members = next.members.without(old.ID)
+			next.count(was, -1)
 		}
 	}
 	return &next
@@ -116,8 +121,8 @@ func newService(key string, members []member) *service {
 	return s
 }
 
-// count enters a member into the sums, or with -1 takes it out; it is in
-// s.members, or no longer, accordingly.
+// count enters a member into the sums, or with -1 takes it out. s.members is
+// then as it will be, so that what must be counted anew is.
 func (s *service) count(m member, n int) {
 	enter := func(l *least, v uint32, of func(member) (uint32, bool)) {
 		if n > 0 {
