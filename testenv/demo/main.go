@@ -55,6 +55,7 @@ func main() {
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
+	context.AfterFunc(ctx, cancel) // a second Ctrl-C ends the process at once
 	sum, err := run(ctx, opts)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)

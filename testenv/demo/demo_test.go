@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == serveArg { // the test's servers are this binary
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestDemoLosesNoCall(t *testing.T) {
+	o, err := parse([]string{"-duration", "3s", "-kill-every", "1s", "-servers", "2", "-json"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Calls == 0 || s.Failed != 0 || s.Kills == 0 {
+		t.Errorf("got %+v", s)
+	}
+	var text bytes.Buffer
+	s.print(&text, true)
+	var fields map[string]any
+	if err := json.Unmarshal(text.Bytes(), &fields); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"calls", "failed", "retried", "kills", "per_instance"} {
+		if _, ok := fields[name]; !ok {
+			t.Errorf("the summary lacks %q: %s", name, text.String())
+		}
+	}
+}
+
+func TestDemoEndsEarlyWithASummary(t *testing.T) {
+	o, err := parse([]string{"-servers", "2", "-kill-every", "0", "-rate", "1000"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // Ctrl-C
+	defer cancel()
+	s, err := run(ctx, o)
+	if err != nil || s.Failed != 0 || s.Kills != 0 {
+		t.Errorf("got %+v, %v", s, err)
+	}
+}
+
+func TestFlags(t *testing.T) {
+	for _, args := range []string{"-servers 1", "-rate 0", "-duration 0s", "-policy best", "-kill-every -1s", "more"} {
+		if _, err := parse(strings.Fields(args)); err == nil || errors.Is(err, flag.ErrHelp) {
+			t.Errorf("demo %s: got %v", args, err)
+		}
+	}
+}
+
+func TestTableIsDrawnOverItself(t *testing.T) {
+	var text bytes.Buffer
+	s := &table{w: &text, began: time.Now()}
+	rows := []row{{id: "a1", addr: "127.0.0.1:1", state: "up", share: 1}, {id: "a2", state: "dead"}}
+	s.event("kill -9 of a2")
+	s.frame(rows, totals{calls: 10})
+	height := strings.Count(text.String(), "\n")
+	text.Reset()
+	s.frame(rows, totals{calls: 20})
+	if want := "\x1b[" + string(rune('0'+height)) + "A"; !strings.HasPrefix(text.String(), want) {
+		t.Errorf("the second frame does not go up %d lines: %q", height, text.String()[:20])
+	}
+	if !strings.Contains(text.String(), "kill -9 of a2") || !strings.Contains(text.String(), "20 calls") {
+		t.Errorf("got %q", text.String())
+	}
+}
