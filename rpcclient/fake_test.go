@@ -21,7 +21,6 @@ type fakeNet struct {
 	mu    sync.Mutex // guards what follows
 	nodes map[string]func(net.Conn)
 	dials map[string][]time.Time
-	conns []net.Conn
 }
 
 func newFakeNet(nodes map[string]func(net.Conn)) *fakeNet {
@@ -39,7 +38,6 @@ func (f *fakeNet) dial(_ context.Context, ep resolver.Endpoint) (net.Conn, error
 		return nil, errRefused
 	}
 	ours, theirs := net.Pipe()
-	f.conns = append(f.conns, theirs)
 	go serve(theirs)
 	return ours, nil
 }
@@ -55,16 +53,6 @@ func (f *fakeNet) dialled(addr string) []time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]time.Time(nil), f.dials[addr]...)
-}
-
-// cut closes all connections from the servers' side.
-func (f *fakeNet) cut() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, c := range f.conns {
-		c.Close()
-	}
-	f.conns = nil
 }
 
 // stock serves like net/rpc.

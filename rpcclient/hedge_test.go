@@ -1,0 +1,191 @@
+package rpcclient
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/rpc"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// learn makes the client know that calls take a millisecond.
+func learn(t *testing.T, c *Client, opts ...CallOption) {
+	t.Helper()
+	for range 200 {
+		if err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int), opts...); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestHedgeTakesTheFirstAnswerAndTheLateOneTouchesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hang atomic.Bool
+		delay := func() time.Duration {
+			if hang.CompareAndSwap(true, false) {
+				return time.Second // only the first request after hang is set
+			}
+			return time.Millisecond
+		}
+		f := newFakeNet(map[string]func(net.Conn){"a:1": slow(delay), "b:1": slow(delay)})
+		c := fakeClient(t, f, Config{}, "a:1", "b:1")
+		defer c.Close()
+		ready(t, c)
+		opts := Idempotent(0.02)
+		learn(t, c, opts)
+		if n := c.Stats().Hedges; n > 10 {
+			t.Fatalf("%d hedges of 200 calls that take the same time", n)
+		}
+		before := c.Stats()
+		hang.Store(true)
+		begin := time.Now()
+		var reply int
+		if err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, &reply, opts); err != nil || reply != 42 {
+			t.Fatal(reply, err)
+		}
+		if took := time.Since(begin); took < 2*time.Millisecond || took > 3*time.Millisecond {
+			t.Errorf("took %v, want a little over 2ms", took)
+		}
+		after := c.Stats()
+		if after.Hedges != before.Hedges+1 || after.HedgesWon != before.HedgesWon+1 {
+			t.Errorf("%+v", after)
+		}
+		reply = -1
+		time.Sleep(2 * time.Second) // the loser's reply comes
+		synctest.Wait()
+		if reply != -1 {
+			t.Errorf("late reply wrote %d", reply)
+		}
+	})
+}
+
+func TestHedgingAddsNoMoreLoadThanAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rnd := rand.New(rand.NewPCG(1, 2))
+		f := newFakeNet(nil)
+		f.nodes = map[string]func(net.Conn){}
+		delay := func() time.Duration {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return time.Duration(1+rnd.ExpFloat64()*10) * time.Millisecond
+		}
+		f.nodes["a:1"], f.nodes["b:1"] = slow(delay), slow(delay)
+		c := fakeClient(t, f, Config{Methods: map[string]Method{"Arith.Multiply": {true, 0.05}}}, "a:1", "b:1")
+		defer c.Close()
+		ready(t, c)
+		const calls = 3000
+		for range calls {
+			if err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := c.Stats()
+		if share := float64(s.Hedges) / calls; share < 0.02 || share > 0.07 {
+			t.Errorf("%d hedges of %d calls, want about 5 %%", s.Hedges, calls)
+		}
+	})
+}
+
+func TestEarlyFailureDoesNotHideTheOthersAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hang atomic.Bool
+		f := newFakeNet(nil)
+		// The first node takes the request and dies, after the hedge was sent.
+		node := func(nc net.Conn) {
+			p := newPeer(nc)
+			for {
+				req, args, err := p.next()
+				if err != nil {
+					return
+				}
+				if hang.CompareAndSwap(true, false) {
+					time.Sleep(4 * time.Millisecond)
+					nc.Close()
+					return
+				}
+				time.Sleep(2 * time.Millisecond)
+				p.answer(req.Seq, "", args.A*args.B)
+			}
+		}
+		f.nodes = map[string]func(net.Conn){"a:1": node, "b:1": node}
+		c := fakeClient(t, f, Config{}, "a:1", "b:1")
+		defer c.Close()
+		ready(t, c)
+		opts := Idempotent(0.02)
+		learn(t, c, opts)
+		hang.Store(true)
+		var failed []Attempt
+		ctx := WithTrace(t.Context(), &Trace{Failed: func(_ string, a Attempt) { failed = append(failed, a) }})
+		var reply int
+		if err := c.Call(ctx, "Arith.Multiply", &Args{6, 7}, &reply, opts); err != nil || reply != 42 {
+			t.Fatal(reply, err)
+		}
+		if len(failed) != 1 || failed[0].Executed != Maybe || failed[0].Hedge {
+			t.Errorf("failed tries: %v", failed)
+		}
+	})
+}
+
+func TestServersErrorEndsHedgedCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		node := func(nc net.Conn) {
+			p := newPeer(nc)
+			for {
+				req, args, err := p.next()
+				if err != nil {
+					return
+				}
+				time.Sleep(time.Millisecond)
+				if args.B == 0 {
+					p.answer(req.Seq, "divide by zero", struct{}{})
+				} else {
+					p.answer(req.Seq, "", args.A/args.B)
+				}
+			}
+		}
+		f := newFakeNet(map[string]func(net.Conn){"a:1": node, "b:1": node})
+		c := fakeClient(t, f, Config{}, "a:1", "b:1")
+		defer c.Close()
+		learn(t, c, Idempotent(0.02))
+		var server rpc.ServerError
+		err := c.Call(t.Context(), "Arith.Multiply", &Args{1, 0}, new(int), Idempotent(0.02))
+		var e *Error
+		if !errors.As(err, &server) || !errors.As(err, &e) || e.Executed != Yes || len(e.Attempts) != 1 {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestQuantileFollowsTheCalls(t *testing.T) {
+	var l latencies
+	now := time.Second
+	if _, ok := l.quantile("M", 0.9, now); ok {
+		t.Error("known without a call")
+	}
+	for i := range 1000 {
+		l.record("M", time.Duration(i+1)*100*time.Microsecond, now)
+	}
+	now += quantileFresh
+	for _, want := range []struct {
+		share float64
+		at    time.Duration
+	}{{0.5, 50 * time.Millisecond}, {0.9, 90 * time.Millisecond}, {0.98, 98 * time.Millisecond}} {
+		got, ok := l.quantile("M", want.share, now)
+		if !ok || got < want.at || got > want.at*115/100 {
+			t.Errorf("quantile %v is %v, want about %v", want.share, got, want.at)
+		}
+	}
+	// Ten seconds later none of that counts.
+	now += 2 * latencyWindow
+	if d, ok := l.quantile("M", 0.9, now); ok {
+		t.Error("old calls count:", d)
+	}
+	for i := range latencyBuckets - 1 {
+		if b := latencyBucket(latencyBound(i) - 1); b > i {
+			t.Errorf("bucket %d ends at %v, which is in %d", i, latencyBound(i), b)
+		}
+	}
+}
