@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -68,6 +70,7 @@ type Zone struct {
 	Transfer []Transfer
 	TSIG     []TSIG
 	DNS      DNS
+	TLS      TLS
 }
 
 // Hook is where and for whom the HTTP hook is open.
@@ -164,6 +167,14 @@ type DNS struct {
 	TCPConnections, TCPPerAddress int
 	// TCPIdle closes a silent TCP connection.
 	TCPIdle time.Duration
+}
+
+// TLS is DNS over TLS, RFC 7858, on the hosts of Bind. The zero value is off.
+type TLS struct {
+	// Cert and Key are PEM files, read again at each reload.
+	Cert, Key string
+	// Port defaults to 853; -1 means any free one.
+	Port int
 }
 
 // Defaults that more than one room needs to agree on.
@@ -282,6 +293,10 @@ func (z Zone) withDefaults() (Zone, error) {
 	case z.NegativeTTL < time.Second || z.NegativeTTL%time.Second != 0:
 		return z, fmt.Errorf("negative: %v; expected whole seconds, at least 1s", z.NegativeTTL)
 	}
+	if (z.TLS.Cert == "") != (z.TLS.Key == "") {
+		return z, fmt.Errorf("tls: a certificate needs its key, and a key its certificate")
+	}
+	z.TLS.Port = orDefault(z.TLS.Port, 853)
 	z.Guard.Percent = orDefault(z.Guard.Percent, 30)
 	if z.Guard.Percent < 1 || z.Guard.Percent > 100 {
 		return z, fmt.Errorf("guard: %d%%; expected 1%% to 100%%", z.Guard.Percent)
@@ -309,6 +324,22 @@ func checkAddr(addr string) error {
 		}
 	}
 	return fmt.Errorf("bad address %q; expected IP:port such as 127.0.0.1:5300 or [::1]:5300", addr)
+}
+
+// tlsPrefix marks an address of DNS over TLS.
+const tlsPrefix = "tls://"
+
+// listeners are the addresses of a block's DNS: those of Bind, then those of TLS.
+func (z Zone) listeners() []string {
+	addrs := slices.Clone(z.Bind)
+	if z.TLS.Cert == "" {
+		return addrs
+	}
+	for _, a := range z.Bind {
+		host, _, _ := net.SplitHostPort(a) // withDefaults has checked it
+		addrs = append(addrs, tlsPrefix+net.JoinHostPort(host, strconv.Itoa(max(z.TLS.Port, 0))))
+	}
+	return addrs
 }
 
 func portIsZero(addr string) bool {

@@ -37,6 +37,7 @@ var directives = map[string]directive{
 	"hostmaster": {read: readHostmaster},
 	"reverse":    {repeats: true, read: readReverse},
 	"transfer":   {repeats: true, block: true, read: readTransfer},
+	"tls":        {read: readTLS},
 	"tsig":       {repeats: true, read: readTSIG},
 	"udpsize":    {read: numberInto(512, 4096, func(z *Zone) *int { return &z.DNS.UDPSize })},
 	"ratelimit":  {read: numberInto(0, 1_000_000, func(z *Zone) *int { return &z.DNS.RateLimit })},
@@ -318,6 +319,19 @@ func readCookie(d *blockReader, l line) error {
 			return l.errorf("a secret is not 32 hexadecimal digits; is the environment variable set?")
 		}
 		d.zone.DNS.CookieSecrets = append(d.zone.DNS.CookieSecrets, s)
+	}
+	return nil
+}
+
+func readTLS(d *blockReader, l line) error {
+	if n := len(l.args); n != 3 && n != 4 {
+		return l.errorf("expected files and perhaps a port, as in: tls cert.pem key.pem 853")
+	}
+	t := &d.zone.TLS
+	t.Cert, t.Key = d.path(l.args[1]), d.path(l.args[2])
+	if len(l.args) == 4 {
+		port := line{file: l.file, no: l.no, args: []string{l.args[0], l.args[3]}}
+		return port.number(1, 65535, &t.Port)
 	}
 	return nil
 }

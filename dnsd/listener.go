@@ -1,17 +1,20 @@
 package dnsd
 
 import (
+	"crypto/tls"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/nameserver"
 )
 
-// A listener is one DNS address at work, UDP and TCP, with all zones that are
-// served there.
+// A listener is one DNS address at work, UDP and TCP or TLS, with all zones that
+// are served there.
 type listener struct {
-	addr   string // as configured: port 0 stays 0
+	addr   string // as configured: port 0 stays 0; tlsPrefix before one of TLS
 	blocks []*block
 	cfg    nameserver.Config
 	server *nameserver.Server
@@ -22,7 +25,7 @@ type listener struct {
 func addresses(cfg Config) []string {
 	var addrs []string
 	for _, z := range cfg.Zones {
-		for _, a := range z.Bind {
+		for _, a := range z.listeners() {
 			if !slices.Contains(addrs, a) {
 				addrs = append(addrs, a)
 			}
@@ -37,14 +40,25 @@ type nextListener struct {
 }
 
 func prepareListener(addr string, p *plan, old *listener, log *slog.Logger) (*nextListener, error) {
-	l := &listener{addr: addr, cfg: nameserver.Config{Addrs: []string{addr}, Logger: log}}
+	l := &listener{addr: addr, cfg: nameserver.Config{Logger: log}}
+	tlsAddr, overTLS := strings.CutPrefix(addr, tlsPrefix)
+	if !overTLS {
+		l.cfg.Addrs = []string{addr}
+	}
 	for _, n := range p.blocks {
 		b := n.next
-		if !slices.Contains(b.cfg.Bind, addr) {
+		if !slices.Contains(b.cfg.listeners(), addr) {
 			continue
 		}
 		if len(l.blocks) == 0 { // the first block's settings are the socket's
 			serverSettings(&l.cfg, b.cfg.DNS)
+			if overTLS {
+				cert, err := tls.LoadX509KeyPair(b.cfg.TLS.Cert, b.cfg.TLS.Key)
+				if err != nil {
+					return nil, fmt.Errorf("certificate: %w", err)
+				}
+				l.cfg.TLS = nameserver.TLS{Addrs: []string{tlsAddr}, Config: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}}
+			}
 		}
 		l.blocks = append(l.blocks, b)
 		addZones(&l.cfg, b, addr == b.cfg.Bind[0])

@@ -118,6 +118,17 @@ func (s *Server) DNSAddrs() []netip.AddrPort {
 	return addrs
 }
 
+// TLSAddrs are the addresses of DNS over TLS.
+func (s *Server) TLSAddrs() []netip.AddrPort {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var addrs []netip.AddrPort
+	for _, l := range s.dns {
+		addrs = append(addrs, l.server.TLSAddrs()...)
+	}
+	return addrs
+}
+
 // HookURL is where the first block's hook is, such as http://127.0.0.1:8053.
 func (s *Server) HookURL() string {
 	s.mu.Lock()
@@ -147,6 +158,9 @@ func (s *Server) String() string {
 			if l.serves(b) {
 				for _, a := range l.server.Addrs() {
 					addrs = append(addrs, a.String())
+				}
+				for _, a := range l.server.TLSAddrs() {
+					addrs = append(addrs, tlsPrefix+a.String())
 				}
 			}
 		}

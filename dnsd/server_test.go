@@ -2,13 +2,21 @@ package dnsd
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -221,5 +229,54 @@ func TestTakenPortIsOneClearError(t *testing.T) {
 	z.Hook.Addr = s.HookURL()[len("http://"):]
 	if _, err := New(Config{Zones: []Zone{z}}); err == nil || !strings.Contains(err.Error(), z.Hook.Addr) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("hook port taken: %v", err)
+	}
+}
+
+func TestDNSOverTLSComesAndGoesByReload(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	selfSigned(t, cert, key)
+	plain := free(Zone{})
+	s := run(t, Config{Zones: []Zone{plain}})
+	withTLS := plain
+	withTLS.TLS = TLS{Cert: cert, Key: key, Port: -1}
+	if err := s.Reload(Config{Zones: []Zone{withTLS}}); err != nil {
+		t.Fatal(err)
+	}
+	c := dns.Client{Net: "tcp-tls", TLSConfig: &tls.Config{InsecureSkipVerify: true}}
+	m := new(dns.Msg)
+	m.SetQuestion("svc.", dns.TypeSOA)
+	r, _, err := c.Exchange(m, s.TLSAddrs()[0].String())
+	if err != nil || len(r.Answer) != 1 {
+		t.Errorf("over TLS: %v, %v", r, err)
+	}
+	if err := s.Reload(Config{Zones: []Zone{plain}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.TLSAddrs(); len(got) != 0 {
+		t.Errorf("after tls was taken out: %v", got)
+	}
+}
+
+// selfSigned writes a certificate and its key.
+func selfSigned(t *testing.T, cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, b := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: pkcs8}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(b), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
