@@ -1,0 +1,197 @@
+package testenv
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd"
+	"github.com/rollcall-dns/rollcall/dnsd/register"
+)
+
+// storeVar in the environment makes the test binary a dnsd with that bolt file.
+const storeVar = "ROLLCALL_TEST_STORE"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(storeVar); path != "" {
+		s, err := dnsd.New(dnsd.Config{Zones: []dnsd.Zone{{
+			Bind: []string{"127.0.0.1:0"}, Hook: dnsd.Hook{Addr: "127.0.0.1:0"},
+			Store: dnsd.Store{Kind: "bolt", Path: path},
+		}}})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		fmt.Println(s.HookURL())
+		fmt.Fprintln(os.Stderr, s.Run(context.Background()))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// TestKillNineLosesNothingAcknowledged kills dnsd, a process of its own, at
+// random moments of many registrations and deregistrations, and looks after each
+// restart whether what was acknowledged is there, and nothing that is gone.
+func TestKillNineLosesNothingAcknowledged(t *testing.T) {
+	const kills, clients, ids = 50, 4, 8
+	path := filepath.Join(t.TempDir(), "svc.db")
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	ledgers := make([]ledger, clients)
+	for c := range ledgers {
+		ledgers[c] = ledger{rnd: rand.New(rand.NewPCG(seed, uint64(c))), client: c, state: make([]int, ids)}
+	}
+	moments := rand.New(rand.NewPCG(seed, clients))
+	acknowledged := 0
+	for range kills {
+		cmd, hook := startProcess(t, path)
+		published := publishedBy(t, hook)
+		for c := range ledgers {
+			ledgers[c].check(t, published)
+		}
+		var wg sync.WaitGroup
+		first := make(chan struct{}, clients)
+		for c := range ledgers {
+			wg.Go(func() { ledgers[c].work(t, hook, first) })
+		}
+		<-first // the moment counts from the first acknowledgement
+		time.Sleep(time.Duration(moments.IntN(30_000)) * time.Microsecond)
+		cmd.Process.Kill()
+		cmd.Wait()
+		wg.Wait()
+	}
+	for c := range ledgers {
+		acknowledged += ledgers[c].acknowledged
+	}
+	t.Logf("%d kills, %d acknowledged requests", kills, acknowledged)
+}
+
+// What a ledger knows of an instance; above 0 it is the port it is registered
+// with.
+const (
+	gone    = 0
+	unknown = -1 // the last request was not answered
+)
+
+// A ledger is one client's account of what dnsd has acknowledged to it.
+type ledger struct {
+	rnd          *rand.Rand
+	client       int
+	state        []int
+	acknowledged int
+}
+
+func (l *ledger) id(i int) string { return fmt.Sprintf("c%d-%d", l.client, i) }
+
+// work registers and deregisters until a request fails, which is dnsd's death.
+func (l *ledger) work(t *testing.T, hook string, first chan<- struct{}) {
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	for {
+		i := l.rnd.IntN(len(l.state))
+		next, method, body := gone, http.MethodDelete, ""
+		if l.state[i] == gone || l.state[i] == unknown || l.rnd.IntN(2) == 0 {
+			next = 1 + l.rnd.IntN(65535)
+			method, body = http.MethodPut, fmt.Sprintf(`{"port":%d,"lease":"1h"}`, next)
+		}
+		l.state[i] = unknown
+		url := hook + "/v1/services/_crash._tcp/instances/" + l.id(i)
+		req, err := http.NewRequestWithContext(t.Context(), method, url, bytes.NewReader([]byte(body)))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if err != nil {
+			return
+		}
+		if resp.StatusCode/100 != 2 {
+			t.Errorf("%s %s: %s", method, l.id(i), resp.Status)
+			return
+		}
+		l.state[i] = next
+		l.acknowledged++
+		select {
+		case first <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// check compares the ledger with what is published, and learns what it did not
+// know.
+func (l *ledger) check(t *testing.T, published map[string]int) {
+	t.Helper()
+	for i, want := range l.state {
+		have := published[l.id(i)]
+		if want != unknown && have != want {
+			t.Fatalf("%s: acknowledged port %d (0: gone), after the restart %d", l.id(i), want, have)
+		}
+		l.state[i] = have
+	}
+}
+
+// startProcess runs dnsd as a process and returns its hook.
+func startProcess(t *testing.T, path string) (*exec.Cmd, string) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), storeVar+"="+path)
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill() })
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatal(errors.Join(errors.New("dnsd did not start"), err))
+	}
+	return cmd, strings.TrimSpace(line)
+}
+
+// publishedBy are the ports by id of what the hook shows.
+func publishedBy(t *testing.T, hook string) map[string]int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, hook+"/v1/services/_crash._tcp", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	ports := map[string]int{}
+	if resp.StatusCode == http.StatusNotFound {
+		return ports
+	}
+	var s register.Service
+	if err := json.NewDecoder(resp.Body).Decode(&s); err != nil {
+		t.Fatal(err)
+	}
+	for _, in := range s.Instances {
+		ports[in.ID] = int(in.Port)
+	}
+	return ports
+}
