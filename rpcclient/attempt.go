@@ -129,7 +129,7 @@ func (t *task) landed(f *flight) result {
 		}
 	}
 	f.pick.DoneErr(outcome, cl.err)
-	if cl.exec == Yes && !t.tracers.none() {
+	if (cl.exec == Yes || res.phase == Answer) && !t.tracers.none() {
 		t.tracers.answered(t.method, f.node.addr(), res.took, cl.err)
 	}
 	return res

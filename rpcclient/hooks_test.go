@@ -1,0 +1,93 @@
+package rpcclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestInterceptorsWrapTheCallAndMayRepeatIt(t *testing.T) {
+	s := startStock(t, "")
+	var log []string
+	note := func(name string) Interceptor {
+		return func(ctx context.Context, call *Call, next func(context.Context, *Call) error) error {
+			log = append(log, name+" "+call.Method)
+			err := next(ctx, call)
+			log = append(log, name+" done")
+			return err
+		}
+	}
+	twice := func(ctx context.Context, call *Call, next func(context.Context, *Call) error) error {
+		if err := next(ctx, call); err != nil {
+			return err
+		}
+		call.Args = &Args{5, 5}
+		return next(ctx, call)
+	}
+	c := newClient(t, Config{Interceptors: []Interceptor{note("outer"), note("inner"), twice}}, s.addr)
+	var product int
+	var node string
+	if err := c.Call(t.Context(), "Arith.Multiply", &Args{2, 3}, &product, OnNode(&node)); err != nil || product != 25 || node != s.addr {
+		t.Fatal(product, node, err)
+	}
+	want := []string{"outer Arith.Multiply", "inner Arith.Multiply", "inner done", "outer done"}
+	if !slices.Equal(log, want) {
+		t.Errorf("got %q", log)
+	}
+	no := errors.New("not today")
+	c = newClient(t, Config{Interceptors: []Interceptor{
+		func(context.Context, *Call, func(context.Context, *Call) error) error { return no },
+	}}, s.addr)
+	if err := c.Call(t.Context(), "Arith.Multiply", &Args{2, 3}, &product); !errors.Is(err, no) {
+		t.Error(err)
+	}
+}
+
+func TestTraceHearsOfEachStep(t *testing.T) {
+	good, bad := startStock(t, ""), startStock(t, "")
+	var log []string
+	trace := &Trace{
+		Picked:   func(method, node string, try int) { log = append(log, fmt.Sprint("picked ", method, " ", try)) },
+		Sent:     func(method, node string) { log = append(log, "sent") },
+		Answered: func(_, _ string, _ time.Duration, err error) { log = append(log, fmt.Sprint("answered ", err)) },
+		Failed:   func(_ string, a Attempt) { log = append(log, fmt.Sprint("failed ", a.Phase, " ", a.Executed)) },
+		Retrying: func(string, time.Duration) { log = append(log, "retrying") },
+	}
+	c := newClient(t, Config{}, good.addr, bad.addr)
+	allUp(t, c, 2)
+	ctx := WithTrace(t.Context(), trace)
+	if err := c.Call(ctx, "Arith.Divide", &Args{1, 0}, nil); err == nil {
+		t.Fatal("no error")
+	}
+	if err := c.Call(ctx, "Arith.Nope", &Args{1, 0}, nil); err == nil {
+		t.Fatal("no error")
+	}
+	want := []string{
+		"picked Arith.Divide 1", "sent", "answered divide by zero", "failed answer yes",
+		"picked Arith.Nope 1", "sent", "answered rpc: can't find method Arith.Nope", "failed answer never", "retrying",
+		"picked Arith.Nope 2", "sent", "answered rpc: can't find method Arith.Nope", "failed answer never",
+	}
+	if !slices.Equal(log, want) {
+		t.Errorf("got  %q\nwant %q", log, want)
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	for _, cfg := range []Config{
+		{Servers: []string{"127.0.0.1:53"}, Source: announce()},
+		{Budget: 2},
+		{Methods: map[string]Method{"A.B": {ExtraLoad: 0.1}}},
+		{Methods: map[string]Method{"A.B": {Idempotent: true, ExtraLoad: 0.9}}},
+	} {
+		if c, err := New("_math._tcp.svc", &cfg); err == nil {
+			c.Close()
+			t.Errorf("%+v was taken", cfg)
+		}
+	}
+	if _, err := New("", nil); err == nil {
+		t.Error("empty name was taken")
+	}
+}
