@@ -21,14 +21,15 @@ const headMembers = 200
 // belongs into it. The result is, octet for octet, what Pack makes of Lookup.
 //
 // false means that the question is not for this path, among others because the
-// name is not in the zone: take Lookup and Pack. msg is then unchanged.
+// name is not in the zone, or the zone is a reverse one: take Lookup and Pack.
+// msg is then unchanged.
 //
 // Nothing is allocated if msg has the capacity, except for the first question
 // after a change: that one makes the image.
 func (z *Zone) AppendAnswer(msg, qname []byte, qtype uint16, limit int) ([]byte, Counts, bool) {
 	var buf [maxName]byte
 	name := fold(&buf, qname)
-	if name == nil {
+	if name == nil || z.forward != "" {
 		return msg, Counts{}, false
 	}
 	limit = min(limit, maxMessage)

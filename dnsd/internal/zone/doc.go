@@ -73,4 +73,14 @@
 // parts with the living zone, so nothing waits for a slow secondary. Serials
 // wrap by RFC 1982. After a restart Load rebuilds the journal from the
 // registry's history.
+//
+// The serial counts the registry's changes, not those of Config: after a change
+// of name servers or TTLs make secondaries transfer the zone anew.
+//
+// # Reverse zones
+//
+// With Config.Forward a Zone leads from addresses to host names, fed by the same
+// changes: 7.0.0.10.in-addr.arpa. PTR a1.math.tcp.svc., one record for each
+// instance at the address (RFC 1035 section 3.5, RFC 3596 section 2.5). All of
+// the above holds for it, but for the images: it is answered by the readable path.
 package zone

@@ -15,9 +15,9 @@ type Delta struct {
 	Removed, Added []dns.RR
 }
 
-// journal remembers how the zone came to be what it is. A step keeps the
-// services as they were before it; as they share nearly all of their members
-// with what follows, that is far less than the records of the difference, which
+// journal remembers how the zone came to be what it is. A step keeps the parts
+// as they were before it; as they share nearly all of their members with what
+// follows, that is far less than the records of the difference, which
 // are made when somebody asks.
 type journal struct {
 	steps              []step // each begins where the one before ended
@@ -28,20 +28,14 @@ type journal struct {
 // step leads from one revision to the next that was published.
 type step struct {
 	from, to uint64
-	was      []was // of the services it touched
+	was      []was // of the parts it touched
 	bytes    int   // that it holds, about
 }
 
-// was is a service before a step; nil: it was not published.
+// was is a part before a step; nil: it was not published.
 type was struct {
-	key     string
-	service *service
-}
-
-// stepBytes estimates what keeping the service's previous self costs: the chunk
-// and the directory that a change copies, an instance with its meta.
-func stepBytes(s *service) int {
-	return 1024 + 24*len(s.members.chunks) + 8*min(s.members.n, chunkSize)
+	key  string
+	part part
 }
 
 // add appends a step and drops the oldest beyond the bounds.
@@ -61,12 +55,12 @@ func (j *journal) add(s step) {
 }
 
 // rebuild makes the steps that history tells, walking it backwards from the
-// version it led to and taking back each change in the services it touched.
+// version it led to and taking back each change in the parts it touched.
 // Every revision becomes a step, because nobody knows any more which of them
 // were published together.
 func (j *journal) rebuild(z *Zone, v *version, history []registry.Change) {
 	j.steps, j.bytes = nil, 0
-	at := make(map[string]*service)
+	at := make(map[string]part)
 	end, steps := v.revision, []step(nil)
 	for i := len(history) - 1; i >= 0 && len(steps) < j.maxSteps; {
 		to := history[i].Revision
@@ -79,26 +73,23 @@ func (j *journal) rebuild(z *Zone, v *version, history []registry.Change) {
 		st := step{to: to, from: to - 1}
 		seen := make(map[string]bool, 1)
 		for ; i >= 0 && history[i].Revision == to; i-- {
-			c := history[i]
-			key := c.Key()
-			if z.isPush(key) {
+			c := &history[i]
+			if z.isPush(c.Key()) {
 				continue
 			}
-			s, ok := at[key.Service]
-			if !ok {
-				s, _ = v.services.find(key.Service)
+			for _, key := range z.content.keys(c) {
+				p, ok := at[key]
+				if !ok {
+					p = z.content.find(v, key)
+				}
+				p = z.content.change(p, key, c.New, c.Old, to>>epochBits)
+				st.bytes += p.bytes()
+				at[key] = p
+				seen[key] = true
 			}
-			s = s.change(key.Service, c.New, c.Old)
-			at[key.Service] = s
-			st.bytes += stepBytes(s)
-			seen[key.Service] = true
 		}
 		for key := range seen {
-			if s := at[key]; s.published() {
-				st.was = append(st.was, was{key, s})
-			} else {
-				st.was = append(st.was, was{key, nil})
-			}
+			st.was = append(st.was, was{key, published(at[key])})
 		}
 		if i >= 0 {
 			st.from = history[i].Revision
@@ -155,55 +146,20 @@ func (z *Zone) Journal(since uint32) ([]Delta, bool) {
 	}
 	d := Delta{From: z.soaAt(from), To: v.soa}
 	seen := make(map[string]bool)
-	whole := 6*v.members + v.services.n + len(z.static) + 8 // records in the zone, at most
+	whole := z.content.records(v) + len(z.static) + 8
 	for _, st := range steps {
 		for _, w := range st.was {
 			if seen[w.key] {
 				continue
 			}
 			seen[w.key] = true
-			now, _ := v.services.find(w.key)
-			d.compare(z, w.service, now)
+			z.content.compare(&d, w.part, z.content.find(v, w.key))
 			if len(d.Removed)+len(d.Added) > whole {
 				return nil, false
 			}
 		}
 	}
 	return []Delta{d}, true
-}
-
-// compare enters the difference between two states of a service; nil is none.
-func (d *Delta) compare(z *Zone, old, now *service) {
-	if old == now {
-		return
-	}
-	was, is := old, now
-	if was == nil {
-		was = &service{key: now.key}
-	}
-	if is == nil {
-		is = &service{key: old.key}
-	}
-	switch {
-	case old == nil:
-		d.Added = append(d.Added, z.listed(is))
-	case now == nil:
-		d.Removed = append(d.Removed, z.listed(was))
-	}
-	d.sets(z.srvSet(was), z.srvSet(is))
-	d.sets(z.ptrSet(was), z.ptrSet(is))
-	d.sets(z.hostSet(was, true), z.hostSet(is, true))
-	d.sets(z.hostSet(was, false), z.hostSet(is, false))
-	for m, n := range changed(was.members, is.members) {
-		var a, b []dns.RR
-		if m.Instance != nil {
-			a = z.own(was, m)
-		}
-		if n.Instance != nil {
-			b = z.own(is, n)
-		}
-		d.sets(a, b)
-	}
 }
 
 // sets enters the difference between record sets. A changed TTL is a record

@@ -62,6 +62,15 @@ func (l list[T]) find(key string) (v T, ok bool) {
 	return l.chunks[c][i], true
 }
 
+// hasPrefix tells whether a key begins with prefix.
+func (l list[T]) hasPrefix(prefix string) bool {
+	c, i, found := l.locate(prefix)
+	if !found && c < len(l.chunks) && i == len(l.chunks[c]) {
+		c, i = c+1, 0
+	}
+	return c < len(l.chunks) && strings.HasPrefix(l.chunks[c][i].sortKey(), prefix)
+}
+
 // with returns the list with v in it, in the place of one with the same key.
 func (l list[T]) with(v T) list[T] {
 	c, i, found := l.locate(v.sortKey())

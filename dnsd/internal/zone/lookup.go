@@ -38,21 +38,13 @@ func (z *Zone) Lookup(qname string, qtype uint16) Answer {
 		return Answer{Rcode: dns.RcodeRefused}
 	case apex:
 		return z.atApex(v, qtype)
-	case protocol:
-		return v.empty(v.hasProtocol(p.udp))
-	case hostProtocol:
-		return v.empty(v.hosts[btoi(p.udp)] > 0)
-	case serviceName:
-		return z.atService(v, p, qtype)
-	case hostName:
-		return z.atHost(v, p, qtype)
-	case instanceName, instanceHost:
-		return z.atInstance(v, p, qtype)
-	case browseName:
-		return z.atServices(v, qtype)
-	default:
-		return z.atStatic(v, name, qtype)
 	}
+	if text, _, err := dns.UnpackDomainName(name, 0); err == nil {
+		if rrs, ok := z.static[text]; ok {
+			return v.atStatic(rrs, qtype)
+		}
+	}
+	return z.content.lookup(v, name, qtype)
 }
 
 // empty is the answer without a record: NODATA for a name that is there,
@@ -202,18 +194,12 @@ func (z *Zone) atServices(v *version, qtype uint16) Answer {
 	return a
 }
 
-// atStatic answers for the name servers of the zone, if they lie in it.
-func (z *Zone) atStatic(v *version, name []byte, qtype uint16) Answer {
-	text, _, _ := dns.UnpackDomainName(name, 0)
-	rrs, ok := z.static[text]
-	if !ok {
-		return v.empty(false)
-	}
+// atStatic answers for a name server of the zone that lies in it.
+func (v *version) atStatic(rrs []dns.RR, qtype uint16) Answer {
 	if qtype == dns.TypeANY && len(rrs) > 0 {
 		qtype = rrs[0].Header().Rrtype
 	}
-	rrs = slices.Clone(rrs)
-	rrs = slices.DeleteFunc(rrs, func(rr dns.RR) bool { return rr.Header().Rrtype != qtype })
+	rrs = slices.DeleteFunc(slices.Clone(rrs), func(rr dns.RR) bool { return rr.Header().Rrtype != qtype })
 	if len(rrs) == 0 {
 		return v.empty(true)
 	}

@@ -23,7 +23,7 @@ const epochBits = 10
 // those the set has, how many it has.
 func (s *service) sampleSRV(z *Zone) ([]member, int) {
 	host := len(s.key) - 2 + 1 + len(z.origin) // math.tcp.svc.
-	return s.sample(slices.Collect(s.srvs(z)), z.room(len(s.key)+1), func(m member) int {
+	return sample(slices.Collect(s.srvs(z)), s.epoch, z.room(len(s.key)+1), func(m member) int {
 		n := len(m.ID) + 1 + host
 		if m.foreign() {
 			n = len(m.Host)
@@ -34,7 +34,7 @@ func (s *service) sampleSRV(z *Zone) ([]member, int) {
 
 // samplePTR does the same for the PTR set of the instances' names.
 func (s *service) samplePTR(z *Zone) ([]member, int) {
-	return s.sample(slices.Collect(s.inOrder()), z.room(len(s.key)+1), func(m member) int { return recordSize + 1 + len(m.ID) + 2 })
+	return sample(slices.Collect(s.inOrder()), s.epoch, z.room(len(s.key)+1), func(m member) int { return recordSize + 1 + len(m.ID) + 2 })
 }
 
 // sampleHosts does the same for the addresses of one family.
@@ -43,7 +43,7 @@ func (s *service) sampleHosts(z *Zone, v4 bool) ([]member, int) {
 	if v4 {
 		size = recordSize + 4
 	}
-	return s.sample(slices.Collect(s.addresses(v4)), z.room(len(s.key)-2+1), func(member) int { return size })
+	return sample(slices.Collect(s.addresses(v4)), s.epoch, z.room(len(s.key)-2+1), func(member) int { return size })
 }
 
 // recordSize is what a record takes besides its data: a pointer to the
@@ -66,7 +66,7 @@ const headSize = 4096
 // (Efraimidis and Spirakis: the smallest -ln(u)/weight), until the room is full,
 // and returns them in their order, with the number of all. The chance is a hash
 // of id and epoch: the same at each call, and on each server of the zone.
-func (s *service) sample(ms []member, room int, size func(member) int) ([]member, int) {
+func sample(ms []member, epoch uint64, room int, size func(member) int) ([]member, int) {
 	sum := 0
 	for _, m := range ms {
 		sum += size(m)
@@ -84,7 +84,7 @@ func (s *service) sample(ms []member, room int, size func(member) int) ([]member
 	tickets := make([]uint64, len(ms))
 	for i, m := range ms {
 		// A weight of zero keeps a small chance (RFC 2782).
-		chance := -math.Log(unit(m.ID, s.epoch)) / max(float64(m.Weight), 0.1)
+		chance := -math.Log(unit(m.ID, epoch)) / max(float64(m.Weight), 0.1)
 		tickets[i] = uint64(m.priority())<<(chanceBits+placeBits) | math.Float64bits(chance)>>(63-chanceBits)<<placeBits | uint64(i)
 	}
 	slices.Sort(tickets)

@@ -76,8 +76,7 @@ func TestSampleIsByWeight(t *testing.T) {
 	var light, heavy int
 	const epochs = 200
 	for epoch := range uint64(epochs) {
-		s := &service{epoch: epoch}
-		got, total := s.sample(ms, 20, func(member) int { return 1 })
+		got, total := sample(ms, epoch, 20, func(member) int { return 1 })
 		if len(got) != 20 || total != 400 {
 			t.Fatalf("%d of %d", len(got), total)
 		}

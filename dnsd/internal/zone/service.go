@@ -71,9 +71,13 @@ func (s *service) is(name []byte, udp bool) bool {
 	return s.udp() == udp && s.key[1:len(s.key)-len("._tcp")] == string(name)
 }
 
-// published tells whether there is anything to say of the service. It is
-// meant to be asked of nil, too.
-func (s *service) published() bool { return s != nil && s.members.n > 0 }
+func (s *service) published() bool { return s.members.n > 0 }
+
+// bytes counts the chunk and the directory that a change copied, and about an
+// instance with its meta.
+func (s *service) bytes() int {
+	return 1024 + 24*len(s.members.chunks) + 8*min(s.members.n, chunkSize)
+}
 
 // hosts tells whether the service has a host name with addresses.
 func (s *service) hosts() bool { return s != nil && s.ttl4.total+s.ttl6.total > 0 }

@@ -2,6 +2,8 @@ package zone
 
 import (
 	"iter"
+	"maps"
+	"slices"
 
 	"github.com/miekg/dns"
 )
@@ -26,25 +28,11 @@ func (z *Zone) Transfer() (soa *dns.SOA, records iter.Seq[dns.RR]) {
 		if !each(z.static[z.origin]) {
 			return
 		}
-		for name, rrs := range z.static {
-			if name != z.origin && !each(rrs) {
+		for _, name := range slices.Sorted(maps.Keys(z.static)) {
+			if name != z.origin && !each(z.static[name]) {
 				return
 			}
 		}
-		for s := range v.services.all() {
-			if !yield(z.listed(s)) {
-				return
-			}
-		}
-		for s := range v.services.all() {
-			if !each(z.srvSet(s)) || !each(z.ptrSet(s)) || !each(z.hostSet(s, true)) || !each(z.hostSet(s, false)) {
-				return
-			}
-			for m := range s.members.all() {
-				if !each(z.own(s, m)) {
-					return
-				}
-			}
-		}
+		z.content.each(v, each)
 	}
 }

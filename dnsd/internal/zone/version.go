@@ -15,6 +15,8 @@ type version struct {
 	listing  *listing
 	names    [2]int // services by protocol: TCP, UDP
 	hosts    [2]int // of these, those with addresses
+
+	addresses list[*address] // of a reverse zone, which has no services
 }
 
 // find returns the service of that name, nil if nothing of it is published.
@@ -35,21 +37,7 @@ type listing struct {
 	full, head atomic.Pointer[image]
 }
 
-// replace puts a service in the place of the old one; either may be nil or
-// without members.
-func (v *version) replace(old, now *service) {
-	if old.published() {
-		v.count(old, -1)
-	}
-	switch {
-	case now.published():
-		v.count(now, 1)
-		v.services = v.services.with(now)
-	case old.published():
-		v.services = v.services.without(old.key)
-	}
-}
-
+// count enters a service into the sums, or with -1 takes it out.
 func (v *version) count(s *service, n int) {
 	v.members += n * s.members.n
 	v.names[btoi(s.udp())] += n

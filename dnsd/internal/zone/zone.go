@@ -33,6 +33,12 @@ type Config struct {
 	// _dns-push-tls._tcp (RFC 8765 section 6.1). Default none.
 	Push []Server
 
+	// Forward makes this the reverse zone of another, whose origin it is: PTR
+	// records that lead from the addresses of the instances to their host
+	// names there. Origin is then in-addr.arpa. or ip6.arpa., or below:
+	// "10.in-addr.arpa.". Addresses that are not below it are left out.
+	Forward string
+
 	JournalSteps int // changes remembered for Journal; default 10,000, negative none
 	JournalBytes int // memory they may hold, about; default 64 MiB
 }
@@ -47,12 +53,14 @@ type Server struct {
 // its methods may be called at any time from any goroutine; none of those that
 // answer ever waits for one that changes.
 type Zone struct {
-	origin string // lower case
-	wire   []byte // origin on the wire
-	ttl    uint32
-	soa    dns.SOA              // without serial
-	static map[string][]dns.RR  // apex NS, name servers' addresses; nil RRs: an empty non-terminal
-	push   []*registry.Instance // as members of _dns-push-tls._tcp
+	origin  string // lower case
+	wire    []byte // origin on the wire
+	ttl     uint32
+	soa     dns.SOA              // without serial
+	static  map[string][]dns.RR  // apex NS, name servers' addresses; nil RRs: an empty non-terminal
+	push    []*registry.Instance // as members of _dns-push-tls._tcp
+	forward string               // Config.Forward
+	content content
 
 	soaImage  soaImage
 	ownImages map[string][]ownImage
@@ -91,6 +99,16 @@ func New(cfg Config) (*Zone, error) {
 		},
 	}
 	z.wire = wireName(origin)
+	z.content = services{z}
+	if cfg.Forward != "" {
+		if z.forward, err = canonical("forward origin", cfg.Forward); err != nil {
+			return nil, err
+		}
+		if !dns.IsSubDomain("in-addr.arpa.", origin) && !dns.IsSubDomain("ip6.arpa.", origin) {
+			return nil, fmt.Errorf("zone: origin %s: a reverse zone is in in-addr.arpa. or ip6.arpa.", origin)
+		}
+		z.content = addresses{z}
+	}
 
 	servers := cfg.NS
 	if len(servers) == 0 {
@@ -148,7 +166,7 @@ func (z *Zone) addServer(host string, addrs []netip.Addr) error {
 		return nil
 	}
 	var buf [maxName]byte
-	if p := placeOf(fold(&buf, wireName(host)), z.wire); p.at != elsewhere {
+	if p := placeOf(fold(&buf, wireName(host)), z.wire); p.at != elsewhere && z.forward == "" {
 		return fmt.Errorf("zone: name server %s: the name belongs to the services; use one outside of tcp, udp, _tcp and _udp.%s", host, z.origin)
 	}
 	for _, a := range addrs {
@@ -179,6 +197,44 @@ func (z *Zone) Serial() uint32 { return uint32(z.current.Load().revision) }
 // reading what you act on, and no change is missed.
 func (z *Zone) Changed() <-chan struct{} { return *z.changed.Load() }
 
+// content is what the records of a zone are made from, part by part: its
+// services, or the addresses of a reverse zone.
+type content interface {
+	// keys returns the parts that a change touches.
+	keys(c *registry.Change) []string
+	// find returns the published part of that key, or nil.
+	find(v *version, key string) part
+	// change returns a part with one instance taken out and one put in. The
+	// part may be nil, and so may either instance.
+	change(p part, key string, old, now *registry.Instance, epoch uint64) part
+	// load fills an empty version; the members may be in any order.
+	load(v *version, members []member)
+	// replace puts a part of a version in the place of another. Either may be nil.
+	replace(v *version, was, now part)
+
+	lookup(v *version, name []byte, qtype uint16) Answer
+	// each yields all record sets but those of the apex and the name servers.
+	each(v *version, yield func([]dns.RR) bool)
+	// compare enters the difference between two states of a part, nil or not.
+	compare(d *Delta, was, now part)
+	// records is how many there are, or a little more.
+	records(v *version) int
+}
+
+// part is a service, or the instances at one address. It is immutable.
+type part interface {
+	published() bool // has any record
+	bytes() int      // that a journal holds by holding it, about
+}
+
+// published returns the part, or nil if it has no record.
+func published(p part) part {
+	if p == nil || !p.published() {
+		return nil
+	}
+	return p
+}
+
 // Load replaces all that the zone says by the instances of a registry at a
 // revision. history, the changes that led there in order, lets Journal reach
 // behind this moment. See registry.Sink.
@@ -186,41 +242,16 @@ func (z *Zone) Load(revision uint64, instances iter.Seq[*registry.Instance], his
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	var ms []member
-	add := func(in *registry.Instance) {
-		if _, ok := in.Published(); ok {
+	for _, in := range z.push {
+		ms = append(ms, member{in})
+	}
+	for in := range instances {
+		if _, ok := in.Published(); ok && !z.isPush(in.Key) {
 			ms = append(ms, member{in})
 		}
 	}
-	for _, in := range z.push {
-		add(in)
-	}
-	for in := range instances {
-		if !z.isPush(in.Key) {
-			add(in)
-		}
-	}
-	slices.SortFunc(ms, func(a, b member) int {
-		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.ID, b.ID))
-	})
 	next := &version{revision: revision, soa: z.soaAt(revision), listing: &listing{epoch: revision >> epochBits}}
-	var services []*service
-	for len(ms) > 0 {
-		n := 1
-		for n < len(ms) && ms[n].Service == ms[0].Service {
-			n++
-		}
-		s := newService(ms[0].Service, ms[:n:n])
-		s.epoch = revision >> epochBits
-		services = append(services, s)
-		next.count(s, 1)
-		ms = ms[n:]
-	}
-	next.services = listOf(services)
-	t := newTable(len(services))
-	for _, s := range services {
-		t = t.put(s)
-	}
-	z.table.Store(t)
+	z.content.load(next, ms)
 	z.journal.rebuild(z, next, history)
 	z.publish(next)
 }
@@ -237,43 +268,30 @@ func (z *Zone) Apply(changes []registry.Change) {
 	next := *old
 	next.revision = changes[len(changes)-1].Revision
 	next.soa = z.soaAt(next.revision)
-	step := step{from: old.revision, to: next.revision}
-	touched := make(map[string]*service, 1)
-	for _, c := range changes {
-		key := c.Key()
-		if z.isPush(key) {
-			continue
-		}
-		s, ok := touched[key.Service]
-		if !ok {
-			s, _ = old.services.find(key.Service)
-			step.was = append(step.was, was{key.Service, s})
-		}
-		s = s.change(key.Service, c.Old, c.New)
-		s.epoch = c.Revision >> epochBits
-		step.bytes += stepBytes(s)
-		touched[key.Service] = s
-	}
-	epoch := next.revision >> epochBits
-	relist := epoch != next.listing.epoch
-	t := z.table.Load()
-	for _, w := range step.was {
-		now := touched[w.key]
-		next.replace(w.service, now)
-		relist = relist || w.service.published() != now.published()
-		switch {
-		case now.published():
-			t = t.put(now)
-		case w.service.published():
-			t.remove(w.service)
-		}
-	}
-	if relist {
+	if epoch := next.revision >> epochBits; epoch != next.listing.epoch {
 		next.listing = &listing{epoch: epoch}
 	}
-	// A grown table is shown before the serial: who sees a serial finds at
-	// least what it stands for.
-	z.table.Store(t)
+	step := step{from: old.revision, to: next.revision}
+	touched := make(map[string]part, 1)
+	for i := range changes {
+		c := &changes[i]
+		if z.isPush(c.Key()) {
+			continue
+		}
+		for _, key := range z.content.keys(c) {
+			p, ok := touched[key]
+			if !ok {
+				p = z.content.find(old, key)
+				step.was = append(step.was, was{key, p})
+			}
+			p = z.content.change(p, key, c.Old, c.New, c.Revision>>epochBits)
+			step.bytes += p.bytes()
+			touched[key] = p
+		}
+	}
+	for _, w := range step.was {
+		z.content.replace(&next, w.part, published(touched[w.key]))
+	}
 	z.journal.add(step)
 	z.publish(&next)
 }
