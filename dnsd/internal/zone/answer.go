@@ -1,9 +1,7 @@
 package zone
 
 import (
-	"bytes"
 	"encoding/binary"
-	"slices"
 	"sync/atomic"
 
 	"github.com/miekg/dns"
@@ -226,31 +224,20 @@ func appendTXT(b []byte, meta map[string]string) ([]byte, bool) {
 
 // appendListing answers with the list of services.
 func (z *Zone) appendListing(msg []byte, v *version, limit int) ([]byte, Counts, bool) {
+	ready := func(at *atomic.Pointer[image], head bool) *image {
+		im := at.Load()
+		if im == nil {
+			im = z.paintListing(v, head)
+			at.Store(im)
+		}
+		return im
+	}
 	l := v.listing
-	full := func() *image {
-		im := l.full.Load()
-		if im == nil {
-			im = z.packed(servicesName+z.origin, z.atServices(v, dns.TypePTR), false)
-			l.full.Store(im)
-		}
-		return im
-	}
-	head := func() *image {
-		im := l.head.Load()
-		if im == nil {
-			im = z.packed(servicesName+z.origin, Answer{Answer: z.listedRRs(first(v.services.all()))}, true)
-			l.head.Store(im)
-		}
-		return im
-	}
 	var im *image
-	if v.services.n > headSize/recordSize && limit <= headSize {
-		im = head()
-	} else if im = full(); im.total > 0 && len(msg)+im.size > limit {
-		im, limit = head(), min(limit, headSize)
-	}
-	if im == notReady {
-		return msg, Counts{}, false
+	if v.services.n > headMembers && limit <= headSize {
+		im = ready(&l.head, true)
+	} else if im = ready(&l.full, false); im.total > 0 && len(msg)+im.size > limit {
+		im = ready(&l.head, true)
 	}
 	out, c := im.appendTo(msg, limit)
 	return out, c, true
@@ -263,137 +250,4 @@ func (z *Zone) negative(msg []byte, p place, exists bool, limit int) ([]byte, Co
 		c.Rcode = dns.RcodeSuccess
 	}
 	return z.appendSOA(msg, p, z.soa.Minttl, c, limit)
-}
-
-// soaImage is the SOA record, to be placed behind any question in the zone.
-type soaImage struct {
-	data     []byte
-	pointers []pointer
-	taboo    [][]byte // labels below the origin that its own names begin to share
-}
-
-// pointer is a compression pointer to be set when it is known where things are.
-type pointer struct {
-	at, to int
-	image  bool // to is an offset in the image, not from the origin in the question
-}
-
-// newSOAImage lets Pack make the record and finds out what is where.
-func (z *Zone) newSOAImage() (soaImage, error) {
-	var im soaImage
-	for _, name := range []string{z.soa.Ns, z.soa.Mbox} {
-		if label := above(wireName(name), z.wire); label != nil && !slices.ContainsFunc(im.taboo, func(l []byte) bool { return bytes.Equal(l, label) }) {
-			im.taboo = append(im.taboo, label)
-		}
-	}
-	// Any question whose name shares nothing but the origin with the names.
-	label := []byte("q")
-	for slices.ContainsFunc(im.taboo, func(l []byte) bool { return bytes.Equal(l, label) }) {
-		label = append(label, 'q')
-	}
-	q := append(append([]byte{byte(len(label))}, label...), z.wire...)
-	msg := append(make([]byte, headerSize), q...)
-	msg = append(msg, 0, 0, 0, 1)
-	msg[5] = 1
-	start, origin := len(msg), headerSize+1+len(label)
-	msg, _, err := Pack(msg, Answer{Authority: []dns.RR{z.soaAt(0)}}, maxMessage)
-	if err != nil {
-		return im, err
-	}
-	im.data = slices.Clone(msg[start:])
-	name := func(i int) int {
-		for ; ; i += 1 + int(im.data[i]) {
-			switch {
-			case im.data[i] >= 0xc0:
-				to := int(binary.BigEndian.Uint16(im.data[i:]) & 0x3fff)
-				if to < start {
-					im.pointers = append(im.pointers, pointer{at: i, to: to - origin})
-				} else {
-					im.pointers = append(im.pointers, pointer{at: i, to: to - start, image: true})
-				}
-				return i + 2
-			case im.data[i] == 0:
-				return i + 1
-			}
-		}
-	}
-	name(name(name(0) + 10))
-	return im, nil
-}
-
-// above returns the label that stands right above the origin in a name, nil if
-// the name is not below it.
-func above(name, origin []byte) (label []byte) {
-	for i := 0; i < len(name); i += 1 + int(name[i]) {
-		if bytes.Equal(name[i:], origin) {
-			return label
-		}
-		label = name[i+1 : i+1+int(name[i])]
-	}
-	return nil
-}
-
-// appendSOA appends the SOA record of the current revision.
-func (z *Zone) appendSOA(msg []byte, p place, ttl uint32, c Counts, limit int) ([]byte, Counts, bool) {
-	im := &z.soaImage
-	for _, label := range im.taboo {
-		if bytes.Equal(p.top, label) {
-			return msg, Counts{}, false
-		}
-	}
-	start := len(msg)
-	if start+len(im.data) > limit {
-		return msg, Counts{Rcode: c.Rcode, TC: true}, true
-	}
-	origin := start - 4 - len(z.wire)
-	msg = append(msg, im.data...)
-	out := msg[start:]
-	for _, ptr := range im.pointers {
-		to := ptr.to + origin
-		if ptr.image {
-			to = ptr.to + start
-		}
-		binary.BigEndian.PutUint16(out[ptr.at:], 0xc000|uint16(to))
-	}
-	binary.BigEndian.PutUint32(out[6:], ttl) // the owner is a pointer
-	binary.BigEndian.PutUint32(out[len(out)-20:], z.Serial())
-	return msg, c, true
-}
-
-// packed makes an image by way of Pack.
-func (z *Zone) packed(qname string, a Answer, partial bool) *image {
-	packed, ends, err := pack(qname, a)
-	if err != nil {
-		return notReady
-	}
-	base := headerSize + len(wireName(qname)) + 4
-	p := painter{image: image{data: packed[base:], size: len(packed) - base, answers: len(a.Answer), partial: partial, total: a.Total}}
-	for _, e := range ends {
-		p.ends = append(p.ends, e-base)
-	}
-	return p.done()
-}
-
-// ownImage is an image of the zone's own records.
-type ownImage struct {
-	rrtype uint16
-	*image
-}
-
-// newOwnImages makes the images of the apex, but for the SOA, and of the name
-// servers, by wire name.
-func (z *Zone) newOwnImages() map[string][]ownImage {
-	images := make(map[string][]ownImage)
-	for name, rrs := range z.static {
-		wire := string(wireName(name))
-		images[wire] = nil
-		for _, rr := range rrs {
-			rrtype := rr.Header().Rrtype
-			if slices.ContainsFunc(images[wire], func(im ownImage) bool { return im.rrtype == rrtype }) {
-				continue
-			}
-			images[wire] = append(images[wire], ownImage{rrtype, z.packed(name, z.Lookup(name, rrtype), false)})
-		}
-	}
-	return images
 }

@@ -162,7 +162,7 @@ func (z *Zone) paint(s *service, k kind, head bool) *image {
 
 // address appends the address of a member, owned by the name at an offset.
 func (p *painter) address(m member, ttl uint32, owner int) {
-	p.data = binary.BigEndian.AppendUint16(p.data, 0xc000|uint16(owner))
+	p.data = appendPointer(p.data, owner)
 	p.data = appendAddress(p.data, m, ttl)
 }
 
@@ -233,7 +233,53 @@ func (z *Zone) paintSRV(p *painter, s *service, members iter.Seq[member]) *image
 	return p.done()
 }
 
+// paintListing makes the image of the list of services.
+func (z *Zone) paintListing(v *version, head bool) *image {
+	p := &painter{base: headerSize + len(servicesName) + len(z.wire) + 4, max: maxMessage}
+	// Where the question has what the names share.
+	dnssd := headerSize + len("._services")
+	udp := dnssd + len("._dns-sd")
+	origin := udp + len("._udp")
+	tcp := 0 // unknown until the first name has it
+	all := v.services.all()
+	if head {
+		p.max = headSize
+	} else {
+		var some []*service
+		some, p.total = v.sampleServices(z)
+		all = slices.Values(some)
+	}
+	for s := range all {
+		p.record(dns.TypePTR, z.ttl, 0)
+		data := len(p.data)
+		switch name := s.key[:len(s.key)-len("._tcp")]; {
+		case s.udp() && name == "_dns-sd":
+			p.data = appendPointer(p.data, dnssd)
+		case s.udp():
+			p.data = appendPointer(appendLabel(p.data, name), udp)
+		case tcp > 0:
+			p.data = appendPointer(appendLabel(p.data, name), tcp)
+		default:
+			p.data = appendLabel(p.data, name)
+			if at := p.base + len(p.data); at < maxPointer {
+				tcp = at
+			}
+			p.data = appendPointer(appendLabel(p.data, "_tcp"), origin)
+		}
+		binary.BigEndian.PutUint16(p.data[data-2:], uint16(len(p.data)-data))
+		if p.partial = !p.close(); p.partial {
+			break
+		}
+	}
+	p.answers = len(p.ends)
+	return p.done()
+}
+
 // Parts of records on the wire.
+
+func appendPointer(b []byte, to int) []byte {
+	return binary.BigEndian.AppendUint16(b, 0xc000|uint16(to))
+}
 
 func appendLabel(b []byte, label string) []byte {
 	return append(append(b, byte(len(label))), label...)

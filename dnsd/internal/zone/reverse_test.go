@@ -159,7 +159,7 @@ func checkReverseJournal(t *rapid.T, z *Zone, past [][]string, since int) {
 
 func TestReverseZoneSaysWhatIsWrong(t *testing.T) {
 	cfg := reverseConfig("svc.")
-	if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), "a reverse zone is in in-addr.arpa. or ip6.arpa.") {
+	if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), "a reverse zone lies in in-addr.arpa. or ip6.arpa.") {
 		t.Errorf("New: %v", err)
 	}
 }

@@ -165,3 +165,19 @@ func TestListOfServicesIsSampled(t *testing.T) {
 		t.Errorf("%d services", a.Total)
 	}
 }
+
+// TestListOfServicesWithNamesOutOfReach: the first _tcp in it stands where no
+// compression pointer reaches.
+func TestListOfServicesWithNamesOutOfReach(t *testing.T) {
+	var ins []*registry.Instance
+	for i := range 1200 {
+		ins = append(ins, parseInstance(t, fmt.Sprintf("_a%d._udp/a 10.0.0.1:80", i)))
+	}
+	for i := range 5 {
+		ins = append(ins, parseInstance(t, fmt.Sprintf("_z%d._tcp/a 10.0.0.1:80", i)))
+	}
+	z := newTestZone(t, testConfig(), 7, ins...)
+	if !compare(t, z, wireName("_services._dns-sd._udp.svc."), dns.TypePTR, 512, 1232, 4096, 5000, maxMessage) {
+		t.Error("declined")
+	}
+}

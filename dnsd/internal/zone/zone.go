@@ -105,7 +105,7 @@ func New(cfg Config) (*Zone, error) {
 			return nil, err
 		}
 		if !dns.IsSubDomain("in-addr.arpa.", origin) && !dns.IsSubDomain("ip6.arpa.", origin) {
-			return nil, fmt.Errorf("zone: origin %s: a reverse zone is in in-addr.arpa. or ip6.arpa.", origin)
+			return nil, fmt.Errorf("zone: origin %s: a reverse zone lies in in-addr.arpa. or ip6.arpa. (RFC 1035 section 3.5)", origin)
 		}
 		z.content = addresses{z}
 	}
