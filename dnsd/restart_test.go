@@ -1,0 +1,161 @@
+package dnsd
+
+import (
+	"bufio"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry/boltstore"
+)
+
+var million = flag.Bool("million", false, "run the benchmarks of a million instances, too")
+
+// storeVar in the environment makes the test binary a dnsd with that bolt file.
+const storeVar = "ROLLCALL_TEST_STORE"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(storeVar); path != "" {
+		s, err := New(Config{Zones: []Zone{free(Zone{Store: Store{Kind: "bolt", Path: path}})}})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		fmt.Println(s.DNSAddr())
+		fmt.Fprintln(os.Stderr, s.Run(context.Background()))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// BenchmarkRestart measures a whole dnsd, a process of its own, that comes back
+// to a bolt store of services of 10 instances: the time to its first answer, and
+// its resident memory when every service was asked for.
+func BenchmarkRestart(b *testing.B) {
+	for _, n := range []int{1_000, 100_000, 1_000_000} {
+		b.Run(fmt.Sprintf("instances=%d", n), func(b *testing.B) {
+			if n > 100_000 && !*million {
+				b.Skip("takes a minute: ask for it with -million")
+			}
+			path := filepath.Join(b.TempDir(), "svc.db")
+			fillStore(b, path, n)
+			var rss float64
+			for b.Loop() {
+				cmd, addr := startOver(b, path)
+				askServices(b, addr, 1)
+				b.StopTimer()
+				askServices(b, addr, n/10)
+				rss = max(rss, residentMiB(b, cmd.Process.Pid))
+				cmd.Process.Kill()
+				cmd.Wait()
+				b.StartTimer()
+			}
+			b.ReportMetric(rss, "RSS-MiB")
+		})
+	}
+}
+
+// fillStore makes a store of n instances.
+func fillStore(b *testing.B, path string, n int) {
+	b.Helper()
+	store, err := boltstore.Open(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r, err := registry.Open(registry.Config{Backend: store})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.Close()
+	const writers = 512 // share a sync
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for i := w; i < n; i += writers {
+				_, _, err := r.Register(b.Context(), registry.Instance{
+					Key:  registry.Key{Service: fmt.Sprintf("_s%d._tcp", i/10), ID: fmt.Sprintf("i%d", i%10)},
+					Host: fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), Port: 8080, Priority: 10, Weight: 100,
+				})
+				if err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// startOver starts a dnsd and returns where it answers.
+func startOver(b *testing.B, path string) (*exec.Cmd, string) {
+	b.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), storeVar+"="+path)
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { cmd.Process.Kill() })
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		b.Fatalf("dnsd did not start: %v", err)
+	}
+	return cmd, strings.TrimSpace(line)
+}
+
+// askServices asks for the SRV records of the first n services.
+func askServices(b *testing.B, addr string, n int) {
+	b.Helper()
+	conn, err := dns.Dial("udp", addr)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	conn.UDPSize = dns.DefaultMsgSize
+	for i := range n {
+		m := new(dns.Msg)
+		m.SetQuestion(fmt.Sprintf("_s%d._tcp.svc.", i), dns.TypeSRV)
+		m.SetEdns0(dns.DefaultMsgSize, false)
+		if err := conn.WriteMsg(m); err != nil {
+			b.Fatal(err)
+		}
+		r, err := conn.ReadMsg()
+		if err != nil || len(r.Answer) != 10 {
+			b.Fatalf("service %d: %v, %v", i, r, err)
+		}
+	}
+}
+
+// residentMiB is the resident memory of a process.
+func residentMiB(b *testing.B, pid int) float64 {
+	b.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		b.Skip("resident memory needs /proc")
+	}
+	for line := range strings.Lines(string(status)) {
+		if f := strings.Fields(line); f[0] == "VmHWM:" {
+			kib, err := strconv.ParseFloat(f[1], 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return kib / 1024
+		}
+	}
+	b.Fatal("no VmHWM in the process's status")
+	return 0
+}
