@@ -6,9 +6,11 @@ import (
 	"log/slog"
 	"net/netip"
 	"reflect"
+	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/hook"
@@ -253,12 +255,30 @@ func zoneConfigs(z Zone) []zone.Config {
 	}
 	for _, p := range z.Reverse {
 		c := common
-		c.Origin = z.Origins[0] // targets are names of the first zone
-		// c.Reverse = p
-		_ = p
+		c.Origin, c.Forward = reverseOrigin(p), z.Origins[0]
+		if len(c.NS) == 0 {
+			c.NS = []string{"ns." + z.Origins[0]}
+		}
 		configs = append(configs, c)
 	}
 	return configs
+}
+
+// reverseOrigin is the reverse zone of a prefix that ends at a label: RFC 1035
+// section 3.5, RFC 3596 section 2.5.
+func reverseOrigin(p netip.Prefix) string {
+	full, err := dns.ReverseAddr(p.Addr().String())
+	if err != nil {
+		panic(err) // of a valid address there is one
+	}
+	label := 8
+	if p.Addr().Is6() {
+		label = 4
+	}
+	for range (p.Addr().BitLen() - p.Bits()) / label {
+		_, full, _ = strings.Cut(full, ".")
+	}
+	return full
 }
 
 // reachable are the addresses of bind that mean one host: not wildcards.

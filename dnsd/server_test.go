@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -278,5 +279,25 @@ func selfSigned(t *testing.T, cert, key string) {
 		if err := os.WriteFile(path, pem.EncodeToMemory(b), 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestReverseZonesLeadBack(t *testing.T) {
+	z := free(Zone{Reverse: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/16")}})
+	s := run(t, Config{Zones: []Zone{z}})
+	request(t, "PUT", s.HookURL()+"/v1/services/_math._tcp/instances/a1", `{"port":1,"host":"10.0.0.7"}`)
+	request(t, "PUT", s.HookURL()+"/v1/services/_math._tcp/instances/a2", `{"port":1,"host":"fd00::7"}`)
+	for addr, want := range map[string]string{"10.0.0.7": "a1.math.tcp.svc.", "fd00::7": "a2.math.tcp.svc."} {
+		name, err := dns.ReverseAddr(addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := ask(t, s.DNSAddr(), name, dns.TypePTR)
+		if len(r.Answer) != 1 || r.Answer[0].(*dns.PTR).Ptr != want {
+			t.Errorf("%s: %v", addr, r)
+		}
+	}
+	if r := ask(t, s.DNSAddr(), "10.in-addr.arpa.", dns.TypeSOA); len(r.Answer) != 1 {
+		t.Errorf("apex of a reverse zone: %v", r)
 	}
 }
