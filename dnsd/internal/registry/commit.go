@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"sync"
 	"time"
 )
@@ -32,9 +31,19 @@ type op struct {
 // without a switch of goroutines, and there is none to stop.
 type queue struct {
 	mu     sync.Mutex
-	ops    []*op // guarded by mu
-	led    bool  // guarded by mu
-	closed bool  // guarded by mu
+	ops    []*op         // guarded by mu
+	led    bool          // guarded by mu
+	closed bool          // guarded by mu
+	last   lastCommit    // guarded by mu
+	want   int           // guarded by mu; the leader waits for so many ops; 0: it does not
+	full   chan struct{} // one when they are there
+}
+
+// lastCommit is what the next leader goes by.
+type lastCommit struct {
+	ended   time.Time
+	took    time.Duration
+	clients int // those it answered, and those who were waiting by then
 }
 
 // submit runs o in its turn and returns its error. A canceled ctx gives up only
@@ -54,11 +63,15 @@ func (r *Registry) submit(ctx context.Context, o *op) error {
 		q.led = true
 		o.taken = true
 		q.mu.Unlock()
-		r.lead([]*op{o})
+		r.lead(q.gather(o))
 		return o.err
 	}
 	o.turn = make(chan bool, 1)
 	q.ops = append(q.ops, o)
+	if q.want > 0 && len(q.ops) >= q.want {
+		q.want = 0
+		q.full <- struct{}{}
+	}
 	q.mu.Unlock()
 
 	var lead bool
@@ -80,31 +93,64 @@ func (r *Registry) submit(ctx context.Context, o *op) error {
 		lead = <-o.turn
 	}
 	if lead {
-		// Those just answered are about to ask again: let them join.
-		runtime.Gosched()
-		q.mu.Lock()
-		n := min(len(q.ops), maxBatch-1)
-		batch := append(make([]*op, 0, n+1), o)
-		batch = append(batch, q.ops[:n]...)
-		q.ops = append(q.ops[:0], q.ops[n:]...)
-		for _, x := range batch {
-			x.taken = true
-		}
-		q.mu.Unlock()
-		r.lead(batch)
+		r.lead(q.gather(o))
 	}
 	return o.err
 }
 
-// lead commits a batch, wakes those who wait for it, and hands over.
-func (r *Registry) lead(batch []*op) {
-	r.commit(batch)
-	for _, o := range batch {
-		if o.turn != nil && o != batch[0] {
-			o.turn <- false
+// gather returns the batch that o leads. Those who were just answered are often
+// about to ask again; without waiting for them, clients fall into two halves
+// that take turns, and each commit carries one half. So the leader waits until
+// they are as many as at the last commit, but for no longer than a quarter of
+// what that took.
+func (q *queue) gather(o *op) []*op {
+	const worthwhile = 20 * time.Microsecond // below, waiting costs more than it brings
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if others := q.last.clients - 1; len(q.ops) < others {
+		patience := min(q.last.took/4, 2*time.Millisecond) - time.Since(q.last.ended)
+		if patience >= worthwhile {
+			q.want = others
+			q.mu.Unlock()
+			timer := time.NewTimer(patience)
+			select {
+			case <-q.full:
+			case <-timer.C:
+			}
+			timer.Stop()
+			q.mu.Lock()
+			if q.want == 0 { // they are there, perhaps only after the timer
+				select {
+				case <-q.full:
+				default:
+				}
+			}
+			q.want = 0
 		}
 	}
+	n := min(len(q.ops), maxBatch-1)
+	batch := append(make([]*op, 0, n+1), o)
+	batch = append(batch, q.ops[:n]...)
+	q.ops = append(q.ops[:0], q.ops[n:]...)
+	for _, x := range batch {
+		x.taken = true
+	}
+	return batch
+}
+
+// lead commits a batch, wakes those who wait for it, and hands over.
+func (r *Registry) lead(batch []*op) {
+	took := r.commit(batch)
 	q := &r.queue
+	q.mu.Lock()
+	q.last = lastCommit{clients: len(batch) + len(q.ops), took: took}
+	if took > 0 {
+		q.last.ended = time.Now()
+	}
+	q.mu.Unlock()
+	for _, o := range batch[1:] {
+		o.turn <- false
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.ops) == 0 {
@@ -119,8 +165,9 @@ func (r *Registry) lead(batch []*op) {
 	next.turn <- true
 }
 
-// commit decides, makes durable, publishes. Only one runs at a time.
-func (r *Registry) commit(batch []*op) {
+// commit decides, makes durable, publishes, and tells how long the backend took.
+// Only one runs at a time.
+func (r *Registry) commit(batch []*op) (took time.Duration) {
 	p := r.plan
 	r.mu.Lock()
 	p.begin(r)
@@ -140,10 +187,12 @@ func (r *Registry) commit(batch []*op) {
 	var err error
 	if len(b.Changes) > 0 || len(b.Fences) > 0 {
 		r.stats.commits.Add(1)
+		began := time.Now()
 		if err = r.cfg.Backend.Commit(b); err != nil {
 			err = fmt.Errorf("registry: commit: %w", err)
 			r.stats.failures.Add(1)
 		}
+		took = time.Since(began)
 	}
 
 	r.mu.Lock()
@@ -178,6 +227,7 @@ func (r *Registry) commit(batch []*op) {
 		}
 	}
 	p.end()
+	return took
 }
 
 // lease says what a step does to the lease.

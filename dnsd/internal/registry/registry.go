@@ -46,6 +46,7 @@ func Open(cfg Config) (*Registry, error) {
 	}
 	r := &Registry{
 		cfg:      cfg,
+		queue:    queue{full: make(chan struct{}, 1)},
 		plan:     &plan{},
 		clock:    newClock(),
 		catalog:  catalog{services: make(map[string]*service)},

@@ -1,0 +1,233 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// benchSizes are how many instances are registered, ten a service; a million too
+// when ROLLCALL_BENCH_MILLION=1.
+func benchSizes() []int {
+	if os.Getenv("ROLLCALL_BENCH_MILLION") == "1" {
+		return []int{1_000, 100_000, 1_000_000}
+	}
+	return []int{1_000, 100_000}
+}
+
+func benchKey(i int) Key {
+	return Key{fmt.Sprintf("_s%d._tcp", i/10), fmt.Sprintf("a%d", i)}
+}
+
+func benchInstance(i int) Instance {
+	return Instance{
+		Key:  benchKey(i),
+		Host: fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255), Port: 8080, Priority: 10, Weight: 100,
+	}
+}
+
+// benchOpen opens a registry with n instances.
+func benchOpen(b *testing.B, n int, cfg Config) *Registry {
+	b.Helper()
+	cfg.MaxInstances, cfg.MaxPerService = 1<<21, 1<<20
+	r, err := Open(cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { r.Close() })
+	for i := range n {
+		if _, _, err := r.Register(b.Context(), benchInstance(i)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return r
+}
+
+// BenchmarkRegister registers new instances, and takes them out again.
+func BenchmarkRegister(b *testing.B) {
+	for _, n := range benchSizes() {
+		b.Run(fmt.Sprintf("store=memory/instances=%d", n), func(b *testing.B) {
+			r := benchOpen(b, n, Config{})
+			ctx := context.Background()
+			in := benchInstance(n + 1)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, err := r.Register(ctx, in); err != nil {
+					b.Fatal(err)
+				}
+				if err := r.Deregister(ctx, in.Key, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkChange changes one instance of a service of 5,000.
+func BenchmarkChange(b *testing.B) {
+	r := benchOpen(b, 0, Config{})
+	ctx := context.Background()
+	in := benchInstance(0)
+	for i := range 5000 {
+		in.ID = fmt.Sprintf("a%d", i)
+		if _, _, err := r.Register(ctx, in); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.Run("service=5000", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			in.ID = fmt.Sprintf("a%d", rand.IntN(5000))
+			in.Weight++
+			if _, _, err := r.Register(ctx, in); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkRenew renews all over the registry, one by one and a thousand at once.
+func BenchmarkRenew(b *testing.B) {
+	for _, n := range benchSizes() {
+		r := benchOpen(b, n, Config{})
+		ctx := context.Background()
+		keys := make([]Key, n)
+		for i := range keys {
+			keys[i] = benchKey(i)
+		}
+		rand.Shuffle(n, func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+		b.Run(fmt.Sprintf("batch=1/instances=%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				if _, err := r.Renew(ctx, keys[i%n], 0); err != nil {
+					b.Fatal(err)
+				}
+				i++
+			}
+		})
+		b.Run(fmt.Sprintf("batch=1000/instances=%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				if unknown, err := r.RenewAll(ctx, keys[i:i+1000]); err != nil || len(unknown) > 0 {
+					b.Fatal(unknown, err)
+				}
+				i = (i + 1000) % n
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/lease")
+		})
+	}
+}
+
+// BenchmarkExpire: what a tick costs when nothing ends, and what a lease costs
+// that does, with so many others waiting.
+func BenchmarkExpire(b *testing.B) {
+	for _, n := range benchSizes() {
+		r := benchOpen(b, n, Config{Guard: Guard{Off: true}})
+		ctx := context.Background()
+		// forward lets the lease clock jump: what is measured is not the waiting.
+		forward := func(d time.Duration) {
+			r.mu.Lock()
+			r.clock.now += d
+			r.mu.Unlock()
+		}
+		b.Run(fmt.Sprintf("idle/instances=%d", n), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := r.expire(ctx); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("due/instances=%d", n), func(b *testing.B) {
+			const many = 1000
+			for b.Loop() {
+				b.StopTimer()
+				for i := range many {
+					in := benchInstance(n + i)
+					in.Lease = 3 * time.Second
+					if _, _, err := r.Register(ctx, in); err != nil {
+						b.Fatal(err)
+					}
+				}
+				for i := range n { // the others go on
+					if _, err := r.Renew(ctx, benchKey(i), 0); err != nil {
+						b.Fatal(err)
+					}
+				}
+				forward(3*time.Second + tick)
+				b.StartTimer()
+				if _, err := r.expire(ctx); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if s := r.Stats(); s.Instances != n {
+				b.Fatalf("%d instances left of %d", s.Instances, n)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/many, "ns/lease")
+		})
+	}
+}
+
+// BenchmarkWatchFanOut: one change, encoded once, in the hands of all watchers.
+func BenchmarkWatchFanOut(b *testing.B) {
+	for _, n := range []int{1, 100, 10_000} {
+		b.Run(fmt.Sprintf("watchers=%d", n), func(b *testing.B) {
+			r := benchOpen(b, 0, Config{})
+			ctx := context.Background()
+			watches := make([]*Watch, n)
+			for i := range watches {
+				w, err := r.Watch("_s0._tcp", 0, false)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer w.Close()
+				watches[i] = w
+			}
+			encodings := 0
+			enc := func(*Change) []byte { encodings++; return []byte("event") }
+			in := benchInstance(0)
+			b.ReportAllocs()
+			for b.Loop() {
+				in.Weight++
+				if _, _, err := r.Register(ctx, in); err != nil {
+					b.Fatal(err)
+				}
+				for _, w := range watches {
+					events, err := w.Next(ctx)
+					if err != nil || len(events) != 1 || len(events[0].Encoded(enc)) == 0 {
+						b.Fatal(events, err)
+					}
+				}
+			}
+			b.ReportMetric(float64(encodings)/float64(b.N), "encodings/op")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/watcher")
+		})
+	}
+}
+
+// BenchmarkMemory is what an instance costs, the heap of the registry by the
+// number of instances.
+func BenchmarkMemory(b *testing.B) {
+	for _, n := range benchSizes() {
+		b.Run(fmt.Sprintf("instances=%d", n), func(b *testing.B) {
+			heap := func() uint64 {
+				runtime.GC()
+				runtime.GC()
+				var m runtime.MemStats
+				runtime.ReadMemStats(&m)
+				return m.HeapAlloc
+			}
+			for b.Loop() {
+				before := heap()
+				r := benchOpen(b, n, Config{})
+				b.ReportMetric(float64(heap()-before)/float64(n), "B/instance")
+				runtime.KeepAlive(r)
+			}
+		})
+	}
+}
