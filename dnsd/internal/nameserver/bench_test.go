@@ -103,3 +103,15 @@ func BenchmarkRecords(b *testing.B) {
 		r.respond(buf, packet, client, overUDP)
 	}
 }
+
+// BenchmarkTransfer packs a whole zone, as AXFR does.
+func BenchmarkTransfer(b *testing.B) {
+	z := testZone(b, fleet(1000, 10)...)
+	for b.Loop() {
+		t := &transfer{zone: z, question: dns.Question{Name: "svc.", Qtype: dns.TypeAXFR, Qclass: dns.ClassINET}}
+		if _, err := t.send(b.Context(), func([]byte) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/60_000, "ns/record")
+}

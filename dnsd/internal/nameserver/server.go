@@ -125,7 +125,7 @@ func (s *Server) listenBoth(addr string) error {
 // sockets with SO_REUSEPORT may share one.
 func (s *Server) tryBoth(host, port string) error {
 	ctx := context.Background()
-	suffix := ""
+	suffix := "" // of the network; an empty host means both families
 	if ip, err := netip.ParseAddr(host); err == nil {
 		// A v4 wildcard stays one; the v6 one takes both, where the system does.
 		if ip.Is4() {
@@ -141,6 +141,10 @@ func (s *Server) tryBoth(host, port string) error {
 	}
 	local := ln.Addr().(*net.TCPAddr).AddrPort()
 	port = strconv.Itoa(int(local.Port()))
+	if host != "" {
+		// A name may stand for several addresses: UDP gets the one TCP got.
+		host = local.Addr().Unmap().String()
+	}
 	sockets := runtime.GOMAXPROCS(0)
 	if s.portable {
 		sockets = 1

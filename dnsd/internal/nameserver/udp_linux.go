@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 	"unsafe"
@@ -119,6 +120,7 @@ func newUDPLoop(s *Server, c *net.UDPConn, count *counters) (*udpLoop, error) {
 		l.send[i].Hdr.Iov = &l.sendIov[i]
 		l.send[i].Hdr.SetIovlen(1)
 	}
+	l.reset(udpBatch)
 	return l, nil
 }
 
@@ -160,6 +162,12 @@ func (l *udpLoop) run(ctx context.Context) error {
 			}
 			return fmt.Errorf("nameserver: receive on %s: %w", l.conn.LocalAddr(), err)
 		}
+		if l.got == udpBatch {
+			// More is waiting: under a flood this loop would keep its core
+			// for as long as the scheduler lets it, and the HTTP hook and
+			// TCP would wait.
+			runtime.Gosched()
+		}
 		if l.errno == syscall.EBADF || l.errno == syscall.ENOTSOCK {
 			return fmt.Errorf("nameserver: receive on %s: %w", l.conn.LocalAddr(), l.errno)
 		}
@@ -169,7 +177,6 @@ func (l *udpLoop) run(ctx context.Context) error {
 // cycle receives, answers and sends one batch. It returns false when there is
 // nothing to receive, and the poller waits.
 func (l *udpLoop) cycle(fd uintptr) bool {
-	l.got, l.at, l.ready = 0, 0, 0
 	if !l.receive(fd) {
 		return false
 	}
@@ -185,15 +192,8 @@ func (l *udpLoop) cycle(fd uintptr) bool {
 
 // receive takes one batch, if there is one.
 func (l *udpLoop) receive(fd uintptr) bool {
-	for i := range l.recv {
-		h := &l.recv[i].Hdr
-		h.Namelen = unix.SizeofSockaddrInet6
-		h.Flags = 0
-		if l.wild {
-			h.Control = &l.control[i][0]
-			h.SetControllen(controlLen)
-		}
-	}
+	l.reset(l.got)
+	l.got, l.at, l.ready = 0, 0, 0
 	n, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&l.recv[0])), udpBatch, unix.MSG_DONTWAIT, 0, 0)
 	if l.errno = errno; errno != 0 {
 		// Anything but EAGAIN is an ICMP error of some packet sent before.
@@ -204,6 +204,20 @@ func (l *udpLoop) receive(fd uintptr) bool {
 	l.began = time.Now()
 	l.srv.prepare(&l.r, l.began)
 	return true
+}
+
+// reset makes the first n places ready to receive: the kernel has written over
+// them.
+func (l *udpLoop) reset(n int) {
+	for i := range n {
+		h := &l.recv[i].Hdr
+		h.Namelen = unix.SizeofSockaddrInet6
+		h.Flags = 0
+		if l.wild {
+			h.Control = &l.control[i][0]
+			h.SetControllen(controlLen)
+		}
+	}
 }
 
 // answer goes through the batch. A panic costs one answer: the caller calls
