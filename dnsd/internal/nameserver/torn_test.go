@@ -14,7 +14,7 @@ import (
 // one new weight in each revision, and no answer ever mixes two, nor does the
 // serial ever go back on one connection.
 func TestNoAnswerIsTorn(t *testing.T) {
-	const n, rounds = 12, 400
+	const n, rounds = 12, 150
 	live := instances("_math._tcp", n)
 	z := testZone(t, live...)
 	publish := func(revision uint64) {
