@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/rpc"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -92,13 +91,6 @@ func run(b *testing.B, conc int, f func() error) {
 	var wg sync.WaitGroup
 	per := b.N/conc + 1
 	b.ResetTimer()
-	var before, after syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &before)
-	defer func() {
-		syscall.Getrusage(syscall.RUSAGE_SELF, &after)
-		cpu := time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
-		b.ReportMetric(float64(cpu.Nanoseconds())/float64(b.N), "cpu-ns/op")
-	}()
 	for range conc {
 		wg.Go(func() {
 			for range per {
