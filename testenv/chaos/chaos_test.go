@@ -1,0 +1,199 @@
+package chaos
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/rpcclient"
+)
+
+// killEvery is the time between two deaths.
+const killEvery = 200 * time.Millisecond
+
+var idempotent = map[string]rpcclient.Method{"Ledger.Do": {Idempotent: true}}
+
+// killing kills a random server every 200 ms, and does more in between.
+func (f *fleet) killing(more func(kills int)) (kills int) {
+	end := time.After(*duration)
+	tick := time.NewTicker(killEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-end:
+			f.wg.Wait()
+			return kills
+		case <-tick.C:
+			if f.killOne() {
+				kills++
+			}
+			if more != nil {
+				more(kills)
+			}
+		}
+	}
+}
+
+func TestKillingServersFailsNoIdempotentCall(t *testing.T) {
+	f := newFleet(t, *servers)
+	client := f.client(rpcclient.Config{Methods: idempotent})
+	l := calls(client)
+	kills := f.killing(nil)
+	v := judge(l.end(), f.executed())
+	f.summary(v, client, fmt.Sprintf("%d kills", kills))
+	v.noneLost(t)
+	if v.failed > 0 {
+		t.Errorf("%d of %d calls failed", v.failed, v.calls)
+	}
+	if kills == 0 {
+		t.Error("nobody was killed")
+	}
+}
+
+func TestKillingServersExecutesNoCallTwice(t *testing.T) {
+	f := newFleet(t, *servers)
+	client := f.client(rpcclient.Config{})
+	l := calls(client)
+	kills := f.killing(nil)
+	v := judge(l.end(), f.executed())
+	f.summary(v, client, fmt.Sprintf("%d kills", kills))
+	v.noneLost(t)
+	if v.twice > 0 {
+		t.Errorf("%d calls were executed twice", v.twice)
+	}
+	if v.maybe != v.failed {
+		t.Errorf("%d of %d failed calls were not reported as maybe executed", v.failed-v.maybe, v.failed)
+	}
+	if kills == 0 {
+		t.Error("nobody was killed")
+	}
+}
+
+func TestRollingRestartIsNoticedByNobody(t *testing.T) {
+	f := newFleet(t, 3)
+	client := f.client(rpcclient.Config{})
+	l := calls(client)
+	rounds := 0
+	for began := time.Now(); rounds == 0 || time.Since(began) < *duration; rounds++ {
+		for _, s := range f.servers {
+			if err := f.restartOne(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	v := judge(l.end(), f.executed())
+	f.summary(v, client, fmt.Sprintf("%d rounds", rounds))
+	v.noneLost(t)
+	if v.failed > 0 || v.twice > 0 {
+		t.Errorf("%d calls failed, %d were executed twice", v.failed, v.twice)
+	}
+}
+
+func TestHangingServersAreLeftAndFoundAgain(t *testing.T) {
+	const attempt = 500 * time.Millisecond
+	f := newFleet(t, 3)
+	// A connection that swallows everything: between the client and one server.
+	h := newHole(t)
+	holed := &server{id: "holed", port: portOf(h.Addr())}
+	f.servers[holed.id] = holed
+	if err := f.startServer(holed); err != nil {
+		t.Fatal(err)
+	}
+	h.to(holed.addr)
+
+	client := f.client(rpcclient.Config{
+		Methods: idempotent, AttemptTimeout: attempt,
+		PingInterval: 500 * time.Millisecond, PingTimeout: 500 * time.Millisecond,
+	})
+	l := calls(client)
+	serving := func(id string) {
+		before := len(f.executedBy(id))
+		f.await(id+" serves", func() bool { return len(f.executedBy(id)) > before+10 })
+	}
+	serving("s0")
+	serving("holed")
+
+	// A process that is stopped.
+	f.servers["s0"].proc.signal(syscall.SIGSTOP)
+	// A server that accepts and never answers.
+	mute, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	port, _ := strconv.ParseUint(portOf(mute.Addr()), 10, 16)
+	ctx, cancel := timeout(startTime)
+	defer cancel()
+	lease, err := register.Keep(ctx, register.Config{
+		Hooks: []string{"http://" + f.hook}, Service: service, ID: "mute",
+		Registration: register.Registration{Port: uint16(port)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.swallow(true)
+
+	// Left: whatever the time, nothing more is sent there once that is known.
+	f.await("the stopped and the swallowed server are left", func() bool {
+		left := 0
+		for _, n := range client.Stats().Nodes {
+			if (n.Addr == f.servers["s0"].addr || n.Addr == "127.0.0.1:"+holed.port) && n.Connections == 0 {
+				left++
+			}
+		}
+		return left == 2
+	})
+	wait := time.NewTimer(*duration)
+	defer wait.Stop()
+	<-wait.C
+
+	f.servers["s0"].proc.signal(syscall.SIGCONT)
+	h.swallow(false)
+	serving("s0")
+	serving("holed")
+	results := l.end()
+	v := judge(results, f.executed())
+	f.summary(v, client)
+	v.noneLost(t)
+	if v.failed > 0 {
+		t.Errorf("%d of %d calls failed", v.failed, v.calls)
+	}
+	// Each of the three may cost a call one attempt; that a machine under load adds
+	// to the time of an attempt is why the bound is not the attempt itself.
+	if v.p99 > 3*attempt {
+		t.Errorf("99 %% of the calls took up to %v; an attempt has %v", v.p99, attempt)
+	}
+	if err := lease.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestKillingDNSDIsNoticedByNobody(t *testing.T) {
+	f := newFleet(t, *servers)
+	client := f.client(rpcclient.Config{Methods: idempotent})
+	l := calls(client)
+	dnsdKills := 0
+	kills := f.killing(func(kills int) {
+		if kills%5 != 3 { // about once a second, in the middle of it all
+			return
+		}
+		f.dnsd.kill()
+		if err := f.startDNSD(); err != nil {
+			t.Error(err)
+		}
+		dnsdKills++
+	})
+	v := judge(l.end(), f.executed())
+	f.summary(v, client, fmt.Sprintf("%d kills of servers, %d of dnsd", kills, dnsdKills))
+	v.noneLost(t)
+	if v.failed > 0 {
+		t.Errorf("%d of %d calls failed", v.failed, v.calls)
+	}
+	if dnsdKills == 0 {
+		t.Error("dnsd was never killed")
+	}
+}

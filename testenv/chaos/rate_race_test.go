@@ -1,0 +1,6 @@
+//go:build race
+
+package chaos
+
+// The race detector makes everything an order of magnitude slower.
+const defaultRate = 200
