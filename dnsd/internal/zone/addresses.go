@@ -31,7 +31,7 @@ func (z addresses) key(in *registry.Instance) (string, bool) {
 	if in == nil {
 		return "", false
 	}
-	m := member{in}
+	m := newMember(in)
 	if _, ok := in.Published(); !ok || m.foreign() {
 		return "", false
 	}
@@ -82,13 +82,13 @@ func (z addresses) change(p part, key string, old, now *registry.Instance, epoch
 		if in == nil {
 			continue
 		}
-		if i, ok := slices.BinarySearchFunc(next.members, member{in}, byKey); ok {
+		if i, ok := slices.BinarySearchFunc(next.members, newMember(in), byKey); ok {
 			next.members = slices.Delete(next.members, i, i+1)
 		}
 	}
 	if k, ok := z.key(now); ok && k == key {
-		i, _ := slices.BinarySearchFunc(next.members, member{now}, byKey)
-		next.members = slices.Insert(next.members, i, member{now})
+		i, _ := slices.BinarySearchFunc(next.members, newMember(now), byKey)
+		next.members = slices.Insert(next.members, i, newMember(now))
 	}
 	for _, m := range next.members {
 		next.ttl = next.ttl.with(m.ttl())

@@ -98,6 +98,12 @@ func bigZone(t testing.TB, cfg Config) *Zone {
 		add("_late._tcp", v4(i), i+1000, "priority=2")
 		add("_one._tcp", "10.0.0.1", i, "")
 	}
+	for i := range 300 { // ids that differ behind what a member repeats of them
+		ins = append(ins, parseInstance(t, fmt.Sprintf("_ids._tcp/instance-%d %s:80", i, v4(i))))
+	}
+	for _, id := range []string{"i", "in", "instance", "instancf", "instanc"} {
+		ins = append(ins, parseInstance(t, fmt.Sprintf("_ids._tcp/%s 10.9.9.9:80", id)))
+	}
 	for i := range 200 { // the fewest that are too many for a message
 		host := strings.Repeat(strings.Repeat("a", 60)+".", 3) + fmt.Sprintf("%060d.", i)
 		add("_longest._tcp", host+"example.", i, "")
@@ -122,6 +128,8 @@ func TestImagesAreWhatPackMakes(t *testing.T) {
 		names := []string{
 			"", "ns.", "nobody.", "x.ns.", "hostmaster.", "q.", "_tcp.", "tcp.", "_udp.", "udp.", "_dns-sd._udp.", "dns-sd.udp.",
 			"_services._dns-sd._udp.", "x._services._dns-sd._udp.", "i1._dns-sd._udp.", "a.b.c.d.e.",
+			"i.ids.tcp.", "in.ids.tcp.", "instance.ids.tcp.", "instanc.ids.tcp.", "instancf.ids.tcp.", "instance-.ids.tcp.", "instance-7.ids.tcp.",
+			"instance-299._ids._tcp.", "instance-300._ids._tcp.", `i\000.ids.tcp.`, `\000.ids.tcp.`, `instance\000.ids.tcp.`, "a.ids.tcp.", "z.ids.tcp.",
 		}
 		for s := range z.current.Load().services.all() {
 			if origin != "svc." && s.members.n > 700 {

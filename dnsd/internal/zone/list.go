@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// chunkSize bounds a chunk of a list: a change copies one chunk (2 KiB of
-// pointers at most) and the directory, whatever the length of the list.
-const chunkSize = 256
+// chunkSize bounds a chunk of a list: a change copies one chunk (3 KiB of
+// members at most) and the directory, whatever the length of the list.
+const chunkSize = 128
 
 // list is an immutable list sorted by a string key. Changing it gives a new
 // list that shares all chunks but one with the old, so that a set of a hundred

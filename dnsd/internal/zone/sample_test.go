@@ -71,7 +71,7 @@ func second[A, B any](_ A, b B) B { return b }
 func TestSampleIsByWeight(t *testing.T) {
 	ms := make([]member, 400)
 	for i := range ms {
-		ms[i] = member{&registry.Instance{Key: registry.Key{ID: fmt.Sprint("i", i)}, Weight: uint16(1 + i%2*9)}}
+		ms[i] = newMember(&registry.Instance{Key: registry.Key{ID: fmt.Sprint("i", i)}, Weight: uint16(1 + i%2*9)})
 	}
 	var light, heavy int
 	const epochs = 200

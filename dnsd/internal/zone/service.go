@@ -6,44 +6,9 @@ import (
 	"math"
 	"net/netip"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
-
-// member is a published instance in the set of its service, by id.
-type member struct{ *registry.Instance }
-
-func (m member) sortKey() string { return m.ID }
-
-// priority is the priority as published: a suspect's is behind the live ones.
-func (m member) priority() uint16 {
-	p, _ := m.Published()
-	return p
-}
-
-// ttl is the instance's own TTL in seconds.
-func (m member) ttl() uint32 { return seconds(m.TTL) }
-
-// foreign tells whether the host is a name, not an address: it ends in a dot.
-func (m member) foreign() bool { return strings.HasSuffix(m.Host, ".") }
-
-// addr returns the host as an address; false: it is a name. Not to parse a name
-// spares the error that this would make.
-func (m member) addr() (netip.Addr, bool) {
-	if m.foreign() {
-		return netip.Addr{}, false
-	}
-	return m.Addr()
-}
-
-// seconds is the TTL field for d: whole seconds, rounded down, at least one
-// (zero would forbid every cache to keep the record for even one answer), at
-// most 2^31-1 (RFC 2181 section 8).
-func seconds(d time.Duration) uint32 {
-	return uint32(min(max(d/time.Second, 1), math.MaxInt32))
-}
 
 // service is what one service publishes: immutable, replaced by each change.
 // Only instances that are in the answers are in it; a drained one is not.
@@ -76,7 +41,7 @@ func (s *service) published() bool { return s.members.n > 0 }
 // bytes counts the chunk and the directory that a change copied, and about an
 // instance with its meta.
 func (s *service) bytes() int {
-	return 1024 + 24*len(s.members.chunks) + 8*min(s.members.n, chunkSize)
+	return 1024 + 24*len(s.members.chunks) + 24*min(s.members.n, chunkSize)
 }
 
 // hosts tells whether the service has a host name with addresses.
@@ -98,8 +63,8 @@ func (s *service) change(key string, old, now *registry.Instance) *service {
 	if now != nil {
 		was, found := next.members.find(now.ID)
 		if _, ok := now.Published(); ok {
-			next.members = next.members.with(member{now})
-			next.count(member{now}, 1)
+			next.members = next.members.with(newMember(now))
+			next.count(newMember(now), 1)
 		} else if found {
 			next.members = next.members.without(now.ID)
 		}
@@ -157,11 +122,14 @@ func (s *service) count(m member, n int) {
 
 // member returns the published instance with that id.
 func (s *service) member(id []byte) (member, bool) {
-	// As list.find, but for octets: the hot path makes no string of them.
-	chunks := s.members.chunks
+	// As list.find, but for octets, and without a look at each instance.
+	if len(id) == 0 || id[len(id)-1] == 0 {
+		return member{}, false // a zero at the end is what a prefix is filled up with
+	}
+	p, chunks := prefix(id), s.members.chunks
 	lo, hi := 0, len(chunks)
 	for lo < hi {
-		if m := int(uint(lo+hi) / 2); chunks[m][0].ID <= string(id) {
+		if m := int(uint(lo+hi) / 2); chunks[m][0].compare(p, id) <= 0 {
 			lo = m + 1
 		} else {
 			hi = m
@@ -173,16 +141,17 @@ func (s *service) member(id []byte) (member, bool) {
 	chunk := chunks[lo-1]
 	lo, hi = 0, len(chunk)
 	for lo < hi {
-		if m := int(uint(lo+hi) / 2); chunk[m].ID < string(id) {
+		m := int(uint(lo+hi) / 2)
+		switch c := chunk[m].compare(p, id); {
+		case c == 0:
+			return chunk[m], true
+		case c < 0:
 			lo = m + 1
-		} else {
+		default:
 			hi = m
 		}
 	}
-	if lo == len(chunk) || chunk[lo].ID != string(id) {
-		return member{}, false
-	}
-	return chunk[lo], true
+	return member{}, false
 }
 
 // inOrder yields the members in the order of the answers: by priority as

@@ -243,11 +243,11 @@ func (z *Zone) Load(revision uint64, instances iter.Seq[*registry.Instance], his
 	defer z.mu.Unlock()
 	var ms []member
 	for _, in := range z.push {
-		ms = append(ms, member{in})
+		ms = append(ms, newMember(in))
 	}
 	for in := range instances {
 		if _, ok := in.Published(); ok && !z.isPush(in.Key) {
-			ms = append(ms, member{in})
+			ms = append(ms, newMember(in))
 		}
 	}
 	next := &version{revision: revision, soa: z.soaAt(revision), listing: &listing{epoch: revision >> epochBits}}
