@@ -115,3 +115,12 @@ func (c *conn) Close() error {
 
 // NetConn is the connection beneath, for socket options.
 func (c *conn) NetConn() net.Conn { return c.Conn }
+
+// CloseWrite sends what is left and FIN. net/http asks for it before it closes on
+// a client that is still sending, so that the refusal arrives.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}

@@ -26,7 +26,7 @@ func count[T int | uint64](v T) float64 { return float64(v) }
 func registryTable() []registryMetric {
 	const g, c = prometheus.GaugeValue, prometheus.CounterValue
 	return []registryMetric{
-		{registryName("revision", "Number of the last change."), c, func(s *registry.Stats) float64 { return count(s.Revision) }},
+		{registryName("revision", "Number of the last change."), g, func(s *registry.Stats) float64 { return count(s.Revision) }},
 		{registryName("services", "Services with at least one instance."), g, func(s *registry.Stats) float64 { return count(s.Services) }},
 		{registryName("history_changes", "Changes kept for watchers and zone transfer."), g, func(s *registry.Stats) float64 { return count(s.History) }},
 		{registryName("fences", "Removed instances whose incarnation is remembered."), g, func(s *registry.Stats) float64 { return count(s.Fences) }},

@@ -115,6 +115,7 @@ func Listen(cfg Config) (*Server, error) {
 	s.metrics = newMetrics(s)
 	s.handler = s.routes()
 	if err := s.Update(cfg); err != nil {
+		s.end()
 		return nil, errors.Join(err, ln.Close())
 	}
 	return s, nil
@@ -205,10 +206,10 @@ func (s *Server) prepare(cfg Config) (*state, error) {
 }
 
 // Run serves until the context ends or Close is called, then lets requests
-// finish, tells streams the end, and gives nil.
+// finish, tells streams the end, and gives nil. It serves once.
 func (s *Server) Run(ctx context.Context) error {
 	s.mu.Lock()
-	if s.ran || s.closed {
+	if s.ran {
 		s.mu.Unlock()
 		return fmt.Errorf("hook: run %v: %w", s.addr, http.ErrServerClosed)
 	}
@@ -243,6 +244,22 @@ func (s *Server) stop() {
 	})
 }
 
+// give hands a connection to the front of the moment.
+func (s *Server) give(c net.Conn) {
+	for {
+		s.mu.Lock()
+		f, closed := s.front, s.closed
+		s.mu.Unlock()
+		if closed {
+			_ = c.Close()
+			return
+		}
+		if f.give(c) {
+			return
+		}
+	}
+}
+
 // accept hands new connections to the front of the moment.
 func (s *Server) accept() error {
 	var pause time.Duration
@@ -250,10 +267,7 @@ func (s *Server) accept() error {
 		conn, err := s.listener.Accept()
 		if err == nil {
 			pause = 0
-			s.mu.Lock()
-			f := s.front
-			s.mu.Unlock()
-			f.give(conn)
+			s.give(conn)
 			continue
 		}
 		select {

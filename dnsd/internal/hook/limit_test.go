@@ -1,0 +1,193 @@
+package hook
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+func TestLimiterCountsEachCallerApart(t *testing.T) {
+	now := time.Unix(1000, 0)
+	l := newLimiter()
+	l.set(10, 2, now)
+	a := caller{addr: netip.MustParseAddr("192.0.2.1")}
+	b := caller{token: 1, addr: a.addr}
+	for _, c := range []caller{a, b} {
+		for range 2 {
+			if _, ok := l.take(c, now); !ok {
+				t.Fatalf("%v: refused within its burst", c)
+			}
+		}
+		if wait, ok := l.take(c, now); ok || wait != 100*time.Millisecond {
+			t.Errorf("%v: %v %v beyond the burst", c, wait, ok)
+		}
+	}
+	now = now.Add(100 * time.Millisecond)
+	if _, ok := l.take(a, now); !ok {
+		t.Error("refused after the wait that was asked for")
+	}
+	l.set(1000, 2, now)
+	if _, ok := l.take(a, now.Add(time.Millisecond)); !ok {
+		t.Error("a new rate is not for those who are known")
+	}
+	l.set(-1, 1, now)
+	for range 100 {
+		if _, ok := l.take(a, now); !ok {
+			t.Fatal("off, and refuses")
+		}
+	}
+}
+
+func TestLimiterTableIsBounded(t *testing.T) {
+	now := time.Unix(1000, 0)
+	l := newLimiter()
+	l.set(1, 1, now)
+	busy := caller{addr: netip.MustParseAddr("192.0.2.1")}
+	l.take(busy, now)
+	for i := range 3 * maxCallers {
+		l.take(caller{token: i + 1}, now)
+		if _, ok := l.take(busy, now); ok {
+			t.Fatalf("after %d others the busy one is forgotten", i)
+		}
+	}
+	if len(l.table) > maxCallers || l.order.Len() != len(l.table) {
+		t.Errorf("%d callers, %d in order", len(l.table), l.order.Len())
+	}
+}
+
+func TestCallersOfOneNetworkAreOne(t *testing.T) {
+	for _, c := range []struct{ a, b string }{
+		{"2001:db8::1", "2001:db8::ffff:1"},
+		{"192.0.2.1", "::ffff:192.0.2.1"},
+	} {
+		if x, y := callerAddr(netip.MustParseAddr(c.a)), callerAddr(netip.MustParseAddr(c.b)); x != y {
+			t.Errorf("%v and %v", x, y)
+		}
+	}
+	if x, y := callerAddr(netip.MustParseAddr("192.0.2.1")), callerAddr(netip.MustParseAddr("192.0.2.2")); x == y {
+		t.Error("all of IPv4 is one")
+	}
+}
+
+func TestTooManyRequestsAreToldWhenToComeBack(t *testing.T) {
+	h := start(t, func(c *Config, _ *registry.Config) { c.Limits.Rate, c.Limits.Burst = 0.001, 2 })
+	for range 2 {
+		if a := h.do("GET", "/v1/services", ""); a.status != 200 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	a := h.do("PUT", a1, `{"port":1}`)
+	if p := a.problem(t); p.Status != http.StatusTooManyRequests || a.header.Get("Retry-After") != "1000" {
+		t.Errorf("%d, Retry-After %s", a.status, a.header.Get("Retry-After"))
+	}
+	if a := h.do("GET", "/healthz", ""); a.status != 200 {
+		t.Errorf("the probe is refused: %d", a.status)
+	}
+	if strings.Contains(h.audit.String(), "status=429") {
+		t.Error("a flood fills the audit log")
+	}
+	h.cfg.Limits.Rate = -1
+	if err := h.Update(h.cfg); err != nil {
+		t.Fatal(err)
+	}
+	if a := h.do("PUT", a1, `{"port":1}`); a.status != 201 {
+		t.Errorf("after the update: %d", a.status)
+	}
+}
+
+func dial(t *testing.T, h *hook) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", h.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestConnectionsBeyondTheLimitAreTurnedAway(t *testing.T) {
+	for name, limits := range map[string]Limits{"all": {Connections: 2}, "one address": {PerAddr: 2}} {
+		t.Run(name, func(t *testing.T) {
+			h := start(t, func(c *Config, _ *registry.Config) {
+				c.Limits.Connections, c.Limits.PerAddr = limits.Connections, limits.PerAddr
+			})
+			first, second := dial(t, h), dial(t, h)
+			for _, c := range []net.Conn{first, second} {
+				fmt.Fprintf(c, "GET /healthz HTTP/1.1\r\nHost: %s\r\n\r\n", h.Addr())
+				resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+				if err != nil || resp.StatusCode != 200 {
+					t.Fatal(resp, err)
+				}
+			}
+			resp, err := http.ReadResponse(bufio.NewReader(dial(t, h)), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(resp.Body)
+			if resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" || !strings.Contains(string(body), "too many connections") {
+				t.Errorf("%d %s", resp.StatusCode, body)
+			}
+			first.Close()
+			eventually(t, "the place is free", func() bool {
+				c := dial(t, h)
+				defer c.Close()
+				fmt.Fprintf(c, "GET /healthz HTTP/1.1\r\nHost: %s\r\n\r\n", h.Addr())
+				resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+				return err == nil && resp.StatusCode == 200
+			})
+		})
+	}
+}
+
+func TestSlowHeadersAndBodiesAreCutOff(t *testing.T) {
+	h := start(t, func(c *Config, _ *registry.Config) {
+		c.Limits.HeaderTimeout, c.Limits.BodyTimeout = 20*time.Millisecond, 20*time.Millisecond
+	})
+	header := dial(t, h)
+	fmt.Fprintf(header, "PUT %s HTTP/1.1\r\nHost:", a1)
+	if b, err := io.ReadAll(header); err != nil {
+		t.Errorf("slow header: %q, %v", b, err)
+	}
+	body := dial(t, h)
+	fmt.Fprintf(body, "PUT %s HTTP/1.1\r\nHost: %s\r\nContent-Length: 10\r\n\r\n{", a1, h.Addr())
+	resp, err := http.ReadResponse(bufio.NewReader(body), nil)
+	if err != nil || resp.StatusCode != http.StatusRequestTimeout {
+		t.Fatalf("slow body: %v, %v", resp, err)
+	}
+	if _, err := io.ReadAll(resp.Body); err != nil {
+		t.Error(err)
+	}
+	if _, err := body.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the connection stays: %v", err)
+	}
+	// A body that nobody asked for must not hold the connection either.
+	idle := dial(t, h)
+	fmt.Fprintf(idle, "GET /healthz HTTP/1.1\r\nHost: %s\r\nContent-Length: 10\r\n\r\n{", h.Addr())
+	if b, err := io.ReadAll(idle); err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 200") {
+		t.Errorf("%q, %v", b, err)
+	}
+	if _, ok := h.registry.Instance(keyA1); ok {
+		t.Error("half a body registered")
+	}
+}
+
+func TestLargeHeadersAreRefused(t *testing.T) {
+	h := start(t, nil)
+	c := dial(t, h)
+	fmt.Fprintf(c, "GET /healthz HTTP/1.1\r\nHost: %s\r\nX-Large: %s\r\n\r\n", h.Addr(), strings.Repeat("x", maxHeader+5<<10))
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("%v %v", resp, err)
+	}
+}

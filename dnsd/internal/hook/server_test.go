@@ -1,0 +1,396 @@
+package hook
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+func memory(t testing.TB) *registry.Registry {
+	t.Helper()
+	r, err := registry.Open(registry.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+func TestListenOffLoopbackAsksForSecurity(t *testing.T) {
+	r := memory(t)
+	ca := newAuthority(t)
+	token := []Token{{Secret: "s", Verbs: []Verb{Read}, Services: []string{"*"}}}
+	serverOnly := &TLS{Cert: ca.file("s.pem"), Key: ca.file("s.key")}
+	ca.issue(t, "s", "", nil, net.IPv4(127, 0, 0, 1))
+	both := &TLS{Cert: serverOnly.Cert, Key: serverOnly.Key, ClientCA: ca.file("ca.pem")}
+	for _, c := range []struct {
+		name string
+		cfg  Config
+		ok   bool
+	}{
+		{"loopback", Config{Addr: "127.0.0.1:0"}, true},
+		{"nothing", Config{Addr: "0.0.0.0:0"}, false},
+		{"every address", Config{Addr: ":0"}, false},
+		{"TLS without client CA", Config{Addr: "0.0.0.0:0", TLS: serverOnly}, false},
+		{"token", Config{Addr: "0.0.0.0:0", Tokens: token}, true},
+		{"client CA", Config{Addr: "0.0.0.0:0", TLS: both}, true},
+		{"insecure", Config{Addr: "0.0.0.0:0", Insecure: true}, true},
+	} {
+		c.cfg.Registry = r
+		s, err := Listen(c.cfg)
+		if (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if err != nil {
+			if !strings.Contains(err.Error(), "insecure") {
+				t.Errorf("%s: no cure in %v", c.name, err)
+			}
+			continue
+		}
+		if c.cfg.Addr != "127.0.0.1:0" { // an update must not open what Listen would not
+			if err := s.Update(Config{Registry: r}); err == nil {
+				t.Errorf("%s: updated to be open", c.name)
+			}
+		}
+		if !strings.HasPrefix(s.URL(), "http") || strings.Contains(s.URL(), "0.0.0.0") || strings.Contains(s.URL(), "[::]") {
+			t.Errorf("%s: %s", c.name, s.URL())
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestListenSaysWhatIsWrong(t *testing.T) {
+	r := memory(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for want, cfg := range map[string]Config{
+		"no registry":               {Addr: "127.0.0.1:0"},
+		l.Addr().String():           {Addr: l.Addr().String(), Registry: r},
+		"load certificate none.pem": {Addr: "127.0.0.1:0", Registry: r, TLS: &TLS{Cert: "none.pem", Key: "none.key"}},
+		"duplicate metrics":         {Addr: "127.0.0.1:0", Registry: r, Collectors: []prometheus.Collector{collectors.NewGoCollector()}},
+	} {
+		s, err := Listen(cfg)
+		if err == nil {
+			s.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}
+
+func TestEndedServerStaysEnded(t *testing.T) {
+	s, err := Listen(Config{Addr: "127.0.0.1:0", Registry: memory(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	if s.Run(t.Context()) == nil || s.Update(Config{Registry: memory(t)}) == nil {
+		t.Error("it runs again")
+	}
+	if c, err := net.Dial("tcp", s.Addr().String()); err == nil {
+		c.Close()
+		t.Error("the port is still open")
+	}
+}
+
+// Requests, a watch and a hold go on while every part of the configuration is
+// replaced, timeouts included.
+func TestUpdateWhileRequestsRun(t *testing.T) {
+	h := start(t, nil)
+	h.put("/v1/services/_echo._tcp/instances/e1", `{"port":1}`)
+	watch := h.stream("GET", "/v1/watch?service=_math._tcp", "")
+	watch.until(eventSync)
+	hold := h.stream("POST", "/v1/services/_held._tcp/instances/h1/hold", `{"port":1}`)
+	hold.next()
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var clients sync.WaitGroup
+	for i := range 4 {
+		clients.Go(func() {
+			client := &http.Client{Transport: &http.Transport{}}
+			defer client.CloseIdleConnections()
+			for n := 0; ctx.Err() == nil; n++ {
+				req, _ := http.NewRequest("PUT", h.URL()+fmt.Sprintf("/v1/services/_load._tcp/instances/c%d", i), strings.NewReader(fmt.Sprintf(`{"port":%d}`, 1+n%60000)))
+				resp, err := client.Do(req)
+				if err != nil {
+					t.Errorf("client %d: %v", i, err)
+					return
+				}
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+				if resp.StatusCode > 201 {
+					t.Errorf("client %d: %s", i, resp.Status)
+				}
+			}
+		})
+	}
+	for i := range 50 {
+		cfg := h.cfg
+		cfg.Zone = fmt.Sprintf("z%d.", i)
+		cfg.Limits.HeaderTimeout = time.Duration(i%3+1) * time.Second
+		cfg.Collectors = []prometheus.Collector{prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: fmt.Sprintf("g%d", i)}, func() float64 { return 1 })}
+		if err := h.Update(cfg); err != nil {
+			t.Fatal(err)
+		}
+		if a := h.do("GET", "/", ""); !strings.Contains(string(a.body), fmt.Sprintf(`data-zone="z%d."`, i)) {
+			t.Fatalf("the page is not of update %d", i)
+		}
+		if a := h.do("GET", "/metrics", ""); !strings.Contains(string(a.body), fmt.Sprintf("\ng%d 1\n", i)) {
+			t.Fatalf("the metrics are not of update %d", i)
+		}
+	}
+	cancel()
+	clients.Wait()
+	h.put(a1, `{"port":1}`)
+	if e := watch.next(); e.name != "put" || e.decode(t).Instance.ID != "a1" {
+		t.Errorf("watch: %+v", e)
+	}
+	h.do("DELETE", "/v1/services/_held._tcp/instances/h1", "")
+	if e := hold.next(); !strings.Contains(e.data, `"reason":"gone"`) {
+		t.Errorf("hold: %+v", e)
+	}
+}
+
+func TestBadUpdateChangesNothing(t *testing.T) {
+	h := start(t, nil)
+	bad := h.cfg
+	bad.Zone = "other."
+	bad.Tokens = []Token{{Secret: ""}}
+	if h.Update(bad) == nil {
+		t.Fatal("taken")
+	}
+	if a := h.do("GET", "/", ""); !strings.Contains(string(a.body), `data-zone="svc."`) {
+		t.Error("half of it was taken")
+	}
+}
+
+// authority issues certificates into a directory.
+type authority struct {
+	dir  string
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func (a *authority) file(name string) string { return filepath.Join(a.dir, name) }
+
+func newAuthority(t testing.TB) *authority {
+	t.Helper()
+	a := &authority{dir: t.TempDir()}
+	a.key, a.cert = a.sign(t, "ca", &x509.Certificate{Subject: pkix.Name{CommonName: "test CA"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
+	return a
+}
+
+// issue writes NAME.pem and NAME.key.
+func (a *authority) issue(t testing.TB, name, common string, dns []string, ips ...net.IP) {
+	t.Helper()
+	a.sign(t, name, &x509.Certificate{
+		Subject: pkix.Name{CommonName: common}, DNSNames: dns, IPAddresses: ips,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	})
+}
+
+func (a *authority) sign(t testing.TB, name string, c *x509.Certificate) (*ecdsa.PrivateKey, *x509.Certificate) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SerialNumber = big.NewInt(time.Now().UnixNano())
+	c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	parent, signer := c, key
+	if a.cert != nil {
+		parent, signer = a.cert, a.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, parent, &key.PublicKey, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, block := range map[string]*pem.Block{name + ".pem": {Type: "CERTIFICATE", Bytes: der}, name + ".key": {Type: "PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(a.file(file), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, cert
+}
+
+// client trusts the authority and shows the named certificate, if any.
+func (a *authority) client(t testing.TB, name string) *http.Client {
+	t.Helper()
+	cfg := &tls.Config{RootCAs: x509.NewCertPool()}
+	cfg.RootCAs.AddCert(a.cert)
+	if name != "" {
+		cert, err := tls.LoadX509KeyPair(a.file(name+".pem"), a.file(name+".key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Certificates = []tls.Certificate{cert}
+	}
+	tr := &http.Transport{TLSClientConfig: cfg, ForceAttemptHTTP2: true}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr}
+}
+
+func TestClientCertificates(t *testing.T) {
+	ca := newAuthority(t)
+	ca.issue(t, "server", "", nil, net.IPv4(127, 0, 0, 1))
+	ca.issue(t, "math", "", []string{"math.example"})
+	stranger := newAuthority(t)
+	stranger.issue(t, "math", "", []string{"math.example"})
+	h := start(t, func(c *Config, _ *registry.Config) {
+		c.TLS = &TLS{Cert: ca.file("server.pem"), Key: ca.file("server.key"), ClientCA: ca.file("ca.pem")}
+	})
+	if !strings.HasPrefix(h.URL(), "https://") {
+		t.Fatal(h.URL())
+	}
+	h.client = ca.client(t, "math")
+	if a := h.do("PUT", a1, `{"port":1,"host":"math.example"}`); a.status != 201 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	eventually(t, "the audit names the certificate", func() bool {
+		return strings.Contains(h.audit.String(), `who="math.example at 127.0.0.1"`)
+	})
+	watch := h.stream("GET", "/v1/watch", "") // over HTTP/2
+	if watch.resp.ProtoMajor != 2 {
+		t.Errorf("protocol %s", watch.resp.Proto)
+	}
+	watch.until(eventSync)
+	hold := h.stream("POST", a1+"/hold", `{"port":1,"host":"math.example"}`)
+	if e := hold.next(); e.name != "registered" {
+		t.Errorf("%+v", e)
+	}
+	nobody := ca.client(t, "")
+	if resp, err := nobody.Get(h.URL() + "/healthz"); err == nil {
+		resp.Body.Close()
+		t.Error("without a certificate: ", resp.Status)
+	}
+	wrong := ca.client(t, "")
+	cert, err := tls.LoadX509KeyPair(stranger.file("math.pem"), stranger.file("math.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{cert}
+	if resp, err := wrong.Get(h.URL() + "/healthz"); err == nil {
+		resp.Body.Close()
+		t.Error("with a stranger's certificate: ", resp.Status)
+	}
+}
+
+// A certificate speaks for its own names only, seen from another host.
+func TestCertificateAllowsItsOwnHosts(t *testing.T) {
+	ca := newAuthority(t)
+	ca.issue(t, "math", "", []string{"math.example"}, net.IPv4(192, 0, 2, 9))
+	pair, err := tls.LoadX509KeyPair(ca.file("math.pem"), ca.file("math.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(pair.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := start(t, nil)
+	for host, status := range map[string]int{"math.example": 201, "192.0.2.9": 200, "192.0.2.7": 200, "echo.example": 403, "192.0.2.8": 403} {
+		req, err := http.NewRequest("PUT", "http://"+h.Addr().String()+a1, strings.NewReader(fmt.Sprintf(`{"port":1,"host":%q}`, host)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.RemoteAddr = "192.0.2.7:999"
+		req.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}, VerifiedChains: [][]*x509.Certificate{{cert, ca.cert}}}
+		x := &exchange{s: h.Server, st: h.state.Load(), r: req, peer: peerAddr(req)}
+		if x.who, err = x.st.identify(req); err != nil {
+			t.Fatal(err)
+		}
+		canonical, err := registry.CheckHost(host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := x.needHost("_math._tcp", canonical); (err != nil) != (status == 403) {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+}
+
+func TestRenewedCertificateIsServedAfterUpdate(t *testing.T) {
+	ca := newAuthority(t)
+	ca.issue(t, "server", "first", nil, net.IPv4(127, 0, 0, 1))
+	h := start(t, func(c *Config, _ *registry.Config) {
+		c.TLS = &TLS{Cert: ca.file("server.pem"), Key: ca.file("server.key")}
+	})
+	served := func() string {
+		resp, err := ca.client(t, "").Get(h.URL() + "/healthz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.TLS.PeerCertificates[0].Subject.CommonName
+	}
+	if got := served(); got != "first" {
+		t.Errorf("served %s", got)
+	}
+	h.client = ca.client(t, "")
+	watch := h.stream("GET", "/v1/watch", "")
+	watch.until(eventSync)
+	ca.issue(t, "server", "second", nil, net.IPv4(127, 0, 0, 1))
+	if err := h.Update(h.cfg); err != nil {
+		t.Fatal(err)
+	}
+	if got := served(); got != "second" {
+		t.Errorf("served %s", got)
+	}
+	h.put(a1, `{"port":1}`)
+	if e := watch.next(); e.name != "put" {
+		t.Errorf("the watch of before: %+v", e)
+	}
+	if err := os.WriteFile(ca.file("server.pem"), []byte("torn"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Update(h.cfg); err == nil || !strings.Contains(err.Error(), "server.pem") {
+		t.Errorf("a broken file: %v", err)
+	}
+	if got := served(); got != "second" {
+		t.Errorf("served %s", got)
+	}
+}
