@@ -106,9 +106,10 @@ func (c *caller) run(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			}
+			operand := n
 			wg.Go(func() {
 				defer func() { <-room }()
-				c.call(n)
+				c.call(operand)
 			})
 		}
 	}
