@@ -44,7 +44,7 @@ type Group struct {
 
 	snap    atomic.Pointer[snapshot]
 	total   atomic.Int64  // calls in flight, counted if a picker reads it
-	typical atomic.Uint32 // float32 bits: latency of the typical call, nanoseconds
+	typical atomic.Uint32 // float32 bits: cost of the node of a typical call, nanoseconds
 	fading  atomic.Bool   // some node has a cost that may have to fade
 
 	updating sync.Mutex // one Update at a time, with its callbacks
@@ -282,14 +282,14 @@ func (g *Group) draw() uint64 {
 	return rand.Uint64()
 }
 
-// learn feeds the latency of the typical call, by which pickers know a bad draw.
-// Lost updates do no harm.
-func (g *Group) learn(took float32) {
+// learn feeds the cost of the node that a typical call goes to, by which pickers tell
+// a bad node from noise. Lost updates do no harm.
+func (g *Group) learn(cost float32) {
 	t := math.Float32frombits(g.typical.Load())
 	if t == 0 {
-		t = took
+		t = cost
 	} else {
-		t += (took - t) / 32
+		t += (cost - t) / 32
 	}
 	g.typical.Store(math.Float32bits(t))
 }

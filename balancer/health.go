@@ -99,7 +99,7 @@ func (s Standing) String() string {
 type standing struct {
 	state Standing
 	hard  bool  // Probing comes from Unreachable, not from Ejected
-	fresh bool  // never in good standing before, and among the first of the group
+	fresh bool  // one of the first of the group, and never out for a fault
 	gone  bool  // no longer announced
 	since int64 // when it got into state
 	until int64 // when an Ejected or Unreachable node is probed; 0: by Up alone
@@ -251,6 +251,7 @@ func (g *Group) ejectLocked(n *Node, state Standing, err error, now int64) {
 
 func (n *Node) out(state Standing, err error, now, until int64) {
 	n.state, n.err, n.since, n.until = state, err, now, until
+	n.fresh = n.fresh && err == nil
 	n.poor.Store(true)
 	n.fails.Store(0)
 }

@@ -40,10 +40,10 @@ func (n *Node) success(now, start int64) {
 	if !m.mu.TryLock() {
 		return
 	}
-	took := m.feed(now, start, OK)
-	n.publishLocked()
+	m.feed(now, start, OK)
+	cost := n.publishLocked()
 	m.mu.Unlock()
-	n.g.learn(took)
+	n.g.learn(cost)
 	n.g.keepFading(now)
 }
 
@@ -69,10 +69,10 @@ func (n *Node) trouble(now, start int64, o Outcome, err error) {
 }
 
 // feed updates the averages; the caller holds mu.
-func (m *meter) feed(now, start int64, o Outcome) (took float32) {
-	took = max(float32(now-start), 1)
+func (m *meter) feed(now, start int64, o Outcome) {
+	took := max(float32(now-start), 1)
 	if o == Canceled && took <= m.latency {
-		return took // it would have taken longer than it did: nothing learnt
+		return // it would have taken longer than it did: nothing learnt
 	}
 	past := float32(0) // what is left of it
 	if m.stamp != 0 {
@@ -92,7 +92,6 @@ func (m *meter) feed(now, start int64, o Outcome) (took float32) {
 		}
 	}
 	m.stamp, m.sampled = now, true
-	return took
 }
 
 // fade lets the cost of a node fall that is not called, so that one bad measurement
@@ -120,8 +119,10 @@ func (n *Node) fade(now int64) bool {
 }
 
 // publishLocked makes the cost visible to pickers; the caller holds meter.mu.
-func (n *Node) publishLocked() {
-	n.cost.Store(math.Float32bits(n.meter.latency + n.meter.failing*penalty))
+func (n *Node) publishLocked() (cost float32) {
+	cost = n.meter.latency + n.meter.failing*penalty
+	n.cost.Store(math.Float32bits(cost))
+	return cost
 }
 
 func exp(x float32) float32 { return float32(math.Exp(float64(x))) }

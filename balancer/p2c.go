@@ -39,6 +39,8 @@ const (
 	// clearly less load is an eighth less. Latency noise is of that order, while one
 	// call more in flight makes more of a difference until there are 8.
 	clearly = 1 - 1.0/8
+	// alike: costs up to so many times the typical one are no difference.
+	alike = 1.25
 	// farSlower than the typical call makes a draw a bad one.
 	farSlower = 2
 	// noise is how much slower a node may look for no reason but the scheduler's.
@@ -103,10 +105,7 @@ type contender struct {
 // costs what the typical call does.
 func (c *contender) meet(p *p2c, i int, typical float32) {
 	n := p.nodes[i]
-	cost := math.Float32frombits(n.cost.Load())
-	if cost == 0 {
-		cost = max(typical, 1)
-	}
+	cost := max(math.Float32frombits(n.cost.Load()), typical*alike, 1)
 	queue := float32(n.word.Load() & inFlightMask)
 	if p.queue != nil {
 		queue *= p.queue[i]

@@ -18,8 +18,18 @@ func RoundRobin(nodes []*Node) Picker {
 	}
 	// A new picker starts anywhere: if each started at the first node, frequent
 	// updates would send it everything.
-	r.turn.Store(nodes[0].g.draw())
+	r.turn.Store(somewhere(nodes[0].g.draw(), n))
 	return r
+}
+
+// somewhere is the middle of any of n equal parts of 2^64: as far as can be from the
+// next part, so that the rounding of steps does not add up to anything.
+func somewhere(random, n uint64) uint64 {
+	if n == 1 {
+		return 0
+	}
+	at, _ := bits.Div64(scale(random, n), 0, n)
+	return at + math.MaxUint64/n/2
 }
 
 // roundRobin turns a wheel of 2^64 by one n-th at each pick: one atomic addition,

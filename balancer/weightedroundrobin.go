@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"math"
 	"math/bits"
 	"sync/atomic"
 )
@@ -8,8 +9,8 @@ import (
 // WeightedRoundRobin takes the nodes in turn, each as often as its weight says,
 // and spreads the turns of each evenly: with weights whose sum is W (their common
 // divisor taken out), W picks in a row hold each node exactly as often as its
-// weight, and a node of weight w never waits for much longer than 2W/w picks.
-// Weight 0 is as Shares tells.
+// weight, and between two turns of a node of weight w there are fewer than 3W/w picks,
+// mostly fewer than 2W/w. Weight 0 is as Shares tells.
 //
 // A pick costs one atomic addition and one look-up, for any number of nodes and any
 // weights, and the tables hold one entry for each node, not for each unit of weight.
@@ -24,7 +25,7 @@ func WeightedRoundRobin(nodes []*Node) Picker {
 		w.step, _ = bits.Div64(s, 0, sum)
 		w.step++
 	}
-	w.turn.Store(nodes[0].g.draw())
+	w.turn.Store(somewhere(nodes[0].g.draw(), sum))
 	if even(ws) {
 		return w // the unit interval is cut in equal parts: no table needed
 	}
@@ -43,7 +44,7 @@ func WeightedRoundRobin(nodes []*Node) Picker {
 // no divisor in common with sum, so that sum picks hit each unit of arc once; and it
 // is close to the golden section, whose multiples are spread most evenly over the
 // wheel: the times between two visits to the same arc take at most three values (the
-// three-gap theorem), the longest of them about 1.9 times the mean.
+// three-gap theorem), the longest of them about twice the mean.
 //
 // The wheel is the range of a uint64: turning is an addition that wraps.
 type weightedRoundRobin struct {
@@ -116,25 +117,26 @@ func newGuide(ends []uint64) []uint32 {
 }
 
 // stride returns a number below sum and prime to it whose multiples are spread
-// evenly modulo sum: of those near sum times the golden section, one whose quotient
-// by sum has a continued fraction of small terms. (Of 1, nothing is left: 0.)
-func stride(sum uint64) uint64 {
-	if sum < 2 {
-		return 0
-	}
-	const golden = 0x9e3779b97f4a7c15 // 2^64 times the golden section
+// evenly modulo sum: the best of those near sum times the golden section. (For 1,
+// nothing is left: 0.)
+func stride(sum uint64) (best uint64) {
+	const (
+		golden = 0x9e3779b97f4a7c15 // 2^64 times the golden section
+		tries  = 256
+		good   = 2.2 // there is hardly ever better
+	)
 	mid := scale(golden, sum)
-	best, bestTerm := uint64(1), ^uint64(0)
-	for d := range min(sum, 128) {
+	least := math.Inf(1)
+	for d := range min(sum, tries) {
 		s := mid + d/2
 		if d&1 == 1 {
 			s = mid - d/2 - 1
 		}
-		if s == 0 || s >= sum || gcd(s, sum) != 1 {
+		if s == 0 || s >= sum {
 			continue
 		}
-		if t := largestTerm(s, sum); t < bestTerm {
-			if best, bestTerm = s, t; t <= 3 {
+		if wait, ok := longest(s, sum, least); ok {
+			if best, least = s, wait; wait <= good {
 				break
 			}
 		}
@@ -142,15 +144,27 @@ func stride(sum uint64) uint64 {
 	return best
 }
 
-// largestTerm of the continued fraction of a/b, the last two aside: they tell about
-// distances of one and two units, which is as fine as arcs come.
-func largestTerm(a, b uint64) (most uint64) {
-	for a != 0 {
-		q := b / a
-		b, a = a, b%a
-		if a != 0 {
-			most = max(most, q)
+// longest returns how long an arc waits at worst, in relation to its mean wait, when
+// a wheel of circumference sum turns by s. It fails when that is more than most, or s
+// and sum have a common divisor.
+//
+// Of all numbers of steps, consider those that come closer to the start than any
+// before, from the one side and from the other: after q1 steps the wheel is d1 ahead,
+// after q2 steps d2 behind. An arc not longer than d1+d2 is visited again after q1, q2,
+// or q1+q2 steps. As in Euclid's algorithm, the greater distance less the smaller one
+// is the next to be met.
+func longest(s, sum uint64, most float64) (wait float64, ok bool) {
+	q1, d1, q2, d2 := uint64(1), s, uint64(1), sum-s
+	for d1 > 0 && d2 > 0 {
+		wait = max(wait, float64(q1+q2)*float64(d1+d2-1)/float64(sum))
+		if wait > most {
+			return 0, false
+		}
+		if d1 > d2 {
+			q1, d1 = q1+q2, d1-d2
+		} else {
+			q2, d2 = q1+q2, d2-d1
 		}
 	}
-	return most
+	return wait, d1+d2 == 1
 }

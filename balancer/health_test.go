@@ -1,0 +1,477 @@
+package balancer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/balancer"
+	"github.com/rollcall-dns/rollcall/resolver"
+)
+
+var errReset = errors.New("connection reset")
+
+// noSlowStart makes shares even again at once.
+var noSlowStart = balancer.Health{SlowStart: -1}
+
+// fail makes calls to node i fail, n times in a row.
+func fail(t *testing.T, g *balancer.Group, i, n int) {
+	t.Helper()
+	node := nodesOf(g)[i]
+	for n > 0 {
+		p := pick(t, g, balancer.Hint{})
+		if p.Node() == node {
+			p.DoneErr(balancer.Failed, errReset)
+			n--
+		} else {
+			p.Done(balancer.OK)
+		}
+	}
+}
+
+func standings(g *balancer.Group) (out []balancer.Standing) {
+	for _, n := range g.Nodes() {
+		out = append(out, n.Standing)
+	}
+	return out
+}
+
+func expectStandings(t *testing.T, g *balancer.Group, want ...balancer.Standing) {
+	t.Helper()
+	if got := standings(g); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Fatalf("standings are %v, want %v", got, want)
+	}
+}
+
+func sleep(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func TestConsecutiveFailuresEjectOneOfTwo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := group(t, balancer.Config{Policy: balancer.RoundRobin}, endpoints(1, 1))
+		fail(t, g, 0, 2)
+		expectStandings(t, g, balancer.Healthy, balancer.Healthy)
+		p := pick(t, g, balancer.Hint{})
+		for p.Node() != nodesOf(g)[0] {
+			p.Done(balancer.OK)
+			p = pick(t, g, balancer.Hint{})
+		}
+		p.Done(balancer.OK) // in a row, or not at all
+		fail(t, g, 0, 2)
+		expectStandings(t, g, balancer.Healthy, balancer.Healthy)
+		fail(t, g, 0, 1)
+		expectStandings(t, g, balancer.Ejected, balancer.Healthy)
+		if got := count(t, g, 100); got["10.0.0.0:80"] != 0 {
+			t.Errorf("the ejected node got %d calls", got["10.0.0.0:80"])
+		}
+		info := g.Nodes()[0]
+		if !errors.Is(info.Reason, errReset) || !errors.Is(info.LastError, errReset) || info.Failures != 5 || info.Ejections != 1 || info.Active || info.Share != 0 {
+			t.Errorf("NodeInfo does not tell: %+v", info)
+		}
+		if left := time.Until(info.Until); left < 900*time.Millisecond || left > 1100*time.Millisecond {
+			t.Errorf("ejected for %v, want about 1s", left)
+		}
+		if info.LastErrorAt.IsZero() || time.Since(info.LastErrorAt) > time.Second {
+			t.Errorf("last error at %v", info.LastErrorAt)
+		}
+	})
+}
+
+func TestHalfOpenNodeGetsASingleProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := group(t, balancer.Config{Policy: balancer.RoundRobin, Health: noSlowStart}, endpoints(1, 1))
+		fail(t, g, 0, 3)
+		sleep(1100 * time.Millisecond)
+		expectStandings(t, g, balancer.Probing, balancer.Healthy)
+		bad := nodesOf(g)[0]
+		probe := pick(t, g, balancer.Hint{})
+		if probe.Node() != bad {
+			t.Fatal("the first call is not the probe")
+		}
+		for range 20 {
+			if p := pick(t, g, balancer.Hint{}); p.Node() == bad {
+				t.Fatal("a second call while the probe is under way")
+			}
+		}
+		probe.Done(balancer.Canceled) // no verdict: the next call is the probe
+		probe = pick(t, g, balancer.Hint{})
+		if probe.Node() != bad {
+			t.Fatal("no new probe after one that was given up")
+		}
+		probe.Done(balancer.OK)
+		expectStandings(t, g, balancer.Healthy, balancer.Healthy)
+	})
+}
+
+func TestProbeIsNotForCallsThatTriedTheNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := group(t, balancer.Config{}, endpoints(1, 1))
+		bad := nodesOf(g)[0]
+		bad.Down(errReset)
+		sleep(1100 * time.Millisecond)
+		if p := pick(t, g, balancer.Hint{Skip: []*balancer.Node{bad}}); p.Node() == bad {
+			t.Error("a retry became the probe of the node that it had tried")
+		}
+	})
+}
+
+func TestEjectionTimeGrowsAndDecays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := group(t, balancer.Config{Health: balancer.Health{SlowStart: -1, Eject: time.Second, MaxEject: 10 * time.Second}}, endpoints(1, 1))
+		bad := nodesOf(g)[0]
+		out := func() time.Duration { return time.Until(g.Nodes()[0].Until) }
+		near := func(want time.Duration) {
+			t.Helper()
+			if got := out(); got < want*9/10 || got > want*11/10 {
+				t.Fatalf("out for %v, want %v within a tenth", got, want)
+			}
+		}
+		bad.Down(errReset)
+		for _, want := range []time.Duration{1, 2, 4, 8, 10, 10} {
+			near(want * time.Second)
+			sleep(out())
+			p := pick(t, g, balancer.Hint{})
+			if p.Node() != bad {
+				t.Fatal("no probe")
+			}
+			p.Done(balancer.Failed)
+		}
+		sleep(out())
+		pick(t, g, balancer.Hint{}).Done(balancer.OK)
+		expectStandings(t, g, balancer.Healthy, balancer.Healthy)
+		sleep(55 * time.Second) // five times MaxEject take five doublings back
+		bad.Down(errReset)
+		near(4 * time.Second)
+		sleep(out())
+		pick(t, g, balancer.Hint{}).Done(balancer.OK)
+		sleep(time.Hour)
+		bad.Down(errReset)
+		near(time.Second)
+	})
+}
+
+func TestDownEjectsAtOnceAndUpNeedsAProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := group(t, balancer.Config{Health: balancer.Health{UpOnly: true, SlowStart: -1}}, endpoints(1, 1))
+		bad := nodesOf(g)[0]
+		bad.Down(errReset)
+		expectStandings(t, g, balancer.Unreachable, balancer.Healthy)
+		sleep(time.Hour)
+		expectStandings(t, g, balancer.Unreachable, balancer.Healthy) // not by time
+		bad.Up()
+		expectStandings(t, g, balancer.Probing, balancer.Healthy)
+		p := pick(t, g, balancer.Hint{})
+		if p.Node() != bad {
+			t.Fatal("no probe")
+		}
+		p.Done(balancer.OK)
+		expectStandings(t, g, balancer.Healthy, balancer.Healthy)
+		bad.Up() // nothing to do
+		expectStandings(t, g, balancer.Healthy, balancer.Healthy)
+	})
+}
+
+func TestNodesThatStartUnconnectedWaitForUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := group(t, balancer.Config{New: func(n *balancer.Node) any { n.Down(nil); return nil }}, endpoints(1, 1))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := g.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("Wait with nothing connected: %v", err)
+		}
+		ready := make(chan error)
+		go func() { ready <- g.Wait(t.Context()) }()
+		synctest.Wait()
+		first := nodesOf(g)[0]
+		first.Up()
+		if err := <-ready; err != nil {
+			t.Fatal(err)
+		}
+		expectStandings(t, g, balancer.Healthy, balancer.Unreachable) // no probe, no slow start
+		if got := count(t, g, 10); got[first.Endpoint().Addr] != 10 {
+			t.Errorf("calls went to %v", got)
+		}
+	})
+}
+
+func TestFailuresOfMoreThanHalfAreIgnored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := group(t, balancer.Config{Policy: balancer.RoundRobin}, endpoints(1, 1, 1, 1))
+		fail(t, g, 0, 3)
+		fail(t, g, 1, 3)
+		if got := count(t, g, 100); len(got) != 2 {
+			t.Fatalf("with half ejected, calls go to %v", got)
+		}
+		fail(t, g, 2, 3)
+		for range 100 {
+			pick(t, g, balancer.Hint{}).Done(balancer.Canceled) // a verdict would change it
+		}
+		for i, n := range g.Nodes() {
+			if n.Picks < 20 || !n.Active || n.Panic != (i < 3) {
+				t.Errorf("in panic, %s: %d picks, active %v, panic %v", n.Endpoint.Addr, n.Picks, n.Active, n.Panic)
+			}
+		}
+		// An answer is as good as a probe, until no more than half are out.
+		count(t, g, 100)
+		out := 0
+		for _, n := range g.Nodes() {
+			if n.Panic {
+				t.Errorf("%s is still in panic", n.Endpoint.Addr)
+			}
+			if n.Standing == balancer.Ejected {
+				out++
+			}
+		}
+		if out != 2 {
+			t.Errorf("%d nodes are left ejected, want 2 of 4", out)
+		}
+	})
+}
+
+func TestTheOnlyNodeIsNeverGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, take := range []func(*balancer.Group){
+			func(g *balancer.Group) { fail(t, g, 0, 10) },
+			func(g *balancer.Group) { nodesOf(g)[0].Down(errReset) },
+			func(g *balancer.Group) { nodesOf(g)[0].Down(nil) },
+		} {
+			g := group(t, balancer.Config{}, endpoints(1))
+			take(g)
+			for range 10 {
+				pick(t, g, balancer.Hint{}).Done(balancer.Failed)
+			}
+			pick(t, g, balancer.Hint{}).Done(balancer.OK)
+			if s := standings(g)[0]; s > balancer.Warming {
+				t.Errorf("%v after an OK", s)
+			}
+		}
+	})
+}
+
+func TestDownNodesAreOutHoweverMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := group(t, balancer.Config{Policy: balancer.RoundRobin}, endpoints(1, 1, 1, 1))
+		for _, n := range nodesOf(g)[:3] {
+			n.Down(errReset)
+		}
+		if got := count(t, g, 50); got["10.0.0.3:80"] != 50 {
+			t.Errorf("calls went to %v: a dead connection is a fact, not a verdict", got)
+		}
+	})
+}
+
+func TestFailoverGoesDownAndComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := group(t, balancer.Config{Policy: balancer.RoundRobin, Health: noSlowStart}, tiers(endpoints(1, 1, 1), 10, 10, 20))
+		fail(t, g, 0, 3)
+		fail(t, g, 1, 3)
+		if got := count(t, g, 50); got["10.0.0.2:80"] != 50 {
+			t.Fatalf("with the first tier out, calls go to %v", got)
+		}
+		sleep(1200 * time.Millisecond)
+		got := count(t, g, 50) // the first call is a probe of one, the second of the other
+		if got["10.0.0.2:80"] != 0 {
+			t.Fatalf("after the probes, calls go to %v", got)
+		}
+		expectStandings(t, g, balancer.Healthy, balancer.Healthy, balancer.Healthy)
+	})
+}
+
+func TestSpillIsGradual(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		eps := tiers(endpoints(weightsOf(14, false)...), 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
+		for i := range eps[10:] {
+			eps[10+i].Priority = 2
+		}
+		first := func(g *balancer.Group) (n int) {
+			for range 10000 {
+				p := pick(t, g, balancer.Hint{})
+				if p.Node().Endpoint().Priority == 1 {
+					n++
+				}
+				p.Done(balancer.OK)
+			}
+			return n
+		}
+		g := group(t, balancer.Config{Health: balancer.Health{Spill: 1.4, SlowStart: -1, UpOnly: true}}, eps)
+		for down, want := range []int{10000, 10000, 10000, 9800, 8400, 7000} {
+			if down > 0 {
+				nodesOf(g)[down-1].Down(errReset)
+			}
+			if got := first(g); got < want-200 || got > want+200 {
+				t.Errorf("with %d of 10 down, %d of 10000 calls stay, want %d", down, got, want)
+			}
+		}
+		strict := group(t, balancer.Config{Health: noSlowStart}, eps)
+		for _, n := range nodesOf(strict)[:9] {
+			n.Down(errReset)
+		}
+		if got := first(strict); got != 10000 {
+			t.Errorf("without Spill, %d of 10000 calls stay, want all", got)
+		}
+	})
+}
+
+func TestSlowStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := group(t, balancer.Config{Policy: balancer.WeightedRoundRobin}, endpoints(weightsOf(10, false)...))
+		for _, n := range g.Nodes() {
+			if n.Ramp != 1 || n.Standing != balancer.Healthy {
+				t.Errorf("one of the first nodes is %v, ramp %v", n.Standing, n.Ramp)
+			}
+		}
+		eps := endpoints(weightsOf(11, false)...)
+		g.Update(eps)
+		share := func(addr string) float64 {
+			return float64(count(t, g, 10000)[addr]) / 10000 * 11 // 1 is fair
+		}
+		addr := eps[10].Addr
+		last := 0.0
+		for i := range 10 {
+			got := share(addr)
+			if want := 0.1 + 0.1*float64(i); got < want*0.9 || got > want*1.15+0.02 || got < last {
+				t.Errorf("after %d s, the new node has %.2f of its share, want about %.1f", i, got, want)
+			}
+			last = got
+			sleep(1112 * time.Millisecond)
+			// A further update must not start it again.
+			g.Update(append(eps, resolver.Endpoint{Addr: "10.9.9.9:80", Priority: 9}))
+			g.Update(eps)
+		}
+		if got := share(addr); got < 0.99 || got > 1.01 {
+			t.Errorf("in the end it has %.2f of its share", got)
+		}
+	})
+}
+
+func TestSlowStartOverloadsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := group(t, balancer.Config{Policy: balancer.WeightedRoundRobin}, endpoints(1))
+		g.Update(endpoints(weightsOf(10, false)...))
+		g.Update(endpoints(1, 1, 1, 1, 1, 1, 1, 1, 1, 1))
+		for addr, n := range count(t, g, 10000) {
+			if n > 1550 {
+				t.Errorf("%s carries %d of 10000 calls, more than half as much again as its share", addr, n)
+			}
+		}
+		// All new at once: nobody to carry anything for them.
+		all := endpoints(weightsOf(20, false)...)
+		g.Update(all[10:])
+		for addr, n := range count(t, g, 10000) {
+			if n < 950 || n > 1050 {
+				t.Errorf("of ten new nodes %s got %d of 10000 calls", addr, n)
+			}
+		}
+	})
+}
+
+func TestReturningNodesStartSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := group(t, balancer.Config{Policy: balancer.WeightedRoundRobin}, endpoints(weightsOf(10, false)...))
+		n := nodesOf(g)[3]
+		n.Down(errReset)
+		n.Up()
+		count(t, g, 1)
+		if info := g.Nodes()[3]; info.Standing != balancer.Warming || info.Ramp > 0.11 {
+			t.Errorf("came back %v with ramp %v", info.Standing, info.Ramp)
+		}
+		sleep(10 * time.Second)
+		if info := g.Nodes()[3]; info.Standing != balancer.Healthy || info.Ramp != 1 {
+			t.Errorf("after its time it is %v with ramp %v", info.Standing, info.Ramp)
+		}
+	})
+}
+
+func TestUpdateThatChangesNothingIsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		built := 0
+		policy := func(nodes []*balancer.Node) balancer.Picker {
+			built++
+			return balancer.P2C(nodes)
+		}
+		eps := tiers(endpoints(1, 2, 3, 4), 0, 0, 1, 1)
+		g := group(t, balancer.Config{Policy: policy}, eps)
+		if built != 2 {
+			t.Fatalf("%d pickers for two tiers", built)
+		}
+		g.Update(eps)
+		g.Update([]resolver.Endpoint{eps[3], eps[1], eps[0], eps[2], eps[0]}) // order and doubles are nothing
+		if built != 2 {
+			t.Errorf("an update that changes nothing built %d pickers", built-2)
+		}
+		eps[3].Weight = 9
+		g.Update(eps)
+		if built != 3 {
+			t.Errorf("a change in one tier built %d pickers, want 1", built-2)
+		}
+		eps[0].Alt = []string{"10.1.1.1:80"}
+		g.Update(eps)
+		if built != 3 || len(nodesOf(g)[0].Endpoint().Alt) != 1 {
+			t.Errorf("a new alternative address built %d pickers; endpoint %+v", built-3, nodesOf(g)[0].Endpoint())
+		}
+	})
+}
+
+func TestStatisticsSurviveUpdates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var gone []string
+		g := group(t, balancer.Config{Gone: func(n *balancer.Node) { gone = append(gone, n.Endpoint().Addr) }}, endpoints(1, 1))
+		p := pick(t, g, balancer.Hint{})
+		n := p.Node()
+		sleep(70 * time.Millisecond)
+		p.Done(balancer.OK)
+		open := pick(t, g, balancer.Hint{})
+		for open.Node() != n {
+			open = pick(t, g, balancer.Hint{})
+		}
+		before := n.Picks()
+		eps := endpoints(5, 5, 5)
+		for i := range eps {
+			eps[i].Priority = 7
+		}
+		g.Update(eps)
+		g.Update(eps[:2])
+		if n.Cost() != 70*time.Millisecond || n.Picks() != before || n.InFlight() != 1 || n.Endpoint().Weight != 5 {
+			t.Errorf("after updates: cost %v, %d picks, %d in flight, %+v", n.Cost(), n.Picks(), n.InFlight(), n.Endpoint())
+		}
+		open.Done(balancer.OK)
+		if n.InFlight() != 0 {
+			t.Errorf("%d in flight", n.InFlight())
+		}
+		if fmt.Sprint(gone) != "[10.0.0.2:80]" {
+			t.Errorf("gone: %v", gone)
+		}
+		g.Update(nil)
+		if _, err := g.Pick(balancer.Hint{}); !errors.Is(err, balancer.ErrNoNodes) {
+			t.Errorf("without endpoints: %v", err)
+		}
+		n.Down(errReset) // of a node that is gone: harmless
+		n.Up()
+		g.Close()
+		g.Update(eps)
+		if _, err := g.Pick(balancer.Hint{}); !errors.Is(err, balancer.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+		if err := g.Wait(t.Context()); !errors.Is(err, balancer.ErrClosed) {
+			t.Errorf("Wait after Close: %v", err)
+		}
+		if len(gone) != 3 {
+			t.Errorf("gone: %v", gone)
+		}
+	})
+}
+
+func TestHealthOffLeavesDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := group(t, balancer.Config{Policy: balancer.RoundRobin, Health: balancer.Health{Off: true}}, endpoints(1, 1))
+		fail(t, g, 0, 20)
+		expectStandings(t, g, balancer.Healthy, balancer.Healthy)
+		nodesOf(g)[0].Down(errReset)
+		expectStandings(t, g, balancer.Unreachable, balancer.Healthy)
+	})
+}

@@ -1,0 +1,251 @@
+package balancer_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"text/tabwriter"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/balancer"
+)
+
+var update = flag.Bool("update", false, "write SIMULATION.md")
+
+// TestSimulation plays what happens to a service, with each policy, and holds the
+// results against SIMULATION.md.
+func TestSimulation(t *testing.T) {
+	doc := &bytes.Buffer{}
+	doc.WriteString(preface)
+	for _, sc := range []struct {
+		name, text string
+		head       string
+		play       func(t *testing.T, policy string) string
+	}{
+		{"slow", "Two slow nodes\n\n16 nodes answer in 50 ms on average, but two of them take 16 times as long. 500 calls\na second for 20 s.", "p50\tp99\tp99.9\tcalls to the slow nodes", playSlow},
+		{"failfast", "A node that fails at once\n\nThree nodes answer in 20 ms, but one fails each call within 1 ms. 200 calls a second\nfor 30 s, no retries.", "calls to the bad node\tejected\tfailed calls", playFailFast},
+		{"freeze", "A node that freezes\n\nThree nodes answer in 20 ms. After 5 s one accepts calls and never answers; calls\ntime out after 1 s. 150 calls a second for 30 s, no retries.", "calls to it after the third timeout\tejected\tfailed calls", playFreeze},
+		{"rolling", "A rolling replacement\n\nEight nodes answer in 20 ms. Every 5 s one is replaced by a new address, until all are\nnew, with a slow start of 10 s. 250 calls a second for 80 s. A node's share is its\ncalls over those it should have had while it was announced.", "smallest share\tgreatest share", playRolling},
+		{"allfail", "Everything fails\n\nFive nodes fail each call within 5 ms. 200 calls a second for 10 s, each tried up to\nthree times within the budget.", "attempts a call\twithout budget", playAllFail},
+	} {
+		t.Run(sc.name, func(t *testing.T) {
+			fmt.Fprintf(doc, "\n## %s\n\n", sc.text)
+			table := [][]string{append([]string{"policy"}, strings.Split(sc.head, "\t")...)}
+			for _, policy := range balancer.Names() {
+				t.Run(policy, func(t *testing.T) {
+					table = append(table, append([]string{policy}, strings.Split(sc.play(t, policy), "\t")...))
+				})
+			}
+			writeTable(doc, table)
+			t.Logf("%s\n\n%s", sc.text, plainTable(table))
+		})
+	}
+	if *update {
+		if err := os.WriteFile("SIMULATION.md", doc.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if runtime.GOARCH != "amd64" {
+		t.Log("SIMULATION.md is not compared: other processors round sums of products differently")
+		return
+	}
+	want, err := os.ReadFile("SIMULATION.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(want, doc.Bytes()) {
+		t.Errorf("SIMULATION.md is not what the simulation gives; go test -run Simulation -update . writes it:\n%s", doc)
+	}
+}
+
+const preface = `# What the policies do
+
+Simulated by TestSimulation: the real balancer in fake time, with an open-loop load
+(calls come whether others are answered or not) and no network. The same seeds give
+the same numbers. Service times vary: half of each is fixed, half exponential.
+
+` + "    go test -run Simulation -v ./balancer            # prints it\n    go test -run Simulation -update ./balancer       # writes this page\n"
+
+func writeTable(doc *bytes.Buffer, rows [][]string) {
+	for i, row := range rows {
+		fmt.Fprintf(doc, "| %s |\n", strings.Join(row, " | "))
+		if i == 0 {
+			doc.WriteString("|" + strings.Repeat("---|", len(row)) + "\n")
+		}
+	}
+}
+
+func plainTable(rows [][]string) string {
+	var out strings.Builder
+	w := tabwriter.NewWriter(&out, 0, 0, 3, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	w.Flush()
+	return out.String()
+}
+
+func named(t *testing.T, policy string) balancer.Config {
+	p, err := balancer.ByName(policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return balancer.Config{Policy: p}
+}
+
+func ms(d time.Duration) string {
+	return fmt.Sprintf("%d ms", d.Round(time.Millisecond)/time.Millisecond)
+}
+
+var slowP99 = map[string]time.Duration{} // of the policies played so far
+
+func playSlow(t *testing.T, policy string) (row string) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(named(t, policy), 1)
+		s.group.Update(servers(0, 16))
+		slow := map[string]bool{"10.0.0.3:80": true, "10.0.0.11:80": true}
+		s.serve = func(addr string, _ time.Duration) (time.Duration, balancer.Outcome) {
+			if slow[addr] {
+				return s.vary(800 * time.Millisecond), balancer.OK
+			}
+			return s.vary(50 * time.Millisecond), balancer.OK
+		}
+		s.load(500, 20*time.Second)
+		s.run()
+		onSlow := s.picks["10.0.0.3:80"] + s.picks["10.0.0.11:80"]
+		slowP99[policy] = s.quantile(0.99)
+		row = fmt.Sprintf("%s\t%s\t%s\t%.2f %%", ms(s.quantile(0.5)), ms(s.quantile(0.99)), ms(s.quantile(0.999)), 100*float64(onSlow)/float64(s.calls))
+		if policy == "round_robin" && 5*slowP99["p2c"] > s.quantile(0.99) {
+			t.Errorf("p99 of p2c is %v, more than a fifth of round robin's %v", slowP99["p2c"], s.quantile(0.99))
+		}
+	})
+	return row
+}
+
+func playFailFast(t *testing.T, policy string) (row string) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(named(t, policy), 2)
+		s.group.Update(servers(0, 3))
+		const bad = "10.0.0.1:80"
+		s.serve = func(addr string, _ time.Duration) (time.Duration, balancer.Outcome) {
+			if addr == bad {
+				return time.Millisecond, balancer.Failed
+			}
+			return s.vary(20 * time.Millisecond), balancer.OK
+		}
+		s.load(200, 30*time.Second)
+		ejected := 0
+		s.at(30*time.Second, func() { ejected = s.group.Nodes()[1].Ejections })
+		s.run()
+		row = fmt.Sprintf("%d\t%d\t%d", s.picks[bad], ejected, s.failed)
+		// Three failures eject, and each further ejection is a probe's. One more call may
+		// have begun before the third failure came back.
+		if s.picks[bad] > 3+ejected+1 {
+			t.Errorf("%d calls to the bad node, ejected %d times", s.picks[bad], ejected)
+		}
+	})
+	return row
+}
+
+func playFreeze(t *testing.T, policy string) (row string) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(named(t, policy), 3)
+		s.group.Update(servers(0, 3))
+		const bad, frozen, timeout = "10.0.0.1:80", 5 * time.Second, time.Second
+		s.serve = func(addr string, at time.Duration) (time.Duration, balancer.Outcome) {
+			took := s.vary(20 * time.Millisecond)
+			if addr == bad && at+took > frozen {
+				return timeout, balancer.Failed
+			}
+			return took, balancer.OK
+		}
+		s.load(150, 30*time.Second)
+		ejected := 0
+		s.at(30*time.Second, func() { ejected = s.group.Nodes()[1].Ejections })
+		s.run()
+		third := s.doneAt[bad][2]
+		after := 0
+		for _, at := range s.pickAt[bad] {
+			if at > third {
+				after++
+			}
+		}
+		row = fmt.Sprintf("%d\t%d\t%d", after, ejected, s.failed)
+		if after > ejected {
+			t.Errorf("%d calls after the third timeout, ejected %d times", after, ejected)
+		}
+	})
+	return row
+}
+
+func playRolling(t *testing.T, policy string) (row string) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, every, end = 8, 5 * time.Second, 80 * time.Second
+		s := newSim(named(t, policy), 4)
+		s.group.Update(servers(0, n))
+		due := map[string]float64{}
+		announced := servers(0, n)
+		for i := range n {
+			s.at(time.Duration(i+1)*every, func() {
+				announced = servers(i+1, i+1+n)
+				s.group.Update(announced)
+			})
+		}
+		s.serve = func(string, time.Duration) (time.Duration, balancer.Outcome) {
+			for _, ep := range announced {
+				due[ep.Addr] += 1.0 / n
+			}
+			return s.vary(20 * time.Millisecond), balancer.OK
+		}
+		s.load(250, end)
+		s.run()
+		least, most := math.Inf(1), 0.0
+		for addr, want := range due {
+			share := float64(s.picks[addr]) / want
+			least, most = min(least, share), max(most, share)
+		}
+		row = fmt.Sprintf("%.2f\t%.2f", least, most)
+		if policy != "hash" && (least < 0.8 || most > 1.2) {
+			t.Errorf("shares between %.2f and %.2f, want them within 20 %%", least, most)
+		}
+	})
+	return row
+}
+
+func playAllFail(t *testing.T, policy string) (row string) {
+	per := func(retries func(b *balancer.Budget) bool) (attempts float64) {
+		synctest.Test(t, func(t *testing.T) {
+			const rate, seconds = 200, 10
+			s := newSim(named(t, policy), 5)
+			s.group.Update(servers(0, 5))
+			b := &balancer.Budget{}
+			s.serve = func(string, time.Duration) (time.Duration, balancer.Outcome) {
+				return s.vary(5 * time.Millisecond), balancer.Failed
+			}
+			s.retries = func() bool { return retries(b) }
+			for i := range rate * seconds {
+				s.at(time.Duration(i)*time.Second/rate, func() {
+					b.Call()
+					s.calls++
+					s.call(s.now(), 0, nil)
+				})
+			}
+			s.run()
+			attempts = float64(s.tries) / float64(s.calls)
+		})
+		return attempts
+	}
+	with := per(func(b *balancer.Budget) bool { return b.Take() })
+	without := per(func(*balancer.Budget) bool { return true })
+	if most := 1 + 0.1 + (3*10.0+30)/(200*10); with > most+0.001 {
+		t.Errorf("%.3f attempts a call, the budget allows %.3f", with, most)
+	}
+	return fmt.Sprintf("%.2f\t%.2f", with, without)
+}
