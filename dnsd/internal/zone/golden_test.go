@@ -17,8 +17,9 @@ import (
 var update = flag.Bool("update", false, "write the goldens in testdata anew")
 
 // TestAnswers holds the answers against testdata/answer. A file states its rule
-// in the comment, the instances in its first section, and then a section for
-// each question, named by it: name, type, and the limit of the message if not 1232.
+// in the comment, the instances in its first section, in its name the origin if
+// it is not svc., and then a section for each question, named by it: name, type,
+// and the limit of the message if not 1232.
 func TestAnswers(t *testing.T) {
 	files, err := filepath.Glob("testdata/answer/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -34,7 +35,15 @@ func TestAnswers(t *testing.T) {
 			for line := range strings.Lines(string(ar.Files[0].Data)) {
 				ins = append(ins, parseInstance(t, line))
 			}
-			z := newTestZone(t, testConfig(), 7, ins...)
+			cfg := testConfig()
+			if _, origin, ok := strings.Cut(ar.Files[0].Name, " "); ok {
+				cfg = reverseConfig(origin)
+			}
+			cfg.Push = []Server{{"ns.svc.", 853}}
+			if !strings.HasPrefix(filepath.Base(file), "push") {
+				cfg.Push = nil
+			}
+			z := newTestZone(t, cfg, 7, ins...)
 			for i := range ar.Files[1:] {
 				f := &ar.Files[i+1]
 				q := strings.Fields(f.Name)

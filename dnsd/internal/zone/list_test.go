@@ -131,7 +131,7 @@ func TestTableFindsWhatIsIn(t *testing.T) {
 				}
 			}
 		}
-		if table.live != len(model) || table.used*4 > len(table.slots)*3 {
+		if table.live != len(model) || table.used*2 > len(table.slots) {
 			t.Fatalf("%d live, %d used of %d, want %d live", table.live, table.used, len(table.slots), len(model))
 		}
 	})

@@ -14,7 +14,7 @@ import (
 )
 
 func reverseConfig(origin string) Config {
-	return Config{Origin: origin, Forward: "svc.", NS: []string{"ns.svc."}, Hostmaster: "hostmaster.svc."}
+	return Config{Origin: origin, Forward: "svc."}
 }
 
 // reverseReference is the records of a reverse zone, made from the rules.

@@ -8,7 +8,7 @@ import (
 // table finds a service by its name as asked: open addressing with linear
 // probing, one writer, any number of readers without locks. A reader sees an
 // entry whole or not at all, because a slot is one pointer. It is never more
-// than three quarters full.
+// than half full: to look past an entry is a miss of the cache.
 type table struct {
 	slots []atomic.Pointer[entry] // a power of two
 	seed  maphash.Seed
@@ -59,7 +59,7 @@ const minSlots = 64
 
 func newTable(services int) *table {
 	n := minSlots
-	for n < services*2 {
+	for n < services*3 {
 		n *= 2
 	}
 	return &table{slots: make([]atomic.Pointer[entry], n), seed: maphash.MakeSeed()}
@@ -92,7 +92,7 @@ func (t *table) find(name []byte, udp bool) *entry {
 // put enters a service in the place of its former self; it returns the table
 // that holds it, a new one if this is too full.
 func (t *table) put(s *service) *table {
-	if (t.used+1)*4 > len(t.slots)*3 {
+	if (t.used+1)*2 > len(t.slots) {
 		grown := newTable(t.live + 1)
 		grown.seed = t.seed
 		for i := range t.slots {

@@ -35,7 +35,8 @@ type Config struct {
 
 	// Forward makes this the reverse zone of another, whose origin it is: PTR
 	// records that lead from the addresses of the instances to their host
-	// names there. Origin is then in-addr.arpa. or ip6.arpa., or below:
+	// names there. Name server and hostmaster are then by default those of
+	// that zone, and Origin is in-addr.arpa. or ip6.arpa., or below:
 	// "10.in-addr.arpa.". Addresses that are not below it are left out.
 	Forward string
 
@@ -100,6 +101,7 @@ func New(cfg Config) (*Zone, error) {
 	}
 	z.wire = wireName(origin)
 	z.content = services{z}
+	home := origin // of the name servers
 	if cfg.Forward != "" {
 		if z.forward, err = canonical("forward origin", cfg.Forward); err != nil {
 			return nil, err
@@ -107,19 +109,19 @@ func New(cfg Config) (*Zone, error) {
 		if !dns.IsSubDomain("in-addr.arpa.", origin) && !dns.IsSubDomain("ip6.arpa.", origin) {
 			return nil, fmt.Errorf("zone: origin %s: a reverse zone lies in in-addr.arpa. or ip6.arpa. (RFC 1035 section 3.5)", origin)
 		}
-		z.content = addresses{z}
+		z.content, home = addresses{z}, z.forward
 	}
 
 	servers := cfg.NS
 	if len(servers) == 0 {
-		servers = []string{"ns." + origin}
+		servers = []string{"ns." + home}
 	}
 	for _, ns := range servers {
 		if err := z.addServer(ns, cfg.NSAddrs); err != nil {
 			return nil, err
 		}
 	}
-	hostmaster, err := canonical("hostmaster", cmp.Or(cfg.Hostmaster, "hostmaster."+origin))
+	hostmaster, err := canonical("hostmaster", cmp.Or(cfg.Hostmaster, "hostmaster."+home))
 	if err != nil {
 		return nil, err
 	}
