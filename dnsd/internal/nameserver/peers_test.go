@@ -262,6 +262,19 @@ func (p peer) waitSerial(t testing.TB, want uint32) {
 	})
 }
 
+// contents are the records that the peer holds of the zone with that serial. NSD
+// answers from several processes: while one has the new zone already, another may
+// still give away the old one.
+func (p peer) contents(t testing.TB, serial uint32) (held []string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%s to give away serial %d", p.name, serial), func() bool {
+		rrs := fetch(t, p.addr.String(), new(dns.Msg).SetAxfr("svc."))
+		held = text(t, rrs)
+		return rrs[0].(*dns.SOA).Serial == serial
+	})
+	return held
+}
+
 // exchange asks over UDP or TCP, with no change to the query.
 func (p peer) exchange(m *dns.Msg, network string) (*dns.Msg, error) {
 	conn, err := net.Dial(network, p.addr.String())
