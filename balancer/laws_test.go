@@ -43,12 +43,15 @@ func TestSharesFollowWeights(t *testing.T) {
 						t.Fatal(err)
 					}
 					g := group(t, balancer.Config{Policy: policy, Rand: seeded(7)}, tiers(endpoints(v.weights...), v.priorities...))
-					const calls = 1 << 17
+					calls := 1 << 14
+					if v.weights[len(v.weights)-1] == 1 && len(v.weights) == 2 && v.weights[0] > 1 {
+						calls <<= 3 // or the light one would hardly ever get its one
+					}
 					got := count(t, g, calls)
 					chi, df := 0.0, -1
 					for i, share := range v.want {
 						n := float64(got[endpoints(v.weights...)[i].Addr])
-						switch want := share * calls; {
+						switch want := share * float64(calls); {
 						case share == 0:
 							if n != 0 {
 								t.Errorf("node %d got %v calls, want none", i, n)

@@ -1,32 +1,48 @@
 package balancer
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // Subset lets a client use only n of the nodes, and leaves the choice among them to
 // p: with thousands of clients and nodes, not everybody needs a connection to
-// everybody. self names the client. The subset depends on self and on the addresses
-// alone, so that it survives a restart, and when a node goes that is in it, one other
-// takes its place.
+// everybody. self names the client; the subset depends on it and on the addresses
+// alone, so that it survives a restart. Nothing is both as even and as steady as can
+// be, so there are two ways:
 //
-// Clients whose names end in a number, as "web-17", deal the nodes out among
-// themselves: of clients 0 to k of the same stem, for any k below 256, each node has
-// as many as every other, or one more. (Beyond that, this holds for each further 256
-// of them.) For that, a few clients change a node when one goes that they did not
-// use. Any other name is a place in the dark, and the load even on average.
+// A client with any name of its own, "web-7f9c", takes the nodes that rank highest in
+// an order of its own (rendezvous hashing). When a node goes, only clients that used
+// it change anything, and each takes exactly one other. The load is even on average.
+//
+// A client that knows its number among its like, "web 3/20" (or just "3/20", from 0 to
+// 19), takes n neighbours on a ring of all nodes, the clients at equal distances. Each
+// node then has as many of the 20 clients as any other, or one more. When a node goes,
+// a third of the clients, and those that used it, exchange a node or two.
+//
+// Nodes that are out for their health are not there for the choice: another node
+// takes the place of one until it is back.
 func Subset(n int, self string, p Policy) Policy {
-	stem, number := ordinal(self)
+	stem, number, of := clientNumber(self)
+	seed := mix(hashKey(stem))
 	return func(nodes []*Node) Picker {
 		if n <= 0 || len(nodes) <= n {
 			return p(nodes)
 		}
-		mine := deal(nodes, n, stem, number)
+		mine := rank(nodes, seed)
+		if of > 0 {
+			first := int(uint64(len(nodes)) * number / of)
+			mine = append(mine[first:], mine[:first]...)
+		}
+		mine = mine[:n]
+		slices.SortFunc(mine, func(a, b *Node) int {
+			return strings.Compare(a.ep.Load().Addr, b.ep.Load().Addr)
+		})
 		return &subset{Picker: p(mine), nodes: mine}
 	}
 }
-
-// block is how many clients deal out the nodes among themselves. It bounds what a new
-// picker costs: the hands of all clients before it in the block.
-const block = 256
 
 type subset struct {
 	Picker
@@ -37,112 +53,36 @@ func (s *subset) gauged() bool { return gauged(s.Picker) }
 
 func (s *subset) expect(part float64, out map[*Node]float64) { expect(s.Picker, s.nodes, part, out) }
 
-// ordinal splits the number off the end of a client's name.
-func ordinal(self string) (stem uint64, number uint64) {
-	i := len(self)
-	for i > 0 && self[i-1] >= '0' && self[i-1] <= '9' && len(self)-i < 9 {
-		i--
+// clientNumber splits "web 3/20" in what all its like have in common, and its place.
+func clientNumber(self string) (stem string, number, of uint64) {
+	head, total, ok := cutLast(self, "/")
+	if !ok {
+		return self, 0, 0
 	}
-	if i == len(self) {
-		return hashKey(self), 0
+	stem, nr, ok := cutLast(head, " ")
+	if !ok {
+		stem, nr = "", head
 	}
-	for _, c := range self[i:] {
-		number = number*10 + uint64(c-'0')
+	number, err1 := strconv.ParseUint(nr, 10, 32)
+	of, err2 := strconv.ParseUint(total, 10, 32)
+	if err1 != nil || err2 != nil || number >= of {
+		return self, 0, 0
 	}
-	return hashKey(self[:i]), number
+	return stem, number, of
 }
 
-// deal plays all hands of the block up to client number's and returns that one. Each
-// client takes the n nodes that are highest in its own order (rendezvous hashing)
-// among those that the fewest clients before it have taken.
-func deal(nodes []*Node, n int, stem, number uint64) []*Node {
-	first := number / block * block
-	ahead := make([]bool, len(nodes)) // taken once more than the others
-	low := len(nodes)                 // those that are not
-	hand := make([]scored, 0, n)
-	for client := first; ; client++ {
-		seed := mix(stem + client*0x9e3779b97f4a7c15)
-		hand = hand[:0]
-		if low <= n {
-			// All that are behind, whatever the order; then everybody is level.
-			for i := range nodes {
-				if !ahead[i] {
-					hand = append(hand, scored{at: i})
-				}
-			}
-		}
-		level := low <= n
-		rest := len(hand)
-		hand = top(hand, nodes, n, seed, func(i int) bool { return ahead[i] == level })
-		if client == number {
-			break
-		}
-		if level {
-			clear(ahead)
-			low = len(nodes)
-			for _, s := range hand[rest:] {
-				ahead[s.at] = true
-				low--
-			}
-			continue
-		}
-		for _, s := range hand {
-			ahead[s.at] = true
-			low--
-		}
+func cutLast(s, sep string) (before, after string, ok bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
 	}
-	out := make([]*Node, len(hand))
-	slices.SortFunc(hand, func(a, b scored) int { return a.at - b.at })
-	for i, s := range hand {
-		out[i] = nodes[s.at]
-	}
+	return s, "", false
+}
+
+// rank sorts nodes by a hash of their address and seed. The result is a copy.
+func rank(nodes []*Node, seed uint64) []*Node {
+	out := slices.Clone(nodes)
+	slices.SortFunc(out, func(a, b *Node) int {
+		return cmp.Or(cmp.Compare(mix(a.hash^seed), mix(b.hash^seed)), strings.Compare(a.ep.Load().Addr, b.ep.Load().Addr))
+	})
 	return out
-}
-
-type scored struct {
-	score uint64
-	at    int
-}
-
-// top fills hand up to n with the eligible nodes of the highest score, in no order.
-func top(hand []scored, nodes []*Node, n int, seed uint64, eligible func(int) bool) []scored {
-	from := len(hand)
-	for i, node := range nodes {
-		if !eligible(i) {
-			continue
-		}
-		s := scored{mix(node.hash ^ seed), i}
-		if len(hand) < n {
-			hand = append(hand, s)
-			up(hand[from:])
-		} else if n > from && s.score > hand[from].score {
-			hand[from] = s
-			down(hand[from:])
-		}
-	}
-	return hand
-}
-
-// up and down keep h a heap with the lowest score first.
-func up(h []scored) {
-	for i := len(h) - 1; i > 0 && h[i].score < h[(i-1)/2].score; i = (i - 1) / 2 {
-		h[i], h[(i-1)/2] = h[(i-1)/2], h[i]
-	}
-}
-
-func down(h []scored) {
-	for i := 0; ; {
-		c := 2*i + 1
-		if c >= len(h) {
-			return
-		}
-		if c+1 < len(h) && h[c+1].score < h[c].score {
-			c++
-		}
-		if h[i].score <= h[c].score {
-			return
-		}
-		h[i], h[c] = h[c], h[i]
-		i = c
-	}
 }
