@@ -107,7 +107,7 @@ const (
 	defaultTimeout = 10 * time.Second
 	// maxQueue bounds what is encoded and not yet written on a connection: enough
 	// for a batch, small enough for its buffers to be kept.
-	maxQueue = 256 << 10
+	maxQueue = 1 << 20
 )
 
 // withDefaults checks a configuration and fills in the defaults.

@@ -34,7 +34,7 @@ type writeState struct {
 
 const (
 	writeChunk = 256 << 10 // progress expected within writeWait
-	spareKeep  = 1 << 20   // larger buffers are not kept
+	spareKeep  = 2 << 20   // larger buffers are not kept
 	crowd      = 4         // calls in flight from which a flush waits for company
 	crowdBytes = 16 << 10  // unless so much has queued already
 )

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/rpc"
-	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -218,14 +217,13 @@ func BenchmarkRatio(b *testing.B) {
 				for _, c := range all { // types, connections, buffers
 					together(b, c, conc, 2*conc+100, data)
 				}
-				calls := max(400, 4*conc)
+				calls := max(500, 10*conc)
 				if size > 1<<10 {
-					calls = max(100, 2*conc)
+					calls = max(100, 3*conc)
 				}
 				took := make([][]float64, len(all))
 				for b.Loop() {
 					for i, c := range all {
-						runtime.GC()
 						took[i] = append(took[i], float64(together(b, c, conc, calls, data))/float64(calls))
 					}
 				}

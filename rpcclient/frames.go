@@ -1,0 +1,191 @@
+package rpcclient
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// frames reads gob messages whole. A gob stream is a sequence of messages,
+// each a byte count and so many bytes, which begin with a type id: negative
+// for the definition of a type, else a value of that type follows
+// (encoding/gob, "Encoding Details").
+//
+// One case does not fit: a value that holds an interface value, whose concrete type
+// the sender uses for the first time, is cut in two messages behind the
+// definition of that type. Where it ends, only the decoder knows. So the decoder
+// gets more when it asks, and may block then, though rarely.
+type frames struct {
+	r        io.Reader
+	max      int
+	buf      []byte
+	pos, end int // buf[pos:end] was read and not yet decoded
+	val      int // where the value's message begins
+	limit    int // the decoder may read up to here
+
+	response   responseType
+	responseID uint64 // type id of the peer's rpc.Response, if it is as expected
+}
+
+const (
+	framesMin  = 16 << 10 // first buffer: a batch of small replies a read
+	framesKeep = 1 << 20  // a larger buffer is dropped once it is empty
+)
+
+// value blocks until any definitions and one value are read whole.
+func (f *frames) value() error {
+	f.val = f.pos
+	if f.pos == f.end && f.pos > 0 {
+		f.pos, f.end, f.val = 0, 0, 0
+		if len(f.buf) > framesKeep {
+			f.buf = nil
+		}
+	}
+	off := 0 // from pos, for the buffer moves
+	for {
+		size, head, err := f.uint(off)
+		if err != nil {
+			return eofWithin(err, off > 0)
+		}
+		if size > uint64(f.max) {
+			return fmt.Errorf("reply of %d bytes is larger than %d", size, f.max)
+		}
+		if err := f.fill(off + head + int(size)); err != nil {
+			return eofWithin(err, true)
+		}
+		msg := f.buf[f.pos+off+head : f.pos+off+head+int(size)]
+		id, n := readUint(msg)
+		if n == 0 {
+			return errBadGob
+		}
+		if id&1 == 0 {
+			f.val = f.pos + off
+			f.limit = f.val + head + int(size)
+			return nil
+		}
+		if f.responseID == 0 {
+			if id, ok := f.response.match(msg); ok {
+				f.responseID = id
+			}
+		}
+		off += head + int(size)
+		if off > f.max {
+			return fmt.Errorf("type definitions of %d bytes are larger than %d", off, f.max)
+		}
+	}
+}
+
+func eofWithin(err error, within bool) error {
+	if within && err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// uint reads an unsigned integer at pos+off.
+func (f *frames) uint(off int) (x uint64, size int, err error) {
+	if err := f.fill(off + 1); err != nil {
+		return 0, 0, err
+	}
+	if b := f.buf[f.pos+off]; b > 0x7f {
+		n := -int(int8(b))
+		if n > 8 {
+			return 0, 0, errBadGob
+		}
+		if err := f.fill(off + 1 + n); err != nil {
+			return 0, 0, eofWithin(err, true)
+		}
+	}
+	x, size = readUint(f.buf[f.pos+off : f.end])
+	return x, size, nil
+}
+
+// header reads the value as a response header, if it is a plain one.
+func (f *frames) header() (r response, ok bool) {
+	if f.responseID == 0 || f.pos != f.val {
+		return r, false // its definition came with it: the decoder must see that
+	}
+	msg := f.buf[f.val:f.limit]
+	_, n := readUint(msg)
+	id, m := readUint(msg[n:])
+	if id != f.responseID {
+		return r, false
+	}
+	if r, ok = parseResponse(msg[n+m:]); ok {
+		f.pos = f.limit
+	}
+	return r, ok
+}
+
+var errBadGob = errors.New("not a gob stream")
+
+// fill reads until n bytes from pos on are there. The buffer grows with what
+// has arrived, not with what a length promises.
+func (f *frames) fill(n int) error {
+	for f.end-f.pos < n {
+		if f.pos+n > len(f.buf) {
+			keep := min(f.pos, f.val) // what rewind may want again stays
+			if keep > 0 {
+				f.end = copy(f.buf, f.buf[keep:f.end])
+				f.pos -= keep
+				f.val -= keep
+			}
+			if f.end == len(f.buf) {
+				size := max(framesMin, min(2*len(f.buf), f.pos+n+framesMin))
+				f.buf = append(make([]byte, 0, size), f.buf[:f.end]...)[:size]
+			}
+		}
+		m, err := f.r.Read(f.buf[f.end:])
+		f.end += m
+		if err != nil && f.end-f.pos < n {
+			if err == io.EOF && f.end > f.pos {
+				return io.ErrUnexpectedEOF
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// more reads another message whole.
+func (f *frames) more() error {
+	size, head, err := f.uint(0)
+	if err == nil && size > uint64(f.max) {
+		err = fmt.Errorf("reply of %d bytes is larger than %d", size, f.max)
+	}
+	if err == nil {
+		err = f.fill(head + int(size))
+	}
+	if err != nil {
+		return eofWithin(err, true)
+	}
+	f.limit = f.pos + head + int(size)
+	return nil
+}
+
+// rewind lets the value be decoded again, without the definitions before it.
+func (f *frames) rewind() { f.pos = f.val }
+
+// Read gives the decoder what value has read.
+func (f *frames) Read(p []byte) (int, error) {
+	if f.pos >= f.limit {
+		if err := f.more(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, f.buf[f.pos:f.limit])
+	f.pos += n
+	return n, nil
+}
+
+// ReadByte makes the decoder read from frames without a buffer of its own.
+func (f *frames) ReadByte() (byte, error) {
+	if f.pos >= f.limit {
+		if err := f.more(); err != nil {
+			return 0, err
+		}
+	}
+	b := f.buf[f.pos]
+	f.pos++
+	return b, nil
+}
