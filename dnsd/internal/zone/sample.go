@@ -65,7 +65,7 @@ const headSize = 4096
 // the lowest priority, among equals at random by weight without putting back
 // (Efraimidis and Spirakis: the smallest -ln(u)/weight), until the room is full,
 // and returns them in their order, with the number of all. The chance is a hash
-// of id and epoch: the same at each call, and on each server of the zone.
+// of id and epoch: the same at each call.
 func sample(ms []member, epoch uint64, room int, size func(member) int) ([]member, int) {
 	sum := 0
 	for _, m := range ms {
@@ -76,7 +76,7 @@ func sample(ms []member, epoch uint64, room int, size func(member) int) ([]membe
 	}
 	// A ticket is a number: priority, chance, place, so that sorting them is
 	// quick. Of the chance, a positive float whose bits are ordered as it is,
-	// 24 bits are kept: exponent and 12 of the fraction.
+	// 24 bits are kept: exponent and 13 of the fraction.
 	const placeBits, chanceBits = 24, 24
 	if len(ms) > 1<<placeBits {
 		ms = ms[:1<<placeBits]
