@@ -213,8 +213,8 @@ func (r *Registry) commit(batch []*op) (took time.Duration) {
 				o.err = err
 			}
 		}
-		r.cfg.Logger.Error("registry: commit failed, nothing changed", "err", err, "changes", len(b.Changes))
 	}
+	r.tell(err, took)
 	if len(events) > 0 {
 		for _, s := range r.sinks {
 			s.Apply(b.Changes)
@@ -228,6 +228,20 @@ func (r *Registry) commit(batch []*op) (took time.Duration) {
 	}
 	p.end()
 	return took
+}
+
+// tell logs when commits begin to fail, and when they work again: a full disk
+// must not be filled with words.
+func (r *Registry) tell(err error, took time.Duration) {
+	switch {
+	case err != nil && !r.sick:
+		r.cfg.Logger.Error("registry: cannot store changes, they are refused until it works again", "err", err)
+	case err == nil && took > 0 && r.sick:
+		r.cfg.Logger.Info("registry: changes can be stored again")
+	case took == 0:
+		return // nothing was to be stored
+	}
+	r.sick = err != nil
 }
 
 // lease says what a step does to the lease.

@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	expireBatch = 1024        // leases judged in one commit: others get their turn in between
-	expireRetry = time.Second // when the backend could not remember an expiry
+	expireStride = 8192        // entries looked at while others wait: after a restart all leases end in one tick
+	expireBatch  = 1024        // leases judged in one commit: others get their turn in between
+	expireRetry  = time.Second // when the backend could not remember an expiry
 )
 
 // Run ends leases until ctx is canceled (nil) or the registry is closed
@@ -33,27 +34,27 @@ func (r *Registry) Run(ctx context.Context) error {
 		if errors.Is(err, ErrClosed) {
 			return ErrClosed
 		}
-		if !r.cfg.Guard.NoProbe {
-			prober.add(ctx, suspects)
-		}
+		prober.add(ctx, suspects)
 	}
 }
 
 // expire judges every lease that has ended, and returns the suspects to probe.
 func (r *Registry) expire(ctx context.Context) (suspects []probed, err error) {
 	var due []*entry
-	r.mu.Lock()
-	now := r.clock.read()
-	stalls, stalled := r.clock.stalls, r.clock.stalled
-	r.catalog.wheel.advance(now, func(e *entry) {
-		if e.deadline > now {
-			r.catalog.wheel.add(e) // renewed since
-			return
-		}
-		due = append(due, e)
-	})
-	r.mu.Unlock()
-	r.logStall(stalls, stalled)
+	for done := false; !done; {
+		r.mu.Lock()
+		now := r.clock.read()
+		stalls, stalled := r.clock.stalls, r.clock.stalled
+		done = r.catalog.wheel.advance(now, expireStride, func(e *entry) {
+			if e.deadline > now {
+				r.catalog.wheel.add(e) // renewed since
+				return
+			}
+			due = append(due, e)
+		})
+		r.mu.Unlock()
+		r.logStall(stalls, stalled)
+	}
 	if len(due) == 0 {
 		return nil, nil
 	}
@@ -169,7 +170,7 @@ func (b *prober) add(ctx context.Context, suspects []probed) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, s := range suspects {
-		if !b.known[s.instance.Key] {
+		if b.r.provable(s.instance) && !b.known[s.instance.Key] {
 			b.known[s.instance.Key] = true
 			b.waiting = append(b.waiting, s)
 		}

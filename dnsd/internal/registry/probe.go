@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -18,18 +19,21 @@ type probed struct {
 // without a deregistration. The instance is probed at once, and removed when it
 // refuses; anything else leaves it to its lease. It returns after the verdict.
 func (r *Registry) ConnectionLost(ctx context.Context, key Key, incarnation uint64) {
-	if r.cfg.Guard.NoProbe {
-		return
-	}
 	r.mu.RLock()
 	e := r.catalog.find(key)
-	if e == nil || e.in.Incarnation != incarnation {
+	if e == nil || e.in.Incarnation != incarnation || !r.provable(e.in) {
 		r.mu.RUnlock()
 		return // replaced by a newer one: none of its business
 	}
 	s := probed{e, e.in, e.deadline}
 	r.mu.RUnlock()
 	r.prove(ctx, s)
+}
+
+// provable says whether a refused connection proves anything: who serves UDP
+// refuses TCP for all his life.
+func (r *Registry) provable(in *Instance) bool {
+	return !r.cfg.Guard.NoProbe && strings.HasSuffix(in.Service, "._tcp")
 }
 
 // prove removes s if it refuses a connection and nothing was heard of it since.

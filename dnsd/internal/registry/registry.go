@@ -15,6 +15,7 @@ type Registry struct {
 	queue queue
 	plan  *plan  // the leader's
 	sinks []Sink // the leader's
+	sick  bool   // the leader's: the last commit failed
 
 	mu       sync.RWMutex // guards what follows
 	clock    clock
@@ -114,9 +115,14 @@ func (r *Registry) load() error {
 // Attach loads s and then keeps it informed, until detach.
 func (r *Registry) Attach(s Sink) (detach func()) {
 	attached := &op{after: func() {
+		// The leader's turn: nobody but renewals changes anything meanwhile.
+		r.mu.RLock()
+		names := r.namesLocked()
+		r.mu.RUnlock()
+		slices.Sort(names)
 		r.mu.RLock()
 		all := make([]*Instance, 0, r.catalog.instances)
-		for _, name := range r.namesLocked() {
+		for _, name := range names {
 			for _, e := range r.catalog.services[name].entries {
 				all = append(all, e.in)
 			}

@@ -39,9 +39,10 @@ func (r *Registry) Service(name string) (View, bool) {
 // turn comes, at revision or later: who watches since revision misses nothing.
 func (r *Registry) Services() (revision uint64, views iter.Seq[View]) {
 	r.mu.RLock()
-	defer r.mu.RUnlock()
-	names := r.namesLocked()
-	return r.revision, func(yield func(View) bool) {
+	revision, names := r.revision, r.namesLocked()
+	r.mu.RUnlock()
+	slices.Sort(names)
+	return revision, func(yield func(View) bool) {
 		for _, name := range names {
 			if v, ok := r.Service(name); ok && !yield(v) {
 				return
@@ -106,11 +107,11 @@ func (e *entry) lease(now time.Duration) Lease {
 	return Lease{e.in, min(max(e.deadline-now, 0), e.in.Lease)}
 }
 
+// namesLocked returns the services in no order: sorting them is for later.
 func (r *Registry) namesLocked() []string {
 	names := make([]string, 0, len(r.catalog.services))
 	for name := range r.catalog.services {
 		names = append(names, name)
 	}
-	slices.Sort(names)
 	return names
 }

@@ -21,6 +21,7 @@ const (
 type wheel struct {
 	slots [wheelLevels * wheelSlots]*entry
 	now   int64 // in ticks: what was due by then has been handed out
+	cut   bool  // but for what is left of the last tick
 }
 
 // add schedules e for the first tick not before its deadline.
@@ -62,29 +63,43 @@ func (w *wheel) remove(e *entry) {
 }
 
 // advance hands out, in no order, what was scheduled up to now. What it hands
-// out is not scheduled any more.
-func (w *wheel) advance(now time.Duration, due func(*entry)) {
-	for target := int64(now / tick); w.now < target; {
-		w.now++
+// out is not scheduled any more. It touches at most about limit entries; false:
+// there is more, call again.
+func (w *wheel) advance(now time.Duration, limit int, due func(*entry)) (done bool) {
+	target := int64(now / tick)
+	for w.cut || w.now < target {
+		if !w.cut {
+			w.now++
+		}
+		w.cut = true // until this tick is done
 		for level := 1; level < wheelLevels; level++ {
 			if w.now&(1<<(wheelBits*level)-1) != 0 {
 				break
 			}
-			w.empty(level*wheelSlots+int(w.now>>(wheelBits*level))&(wheelSlots-1), func(e *entry) {
+			slot := level*wheelSlots + int(w.now>>(wheelBits*level))&(wheelSlots-1)
+			if limit = w.empty(slot, limit, func(e *entry) {
 				w.place(e, w.now) // the slot of now is emptied below
-			})
+			}); limit <= 0 {
+				return false
+			}
 		}
-		w.empty(int(w.now&(wheelSlots-1)), due)
+		if limit = w.empty(int(w.now&(wheelSlots-1)), limit, due); limit <= 0 {
+			return false
+		}
+		w.cut = false
 	}
+	return true
 }
 
-func (w *wheel) empty(slot int, each func(*entry)) {
-	e := w.slots[slot]
-	w.slots[slot] = nil
-	for e != nil {
-		next := e.next
-		e.prev, e.next, e.slot = nil, nil, unscheduled
+// empty hands out a slot and returns what is left of limit; 0: there may be more.
+func (w *wheel) empty(slot, limit int, each func(*entry)) (left int) {
+	for ; limit > 0; limit-- {
+		e := w.slots[slot]
+		if e == nil {
+			return limit
+		}
+		w.remove(e)
 		each(e)
-		e = next
 	}
+	return 0
 }

@@ -13,7 +13,7 @@ func TestWheelHandsOutOnTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var w wheel
 		now := time.Duration(rapid.Int64Range(0, 1<<40).Draw(t, "now")).Truncate(tick)
-		w.advance(now, nil)
+		w.advance(now, 1<<30, nil)
 		scheduled := map[*entry]bool{}
 		duration := rapid.Custom(func(t *rapid.T) time.Duration {
 			// As many short ones as long ones.
@@ -44,7 +44,8 @@ func TestWheelHandsOutOnTime(t *testing.T) {
 				for now < target {
 					// In strides, with what is due known for each.
 					now = min(now+time.Hour, target)
-					w.advance(now, func(e *entry) {
+					limit := rapid.SampledFrom([]int{1, 2, 3, 1000}).Draw(t, "limit")
+					for !w.advance(now, limit, func(e *entry) {
 						if !scheduled[e] {
 							t.Fatalf("handed out what is not scheduled")
 						}
@@ -57,7 +58,13 @@ func TestWheelHandsOutOnTime(t *testing.T) {
 							t.Fatalf("%v late", late)
 						}
 						delete(scheduled, e)
-					})
+					}) {
+						if rapid.Bool().Draw(t, "meanwhile") {
+							e := &entry{deadline: now, slot: unscheduled}
+							w.add(e)
+							scheduled[e] = true
+						}
+					}
 				}
 				for e := range scheduled {
 					if e.deadline <= now-tick {

@@ -3,6 +3,7 @@ package registrytest
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
@@ -139,7 +140,7 @@ func (m *model) drain(k registry.Key, on bool) answer {
 }
 
 func (m *model) connectionLost(k registry.Key, incarnation uint64) {
-	if l := m.leases[k]; l != nil && l.Incarnation == incarnation && m.refusing(l.HostPort()) {
+	if l := m.leases[k]; l != nil && l.Incarnation == incarnation && m.dead(l) {
 		m.remove(l)
 	}
 }
@@ -207,10 +208,15 @@ func (m *model) tick() {
 		}
 	}
 	for _, l := range suspects {
-		if m.refusing(l.HostPort()) {
+		if m.dead(l) {
 			m.remove(l)
 		}
 	}
+}
+
+// dead: a TCP server is who refuses TCP.
+func (m *model) dead(l *lease) bool {
+	return strings.HasSuffix(l.Service, "._tcp") && m.refusing(l.HostPort())
 }
 
 func (m *model) begin(l *lease) {
