@@ -56,7 +56,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 		server: s, nc: nc, remote: nc.RemoteAddr().String(),
 		room: make(chan struct{}, 1), idle: make(chan struct{}, 1), done: make(chan struct{}),
 	}
-	c.out = newOutput(nc, s.cfg.WriteTimeout, c.yield)
+	c.out = newOutput(nc, s.cfg.WriteTimeout, &s.buffers, c.yield)
 	in := &input{conn: c}
 	if s.cfg.Codec == nil {
 		w := newGobWire(in, c.out, s.cfg.MaxFrame)

@@ -10,9 +10,11 @@ const (
 	// maxQueued is how much may wait behind a write under way before those who
 	// answer wait too: a client that does not read must not fill the memory.
 	maxQueued = 256 << 10
-	// maxKept is the largest buffer a connection keeps between writes; what was
-	// needed for one big reply is given back.
-	maxKept = 64 << 10
+	// maxKept is the largest buffer a connection keeps while it has nothing to
+	// write. Larger ones go to a pool that all connections share, and above
+	// maxPooled to the garbage collector.
+	maxKept   = 16 << 10
+	maxPooled = 4 << 20
 )
 
 // output joins responses: whoever finds no write under way writes what is there,
@@ -20,13 +22,15 @@ const (
 type output struct {
 	nc      net.Conn
 	timeout time.Duration
-	yield   func() // called before each write: those about to answer then share it
+	yield   func()     // called before each write: those about to answer then share it
+	pool    *sync.Pool // of *[]byte, for buffers above maxKept
 
 	mu      sync.Mutex // guards all below, and the wire's encoder
 	room    sync.Cond  // buf was taken, or the end came
 	buf     []byte     // encoded, not yet written
 	spare   []byte     // the other buffer
 	writing bool       // somebody is in flush
+	big     bool       // the last write was above maxKept: the next will be, too
 	err     error      // no more writing: the cause
 
 	deadline time.Time // of nc, owned by the writer
@@ -34,8 +38,8 @@ type output struct {
 	bytes    uint64
 }
 
-func newOutput(nc net.Conn, timeout time.Duration, yield func()) *output {
-	o := &output{nc: nc, timeout: timeout, yield: yield}
+func newOutput(nc net.Conn, timeout time.Duration, pool *sync.Pool, yield func()) *output {
+	o := &output{nc: nc, timeout: timeout, pool: pool, yield: yield}
 	o.room.L = &o.mu
 	return o
 }
@@ -55,6 +59,11 @@ func (o *output) lock() error {
 	if o.err != nil {
 		o.mu.Unlock()
 		return o.err
+	}
+	if o.big && cap(o.buf) <= maxKept && len(o.buf) == 0 {
+		if b, ok := o.pool.Get().(*[]byte); ok { // else append finds the size
+			o.buf = (*b)[:0]
+		}
 	}
 	return nil
 }
@@ -83,8 +92,13 @@ func (o *output) unlock() {
 		if err != nil && o.err == nil {
 			o.err = err
 		}
-		if cap(b) <= maxKept {
+		o.big = len(b) > maxKept
+		switch {
+		case cap(b) <= maxKept:
 			o.spare = b[:0]
+		case cap(b) <= maxPooled:
+			b = b[:0]
+			o.pool.Put(&b)
 		}
 		if o.err != nil || len(o.buf) == 0 {
 			if o.err != nil {

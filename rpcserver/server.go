@@ -24,6 +24,7 @@ type Server struct {
 	services services
 	calls    gate
 	panics   atomic.Uint64
+	buffers  sync.Pool          // of *[]byte, see output
 	stop     context.CancelFunc // ends ctx
 	ctx      context.Context    // of the server's life: registering ends with it
 	forced   chan struct{}      // closed: connections stop reading now

@@ -202,8 +202,8 @@ func TestRealHookRemovesTheDeadAtOnce(t *testing.T) {
 	reach(t, seen, register.Held)
 	listener.Close()
 	network.die()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
 	for {
 		events, err := w.Next(ctx)
 		if err != nil {
@@ -213,7 +213,11 @@ func TestRealHookRemovesTheDeadAtOnce(t *testing.T) {
 			break
 		}
 	}
-	l.Close(t.Context()) // has no network
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := l.Close(gone); err == nil {
+		t.Error("a process without a network deregistered")
+	}
 }
 
 // mortal is the network of a process that can die.

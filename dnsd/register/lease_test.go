@@ -471,6 +471,9 @@ func TestUpdate(t *testing.T) {
 		if reg, ok := h.entry("a1"); !ok || *reg.Weight != 7 || *l.Registration().Weight != 7 {
 			t.Fatalf("after a refused change: %+v", reg)
 		}
+		if _, _, holds := h.counts(); holds != 1 {
+			t.Errorf("a refused change cost the hold: %d holds", holds)
+		}
 
 		h.setFault(func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(503); return true })
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)

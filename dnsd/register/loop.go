@@ -1,0 +1,243 @@
+package register
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+const (
+	// The first retry is soon, because a restart of dnsd takes a moment; the
+	// last are far apart, because thousands may be waiting for the same dnsd.
+	minBackoff = 100 * time.Millisecond
+	maxBackoff = 5 * time.Second
+	// A hold that says nothing is not tried again for a while: each try costs a
+	// Timeout during which only the lease's own length protects it.
+	minHoldPause = time.Minute
+	maxHoldPause = time.Hour
+	// That many short holds in a row are a proxy, not a restart of dnsd.
+	shortHolds = 3
+	// fallbackRenew is for a hook that does not say renew_after: a third of the
+	// default lease.
+	fallbackRenew = 5 * time.Second
+)
+
+// loop is the life of a lease: one PUT after another, a hold in between.
+type loop struct {
+	*Lease
+	timer    *time.Timer // the next PUT, or a hold silent for too long
+	pending  *change     // being made
+	fails    int         // PUTs failed in a row
+	short    int         // holds that ended early, in a row
+	pause    time.Duration
+	noHoldTo time.Time // no hold is tried before
+}
+
+// run owns the lease until it is closed or replaced.
+func (l *Lease) run(ctx context.Context) {
+	defer close(l.ended)
+	lp := &loop{Lease: l, timer: time.NewTimer(time.Hour)}
+	defer lp.timer.Stop()
+	for {
+		reg := l.Registration()
+		if lp.pending != nil {
+			reg = lp.pending.reg
+		}
+		pub, err := l.put(ctx, reg)
+		if !lp.settle(reg, pub, err) {
+			return
+		}
+		renew := renewAfter(pub)
+		lp.timer.Reset(lp.hold(ctx, reg.Incarnation, renew, err))
+		if !lp.wait(renew) {
+			return
+		}
+	}
+}
+
+// settle tells everybody concerned how a PUT went; false: it was the last.
+func (lp *loop) settle(reg Registration, pub Published, err error) bool {
+	l := lp.Lease
+	switch {
+	case err == nil:
+		lp.fails, l.doubt = 0, false
+		l.confirmed(reg, pub)
+		lp.answer(nil)
+		l.answerFirst(nil)
+		return true
+	case status(err) == http.StatusConflict:
+		err = fmt.Errorf("register: %s/%s incarnation %d: %w: %w", l.cfg.Service, l.cfg.ID, reg.Incarnation, ErrReplaced, err)
+		lp.letGo()
+		l.end(Replaced, err)
+		lp.answer(err)
+		l.answerFirst(err)
+		return false
+	}
+	err = fmt.Errorf("register: %s/%s: %w", l.cfg.Service, l.cfg.ID, err)
+	l.failed(err)
+	l.doubt = l.doubt || !neverArrived(err)
+	lp.fails++
+	if refused(err) {
+		l.answerFirst(err) // Keep gives up; without Keep waiting, an operator may yet mend it
+		if lp.pending != nil {
+			lp.answer(err)
+			lp.fails = 0 // the former registration still stands: say so at once
+		}
+	} else if mistrusted(err) && lp.fails >= len(l.cfg.Hooks) {
+		l.answerFirst(err) // the wrong roots or name: waiting does not help
+	}
+	return true
+}
+
+// answer ends the change under way, if there is one.
+func (lp *loop) answer(err error) {
+	lp.pending.answer(err)
+	lp.pending = nil
+}
+
+// letGo ends the hold, if there is one.
+func (lp *loop) letGo() {
+	lp.held.close()
+	lp.held = nil
+}
+
+// hold sees to it that the lease is held if it can be, and says how long to wait
+// for the next sign or PUT, after a PUT that ended with err.
+func (lp *loop) hold(ctx context.Context, incarnation uint64, renew time.Duration, err error) time.Duration {
+	l := lp.Lease
+	if err != nil {
+		if lp.fails == 0 {
+			return 0
+		}
+		lp.letGo() // where a PUT fails, a hold is not worth more
+		return max(l.backoff(lp.fails), retryAfter(err))
+	}
+	if l.held != nil && l.held.base != l.client.base() {
+		lp.letGo()
+	}
+	if l.held != nil && l.held.spoke {
+		return silence(renew)
+	}
+	l.enter(Renewed)
+	if l.held == nil && !l.cfg.NoHold && !time.Now().Before(lp.noHoldTo) {
+		l.held = openHold(ctx, l.client, fmt.Sprintf("%s/hold?incarnation=%d", l.path, incarnation))
+		return l.cfg.Timeout
+	}
+	return l.jitter(renew)
+}
+
+// wait waits until there is a PUT to make; false: the lease is to end.
+func (lp *loop) wait(renew time.Duration) bool {
+	l := lp.Lease
+	for {
+		var beats chan struct{}
+		var ended chan error
+		if l.held != nil {
+			beats, ended = l.held.beats, l.held.ended
+		}
+		select {
+		case <-l.stop:
+			lp.answer(errClosed)
+			return false
+		case c := <-l.changes:
+			lp.answer(fmt.Errorf("register: %s/%s: another change came before this was made", l.cfg.Service, l.cfg.ID))
+			lp.pending, lp.fails = c, 0
+			return true
+		case <-lp.timer.C:
+			lp.silent()
+			return true
+		case <-beats:
+			l.held.spoke = true
+			if time.Since(l.held.began) > renew {
+				lp.short, lp.pause = 0, 0
+			}
+			l.beat()
+			lp.timer.Reset(silence(renew))
+		case why := <-ended:
+			lp.timer.Reset(lp.broken(why, renew))
+		}
+	}
+}
+
+// silent gives up a hold that says nothing: there is a proxy that buffers, or a
+// hook that hangs.
+func (lp *loop) silent() {
+	switch {
+	case lp.held == nil: // a renewal is due, that is all
+		return
+	case lp.held.spoke:
+		lp.client.next(lp.held.base) // it hangs, most likely
+	default:
+		lp.holdLater("it says nothing")
+	}
+	lp.letGo()
+}
+
+// broken forgets a hold that ended, and says when to PUT.
+func (lp *loop) broken(why error, renew time.Duration) time.Duration {
+	l := lp.Lease
+	h := l.held
+	l.held = nil
+	h.cancel()
+	if errors.Is(why, errCannotHold) {
+		lp.holdLater(why)
+		l.enter(Renewed)
+		return l.jitter(renew) // just registered: nothing to repeat
+	}
+	if time.Since(h.began) < renew {
+		lp.short++
+	}
+	if lp.short >= shortHolds {
+		lp.short = 0
+		lp.holdLater("it ends early each time")
+	}
+	l.broke(why)
+	// All that were held lose the same dnsd at once.
+	return time.Duration(l.random() * float64(min(time.Second, renew/5)))
+}
+
+// holdLater renews for a while, longer each time.
+func (lp *loop) holdLater(why any) {
+	lp.pause = min(max(2*lp.pause, minHoldPause), maxHoldPause)
+	lp.noHoldTo = time.Now().Add(lp.pause)
+	lp.log(slog.LevelInfo, "renewing instead of holding", "cause", why, "for", lp.pause)
+}
+
+// put makes one registration.
+func (l *Lease) put(ctx context.Context, reg Registration) (Published, error) {
+	var pub Published
+	err := l.client.do(ctx, l.cfg.Timeout, http.MethodPut, l.path, reg, &pub)
+	return pub, err
+}
+
+// renewAfter is what the hook asks for; at least a tenth of a second, so that no
+// answer can make a busy loop.
+func renewAfter(pub Published) time.Duration {
+	if pub.RenewAfter <= 0 {
+		return fallbackRenew
+	}
+	return max(pub.RenewAfter.Std(), 100*time.Millisecond)
+}
+
+// silence is how long a hold may say nothing: a little more than the hook's
+// interval, so that a PUT still has time to save the lease.
+func silence(renew time.Duration) time.Duration { return renew + renew/4 }
+
+// jitter spreads renewals over the last fifth before they are due, never after.
+func (l *Lease) jitter(renew time.Duration) time.Duration {
+	return renew - time.Duration(l.random()*float64(renew)/5)
+}
+
+// backoff doubles with each round over all hooks, with full jitter. Within the
+// first round the next hook is tried at once.
+func (l *Lease) backoff(fails int) time.Duration {
+	n := len(l.cfg.Hooks)
+	if fails < n {
+		return 0
+	}
+	round := min((fails-n)/n, 10) // 100 ms << 10 is far above the cap
+	return minBackoff/2 + time.Duration(l.random()*float64(min(minBackoff<<round, maxBackoff)))
+}
