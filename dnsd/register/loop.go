@@ -51,7 +51,11 @@ func (l *Lease) run(ctx context.Context) {
 			return
 		}
 		renew := renewAfter(pub)
-		lp.timer.Reset(lp.hold(ctx, reg.Incarnation, renew, err))
+		pause := lp.hold(ctx, reg.Incarnation, renew, err)
+		if pause == 0 {
+			continue // another hook, or what was registered before
+		}
+		lp.timer.Reset(pause)
 		if !lp.wait(renew) {
 			return
 		}
@@ -105,7 +109,7 @@ func (lp *loop) letGo() {
 }
 
 // hold sees to it that the lease is held if it can be, and says how long to wait
-// for the next sign or PUT, after a PUT that ended with err.
+// for the next sign or PUT, after a PUT that ended with err. Zero: not at all.
 func (lp *loop) hold(ctx context.Context, incarnation uint64, renew time.Duration, err error) time.Duration {
 	l := lp.Lease
 	if err != nil {
