@@ -120,7 +120,8 @@ type TCPLimits struct {
 	Idle time.Duration
 	// Write is how long a client may take to take one write: default 10s.
 	Write time.Duration
-	// Transfers is how many zone transfers run at once: default 16.
+	// Transfers is how many zone transfers run at once: default 16. It cannot
+	// change in Update.
 	Transfers int
 }
 

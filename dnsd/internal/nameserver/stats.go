@@ -36,8 +36,9 @@ type Stats struct {
 	Notifies         uint64 // NOTIFY acknowledged
 	NotifyFailures   uint64 // NOTIFY given up
 
-	// Latency holds how long answers took from the system call that brought the
-	// query to the one that sent the answer, for one batch in 64.
+	// Latency holds how long answers over UDP took from the system call that
+	// brought the query to the one that sent the answer, for one batch in 64;
+	// on Linux only.
 	Latency Latency
 }
 

@@ -1,8 +1,8 @@
-// Command dns compares what an answer costs: dnsd beside NSD and Knot, with the
-// same zone, which the two transfer from dnsd, and beside an echo that sends
-// ready bytes back and so shows the ceiling.
+// Command dns compares what an answer costs: dnsd beside NSD and Knot, which
+// have its zone from a transfer, and beside an echo that sends ready bytes back
+// and so shows the ceiling.
 //
-//	go run ./testenv/peers/dns [-services 100] [-instances 10] [-rounds 3] [-for 2s] [-only dnsd,echo,nsd,knot] [-tcp]
+//	go run ./testenv/peers/dns [-services 100] [-instances 10] [-rounds 3] [-for 2s] [-only echo,dnsd,nsd,knot] [-over udp,tcp]
 //
 // The server under test runs on one core and the generator on another; the
 // servers take turns in each round. The generator keeps a fixed number of

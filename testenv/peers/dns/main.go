@@ -25,8 +25,8 @@ const (
 type options struct {
 	services, instances, rounds int
 	measure                     time.Duration
-	only                        string
-	tcp, json                   bool
+	only, over                  string
+	json                        bool
 	dnsd                        string
 }
 
@@ -44,7 +44,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each server is measured")
 	flag.DurationVar(&o.measure, "for", 2*time.Second, "how long one measurement takes")
 	flag.StringVar(&o.only, "only", "echo,dnsd,nsd,knot", "servers to measure")
-	flag.BoolVar(&o.tcp, "tcp", false, "pipelined over TCP instead of UDP")
+	flag.StringVar(&o.over, "over", "udp,tcp", "transports; over TCP the queries are pipelined")
 	flag.BoolVar(&o.json, "json", false, "every measurement as a JSON line")
 	flag.StringVar(&o.dnsd, "dnsd", "", "dnsd's program; default: built from ./dnsd/cmd/dnsd")
 	flag.Parse()
@@ -87,37 +87,43 @@ func run(o options) error {
 		return err
 	}
 	load := newLoad(o)
-	samples := make(map[string][]sample)
-	for round := range o.rounds {
-		// Each round begins with another server, so that none is always the
-		// one that finds a cold or a warm machine.
-		for i := range servers {
-			s := servers[(i+round)%len(servers)]
-			one, err := measure(o, load, s)
-			if err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
-			}
-			samples[s.name] = append(samples[s.name], one)
-			if o.json {
-				json.NewEncoder(os.Stdout).Encode(one)
+	for over := range strings.SplitSeq(o.over, ",") {
+		samples := make(map[string][]sample)
+		for round := range o.rounds {
+			// Each round begins with another server, so that none is always
+			// the one that finds a cold or a warm machine.
+			for i := range servers {
+				s := servers[(i+round)%len(servers)]
+				one, err := measure(o, load, over, s)
+				if err != nil {
+					return fmt.Errorf("%s over %s: %w", s.name, over, err)
+				}
+				samples[s.name] = append(samples[s.name], one)
+				if o.json {
+					json.NewEncoder(os.Stdout).Encode(one)
+				}
 			}
 		}
+		if !o.json {
+			table(os.Stdout, o, over, servers, samples)
+		}
 	}
-	if !o.json {
-		table(os.Stdout, o, servers, samples)
+	for _, s := range servers {
+		if s.version != "" {
+			fmt.Fprintf(os.Stderr, "%s: %s\n", s.name, s.version)
+		}
 	}
 	return nil
 }
 
 // measure asks one server for a while.
-func measure(o options, l *load, s *server) (sample, error) {
+func measure(o options, l *load, over string, s *server) (sample, error) {
 	if err := s.pin(serverCore); err != nil {
 		return sample{}, err
 	}
 	ask := l.udp
-	transport := "udp"
-	if o.tcp {
-		ask, transport = l.tcp, "tcp"
+	if over == "tcp" {
+		ask = l.tcp
 	}
 	if _, err := ask(s.addr, o.measure/4); err != nil { // warms up
 		return sample{}, err
@@ -139,18 +145,14 @@ func measure(o options, l *load, s *server) (sample, error) {
 	}
 	used := after - before
 	return sample{
-		Server: s.name, Transport: transport, QPS: float64(r.answers) / r.took.Seconds(),
+		Server: s.name, Transport: over, QPS: float64(r.answers) / r.took.Seconds(),
 		CPU:  float64(used.Microseconds()) / float64(r.answers),
 		Busy: used.Seconds() / r.took.Seconds(), Bytes: r.bytes, Lost: r.lost,
 	}, nil
 }
 
-func table(w io.Writer, o options, servers []*server, samples map[string][]sample) {
-	transport := "UDP"
-	if o.tcp {
-		transport = "TCP, pipelined"
-	}
-	fmt.Fprintf(w, "SRV over %s, %d services x %d instances, %d rounds of %v, server on one core\n\n", transport, o.services, o.instances, o.rounds, o.measure)
+func table(w io.Writer, o options, over string, servers []*server, samples map[string][]sample) {
+	fmt.Fprintf(w, "SRV over %s, %d services x %d instances, %d rounds of %v, server on one core\n\n", over, o.services, o.instances, o.rounds, o.measure)
 	fmt.Fprintf(w, "| server | CPU us/answer (min-max) | to echo | to dnsd | answers/s | busy | bytes | lost |\n|---|---|---|---|---|---|---|---|\n")
 	cpu := make(map[string]float64)
 	for name, all := range samples {
@@ -175,11 +177,6 @@ func table(w io.Writer, o options, servers []*server, samples map[string][]sampl
 			median(all, func(s sample) float64 { return s.Busy }), all[0].Bytes, lost)
 	}
 	fmt.Fprintln(w)
-	for _, s := range servers {
-		if s.version != "" {
-			fmt.Fprintf(w, "%s: %s\n", s.name, s.version)
-		}
-	}
 }
 
 func median(all []sample, f func(sample) float64) float64 {

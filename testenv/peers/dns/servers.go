@@ -71,6 +71,12 @@ func startServers(o options, dir string) (servers []*server, stop func(), err er
 			return nil, stop, err
 		}
 	}
+	file := filepath.Join(dir, "svc.zone")
+	if wanted(o, "nsd") || wanted(o, "knot") {
+		if err := saveZone(primary.addr, file); err != nil {
+			return nil, stop, err
+		}
+	}
 	for _, k := range []struct {
 		name, program string
 		version       []string
@@ -94,7 +100,7 @@ func startServers(o options, dir string) (servers []*server, stop func(), err er
 		}
 		addr := freeAddr()
 		conf := filepath.Join(home, k.name+".conf")
-		if err := os.WriteFile(conf, fmt.Appendf(nil, k.config, home, addr.Port(), primary.addr.Port()), 0o600); err != nil {
+		if err := os.WriteFile(conf, fmt.Appendf(nil, k.config, home, addr.Port(), file), 0o600); err != nil {
 			return nil, stop, err
 		}
 		s, err := start(k.name, addr, path, append(k.args, conf)...)
@@ -348,7 +354,7 @@ func freeAddr() netip.AddrPort {
 	}
 }
 
-// The verbs: 1 the directory, 2 the server's port, 3 dnsd's port.
+// The verbs: 1 the directory, 2 the server's port, 3 the zone's file.
 const nsdConfig = `
 server:
 	ip-address: 127.0.0.1@%[2]d
@@ -367,8 +373,7 @@ remote-control:
 	control-enable: no
 zone:
 	name: "svc."
-	request-xfr: AXFR 127.0.0.1@%[3]d NOKEY
-	allow-notify: 127.0.0.1 NOKEY
+	zonefile: "%[3]s"
 `
 
 const knotConfig = `
@@ -383,11 +388,9 @@ log:
     any: error
 database:
     storage: "%[1]s"
-remote:
-  - id: primary
-    address: 127.0.0.1@%[3]d
 zone:
   - domain: svc.
     storage: "%[1]s"
-    master: primary
+    file: "%[3]s"
+    zonefile-sync: -1
 `
