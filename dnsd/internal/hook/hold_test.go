@@ -3,6 +3,7 @@ package hook
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
@@ -29,24 +31,101 @@ func serving(t *testing.T) (net.Listener, int) {
 	return l, l.Addr().(*net.TCPAddr).Port
 }
 
+// fake runs f on a hook in memory whose registry expires leases, in fake time.
+func fake(t *testing.T, change func(*Config, *registry.Config), f func(t *testing.T, h *hook)) {
+	synctest.Test(t, func(t *testing.T) {
+		h := startOn(t, newPipes(), change)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- h.registry.Run(ctx) }()
+		defer func() {
+			cancel()
+			if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		}()
+		f(t, h)
+	})
+}
+
 func TestHoldRegistersAndRenews(t *testing.T) {
-	h := start(t, func(_ *Config, r *registry.Config) { r.MinLease = 2 * time.Second })
-	s := h.stream("POST", a1+"/hold", `{"port":1,"lease":"2s","ttl":"1s","incarnation":3}`)
-	if e, ok := s.block(); !ok || e.comment != "held" {
-		t.Fatalf("first: %+v", e)
-	}
-	if e := s.next(); e.name != "registered" || e.id != "1" || !strings.Contains(e.data, `"renew_after":"666ms"`) {
-		t.Fatalf("second: %+v", e)
-	}
-	before := h.registry.Stats().Renewed
-	for range 2 {
-		if e, ok := s.block(); !ok || e.comment != "renewed" {
-			t.Fatalf("then: %+v", e)
+	fake(t, nil, func(t *testing.T, h *hook) {
+		s := h.stream("POST", a1+"/hold", `{"port":1,"incarnation":3}`)
+		began := time.Now()
+		if e, ok := s.block(); !ok || e.comment != "held" {
+			t.Fatalf("first: %+v", e)
 		}
-	}
-	if after := h.registry.Stats().Renewed; after < before+2 {
-		t.Errorf("%d renewals, then %d", before, after)
-	}
+		if e := s.next(); e.name != "registered" || e.id != "1" || !strings.Contains(e.data, `"renew_after":"5s"`) {
+			t.Fatalf("second: %+v", e)
+		}
+		for i := range 20 {
+			if e, ok := s.block(); !ok || e.comment != "renewed" {
+				t.Fatalf("then: %+v", e)
+			}
+			if at := time.Since(began); at != time.Duration(i+1)*5*time.Second {
+				t.Fatalf("renewal %d after %v", i, at)
+			}
+			if in, ok := h.registry.Instance(keyA1); !ok || in.ExpiresIn != 15*time.Second {
+				t.Fatalf("%v, expires in %v", ok, in.ExpiresIn)
+			}
+		}
+	})
+}
+
+// A process that is stopped keeps its connection: it is asked to come again, and
+// when it does not its lease ends.
+func TestHoldIsAskedToComeAgain(t *testing.T) {
+	fake(t, nil, func(t *testing.T, h *hook) {
+		s := h.stream("POST", a1+"/hold", `{"port":1}`)
+		began := time.Now()
+		all := s.until("end")
+		if e := all[len(all)-1]; !strings.Contains(e.data, `"reason":"again"`) || time.Since(began) != 5*time.Minute {
+			t.Errorf("after %v: %+v", time.Since(began), e)
+		}
+		if _, ok := h.registry.Instance(keyA1); !ok {
+			t.Error("gone with the hold")
+		}
+		time.Sleep(16 * time.Second) // fake time: the lease
+		if _, ok := h.registry.Instance(keyA1); ok {
+			t.Error("outlives its lease")
+		}
+	})
+}
+
+// A peer whose window is shut is no sign of life.
+func TestHoldThatNobodyReadsEndsWithTheLease(t *testing.T) {
+	probed := make(chan string, 10)
+	fake(t, func(c *Config, r *registry.Config) {
+		r.Probe = func(_ context.Context, hostport string) error { probed <- hostport; return context.DeadlineExceeded }
+	}, func(t *testing.T, h *hook) {
+		s := h.stream("POST", a1+"/hold", `{"port":1}`)
+		s.next()
+		time.Sleep(5*time.Second + 10*time.Second + time.Second) // a renewal, its write timeout
+		synctest.Wait()
+		if h.holds.count() != 0 || len(probed) != 1 {
+			t.Errorf("%d holds, %d probes", h.holds.count(), len(probed))
+		}
+		if _, ok := h.registry.Instance(keyA1); !ok {
+			t.Error("removed without proof")
+		}
+		time.Sleep(15 * time.Second)
+		if _, ok := h.registry.Instance(keyA1); ok {
+			t.Error("outlives its lease")
+		}
+	})
+}
+
+// A changed lease changes the pace of the hold.
+func TestHoldFollowsTheRegistration(t *testing.T) {
+	fake(t, nil, func(t *testing.T, h *hook) {
+		s := h.stream("POST", a1+"/hold", `{"port":1,"lease":"10m"}`)
+		s.next()
+		h.put(a1, `{"port":1,"lease":"6s","ttl":"2s"}`)
+		began := time.Now()
+		if e, ok := s.block(); !ok || e.comment != "renewed" || time.Since(began) != 2*time.Second {
+			t.Errorf("after %v: %+v", time.Since(began), e)
+		}
+	})
 }
 
 func TestHoldOfRegisteredInstanceNeedsNoBody(t *testing.T) {
@@ -168,19 +247,6 @@ func TestNewerHoldOfTheSameInstanceTakesOver(t *testing.T) {
 	}
 	second.close()
 	eventually(t, "the second counts", func() bool { _, ok := h.registry.Instance(keyA1); return !ok })
-}
-
-func TestHoldIsAskedToComeAgain(t *testing.T) {
-	h := start(t, func(c *Config, r *registry.Config) {
-		c.Limits.HoldFor, r.MinLease = time.Millisecond, 2*time.Second
-	})
-	s := h.stream("POST", a1+"/hold", `{"port":1,"lease":"2s","ttl":"1s"}`)
-	if all := s.until("end"); !strings.Contains(all[len(all)-1].data, `"reason":"again"`) {
-		t.Errorf("%+v", all)
-	}
-	if _, ok := h.registry.Instance(keyA1); !ok {
-		t.Error("not registered any more")
-	}
 }
 
 func TestStoppingKeepsHeldInstances(t *testing.T) {

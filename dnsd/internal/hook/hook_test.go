@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -51,6 +52,12 @@ func (l *lines) String() string {
 
 func start(t testing.TB, change func(*Config, *registry.Config)) *hook {
 	t.Helper()
+	return startOn(t, nil, change)
+}
+
+// startOn serves on pipes instead of sockets, if given, for synctest.
+func startOn(t testing.TB, pipes *pipes, change func(*Config, *registry.Config)) *hook {
+	t.Helper()
 	h := &hook{t: t, audit: &lines{}}
 	h.cfg = Config{Addr: "127.0.0.1:0", Zone: "svc.", Audit: slog.New(slog.NewTextHandler(h.audit, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	h.cfg.Limits.Rate = -1
@@ -63,11 +70,17 @@ func start(t testing.TB, change func(*Config, *registry.Config)) *hook {
 		t.Fatal(err)
 	}
 	h.cfg.Registry = h.registry
-	if h.Server, err = Listen(h.cfg); err != nil {
+	transport := &http.Transport{}
+	if pipes == nil {
+		h.Server, err = Listen(h.cfg)
+	} else {
+		h.Server, err = newServer(pipes, h.cfg)
+		transport.DialContext = pipes.dial
+	}
+	if err != nil {
 		h.registry.Close()
 		t.Fatal(err)
 	}
-	transport := &http.Transport{}
 	h.client = &http.Client{Transport: transport}
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -87,6 +100,49 @@ func start(t testing.TB, change func(*Config, *registry.Config)) *hook {
 	})
 	return h
 }
+
+// pipes is a listener in memory: nothing outside of the process, so that
+// synctest knows when everybody waits for the clock.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.done) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8053} }
+
+func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	mine, theirs := net.Pipe()
+	select {
+	case p.conns <- pipeConn{theirs}:
+		return mine, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// pipeConn has an address, which net.Pipe has not.
+type pipeConn struct{ net.Conn }
+
+func (pipeConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 40000} }
 
 // answer is what came back.
 type answer struct {

@@ -101,6 +101,11 @@ func Listen(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hook: listen %s: %w", cfg.Addr, err)
 	}
+	return newServer(ln, cfg)
+}
+
+// newServer serves on a listener whose address is a *net.TCPAddr.
+func newServer(ln net.Listener, cfg Config) (*Server, error) {
 	s := &Server{
 		callers: newLimiter(),
 		holds:   newHolds(),

@@ -118,14 +118,16 @@ func TestWatchOfLostHistoryIsGone(t *testing.T) {
 }
 
 func TestSilentWatchShowsLife(t *testing.T) {
-	h := start(t, func(c *Config, _ *registry.Config) { c.Limits.KeepAlive = time.Millisecond })
-	w := h.stream("GET", "/v1/watch", "")
-	w.until(eventSync)
-	for range 3 {
-		if e, ok := w.block(); !ok || e.comment != "alive" {
-			t.Fatalf("%+v", e)
+	fake(t, nil, func(t *testing.T, h *hook) {
+		w := h.stream("GET", "/v1/watch", "")
+		w.until(eventSync)
+		began := time.Now()
+		for i := range 3 {
+			if e, ok := w.block(); !ok || e.comment != "alive" || time.Since(began) != time.Duration(i+1)*15*time.Second {
+				t.Fatalf("after %v: %+v", time.Since(began), e)
+			}
 		}
-	}
+	})
 }
 
 // A reader that does not read is cut when it is too far behind, and told so when
