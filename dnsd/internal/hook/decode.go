@@ -175,24 +175,25 @@ func decodeObject(body []byte, members []member) (map[string]bool, error) {
 	return seen, nil
 }
 
-// eachMember walks the members of the object in valid JSON, in order.
+// eachMember walks the members of the object in valid JSON, in order. It only
+// finds where they begin and end: that costs no allocation, where json.Decoder
+// needed half of the time of a whole PUT.
 func eachMember(valid []byte, f func(name string, value json.RawMessage) error) error {
-	dec := json.NewDecoder(bytes.NewReader(valid))
-	open, err := dec.Token()
-	if err != nil || open != json.Delim('{') {
-		return refuse(http.StatusBadRequest, "", "the body is %s: send a JSON object", excerpt(valid))
+	rest := bytes.TrimLeft(valid, space)
+	if len(rest) == 0 || rest[0] != '{' {
+		return refuse(http.StatusBadRequest, "", "the body is %s: send a JSON object", excerpt(rest))
 	}
-	for dec.More() {
-		token, err := dec.Token()
-		if err != nil {
-			return err
-		}
-		name, ok := token.(string)
-		if !ok {
-			return fmt.Errorf("hook: decode object: name is %T", token)
-		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
+	rest = bytes.TrimLeft(rest[1:], space)
+	for len(rest) > 0 && rest[0] != '}' {
+		var quoted, value []byte
+		quoted, rest = cutValue(rest)
+		rest = bytes.TrimLeft(rest, space+":")
+		value, rest = cutValue(rest)
+		rest = bytes.TrimLeft(rest, space+",")
+		var name string
+		if bytes.IndexByte(quoted, '\\') < 0 && len(quoted) >= 2 {
+			name = string(quoted[1 : len(quoted)-1])
+		} else if err := json.Unmarshal(quoted, &name); err != nil {
 			return err
 		}
 		if err := f(name, value); err != nil {
@@ -200,6 +201,41 @@ func eachMember(valid []byte, f func(name string, value json.RawMessage) error) 
 		}
 	}
 	return nil
+}
+
+const space = " \t\r\n" // RFC 8259 section 2
+
+// cutValue splits off the first value of valid JSON.
+func cutValue(b []byte) (value, rest []byte) {
+	depth := 0
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '"':
+			for i++; i < len(b) && b[i] != '"'; i++ {
+				if b[i] == '\\' {
+					i++
+				}
+			}
+		case '{', '[':
+			depth++
+			continue
+		case '}', ']':
+			depth--
+		default:
+			if depth == 0 { // a number or a word: up to what may follow it
+				if n := bytes.IndexAny(b, space+",]}"); n >= 0 {
+					return b[:n], b[n:]
+				}
+				return b, nil
+			}
+			continue
+		}
+		if depth == 0 {
+			end := min(i+1, len(b))
+			return b[:end], b[end:]
+		}
+	}
+	return b, nil
 }
 
 // metaValue reads the meta object: texts only, each name once.
