@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -265,4 +266,36 @@ func TestProbesCanBeOff(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	})
+}
+
+// The probe itself, over real sockets.
+func TestLostConnectionOfAKilledServerRemovesItAtOnce(t *testing.T) {
+	r, err := registry.Open(registry.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := math("a1")
+	in.Host, in.Port = "127.0.0.1", uint16(l.Addr().(*net.TCPAddr).Port)
+	register(t, r, in)
+	r.ConnectionLost(t.Context(), in.Key, 0)
+	if _, ok := r.Instance(in.Key); !ok {
+		t.Error("it listens, and was removed")
+	}
+	l.Close()
+	r.ConnectionLost(t.Context(), in.Key, 0)
+	if _, ok := r.Instance(in.Key); ok {
+		t.Error("nobody listens any more, and it is still there")
+	}
+	udp := in
+	udp.Service = "_math._udp"
+	register(t, r, udp)
+	r.ConnectionLost(t.Context(), udp.Key, 0)
+	if _, ok := r.Instance(udp.Key); !ok {
+		t.Error("a UDP server was taken for dead because it refuses TCP")
+	}
 }

@@ -1,0 +1,240 @@
+package registry
+
+import "time"
+
+// leaseAction says what a step does to the lease.
+type leaseAction uint8
+
+const (
+	keepLease  leaseAction = iota
+	renewLease             // begins anew
+	holdLease              // goes on as a suspect
+	loseLease              // ended without proof: counts for the guard
+)
+
+// step is one planned change, or (Revision 0) something done to a lease only.
+type step struct {
+	Change
+	entry *entry // as it was when the batch began; nil: not there
+	key   Key
+	lease leaseAction
+}
+
+// plan gathers the changes of one batch. What earlier requests of the batch will
+// change is in it and not in the catalog yet.
+type plan struct {
+	r        *Registry
+	now      time.Duration
+	wall     time.Time
+	revision uint64
+	steps    []step
+	overlay  map[Key]*Instance // as this batch leaves it; nil: removed
+	tallies  map[string]tally
+	total    int // instances, after the batch
+	fenced   map[Key]uint64
+	changed  Batch
+}
+
+// tally is what a batch does to a service.
+type tally struct {
+	instances int // more or fewer
+	lost      int // expired without proof
+}
+
+func (p *plan) begin(r *Registry) {
+	p.r = r
+	p.now, p.wall = r.clock.read(), time.Now()
+	p.revision, p.total = r.revision, r.catalog.instances
+}
+
+func (p *plan) end() {
+	clear(p.steps)
+	p.steps = p.steps[:0]
+	if cap(p.steps) > maxBatch {
+		p.steps, p.overlay, p.tallies, p.fenced = nil, nil, nil, nil
+	}
+	clear(p.overlay)
+	clear(p.tallies)
+	clear(p.fenced)
+	clear(p.changed.Changes)
+	p.changed = Batch{Changes: p.changed.Changes[:0], Fences: p.changed.Fences[:0]}
+}
+
+// find returns the instance as it will be, and its entry if it has one already.
+func (p *plan) find(k Key) (*Instance, *entry) {
+	e := p.r.catalog.find(k)
+	if in, ok := p.overlay[k]; ok {
+		return in, e
+	}
+	if e == nil {
+		return nil, nil
+	}
+	return e.in, e
+}
+
+// size of a service as it will be.
+func (p *plan) size(service string) int {
+	n := p.tallies[service].instances
+	if s := p.r.catalog.services[service]; s != nil {
+		n += len(s.entries)
+	}
+	return n
+}
+
+// floor is the incarnation below which k is fenced when it does not live.
+func (p *plan) floor(k Key) uint64 {
+	if f, ok := p.fenced[k]; ok {
+		return f
+	}
+	return p.r.fences.floor(k)
+}
+
+// put plans in (not shared yet) to become what k is, and returns it.
+func (p *plan) put(old, in *Instance, e *entry, lease leaseAction) *Instance {
+	p.revision++
+	in.Revision = p.revision
+	p.step(step{Change: Change{p.revision, p.wall, old, in}, entry: e, key: in.Key, lease: lease})
+	if old == nil {
+		p.count(in.Service, tally{instances: 1})
+	}
+	if in.Incarnation > 0 && in.Incarnation >= p.floor(in.Key) && p.floor(in.Key) > 0 {
+		p.fence(in.Key, 0) // the living one fences now
+	}
+	return in
+}
+
+// remove plans old to go.
+func (p *plan) remove(old *Instance, e *entry, lease leaseAction) {
+	p.revision++
+	p.step(step{Change: Change{p.revision, p.wall, old, nil}, entry: e, key: old.Key, lease: lease})
+	t := tally{instances: -1}
+	if lease == loseLease {
+		t.lost = 1
+	}
+	p.count(old.Service, t)
+	if old.Incarnation > p.floor(old.Key) {
+		p.fence(old.Key, old.Incarnation)
+	}
+}
+
+// renew plans only that a lease begins anew.
+func (p *plan) renew(in *Instance, e *entry) {
+	p.step(step{Change: Change{New: in}, entry: e, key: in.Key, lease: renewLease})
+}
+
+// hold plans only that a suspect goes on as one.
+func (p *plan) hold(in *Instance, e *entry) {
+	p.step(step{Change: Change{New: in}, entry: e, key: in.Key, lease: holdLease})
+}
+
+// touched says whether this batch already does something to k.
+func (p *plan) touched(k Key) bool {
+	_, ok := p.overlay[k]
+	return ok
+}
+
+func (p *plan) step(s step) {
+	if p.overlay == nil {
+		p.overlay = make(map[Key]*Instance)
+	}
+	p.overlay[s.key] = s.New
+	p.steps = append(p.steps, s)
+}
+
+func (p *plan) count(service string, t tally) {
+	if p.tallies == nil {
+		p.tallies = make(map[string]tally)
+	}
+	o := p.tallies[service]
+	p.tallies[service] = tally{o.instances + t.instances, o.lost + t.lost}
+	p.total += t.instances
+}
+
+func (p *plan) fence(k Key, incarnation uint64) {
+	if p.fenced == nil {
+		p.fenced = make(map[Key]uint64)
+	}
+	p.fenced[k] = incarnation
+}
+
+// batch is what is to be committed.
+func (p *plan) batch() *Batch {
+	b := &p.changed
+	for i := range p.steps {
+		if s := &p.steps[i]; s.Revision > 0 {
+			b.Changes = append(b.Changes, s.Change)
+		}
+	}
+	if len(b.Changes) == 0 {
+		return b
+	}
+	more := 0
+	for i := range b.Changes { // in order, not in that of a map
+		k := b.Changes[i].Key()
+		if n, ok := p.fenced[k]; ok {
+			b.Fences = append(b.Fences, Fence{k, n, p.wall})
+			delete(p.fenced, k)
+			if n > 0 {
+				more++
+			}
+		}
+	}
+	for _, f := range p.r.fences.excess(more, p.wall, more+64) {
+		if in, ok := p.overlay[f.Key]; !ok || in != nil { // not one that was just renewed
+			b.Fences = append(b.Fences, f)
+		}
+	}
+	b.Forget = max(p.r.forget, p.r.history.excess(len(b.Changes), p.wall))
+	return b
+}
+
+// apply publishes what was committed.
+func (p *plan) apply() []*Event {
+	r := p.r
+	c := &r.catalog
+	events := make([]*Event, 0, len(p.changed.Changes))
+	for i := range p.steps {
+		s := &p.steps[i]
+		e := c.find(s.key)
+		switch {
+		case s.Revision == 0:
+		case s.New == nil:
+			c.remove(e)
+			e.service.revision = s.Revision
+			if s.lease == loseLease {
+				e.service.lose(p.now)
+			}
+			delete(r.holds, e)
+		case e == nil:
+			e = c.insert(s.New, p.now+s.New.Lease)
+			e.service.revision = s.Revision
+		default:
+			c.replace(e, s.New)
+			e.service.revision = s.Revision
+		}
+		if e != nil && s.New != nil { // what a later step removes is still there
+			switch s.lease {
+			case renewLease:
+				delete(r.holds, e)
+				r.renewLocked(e, p.now)
+			case holdLease:
+				r.holdLocked(e, p.now)
+			}
+		}
+		if s.Revision > 0 {
+			ev := &Event{Change: s.Change}
+			r.history.add(ev)
+			events = append(events, ev)
+		}
+	}
+	for _, f := range p.changed.Fences {
+		r.fences.apply(f)
+	}
+	r.fences.tidy()
+	if p.changed.Forget > 0 {
+		r.history.forget(p.changed.Forget)
+		r.forget = 0
+	}
+	r.revision = p.revision
+	return events
+}
