@@ -199,6 +199,9 @@ func (t *task) begin(ctx context.Context) {
 func (t *task) run(ctx context.Context) error {
 	c := t.client
 	c.stats.calls.Add(1)
+	if ctx.Err() != nil {
+		return t.fail(contextError(ctx)) // nothing is sent for one who has gone
+	}
 	t.begin(ctx)
 	for {
 		res := t.try(ctx)

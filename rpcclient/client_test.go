@@ -189,3 +189,22 @@ func TestCloseAbortsCalls(t *testing.T) {
 		t.Error(call.Error)
 	}
 }
+
+func TestNothingIsSentForAContextThatHasEnded(t *testing.T) {
+	s := startStock(t, "")
+	c := newClient(t, Config{}, s.addr)
+	ready(t, c)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	gone := errors.New("the user has gone")
+	cancel(gone)
+	err := c.Call(ctx, "Arith.Multiply", &Args{1, 2}, nil)
+	var e *Error
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, gone) || !errors.As(err, &e) || e.Executed != Never {
+		t.Fatal(err)
+	}
+	c.Close() // whatever was sent has arrived, or never will
+	s.stop()
+	if n := s.arith.executed.Load(); n != 0 {
+		t.Errorf("executed %d times", n)
+	}
+}

@@ -56,7 +56,8 @@ type Config struct {
 
 	// ConnsPerNode is how many connections are kept to each node. 0: 2.
 	ConnsPerNode int
-	// Dial makes the connection. nil: TCP to ep.Addr, then to each of ep.Alt.
+	// Dial makes the connection, and returns when ctx ends. nil: TCP to ep.Addr,
+	// then to each of ep.Alt.
 	Dial func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error)
 	// TLS is spoken on each connection, if not nil. The certificate is verified
 	// against the endpoint's Target, unless ServerName is set.
