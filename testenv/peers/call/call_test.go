@@ -3,6 +3,7 @@ package call
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/rpc"
 	"slices"
@@ -205,9 +206,10 @@ func cpuTime() int64 {
 	return u.Utime.Nano() + u.Stime.Nano()
 }
 
-// BenchmarkRatio takes turns, many short ones, so that whatever else the machine
-// does hits all alike, and reports the median turn of each in time a call, and as a
-// multiple of bare net/rpc's.
+// BenchmarkRatio takes turns, many short ones in random order, so that whatever
+// else the machine does hits all alike. It reports the median turn of each, in time
+// a call, as a multiple of bare net/rpc's (x), and the same of CPU time (cpu-x),
+// which says more on a busy machine.
 func BenchmarkRatio(b *testing.B) {
 	for _, size := range []int{1 << 10, 64 << 10} {
 		for _, conc := range []int{1, 64, 1000} {
@@ -221,18 +223,20 @@ func BenchmarkRatio(b *testing.B) {
 				if size > 1<<10 {
 					calls = max(100, 3*conc)
 				}
-				took := make([][]float64, len(all))
+				took, cpu := make([][]float64, len(all)), make([][]float64, len(all))
 				for b.Loop() {
-					for i, c := range all {
-						took[i] = append(took[i], float64(together(b, c, conc, calls, data))/float64(calls))
+					for _, i := range rand.Perm(len(all)) {
+						before := cpuTime()
+						took[i] = append(took[i], float64(together(b, all[i], conc, calls, data))/float64(calls))
+						cpu[i] = append(cpu[i], float64(cpuTime()-before)/float64(calls))
 					}
 				}
 				b.ReportMetric(0, "ns/op")
-				first := median(took[0])
 				for i, c := range all {
 					b.ReportMetric(median(took[i]), c.name+"-ns")
 					if i > 0 {
-						b.ReportMetric(median(took[i])/first, c.name+"-x")
+						b.ReportMetric(median(took[i])/median(took[0]), c.name+"-x")
+						b.ReportMetric(median(cpu[i])/median(cpu[0]), c.name+"-cpu-x")
 					}
 				}
 			})
