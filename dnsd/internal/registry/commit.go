@@ -188,7 +188,7 @@ func (r *Registry) commit(batch []*op) (took time.Duration) {
 	if len(b.Changes) > 0 || len(b.Fences) > 0 {
 		r.stats.commits.Add(1)
 		began := time.Now()
-		if err = r.cfg.Backend.Commit(b); err != nil {
+		if err = r.backend.Commit(b); err != nil {
 			err = fmt.Errorf("registry: commit: %w", err)
 			r.stats.failures.Add(1)
 		}
@@ -235,9 +235,9 @@ func (r *Registry) commit(batch []*op) (took time.Duration) {
 func (r *Registry) tell(err error, took time.Duration) {
 	switch {
 	case err != nil && !r.sick:
-		r.cfg.Logger.Error("registry: cannot store changes, they are refused until it works again", "err", err)
+		r.settings().Logger.Error("registry: cannot store changes, they are refused until it works again", "err", err)
 	case err == nil && took > 0 && r.sick:
-		r.cfg.Logger.Info("registry: changes can be stored again")
+		r.settings().Logger.Info("registry: changes can be stored again")
 	case took == 0:
 		return // nothing was to be stored
 	}

@@ -86,18 +86,18 @@ func (c Config) withDefaults() (Config, error) {
 func (c *Config) check() error {
 	switch {
 	case c.MinLease < 2*time.Second:
-		return fmt.Errorf("registry: open: min lease %v: must be at least 2s", c.MinLease)
+		return fmt.Errorf("registry: configure: min lease %v: must be at least 2s", c.MinLease)
 	case c.MaxLease < c.MinLease:
-		return fmt.Errorf("registry: open: max lease %v: must not be below the min lease, %v", c.MaxLease, c.MinLease)
+		return fmt.Errorf("registry: configure: max lease %v: must not be below the min lease, %v", c.MaxLease, c.MinLease)
 	case c.Lease < c.MinLease || c.Lease > c.MaxLease:
-		return fmt.Errorf("registry: open: lease %v: must be between %v and %v", c.Lease, c.MinLease, c.MaxLease)
+		return fmt.Errorf("registry: configure: lease %v: must be between %v and %v", c.Lease, c.MinLease, c.MaxLease)
 	case c.TTL < time.Second || c.TTL%time.Second != 0 || c.TTL > c.Lease/2:
-		return fmt.Errorf("registry: open: ttl %v: must be whole seconds, between 1s and half the lease, %v", c.TTL, c.Lease/2)
+		return fmt.Errorf("registry: configure: ttl %v: must be whole seconds, between 1s and half the lease, %v", c.TTL, c.Lease/2)
 	case c.Guard.Percent < 1 || c.Guard.Percent > 100:
-		return fmt.Errorf("registry: open: guard %d%%: must be 1%% to 100%%", c.Guard.Percent)
+		return fmt.Errorf("registry: configure: guard %d%%: must be 1%% to 100%%", c.Guard.Percent)
 	case c.MaxInstances < 0 || c.MaxPerService < 0 || c.History < 0 || c.Fences < 0 || c.WatchQueue < 0 ||
 		c.Guard.Min < 0 || c.Guard.HoldLeases < 0 || c.Guard.Probes < 0:
-		return fmt.Errorf("registry: open: a limit is negative")
+		return fmt.Errorf("registry: configure: a limit is negative")
 	}
 	return nil
 }

@@ -119,13 +119,13 @@ func (j *judgement) judge(p *plan, e *entry) {
 		deaf: r.deafLocked(p.now, in.Lease),
 	}
 	switch {
-	case in.State == Drained, isHeld && (held.over || p.now >= r.cfg.Guard.end(held.since, in.Lease)):
+	case in.State == Drained, isHeld && (held.over || p.now >= r.settings().Guard.end(held.since, in.Lease)):
 		p.remove(in, e, keepLease)
 		j.expired++
 		return
 	case isHeld && in.State == Suspect:
 		p.hold(in, e)
-	case isHeld, r.cfg.Guard.holds(w):
+	case isHeld, r.settings().Guard.holds(w):
 		in = p.put(in, in.with(Suspect), e, holdLease)
 		j.held++
 		j.deaf = j.deaf || w.deaf
@@ -140,16 +140,16 @@ func (j *judgement) judge(p *plan, e *entry) {
 
 func (r *Registry) logJudgement(j *judgement) {
 	if j.held > 0 {
-		r.cfg.Logger.Warn("registry: guard holds back expired leases", "held", j.held, "service", j.service, "deaf", j.deaf)
+		r.settings().Logger.Warn("registry: guard holds back expired leases", "held", j.held, "service", j.service, "deaf", j.deaf)
 	}
 	if j.expired > 0 {
-		r.cfg.Logger.Info("registry: leases expired", "instances", j.expired)
+		r.settings().Logger.Info("registry: leases expired", "instances", j.expired)
 	}
 }
 
 func (r *Registry) logStall(stalls uint64, stalled time.Duration) {
 	if r.stallsLogged.Swap(stalls) != stalls {
-		r.cfg.Logger.Warn("registry: the process stood still, leases are longer by as much", "stalls", stalls, "stalled", stalled)
+		r.settings().Logger.Warn("registry: the process stood still, leases are longer by as much", "stalls", stalls, "stalled", stalled)
 	}
 }
 

@@ -45,7 +45,7 @@ func (g *Guard) end(since, lease time.Duration) time.Duration {
 // deafLocked says whether nobody was heard for a lease. The silence of fewer
 // than the guard's minimum proves nothing about us.
 func (r *Registry) deafLocked(now, lease time.Duration) bool {
-	return r.catalog.instances >= r.cfg.Guard.Min && r.heard <= now-lease
+	return r.catalog.instances >= r.settings().Guard.Min && r.heard <= now-lease
 }
 
 // holdLocked lets a suspect go on for another lease, or until its hold ends.
@@ -56,7 +56,7 @@ func (r *Registry) holdLocked(e *entry, now time.Duration) {
 		r.holds[e] = h
 		r.stats.held.Add(1)
 	}
-	r.catalog.extend(e, max(min(now+e.in.Lease, r.cfg.Guard.end(h.since, e.in.Lease)), now+tick))
+	r.catalog.extend(e, max(min(now+e.in.Lease, r.settings().Guard.end(h.since, e.in.Lease)), now+tick))
 }
 
 // ReleaseGuard ends the hold of a service's suspects ("": of all): they are

@@ -33,7 +33,7 @@ func (r *Registry) ConnectionLost(ctx context.Context, key Key, incarnation uint
 // provable says whether a refused connection proves anything: who serves UDP
 // refuses TCP for all his life.
 func (r *Registry) provable(in *Instance) bool {
-	return !r.cfg.Guard.NoProbe && strings.HasSuffix(in.Service, "._tcp")
+	return !r.settings().Guard.NoProbe && strings.HasSuffix(in.Service, "._tcp")
 }
 
 // prove removes s if it refuses a connection and nothing was heard of it since.
@@ -43,8 +43,8 @@ func (r *Registry) prove(ctx context.Context, s probed) {
 	case <-ctx.Done():
 		return
 	}
-	pctx, cancel := context.WithTimeout(ctx, r.cfg.Guard.ProbeTimeout)
-	err := r.cfg.Probe(pctx, s.instance.HostPort())
+	pctx, cancel := context.WithTimeout(ctx, r.settings().Guard.ProbeTimeout)
+	err := r.settings().Probe(pctx, s.instance.HostPort())
 	cancel()
 	<-r.probes
 	// Only the host itself says "refused" (RFC 9293 section 3.10.7.1: a reset for
@@ -65,6 +65,6 @@ func (r *Registry) prove(ctx context.Context, s probed) {
 	}})
 	if err == nil && removed {
 		r.stats.proven.Add(1)
-		r.cfg.Logger.Info("registry: removed, it refuses connections", "instance", s.instance.Key.String(), "host", s.instance.HostPort())
+		r.settings().Logger.Info("registry: removed, it refuses connections", "instance", s.instance.Key.String(), "host", s.instance.HostPort())
 	}
 }

@@ -11,11 +11,12 @@ import (
 
 // Registry is the one place that knows who is registered.
 type Registry struct {
-	cfg   Config
-	queue queue
-	plan  *plan  // the leader's
-	sinks []Sink // the leader's
-	sick  bool   // the leader's: the last commit failed
+	cfg     atomic.Pointer[Config]
+	backend Backend
+	queue   queue
+	plan    *plan  // the leader's
+	sinks   []Sink // the leader's
+	sick    bool   // the leader's: the last commit failed
 
 	mu       sync.RWMutex // guards what follows
 	clock    clock
@@ -46,7 +47,7 @@ func Open(cfg Config) (*Registry, error) {
 		return nil, err
 	}
 	r := &Registry{
-		cfg:      cfg,
+		backend:  cfg.Backend,
 		queue:    queue{full: make(chan struct{}, 1)},
 		plan:     &plan{},
 		clock:    newClock(),
@@ -58,6 +59,7 @@ func Open(cfg Config) (*Registry, error) {
 		watchers: newWatchers(cfg.WatchQueue),
 		probes:   make(chan struct{}, cfg.Guard.Probes),
 	}
+	r.cfg.Store(&cfg)
 	if err := r.load(); err != nil {
 		cfg.Backend.Close()
 		return nil, fmt.Errorf("registry: open: %w", err)
@@ -66,12 +68,12 @@ func Open(cfg Config) (*Registry, error) {
 }
 
 func (r *Registry) load() error {
-	snap, err := r.cfg.Backend.Load()
+	snap, err := r.backend.Load()
 	if err != nil {
 		return err
 	}
 	now := r.clock.read()
-	r.revision = max(snap.Revision, r.cfg.Revision)
+	r.revision = max(snap.Revision, r.settings().Revision)
 	for in, err := range snap.Instances {
 		if err != nil {
 			return err
@@ -111,6 +113,28 @@ func (r *Registry) load() error {
 	}
 	return nil
 }
+
+// Update takes new defaults, bounds, limits, guard, history and logger while the
+// registry works; instances keep the leases and TTLs they have until they are
+// registered anew. Backend, Probe, Guard.Probes, Fences, FenceAge, WatchQueue and
+// Revision stay what they were at Open. On an error nothing has changed.
+func (r *Registry) Update(cfg Config) error {
+	old := r.settings()
+	cfg.Backend, cfg.Probe, cfg.Guard.Probes = old.Backend, old.Probe, old.Guard.Probes
+	cfg.Fences, cfg.FenceAge, cfg.WatchQueue, cfg.Revision = old.Fences, old.FenceAge, old.WatchQueue, old.Revision
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cfg.Store(&cfg)
+	r.history.max, r.history.age = cfg.History, cfg.HistoryAge
+	return nil
+}
+
+// settings is the configuration of the moment.
+func (r *Registry) settings() *Config { return r.cfg.Load() }
 
 // Attach loads s and then keeps it informed, until detach.
 func (r *Registry) Attach(s Sink) (detach func()) {
@@ -152,7 +176,7 @@ func (r *Registry) Close() error {
 	var err error
 	last := &op{last: true, after: func() {
 		r.watchers.close()
-		err = r.cfg.Backend.Close()
+		err = r.backend.Close()
 	}}
 	if r.submit(context.Background(), last) != nil {
 		return nil

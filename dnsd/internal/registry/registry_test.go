@@ -368,3 +368,39 @@ func TestConfigIsChecked(t *testing.T) {
 		}
 	}
 }
+
+func TestUpdateChangesWhatComesNext(t *testing.T) {
+	r, err := registry.Open(registry.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	in := registry.Instance{Key: registry.Key{Service: "_math._tcp", ID: "a1"}, Host: "192.0.2.1", Port: 1}
+	before, _, err := r.Register(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Update(registry.Config{Lease: 30 * time.Second, MaxPerService: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := r.Instance(before.Key); got.Lease != 15*time.Second {
+		t.Errorf("the lease of an instance that is there: %v, want 15s", got.Lease)
+	}
+	in.ID = "a2"
+	if got, _, err := r.Register(t.Context(), in); err != nil || got.Lease != 30*time.Second {
+		t.Errorf("the lease of one that comes: %v, %v, want 30s", got, err)
+	}
+	in.ID = "a3"
+	var limit *registry.LimitError
+	if _, _, err := r.Register(t.Context(), in); !errors.As(err, &limit) {
+		t.Errorf("beyond the new limit: %v", err)
+	}
+	if err := r.Update(registry.Config{Lease: time.Second}); err == nil {
+		t.Error("a bad configuration is taken")
+	}
+	in.ID = "a1"
+	in.Weight = 7
+	if got, _, err := r.Register(t.Context(), in); err != nil || got.Lease != 30*time.Second {
+		t.Errorf("after a refused update: %v, %v, want a lease of 30s", got, err)
+	}
+}

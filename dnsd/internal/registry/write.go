@@ -14,7 +14,7 @@ import (
 //
 // Errors: *FieldError, *FencedError, *LimitError, ErrNoSpace, ErrClosed.
 func (r *Registry) Register(ctx context.Context, in Instance) (out *Instance, created bool, err error) {
-	in, err = r.cfg.normal(in)
+	in, err = r.settings().normal(in)
 	if err != nil {
 		return nil, false, err
 	}
@@ -56,10 +56,10 @@ func (p *plan) register(in Instance) (out *Instance, created bool, err error) {
 		if floor := p.floor(in.Key); in.Incarnation > 0 && in.Incarnation < floor {
 			return nil, false, &FencedError{in.Key, floor, in.Incarnation}
 		}
-		if limit := p.r.cfg.MaxInstances; p.total >= limit {
+		if limit := p.r.settings().MaxInstances; p.total >= limit {
 			return nil, false, &LimitError{"instances", limit}
 		}
-		if limit := p.r.cfg.MaxPerService; p.size(in.Service) >= limit {
+		if limit := p.r.settings().MaxPerService; p.size(in.Service) >= limit {
 			return nil, false, &LimitError{"instances of " + in.Service, limit}
 		}
 		if s := p.r.catalog.services[in.Service]; s != nil {
