@@ -27,6 +27,7 @@ type block struct {
 	zones []*published
 	hook  *shared[*hook.Server]
 	dns   atomic.Pointer[[]*listener] // where it is served, for its metrics
+	ready *atomic.Bool                // the server's: whether queries are answered
 }
 
 // shared is a part that may outlive its block, with the task that runs it.
@@ -57,8 +58,8 @@ type nextBlock struct {
 	log       *slog.Logger
 }
 
-func prepareBlock(z Zone, old *block, log *slog.Logger) (*nextBlock, error) {
-	n := &nextBlock{next: &block{cfg: z}, old: old, log: log.With("zone", z.Origins[0])}
+func prepareBlock(z Zone, old *block, ready *atomic.Bool, log *slog.Logger) (*nextBlock, error) {
+	n := &nextBlock{next: &block{cfg: z, ready: ready}, old: old, log: log.With("zone", z.Origins[0])}
 	if err := n.open(); err != nil {
 		n.abandon()
 		return nil, err
@@ -108,11 +109,10 @@ func (n *nextBlock) update(undo *[]func() error) error {
 	if n.old == nil {
 		return nil
 	}
-	was, is := n.old.cfg, n.next.cfg
-	if was.TTL != is.TTL || was.Lease != is.Lease || was.MinLease != is.MinLease || was.MaxLease != is.MaxLease ||
-		was.Guard != is.Guard || was.Limits != is.Limits || was.History != is.History || was.HistoryAge != is.HistoryAge {
-		return errors.New("ttl, lease, guard, limits and history change with a restart only")
+	if err := n.next.reg.part.Update(registryConfig(n.next.cfg, n.log)); err != nil {
+		return err
 	}
+	*undo = append(*undo, func() error { return n.old.reg.part.Update(registryConfig(n.old.cfg, n.log)) })
 	if n.next.hook != n.old.hook {
 		return nil
 	}
@@ -299,6 +299,12 @@ func hookConfig(b *block, log *slog.Logger) hook.Config {
 		Insecure: h.Insecure,
 		Limits:   hook.Limits{Rate: float64(h.RequestRate), Connections: h.Connections},
 		Logger:   log, Audit: log.With("audit", true),
+		Ready: func() error {
+			if !b.ready.Load() {
+				return errors.New("not serving yet, or no more")
+			}
+			return nil
+		},
 		Collectors: []prometheus.Collector{dnsMetrics{b}},
 	}
 	if h.Cert != "" {

@@ -282,6 +282,8 @@ func (z Zone) withDefaults() (Zone, error) {
 	z.TTL = orDefault(z.TTL, min(DefaultTTL, (z.Lease/2).Truncate(time.Second)))
 	z.NegativeTTL = orDefault(z.NegativeTTL, z.TTL)
 	switch {
+	case z.MinLease < 2*time.Second:
+		return z, fmt.Errorf("lease: min %v; expected at least 2s, since a TTL is whole seconds and at most half of a lease", z.MinLease)
 	case z.MinLease > z.MaxLease:
 		return z, fmt.Errorf("lease: min %v is above max %v", z.MinLease, z.MaxLease)
 	case z.Lease < z.MinLease || z.Lease > z.MaxLease:

@@ -28,7 +28,7 @@ func (s *Server) prepare(cfg Config) (_ *plan, err error) {
 		if i := slices.IndexFunc(s.blocks, func(b *block) bool { return b.sameStore(z) }); i >= 0 {
 			old = s.blocks[i]
 		}
-		n, err := prepareBlock(z, old, s.log)
+		n, err := prepareBlock(z, old, &s.ready, s.log)
 		if err != nil {
 			return nil, fmt.Errorf("dnsd: zone %s: %w", z.Origins[0], err)
 		}

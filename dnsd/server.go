@@ -8,12 +8,14 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // A Server is dnsd whole: registries, zones, name servers, hooks. Make it with
 // New, let it work with Run. Its methods are safe for concurrent use.
 type Server struct {
-	log *slog.Logger
+	log   *slog.Logger
+	ready atomic.Bool // all parts run
 
 	mu      sync.Mutex // guards the fields below; held for a whole Reload
 	cfg     Config
@@ -62,6 +64,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, l := range s.dns {
 		l.start(s.failed)
 	}
+	s.ready.Store(true)
 	s.mu.Unlock()
 
 	var err error
@@ -81,6 +84,7 @@ func (s *Server) Close() error {
 		return nil
 	}
 	s.closed = true
+	s.ready.Store(false)
 	return closeParts(s.blocks, s.dns)
 }
 

@@ -127,7 +127,7 @@ func TestReloadKeepsSocketsAndRegistrations(t *testing.T) {
 	request(t, "PUT", hook+"/v1/services/_math._tcp/instances/a1", `{"port":8080}`)
 
 	second := free(Zone{Origins: []string{"other."}})
-	first := free(Zone{Origins: []string{"svc.", "svc.example."}, Hostmaster: "admin.example."})
+	first := free(Zone{Origins: []string{"svc.", "svc.example."}, Hostmaster: "admin.example.", Lease: 20 * time.Second})
 	if err := s.Reload(Config{Zones: []Zone{first, second}}); err != nil {
 		t.Fatal(err)
 	}
@@ -142,6 +142,10 @@ func TestReloadKeepsSocketsAndRegistrations(t *testing.T) {
 	if soa := ask(t, dnsAddr, "svc.", dns.TypeSOA).Answer[0].(*dns.SOA); soa.Mbox != "admin.example." {
 		t.Errorf("SOA after the reload: %v", soa)
 	}
+	if _, a2 := request(t, "PUT", hook+"/v1/services/_math._tcp/instances/a2", `{"port":8080}`); a2["lease"] != "20s" {
+		t.Errorf("lease after the reload: %v", a2)
+	}
+	request(t, "DELETE", hook+"/v1/services/_math._tcp/instances/a2", "")
 	request(t, "PUT", s.HookURLs()[1]+"/v1/services/_math._tcp/instances/b1", `{"port":8081}`)
 	if r := ask(t, dnsAddr, "_math._tcp.other.", dns.TypeSRV); len(r.Answer) != 1 {
 		t.Errorf("second block: %v", r)
@@ -167,6 +171,7 @@ func TestReloadThatFailsChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, cfg := range map[string]Config{
+		"too short":     {Zones: []Zone{free(Zone{Lease: 2 * time.Second, MinLease: time.Second})}},
 		"bad value":     {Zones: []Zone{free(Zone{TTL: 1})}},
 		"taken address": {Zones: []Zone{free(Zone{}), {Origins: []string{"b."}, Bind: []string{"127.0.0.1:0"}, Hook: Hook{Addr: s.HookURL()[len("http://"):]}}}},
 		"foreign store": {Zones: []Zone{free(Zone{}), free(Zone{Origins: []string{"b."}, Store: Store{Kind: "bolt", Path: foreign}})}},
