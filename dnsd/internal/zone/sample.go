@@ -2,6 +2,7 @@ package zone
 
 import (
 	"cmp"
+	"iter"
 	"math"
 	"slices"
 )
@@ -23,7 +24,7 @@ const epochBits = 10
 // those the set has, how many it has.
 func (s *service) sampleSRV(z *Zone) ([]member, int) {
 	host := len(s.key) - 2 + 1 + len(z.origin) // math.tcp.svc.
-	return sample(slices.Collect(s.srvs(z)), s.epoch, z.room(len(s.key)+1), func(m member) int {
+	return sample(s.collect(s.srvs(z)), s.epoch, z.room(len(s.key)+1), func(m member) int {
 		n := len(m.ID) + 1 + host
 		if m.foreign() {
 			n = len(m.Host)
@@ -34,7 +35,7 @@ func (s *service) sampleSRV(z *Zone) ([]member, int) {
 
 // samplePTR does the same for the PTR set of the instances' names.
 func (s *service) samplePTR(z *Zone) ([]member, int) {
-	return sample(slices.Collect(s.inOrder()), s.epoch, z.room(len(s.key)+1), func(m member) int { return recordSize + 1 + len(m.ID) + 2 })
+	return sample(s.collect(s.inOrder()), s.epoch, z.room(len(s.key)+1), func(m member) int { return recordSize + 1 + len(m.ID) + 2 })
 }
 
 // sampleHosts does the same for the addresses of one family.
@@ -43,7 +44,11 @@ func (s *service) sampleHosts(z *Zone, v4 bool) ([]member, int) {
 	if v4 {
 		size = recordSize + 4
 	}
-	return sample(slices.Collect(s.addresses(v4)), s.epoch, z.room(len(s.key)-2+1), func(member) int { return size })
+	return sample(s.collect(s.addresses(v4)), s.epoch, z.room(len(s.key)-2+1), func(member) int { return size })
+}
+
+func (s *service) collect(ms iter.Seq[member]) []member {
+	return slices.AppendSeq(make([]member, 0, s.members.n), ms)
 }
 
 // recordSize is what a record takes besides its data: a pointer to the
