@@ -18,6 +18,11 @@ func (c *Client) Call(ctx context.Context, method string, args, reply any, opts 
 		return &Error{Service: c.service, Method: method, Err: ErrClosed}
 	}
 	defer c.leave()
+	return c.call(ctx, method, args, reply, opts)
+}
+
+// call is Call, counted in already.
+func (c *Client) call(ctx context.Context, method string, args, reply any, opts []CallOption) error {
 	t := c.tasks.Get().(*task)
 	t.method, t.args, t.reply = method, args, reply
 	if m, ok := c.cfg.Methods[method]; ok {
@@ -69,12 +74,13 @@ func (c *Client) background(ctx context.Context, method string, args, reply any,
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing.Load() {
+	if !c.enter() {
 		complete(&Error{Service: c.service, Method: method, Err: ErrClosed})
 		return call
 	}
 	c.running.Go(func() {
-		complete(c.Call(ctx, method, args, reply, opts...))
+		defer c.leave()
+		complete(c.call(ctx, method, args, reply, opts))
 	})
 	return call
 }

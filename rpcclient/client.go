@@ -135,7 +135,9 @@ func (c *Client) Ready(ctx context.Context) error {
 // Shutdown takes no more calls, waits for those under way, and closes. If ctx ends
 // first, they are aborted and its error is returned.
 func (c *Client) Shutdown(ctx context.Context) error {
+	c.mu.Lock() // Go starts nothing after this
 	c.closing.Store(true)
+	c.mu.Unlock()
 	var err error
 	if c.active.Load() > 0 {
 		select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/rpc"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -154,11 +155,10 @@ func TestShutdownWaitsForCallsAndTakesNoMore(t *testing.T) {
 	s := startStock(t, "")
 	c := newClient(t, Config{}, s.addr)
 	call := c.Go(t.Context(), "Arith.Block", &Args{A: 5}, new(int), nil)
-	<-s.arith.entered
 	ended := make(chan error, 1)
 	go func() { ended <- c.Shutdown(t.Context()) }()
-	for c.closing.Load() == false {
-		time.Sleep(time.Millisecond)
+	for !c.closing.Load() {
+		runtime.Gosched()
 	}
 	if err := c.Call(t.Context(), "Arith.Multiply", &Args{}, nil); !errors.Is(err, ErrClosed) {
 		t.Errorf("call while shutting down: %v", err)

@@ -27,7 +27,8 @@ type Config struct {
 
 	// Policy chooses among the usable nodes of a tier. nil: balancer.P2C.
 	Policy balancer.Policy
-	// Health decides when a node is ejected and when it is back.
+	// Health decides when a node is ejected and when it is back. Its UpOnly is
+	// always set: a node without a connection waits for the dialler.
 	Health balancer.Health
 
 	// Timeout of a whole call, if its context has no deadline. 0: 10s.
