@@ -48,7 +48,7 @@ func (f *frames) value() error {
 			return eofWithin(err, off > 0)
 		}
 		if size > uint64(f.max) {
-			return fmt.Errorf("reply of %d bytes is larger than %d", size, f.max)
+			return &largeError{size, f.max}
 		}
 		if err := f.fill(off + head + int(size)); err != nil {
 			return eofWithin(err, true)
@@ -117,6 +117,16 @@ func (f *frames) header() (r response, ok bool) {
 	return r, ok
 }
 
+// largeError is a message beyond Config.MaxReply.
+type largeError struct {
+	size uint64
+	max  int
+}
+
+func (e *largeError) Error() string {
+	return fmt.Sprintf("reply of %d bytes is larger than %d", e.size, e.max)
+}
+
 var errBadGob = errors.New("not a gob stream")
 
 // fill reads until n bytes from pos on are there. The buffer grows with what
@@ -151,7 +161,7 @@ func (f *frames) fill(n int) error {
 func (f *frames) more() error {
 	size, head, err := f.uint(0)
 	if err == nil && size > uint64(f.max) {
-		err = fmt.Errorf("reply of %d bytes is larger than %d", size, f.max)
+		err = &largeError{size, f.max}
 	}
 	if err == nil {
 		err = f.fill(head + int(size))

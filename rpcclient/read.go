@@ -37,6 +37,16 @@ var errPeerClosed = errors.New("connection closed by the server")
 // call that was given up, is read into nothing.
 func (c *conn) response(resp *rpc.Response) error {
 	if err := c.wire.whole(); err != nil {
+		var large *largeError
+		if errors.As(err, &large) {
+			// The others on this connection do not know, but this one does.
+			c.mu.Lock()
+			cl := c.takeLocked(resp.Seq)
+			c.mu.Unlock()
+			if cl != nil {
+				c.finishDecoded(cl, err, false)
+			}
+		}
 		return err
 	}
 	if resp.Seq == drainSeq {

@@ -132,6 +132,20 @@ func TestReplyThatDoesNotFitFailsThatCallOnly(t *testing.T) {
 	}
 }
 
+func TestReplyThatIsTooLargeFailsItsCallAndIsNotAskedForAgain(t *testing.T) {
+	s := startStock(t, "")
+	c := newClient(t, Config{MaxReply: 10_000}, s.addr)
+	err := c.Call(t.Context(), "Echo.Echo", &Payload{make([]byte, 20_000)}, new(Payload), Idempotent(0))
+	var e *Error
+	var large *largeError
+	if !errors.As(err, &e) || e.Executed != Yes || len(e.Attempts) != 1 || !errors.As(err, &large) {
+		t.Fatal(err)
+	}
+	if got, err := Invoke[Payload](t.Context(), c, "Echo.Echo", &Payload{make([]byte, 5_000)}); err != nil || len(got.Data) != 5_000 {
+		t.Error(err)
+	}
+}
+
 func TestNilReplyDropsTheAnswer(t *testing.T) {
 	s := startStock(t, "")
 	c := newClient(t, Config{}, s.addr)
