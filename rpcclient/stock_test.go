@@ -66,9 +66,10 @@ type server struct {
 	l     net.Listener
 	addr  string
 
-	mu    sync.Mutex // guards conns
-	conns map[net.Conn]bool
-	done  sync.WaitGroup
+	mu      sync.Mutex // guards what follows
+	conns   map[net.Conn]bool
+	stopped bool
+	done    sync.WaitGroup
 }
 
 // startStock starts a stock server on addr, "" for a free port.
@@ -96,7 +97,12 @@ func startStock(tb testing.TB, addr string) *server {
 			}
 			s.mu.Lock()
 			s.conns[nc] = true
+			stopped := s.stopped
 			s.mu.Unlock()
+			if stopped { // accepted while it stopped
+				nc.Close()
+				return
+			}
 			s.done.Go(func() { s.rpc.ServeConn(nc) })
 		}
 	})
@@ -107,6 +113,9 @@ func startStock(tb testing.TB, addr string) *server {
 // stop closes the listener and cuts the connections.
 func (s *server) stop() {
 	s.l.Close()
+	s.mu.Lock()
+	s.stopped = true
+	s.mu.Unlock()
 	s.cut()
 	select {
 	case <-s.arith.block:
