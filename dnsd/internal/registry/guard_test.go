@@ -252,6 +252,27 @@ func TestLostConnectionOfAReplacedProcessIsNoDeath(t *testing.T) {
 	})
 }
 
+func TestLostConnectionIsProbedAgainWhileTheProcessIsBuried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		r, _ := start(t, registry.Config{Probe: func(context.Context, string) error {
+			if asked++; asked < 3 {
+				return nil // the port still takes connections
+			}
+			return errRefused
+		}})
+		in := register(t, r, math("a1"))
+		began := time.Now()
+		r.ConnectionLost(t.Context(), in.Key, in.Incarnation)
+		if _, ok := r.Instance(in.Key); ok || asked != 3 {
+			t.Errorf("asked %d times, there: %v", asked, ok)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 func TestProbesCanBeOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := start(t, registry.Config{

@@ -15,9 +15,15 @@ type probed struct {
 	deadline time.Duration // of its lease when the question came up, for one that is no suspect
 }
 
+// again are the pauses before a lost instance is probed once more: a kernel that
+// buries a process closes its sockets one after the other, so that for some
+// milliseconds the port may still take connections when the held one is gone.
+var again = [...]time.Duration{20 * time.Millisecond, 80 * time.Millisecond, 400 * time.Millisecond}
+
 // ConnectionLost tells that the connection which held a registration broke
-// without a deregistration. The instance is probed at once, and removed when it
-// refuses; anything else leaves it to its lease. It returns after the verdict.
+// without a deregistration. The instance is probed at once, and again within half
+// a second, and removed when it refuses; anything else leaves it to its lease. It
+// returns after the verdict.
 func (r *Registry) ConnectionLost(ctx context.Context, key Key, incarnation uint64) {
 	r.mu.RLock()
 	e := r.catalog.find(key)
@@ -27,7 +33,22 @@ func (r *Registry) ConnectionLost(ctx context.Context, key Key, incarnation uint
 	}
 	s := probed{e, e.in, e.deadline}
 	r.mu.RUnlock()
-	r.prove(ctx, s)
+	if r.prove(ctx, s) {
+		return
+	}
+	for _, pause := range again {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+		r.mu.RLock()
+		same := r.catalog.find(key) == s.entry && s.entry.in == s.instance && s.entry.deadline == s.deadline
+		r.mu.RUnlock()
+		if !same || r.prove(ctx, s) {
+			return // it was heard of since, or is dead
+		}
+	}
 }
 
 // provable says whether a refused connection proves anything: who serves UDP
@@ -37,11 +58,12 @@ func (r *Registry) provable(in *Instance) bool {
 }
 
 // prove removes s if it refuses a connection and nothing was heard of it since.
-func (r *Registry) prove(ctx context.Context, s probed) {
+// It says whether it refused.
+func (r *Registry) prove(ctx context.Context, s probed) (refused bool) {
 	select {
 	case r.probes <- struct{}{}:
 	case <-ctx.Done():
-		return
+		return false
 	}
 	pctx, cancel := context.WithTimeout(ctx, r.settings().Guard.ProbeTimeout)
 	err := r.settings().Probe(pctx, s.instance.HostPort())
@@ -50,7 +72,7 @@ func (r *Registry) prove(ctx context.Context, s probed) {
 	// Only the host itself says "refused" (RFC 9293 section 3.10.7.1: a reset for
 	// a closed port). A timeout or an unreachable net may well be ours.
 	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return
+		return false
 	}
 	removed := false
 	err = r.submit(ctx, &op{decide: func(p *plan) error {
@@ -67,4 +89,5 @@ func (r *Registry) prove(ctx context.Context, s probed) {
 		r.stats.proven.Add(1)
 		r.settings().Logger.Info("registry: removed, it refuses connections", "instance", s.instance.Key.String(), "host", s.instance.HostPort())
 	}
+	return true
 }
