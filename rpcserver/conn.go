@@ -9,7 +9,6 @@ import (
 	"math"
 	"net"
 	"os"
-	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -56,7 +55,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 		server: s, nc: nc, remote: nc.RemoteAddr().String(),
 		room: make(chan struct{}, 1), idle: make(chan struct{}, 1), done: make(chan struct{}),
 	}
-	c.out = newOutput(nc, s.cfg.WriteTimeout, &s.buffers, c.yield)
+	c.out = newOutput(nc, s.cfg.WriteTimeout, &s.buffers, c.busy)
 	in := &input{conn: c}
 	if s.cfg.Codec == nil {
 		w := newGobWire(in, c.out, s.cfg.MaxFrame)
@@ -249,12 +248,8 @@ func (c *conn) encode(method string, seq uint64, failed string, reply any) {
 	}
 }
 
-// yield lets calls that are ready answer before a write begins, if there are any.
-func (c *conn) yield() {
-	if c.inflight.Load() > 0 {
-		runtime.Gosched()
-	}
-}
+// busy reports whether calls are in flight.
+func (c *conn) busy() bool { return c.inflight.Load() > 0 }
 
 // drain tells the client to call here no more. Everything that still comes is
 // answered, until nothing came for the quiet time and nothing is in flight, or

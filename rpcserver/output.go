@@ -2,6 +2,7 @@ package rpcserver
 
 import (
 	"net"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -10,11 +11,14 @@ const (
 	// maxQueued is how much may wait behind a write under way before those who
 	// answer wait too: a client that does not read must not fill the memory.
 	maxQueued = 256 << 10
-	// maxKept is the largest buffer a connection keeps while it has nothing to
-	// write. Larger ones go to a pool that all connections share, and above
-	// maxPooled to the garbage collector.
-	maxKept   = 16 << 10
-	maxPooled = 4 << 20
+	// maxKept is the largest buffer that a connection keeps for good, and maxBusy
+	// until it has made calmWrites writes in a row that needed less (a ping is one).
+	// Larger ones go to a pool that all connections share, and above maxPooled to
+	// the garbage collector.
+	maxKept    = 16 << 10
+	maxBusy    = 128 << 10
+	maxPooled  = 4 << 20
+	calmWrites = 16
 )
 
 // output joins responses: whoever finds no write under way writes what is there,
@@ -22,15 +26,15 @@ const (
 type output struct {
 	nc      net.Conn
 	timeout time.Duration
-	yield   func()     // called before each write: those about to answer then share it
-	pool    *sync.Pool // of *[]byte, for buffers above maxKept
+	busy    func() bool // calls are in flight
+	pool    *sync.Pool  // of *[]byte, for buffers above maxKept
 
 	mu      sync.Mutex // guards all below, and the wire's encoder
 	room    sync.Cond  // buf was taken, or the end came
 	buf     []byte     // encoded, not yet written
 	spare   []byte     // the other buffer
 	writing bool       // somebody is in flush
-	big     bool       // the last write was above maxKept: the next will be, too
+	calm    int        // writes since one above maxKept
 	err     error      // no more writing: the cause
 
 	deadline time.Time // of nc, owned by the writer
@@ -38,16 +42,34 @@ type output struct {
 	bytes    uint64
 }
 
-func newOutput(nc net.Conn, timeout time.Duration, pool *sync.Pool, yield func()) *output {
-	o := &output{nc: nc, timeout: timeout, pool: pool, yield: yield}
+func newOutput(nc net.Conn, timeout time.Duration, pool *sync.Pool, busy func() bool) *output {
+	o := &output{nc: nc, timeout: timeout, pool: pool, busy: busy}
 	o.room.L = &o.mu
 	return o
 }
 
 // Write queues; it is for encoders, which hold mu.
 func (o *output) Write(p []byte) (int, error) {
+	if size := len(o.buf) + len(p); size > cap(o.buf) && size > maxKept {
+		o.grow(size)
+	}
 	o.buf = append(o.buf, p...)
 	return len(p), nil
+}
+
+// grow makes room for size bytes in a buffer that others have used.
+func (o *output) grow(size int) {
+	var large []byte
+	if b, ok := o.pool.Get().(*[]byte); ok && cap(*b) >= size {
+		large = *b
+	} else {
+		large = make([]byte, 0, max(2*size, maxBusy))
+	}
+	small := o.buf
+	o.buf = append(large[:0], small...)
+	if o.spare == nil && cap(small) <= maxKept {
+		o.spare = small[:0]
+	}
 }
 
 // lock waits until there is room, and locks. It fails when the connection is over.
@@ -59,11 +81,6 @@ func (o *output) lock() error {
 	if o.err != nil {
 		o.mu.Unlock()
 		return o.err
-	}
-	if o.big && cap(o.buf) <= maxKept && len(o.buf) == 0 {
-		if b, ok := o.pool.Get().(*[]byte); ok { // else append finds the size
-			o.buf = (*b)[:0]
-		}
 	}
 	return nil
 }
@@ -77,7 +94,9 @@ func (o *output) unlock() {
 	o.writing = true
 	for {
 		o.mu.Unlock()
-		o.yield()
+		if o.busy() {
+			runtime.Gosched() // calls that are about to answer then share the write
+		}
 		o.mu.Lock()
 		b := o.buf
 		o.buf, o.spare = o.spare[:0], nil
@@ -92,16 +111,19 @@ func (o *output) unlock() {
 		if err != nil && o.err == nil {
 			o.err = err
 		}
-		o.big = len(b) > maxKept
-		switch {
-		case cap(b) <= maxKept:
+		o.writes++
+		o.bytes += uint64(len(b))
+		if o.calm++; len(b) > maxKept {
+			o.calm = 0
+		}
+		if cap(b) <= o.keeps() {
 			o.spare = b[:0]
-		case cap(b) <= maxPooled:
-			b = b[:0]
-			o.pool.Put(&b)
+		} else {
+			o.giveBack(b)
 		}
 		if o.err != nil || len(o.buf) == 0 {
-			if o.err != nil {
+			if cap(o.buf) > o.keeps() {
+				o.giveBack(o.buf)
 				o.buf = nil
 			}
 			o.writing = false
@@ -109,6 +131,21 @@ func (o *output) unlock() {
 			o.mu.Unlock()
 			return
 		}
+	}
+}
+
+// keeps is how large a buffer may stay with the connection.
+func (o *output) keeps() int {
+	if o.calm < calmWrites && o.err == nil {
+		return maxBusy
+	}
+	return maxKept
+}
+
+func (o *output) giveBack(b []byte) {
+	if cap(b) <= maxPooled {
+		b = b[:0]
+		o.pool.Put(&b)
 	}
 }
 
@@ -124,8 +161,6 @@ func (o *output) write(b []byte) error {
 		}
 	}
 	_, err := o.nc.Write(b)
-	o.writes++
-	o.bytes += uint64(len(b))
 	if err != nil {
 		o.nc.Close() // the reader has to know
 	}
