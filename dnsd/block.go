@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -47,19 +48,21 @@ type published struct {
 // registry can go on.
 func (b *block) sameStore(z Zone) bool {
 	if b.cfg.Store.Kind == "memory" {
-		return z.Store.Kind == "memory" && b.cfg.Origins[0] == z.Origins[0]
+		return z.Store.Kind == "memory" && slices.ContainsFunc(z.Origins, func(o string) bool { return slices.Contains(b.cfg.Origins, o) })
 	}
 	return b.cfg.Store == z.Store
 }
 
 // A nextBlock is a block of a plan.
 type nextBlock struct {
-	next, old *block
-	log       *slog.Logger
+	next *block
+	old  *block // whose registry and zones go on; nil: none
+	door *block // whose hook goes on; nil: none
+	log  *slog.Logger
 }
 
-func prepareBlock(z Zone, old *block, ready *atomic.Bool, log *slog.Logger) (*nextBlock, error) {
-	n := &nextBlock{next: &block{cfg: z, ready: ready}, old: old, log: log.With("zone", z.Origins[0])}
+func prepareBlock(z Zone, old, door *block, ready *atomic.Bool, log *slog.Logger) (*nextBlock, error) {
+	n := &nextBlock{next: &block{cfg: z, ready: ready}, old: old, door: door, log: log.With("zone", z.Origins[0])}
 	if err := n.open(); err != nil {
 		n.abandon()
 		return nil, err
@@ -91,8 +94,8 @@ func (n *nextBlock) open() error {
 		}
 		b.zones = append(b.zones, p)
 	}
-	if n.old != nil && n.old.cfg.Hook.Addr == b.cfg.Hook.Addr {
-		b.hook = n.old.hook
+	if n.door != nil {
+		b.hook = n.door.hook
 		return nil
 	}
 	h, err := hook.Listen(hookConfig(b, n.log))
@@ -106,27 +109,25 @@ func (n *nextBlock) open() error {
 // update gives kept parts their new settings, and adds to undo what gives the
 // old ones back.
 func (n *nextBlock) update(undo *[]func() error) error {
-	if n.old == nil {
-		return nil
+	if old := n.old; old != nil {
+		if err := old.reg.part.Update(registryConfig(n.next.cfg, n.log)); err != nil {
+			return err
+		}
+		*undo = append(*undo, func() error { return old.reg.part.Update(registryConfig(old.cfg, n.log)) })
 	}
-	if err := n.next.reg.part.Update(registryConfig(n.next.cfg, n.log)); err != nil {
-		return err
+	if door := n.door; door != nil {
+		if err := door.hook.part.Update(hookConfig(n.next, n.log)); err != nil {
+			return fmt.Errorf("hook %s: %w", n.next.cfg.Hook.Addr, err)
+		}
+		*undo = append(*undo, func() error { return door.hook.part.Update(hookConfig(door, n.log)) })
 	}
-	*undo = append(*undo, func() error { return n.old.reg.part.Update(registryConfig(n.old.cfg, n.log)) })
-	if n.next.hook != n.old.hook {
-		return nil
-	}
-	if err := n.next.hook.part.Update(hookConfig(n.next, n.log)); err != nil {
-		return fmt.Errorf("hook %s: %w", n.next.cfg.Hook.Addr, err)
-	}
-	*undo = append(*undo, func() error { return n.old.hook.part.Update(hookConfig(n.old, n.log)) })
 	return nil
 }
 
 // abandon closes what next does not share with old.
 func (n *nextBlock) abandon() {
 	b := n.next
-	if b.hook != nil && (n.old == nil || b.hook != n.old.hook) {
+	if b.hook != nil && n.door == nil {
 		b.hook.part.Close()
 	}
 	for _, p := range b.zones {

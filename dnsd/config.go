@@ -1,6 +1,8 @@
 package dnsd
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -188,6 +190,19 @@ const (
 	maxLease      = 24 * time.Hour
 )
 
+// zoneError says which zone of a Config is wrong.
+type zoneError struct {
+	index int
+	name  string
+	err   error // begins with the directive's name, if it is of one
+}
+
+// Error implements error.
+func (e *zoneError) Error() string { return "dnsd: zone " + e.name + ": " + e.err.Error() }
+
+// Unwrap implements the chain of errors.Is.
+func (e *zoneError) Unwrap() error { return e.err }
+
 // withDefaults returns a copy with every default filled in and every name in its
 // canonical form, or an error that names what is wrong.
 func (c Config) withDefaults() (Config, error) {
@@ -202,23 +217,21 @@ func (c Config) withDefaults() (Config, error) {
 	for i, z := range zones {
 		z, err := z.withDefaults()
 		if err != nil {
-			return c, fmt.Errorf("dnsd: zone %s: %w", strings.Join(z.Origins, " "), err)
+			return c, &zoneError{i, strings.Join(z.Origins, " "), err}
 		}
 		for _, o := range z.Origins {
 			if names[o] {
-				return c, fmt.Errorf("dnsd: zone %s: given twice", o)
+				return c, &zoneError{i, o, errors.New("given twice")}
 			}
 			names[o] = true
 		}
 		if other, taken := hooks[z.Hook.Addr]; taken && !portIsZero(z.Hook.Addr) {
-			return c, fmt.Errorf("dnsd: zone %s: hook %s is that of zone %s already; give each block its own, or put both zones into one block",
-				z.Origins[0], z.Hook.Addr, other)
+			return c, &zoneError{i, z.Origins[0], fmt.Errorf("hook: %s is that of zone %s already; give each block its own, or put both zones into one block", z.Hook.Addr, other)}
 		}
 		hooks[z.Hook.Addr] = z.Origins[0]
 		if z.Store.Kind == "bolt" {
 			if other, taken := stores[z.Store.Path]; taken {
-				return c, fmt.Errorf("dnsd: zone %s: store %s is that of zone %s already; give each block its own file",
-					z.Origins[0], z.Store.Path, other)
+				return c, &zoneError{i, z.Origins[0], fmt.Errorf("store: %s is that of zone %s already; give each block its own file", z.Store.Path, other)}
 			}
 			stores[z.Store.Path] = z.Origins[0]
 		}
@@ -260,6 +273,9 @@ func (z Zone) withDefaults() (Zone, error) {
 	if z.Hook.ClientCA != "" && z.Hook.Cert == "" {
 		return z, fmt.Errorf("hook: tls: a client CA needs a server certificate and key as well")
 	}
+	if !z.Hook.Insecure && len(z.Hook.Tokens) == 0 && z.Hook.ClientCA == "" && !onLoopback(z.Hook.Addr) {
+		return z, fmt.Errorf("hook: %s is off loopback, where everybody could register; give it a token or a client CA, or say insecure", z.Hook.Addr)
+	}
 	for _, t := range z.Hook.Tokens {
 		if t.Secret == "" {
 			return z, fmt.Errorf("hook: token: empty secret; is the environment variable set?")
@@ -299,6 +315,14 @@ func (z Zone) withDefaults() (Zone, error) {
 		return z, fmt.Errorf("tls: a certificate needs its key, and a key its certificate")
 	}
 	z.TLS.Port = orDefault(z.TLS.Port, 853)
+	for directive, pair := range map[string][2]string{"tls": {z.TLS.Cert, z.TLS.Key}, "hook: tls": {z.Hook.Cert, z.Hook.Key}} {
+		if pair[0] == "" {
+			continue
+		}
+		if _, err := tls.LoadX509KeyPair(pair[0], pair[1]); err != nil {
+			return z, fmt.Errorf("%s: %w", directive, err)
+		}
+	}
 	z.Guard.Percent = orDefault(z.Guard.Percent, 30)
 	if z.Guard.Percent < 1 || z.Guard.Percent > 100 {
 		return z, fmt.Errorf("guard: %d%%; expected 1%% to 100%%", z.Guard.Percent)
@@ -326,6 +350,13 @@ func checkAddr(addr string) error {
 		}
 	}
 	return fmt.Errorf("bad address %q; expected IP:port such as 127.0.0.1:5300 or [::1]:5300", addr)
+}
+
+// onLoopback says whether only this host reaches addr.
+func onLoopback(addr string) bool {
+	host, _, _ := net.SplitHostPort(addr)
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // tlsPrefix marks an address of DNS over TLS.

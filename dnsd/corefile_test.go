@@ -23,6 +23,7 @@ func TestCorefileExampleHoldsEveryDirective(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "example.token"), []byte("other secret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	selfSigned(t, filepath.Join(dir, "dns.pem"), filepath.Join(dir, "dns.key"))
 	c, err := ParseCorefile(filepath.Join(dir, "Corefile"), text)
 	if err != nil {
 		t.Fatal(err)
@@ -60,25 +61,28 @@ func TestCorefileErrorsNamePlaceAndCure(t *testing.T) {
 		{"far from any directive", "svc {\n  proxy x\n}\n", `Corefile:2: unknown directive "proxy"; expected one of bind, cookie, guard,`},
 		{"bad duration", "svc {\n\n  lease 5x\n}\n", `Corefile:3: lease: bad duration "5x"; expected one such as 5s or 2m`},
 		{"duration missing", "svc {\n  ttl\n}\n", `Corefile:2: ttl: expected a duration such as 5s or 2m`},
-		{"ttl above half of lease", "svc {\n  lease 10s\n  ttl 6s\n}\n", `Corefile:3: ttl: 6s is more than half of the lease 10s`},
-		{"lease out of bounds", "svc {\n  lease 10s {\n    max 5s\n  }\n}\n", `Corefile:2: lease: 10s is not within min 3s and max 5s`},
+		{"ttl above half of lease", "svc {\n  lease 10s\n  ttl 6s\n}\n", `Corefile:3: zone svc.: ttl: 6s is more than half of the lease 10s`},
+		{"lease out of bounds", "svc {\n  lease 10s {\n    max 5s\n  }\n}\n", `Corefile:2: zone svc.: lease: 10s is not within min 3s and max 5s`},
 		{"inside lease", "svc {\n  lease 10s {\n    minn 5s\n  }\n}\n", `Corefile:3: minn: unknown inside lease; did you mean "min"?`},
 		{"twice", "svc {\n  ttl 5s\n  ttl 4s\n}\n", `Corefile:3: ttl: stands at Corefile:2 already`},
 		{"no braces allowed", "svc {\n  ttl 5s {\n  }\n}\n", `Corefile:2: ttl: takes no block in braces`},
 		{"brace missing", "svc {\n  ttl 5s\n", `Corefile:2: unexpected end of file`},
 		{"bind with port", "svc {\n  bind 127.0.0.1:53\n}\n", `Corefile:2: bind: bad address "127.0.0.1:53"; expected an IP address without port`},
-		{"bad port", "svc:99999 {\n  ttl 5s\n}\n", `Corefile:2: zone "svc:99999": bad port "99999"`},
+		{"bad port", "svc:99999 {\n  ttl 5s\n}\n", `Corefile:1: zone "svc:99999": bad port "99999"`},
 		{"two ports", "svc:53 srv:54 {\n  ttl 5s\n}\n", `the block has port 53 already`},
-		{"same zone twice", "svc {\n  ttl 5s\n}\nSVC. {\n  ttl 5s\n}\n", `Corefile:5: zone svc. stands at Corefile:2 already`},
-		{"same hook twice", "svc {\n}\nsrv {\n}\n", `hook 127.0.0.1:8053 is that of zone svc. already; give each block its own`},
-		{"root zone", ". {\n  ttl 5s\n}\n", `origin "." is not a zone name`},
+		{"same zone twice", "svc {\n  ttl 5s\n}\nSVC. {\n  ttl 5s\n}\n", `Corefile:4: zone svc.: given twice`},
+		{"same hook twice", "svc {\n}\nsrv {\n}\n", `Corefile:3: zone srv.: hook: 127.0.0.1:8053 is that of zone svc. already; give each block its own`},
+		{"root zone", ". {\n  ttl 5s\n}\n", `Corefile:1: zone .: origin "." is not a zone name`},
 		{"empty token", "svc {\n  hook 127.0.0.1:8053 {\n    token {$ROLLCALL_UNSET} write\n  }\n}\n", `Corefile:3: token: empty secret; is the environment variable or the file set?`},
 		{"token verb", "svc {\n  hook 127.0.0.1:8053 {\n    token x wriite\n  }\n}\n", `Corefile:3: token: unexpected "wriite"`},
 		{"store", "svc {\n  store redis x\n}\n", `Corefile:2: store: expected memory, or bolt and a path`},
 		{"guard", "svc {\n  guard 30\n}\n", `Corefile:2: guard: expected a share or off`},
-		{"transfer key", "svc {\n  transfer {\n    to 192.0.2.1 key nokey.\n  }\n}\n", `Corefile:2: transfer: to 192.0.2.1: no tsig key is named nokey.`},
+		{"transfer key", "svc {\n  transfer {\n    to 192.0.2.1 key nokey.\n  }\n}\n", `Corefile:2: zone svc.: transfer: to 192.0.2.1: no tsig key is named nokey.`},
 		{"tsig secret", "svc {\n  tsig k. hmac-sha256 {$ROLLCALL_UNSET}\n}\n", `Corefile:2: tsig: the secret of k. is empty or not base64`},
-		{"import of nothing", "svc {\n  import nothing/*\n}\n", `no files matching import glob pattern: nothing/*`},
+		{"import of nothing", "svc {\n  import nothing/*\n}\n", `Corefile:2: import: no file matches nothing/*`},
+		{"off loopback", "svc {\n  ttl 5s\n  hook 0.0.0.0:8053\n}\n", `Corefile:3: zone svc.: hook: 0.0.0.0:8053 is off loopback`},
+		{"no such certificate", "svc {\n  tls nosuch.pem nosuch.key\n}\n", `Corefile:2: zone svc.: tls: open nosuch.pem`},
+		{"ns twice", "svc {\n  ns a.svc. A.svc\n}\n", `Corefile:2: ns: a.svc. stands twice`},
 		{"log", "svc {\n  log loud\n}\n", `Corefile:2: log: unknown level "loud"`},
 	}
 	for _, tt := range tests {

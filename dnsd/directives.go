@@ -210,6 +210,9 @@ func readNS(d *blockReader, l line) error {
 		if err != nil {
 			return err
 		}
+		if slices.Contains(d.zone.NS, name) {
+			return l.errorf("%s stands twice", name)
+		}
 		d.zone.NS = append(d.zone.NS, name)
 	}
 	return nil

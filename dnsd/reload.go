@@ -23,12 +23,11 @@ func (s *Server) prepare(cfg Config) (_ *plan, err error) {
 			p.abandon()
 		}
 	}()
+	stores, doors := slices.Clone(s.blocks), slices.Clone(s.blocks) // what no new block has taken yet
 	for _, z := range cfg.Zones {
-		var old *block
-		if i := slices.IndexFunc(s.blocks, func(b *block) bool { return b.sameStore(z) }); i >= 0 {
-			old = s.blocks[i]
-		}
-		n, err := prepareBlock(z, old, &s.ready, s.log)
+		old := take(&stores, func(b *block) bool { return b.sameStore(z) })
+		door := take(&doors, func(b *block) bool { return b.cfg.Hook.Addr == z.Hook.Addr })
+		n, err := prepareBlock(z, old, door, &s.ready, s.log)
 		if err != nil {
 			return nil, fmt.Errorf("dnsd: zone %s: %w", z.Origins[0], err)
 		}
@@ -46,6 +45,17 @@ func (s *Server) prepare(cfg Config) (_ *plan, err error) {
 		p.dns = append(p.dns, n)
 	}
 	return p, nil
+}
+
+// take takes the first block that fits out of those left; nil: none does.
+func take(left *[]*block, fits func(*block) bool) *block {
+	i := slices.IndexFunc(*left, fits)
+	if i < 0 {
+		return nil
+	}
+	b := (*left)[i]
+	*left = slices.Delete(*left, i, i+1)
+	return b
 }
 
 // abandon closes what the plan opened and leaves what it would have kept.

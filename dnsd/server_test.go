@@ -163,6 +163,28 @@ func TestReloadKeepsSocketsAndRegistrations(t *testing.T) {
 	}
 }
 
+func TestReloadHandsOnTheHookWhateverItsRegistry(t *testing.T) {
+	z := free(Zone{})
+	s := run(t, Config{Zones: []Zone{z}})
+	hook := s.HookURL()
+	z.Store = Store{Kind: "bolt", Path: filepath.Join(t.TempDir(), "svc.db")}
+	for _, origins := range [][]string{{"svc."}, {"svc2."}, {"front.", "svc2."}} {
+		z.Origins = origins
+		if err := s.Reload(Config{Zones: []Zone{z}}); err != nil {
+			t.Fatal(err)
+		}
+		if s.HookURL() != hook {
+			t.Errorf("the hook moved to %s", s.HookURL())
+		}
+		if status, answer := request(t, "PUT", hook+"/v1/services/_math._tcp/instances/a1", `{"port":8080}`); status/100 != 2 {
+			t.Errorf("zone %v: %d %v", origins, status, answer)
+		}
+		if r := ask(t, s.DNSAddr(), "_math._tcp."+origins[0], dns.TypeSRV); len(r.Answer) != 1 {
+			t.Errorf("zone %v: %v", origins, r)
+		}
+	}
+}
+
 func TestReloadThatFailsChangesNothing(t *testing.T) {
 	s := run(t, Config{Zones: []Zone{free(Zone{})}})
 	request(t, "PUT", s.HookURL()+"/v1/services/_math._tcp/instances/a1", `{"port":8080}`)

@@ -149,7 +149,8 @@ func newLogger(level zap.AtomicLevel, w io.Writer) *slog.Logger {
 	enc := zap.NewProductionEncoderConfig()
 	enc.EncodeTime = zapcore.ISO8601TimeEncoder
 	core := zapcore.NewCore(zapcore.NewConsoleEncoder(enc), zapcore.Lock(zapcore.AddSync(w)), level)
-	return slog.New(zapslog.NewHandler(core))
+	// An error's place is in its text; a stack would only bury it.
+	return slog.New(zapslog.NewHandler(core, zapslog.AddStacktraceAt(slog.LevelError+100)))
 }
 
 func zapLevel(name string) zapcore.Level {

@@ -1,0 +1,178 @@
+package dnsd
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/coredns/caddy/caddyfile"
+)
+
+// A line is one directive, or one line inside a directive's braces.
+type line struct {
+	file  string
+	no    int
+	args  []string // args[0] is the directive
+	block []line
+	open  bool // braces stood there, if only empty ones
+}
+
+func (l line) name() string { return l.args[0] }
+
+// errorf says what is wrong in this line: "Corefile:12: lease: bad duration".
+func (l line) errorf(format string, args ...any) error {
+	return fmt.Errorf("%s:%d: %s: %w", l.file, l.no, l.name(), fmt.Errorf(format, args...))
+}
+
+// A section is a server block as it stands in the file.
+type section struct {
+	file  string
+	no    int // line of its head; 0: not known, because a variable stands there
+	keys  []string
+	lines []line
+}
+
+// place is where the section begins, as nearly as it is known.
+func (b section) place() string {
+	switch {
+	case b.no > 0:
+		return fmt.Sprintf("%s:%d", b.file, b.no)
+	case len(b.lines) > 0:
+		return fmt.Sprintf("%s:%d", b.file, b.lines[0].no)
+	}
+	return b.file
+}
+
+// caddyPlace is how caddyfile spells a place in its errors.
+var caddyPlace = regexp.MustCompile(`^(.*):(\d+) - (?:Error during parsing|Syntax error): (.*)$`)
+
+// parseBlocks gives the structure of a Corefile: blocks of lines, in the order
+// of the file.
+func parseBlocks(file string, text []byte) ([]section, error) {
+	heads, err := scan(file, text)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := caddyfile.Parse(file, bytes.NewReader(text), nil)
+	if err != nil {
+		if m := caddyPlace.FindStringSubmatch(err.Error()); m != nil {
+			msg := strings.ToLower(m[3][:1]) + m[3][1:]
+			if m[3] == "Unexpected EOF" || strings.HasSuffix(m[3], "expecting '}'") {
+				msg = "unexpected end of file; expected a closing brace"
+			}
+			return nil, fmt.Errorf("%s:%s: %s", m[1], m[2], msg)
+		}
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	var blocks []section
+	for _, p := range parsed {
+		b := section{file: file, keys: p.Keys}
+		if at := heads[p.Keys[0]]; len(at) > 0 {
+			b.no, heads[p.Keys[0]] = at[0], at[1:]
+		}
+		for _, tokens := range p.Tokens {
+			lines, err := splitLines(file, tokens)
+			if err != nil {
+				return nil, err
+			}
+			b.lines = append(b.lines, lines...)
+		}
+		slices.SortStableFunc(b.lines, func(a, b line) int {
+			if a.file != b.file {
+				return strings.Compare(a.file, b.file)
+			}
+			return a.no - b.no
+		})
+		blocks = append(blocks, b)
+	}
+	return blocks, nil
+}
+
+// scan reads over the file for two things that caddyfile's parser does not tell:
+// the lines of what stands outside braces, by its text, and imports of a pattern
+// that matches no file (the parser only writes to the standard logger then).
+func scan(file string, text []byte) (heads map[string][]int, err error) {
+	heads = map[string][]int{}
+	depth := 0
+	for d := caddyfile.NewDispenser(file, bytes.NewReader(text)); d.Next(); {
+		switch v := d.Val(); {
+		case v == "{":
+			depth++
+		case v == "}":
+			depth--
+		case v == "import":
+			at := d.Line()
+			if !d.NextArg() || !strings.Contains(d.Val(), "*") || strings.Contains(d.Val(), "{$") {
+				continue
+			}
+			pattern := d.Val()
+			if !filepath.IsAbs(pattern) {
+				pattern = filepath.Join(filepath.Dir(file), pattern)
+			}
+			if found, err := filepath.Glob(pattern); err == nil && len(found) == 0 {
+				return nil, fmt.Errorf("%s:%d: import: no file matches %s", file, at, d.Val())
+			}
+		case depth == 0:
+			key := strings.TrimSuffix(v, ",")
+			heads[key] = append(heads[key], d.Line())
+		}
+	}
+	return heads, nil
+}
+
+// splitLines groups a directive's tokens, which caddyfile gives flat (a repeated
+// directive's runs one after another), into lines and nested blocks.
+func splitLines(file string, tokens []caddyfile.Token) ([]line, error) {
+	lines, rest, err := nestLines(file, tokens, 0)
+	if err == nil && len(rest) > 0 {
+		err = fmt.Errorf("%s:%d: unexpected %q", place(file, rest[0]), rest[0].Line, rest[0].Text)
+	}
+	return lines, err
+}
+
+// maxNesting bounds braces within braces; the deepest directive needs two.
+const maxNesting = 4
+
+func nestLines(file string, tokens []caddyfile.Token, depth int) (lines []line, rest []caddyfile.Token, err error) {
+	for len(tokens) > 0 {
+		t := tokens[0]
+		switch {
+		case t.Text == "}":
+			if depth == 0 {
+				return lines, tokens, nil
+			}
+			return lines, tokens[1:], nil
+		case t.Text == "{":
+			if len(lines) == 0 || lines[len(lines)-1].open || depth >= maxNesting {
+				return nil, nil, fmt.Errorf("%s:%d: unexpected {", place(file, t), t.Line)
+			}
+			l := &lines[len(lines)-1]
+			if l.no != t.Line {
+				return nil, nil, fmt.Errorf("%s:%d: unexpected {; it must stand on the line of its directive", place(file, t), t.Line)
+			}
+			l.open = true
+			if l.block, tokens, err = nestLines(file, tokens[1:], depth+1); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
+		if n := len(lines); n > 0 && !lines[n-1].open && lines[n-1].no == t.Line && lines[n-1].file == place(file, t) {
+			lines[n-1].args = append(lines[n-1].args, t.Text)
+		} else {
+			lines = append(lines, line{file: place(file, t), no: t.Line, args: []string{t.Text}})
+		}
+		tokens = tokens[1:]
+	}
+	return lines, nil, nil
+}
+
+// place is the file a token stands in: the imported one, or the Corefile.
+func place(file string, t caddyfile.Token) string {
+	if t.File != "" {
+		return t.File
+	}
+	return file
+}
