@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,11 @@ func TestTableIsDrawnOverItself(t *testing.T) {
 	s.frame(rows, totals{calls: 20})
 	if want := "\x1b[" + string(rune('0'+height)) + "A"; !strings.HasPrefix(text.String(), want) {
 		t.Errorf("the second frame does not go up %d lines: %q", height, text.String()[:20])
+	}
+	for line := range strings.Lines(regexp.MustCompile(`\x1b\[[0-9]*[A-Za-z]`).ReplaceAllString(text.String(), "")) {
+		if len(line) > defaultW {
+			t.Errorf("a line of %d columns wraps: %q", len(line)-1, line)
+		}
 	}
 	if !strings.Contains(text.String(), "kill -9 of a2") || !strings.Contains(text.String(), "20 calls") {
 		t.Errorf("got %q", text.String())

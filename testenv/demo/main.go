@@ -84,7 +84,7 @@ func parse(args []string) (options, error) {
 	case f.NArg() > 0:
 		err = fmt.Errorf("unexpected argument %q", f.Arg(0))
 	case o.servers < 2 || o.servers > 50:
-		err = fmt.Errorf("-servers %d: expected 2 to 50", o.servers)
+		err = fmt.Errorf("-servers %d: expected 2 to 50, for a call needs somewhere to go while one is dead", o.servers)
 	case o.rate < 1 || o.rate > 20000:
 		err = fmt.Errorf("-rate %d: expected 1 to 20000", o.rate)
 	case o.duration <= 0 || o.killEvery < 0:

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/term"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
 )
@@ -135,35 +138,68 @@ func (t *table) event(text string) {
 	}
 }
 
+// The table's columns, but for the bar, need this width.
+const (
+	columns  = "%-4s %-15s %9s %6s  %-*s %9s %9s %5s  %s"
+	fixed    = 80
+	widest   = 20 // of the bar
+	below    = 6  // lines under the rows
+	defaultW = 80
+	defaultH = 24
+)
+
 func (t *table) frame(rows []row, sum totals) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	width, height := t.size()
+	bar := max(0, min(widest, width-fixed))
 	var b strings.Builder
 	if t.height > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", t.height)
 	}
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\x1b[K\n", args...) }
-	line("\x1b[1m%-6s %-21s %9s %7s %-20s %9s %9s %6s  %s\x1b[0m", "id", "address", "prio/wt", "share", "", "in flight", "latency", "ttl", "state")
-	for _, r := range rows {
-		color := map[string]string{"up": "\x1b[32m", "dead": "\x1b[31m"}[r.state]
-		if color == "" {
-			color = "\x1b[33m"
-		}
-		bar := strings.Repeat("#", min(20, int(20*r.share+0.5)))
-		line("%s%-6s %-21s %4d/%-4d %6.1f%% %-20s %9d %9s %6s  %s\x1b[0m", color, r.id, r.addr, r.priority, r.weight,
-			100*r.share, bar, r.inFlight, r.latency.Round(time.Microsecond), r.ttl.Round(100*time.Millisecond), r.state)
+	t.height = 0
+	line := func(color, format string, args ...any) {
+		text := []rune(fmt.Sprintf(format, args...))
+		text = text[:min(len(text), width-1)] // a line that wraps would count as two
+		fmt.Fprintf(&b, "%s%s\x1b[0m\x1b[K\n", color, string(text))
+		t.height++
 	}
-	line("")
-	line("%5.1fs  %d calls (%.0f/s), \x1b[1m%d failed\x1b[0m, %d retried", sum.elapsed.Seconds(), sum.calls, sum.rate, sum.failed, sum.retried)
+	const bold, red, green, yellow = "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[33m"
+	line(bold, columns, "id", "address", "prio/wt", "share", bar, "", "in flight", "latency", "ttl", "state")
+	shown := min(len(rows), max(1, height-below-2))
+	for _, r := range rows[:shown] {
+		color := map[string]string{"up": green, "dead": red}[r.state]
+		if color == "" {
+			color = yellow
+		}
+		line(color, columns, r.id, r.addr, fmt.Sprintf("%d/%d", r.priority, r.weight), fmt.Sprintf("%.1f%%", 100*r.share),
+			bar, strings.Repeat("#", min(bar, int(float64(bar)*r.share+0.5))),
+			fmt.Sprint(r.inFlight), r.latency.Round(time.Microsecond).String(), r.ttl.Round(100*time.Millisecond).String(), r.state)
+	}
+	more := ""
+	if shown < len(rows) {
+		more = fmt.Sprintf("and %d more; ", len(rows)-shown)
+	}
+	line("", "")
+	line(bold, "%s%.1fs: %d calls (%.0f/s), %d failed, %d retried", more, sum.elapsed.Seconds(), sum.calls, sum.rate, sum.failed, sum.retried)
 	for i := range 4 {
 		if i < len(t.events) {
-			line("%s", t.events[i])
+			line("", "%s", t.events[i])
 		} else {
-			line("")
+			line("", "")
 		}
 	}
-	t.height = len(rows) + 7
 	io.WriteString(t.w, b.String())
+}
+
+// size is the terminal's size of the moment.
+func (t *table) size() (width, height int) {
+	if f, ok := t.w.(*os.File); ok {
+		if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 0 && h > 0 {
+			return w, h
+		}
+	}
+	return defaultW, defaultH
 }
 
 func (t *table) end() {
