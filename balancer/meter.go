@@ -10,6 +10,10 @@ const (
 	// memory is the time constant of the averages. Ten seconds is what Finagle and
 	// linkerd use for peak-EWMA: long enough to bridge the gaps between calls.
 	memory = 10 * time.Second
+	// idleMemory is the time constant for a node that nobody calls. One slow answer,
+	// a collection of garbage or a first connection, is believed at once; in a group
+	// of two or three fast nodes it would keep the node idle for half a minute.
+	idleMemory = time.Second
 	// minGain keeps the failure share from needing the whole memory at high rates: it
 	// remembers at most the last 128 timed calls.
 	minGain = 1.0 / 128
@@ -107,9 +111,8 @@ func (n *Node) fade(now int64) bool {
 		m.sampled = false
 		return true
 	}
-	past := exp(float32(m.stamp-now) / float32(memory))
-	m.latency *= past
-	m.failing *= past
+	m.latency *= exp(float32(m.stamp-now) / float32(idleMemory))
+	m.failing *= exp(float32(m.stamp-now) / float32(memory))
 	m.stamp = now
 	if m.latency+m.failing*penalty < forget {
 		m.latency, m.failing, m.stamp = 0, 0, 0

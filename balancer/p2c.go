@@ -43,7 +43,8 @@ const (
 	alike = 1.25
 	// farSlower than the typical call makes a draw a bad one.
 	farSlower = 2
-	// noise is how much slower a node may look for no reason but the scheduler's.
+	// noise is how much slower a node may look for no reason but the scheduler's: as
+	// much more than the typical call is no difference either.
 	noise = float32(250 * time.Microsecond)
 )
 
@@ -105,7 +106,7 @@ type contender struct {
 // costs what the typical call does.
 func (c *contender) meet(p *p2c, i int, typical float32) {
 	n := p.nodes[i]
-	cost := max(math.Float32frombits(n.cost.Load()), typical*alike, 1)
+	cost := max(math.Float32frombits(n.cost.Load()), typical*alike, typical+noise)
 	queue := float32(n.word.Load() & inFlightMask)
 	if p.queue != nil {
 		queue *= p.queue[i]

@@ -61,7 +61,7 @@ func TestSimulation(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(want, doc.Bytes()) {
-		t.Errorf("SIMULATION.md is not what the simulation gives; go test -run Simulation -update . writes it:\n%s", doc)
+		t.Errorf("SIMULATION.md is not what the simulation gives; go test -run Simulation ./balancer -update writes it:\n%s", doc)
 	}
 }
 
@@ -71,7 +71,7 @@ Simulated by TestSimulation: the real balancer in fake time, with an open-loop l
 (calls come whether others are answered or not) and no network. The same seeds give
 the same numbers. Service times vary: half of each is fixed, half exponential.
 
-` + "    go test -run Simulation -v ./balancer            # prints it\n    go test -run Simulation -update ./balancer       # writes this page\n"
+` + "    go test -run Simulation -v ./balancer            # prints it\n    go test -run Simulation ./balancer -update       # writes this page\n"
 
 func writeTable(doc *bytes.Buffer, rows [][]string) {
 	for i, row := range rows {
