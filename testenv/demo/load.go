@@ -34,6 +34,7 @@ type caller struct {
 	latencies []time.Duration
 	nodes     map[string]*tally // by address
 	last      map[string]int64  // answered at the last frame
+	pace      []float64         // of each server: answered since, averaged over frames
 	lastCalls int64
 	lastFrame time.Time
 }
@@ -136,7 +137,7 @@ func (c *caller) call(n int) {
 	}
 }
 
-// rows is the state of each server since the last rows.
+// rows is the state of each server, its share averaged over the last few rows.
 func (c *caller) rows() []row {
 	state, _ := c.resolver.Cached(service) // without an answer there is no TTL to show
 	left := state.TTL - time.Since(state.Confirmed)
@@ -149,8 +150,8 @@ func (c *caller) rows() []row {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var rows []row
-	var sum int64
-	answered := make([]int64, len(servers))
+	var sum float64
+	c.pace = append(c.pace, make([]float64, len(servers)-len(c.pace))...)
 	for i, p := range servers {
 		r := row{id: p.id, addr: p.addr, priority: 10, weight: p.weight, state: "dead"}
 		if p.addr != "" {
@@ -169,16 +170,18 @@ func (c *caller) rows() []row {
 			r.inFlight = n.InFlight
 			if t := c.nodes[p.addr]; t != nil {
 				r.latency = t.latency
-				answered[i] = t.answered - c.last[p.addr]
+				c.pace[i] += (float64(t.answered-c.last[p.addr]) - c.pace[i]) / 3
 				c.last[p.addr] = t.answered
 			}
+		} else {
+			c.pace[i] = 0
 		}
-		sum += answered[i]
+		sum += c.pace[i]
 		rows = append(rows, r)
 	}
 	for i := range rows {
 		if sum > 0 {
-			rows[i].share = float64(answered[i]) / float64(sum)
+			rows[i].share = c.pace[i] / sum
 		}
 	}
 	return rows

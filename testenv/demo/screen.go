@@ -21,6 +21,8 @@ type screen interface {
 	event(text string)
 	// frame shows the state of things, a few times a second.
 	frame(rows []row, totals totals)
+	// every is the time between frames.
+	every() time.Duration
 	// end leaves the screen in order.
 	end()
 }
@@ -42,12 +44,10 @@ type totals struct {
 	rate                   float64
 }
 
-const frameEvery = 250 * time.Millisecond
-
 // show draws frames until ctx ends.
 func show(ctx context.Context, s screen, c *caller, f *fleet) {
 	defer s.end()
-	for pause(ctx, frameEvery) {
+	for pause(ctx, s.every()) {
 		s.frame(c.rows(), c.totals())
 	}
 }
@@ -69,16 +69,16 @@ func host(a netip.AddrPort) string { return a.Addr().String() }
 // quiet shows nothing.
 type quiet struct{}
 
-func (quiet) event(string)        {}
-func (quiet) frame([]row, totals) {}
-func (quiet) end()                {}
+func (quiet) event(string)         {}
+func (quiet) frame([]row, totals)  {}
+func (quiet) every() time.Duration { return time.Second }
+func (quiet) end()                 {}
 
 // lines is the screen of a pipe or a log: events, and a line a second.
 type lines struct {
-	mu     sync.Mutex // guards w and frames
-	w      io.Writer
-	frames int
-	began  time.Time
+	mu    sync.Mutex // guards w
+	w     io.Writer
+	began time.Time
 }
 
 func newLines(w io.Writer, server *dnsd.Server, o options) *lines {
@@ -95,9 +95,6 @@ func (l *lines) event(text string) {
 func (l *lines) frame(rows []row, t totals) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.frames++; l.frames%int(time.Second/frameEvery) != 0 {
-		return
-	}
 	var b strings.Builder
 	for _, r := range rows {
 		fmt.Fprintf(&b, "  %s %.0f%%%s", r.id, 100*r.share, mark(r.state))
@@ -111,6 +108,8 @@ func mark(state string) string {
 	}
 	return " (" + state + ")"
 }
+
+func (l *lines) every() time.Duration { return time.Second }
 
 func (l *lines) end() {}
 
@@ -201,6 +200,8 @@ func (t *table) size() (width, height int) {
 	}
 	return defaultW, defaultH
 }
+
+func (t *table) every() time.Duration { return 250 * time.Millisecond }
 
 func (t *table) end() {
 	io.WriteString(t.w, "\x1b[?25h")
