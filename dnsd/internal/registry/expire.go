@@ -38,9 +38,17 @@ func (r *Registry) Run(ctx context.Context) error {
 	}
 }
 
+// ended is a lease as it ended. Its entry changes with the next renewal, which may
+// come before it is judged.
+type ended struct {
+	entry    *entry
+	deadline time.Duration
+	key      Key
+}
+
 // expire judges every lease that has ended, and returns the suspects to probe.
 func (r *Registry) expire(ctx context.Context) (suspects []probed, err error) {
-	var due []*entry
+	var due []ended
 	for done := false; !done; {
 		r.mu.Lock()
 		now := r.clock.read()
@@ -50,7 +58,7 @@ func (r *Registry) expire(ctx context.Context) (suspects []probed, err error) {
 				r.catalog.wheel.add(e) // renewed since
 				return
 			}
-			due = append(due, e)
+			due = append(due, ended{e, e.deadline, e.in.Key})
 		})
 		r.mu.Unlock()
 		r.logStall(stalls, stalled)
@@ -60,15 +68,15 @@ func (r *Registry) expire(ctx context.Context) (suspects []probed, err error) {
 	}
 
 	// Who ended first goes first: the guard lets only the first ones go.
-	slices.SortFunc(due, func(a, b *entry) int {
-		return cmp.Or(cmp.Compare(a.deadline, b.deadline), a.in.Compare(b.in.Key))
+	slices.SortFunc(due, func(a, b ended) int {
+		return cmp.Or(cmp.Compare(a.deadline, b.deadline), a.key.Compare(b.key))
 	})
 	for part := range slices.Chunk(due, expireBatch) {
 		var j judgement
 		if err = r.submit(ctx, &op{decide: func(p *plan) error {
 			j = judgement{}
-			for _, e := range part {
-				j.judge(p, e)
+			for _, d := range part {
+				j.judge(p, d.entry)
 			}
 			return nil
 		}}); err == nil {
@@ -82,11 +90,12 @@ func (r *Registry) expire(ctx context.Context) (suspects []probed, err error) {
 }
 
 // reschedule sees to it that what still lives is looked at again.
-func (r *Registry) reschedule(part []*entry, failed bool) {
+func (r *Registry) reschedule(part []ended, failed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.clock.read()
-	for _, e := range part {
+	for _, d := range part {
+		e := d.entry
 		if e.slot != unscheduled || r.catalog.find(e.in.Key) != e {
 			continue
 		}

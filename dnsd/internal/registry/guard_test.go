@@ -156,6 +156,21 @@ func TestGuardOff(t *testing.T) {
 }
 
 // A stall of ours is added to every lease.
+// The race detector is the judge.
+func TestRenewalsWhileLeasesEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+			r, _ := start(t, registry.Config{Lease: lease})
+		ids := fleet(t, r, 2000)
+		time.Sleep(lease) // as Run does
+		for range 20 {
+			for _, id := range ids {
+				r.Renew(t.Context(), math(id).Key, 0) //nolint:errcheck // some are gone
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
+}
+
 func TestStallIsNotHeldAgainstLeases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, err := registry.Open(registry.Config{})
