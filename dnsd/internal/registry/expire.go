@@ -128,7 +128,7 @@ func (j *judgement) judge(p *plan, e *entry) {
 		deaf: r.deafLocked(p.now, in.Lease),
 	}
 	switch {
-	case in.State == Drained, isHeld && (held.over || p.now >= r.settings().Guard.end(held.since, in.Lease)):
+	case in.State == Drained, isHeld && (held.over || r.settings().Guard.Off || p.now >= r.settings().Guard.end(held.since, in.Lease)):
 		p.remove(in, e, keepLease)
 		j.expired++
 		return

@@ -156,6 +156,25 @@ func TestGuardOff(t *testing.T) {
 }
 
 // A stall of ours is added to every lease.
+// Operators switch the guard off when it holds back what they know is gone.
+func TestGuardSwitchedOffLetsTheHeldGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := start(t, registry.Config{Lease: 15 * time.Second})
+		fleet(t, r, 10)
+		time.Sleep(16 * time.Second) // nobody is heard
+		if n := r.Stats().Suspect; n != 10 {
+			t.Fatalf("%d suspects, want all 10", n)
+		}
+		if err := r.Update(registry.Config{Lease: 15 * time.Second, Guard: registry.Guard{Off: true}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(16 * time.Second)
+		if n := r.Stats().Instances; n != 0 {
+			t.Errorf("a lease after the guard was switched off %d are still there", n)
+		}
+	})
+}
+
 // The race detector is the judge.
 func TestRenewalsWhileLeasesEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
