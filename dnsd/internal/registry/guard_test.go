@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync/atomic"
@@ -178,7 +179,7 @@ func TestGuardSwitchedOffLetsTheHeldGo(t *testing.T) {
 // The race detector is the judge.
 func TestRenewalsWhileLeasesEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-			r, _ := start(t, registry.Config{Lease: lease})
+		r, _ := start(t, registry.Config{Lease: lease})
 		ids := fleet(t, r, 2000)
 		time.Sleep(lease) // as Run does
 		for range 20 {
@@ -248,6 +249,21 @@ func TestLostConnectionsAreProbedAFewAtOnce(t *testing.T) {
 		}
 		if asked.Load() < 150 {
 			t.Errorf("%d asked, want each suspect and each lost connection", asked.Load())
+		}
+	})
+}
+
+func TestWhoIsOutOfReachIsAskedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		probes := 0
+		r, _ := start(t, registry.Config{Probe: func(context.Context, string) error {
+			probes++
+			return errors.New("no route to host")
+		}})
+		register(t, r, math("a1"))
+		r.ConnectionLost(t.Context(), math("a1").Key, 0)
+		if probes != 1 {
+			t.Errorf("%d probes, want 1", probes)
 		}
 	})
 }

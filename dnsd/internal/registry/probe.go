@@ -21,9 +21,9 @@ type probed struct {
 var again = [...]time.Duration{20 * time.Millisecond, 80 * time.Millisecond, 400 * time.Millisecond}
 
 // ConnectionLost tells that the connection which held a registration broke
-// without a deregistration. The instance is probed at once, and again within half
-// a second, and removed when it refuses; anything else leaves it to its lease. It
-// returns after the verdict.
+// without a deregistration. The instance is probed at once, again within half a
+// second while it accepts, and removed when it refuses; anything else leaves it to
+// its lease. It returns after the verdict.
 func (r *Registry) ConnectionLost(ctx context.Context, key Key, incarnation uint64) {
 	r.mu.RLock()
 	e := r.catalog.find(key)
@@ -33,7 +33,7 @@ func (r *Registry) ConnectionLost(ctx context.Context, key Key, incarnation uint
 	}
 	s := probed{e, e.in, e.deadline}
 	r.mu.RUnlock()
-	if r.prove(ctx, s) {
+	if !r.prove(ctx, s) {
 		return
 	}
 	for _, pause := range again {
@@ -45,8 +45,8 @@ func (r *Registry) ConnectionLost(ctx context.Context, key Key, incarnation uint
 		r.mu.RLock()
 		same := r.catalog.find(key) == s.entry && s.entry.in == s.instance && s.entry.deadline == s.deadline
 		r.mu.RUnlock()
-		if !same || r.prove(ctx, s) {
-			return // it was heard of since, or is dead
+		if !same || !r.prove(ctx, s) {
+			return // it was heard of since, or is dead, or out of reach
 		}
 	}
 }
@@ -58,8 +58,8 @@ func (r *Registry) provable(in *Instance) bool {
 }
 
 // prove removes s if it refuses a connection and nothing was heard of it since.
-// It says whether it refused.
-func (r *Registry) prove(ctx context.Context, s probed) (refused bool) {
+// It says whether somebody accepted one.
+func (r *Registry) prove(ctx context.Context, s probed) (accepted bool) {
 	select {
 	case r.probes <- struct{}{}:
 	case <-ctx.Done():
@@ -72,7 +72,7 @@ func (r *Registry) prove(ctx context.Context, s probed) (refused bool) {
 	// Only the host itself says "refused" (RFC 9293 section 3.10.7.1: a reset for
 	// a closed port). A timeout or an unreachable net may well be ours.
 	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return false
+		return err == nil
 	}
 	removed := false
 	err = r.submit(ctx, &op{decide: func(p *plan) error {
@@ -89,5 +89,5 @@ func (r *Registry) prove(ctx context.Context, s probed) (refused bool) {
 		r.stats.proven.Add(1)
 		r.settings().Logger.Info("registry: removed, it refuses connections", "instance", s.instance.Key.String(), "host", s.instance.HostPort())
 	}
-	return true
+	return false
 }
