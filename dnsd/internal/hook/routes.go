@@ -196,8 +196,14 @@ func (x *exchange) checkBrowser() error {
 func (x *exchange) fail(err error) {
 	p := problemOf(err)
 	x.audit.err = p
-	if p.Status >= 500 && p.err != nil {
-		x.st.log.Error("hook: serve", "method", x.r.Method, "path", x.r.URL.Path, "status", p.Status, "error", p.err)
+	if p.err != nil {
+		// Only a 500 is news: what else fails is the registry's to tell, once and
+		// not with each request (a full disk), or the client's own end.
+		level := slog.LevelDebug
+		if p.Status == http.StatusInternalServerError {
+			level = slog.LevelError
+		}
+		x.st.log.Log(context.WithoutCancel(x.r.Context()), level, "hook: serve", "method", x.r.Method, "path", x.r.URL.Path, "status", p.Status, "error", p.err)
 	}
 	if x.w.status != 0 {
 		x.st.log.Debug("hook: answer broke off", "path", x.r.URL.Path, "error", err)

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -394,3 +395,23 @@ func TestRenewedCertificateIsServedAfterUpdate(t *testing.T) {
 		t.Errorf("served %s", got)
 	}
 }
+
+func TestFullDiskDoesNotFillTheLog(t *testing.T) {
+	var log lines
+	h := start(t, func(c *Config, r *registry.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		r.Backend = fullDisk{registry.Memory()}
+	})
+	for range 3 {
+		if a := h.do("PUT", "/v1/services/_math._tcp/instances/a1", `{"port":1}`); a.status != http.StatusInsufficientStorage {
+			t.Fatalf("status %d, want 507", a.status)
+		}
+	}
+	if got := log.String(); got != "" {
+		t.Errorf("the hook logged what the registry tells once:\n%s", got)
+	}
+}
+
+type fullDisk struct{ registry.Backend }
+
+func (fullDisk) Commit(*registry.Batch) error { return registry.ErrNoSpace }
