@@ -97,7 +97,11 @@ func Listen(cfg Config) (*Server, error) {
 	// Keepalive probes find the peer that lost its power while nothing was to be
 	// sent; 15 seconds of silence and three probes is about half a minute.
 	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}
-	ln, err := lc.Listen(context.Background(), "tcp", cfg.Addr)
+	network := "tcp"
+	if ap, err := netip.ParseAddrPort(cfg.Addr); err == nil && ap.Addr().Is4() {
+		network = "tcp4" // "tcp" makes [::] of 0.0.0.0, and so opens more than was said
+	}
+	ln, err := lc.Listen(context.Background(), network, cfg.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("hook: listen %s: %w", cfg.Addr, err)
 	}

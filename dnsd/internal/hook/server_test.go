@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -415,3 +416,10 @@ func TestFullDiskDoesNotFillTheLog(t *testing.T) {
 type fullDisk struct{ registry.Backend }
 
 func (fullDisk) Commit(*registry.Batch) error { return registry.ErrNoSpace }
+
+func TestIPv4WildcardDoesNotListenOnIPv6(t *testing.T) {
+	h := start(t, func(c *Config, _ *registry.Config) { c.Addr, c.Insecure = "0.0.0.0:0", true })
+	if a := net.JoinHostPort("::1", strconv.Itoa(int(h.Addr().Port()))); h.Addr().Addr().Is6() {
+		t.Errorf("listens on %v, which is %s, too", h.Addr(), a)
+	}
+}
