@@ -181,13 +181,18 @@ func (t *task) reset() {
 	*t = task{client: t.client, first: first, tried: t.tried[:0]}
 }
 
-// begin sets the clocks.
-func (t *task) begin(ctx context.Context) {
+// begin sets the clocks, unless the call's time is over already.
+func (t *task) begin(ctx context.Context) error {
 	c := t.client
+	if ctx.Err() != nil {
+		return contextError(ctx)
+	}
 	now := c.now()
 	whole := c.cfg.Timeout
 	if end, ok := ctx.Deadline(); ok {
-		whole = max(1, time.Until(end))
+		if whole = time.Until(end); whole <= 0 {
+			return context.DeadlineExceeded // the context's own timer is late
+		}
 	}
 	if whole > 0 {
 		t.deadline = now + whole
@@ -199,16 +204,16 @@ func (t *task) begin(ctx context.Context) {
 		t.perTry = whole / 2
 	}
 	t.tracers = c.tracers(ctx)
+	return nil
 }
 
 // run is the call: tries, until one succeeds or there is no sense in another.
 func (t *task) run(ctx context.Context) error {
 	c := t.client
 	c.stats.calls.Add(1)
-	if ctx.Err() != nil {
-		return t.fail(contextError(ctx)) // nothing is sent for one who has gone
+	if err := t.begin(ctx); err != nil {
+		return t.fail(err) // nothing is sent for one who has gone
 	}
-	t.begin(ctx)
 	for {
 		res := t.try(ctx)
 		if res.err == nil {
@@ -234,6 +239,9 @@ func (t *task) run(ctx context.Context) error {
 		}
 		if err := t.pause(ctx, delay); err != nil {
 			return t.fail(err)
+		}
+		if t.deadline > 0 && c.now() >= t.deadline {
+			return t.fail(res.err)
 		}
 	}
 }

@@ -208,3 +208,61 @@ func TestNothingIsSentForAContextThatHasEnded(t *testing.T) {
 		t.Errorf("executed %d times", n)
 	}
 }
+
+// endsUnseen is a context whose deadline has passed before its timer fired.
+type endsUnseen struct{ context.Context }
+
+func (endsUnseen) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
+
+func TestNothingIsSentPastTheDeadline(t *testing.T) {
+	s := startStock(t, "")
+	c := newClient(t, Config{}, s.addr)
+	ready(t, c)
+	past, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	for _, ctx := range []context.Context{past, endsUnseen{t.Context()}} {
+		err := c.Call(ctx, "Arith.Multiply", &Args{1, 2}, nil)
+		var e *Error
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &e) || e.Executed != Never {
+			t.Error(err)
+		}
+	}
+	c.Close()
+	s.stop()
+	if n := s.arith.executed.Load(); n != 0 {
+		t.Errorf("executed %d times", n)
+	}
+}
+
+// TestContextThatEndsOnTheWayIsNotSent: between the start of the call and the
+// writing, and between two tries.
+func TestContextThatEndsOnTheWayIsNotSent(t *testing.T) {
+	for last := 1; last <= 2; last++ {
+		s := startStock(t, "")
+		c := newClient(t, Config{}, s.addr)
+		allUp(t, c, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		trace := &Trace{Picked: func(_, _ string, try int) {
+			if try == last {
+				cancel()
+				return
+			}
+			for n := range c.nodes {
+				for _, cn := range *n.usable.Load() {
+					cn.fail(errors.New("lost"))
+				}
+			}
+		}}
+		err := c.Call(WithTrace(ctx, trace), "Arith.Multiply", &Args{1, 2}, nil)
+		var e *Error
+		if !errors.Is(err, context.Canceled) || !errors.As(err, &e) || e.Executed != Never || len(e.Attempts) != last {
+			t.Errorf("cancelled in try %d: %v", last, err)
+		}
+		c.Close()
+		s.stop()
+		if n := s.arith.executed.Load(); n != 0 {
+			t.Errorf("cancelled in try %d: executed %d times", last, n)
+		}
+	}
+}

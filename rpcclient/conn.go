@@ -166,17 +166,25 @@ func (c *conn) usable() bool {
 }
 
 // send starts a call. Without an error the call will be finished, and its done
-// gets a token. An error means that nothing was sent.
+// gets a token. An error means that nothing was sent: for a context that has ended,
+// or a call that is too late, nothing is.
 func (c *conn) send(ctx context.Context, cl *call) error {
+	if cl.deadline > 0 && cl.deadline <= cl.start {
+		return errQueueFull
+	}
 	if err := c.lockForWrite(ctx, cl); err != nil {
 		return err
+	}
+	if ctx.Err() != nil { // as late as can be: whoever waited may have gone
+		c.unlockUnused()
+		return contextError(ctx)
 	}
 	c.mu.Lock()
 	err := c.usableLocked()
 	seq := c.seq + 1
 	c.mu.Unlock()
 	if err != nil {
-		c.wmu.Unlock()
+		c.unlockUnused()
 		return err
 	}
 
@@ -185,7 +193,7 @@ func (c *conn) send(ctx context.Context, cl *call) error {
 	out, spent, err := c.wire.encode(c.out, &c.request, cl.args)
 	c.out = out
 	if err != nil {
-		c.wmu.Unlock()
+		c.unlockUnused()
 		if spent {
 			c.retire(fmt.Errorf("%w: an argument could not be encoded", errRetired))
 		}
@@ -197,7 +205,7 @@ func (c *conn) send(ctx context.Context, cl *call) error {
 		// Nothing will be encoded here any more, so the request can go.
 		c.mu.Unlock()
 		c.out = c.out[:mark]
-		c.wmu.Unlock()
+		c.unlockUnused()
 		return err
 	}
 	c.seq = seq

@@ -67,8 +67,7 @@ func (c *conn) lockForWrite(ctx context.Context, cl *call) error {
 		c.wmu.Lock()
 		if err != nil {
 			c.waiting--
-			c.passRoomLocked()
-			c.wmu.Unlock()
+			c.unlockUnused()
 			return err
 		}
 	}
@@ -84,6 +83,12 @@ func (c *conn) passRoomLocked() {
 		default:
 		}
 	}
+}
+
+// unlockUnused ends a lockForWrite that added nothing: the room is another's.
+func (c *conn) unlockUnused() {
+	c.passRoomLocked()
+	c.wmu.Unlock()
 }
 
 // takeOutLocked swaps the buffers and returns what is to be written.
