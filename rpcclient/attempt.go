@@ -114,9 +114,6 @@ func (t *task) landed(f *flight) result {
 		}
 	case rpc.ServerError:
 		res.phase = Answer
-		if cl.exec == Never {
-			outcome = balancer.Refused
-		}
 	default:
 		switch {
 		case errors.As(err, &dec):
@@ -159,9 +156,8 @@ func (t *task) giveUp(ctx context.Context, f *flight) result {
 
 // acquire chooses a node with a connection, waiting for one if need be.
 func (t *task) acquire(ctx context.Context, f *flight) error {
-	ok, err := t.choose(f)
-	if ok || err != nil {
-		return err
+	if t.choose(f) {
+		return nil
 	}
 	return t.acquireSlow(ctx, f)
 }
@@ -169,27 +165,23 @@ func (t *task) acquire(ctx context.Context, f *flight) error {
 // choose picks a node that has a connection. The group's idea of who is up runs
 // behind for a moment when a connection is lost; and if all are down, it picks
 // from these.
-func (t *task) choose(f *flight) (ok bool, err error) {
+func (t *task) choose(f *flight) bool {
 	hint := balancer.Hint{Key: t.key, Skip: t.tried}
 	for range 3 {
 		p, err := t.client.group.Pick(hint)
 		if err != nil {
-			return false, nil
+			return false
 		}
 		b := p.Node()
-		if t.unknown && slices.Contains(t.tried, b) {
-			p.Done(balancer.Canceled)
-			return false, errNoOther
-		}
 		n := b.Value().(*node)
 		if cn := n.conn(); cn != nil {
 			f.pick, f.node, f.conn = p, n, cn
-			return true, nil
+			return true
 		}
 		p.Done(balancer.Canceled)
 		hint.Skip = append(slices.Clone(hint.Skip), b)
 	}
-	return false, nil
+	return false
 }
 
 // acquireSlow waits for a node.
@@ -203,8 +195,8 @@ func (t *task) acquireSlow(ctx context.Context, f *flight) error {
 	defer timer.Stop()
 	for {
 		changed := c.changed.next()
-		if ok, err := t.choose(f); ok || err != nil {
-			return err
+		if t.choose(f) {
+			return nil
 		}
 		if limit <= 0 || c.hopeless() {
 			return c.noNodes()

@@ -167,7 +167,6 @@ type task struct {
 	tried    []*balancer.Node // that failed
 	attempts []Attempt        // that failed
 	resent   int              // tries after a server may have executed it
-	unknown  bool             // a server did not know the method
 }
 
 func newTask(c *Client) *task {
@@ -221,9 +220,6 @@ func (t *task) run(ctx context.Context) error {
 				*t.onNode = res.node.addr()
 			}
 			return nil
-		}
-		if res.err == errNoOther {
-			return t.fail(t.attempts[len(t.attempts)-1].Err)
 		}
 		t.note(res)
 		delay, stop := t.next(ctx, res)

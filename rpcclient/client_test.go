@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -40,18 +41,42 @@ func TestCallAnswersAndServerErrorIsItself(t *testing.T) {
 	}
 }
 
-func TestUnknownMethodIsTriedOnOneOtherNode(t *testing.T) {
-	a, b, d := startStock(t, ""), startStock(t, ""), startStock(t, "")
-	c := newClient(t, Config{}, a.addr, b.addr, d.addr)
-	allUp(t, c, 3)
-	err := c.Call(t.Context(), "Arith.Nope", &Args{}, nil)
-	var call *Error
-	if !errors.As(err, &call) || call.Executed != Never || len(call.Attempts) != 2 {
-		t.Fatalf("%v", err)
+// TestAnAnswerIsNeverTriedAgainWhateverItSays: a method may say what net/rpc says
+// of a method that it does not have.
+func TestAnAnswerIsNeverTriedAgainWhateverItSays(t *testing.T) {
+	const method = "Upstream.Ask"
+	for _, text := range []string{
+		"rpc: can't find method " + method,
+		"rpc: can't find service " + method,
+		"rpc: service/method request ill-formed: " + method,
+	} {
+		first, second := passOn{text: text}, passOn{text: text}
+		a, b := startStock(t, ""), startStock(t, "")
+		a.rpc.RegisterName("Upstream", &first)
+		b.rpc.RegisterName("Upstream", &second)
+		c := newClient(t, Config{}, a.addr, b.addr)
+		allUp(t, c, 2)
+		err := c.Call(t.Context(), method, &Args{}, nil, Idempotent(0))
+		var call *Error
+		var server rpc.ServerError
+		if !errors.As(err, &server) || string(server) != text || !errors.As(err, &call) || call.Executed != Yes || len(call.Attempts) != 1 {
+			t.Errorf("%v (%#v)", err, err)
+		}
+		if n := first.executed.Load() + second.executed.Load(); n != 1 {
+			t.Errorf("%s: executed %d times", text, n)
+		}
 	}
-	if call.Attempts[0].Node == call.Attempts[1].Node {
-		t.Errorf("tried %s twice", call.Attempts[0].Node)
-	}
+}
+
+// passOn answers with an error in the words of another.
+type passOn struct {
+	text     string
+	executed atomic.Int32
+}
+
+func (p *passOn) Ask(*Args, *int) error {
+	p.executed.Add(1)
+	return errors.New(p.text)
 }
 
 func TestConcurrentCallsGetTheirOwnAnswers(t *testing.T) {

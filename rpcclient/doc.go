@@ -21,15 +21,17 @@
 //   - Never: there was no node or no connection; the request could not be encoded;
 //     the connection was lost before the last byte of the request was handed to the
 //     kernel, and half a request cannot be decoded; the server said that it drains
-//     and which request was its last; the server does not know the method. Such a
-//     call is tried again at once on another node, whatever the method, without end
-//     but the call's time (and sixteen tries). Only an unknown method is tried on
-//     just one other node, and an argument that cannot be encoded on none.
+//     and which request was its last. Such a call is tried again at once on another
+//     node, whatever the method, without end but the call's time (and sixteen
+//     tries); only an argument that cannot be encoded is not, for it is the same
+//     everywhere.
 //   - Maybe: the request was sent, and the connection was lost or time ran out. It
 //     is tried again only if the method is declared idempotent ([Method]), at most
 //     Config.Retries times, out of a budget that retries and hedges share.
 //   - Yes: a server answered, with its error (rpc.ServerError, in the words of
-//     net/rpc) or with a reply that does not fit. It is never tried again.
+//     net/rpc) or with a reply that does not fit. It is never tried again. That
+//     goes for a method the server does not know, too: net/rpc tells it from the
+//     method's own errors by the text alone.
 //
 // A try avoids the nodes that failed before in the same call.
 //

@@ -57,7 +57,7 @@ func exercise(t *testing.T, c *Client) {
 		t.Error(err)
 	}
 	var e *Error
-	if err := c.Call(t.Context(), "Arith.Nope", &Args{1, 0}, new(Quotient)); !errors.As(err, &e) || e.Executed != Never {
+	if err := c.Call(t.Context(), "Arith.Nope", &Args{1, 0}, new(Quotient)); !errors.As(err, &e) || e.Executed != Yes {
 		t.Error(err)
 	}
 	if err := c.Call(t.Context(), "Arith.Multiply", &Args{1, 2}, new(Quotient)); !errors.As(err, &e) || e.Executed != Yes || e.Attempts[0].Phase != Decode {

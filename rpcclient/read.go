@@ -69,7 +69,7 @@ func (c *conn) response(resp *rpc.Response) error {
 	if cl == nil || resp.Error != "" {
 		_, _, fatal := c.wire.body(nil)
 		if cl != nil {
-			cl.answered(resp.Error)
+			cl.finish(Yes, rpc.ServerError(resp.Error))
 		}
 		c.close(last)
 		return fatal
@@ -117,13 +117,4 @@ func (c *conn) finishDecoded(cl *call, err error, spent bool) {
 		err = &decodeError{err}
 	}
 	cl.finish(Yes, err)
-}
-
-// answered finishes a call with the server's error.
-func (cl *call) answered(text string) {
-	exec := Yes
-	if refused(cl.method, text) {
-		exec = Never
-	}
-	cl.finish(exec, rpc.ServerError(text))
 }

@@ -17,9 +17,6 @@ const (
 	retryCap  = 500 * time.Millisecond
 )
 
-// errNoOther: the method is not known to the only node there is.
-var errNoOther = errors.New("no other node")
-
 // next decides what follows a failed try: another one after the delay, or, if stop
 // is not nil, the end of the call.
 func (t *task) next(ctx context.Context, res result) (delay time.Duration, stop error) {
@@ -38,14 +35,6 @@ func (t *task) next(ctx context.Context, res result) (delay time.Duration, stop 
 		return 0, res.err
 	case len(t.attempts) >= maxTries:
 		return 0, res.err
-	case res.phase == Answer:
-		// The server does not know the method: while a new version is rolled
-		// out another may. Two that do not are enough to tell.
-		if t.unknown {
-			return 0, res.err
-		}
-		t.unknown = true
-		return 0, nil
 	case res.exec == Never:
 		// At once, for another node is as good as the first one was; but if
 		// it happens again and again, not in a loop.
@@ -66,20 +55,6 @@ func backoff(n int) time.Duration {
 		return 0
 	}
 	return rand.N(min(retryCap, retryBase<<min(n-1, 10)))
-}
-
-// refused tells whether a server's error is net/rpc's own for a method it does not
-// have (server.go, readRequestHeader): then nothing was executed. The text is
-// compared whole, with this call's method, so that an application that passes on
-// an error of its own upstream is not taken for one that refused.
-func refused(method, text string) bool {
-	switch text {
-	case "rpc: can't find service " + method,
-		"rpc: can't find method " + method,
-		"rpc: service/method request ill-formed: " + method:
-		return true
-	}
-	return false
 }
 
 // contextError is the error of a context that has ended, with its cause if it has
