@@ -291,3 +291,33 @@ func TestContextThatEndsOnTheWayIsNotSent(t *testing.T) {
 		}
 	}
 }
+
+// TestAnErrorSaysItsCauseOnce: the attempts follow without it.
+func TestAnErrorSaysItsCauseOnce(t *testing.T) {
+	lost := errors.New("lost")
+	for want, e := range map[string]*Error{
+		"no usable node: no such name": {
+			Err:      &noNodesError{source: errors.New("no such name")},
+			Attempts: []Attempt{{Phase: Pick}},
+		},
+		"lost (maybe executed); try 1: a:1 wait 1s maybe executed": {
+			Executed: Maybe, Err: lost,
+			Attempts: []Attempt{{Node: "a:1", Phase: Wait, Took: time.Second, Executed: Maybe, Err: lost}},
+		},
+		"lost (maybe executed); try 1: a:1 write 0s: half; try 2: b:1 hedge wait 1s maybe executed": {
+			Executed: Maybe, Err: lost,
+			Attempts: []Attempt{
+				{Node: "a:1", Phase: Write, Err: errors.New("half")},
+				{Node: "b:1", Phase: Wait, Hedge: true, Took: time.Second, Executed: Maybe, Err: lost},
+			},
+		},
+	} {
+		if e.Attempts[0].Err == nil {
+			e.Attempts[0].Err = e.Err
+		}
+		e.Service, e.Method = "_math._tcp.svc", "Arith.Divide"
+		if want = "rpcclient: call Arith.Divide of _math._tcp.svc: " + want; e.Error() != want {
+			t.Errorf("error is %q\nwant     %q", e, want)
+		}
+	}
+}

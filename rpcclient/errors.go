@@ -93,7 +93,10 @@ type Attempt struct {
 }
 
 // String is "10.0.0.7:8080 wait 1.2s maybe executed: connection closed by the server".
-func (a Attempt) String() string {
+func (a Attempt) String() string { return fmt.Sprintf("%s: %v", a.outline(), a.Err) }
+
+// outline is what String says before the cause.
+func (a Attempt) outline() string {
 	var b strings.Builder
 	if a.Node != "" {
 		b.WriteString(a.Node + " ")
@@ -105,7 +108,6 @@ func (a Attempt) String() string {
 	if a.Executed == Maybe {
 		b.WriteString(" maybe executed")
 	}
-	fmt.Fprintf(&b, ": %v", a.Err)
 	return b.String()
 }
 
@@ -120,7 +122,8 @@ type Error struct {
 }
 
 // Error is "rpcclient: call Arith.Divide of _math._tcp.svc: divide by zero" for a
-// server's error on the first try; else the attempts follow.
+// server's error on the first try; else the attempts follow, without their cause
+// where it is that of the call.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "rpcclient: call %s of %s: %v", e.Method, e.Service, e.Err)
@@ -131,7 +134,14 @@ func (e *Error) Error() string {
 		return b.String()
 	}
 	for i, a := range e.Attempts {
-		fmt.Fprintf(&b, "; try %d: %v", i+1, a)
+		said := errors.Is(e.Err, a.Err)
+		if said && a.Phase == Pick && a.Node == "" {
+			continue // nothing was tried, and Err says why
+		}
+		fmt.Fprintf(&b, "; try %d: %s", i+1, a.outline())
+		if !said {
+			fmt.Fprintf(&b, ": %v", a.Err)
+		}
 	}
 	return b.String()
 }
@@ -141,9 +151,7 @@ func (e *Error) Unwrap() []error {
 	errs := make([]error, 0, 1+len(e.Attempts))
 	errs = append(errs, e.Err)
 	for _, a := range e.Attempts {
-		if a.Err != e.Err {
-			errs = append(errs, a.Err)
-		}
+		errs = append(errs, a.Err)
 	}
 	return errs
 }
