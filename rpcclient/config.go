@@ -21,7 +21,8 @@ type Config struct {
 	// Source tells where the endpoints come from. nil: a resolver.Resolver that
 	// asks Servers. A *resolver.Resolver may be shared between clients.
 	Source resolver.Source
-	// Servers are the DNS servers to ask, "127.0.0.1:5300"; empty: the system's.
+	// Servers are the DNS servers to ask, "127.0.0.1:5300", or "ns1" for port 53;
+	// empty: the system's.
 	// It must be empty if Source is given.
 	Servers []string
 
@@ -120,6 +121,11 @@ func (cfg *Config) withDefaults() (Config, error) {
 	}
 	if out.Source != nil && len(out.Servers) > 0 {
 		return out, errors.New("rpcclient: config: Servers: not used beside a Source; give one of the two")
+	}
+	for i, server := range out.Servers {
+		if err := checkServer(server); err != nil {
+			return out, fmt.Errorf("rpcclient: config: Servers[%d] %q: want host or host:port: %w", i, server, err)
+		}
 	}
 	if out.Budget < 0 || out.Budget > 1 {
 		return out, fmt.Errorf("rpcclient: config: Budget %v: want a share from 0 to 1", out.Budget)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -88,5 +89,25 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 	if _, err := New("", nil); err == nil {
 		t.Error("empty name was taken")
+	}
+}
+
+func TestServersAreHostsOrHostPorts(t *testing.T) {
+	for _, server := range []string{"ns1", "ns1.example.net.:5300", "10.0.0.1", "127.0.0.1:5300", "::1", "[::1]:53", "fe80::1%eth0"} {
+		c, err := New("_math._tcp.svc", &Config{Servers: []string{server}})
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		c.Close()
+	}
+	for _, server := range []string{"", ":53", "ns1:", "ns1:0", "ns1:99999", "ns1:dns", "5300", "10.0.0", "http://ns1", "bo gus", "a..b", "ns1/53"} {
+		c, err := New("_math._tcp.svc", &Config{Servers: []string{"ns1", server}})
+		if err == nil {
+			c.Close()
+			t.Errorf("%q was taken", server)
+		} else if want := fmt.Sprintf("rpcclient: config: Servers[1] %q: want host or host:port: ", server); !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("error is %q\nwant     %q...", err, want)
+		}
 	}
 }
