@@ -220,6 +220,8 @@ func openRegistry(z Zone, log *slog.Logger) (*registry.Registry, error) {
 			return nil, fmt.Errorf("store: %w", err)
 		}
 		cfg.Backend = store
+		// A damaged file that was moved away had serials that secondaries know.
+		cfg.First = uint64(time.Now().Unix())
 	} else {
 		// Memory forgets its revisions; the clock keeps serials growing over a
 		// restart, or secondaries would wait for a serial they have seen.

@@ -35,6 +35,10 @@ type Config struct {
 	// grows over restarts (Unix seconds) where the backend forgets, so that
 	// revisions and SOA serials do not begin again at 1.
 	Revision uint64
+	// First is where to begin when the backend never held any revision: a store
+	// that is new may stand in for one that was lost, whose serials others have
+	// seen. Give what grows over time, too (Unix seconds).
+	First uint64
 
 	Logger *slog.Logger // nil: silent
 }

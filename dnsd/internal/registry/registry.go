@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -73,7 +74,7 @@ func (r *Registry) load() error {
 		return err
 	}
 	now := r.clock.read()
-	r.revision = max(snap.Revision, r.settings().Revision)
+	r.revision = cmp.Or(max(snap.Revision, r.settings().Revision), r.settings().First)
 	for in, err := range snap.Instances {
 		if err != nil {
 			return err
@@ -116,12 +117,13 @@ func (r *Registry) load() error {
 
 // Update takes new defaults, bounds, limits, guard, history and logger while the
 // registry works; instances keep the leases and TTLs they have until they are
-// registered anew. Backend, Probe, Guard.Probes, Fences, FenceAge, WatchQueue and
-// Revision stay what they were at Open. On an error nothing has changed.
+// registered anew. Backend, Probe, Guard.Probes, Fences, FenceAge, WatchQueue,
+// Revision and First stay what they were at Open. On an error nothing has changed.
 func (r *Registry) Update(cfg Config) error {
 	old := r.settings()
 	cfg.Backend, cfg.Probe, cfg.Guard.Probes = old.Backend, old.Probe, old.Guard.Probes
-	cfg.Fences, cfg.FenceAge, cfg.WatchQueue, cfg.Revision = old.Fences, old.FenceAge, old.WatchQueue, old.Revision
+	cfg.Fences, cfg.FenceAge, cfg.WatchQueue = old.Fences, old.FenceAge, old.WatchQueue
+	cfg.Revision, cfg.First = old.Revision, old.First
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return err
