@@ -102,7 +102,7 @@ func TestHoldThatNobodyReadsEndsWithTheLease(t *testing.T) {
 		s.next()
 		time.Sleep(5*time.Second + 10*time.Second + time.Second) // a renewal, its write timeout
 		synctest.Wait()
-		if h.holds.count() != 0 || len(probed) != 1 {
+		if h.holds.count() != 0 || len(probed) == 0 {
 			t.Errorf("%d holds, %d probes", h.holds.count(), len(probed))
 		}
 		if _, ok := h.registry.Instance(keyA1); !ok {

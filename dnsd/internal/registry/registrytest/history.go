@@ -146,8 +146,11 @@ func (h *history) actions() map[string]func(*rapid.T) {
 		},
 		"connectionLost": func(rt *rapid.T) {
 			k, inc := drawKey(rt), rapid.Uint64Range(0, 3).Draw(rt, "incarnation")
-			h.r.ConnectionLost(context.Background(), k, inc)
+			// It asks again and again for half a second, while all else goes on.
+			go h.r.ConnectionLost(context.Background(), k, inc)
+			synctest.Wait() // the first verdict is there
 			h.model.connectionLost(k, inc)
+			h.wait(int(time.Second / tick)) // so is the last
 		},
 		"refuse": func(rt *rapid.T) {
 			in := drawRegistration(rt)
