@@ -23,9 +23,9 @@ type Config struct {
 	// called once for each node before it is picked for the first time, and may call
 	// the node's Down and Up, but nothing of the group.
 	New func(*Node) any
-	// Gone is told of each node whose address is no longer announced, after the last
-	// pick of it has been given out; calls may still be in flight. Close tells it of
-	// all nodes. It must not call the group.
+	// Gone is told of each node whose address is no longer announced. Calls may still be
+	// in flight, and a Pick that began before may still return it. Close tells it of all
+	// nodes. It must not call the group.
 	Gone func(*Node)
 	// Rand is the source of randomness, safe for concurrent use. Default
 	// math/rand/v2.Uint64. Tests give a seeded one.

@@ -21,7 +21,10 @@ var noSlowStart = balancer.Health{SlowStart: -1}
 func fail(t *testing.T, g *balancer.Group, i, n int) {
 	t.Helper()
 	node := nodesOf(g)[i]
-	for n > 0 {
+	for tries := 0; n > 0; tries++ {
+		if tries > 10000 {
+			t.Fatalf("node %d gets no calls", i)
+		}
 		p := pick(t, g, balancer.Hint{})
 		if p.Node() == node {
 			p.DoneErr(balancer.Failed, errReset)

@@ -217,7 +217,7 @@ func TestLowerTierOnlyWhenBetterIsUnusable(t *testing.T) {
 							out[n.Endpoint.Priority]++
 						}
 					}
-					if good > 0 && 2*out[best] > reach[best]+1 {
+					if good > 0 && 2*out[best] > reach[best] {
 						t.Fatalf("%d of %d nodes are ejected", out[best], reach[best])
 					}
 				},
