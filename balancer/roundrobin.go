@@ -38,8 +38,9 @@ func somewhere(random, n uint64) uint64 {
 type roundRobin struct {
 	nodes []*Node
 	step  uint64
-	_     [32]byte
+	_     [64]byte // a cache line: turn changes all the time, the rest never
 	turn  atomic.Uint64
+	_     [56]byte
 }
 
 func (r *roundRobin) Pick(h Hint) *Node {

@@ -53,8 +53,9 @@ type weightedRoundRobin struct {
 	step  uint64   // stride/sum, of 2^64
 	ends  []uint64 // where the arc of each node ends; nil: they are equally long
 	guide []uint32
-	_     [32]byte // turn changes all the time, the rest never
+	_     [64]byte // a cache line: turn changes all the time, the rest never
 	turn  atomic.Uint64
+	_     [56]byte
 }
 
 func (w *weightedRoundRobin) Pick(h Hint) *Node {
