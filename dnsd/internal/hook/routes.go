@@ -121,12 +121,10 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 func (x *exchange) admit(rt route, op operation, known bool) error {
 	h := x.w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
-	control := http.NewResponseController(x.w)
-	// Neither works on every writer; a recorder in a test has no connection.
-	_ = control.SetWriteDeadline(time.Now().Add(x.st.limits.WriteTimeout))
+	x.writeSoon()
 	if x.r.ContentLength != 0 {
 		// net/http reads what an operation left of the body, and would wait.
-		_ = control.SetReadDeadline(time.Now().Add(x.st.limits.BodyTimeout))
+		_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(x.st.limits.BodyTimeout))
 	}
 	if err := x.checkBrowser(); err != nil {
 		return err
@@ -192,6 +190,13 @@ func (x *exchange) checkBrowser() error {
 	return refuse(http.StatusMisdirectedRequest, "", "this hook trusts loopback and does not answer as %.80q: use its address or localhost, or configure a token", host)
 }
 
+// writeSoon gives the next write its time. What was waited for before, a slow body
+// or a slow disk, is not the reader's fault.
+func (x *exchange) writeSoon() {
+	// Not every writer has deadlines; a recorder in a test has no connection.
+	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(x.st.limits.WriteTimeout))
+}
+
 // fail answers with a problem, or, when the answer has begun, breaks it off.
 func (x *exchange) fail(err error) {
 	p := problemOf(err)
@@ -209,6 +214,7 @@ func (x *exchange) fail(err error) {
 		x.st.log.Debug("hook: answer broke off", "path", x.r.URL.Path, "error", err)
 		return
 	}
+	x.writeSoon()
 	p.write(x.w, x.r)
 }
 
@@ -224,6 +230,7 @@ func (x *exchange) json(status int, v any) error {
 		h.Set("Cache-Control", "no-store")
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)+1))
+	x.writeSoon()
 	x.w.WriteHeader(status)
 	if x.r.Method != http.MethodHead {
 		_, _ = x.w.Write(append(body, '\n'))

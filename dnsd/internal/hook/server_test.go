@@ -423,3 +423,19 @@ func TestIPv4WildcardDoesNotListenOnIPv6(t *testing.T) {
 		t.Errorf("listens on %v, which is %s, too", h.Addr(), a)
 	}
 }
+
+func TestSlowBodyIsToldSo(t *testing.T) {
+	h := start(t, func(c *Config, _ *registry.Config) {
+		c.Limits.BodyTimeout, c.Limits.WriteTimeout = 200*time.Millisecond, 200*time.Millisecond
+	})
+	c, err := net.Dial("tcp", h.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "PUT /v1/services/_math._tcp/instances/a1 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{")
+	answer, err := io.ReadAll(c)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 408 ") {
+		t.Errorf("answer %.60q, %v; want 408", answer, err)
+	}
+}
