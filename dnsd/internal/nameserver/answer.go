@@ -3,6 +3,7 @@ package nameserver
 import (
 	"encoding/binary"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -137,12 +138,33 @@ func (r *responder) fromZone(dst, msg []byte, z *zoneEntry, x *extra) []byte {
 			out, c, err = zone.Pack(out, z.zone.Lookup(name, q.qtype), limit)
 		}
 		if err != nil {
-			r.count.failed.Add(1)
-			r.set.log.Error("answer cannot be packed", "name", name, "type", q.qtype, "error", err)
+			r.fault("answer cannot be packed", "name", name, "type", q.qtype, "error", err)
 			return r.short(dst[:base], msg, dns.RcodeServerFailure, 0, x)
 		}
 	}
 	return r.complete(rejoin(dst, base, out), base, c, x)
+}
+
+// refused and fault log what a query is the reason for, at most once a second
+// for each loop: whoever sends queries must not fill the disk, nor make the loop
+// wait for it. The counters tell how often it was.
+func (r *responder) refused(msg string, args ...any) {
+	if r.first(&r.count.refusalTold) {
+		r.set.log.Warn(msg, args...)
+	}
+}
+
+func (r *responder) fault(msg string, args ...any) {
+	r.count.failed.Add(1)
+	if r.first(&r.count.failureTold) {
+		r.set.log.Error(msg, args...)
+	}
+}
+
+// first tells whether nobody was here before in this second.
+func (r *responder) first(told *atomic.Uint32) bool {
+	last := told.Load()
+	return last != r.now && told.CompareAndSwap(last, r.now)
 }
 
 // room is what a message may hold before OPT and TSIG.

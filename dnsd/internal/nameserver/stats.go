@@ -87,6 +87,8 @@ type counters struct {
 	latency    [len(latencyBounds) + 1]atomic.Uint64
 	latencySum atomic.Int64
 
+	refusalTold, failureTold atomic.Uint32 // the second of the last log line of its kind
+
 	_ [64]byte // keeps the next loop's counts out of this cache line
 }
 

@@ -1,8 +1,10 @@
 package nameserver
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -412,4 +414,27 @@ func ExampleListen() {
 	defer s.Close()
 	fmt.Println(strings.Split(s.Addrs()[0].String(), ":")[0])
 	// Output: 127.0.0.1
+}
+
+func TestRefusedSignaturesDoNotFillTheLog(t *testing.T) {
+	var log bytes.Buffer
+	r := responderFor(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil)), TSIG: testKeys})
+	m := new(dns.Msg).SetQuestion("_math._tcp.svc.", dns.TypeSRV)
+	m.SetTsig("nope.", dns.HmacSHA256, 300, time.Now().Unix())
+	packet, _, err := dns.TsigGenerate(m, testSecret, "", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // seconds
+		for range 1000 {
+			r.respond(nil, packet, client, overUDP)
+		}
+		r.now++
+	}
+	if n := strings.Count(log.String(), "TSIG refused"); n != 3 {
+		t.Errorf("%d lines for 3 seconds", n)
+	}
+	if n := r.count.tsigErrors.Load(); n != 3000 {
+		t.Errorf("%d counted", n)
+	}
 }

@@ -95,8 +95,7 @@ func (r *responder) signed(dst, msg []byte) []byte {
 }
 
 func (r *responder) signFailed(dst, msg []byte, err error) []byte {
-	r.count.failed.Add(1)
-	r.set.log.Error("answer cannot be signed", "error", err)
+	r.fault("answer cannot be signed", "error", err)
 	return r.short(dst, msg, dns.RcodeServerFailure, 0, &noExtra)
 }
 
@@ -104,7 +103,7 @@ func (r *responder) signFailed(dst, msg []byte, err error) []byte {
 // Only BADTIME is signed: the other two cannot be.
 func (r *responder) tsigError(dst, msg []byte, request *dns.TSIG, code int, key tsigKey) []byte {
 	r.count.tsigErrors.Add(1)
-	r.set.log.Warn("TSIG refused", "key", key.name, "from", r.from, "error", dns.RcodeToString[code])
+	r.refused("TSIG refused", "key", key.name, "from", r.from, "error", dns.RcodeToString[code])
 	base := len(dst)
 	// No OPT: whoever asked is not known, and gets no more than the reason.
 	edns := r.q.edns
