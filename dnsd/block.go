@@ -85,7 +85,9 @@ func (n *nextBlock) open() error {
 	for _, zc := range zoneConfigs(b.cfg) {
 		p := n.old.published(zc)
 		if p == nil {
-			z, err := zone.New(zc)
+			fresh := zc
+			fresh.Renewed = n.old.publishes(zc.Origin)
+			z, err := zone.New(fresh)
 			if err != nil {
 				return err
 			}
@@ -150,6 +152,11 @@ func (b *block) published(zc zone.Config) *published {
 		}
 	}
 	return nil
+}
+
+// publishes says whether b has a zone of that name, however made.
+func (b *block) publishes(origin string) bool {
+	return b != nil && slices.ContainsFunc(b.zones, func(p *published) bool { return p.cfg.Origin == origin })
 }
 
 // start runs the parts that do not run yet.

@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -163,6 +164,58 @@ func TestReloadKeepsSocketsAndRegistrations(t *testing.T) {
 	}
 	if r := ask(t, dnsAddr, "_math._tcp.svc.", dns.TypeSRV); len(r.Answer) != 1 {
 		t.Errorf("first block after the second was closed: %v", r)
+	}
+}
+
+func TestReloadWithOtherNameServersIsTransferredWhole(t *testing.T) {
+	z := free(Zone{Transfer: []Transfer{{To: "127.0.0.0/8"}}})
+	s := run(t, Config{Zones: []Zone{z}})
+	put := func(id string) {
+		request(t, "PUT", s.HookURL()+"/v1/services/_math._tcp/instances/"+id, `{"port":8080}`)
+	}
+	serial := func() uint32 { return ask(t, s.DNSAddr(), "svc.", dns.TypeSOA).Answer[0].(*dns.SOA).Serial }
+	// What a secondary gets that holds the zone at a serial: whole, or not.
+	ixfr := func(since uint32) (whole bool, records []dns.RR) {
+		t.Helper()
+		m := new(dns.Msg).SetIxfr("svc.", since, "ns.svc.", "hostmaster.svc.")
+		envelopes, err := new(dns.Transfer).In(m, s.DNSAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for e := range envelopes {
+			if e.Error != nil {
+				t.Fatal(e.Error)
+			}
+			records = append(records, e.RR...)
+		}
+		return len(records) > 1 && records[1].Header().Rrtype != dns.TypeSOA, records
+	}
+	put("a1")
+	before := serial()
+	put("a2")
+	loaded := serial()
+	if whole, rrs := ixfr(before); whole {
+		t.Fatalf("the journal does not work: %v", rrs)
+	}
+
+	z.NS = []string{"other.example."}
+	if err := s.Reload(Config{Zones: []Zone{z}}); err != nil {
+		t.Fatal(err)
+	}
+	put("a3")
+	for _, since := range []uint32{before, loaded} {
+		whole, rrs := ixfr(since)
+		if !whole || !slices.ContainsFunc(rrs, func(rr dns.RR) bool {
+			ns, ok := rr.(*dns.NS)
+			return ok && ns.Ns == "other.example."
+		}) {
+			t.Errorf("a secondary at %d never sees the new name server: %v", since, rrs)
+		}
+	}
+	renewed := serial()
+	put("a4")
+	if whole, rrs := ixfr(renewed); whole {
+		t.Errorf("the journal does not begin again: %v", rrs)
 	}
 }
 

@@ -74,8 +74,10 @@
 // wrap by RFC 1982. After a restart Load rebuilds the journal from the
 // registry's history.
 //
-// The serial counts the registry's changes, not those of Config: after a change
-// of name servers or TTLs make secondaries transfer the zone anew.
+// The serial counts the registry's changes, not those of Config: other name
+// servers or TTLs reach the secondaries with the next change, by a whole
+// transfer if Config.Renewed says so. After a restart nobody knows that they
+// changed: make secondaries transfer the zone anew.
 //
 // # Reverse zones
 //

@@ -23,6 +23,9 @@ type journal struct {
 	steps              []step // each begins where the one before ended
 	bytes              int
 	maxSteps, maxBytes int
+
+	renewed bool   // see Config
+	fence   uint64 // of a renewed zone: the revision it was loaded at
 }
 
 // step leads from one revision to the next that was published.
@@ -40,6 +43,9 @@ type was struct {
 
 // add appends a step and drops the oldest beyond the bounds.
 func (j *journal) add(s step) {
+	if j.renewed && s.from <= j.fence {
+		return
+	}
 	j.steps = append(j.steps, s)
 	j.bytes += s.bytes
 	drop := 0
@@ -59,7 +65,10 @@ func (j *journal) add(s step) {
 // Every revision becomes a step, because nobody knows any more which of them
 // were published together.
 func (j *journal) rebuild(z *Zone, v *version, history []registry.Change) {
-	j.steps, j.bytes = nil, 0
+	j.steps, j.bytes, j.fence = nil, 0, v.revision
+	if j.renewed {
+		return
+	}
 	at := make(map[string]part)
 	end, steps := v.revision, []step(nil)
 	for i := len(history) - 1; i >= 0 && len(steps) < j.maxSteps; {

@@ -40,6 +40,11 @@ type Config struct {
 	// "10.in-addr.arpa.". Addresses that are not below it are left out.
 	Forward string
 
+	// Renewed says that secondaries may hold this zone with other name servers
+	// or TTLs at the serial it is loaded at. No difference leads on from there:
+	// Journal begins after the first change, so that they transfer all of it.
+	Renewed bool
+
 	JournalSteps int // changes remembered for Journal; default 10,000, negative none
 	JournalBytes int // memory they may hold, about; default 64 MiB
 }
@@ -97,6 +102,7 @@ func New(cfg Config) (*Zone, error) {
 		journal: journal{
 			maxSteps: cmp.Or(cfg.JournalSteps, 10_000),
 			maxBytes: cmp.Or(cfg.JournalBytes, 64<<20),
+			renewed:  cfg.Renewed,
 		},
 	}
 	z.wire = wireName(origin)
