@@ -167,6 +167,19 @@ func TestReloadKeepsSocketsAndRegistrations(t *testing.T) {
 	}
 }
 
+func TestSerialsOfAMemoryStoreGrowOverARestart(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, up := range []time.Duration{time.Second, time.Hour, 4 * 365 * 24 * time.Hour} {
+		for _, perSecond := range []uint64{0, 15} {
+			last := uint32(firstRevision(start) + perSecond*uint64(up/time.Second))
+			next := uint32(firstRevision(start.Add(up + time.Second)))
+			if int32(next-last) <= 0 { // RFC 1982
+				t.Errorf("after %v with %d changes a second: serial %d follows %d", up, perSecond, next, last)
+			}
+		}
+	}
+}
+
 func TestReloadWithOtherNameServersIsTransferredWhole(t *testing.T) {
 	z := free(Zone{Transfer: []Transfer{{To: "127.0.0.0/8"}}})
 	s := run(t, Config{Zones: []Zone{z}})
