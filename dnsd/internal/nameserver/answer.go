@@ -291,11 +291,12 @@ func (r *responder) rateLimited(dst []byte, base int) []byte {
 	}
 }
 
-// slip turns the answer at base into one that is no longer than its query and
-// that a real client can act on: BADCOOKIE with a fresh cookie when it knows
+// slip turns the answer at base into one that is no longer than its query, but
+// for the 16 octets of a server cookie, and that a real client can act on: BADCOOKIE with a fresh cookie when it knows
 // cookies (RFC 7873 5.2.3), else TC.
 func (r *responder) slip(dst []byte, base int) []byte {
 	q := &r.q
+	q.nsid = false
 	question := append([]byte(nil), dst[base:base+q.end]...)
 	dst = dst[:base]
 	if len(q.cookie) >= clientCookieLen {

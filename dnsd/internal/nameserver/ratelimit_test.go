@@ -3,6 +3,7 @@ package nameserver
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -116,10 +117,19 @@ func TestWhoProvedItsAddressIsNotLimited(t *testing.T) {
 // A flood from forged addresses gets no more octets out than it sends in, once
 // each prefix had its share.
 func TestNoAmplificationBeyondTheShare(t *testing.T) {
-	r := responderFor(t, Config{Zones: []Zone{{Zone: standard(t)}}, RateLimit: RateLimit{PerSecond: 5, Slip: 1}})
-	q := wireQuery(t, "_big._tcp.svc.", dns.TypeSRV, edns(1232))
+	r := responderFor(t, Config{
+		Zones: []Zone{{Zone: standard(t)}}, RateLimit: RateLimit{PerSecond: 5, Slip: 1},
+		NSID: strings.Repeat("n", maxNSID),
+	})
+	plain := wireQuery(t, "_big._tcp.svc.", dns.TypeSRV, edns(1232))
+	nsid := wireQuery(t, "_big._tcp.svc.", dns.TypeSRV, edns(1232), func(m *dns.Msg) {
+		m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID})
+	})
 	for i := range 20 {
-		from := netip.MustParseAddr(fmt.Sprintf("198.51.%d.1", i))
+		from, q := netip.MustParseAddr(fmt.Sprintf("198.51.%d.1", i)), plain
+		if i%2 == 1 {
+			q = nsid
+		}
 		var in, out int
 		for n := range 200 {
 			p := r.respond(nil, q, from, overUDP)

@@ -359,6 +359,21 @@ func TestTSIGErrors(t *testing.T) {
 			}
 		})
 	}
+	// No error is longer than the client allows, however long the names it sent.
+	label := strings.Repeat("a", 63) + "."
+	long := label + label + label + label[20:]
+	if out := r.respond(nil, sign(long, dns.HmacSHA256, testSecret, now), client, overUDP); len(out) == 0 || len(out) > 512 {
+		t.Errorf("%d octets for a long key name", len(out))
+	}
+	m := new(dns.Msg).SetQuestion(long, dns.TypeSRV)
+	m.SetTsig(long, dns.HmacSHA256, 300, now)
+	packet, _, err := dns.TsigGenerate(m, testSecret, "", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out := r.respond(nil, packet, client, overUDP); len(out) == 0 || len(out) > 512 {
+		t.Errorf("%d octets for long names", len(out))
+	}
 	// The signed answer keeps to the size, too.
 	for _, n := range []int{9, 10, 30, 100} {
 		r := responderFor(t, Config{Zones: []Zone{{Zone: testZone(t, instances("_math._tcp", n)...)}}, TSIG: testKeys})

@@ -124,8 +124,8 @@ func (r *responder) tsigError(dst, msg []byte, request *dns.TSIG, code int, key 
 	}
 	m.Extra = append(m.Extra, stub)
 	wire, _, err := dns.TsigGenerate(&m, key.secret, request.MAC, false)
-	if err != nil {
-		return dst
+	if err != nil || r.tr == overUDP && len(wire) > r.set.limit(&r.q, r.tr) {
+		return dst // the rcode has to do: the names may be the client's, and long
 	}
 	return append(dst[:base], wire...)
 }
