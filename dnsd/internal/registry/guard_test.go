@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -251,6 +252,26 @@ func TestLostConnectionsAreProbedAFewAtOnce(t *testing.T) {
 			t.Errorf("%d asked, want each suspect and each lost connection", asked.Load())
 		}
 	})
+}
+
+// A port that is being closed answers in every way before it refuses.
+func TestWhoMayBeClosingIsAskedAgain(t *testing.T) {
+	for _, first := range []error{nil, context.DeadlineExceeded, fmt.Errorf("dial: %w", syscall.ECONNRESET)} {
+		synctest.Test(t, func(t *testing.T) {
+			probes := 0
+			r, _ := start(t, registry.Config{Probe: func(context.Context, string) error {
+				if probes++; probes > 1 {
+					return errRefused
+				}
+				return first
+			}})
+			register(t, r, math("a1"))
+			r.ConnectionLost(t.Context(), math("a1").Key, 0)
+			if _, ok := r.Instance(math("a1").Key); ok {
+				t.Errorf("first %v: still registered after %d probes", first, probes)
+			}
+		})
+	}
 }
 
 func TestWhoIsOutOfReachIsAskedOnce(t *testing.T) {

@@ -22,8 +22,9 @@ var again = [...]time.Duration{20 * time.Millisecond, 80 * time.Millisecond, 400
 
 // ConnectionLost tells that the connection which held a registration broke
 // without a deregistration. The instance is probed at once, again within half a
-// second while it accepts, and removed when it refuses; anything else leaves it to
-// its lease. It returns after the verdict.
+// second while it accepts, resets (the listener closed meanwhile) or says nothing (a
+// full backlog drops what comes), and removed when it refuses; anything else leaves
+// it to its lease. It returns after the verdict.
 func (r *Registry) ConnectionLost(ctx context.Context, key Key, incarnation uint64) {
 	r.mu.RLock()
 	e := r.catalog.find(key)
@@ -58,8 +59,8 @@ func (r *Registry) provable(in *Instance) bool {
 }
 
 // prove removes s if it refuses a connection and nothing was heard of it since.
-// It says whether somebody accepted one.
-func (r *Registry) prove(ctx context.Context, s probed) (accepted bool) {
+// It says whether its port may only be about to close.
+func (r *Registry) prove(ctx context.Context, s probed) (open bool) {
 	select {
 	case r.probes <- struct{}{}:
 	case <-ctx.Done():
@@ -72,7 +73,7 @@ func (r *Registry) prove(ctx context.Context, s probed) (accepted bool) {
 	// Only the host itself says "refused" (RFC 9293 section 3.10.7.1: a reset for
 	// a closed port). A timeout or an unreachable net may well be ours.
 	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return err == nil
+		return err == nil || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, context.DeadlineExceeded)
 	}
 	removed := false
 	err = r.submit(ctx, &op{decide: func(p *plan) error {
