@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -256,7 +257,7 @@ func TestLostConnectionsAreProbedAFewAtOnce(t *testing.T) {
 
 // A port that is being closed answers in every way before it refuses.
 func TestWhoMayBeClosingIsAskedAgain(t *testing.T) {
-	for _, first := range []error{nil, context.DeadlineExceeded, fmt.Errorf("dial: %w", syscall.ECONNRESET)} {
+	for _, first := range []error{nil, context.DeadlineExceeded, os.ErrDeadlineExceeded, fmt.Errorf("dial: %w", syscall.ECONNRESET)} {
 		synctest.Test(t, func(t *testing.T) {
 			probes := 0
 			r, _ := start(t, registry.Config{Probe: func(context.Context, string) error {

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"syscall"
 	"time"
@@ -73,7 +74,8 @@ func (r *Registry) prove(ctx context.Context, s probed) (open bool) {
 	// Only the host itself says "refused" (RFC 9293 section 3.10.7.1: a reset for
 	// a closed port). A timeout or an unreachable net may well be ours.
 	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return err == nil || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, context.DeadlineExceeded)
+		var silent net.Error // the clock of the context or of the socket, whichever was first
+		return err == nil || errors.Is(err, syscall.ECONNRESET) || errors.As(err, &silent) && silent.Timeout()
 	}
 	removed := false
 	err = r.submit(ctx, &op{decide: func(p *plan) error {
