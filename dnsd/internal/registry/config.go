@@ -32,12 +32,12 @@ type Config struct {
 	WatchQueue int           // events a watcher may lag behind before it is cut off; default 4,096
 
 	// Revision to begin after when the backend holds none. Give something that
-	// grows over restarts (Unix seconds) where the backend forgets, so that
+	// grows over restarts (the time) where the backend forgets, so that
 	// revisions and SOA serials do not begin again at 1.
 	Revision uint64
 	// First is where to begin when the backend never held any revision: a store
 	// that is new may stand in for one that was lost, whose serials others have
-	// seen. Give what grows over time, too (Unix seconds).
+	// seen. Give what grows over time, too.
 	First uint64
 
 	Logger *slog.Logger // nil: silent
