@@ -2,6 +2,8 @@ package zone
 
 import (
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -152,4 +154,86 @@ func TestPushServersArePublished(t *testing.T) {
 	check()
 	z.Apply([]registry.Change{{Revision: 3, Old: in}})
 	check()
+}
+
+// TestJournalLeadsFromAnyRevisionToThePresent: the difference, applied to the
+// zone as it was, is the zone as it is: with addresses that several share, names
+// that several lead to, and TTLs that come and go.
+func TestJournalLeadsFromAnyRevisionToThePresent(t *testing.T) {
+	z := newTestZone(t, testConfig(), 0)
+	lines := func() map[string]bool {
+		all := make(map[string]bool)
+		_, records := z.Transfer()
+		for rr := range records {
+			all[rr.String()] = true
+		}
+		return all
+	}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	live := make(map[string]*registry.Instance)
+	old := []map[string]bool{lines()}
+	for r := uint64(1); r <= 300; r++ {
+		id := fmt.Sprintf("a%d", rnd.IntN(12))
+		host := []string{"10.0.0.%d", "2001:db8::%d", "10.0.0.%d"}[rnd.IntN(3)]
+		if r%100 < 20 && rnd.IntN(4) == 0 {
+			host = "h%d.example."
+		}
+		ttl := 5
+		if rnd.IntN(10) == 0 {
+			ttl = 4
+		}
+		c := registry.Change{Revision: r, Old: live[id]}
+		if c.Old == nil || rnd.IntN(3) > 0 {
+			c.New = parseInstance(t, fmt.Sprintf("_math._tcp/%s %s:%d ttl=%ds", id, fmt.Sprintf(host, 1+rnd.IntN(4)), 80+rnd.IntN(2), ttl))
+		}
+		live[id] = c.New
+		z.Apply([]registry.Change{c})
+		now := lines()
+		old = append(old, now)
+		for back := uint64(1); back <= min(r, 7); back++ {
+			deltas, ok := z.Journal(uint32(r - back))
+			if !ok {
+				continue // larger than the zone
+			}
+			got := maps.Clone(old[r-back])
+			for _, d := range deltas {
+				for _, rr := range d.Removed {
+					if !got[rr.String()] {
+						t.Fatalf("revision %d to %d removes what was not there: %s", r-back, r, rr)
+					}
+					delete(got, rr.String())
+				}
+				for _, rr := range d.Added {
+					if got[rr.String()] {
+						t.Fatalf("revision %d to %d adds what was there: %s", r-back, r, rr)
+					}
+					got[rr.String()] = true
+				}
+			}
+			if !maps.Equal(got, now) {
+				t.Fatalf("revision %d to %d: %d records, want %d", r-back, r, len(got), len(now))
+			}
+		}
+	}
+}
+
+// TestJournalOfALargeServiceCostsItsChange: secondaries ask several times a
+// second, and must not have every record of the service made for one change.
+func TestJournalOfALargeServiceCostsItsChange(t *testing.T) {
+	var ins []*registry.Instance
+	for i := range 5000 {
+		ins = append(ins, parseInstance(t, fmt.Sprintf("_math._tcp/a%d 10.0.%d.%d:80", i, i>>8, i&255)))
+	}
+	z := newTestZone(t, testConfig(), 100, ins...)
+	now := *ins[3]
+	now.Weight++
+	z.Apply([]registry.Change{{Revision: 101, Old: ins[3], New: &now}})
+	var deltas []Delta
+	allocs := testing.AllocsPerRun(1, func() { deltas, _ = z.Journal(100) })
+	if len(deltas) != 1 || len(deltas[0].Removed) != 2 || len(deltas[0].Added) != 2 { // SRV of the service and the instance
+		t.Fatalf("%v", deltas)
+	}
+	if allocs > 1000 {
+		t.Errorf("%v allocations", allocs)
+	}
 }

@@ -2,6 +2,8 @@ package zone
 
 import (
 	"cmp"
+	"iter"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -106,12 +108,28 @@ func (z services) compare(d *Delta, was, now part) {
 		is = &service{key: old.key}
 		d.Removed = append(d.Removed, z.listed(old))
 	}
-	d.sets(z.srvSet(old), z.srvSet(is))
-	d.sets(z.ptrSet(old), z.ptrSet(is))
-	d.sets(z.hostSet(old, true), z.hostSet(is, true))
-	d.sets(z.hostSet(old, false), z.hostSet(is, false))
+	// Where neither TTL nor doubles can change the records of others, those of
+	// the changed members are the whole difference: a secondary asks five times
+	// a second, and a service may have thousands of members.
+	sameTTL := old.published() && is.published() && old.ttl.value == is.ttl.value
+	srvAlone := sameTTL && old.foreign+is.foreign == 0
+	if !srvAlone {
+		d.sets(z.srvSet(old), z.srvSet(is))
+	}
+	if !sameTTL {
+		d.sets(z.ptrSet(old), z.ptrSet(is))
+	}
+	z.compareHosts(d, old, is, true)
+	z.compareHosts(d, old, is, false)
 	for m, n := range changed(old.members, is.members) {
 		var a, b []dns.RR
+		before, after := one(m), one(n)
+		if srvAlone {
+			d.sets(z.srvRRs(old, before), z.srvRRs(is, after))
+		}
+		if sameTTL {
+			d.sets(z.ptrRRs(old, before), z.ptrRRs(is, after))
+		}
 		if m.Instance != nil {
 			a = z.own(old, m)
 		}
@@ -120,6 +138,50 @@ func (z services) compare(d *Delta, was, now part) {
 		}
 		d.sets(a, b)
 	}
+}
+
+// one yields a member, if it is one.
+func one(m member) iter.Seq[member] {
+	return func(yield func(member) bool) {
+		if m.Instance != nil {
+			yield(m)
+		}
+	}
+}
+
+// compareHosts enters the difference between the addresses of the host name, of
+// one family.
+func (z services) compareHosts(d *Delta, old, is *service, v4 bool) {
+	a, b := old.ttl4, is.ttl4
+	if !v4 {
+		a, b = old.ttl6, is.ttl6
+	}
+	if a.total == 0 || b.total == 0 || a.value != b.value {
+		d.sets(z.hostSet(old, v4), z.hostSet(is, v4))
+		return
+	}
+	// An address stays as long as one member has it.
+	touched := make(map[netip.Addr]bool)
+	for m, n := range changed(old.members, is.members) {
+		for _, m := range []member{m, n} {
+			if m.Instance == nil {
+				continue
+			}
+			if addr, ok := m.addr(); ok && addr.Is4() == v4 {
+				touched[addr] = true
+			}
+		}
+	}
+	if len(touched) == 0 {
+		return
+	}
+	among := func(s *service) iter.Seq[member] {
+		return once(s.members.all(), func(m member) (netip.Addr, bool) {
+			addr, ok := m.addr()
+			return addr, ok && touched[addr]
+		})
+	}
+	d.sets(z.hostRRs(old, v4, among(old)), z.hostRRs(is, v4, among(is)))
 }
 
 func (z services) records(v *version) int { return 6*v.members + v.services.n }
