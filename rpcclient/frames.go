@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/rollcall-dns/rollcall/internal/gobwire"
 )
 
 // frames reads gob messages whole. A gob stream is a sequence of messages,
@@ -23,8 +25,7 @@ type frames struct {
 	val      int // where the value's message begins
 	limit    int // the decoder may read up to here
 
-	response   responseType
-	responseID uint64 // type id of the peer's rpc.Response, if it is as expected
+	responseID int64 // type id of the peer's rpc.Response, if it is as expected
 }
 
 const (
@@ -54,7 +55,7 @@ func (f *frames) value() error {
 			return eofWithin(err, true)
 		}
 		msg := f.buf[f.pos+off+head : f.pos+off+head+int(size)]
-		id, n := readUint(msg)
+		id, n := gobwire.ReadUint(msg)
 		if n == 0 {
 			return errBadGob
 		}
@@ -64,7 +65,7 @@ func (f *frames) value() error {
 			return nil
 		}
 		if f.responseID == 0 {
-			if id, ok := f.response.match(msg); ok {
+			if id, ok := gobwire.IsResponse(msg); ok {
 				f.responseID = id
 			}
 		}
@@ -96,22 +97,22 @@ func (f *frames) uint(off int) (x uint64, size int, err error) {
 			return 0, 0, eofWithin(err, true)
 		}
 	}
-	x, size = readUint(f.buf[f.pos+off : f.end])
+	x, size = gobwire.ReadUint(f.buf[f.pos+off : f.end])
 	return x, size, nil
 }
 
 // header reads the value as a response header, if it is a plain one.
-func (f *frames) header() (r response, ok bool) {
+func (f *frames) header() (r gobwire.Response, ok bool) {
 	if f.responseID == 0 || f.pos != f.val {
 		return r, false // its definition came with it: the decoder must see that
 	}
 	msg := f.buf[f.val:f.limit]
-	_, n := readUint(msg)
-	id, m := readUint(msg[n:])
-	if id != f.responseID {
+	_, n := gobwire.ReadUint(msg)
+	id, m := gobwire.ReadUint(msg[n:])
+	if gobwire.ToInt(id) != f.responseID {
 		return r, false
 	}
-	if r, ok = parseResponse(msg[n+m:]); ok {
+	if r, ok = gobwire.ParseResponse(msg[n+m:]); ok {
 		f.pos = f.limit
 	}
 	return r, ok

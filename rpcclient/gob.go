@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/rpc"
 	"reflect"
+
+	"github.com/rollcall-dns/rollcall/internal/gobwire"
 )
 
 // A wire is a codec as a connection needs it: requests are encoded into
@@ -37,8 +39,8 @@ type wire interface {
 type gobWire struct {
 	out     []byte // where enc writes
 	enc     *gob.Encoder
-	request uint64 // type id of rpc.Request, if headers are written by hand
-	first   bool   // a header was written
+	request int64 // type id of rpc.Request, if headers are written by hand
+	first   bool  // a header was written
 	in      frames
 	dec     *gob.Decoder
 	*gobTypes
@@ -49,14 +51,13 @@ type gobWire struct {
 
 // gobTypes are what the connections of a client know of types together.
 type gobTypes struct {
-	failed   failedTypes
-	response responseType
+	failed failedTypes
 }
 
-func newGobTypes() *gobTypes { return &gobTypes{response: newResponseType()} }
+func newGobTypes() *gobTypes { return new(gobTypes) }
 
 func newGobWire(r io.Reader, maxReply int, types *gobTypes) *gobWire {
-	w := &gobWire{in: frames{r: r, max: maxReply, response: types.response}, gobTypes: types}
+	w := &gobWire{in: frames{r: r, max: maxReply}, gobTypes: types}
 	w.enc = gob.NewEncoder((*gobSink)(w))
 	w.dec = gob.NewDecoder(&w.in)
 	return w
@@ -107,7 +108,7 @@ func (w *gobWire) encode(b []byte, req *rpc.Request, args any) (out []byte, spen
 // encodeHeader writes a header, the first one by encoding/gob, as the pattern.
 func (w *gobWire) encodeHeader(req *rpc.Request) error {
 	if w.request != 0 {
-		w.out = appendRequest(w.out, w.request, req.ServiceMethod, req.Seq)
+		w.out = gobwire.AppendRequest(w.out, w.request, req.ServiceMethod, req.Seq)
 		return nil
 	}
 	mark := len(w.out)
@@ -117,9 +118,10 @@ func (w *gobWire) encodeHeader(req *rpc.Request) error {
 	if !w.first && req.ServiceMethod != "" && req.Seq != 0 {
 		w.first = true
 		if value := lastMessage(w.out[mark:]); value != nil {
-			_, n := readUint(value)
-			id, _ := readUint(value[n:])
-			if bytes.Equal(value, appendRequest(nil, id, req.ServiceMethod, req.Seq)) {
+			_, n := gobwire.ReadUint(value)
+			u, _ := gobwire.ReadUint(value[n:])
+			id := gobwire.ToInt(u)
+			if bytes.Equal(value, gobwire.AppendRequest(nil, id, req.ServiceMethod, req.Seq)) {
 				w.request = id
 			}
 		}
@@ -130,7 +132,7 @@ func (w *gobWire) encodeHeader(req *rpc.Request) error {
 // lastMessage is the last message of a stream of whole ones.
 func lastMessage(stream []byte) (last []byte) {
 	for len(stream) > 0 {
-		size, n := readUint(stream)
+		size, n := gobwire.ReadUint(stream)
 		if n == 0 || size > uint64(len(stream)-n) {
 			return nil
 		}
@@ -155,12 +157,12 @@ func (w *gobWire) header(resp *rpc.Response) error {
 		return err
 	}
 	if r, ok := w.in.header(); ok {
-		resp.Seq = r.seq
-		if len(r.err) > 0 {
-			resp.Error = string(r.err)
+		resp.Seq = r.Seq
+		if len(r.Error) > 0 {
+			resp.Error = string(r.Error)
 		}
-		if r.seq == drainSeq { // for others, nobody asks for the method
-			resp.ServiceMethod = string(r.method)
+		if r.Seq == drainSeq { // for others, nobody asks for the method
+			resp.ServiceMethod = string(r.Method)
 		}
 		return nil
 	}
@@ -212,12 +214,12 @@ func decodeValue(dec *gob.Decoder, v any) (err error) {
 // b may be stream's own beginning: it never grows beyond what was read.
 func appendDefinitions(b, stream []byte) []byte {
 	for len(stream) > 0 {
-		size, n := readUint(stream)
+		size, n := gobwire.ReadUint(stream)
 		end := n + int(size)
 		if n == 0 || end > len(stream) {
 			return b
 		}
-		if id, _ := readUint(stream[n:]); id&1 != 0 {
+		if id, _ := gobwire.ReadUint(stream[n:]); id&1 != 0 {
 			b = append(b, stream[:end]...)
 		}
 		stream = stream[end:]

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/rollcall-dns/rollcall/internal/gobwire"
 )
 
 // Odd is a service of unpleasant values.
@@ -163,11 +165,12 @@ func TestRequestHeaderIsGobs(t *testing.T) {
 		enc := gob.NewEncoder(&want)
 		enc.Encode(&rpc.Request{ServiceMethod: "x", Seq: 1})
 		first := lastMessage(want.Bytes())
-		_, n := readUint(first)
-		id, _ := readUint(first[n:])
+		_, n := gobwire.ReadUint(first)
+		u, _ := gobwire.ReadUint(first[n:])
+		id := gobwire.ToInt(u)
 		want.Reset()
 		enc.Encode(&rpc.Request{ServiceMethod: method, Seq: seq})
-		if got := appendRequest(nil, id, method, seq); !bytes.Equal(got, want.Bytes()) {
+		if got := gobwire.AppendRequest(nil, id, method, seq); !bytes.Equal(got, want.Bytes()) {
 			t.Fatalf("%q %d:\ngot  %x\nwant %x", method, seq, got, want.Bytes())
 		}
 	})
@@ -175,7 +178,6 @@ func TestRequestHeaderIsGobs(t *testing.T) {
 
 // Headers read by hand say what encoding/gob reads.
 func TestResponseHeaderIsReadAsGobDoes(t *testing.T) {
-	kind := newResponseType()
 	rapid.Check(t, func(t *rapid.T) {
 		var stream bytes.Buffer
 		enc := gob.NewEncoder(&stream)
@@ -189,7 +191,7 @@ func TestResponseHeaderIsReadAsGobDoes(t *testing.T) {
 			enc.Encode(r)
 			want = append(want, r)
 		}
-		f := frames{r: &stream, max: 1 << 20, response: kind}
+		f := frames{r: &stream, max: 1 << 20}
 		dec := gob.NewDecoder(&f)
 		for i, w := range want {
 			if err := f.value(); err != nil {
@@ -198,8 +200,8 @@ func TestResponseHeaderIsReadAsGobDoes(t *testing.T) {
 			if r, ok := f.header(); ok != (i > 0) {
 				t.Fatalf("response %d by hand: %v", i, ok)
 			} else if ok {
-				if string(r.method) != w.ServiceMethod || r.seq != w.Seq || string(r.err) != w.Error {
-					t.Fatalf("got %q %d %q, want %+v", r.method, r.seq, r.err, w)
+				if string(r.Method) != w.ServiceMethod || r.Seq != w.Seq || string(r.Error) != w.Error {
+					t.Fatalf("got %q %d %q, want %+v", r.Method, r.Seq, r.Error, w)
 				}
 				continue
 			}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/rollcall-dns/rollcall/internal/gobwire"
 )
 
 // maxDefinitions bounds what a connection may spend on type definitions, which
@@ -38,7 +40,7 @@ func (f *frames) begin() (prefix, size int, id int64, idSize int, err error) {
 	if err != nil {
 		return 0, 0, 0, 0, f.fail(err) // io.EOF: the end, between messages
 	}
-	n, prefix := readUint(b)
+	n, prefix := gobwire.ReadUint(b)
 	if prefix == 0 { // a length of several bytes
 		k := -int(int8(b[0]))
 		if k > 8 {
@@ -47,7 +49,7 @@ func (f *frames) begin() (prefix, size int, id int64, idSize int, err error) {
 		if b, err = f.peek(1 + k); err != nil {
 			return 0, 0, 0, 0, f.fail(unexpected(err))
 		}
-		n, prefix = readUint(b)
+		n, prefix = gobwire.ReadUint(b)
 	}
 	if n == 0 { // encoding/gob will say what it thinks of it
 		return prefix, prefix, 0, 0, nil
@@ -59,11 +61,11 @@ func (f *frames) begin() (prefix, size int, id int64, idSize int, err error) {
 	if b, err = f.peek(min(size, prefix+9)); err != nil {
 		return 0, 0, 0, 0, f.fail(unexpected(err))
 	}
-	u, idSize := readUint(b[prefix:])
+	u, idSize := gobwire.ReadUint(b[prefix:])
 	if idSize == 0 {
 		return 0, 0, 0, 0, f.fail(errNotGob)
 	}
-	return prefix, size, toInt(u), idSize, nil
+	return prefix, size, gobwire.ToInt(u), idSize, nil
 }
 
 // peek is Peek, but what is buffered is enough to see the end of a message.
@@ -89,7 +91,7 @@ func (f *frames) header() (name []byte, seq uint64, ok bool, err error) {
 	if err != nil {
 		return nil, 0, false, f.fail(unexpected(err))
 	}
-	name, seq, ok = parseRequest(b[prefix+idSize:])
+	name, seq, ok = gobwire.ParseRequest(b[prefix+idSize:])
 	if ok {
 		f.r.Discard(size) // cannot fail: it is buffered; and does not move what b shows
 	}
@@ -114,7 +116,7 @@ func (f *frames) enter() error {
 		if err != nil {
 			return f.fail(unexpected(err))
 		}
-		if id, ok := isRequest(b[prefix:]); ok {
+		if id, ok := gobwire.IsRequest(b[prefix:]); ok {
 			f.request = id
 		}
 	}

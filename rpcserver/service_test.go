@@ -3,6 +3,7 @@ package rpcserver
 import (
 	"errors"
 	"net/rpc"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -104,7 +105,7 @@ func TestRegisterErrorsSayWhy(t *testing.T) {
 	if err := s.register("", Good{}); err == nil || !strings.Contains(err.Error(), "already registered") {
 		t.Errorf("twice: %v", err)
 	}
-	_, why := suitable("Good", reflectValue(Good{}))
+	_, why := suitable("Good", reflect.ValueOf(Good{}))
 	for _, want := range []string{"NoPointer has a reply that is no pointer", "OneArgument has 1 parameters, not 2", "NotErr does not return error", "Hidden takes the unexported type"} {
 		if !strings.Contains(strings.Join(why, "; "), want) {
 			t.Errorf("%q is missing in %q", want, why)

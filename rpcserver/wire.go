@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/rpc"
+
+	"github.com/rollcall-dns/rollcall/internal/gobwire"
 )
 
 // wire is one connection's encoding. Requests are read by one goroutine,
@@ -38,7 +40,7 @@ type gobWire struct {
 	out      *output
 	enc      *gob.Encoder
 	response int64 // id of rpc.Response on this connection; 0: not sent yet
-	byHand   bool  // appendResponse gives what encoding/gob gives
+	byHand   bool  // AppendResponse gives what encoding/gob gives
 }
 
 func newGobWire(r io.Reader, out *output, limit int) *gobWire {
@@ -115,7 +117,7 @@ func (w *gobWire) appendHeader(method string, seq uint64, errText string) (mark 
 	out := w.out
 	mark = len(out.buf)
 	if w.byHand {
-		out.buf = appendResponse(out.buf, w.response, method, seq, errText)
+		out.buf = gobwire.AppendResponse(out.buf, w.response, method, seq, errText)
 		return mark, nil
 	}
 	if err := w.enc.Encode(&rpc.Response{ServiceMethod: method, Seq: seq, Error: errText}); err != nil {
@@ -125,11 +127,11 @@ func (w *gobWire) appendHeader(method string, seq uint64, errText string) (mark 
 	if w.response != 0 {
 		return mark, nil // it did not look as expected the first time
 	}
-	n, prefix := readUint(out.buf[mark:])
-	u, _ := readUint(out.buf[mark+prefix:])
-	w.response = -toInt(u)
+	n, prefix := gobwire.ReadUint(out.buf[mark:])
+	u, _ := gobwire.ReadUint(out.buf[mark+prefix:])
+	w.response = -gobwire.ToInt(u)
 	mark += prefix + int(n)
-	w.byHand = w.response > 0 && string(out.buf[mark:]) == string(appendResponse(nil, w.response, method, seq, errText))
+	w.byHand = w.response > 0 && string(out.buf[mark:]) == string(gobwire.AppendResponse(nil, w.response, method, seq, errText))
 	return mark, nil
 }
 

@@ -1,22 +1,19 @@
-package rpcserver
+package gobwire
 
 import (
 	"bytes"
 	"encoding/gob"
 	"math"
 	"net/rpc"
-	"reflect"
 	"strings"
 	"testing"
 )
-
-func reflectValue(v any) reflect.Value { return reflect.ValueOf(v) }
 
 // messages splits a gob stream, lengths cut off.
 func messages(t testing.TB, stream []byte) (out [][]byte) {
 	t.Helper()
 	for len(stream) > 0 {
-		n, k := readUint(stream)
+		n, k := ReadUint(stream)
 		if k == 0 || uint64(len(stream)) < uint64(k)+n {
 			t.Fatalf("not a gob stream: %x", stream)
 		}
@@ -43,28 +40,28 @@ var numbers = []uint64{0, 1, 2, 127, 128, 255, 256, 65535, 65536, 1<<32 - 1, 1 <
 func TestUintIsGobs(t *testing.T) {
 	for _, x := range numbers {
 		m := messages(t, encoded(t, x))[0] // type id, 0 for "not a struct", value
-		b := appendUint(nil, x)
+		b := AppendUint(nil, x)
 		if !bytes.HasSuffix(m, b) || len(m) != 2+len(b) {
 			t.Errorf("%d: %x is not the end of %x", x, b, m)
 		}
-		if back, n := readUint(b); back != x || n != len(b) {
+		if back, n := ReadUint(b); back != x || n != len(b) {
 			t.Errorf("%d: read back as %d, %d of %d bytes", x, back, n, len(b))
 		}
 		for cut := range b {
-			if _, n := readUint(b[:cut]); n != 0 {
+			if _, n := ReadUint(b[:cut]); n != 0 {
 				t.Errorf("%d: %d of %d bytes are read as a whole", x, cut, len(b))
 			}
 		}
 	}
 	for _, i := range []int64{0, 1, -1, 63, -64, 64, -65, math.MaxInt64, math.MinInt64} {
-		if toInt(toUint(i)) != i {
-			t.Errorf("%d became %d", i, toInt(toUint(i)))
+		if ToInt(ToUint(i)) != i {
+			t.Errorf("%d became %d", i, ToInt(ToUint(i)))
 		}
 	}
 }
 
 func TestRequestDefinitionIsKnown(t *testing.T) {
-	id, ok := isRequest(messages(t, encoded(t, rpc.Request{ServiceMethod: "A.B"}))[0])
+	id, ok := IsRequest(messages(t, encoded(t, rpc.Request{ServiceMethod: "A.B"}))[0])
 	if !ok || id < 64 {
 		t.Fatalf("rpc.Request as encoding/gob defines it is not recognised: %v %d", ok, id)
 	}
@@ -73,8 +70,25 @@ func TestRequestDefinitionIsKnown(t *testing.T) {
 		Seq           int64
 	}
 	for _, v := range []any{rpc.Response{}, Request{}, struct{ X int }{}} {
-		if _, ok := isRequest(messages(t, encoded(t, v))[0]); ok {
+		if _, ok := IsRequest(messages(t, encoded(t, v))[0]); ok {
 			t.Errorf("%T is taken for rpc.Request", v)
+		}
+	}
+}
+
+func TestResponseDefinitionIsKnown(t *testing.T) {
+	id, ok := IsResponse(messages(t, encoded(t, rpc.Response{ServiceMethod: "A.B"}))[0])
+	if !ok || id < 64 {
+		t.Fatalf("rpc.Response as encoding/gob defines it is not recognised: %v %d", ok, id)
+	}
+	type Response struct {
+		Error         string
+		ServiceMethod string
+		Seq           uint64
+	}
+	for _, v := range []any{rpc.Request{}, Response{}, struct{ X int }{}} {
+		if _, ok := IsResponse(messages(t, encoded(t, v))[0]); ok {
+			t.Errorf("%T is taken for rpc.Response", v)
 		}
 	}
 }
@@ -84,13 +98,13 @@ func TestRequestsAreReadAsGobReadsThem(t *testing.T) {
 		for _, name := range []string{"", "A.B", strings.Repeat("x", 127), strings.Repeat("x", 300)} {
 			m := messages(t, encoded(t, rpc.Request{ServiceMethod: name, Seq: seq}))
 			value := m[len(m)-1]
-			_, n := readUint(value)
-			gotName, gotSeq, ok := parseRequest(value[n:])
+			_, n := ReadUint(value)
+			gotName, gotSeq, ok := ParseRequest(value[n:])
 			if !ok || string(gotName) != name || gotSeq != seq {
 				t.Errorf("%q %d: read %q %d %v", name, seq, gotName, gotSeq, ok)
 			}
 			for cut := range len(value) - n {
-				if _, _, ok := parseRequest(value[n : n+cut]); ok {
+				if _, _, ok := ParseRequest(value[n : n+cut]); ok {
 					t.Errorf("%q %d: a part is read as the whole", name, seq)
 				}
 			}
@@ -104,11 +118,11 @@ func TestResponsesAreWrittenAsGobWritesThem(t *testing.T) {
 		for _, method := range texts {
 			for _, errText := range texts {
 				stream := encoded(t, rpc.Response{ServiceMethod: method, Seq: seq, Error: errText})
-				n, k := readUint(stream)
+				n, k := ReadUint(stream)
 				want := stream[k+int(n):]
-				_, k = readUint(want)
-				u, _ := readUint(want[k:])
-				if got := appendResponse([]byte("before"), toInt(u), method, seq, errText); string(got) != "before"+string(want) {
+				_, k = ReadUint(want)
+				u, _ := ReadUint(want[k:])
+				if got := AppendResponse([]byte("before"), ToInt(u), method, seq, errText); string(got) != "before"+string(want) {
 					t.Fatalf("%d bytes of method, seq %d, %d bytes of error:\ngot  %.80x\nwant %.80x", len(method), seq, len(errText), got, want)
 				}
 			}
@@ -118,21 +132,21 @@ func TestResponsesAreWrittenAsGobWritesThem(t *testing.T) {
 
 func FuzzParseRequest(f *testing.F) {
 	m := messages(f, encoded(f, rpc.Request{ServiceMethod: "A.B", Seq: 300}))
-	_, n := readUint(m[1])
+	_, n := ReadUint(m[1])
 	id := m[1][:n]
 	f.Add(m[1][n:])
 	f.Add([]byte{2, 5, 0})
 	f.Add([]byte{1, 0, 1, 0, 0})
 	def := m[0]
 	f.Fuzz(func(t *testing.T, value []byte) {
-		name, seq, ok := parseRequest(value)
+		name, seq, ok := ParseRequest(value)
 		if !ok {
 			return
 		}
 		// What is read here, encoding/gob reads alike.
 		var stream []byte
-		stream = append(appendUint(stream, uint64(len(def))), def...)
-		stream = appendUint(stream, uint64(len(id)+len(value)))
+		stream = append(AppendUint(stream, uint64(len(def))), def...)
+		stream = AppendUint(stream, uint64(len(id)+len(value)))
 		stream = append(append(stream, id...), value...)
 		var want rpc.Request
 		if err := gob.NewDecoder(bytes.NewReader(stream)).Decode(&want); err != nil {
