@@ -118,11 +118,16 @@ func keep(ctx context.Context, cfg Config, random func() float64) (*Lease, error
 	}
 }
 
-// abort ends a Keep that failed.
+// abort ends a Keep that failed. A request under way gets a second to be answered:
+// were it cut off, it could still reach the hook, behind the deregistration.
 func (l *Lease) abort() {
 	l.closeOnce.Do(func() {
-		l.cancel()
 		close(l.stop)
+		select {
+		case <-l.ended:
+		case <-time.After(time.Second):
+		}
+		l.cancel()
 		<-l.ended
 		if l.doubt || l.Status().Registrations > 0 { // best effort: if it fails, the lease runs out by itself
 			_ = l.client.do(context.Background(), time.Second, http.MethodDelete, l.deletion(), nil, nil)
