@@ -20,7 +20,7 @@ type entry struct {
 	wait     time.Duration // from last to the next time to ask
 	vouched  bool          // last was an answer
 	failures int           // since the last answer
-	hurry    bool          // Refresh was called since the last query began
+	hint     hint          // what Refresh asked for
 
 	flight *flight
 	memory memory // the flight's own while there is one
@@ -91,8 +91,8 @@ func (r *Resolver) dueLocked(e *entry) time.Duration {
 		return 0
 	}
 	wait := e.wait
-	if e.hurry {
-		wait = min(wait, r.minTTL())
+	if e.hint.pending() {
+		wait = min(wait, r.paceLocked(e))
 	}
 	return wait - r.sinceLocked(e)
 }
@@ -102,7 +102,7 @@ func (r *Resolver) currentLocked(e *entry) bool {
 	switch {
 	case e.version == 0:
 		return false
-	case e.hurry && r.dueLocked(e) <= 0:
+	case e.hint.pending() && r.dueLocked(e) <= 0:
 		return false
 	case e.watchers > 0 && e.ready:
 		return true // its loop sees to it
@@ -160,7 +160,7 @@ func (r *Resolver) startLocked(ctx context.Context, e *entry) *flight {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	f := &flight{done: make(chan struct{}), cancel: cancel}
 	e.flight = f
-	e.hurry = false
+	e.hint.asked(r.minTTL())
 	var last []Endpoint
 	if r.usableLocked(e) {
 		last = e.state.Endpoints
@@ -200,6 +200,7 @@ func (r *Resolver) applyLocked(e *entry, out outcome) {
 	if e.version == 0 || !e.state.sameNews(next) {
 		r.tell(e.state, next, e.name)
 		e.version++
+		e.hint.news = true
 	} else {
 		next.Endpoints, next.Err = e.state.Endpoints, e.state.Err
 	}

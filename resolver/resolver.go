@@ -28,7 +28,9 @@ type Resolver struct {
 	// /etc/resolv.conf, read again when it changes.
 	Servers []string
 
-	MinTTL time.Duration // a smaller TTL, 0 included, counts as this. 0: 1s. At least 1ms
+	// MinTTL: a smaller TTL, 0 included, counts as this. Only after a Refresh is a
+	// name asked for sooner. 0: 1s. At least 1ms.
+	MinTTL time.Duration
 	MaxTTL time.Duration // a larger TTL counts as this. 0: 5m
 	// StaleFor is how long past their expiry endpoints are used when nobody
 	// answers. 0: 1h. Negative: not at all.
@@ -142,9 +144,10 @@ func (r *Resolver) Watch(ctx context.Context, name string) iter.Seq[State] {
 }
 
 // Refresh is a hint that what is known of the name may be old, as when
-// connections fail: it is asked for again soon, but not sooner than MinTTL after
-// the last time. It does not wait. For a name that nobody watches, it makes the
-// next Lookup ask.
+// connections fail: it is asked for again at once, and a few times more at
+// distances that grow to MinTTL, for who went often comes back elsewhere in a
+// moment. It does not wait. More hints meanwhile add nothing, unless there were
+// news since. For a name that nobody watches, it makes the next Lookups ask.
 func (r *Resolver) Refresh(name string) {
 	key, err := canonicalName(name)
 	if err != nil {
@@ -153,8 +156,9 @@ func (r *Resolver) Refresh(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if e := r.names[key]; e != nil {
-		e.hurry = true
-		e.wake()
+		if e.hint.given() {
+			e.wake()
+		}
 	}
 }
 
