@@ -55,10 +55,11 @@ func (t *task) try(ctx context.Context) result {
 
 // start chooses a node and sends. On an error nothing was sent.
 func (t *task) start(ctx context.Context, f *flight) result {
-	c := t.client
-	begin := c.now()
-	if err := t.acquire(ctx, f); err != nil {
-		return result{phase: Pick, took: c.now() - begin, err: err}
+	if !t.choose(f) {
+		begin := t.client.now()
+		if err := t.await(ctx, f); err != nil {
+			return result{phase: Pick, took: t.client.now() - begin, err: err}
+		}
 	}
 	t.prepare(f, t.reply)
 	if err := f.conn.send(ctx, &f.call); err != nil {
@@ -89,10 +90,9 @@ func (t *task) prepare(f *flight, reply any) {
 // notSent is the result of a send that failed.
 func (t *task) notSent(ctx context.Context, f *flight, err error) result {
 	res := result{node: f.node, phase: Write, took: t.client.now() - f.call.start, hedge: f.hedge, err: err}
-	var enc *encodeError
 	outcome := balancer.Canceled // a lost connection has told the group itself
 	switch {
-	case errors.As(err, &enc):
+	case is[*encodeError](err):
 		res.phase = Encode
 	case errors.Is(err, errQueueFull):
 		outcome = balancer.Failed
@@ -106,7 +106,6 @@ func (t *task) landed(f *flight) result {
 	cl := &f.call
 	res := result{node: f.node, exec: cl.exec, took: t.client.now() - cl.start, hedge: f.hedge, err: cl.err}
 	outcome := balancer.OK
-	var dec *decodeError
 	switch err := cl.err.(type) {
 	case nil:
 		if t.ExtraLoad > 0 {
@@ -116,7 +115,7 @@ func (t *task) landed(f *flight) result {
 		res.phase = Answer
 	default:
 		switch {
-		case errors.As(err, &dec):
+		case is[*decodeError](err):
 			res.phase = Decode
 		case cl.exec == Never:
 			res.phase, outcome = Write, balancer.Canceled
@@ -154,14 +153,6 @@ func (t *task) giveUp(ctx context.Context, f *flight) result {
 	}
 }
 
-// acquire chooses a node with a connection, waiting for one if need be.
-func (t *task) acquire(ctx context.Context, f *flight) error {
-	if t.choose(f) {
-		return nil
-	}
-	return t.acquireSlow(ctx, f)
-}
-
 // choose picks a node that has a connection. The group's idea of who is up runs
 // behind for a moment when a connection is lost; and if all are down, it picks
 // from these.
@@ -184,8 +175,8 @@ func (t *task) choose(f *flight) bool {
 	return false
 }
 
-// acquireSlow waits for a node.
-func (t *task) acquireSlow(ctx context.Context, f *flight) error {
+// await waits for a node with a connection, and chooses it.
+func (t *task) await(ctx context.Context, f *flight) error {
 	c := t.client
 	limit := c.cfg.WaitForNode
 	if t.deadline > 0 {

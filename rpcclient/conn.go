@@ -9,7 +9,6 @@ import (
 	"net/rpc"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -25,7 +24,7 @@ type conn struct {
 	owner connOwner
 	nc    net.Conn
 	wire  wire
-	raw   syscall.RawConn // writes that cannot block; nil: the writer writes everything
+	raw   *rawWriter // writes that cannot block; nil: the writer writes everything
 
 	load     atomic.Int32 // calls in pending
 	lastRead atomic.Int64 // when a byte was last read, on the client's clock
@@ -118,7 +117,7 @@ func newConn(nc net.Conn, s *settings, owner connOwner, newWire func(r io.ReadWr
 	c.wake = make(chan struct{}, 1)
 	c.room = make(chan struct{}, 1)
 	c.wire = newWire((*connStream)(c))
-	c.raw = rawConn(nc)
+	c.raw = newRawWriter(nc)
 	c.timer = time.AfterFunc(time.Hour, c.onTimer)
 	c.mu.Lock()
 	c.timer.Stop()

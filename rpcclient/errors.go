@@ -167,6 +167,12 @@ var (
 	ErrClosed = errClosed
 )
 
+// is tells whether an error of type E is in err.
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
 // encodeError marks an argument that cannot be encoded: it is the same everywhere.
 type encodeError struct{ err error }
 

@@ -5,10 +5,12 @@ package rpcclient
 import (
 	"errors"
 	"net"
-	"syscall"
 )
 
-// rawConn is nil: the writer goroutine writes everything.
-func rawConn(net.Conn) syscall.RawConn { return nil }
+// rawWriter is for systems where a socket can be written to without waiting.
+type rawWriter struct{}
 
-func writeNow(syscall.RawConn, []byte) (int, error) { return 0, errors.ErrUnsupported }
+// newRawWriter is nil: the writer goroutine writes everything.
+func newRawWriter(net.Conn) *rawWriter { return nil }
+
+func (*rawWriter) now([]byte) (int, error) { return 0, errors.ErrUnsupported }

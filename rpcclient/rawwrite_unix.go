@@ -7,9 +7,18 @@ import (
 	"syscall"
 )
 
-// rawConn gives access to the socket under nc, nil if there is none or something
-// (TLS) stands in between.
-func rawConn(nc net.Conn) syscall.RawConn {
+// rawWriter writes to a socket without ever waiting for it. One write at a time.
+type rawWriter struct {
+	raw   syscall.RawConn
+	write func(fd uintptr) bool // once, made here: a closure a write would be garbage
+	buf   []byte
+	n     int
+	err   error
+}
+
+// newRawWriter gives access to the socket under nc, nil if there is none or
+// something (TLS) stands in between.
+func newRawWriter(nc net.Conn) *rawWriter {
 	var sc syscall.Conn
 	switch nc := nc.(type) {
 	case *net.TCPConn:
@@ -23,26 +32,25 @@ func rawConn(nc net.Conn) syscall.RawConn {
 	if err != nil {
 		return nil
 	}
-	return raw
-}
-
-// writeNow writes what the kernel takes at once, perhaps nothing.
-func writeNow(raw syscall.RawConn, buf []byte) (n int, err error) {
-	var werr error
-	err = raw.Write(func(fd uintptr) bool {
+	w := &rawWriter{raw: raw}
+	w.write = func(fd uintptr) bool {
 		for {
-			n, werr = syscall.Write(int(fd), buf)
-			if werr != syscall.EINTR {
+			w.n, w.err = syscall.Write(int(fd), w.buf)
+			if w.err != syscall.EINTR {
 				return true // done, whatever it was: never wait for the socket
 			}
 		}
-	})
-	n = max(n, 0)
-	if werr == syscall.EAGAIN {
-		werr = nil
 	}
-	if err == nil {
-		err = werr
+	return w
+}
+
+// now writes what the kernel takes at once, perhaps nothing.
+func (w *rawWriter) now(buf []byte) (n int, err error) {
+	w.buf, w.n, w.err = buf, 0, nil
+	err = w.raw.Write(w.write)
+	w.buf = nil
+	if err == nil && w.err != syscall.EAGAIN {
+		err = w.err
 	}
-	return n, err
+	return max(w.n, 0), err
 }

@@ -21,13 +21,12 @@ const (
 // is not nil, the end of the call.
 func (t *task) next(ctx context.Context, res result) (delay time.Duration, stop error) {
 	c := t.client
-	var tooBig *encodeError
 	switch {
 	case ctx.Err() != nil:
 		return 0, contextError(ctx)
 	case c.ctx.Err() != nil:
 		return 0, ErrClosed
-	case res.phase == Pick, errors.As(res.err, &tooBig):
+	case res.phase == Pick, is[*encodeError](res.err):
 		return 0, res.err
 	case res.exec == Yes:
 		return 0, res.err

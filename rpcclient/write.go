@@ -116,7 +116,7 @@ func (c *conn) flush() {
 	}
 	buf := c.takeOutLocked()
 	c.wmu.Unlock()
-	n, err := writeNow(c.raw, buf)
+	n, err := c.raw.now(buf)
 	c.wmu.Lock()
 	c.wroteLocked(buf, n)
 	if err != nil || c.failed {
@@ -216,7 +216,7 @@ func (c *conn) writeLoop() {
 // writeAll writes buf, giving each chunk of it writeWait.
 func (c *conn) writeAll(buf []byte) (n int, err error) {
 	if c.raw != nil {
-		if n, err = writeNow(c.raw, buf); err != nil || n == len(buf) {
+		if n, err = c.raw.now(buf); err != nil || n == len(buf) {
 			return n, err
 		}
 	}
