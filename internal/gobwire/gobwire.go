@@ -1,16 +1,29 @@
-// Package gobwire reads and writes the headers of net/rpc's gob wire without
-// reflection.
+// Package gobwire reads and writes most of net/rpc's gob wire in place of
+// encoding/gob, and byte for byte as that does.
 //
 // A gob stream is a sequence of messages, each a length and then either a negative
 // type id and the definition of that type, or a type id and a value (encoding/gob,
 // "Encoding Details"). net/rpc sends two values a request: rpc.Request, then the
 // argument; two a response: rpc.Response, then the reply.
 //
-// encoding/gob stays in charge: it sees every definition and every body, and the
-// headers too until their type is known to be the expected one. From then on the
-// headers, always alike, are taken apart here, at a tenth of the cost. Ids are
-// those of values, as [ToInt] gives them.
+// encoding/gob stays in charge: it sees every definition, the first value of every
+// type, and whatever is not known here, so that every error is its own. There are
+// two parts beside it.
+//
+// Headers are always alike: once their type is known to be the expected one,
+// [ParseRequest], [AppendRequest] and their like take them apart without
+// reflection. Ids are those of values, as [ToInt] gives them.
+//
+// Values can be anything: [Encoder] and [Decoder] do those made of basic types,
+// structs, slices, arrays, maps and pointers. encoding/gob copies every message
+// once more than needed in each direction, and takes several times as long. Types
+// with an encoding of their own, interfaces and recursive types are left to it.
 package gobwire
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 const (
 	gobString = 6 // encoding/gob's id of string
@@ -23,29 +36,36 @@ func AppendUint(b []byte, x uint64) []byte {
 	if x < 128 {
 		return append(b, byte(x))
 	}
-	n := 8
-	for n > 1 && x>>(8*(n-1)) == 0 {
-		n--
-	}
-	b = append(b, byte(-n))
-	for n--; n >= 0; n-- {
-		b = append(b, byte(x>>(8*n)))
-	}
-	return b
+	return appendLong(b, x)
+}
+
+// appendLong is apart so that AppendUint is inlined. All eight bytes are stored,
+// which is quicker than to copy those that count.
+func appendLong(b []byte, x uint64) []byte {
+	zeros := bits.LeadingZeros64(x) / 8
+	b = binary.BigEndian.AppendUint64(append(b, byte(zeros-8)), x<<(8*zeros))
+	return b[:len(b)-zeros]
 }
 
 // ReadUint reads what AppendUint wrote: the value and its length, 0 if b is too
 // short or not an integer.
 func ReadUint(b []byte) (x uint64, size int) {
+	if len(b) > 0 && b[0] < 128 {
+		return uint64(b[0]), 1
+	}
+	return readLong(b)
+}
+
+func readLong(b []byte) (x uint64, size int) {
 	if len(b) == 0 {
 		return 0, 0
-	}
-	if b[0] < 128 {
-		return uint64(b[0]), 1
 	}
 	n := -int(int8(b[0]))
 	if n > 8 || len(b) < 1+n {
 		return 0, 0
+	}
+	if len(b) >= 9 {
+		return binary.BigEndian.Uint64(b[1:]) >> (64 - 8*n), 1 + n
 	}
 	for _, c := range b[1 : 1+n] {
 		x = x<<8 | uint64(c)
@@ -55,18 +75,12 @@ func ReadUint(b []byte) (x uint64, size int) {
 
 // ToUint is how gob writes a signed integer: the sign in the lowest bit.
 func ToUint(i int64) uint64 {
-	if i < 0 {
-		return uint64(^i)<<1 | 1
-	}
-	return uint64(i) << 1
+	return uint64(i<<1) ^ uint64(i>>63)
 }
 
 // ToInt reads what ToUint gives.
 func ToInt(x uint64) int64 {
-	if x&1 != 0 {
-		return ^int64(x >> 1)
-	}
-	return int64(x >> 1)
+	return int64(x>>1) ^ -int64(x&1)
 }
 
 func appendString(b []byte, s string) []byte {
@@ -171,13 +185,25 @@ func AppendRequest(b []byte, id int64, method string, seq uint64) []byte {
 }
 
 func uintSize(x uint64) int {
-	n := 1
-	if x > 0x7f {
-		for ; x > 0; x >>= 8 {
-			n++
-		}
+	if x < 128 {
+		return 1
 	}
-	return n
+	return 9 - bits.LeadingZeros64(x)/8
+}
+
+// setLength puts its length before the message that begins at mark with room bytes
+// left for that, and moves it if these are not as many as needed.
+func setLength(b []byte, mark, room int) []byte {
+	size := len(b) - mark - room
+	need := uintSize(uint64(size))
+	var a [9]byte
+	if need != room {
+		b = append(b, a[:need]...)
+		copy(b[mark+need:], b[mark+room:mark+room+size])
+		b = b[:mark+need+size]
+	}
+	copy(b[mark:], AppendUint(a[:0], uint64(size)))
+	return b
 }
 
 // Response is a Response as ParseResponse finds it, within the message.
@@ -248,15 +274,5 @@ func AppendResponse(b []byte, id int64, method string, seq uint64, errText strin
 		b = appendString(append(b, delta), errText)
 	}
 	b = append(b, 0)
-	size := len(b) - mark - 1
-	if size < 128 {
-		b[mark] = byte(size)
-		return b
-	}
-	var head [9]byte
-	prefix := AppendUint(head[:0], uint64(size))
-	b = append(b, prefix[1:]...) // make room
-	copy(b[mark+len(prefix):], b[mark+1:mark+1+size])
-	copy(b[mark:], prefix)
-	return b
+	return setLength(b, mark, 1)
 }
