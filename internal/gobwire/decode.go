@@ -10,8 +10,10 @@ import (
 // to encoding/gob.
 const maxKept = 1 << 20
 
-// Decoder reads the values of a stream of which it has seen every definition, as
-// encoding/gob has. Not safe for concurrent use.
+// Decoder reads the values of a stream whose definitions it was shown. Those must
+// have been read by encoding/gob as well, before a value that comes after them is
+// decoded here: else it would not know them when it is needed. Not safe for
+// concurrent use.
 type Decoder struct {
 	plans   *Plans
 	shapes  map[int32]*shape
@@ -38,8 +40,9 @@ type target struct {
 // NewDecoder is for a new stream.
 func NewDecoder(p *Plans) *Decoder { return &Decoder{plans: p, last: new(target)} }
 
-// Define takes the message of a definition, without its length, as it goes by. After
-// one that encoding/gob may refuse, which ends the stream, nothing is ok any more.
+// Define takes the message of a definition, without its length, as it goes by; one
+// that is kept from it leaves the types that need it to encoding/gob. After one that
+// encoding/gob may refuse, which ends the stream, nothing is ok any more.
 func (d *Decoder) Define(message []byte) {
 	if d.off {
 		return

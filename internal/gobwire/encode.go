@@ -31,8 +31,10 @@ func NewEncoder(p *Plans) *Encoder {
 }
 
 // Append appends the message of v, its length included, as encoding/gob would write
-// it. Not ok: b is unchanged, and v is a matter of encoding/gob, which has the error
-// if it is one. Tell Wrote then.
+// it. Not ok: b is unchanged, though not what is behind its end, and v is a matter of
+// encoding/gob, which has the error if it is one. Tell Wrote then.
+//
+// Where encoding/gob panics, because somebody changes v meanwhile, so may Append.
 func (e *Encoder) Append(b []byte, v any) (out []byte, ok bool) {
 	w := e.of(reflect.TypeOf(v))
 	if w == nil || w.plan == nil {

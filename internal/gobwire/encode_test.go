@@ -205,7 +205,7 @@ func TestWroteTakesNoOddMessages(t *testing.T) {
 func TestAppendAllocatesNothing(t *testing.T) {
 	one := 5
 	for _, v := range []any{
-		&request{Seq: 1 << 40, Data: make([]byte, 1000), Name: strings.Repeat("n", 20)},
+		&request{Seq: 1 << 30, Data: make([]byte, 1000), Name: strings.Repeat("n", 20)},
 		request{Seq: 1, Data: make([]byte, 100)},
 		&lists{Ints: []int{1, 2, 300}, Strings: []string{"a", "b"}, Inners: []Inner{{X: 1}}, Blobs: [][]byte{{1}}},
 		map[string]string{"a": "b", "c": "d"},
@@ -221,5 +221,22 @@ func TestAppendAllocatesNothing(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() { b, _ = p.own.Append(b[:0], v) }); n > 0 {
 			t.Errorf("%T: %v allocations", v, n)
 		}
+	}
+}
+
+func TestPlansSayWhatIsDone(t *testing.T) {
+	var plans Plans
+	for _, rt := range done {
+		if !plans.of(rt).can || !plans.of(reflect.PointerTo(rt)).can {
+			t.Errorf("%v is not done", rt)
+		}
+	}
+	for _, rt := range undone {
+		if plans.of(rt).can || plans.of(reflect.PointerTo(rt)).can || plans.of(reflect.SliceOf(rt)).can {
+			t.Errorf("%v is done", rt)
+		}
+	}
+	if plans.of(reflect.TypeFor[struct{ P selfPtr }]()).can {
+		t.Error("a pointer to itself is done")
 	}
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // quick are shortcuts for slices of basic types: without a reflect.Value for each
-// element they take a fifth of the time.
+// element they take a third of the time.
 type quick struct {
 	append func(b []byte, v reflect.Value) []byte
 	read   func(data []byte, count int, v reflect.Value) (rest []byte, ok bool)
