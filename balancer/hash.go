@@ -110,7 +110,7 @@ func (r *hashRing) place(counts []int, total int) {
 }
 
 // point is the place of the node's i-th point. It depends on the address alone.
-func (n *Node) point(i int) uint64 { return mix(n.hash + uint64(i)*0x9e3779b97f4a7c15) }
+func (n *Node) point(i int) uint64 { return mix(n.hash + uint64(i)*golden) }
 
 func (p point) before(q point, nodes []*Node) bool {
 	if p.place != q.place {

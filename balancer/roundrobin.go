@@ -3,22 +3,28 @@ package balancer
 import (
 	"math"
 	"math/bits"
-	"sync/atomic"
 )
 
-// RoundRobin takes the nodes in turn, whatever their weight.
+// RoundRobin takes the nodes in turn, whatever their weight: any N picks in a row hold
+// each of n nodes N/n times, rounded up or down.
+//
+// Cores that do little but pick would wait for each other's turn. They get turns of
+// their own, four to eight for each core and 64 at most, until the next change of
+// membership: then N picks hold each node N/n times, give or take fewer than there are
+// turns. One goroutine sees an exact turn even then.
 func RoundRobin(nodes []*Node) Picker {
-	n := uint64(len(nodes))
-	if n == 0 {
+	switch len(nodes) {
+	case 0:
 		return none{}
+	case 1:
+		return single{nodes[0]}
 	}
-	r := &roundRobin{nodes: nodes, step: math.MaxUint64/n + 1}
-	if n == 1 {
-		r.step = 0
-	}
+	r := &roundRobin{nodes: nodes}
+	n := uint64(len(nodes))
+	step := math.MaxUint64/n + 1
 	// A new picker starts anywhere: if each started at the first node, frequent
 	// updates would send it everything.
-	r.turn.Store(somewhere(nodes[0].g.draw(), n))
+	r.turn.begin(somewhere(nodes[0].g.draw(), n), step, n)
 	return r
 }
 
@@ -32,20 +38,21 @@ func somewhere(random, n uint64) uint64 {
 	return at + math.MaxUint64/n/2
 }
 
-// roundRobin turns a wheel of 2^64 by one n-th at each pick: one atomic addition,
+// roundRobin turns a wheel of 2^64 by one n-th at each pick: one atomic instruction,
 // and no division to find the node. The step is rounded up, so that every turn
 // passes every node; a node is left out once in 2^64/n² picks.
 type roundRobin struct {
 	nodes []*Node
-	step  uint64
-	_     [64]byte // a cache line: turn changes all the time, the rest never
-	turn  atomic.Uint64
-	_     [56]byte
+	turn  turn
 }
 
 func (r *roundRobin) Pick(h Hint) *Node {
-	nodes := r.nodes // loaded before the atomic addition, which lets nothing overtake it
-	at, _ := bits.Mul64(r.turn.Add(r.step), uint64(len(nodes)))
+	nodes := r.nodes // loaded before turn's atomic instruction, which lets nothing overtake it
+	place, ok := r.turn.try()
+	if !ok {
+		place = r.turn.again()
+	}
+	at, _ := bits.Mul64(place, uint64(len(nodes)))
 	if len(h.Skip) > 0 {
 		return next(nodes, int(at), h)
 	}
