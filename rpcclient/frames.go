@@ -21,16 +21,22 @@ type frames struct {
 	r        io.Reader
 	max      int
 	buf      []byte
-	pos, end int // buf[pos:end] was read and not yet decoded
-	val      int // where the value's message begins
-	limit    int // the decoder may read up to here
+	pos, end int    // buf[pos:end] was read and not yet decoded
+	val      int    // where the value's message begins
+	limit    int    // the decoder may read up to here
+	shared   []byte // while buf is of one reply, which may keep a part of it: the usual one
+	keeps    bool   // the last large reply did, or would have
 
-	responseID int64 // type id of the peer's rpc.Response, if it is as expected
+	responseID int64            // type id of the peer's rpc.Response, if it is as expected
+	values     *gobwire.Decoder // knows the definitions that went by
 }
 
 const (
 	framesMin  = 16 << 10 // first buffer: a batch of small replies a read
 	framesKeep = 1 << 20  // a larger buffer is dropped once it is empty
+	// framesOwn is from where on, and framesKeep up to where, a message is worth a
+	// buffer of its own: that costs a read more, and saves to copy it.
+	framesOwn = 32 << 10
 )
 
 // value blocks until any definitions and one value are read whole.
@@ -38,7 +44,9 @@ func (f *frames) value() error {
 	f.val = f.pos
 	if f.pos == f.end && f.pos > 0 {
 		f.pos, f.end, f.val = 0, 0, 0
-		if len(f.buf) > framesKeep {
+		if f.shared != nil {
+			f.buf, f.shared = f.shared, nil
+		} else if len(f.buf) > framesKeep {
 			f.buf = nil
 		}
 	}
@@ -50,6 +58,9 @@ func (f *frames) value() error {
 		}
 		if size > uint64(f.max) {
 			return &largeError{size, f.max}
+		}
+		if off == 0 && f.keeps && size >= framesOwn && size <= framesKeep {
+			f.give(head + int(size))
 		}
 		if err := f.fill(off + head + int(size)); err != nil {
 			return eofWithin(err, true)
@@ -64,6 +75,7 @@ func (f *frames) value() error {
 			f.limit = f.val + head + int(size)
 			return nil
 		}
+		f.values.Define(msg)
 		if f.responseID == 0 {
 			if id, ok := gobwire.IsResponse(msg); ok {
 				f.responseID = id
@@ -118,6 +130,40 @@ func (f *frames) header() (r gobwire.Response, ok bool) {
 	return r, ok
 }
 
+// decode decodes the value, or skips it if v is nil, if it is of a type that is known
+// here.
+func (f *frames) decode(v any) (ok bool) {
+	if f.pos != f.val {
+		return false // its definition came with it: the decoder must see that
+	}
+	msg := f.buf[f.val:f.limit]
+	_, n := gobwire.ReadUint(msg)
+	switch msg = msg[n:]; {
+	case v == nil:
+		ok = f.values.Skip(msg)
+	case len(msg) < framesOwn:
+		ok = f.values.Decode(msg, v)
+	default:
+		ok, f.keeps = f.values.Take(msg, v, f.shared != nil)
+	}
+	if ok {
+		f.pos = f.limit
+	}
+	return ok
+}
+
+// give gives the message that begins at pos, of n bytes, a buffer of its own, unless
+// it is in the usual one already.
+func (f *frames) give(n int) {
+	if f.end-f.pos >= n || f.shared != nil {
+		return
+	}
+	own := make([]byte, n)
+	f.end = copy(own, f.buf[f.pos:f.end])
+	f.shared = f.buf[:min(len(f.buf), framesMin)] // too small for the next such message
+	f.buf, f.pos, f.val = own, 0, 0
+}
+
 // largeError is a message beyond Config.MaxReply.
 type largeError struct {
 	size uint64
@@ -135,6 +181,7 @@ var errBadGob = errors.New("not a gob stream")
 func (f *frames) fill(n int) error {
 	for f.end-f.pos < n {
 		if f.pos+n > len(f.buf) {
+			f.shared = nil            // it is no longer of one reply
 			keep := min(f.pos, f.val) // what rewind may want again stays
 			if keep > 0 {
 				f.end = copy(f.buf, f.buf[keep:f.end])

@@ -41,6 +41,7 @@ type gobWire struct {
 	enc     *gob.Encoder
 	request int64 // type id of rpc.Request, if headers are written by hand
 	first   bool  // a header was written
+	values  *gobwire.Encoder
 	in      frames
 	dec     *gob.Decoder
 	*gobTypes
@@ -52,12 +53,17 @@ type gobWire struct {
 // gobTypes are what the connections of a client know of types together.
 type gobTypes struct {
 	failed failedTypes
+	plans  gobwire.Plans
 }
 
 func newGobTypes() *gobTypes { return new(gobTypes) }
 
 func newGobWire(r io.Reader, maxReply int, types *gobTypes) *gobWire {
-	w := &gobWire{in: frames{r: r, max: maxReply}, gobTypes: types}
+	w := &gobWire{
+		in:       frames{r: r, max: maxReply, values: gobwire.NewDecoder(&types.plans)},
+		values:   gobwire.NewEncoder(&types.plans),
+		gobTypes: types,
+	}
 	w.enc = gob.NewEncoder((*gobSink)(w))
 	w.dec = gob.NewDecoder(&w.in)
 	return w
@@ -80,6 +86,12 @@ func (s *gobSink) Write(p []byte) (int, error) {
 // The standard library leaves the header in its buffer instead, and the next
 // call's header is then read as this call's body.
 func (w *gobWire) encode(b []byte, req *rpc.Request, args any) (out []byte, spent bool, err error) {
+	if w.request != 0 {
+		out := gobwire.AppendRequest(b, w.request, req.ServiceMethod, req.Seq)
+		if out, ok := w.values.Append(out, args); ok {
+			return out, false, nil
+		}
+	}
 	if w.failed.has(args) {
 		// A type that failed once is tried on an encoder of its own first:
 		// a caller that repeats its mistake costs nobody a connection.
@@ -102,6 +114,7 @@ func (w *gobWire) encode(b []byte, req *rpc.Request, args any) (out []byte, spen
 		// the value itself, and were lost with it.
 		return kept, holdsInterface(rt), err
 	}
+	w.values.Wrote(args, w.out[mark:])
 	return w.out, false, nil
 }
 
@@ -117,7 +130,7 @@ func (w *gobWire) encodeHeader(req *rpc.Request) error {
 	}
 	if !w.first && req.ServiceMethod != "" && req.Seq != 0 {
 		w.first = true
-		if value := lastMessage(w.out[mark:]); value != nil {
+		if value := gobwire.LastMessage(w.out[mark:]); value != nil {
 			_, n := gobwire.ReadUint(value)
 			u, _ := gobwire.ReadUint(value[n:])
 			id := gobwire.ToInt(u)
@@ -127,18 +140,6 @@ func (w *gobWire) encodeHeader(req *rpc.Request) error {
 		}
 	}
 	return nil
-}
-
-// lastMessage is the last message of a stream of whole ones.
-func lastMessage(stream []byte) (last []byte) {
-	for len(stream) > 0 {
-		size, n := gobwire.ReadUint(stream)
-		if n == 0 || size > uint64(len(stream)-n) {
-			return nil
-		}
-		last, stream = stream[:n+int(size)], stream[n+int(size):]
-	}
-	return last
 }
 
 // encodeValue contains panics: of GobEncode methods, and of gob itself, which
@@ -178,6 +179,9 @@ func (w *gobWire) whole() error { return w.in.value() }
 // for the first time: when the first reading had come past their definition, for gob
 // takes none twice; and when one stands within another, which gob cannot skip.
 func (w *gobWire) body(reply any) (spent bool, err, fatal error) {
+	if w.in.decode(reply) {
+		return false, nil, nil
+	}
 	err = decodeValue(w.dec, reply)
 	if err == nil {
 		return false, nil, nil

@@ -164,7 +164,7 @@ func TestRequestHeaderIsGobs(t *testing.T) {
 		var want bytes.Buffer
 		enc := gob.NewEncoder(&want)
 		enc.Encode(&rpc.Request{ServiceMethod: "x", Seq: 1})
-		first := lastMessage(want.Bytes())
+		first := gobwire.LastMessage(want.Bytes())
 		_, n := gobwire.ReadUint(first)
 		u, _ := gobwire.ReadUint(first[n:])
 		id := gobwire.ToInt(u)
@@ -191,7 +191,7 @@ func TestResponseHeaderIsReadAsGobDoes(t *testing.T) {
 			enc.Encode(r)
 			want = append(want, r)
 		}
-		f := frames{r: &stream, max: 1 << 20}
+		f := frames{r: &stream, max: 1 << 20, values: gobwire.NewDecoder(new(gobwire.Plans))}
 		dec := gob.NewDecoder(&f)
 		for i, w := range want {
 			if err := f.value(); err != nil {

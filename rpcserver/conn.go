@@ -58,7 +58,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.out = newOutput(nc, s.cfg.WriteTimeout, &s.buffers, c.busy)
 	in := &input{conn: c}
 	if s.cfg.Codec == nil {
-		w := newGobWire(in, c.out, s.cfg.MaxFrame)
+		w := newGobWire(in, c.out, s.cfg.MaxFrame, &s.plans)
 		c.wire, c.buffered = w, w.in.r.Buffered
 	} else {
 		m := &metered{r: in, limit: s.cfg.MaxFrame}

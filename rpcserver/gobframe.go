@@ -13,8 +13,14 @@ import (
 // encoding/gob keeps as long as the connection lives. Thousands of types fit.
 const maxDefinitions = 1 << 20
 
-// maxPeek bounds what is looked at before it is decoded; it fits the buffer.
-const maxPeek = 2048
+const (
+	// maxPeek bounds the headers and definitions that are looked at before
+	// encoding/gob gets them; it fits the buffer.
+	maxPeek = 8 << 10
+	// maxAhead bounds the values that are read whole before they are decoded. A
+	// client can make us hold so much by sending nothing but a length.
+	maxAhead = 1 << 20
+)
 
 // errNotGob: what came cannot be the length or type of a gob message.
 var errNotGob = errors.New("not a gob message")
@@ -23,14 +29,20 @@ var errNotGob = errors.New("not a gob message")
 // moment where in it we are: that is what limits need, and what tells an argument
 // of the wrong type, after which reading can go on, from a broken stream.
 type frames struct {
-	r     *bufio.Reader
-	limit int // bytes a message may have
+	r      *bufio.Reader
+	limit  int // bytes a message may have
+	pool   *buffers
+	values *gobwire.Decoder // knows the definitions that went by
 
-	left       int   // bytes of the current message, its length included, not yet read
-	definition bool  // the current message defines a type
-	defined    int   // bytes of definitions so far
-	request    int64 // the id that the peer gave rpc.Request, if it is the expected type
-	err        error // what ended the stream
+	ahead      []byte // of the next message, which is whole in memory: what was not yet read
+	buffer     []byte // that ahead is in
+	given      bool   // that buffer is for one argument, which may keep a part of it
+	keeps      bool   // the last such argument did, or would have
+	left       int    // bytes of the current message, its length included, not yet read
+	definition bool   // the current message defines a type
+	defined    int    // bytes of definitions so far
+	request    int64  // the id that the peer gave rpc.Request, if it is the expected type
+	err        error  // what ended the stream
 }
 
 // begin looks at the next message without consuming it: the length of its
@@ -70,6 +82,9 @@ func (f *frames) begin() (prefix, size int, id int64, idSize int, err error) {
 
 // peek is Peek, but what is buffered is enough to see the end of a message.
 func (f *frames) peek(n int) ([]byte, error) {
+	if len(f.ahead) > 0 {
+		return f.ahead[:min(n, len(f.ahead))], nil
+	}
 	b, err := f.r.Peek(n)
 	if len(b) == n {
 		return b, nil
@@ -93,7 +108,7 @@ func (f *frames) header() (name []byte, seq uint64, ok bool, err error) {
 	}
 	name, seq, ok = gobwire.ParseRequest(b[prefix+idSize:])
 	if ok {
-		f.r.Discard(size) // cannot fail: it is buffered; and does not move what b shows
+		f.drop(size)
 	}
 	return name, seq, ok, nil
 }
@@ -111,16 +126,82 @@ func (f *frames) enter() error {
 	if f.defined += size; f.defined > maxDefinitions {
 		return f.fail(fmt.Errorf("type definitions of more than %d bytes", maxDefinitions))
 	}
-	if f.request == 0 && size <= maxPeek {
-		b, err := f.peek(size)
-		if err != nil {
-			return f.fail(unexpected(err))
-		}
-		if id, ok := gobwire.IsRequest(b[prefix:]); ok {
-			f.request = id
-		}
+	if size > maxPeek {
+		return nil // its type stays with encoding/gob
+	}
+	b, err := f.peek(size)
+	if err != nil {
+		return f.fail(unexpected(err))
+	}
+	f.values.Define(b[prefix:])
+	if id, ok := gobwire.IsRequest(b[prefix:]); ok && f.request == 0 {
+		f.request = id
 	}
 	return nil
+}
+
+// value decodes the next message, or skips it if v is nil, if it is a value of a type
+// that is known here. Else nothing is consumed.
+func (f *frames) value(v any) (ok bool, err error) {
+	prefix, size, id, _, err := f.begin()
+	if err != nil {
+		return false, err
+	}
+	if id <= 0 || size > maxAhead {
+		return false, nil
+	}
+	b, err := f.whole(size)
+	if err != nil {
+		return false, err
+	}
+	switch {
+	case v == nil:
+		ok = f.values.Skip(b[prefix:])
+	case f.buffer == nil:
+		ok = f.values.Decode(b[prefix:], v)
+	default:
+		ok, f.keeps = f.values.Take(b[prefix:], v, f.given)
+	}
+	if ok {
+		f.drop(size)
+	}
+	return ok, nil
+}
+
+// whole gives the next message, of so many bytes, without consuming it.
+func (f *frames) whole(size int) ([]byte, error) {
+	if size <= f.r.Size() {
+		b, err := f.peek(size)
+		if err != nil {
+			return nil, f.fail(unexpected(err))
+		}
+		return b, nil
+	}
+	if f.given = f.keeps; f.given {
+		f.buffer = make([]byte, size)
+	} else {
+		f.buffer = f.pool.take(size)
+	}
+	f.ahead = f.buffer[:size]
+	if _, err := io.ReadFull(f.r, f.ahead); err != nil {
+		f.drop(size)
+		return nil, f.fail(unexpected(err))
+	}
+	return f.ahead, nil
+}
+
+// drop consumes n bytes that were looked at.
+func (f *frames) drop(n int) {
+	if f.buffer == nil {
+		f.r.Discard(n) // cannot fail: it is buffered; and does not move what peek showed
+		return
+	}
+	if f.ahead = f.ahead[n:]; len(f.ahead) == 0 {
+		if !f.given {
+			f.pool.give(f.buffer)
+		}
+		f.ahead, f.buffer = nil, nil
+	}
 }
 
 // Read gives the rest of the current message, or begins the next: encoding/gob
@@ -134,7 +215,14 @@ func (f *frames) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	n, err := f.r.Read(p[:min(len(p), f.left)])
+	p = p[:min(len(p), f.left)]
+	if len(f.ahead) > 0 {
+		n := copy(p, f.ahead)
+		f.left -= n
+		f.drop(n)
+		return n, nil
+	}
+	n, err := f.r.Read(p)
 	f.left -= n
 	if err != nil && f.left > 0 {
 		return n, f.fail(unexpected(err))

@@ -13,11 +13,9 @@ const (
 	maxQueued = 256 << 10
 	// maxKept is the largest buffer that a connection keeps for good, and maxBusy
 	// until it has made calmWrites writes in a row that needed less (a ping is one).
-	// Larger ones go to a pool that all connections share, and above maxPooled to
-	// the garbage collector.
+	// Larger ones go to those that all connections share.
 	maxKept    = 16 << 10
 	maxBusy    = 128 << 10
-	maxPooled  = 4 << 20
 	calmWrites = 16
 )
 
@@ -27,10 +25,11 @@ type output struct {
 	nc      net.Conn
 	timeout time.Duration
 	busy    func() bool // calls are in flight
-	pool    *sync.Pool  // of *[]byte, for buffers above maxKept
+	pool    *buffers    // for those above maxKept
 
 	mu      sync.Mutex // guards all below, and the wire's encoder
-	room    sync.Cond  // buf was taken, or the end came
+	room    sync.Cond  // there is room in buf: each who gets in wakes the next
+	still   sync.Cond  // nobody writes any more
 	buf     []byte     // encoded, not yet written
 	spare   []byte     // the other buffer
 	writing bool       // somebody is in flush
@@ -42,33 +41,35 @@ type output struct {
 	bytes    uint64
 }
 
-func newOutput(nc net.Conn, timeout time.Duration, pool *sync.Pool, busy func() bool) *output {
+func newOutput(nc net.Conn, timeout time.Duration, pool *buffers, busy func() bool) *output {
 	o := &output{nc: nc, timeout: timeout, pool: pool, busy: busy}
-	o.room.L = &o.mu
+	o.room.L, o.still.L = &o.mu, &o.mu
 	return o
 }
 
 // Write queues; it is for encoders, which hold mu.
 func (o *output) Write(p []byte) (int, error) {
-	if size := len(o.buf) + len(p); size > cap(o.buf) && size > maxKept {
-		o.grow(size)
-	}
+	o.reserve(len(p))
 	o.buf = append(o.buf, p...)
 	return len(p), nil
 }
 
 // grow makes room for size bytes in a buffer that others have used.
 func (o *output) grow(size int) {
-	var large []byte
-	if b, ok := o.pool.Get().(*[]byte); ok && cap(*b) >= size {
-		large = *b
-	} else {
-		large = make([]byte, 0, max(2*size, maxBusy))
-	}
 	small := o.buf
-	o.buf = append(large[:0], small...)
-	if o.spare == nil && cap(small) <= maxKept {
+	o.buf = append(o.pool.take(size), small...)
+	switch {
+	case cap(small) > maxKept:
+		o.pool.give(small)
+	case o.spare == nil:
 		o.spare = small[:0]
+	}
+}
+
+// reserve makes room for so many more bytes, as a guess: appending may go beyond.
+func (o *output) reserve(more int) {
+	if size := len(o.buf) + more; size > cap(o.buf) && size > maxKept {
+		o.grow(size)
 	}
 }
 
@@ -88,6 +89,7 @@ func (o *output) lock() error {
 // unlock releases, and writes unless somebody does already.
 func (o *output) unlock() {
 	if o.writing || len(o.buf) == 0 {
+		o.passRoom()
 		o.mu.Unlock()
 		return
 	}
@@ -100,9 +102,7 @@ func (o *output) unlock() {
 		o.mu.Lock()
 		b := o.buf
 		o.buf, o.spare = o.spare[:0], nil
-		if len(b) > maxQueued {
-			o.room.Broadcast()
-		}
+		o.passRoom()
 		o.mu.Unlock()
 
 		err := o.write(b)
@@ -119,18 +119,27 @@ func (o *output) unlock() {
 		if cap(b) <= o.keeps() {
 			o.spare = b[:0]
 		} else {
-			o.giveBack(b)
+			o.pool.give(b)
 		}
 		if o.err != nil || len(o.buf) == 0 {
 			if cap(o.buf) > o.keeps() {
-				o.giveBack(o.buf)
+				o.pool.give(o.buf)
 				o.buf = nil
 			}
 			o.writing = false
-			o.room.Broadcast()
+			o.still.Broadcast()
+			o.passRoom()
 			o.mu.Unlock()
 			return
 		}
+	}
+}
+
+// passRoom wakes one who waits for room, if there is some. A thousand at once would
+// find it taken by the first few; mu is held.
+func (o *output) passRoom() {
+	if len(o.buf) <= maxQueued || o.err != nil {
+		o.room.Signal()
 	}
 }
 
@@ -140,13 +149,6 @@ func (o *output) keeps() int {
 		return maxBusy
 	}
 	return maxKept
-}
-
-func (o *output) giveBack(b []byte) {
-	if cap(b) <= maxPooled {
-		b = b[:0]
-		o.pool.Put(&b)
-	}
 }
 
 // write writes all of b, or fails within the timeout: one that cannot be finished
@@ -171,7 +173,7 @@ func (o *output) write(b []byte) error {
 func (o *output) flushed() {
 	o.mu.Lock()
 	for o.writing {
-		o.room.Wait()
+		o.still.Wait()
 	}
 	o.mu.Unlock()
 }

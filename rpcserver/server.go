@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/internal/gobwire"
 )
 
 // ErrServerClosed is what Serve returns after Shutdown or Close.
@@ -24,7 +25,8 @@ type Server struct {
 	services services
 	calls    gate
 	panics   atomic.Uint64
-	buffers  sync.Pool          // of *[]byte, see output
+	buffers  buffers
+	plans    gobwire.Plans
 	stop     context.CancelFunc // ends ctx
 	ctx      context.Context    // of the server's life: registering ends with it
 	forced   chan struct{}      // closed: connections stop reading now

@@ -41,10 +41,16 @@ type gobWire struct {
 	enc      *gob.Encoder
 	response int64 // id of rpc.Response on this connection; 0: not sent yet
 	byHand   bool  // AppendResponse gives what encoding/gob gives
+	values   *gobwire.Encoder
+	usual    int // bytes of a response, of late
 }
 
-func newGobWire(r io.Reader, out *output, limit int) *gobWire {
-	w := &gobWire{in: frames{r: bufio.NewReaderSize(r, readBuffer), limit: limit}, out: out}
+func newGobWire(r io.Reader, out *output, limit int, plans *gobwire.Plans) *gobWire {
+	w := &gobWire{
+		in:     frames{r: bufio.NewReaderSize(r, readBuffer), limit: limit, pool: out.pool, values: gobwire.NewDecoder(plans)},
+		out:    out,
+		values: gobwire.NewEncoder(plans),
+	}
 	w.dec = gob.NewDecoder(&w.in)
 	w.enc = gob.NewEncoder(out)
 	return w
@@ -67,6 +73,9 @@ func (w *gobWire) request() ([]byte, uint64, error) {
 }
 
 func (w *gobWire) body(v any) (bad, broken error) {
+	if ok, err := w.in.value(v); ok || err != nil {
+		return err, err
+	}
 	err := decode(w.dec, v)
 	switch {
 	case err == nil:
@@ -95,19 +104,40 @@ func (w *gobWire) respond(method string, seq uint64, errText string, v any) erro
 		v = nothing
 	}
 	out := w.out
+	if w.respondByHand(method, seq, errText, v) {
+		return nil
+	}
 	mark, err := w.appendHeader(method, seq, errText)
 	if err != nil {
 		return err
 	}
 	body := len(out.buf)
-	if err := encode(w.enc, v); err != nil {
+	err = encode(w.enc, v)
+	if err == nil {
+		w.values.Wrote(v, out.buf[body:])
+	} else {
 		// The header goes, for another will follow. Definitions of types stay: the
 		// encoder will not send them again.
 		rest := copy(out.buf[mark:], out.buf[body:])
 		out.buf = out.buf[:mark+rest]
-		return err
 	}
-	return nil
+	return err
+}
+
+// respondByHand writes a response without encoding/gob, if it can.
+func (w *gobWire) respondByHand(method string, seq uint64, errText string, v any) bool {
+	if !w.byHand {
+		return false
+	}
+	out := w.out
+	out.reserve(w.usual)
+	mark := len(out.buf)
+	b, ok := w.values.Append(gobwire.AppendResponse(out.buf, w.response, method, seq, errText), v)
+	if ok {
+		out.buf = b
+		w.usual = max(len(b)-mark, w.usual-w.usual/8)
+	}
+	return ok
 }
 
 // appendHeader writes a header and says where it begins, behind the definition of

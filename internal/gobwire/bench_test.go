@@ -88,7 +88,7 @@ func BenchmarkDecode(b *testing.B) {
 	for _, m := range benchmarks() {
 		name := fmt.Sprintf("value=%s/size=%d", m.name, m.size)
 		stream := encoded(b, m.v)
-		message := lastMessage(stream)
+		message := LastMessage(stream)
 		v := reflect.New(reflect.TypeOf(m.v).Elem())
 		b.Run(name+"/by=gob", func(b *testing.B) {
 			r := new(again)

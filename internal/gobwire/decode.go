@@ -81,11 +81,30 @@ func (d *Decoder) Decode(message []byte, v any) (ok bool) {
 	return d.DecodeValue(message, reflect.ValueOf(v))
 }
 
+// Take is Decode for a message that is mine to give away. If it is mostly bytes, v keeps
+// them where they are, ok or not: then keeps is true, and the memory is v's. If it is
+// not mine, all is copied, and keeps tells what would have been: give the next one
+// memory of its own.
+func (d *Decoder) Take(message []byte, v any, mine bool) (ok, keeps bool) {
+	o := owner{most: len(message) / 2, mine: mine}
+	ok = d.decode(message, reflect.ValueOf(v), &o)
+	return ok, o.keeps
+}
+
 // DecodeValue is Decode for a pointer in a reflect.Value.
 func (d *Decoder) DecodeValue(message []byte, v reflect.Value) (ok bool) {
+	return d.decode(message, v, nil)
+}
+
+func (d *Decoder) decode(message []byte, v reflect.Value, o *owner) (ok bool) {
 	if d.off || v.Kind() != reflect.Pointer || v.IsNil() {
 		return false
 	}
+	defer func() {
+		if recover() != nil { // somebody changes v meanwhile
+			ok = false
+		}
+	}()
 	id, data, ok := valueID(message)
 	if !ok {
 		return false
@@ -103,7 +122,7 @@ func (d *Decoder) DecodeValue(message []byte, v reflect.Value) (ok bool) {
 		}
 		data = data[1:]
 	}
-	data, ok = t.layout.read(data, v)
+	data, ok = t.layout.take(data, v, o)
 	return ok && len(data) == 0
 }
 

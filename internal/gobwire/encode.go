@@ -32,14 +32,18 @@ func NewEncoder(p *Plans) *Encoder {
 
 // Append appends the message of v, its length included, as encoding/gob would write
 // it. Not ok: b is unchanged, though not what is behind its end, and v is a matter of
-// encoding/gob, which has the error if it is one. Tell Wrote then.
-//
-// Where encoding/gob panics, because somebody changes v meanwhile, so may Append.
+// encoding/gob, which has the error if it is one. Tell Wrote then. That goes for a
+// panic, too, as when somebody changes v meanwhile.
 func (e *Encoder) Append(b []byte, v any) (out []byte, ok bool) {
 	w := e.of(reflect.TypeOf(v))
 	if w == nil || w.plan == nil {
 		return b, false
 	}
+	defer func() {
+		if recover() != nil {
+			out, ok = b, false
+		}
+	}()
 	out = w.append(w.plan, b, reflect.ValueOf(v))
 	if out == nil {
 		return b, false
@@ -58,7 +62,7 @@ func (e *Encoder) Wrote(v any, messages []byte) {
 	w := &written{rt: rt, room: 1}
 	e.types[rt], e.last = w, w
 	p := e.plans.of(rt)
-	message := lastMessage(messages)
+	message := LastMessage(messages)
 	_, n := ReadUint(message)
 	id, m := ReadUint(message[n:])
 	if !p.can || m == 0 || id&1 != 0 {
@@ -90,8 +94,8 @@ func (e *Encoder) of(rt reflect.Type) *written {
 	return w
 }
 
-// lastMessage is the last message of a stream of whole ones, or nothing.
-func lastMessage(stream []byte) (last []byte) {
+// LastMessage is the last message of a stream of whole ones, or nothing.
+func LastMessage(stream []byte) (last []byte) {
 	for len(stream) > 0 {
 		size, n := ReadUint(stream)
 		if n == 0 || size > uint64(len(stream)-n) {

@@ -93,7 +93,7 @@ func TestMapsAreWrittenWhole(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.own.Wrote(v, theirs)
-		ours, ok := p.own.Append(bytes.Clone(theirs[:len(theirs)-len(lastMessage(theirs))]), v)
+		ours, ok := p.own.Append(bytes.Clone(theirs[:len(theirs)-len(LastMessage(theirs))]), v)
 		if !ok {
 			t.Fatalf("seed %d: not written by Append", seed)
 		}
@@ -184,7 +184,7 @@ func TestStreamsShareTheirPlans(t *testing.T) {
 func TestWroteTakesNoOddMessages(t *testing.T) {
 	var plans Plans
 	stream := encoded(t, request{Seq: 1, Name: "x"})
-	value := lastMessage(stream)
+	value := LastMessage(stream)
 	definition := stream[:len(stream)-len(value)]
 	for name, stream := range map[string][]byte{
 		"nothing": nil, "a part": value[:3], "a definition": definition, "another value": encoded(t, request{Seq: 2}), "empty": {0},

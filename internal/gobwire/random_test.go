@@ -120,6 +120,7 @@ func TestRandomTypesAreReadAsGobReadsThem(t *testing.T) {
 			got = other(t, sent)
 		}
 		p, r := newPen(&plans), newReader(&plans)
+		r.take = rapid.Bool().Draw(t, "take")
 		ours, theirs := reflect.New(got), reflect.New(got)
 		for range 4 {
 			stream, err := p.write(made(sent, rapid.Uint64().Draw(t, "seed"), false).Interface())

@@ -17,7 +17,7 @@ func (l *layout) read(data []byte, v reflect.Value) (rest []byte, ok bool) {
 		}
 		return l.elem.read(data, v.Elem())
 	case opStruct:
-		return l.readStruct(data, v)
+		return l.readStruct(data, v, nil)
 	}
 	x, n := ReadUint(data)
 	if n == 0 {
@@ -97,7 +97,7 @@ func setBytes(v reflect.Value, b []byte) {
 	copy(v.Bytes(), b)
 }
 
-func (l *layout) readStruct(data []byte, v reflect.Value) (rest []byte, ok bool) {
+func (l *layout) readStruct(data []byte, v reflect.Value, o *owner) (rest []byte, ok bool) {
 	at := -1
 	for {
 		delta, n := ReadUint(data)
@@ -109,9 +109,12 @@ func (l *layout) readStruct(data []byte, v reflect.Value) (rest []byte, ok bool)
 		}
 		at += int(delta)
 		f := &l.fields[at]
-		if f.layout == nil {
+		switch {
+		case f.layout == nil:
 			data, ok = f.skip.skip(data)
-		} else {
+		case o != nil:
+			data, ok = f.take(data, v.Field(f.index), o)
+		default:
 			data, ok = f.read(data, v.Field(f.index))
 		}
 		if !ok {
