@@ -10,22 +10,31 @@ import (
 // Subset lets a client use only n of the nodes, and leaves the choice among them to
 // p: with thousands of clients and nodes, not everybody needs a connection to
 // everybody. self names the client; the subset depends on it and on the addresses
-// alone, so that it survives a restart. Nothing is both as even and as steady as can
-// be, so there are two ways:
+// alone, so that it survives a restart. Nothing that keeps no history is both exactly
+// even and exactly steady, so there are two ways:
 //
 // A client with any name of its own, "web-7f9c", takes the nodes that rank highest in
 // an order of its own (rendezvous hashing). When a node goes, only clients that used
 // it change anything, and each takes exactly one other. The load is even on average.
 //
 // A client that knows its number among its like, "web 3/20" (or just "3/20", from 0 to
-// 19), takes n neighbours on a ring of all nodes, the clients at equal distances. Each
-// node then has as many of the 20 clients as any other, or one more. When a node goes,
-// a third of the clients, and those that used it, exchange a node or two.
+// 19), takes the nodes that are dealt to this number. Each node then has exactly as
+// many of the 20 clients as any other, or one more. When a node goes, those that used
+// it take another, and some of the others exchange one, seldom more. That makes 1.7
+// times as many exchanges as cannot be avoided, on average over 63 random sizes (5 to
+// 500 clients, 9 to 1200 nodes, n from 3 to 50 and at most a third of the nodes), and
+// 3.7 times at most; 5 times with 1000 nodes, 500 clients and n = 20. All must say the
+// same number of clients, since for another one everything is dealt anew. When that
+// number times n is more than a million, chance is even enough, and the whole counts
+// as a name.
 //
 // Nodes that are out for their health are not there for the choice: another node
 // takes the place of one until it is back.
 func Subset(n int, self string, p Policy) Policy {
 	stem, number, of := clientNumber(self)
+	if n > 0 && of > mostDealt/uint64(n) {
+		stem, of = self, 0
+	}
 	seed := mix(hashKey(stem))
 	return func(nodes []*Node) Picker {
 		if n <= 0 || len(nodes) <= n {
@@ -33,8 +42,7 @@ func Subset(n int, self string, p Policy) Policy {
 		}
 		mine := rank(nodes, seed)
 		if of > 0 {
-			first := int(uint64(len(nodes)) * number / of)
-			mine = append(mine[first:], mine[:first]...)
+			mine = deal(mine, seed, n, int(of), int(number))
 		}
 		mine = mine[:n]
 		slices.SortFunc(mine, func(a, b *Node) int {

@@ -1,0 +1,166 @@
+package balancer_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/rollcall-dns/rollcall/balancer"
+	"github.com/rollcall-dns/rollcall/resolver"
+)
+
+func TestSubsetOfNumberedClientsIsEven(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		addrs := rapid.SliceOfNDistinct(rapid.StringMatching(`[a-z0-9]{1,6}:[1-9]`), 2, 60, rapid.ID).Draw(t, "addresses")
+		size := rapid.IntRange(1, len(addrs)-1).Draw(t, "size")
+		clients := rapid.IntRange(1, 80).Draw(t, "clients")
+		nodes := nodesAt(t, addrs)
+		used := map[*balancer.Node]int{}
+		for c := range clients {
+			policy := balancer.Subset(size, fmt.Sprintf("web %d/%d", c, clients), balancer.RoundRobin)
+			hand := handOf(policy, nodes)
+			if len(hand) != size {
+				t.Fatalf("client %d has %d nodes, want %d", c, len(hand), size)
+			}
+			for n := range hand {
+				used[n]++
+			}
+			if c != clients/2 {
+				continue
+			}
+			for n := range handOf(policy, rapid.Permutation(nodes).Draw(t, "order")) {
+				if !hand[n] {
+					t.Fatalf("client %d has other nodes when they come in another order", c)
+				}
+			}
+		}
+		for _, n := range nodes {
+			if least := clients * size / len(nodes); used[n] != least && used[n] != least+1 {
+				t.Fatalf("%s has %d clients, want %d or one more", n.Endpoint().Addr, used[n], least)
+			}
+		}
+	})
+}
+
+// What holds when nodes leave holds when they come back, too: hands depend on nothing
+// but who is there.
+func TestSubsetOfNumberedClientsMovesLittle(t *testing.T) {
+	for _, v := range []struct {
+		clients, size, nodes, leave int
+		times                       float64 // moves, in relation to those of clients of nodes that left
+	}{
+		{5, 3, 50, 1, 1}, // most nodes have none
+		{30, 3, 200, 1, 1},
+		{20, 3, 10, 1, 1.6},
+		{20, 5, 97, 1, 3.7},
+		{60, 10, 57, 1, 1.9},
+		{60, 20, 60, 1, 2.2},
+		{60, 40, 60, 1, 1.8},
+		{100, 10, 93, 1, 2.3},
+		{100, 10, 93, 3, 1.9},
+		{100, 10, 100, 1, 3.3}, // no remainder
+		{100, 10, 100, 3, 2.2},
+		{200, 10, 40, 1, 1.6},
+	} {
+		t.Run(fmt.Sprintf("clients=%d/n=%d/nodes=%d/leave=%d", v.clients, v.size, v.nodes, v.leave), func(t *testing.T) {
+			policies := make([]balancer.Policy, v.clients)
+			for c := range policies {
+				policies[c] = balancer.Subset(v.size, fmt.Sprintf("web %d/%d", c, v.clients), balancer.RoundRobin)
+			}
+			moves, gone, many := 0, 0, 0
+			const sets, leaves = 2, 5
+			for set := range sets {
+				var addrs []string
+				for i := range v.nodes {
+					addrs = append(addrs, fmt.Sprintf("10.%d.%d.%d:80", set, i/256, i%256))
+				}
+				nodes := nodesAt(t, addrs)
+				for _, policy := range policies {
+					before := handOf(policy, nodes)
+					for l := range leaves {
+						first := l * (v.nodes / leaves)
+						rest := slices.Delete(slices.Clone(nodes), first, first+v.leave)
+						after := handOf(policy, rest)
+						moved := 0
+						for n := range before {
+							if !after[n] {
+								moved++
+							}
+						}
+						for _, n := range nodes[first : first+v.leave] {
+							if before[n] {
+								gone++
+							}
+						}
+						moves += moved
+						if moved > 2*v.leave {
+							many++
+						}
+					}
+				}
+			}
+			if float64(moves) > v.times*float64(gone) {
+				t.Errorf("%d moves, want %.1f times %d at most", moves, v.times, gone)
+			}
+			if most := v.clients * sets * leaves / 10; many > most {
+				t.Errorf("%d times a client exchanged more than %d of its nodes, want %d at most", many, 2*v.leave, most)
+			}
+		})
+	}
+}
+
+func TestSubsetOfVeryManyNumberedClientsIsByName(t *testing.T) {
+	nodes := nodesAt(t, []string{"a:1", "b:1", "c:1", "d:1"})
+	for _, self := range []string{"web 3/4000000000", "4294967294/4294967295"} {
+		if hand := handOf(balancer.Subset(2, self, balancer.RoundRobin), nodes); len(hand) != 2 {
+			t.Errorf("%s has %d nodes, want 2", self, len(hand))
+		}
+	}
+}
+
+// BenchmarkSubset is what each change of membership or health costs a client.
+func BenchmarkSubset(b *testing.B) {
+	for _, v := range []struct{ nodes, clients, n int }{
+		{100, 100, 10},
+		{1000, 500, 20},
+	} {
+		b.Run(fmt.Sprintf("nodes=%d/clients=%d/n=%d", v.nodes, v.clients, v.n), func(b *testing.B) {
+			var addrs []string
+			for _, ep := range endpoints(weightsOf(v.nodes, false)...) {
+				addrs = append(addrs, ep.Addr)
+			}
+			nodes := nodesAt(b, addrs)
+			policy := balancer.Subset(v.n, fmt.Sprintf("web 3/%d", v.clients), balancer.RoundRobin)
+			b.ReportAllocs()
+			for b.Loop() {
+				policy(nodes)
+			}
+		})
+	}
+}
+
+// nodesAt returns nodes to build pickers from.
+func nodesAt(t interface{ Cleanup(func()) }, addrs []string) []*balancer.Node {
+	g := balancer.NewGroup(balancer.Config{Rand: seeded(1)})
+	t.Cleanup(g.Close)
+	var eps []resolver.Endpoint
+	for _, addr := range addrs {
+		eps = append(eps, resolver.Endpoint{Addr: addr})
+	}
+	g.Update(eps)
+	return nodesOf(g)
+}
+
+// handOf is the set of nodes that a policy picks from, if nodes are all there are.
+func handOf(policy balancer.Policy, nodes []*balancer.Node) map[*balancer.Node]bool {
+	picker := policy(nodes)
+	hand := map[*balancer.Node]bool{}
+	var skip []*balancer.Node
+	for n := picker.Pick(balancer.Hint{}); n != nil; n = picker.Pick(balancer.Hint{Skip: skip}) {
+		skip = append(skip, n)
+		hand[n] = true
+	}
+	return hand
+}
