@@ -85,13 +85,14 @@ func (r *responder) answer(dst, msg []byte) []byte {
 	x := noExtra
 	if q.cookie != nil {
 		state, fresh := r.set.cookies.check(q.cookie, r.from, r.now)
-		if state == cookieInvalid {
-			return r.short(dst, msg, dns.RcodeFormatError, 0, &noExtra)
-		}
 		r.proved = r.proved || state == cookieValid
-		if fresh {
+		switch {
+		case state == cookieInvalid && q.version == 0:
+			return r.short(dst, msg, dns.RcodeFormatError, 0, &noExtra)
+		case state == cookieInvalid: // in another version it may be right
+		case fresh:
 			x.cookie = r.set.cookies.appendCookie(r.cookieBuf[:0], q.cookie, r.from, r.now)
-		} else {
+		default:
 			x.cookie = q.cookie
 		}
 	}

@@ -166,6 +166,14 @@ func TestEDNS(t *testing.T) {
 	if m.Rcode != dns.RcodeBadVers || len(m.Answer) != 0 {
 		t.Errorf("version 1: %v", m)
 	}
+	// What the options of another version look like is not ours to judge.
+	for name, options := range map[string]string{"half an option": "\x00\x0a\x00", "a short cookie": "\x00\x0a\x00\x01x"} {
+		p := wireQuery(t, "svc.", dns.TypeSOA, edns(4096), func(m *dns.Msg) { m.IsEdns0().SetVersion(1) })
+		p[len(p)-1] = byte(len(options))
+		if m := answerTo(t, r, append(p, options...), overUDP); m.Rcode != dns.RcodeBadVers {
+			t.Errorf("version 1 with %s: %v", name, m)
+		}
+	}
 	m = answerTo(t, r, wireQuery(t, "svc.", dns.TypeSOA, edns(4096), func(m *dns.Msg) {
 		m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_LOCAL{Code: 65001, Data: []byte("x")}, &dns.EDNS0_NSID{Code: dns.EDNS0NSID})
 	}), overUDP)

@@ -170,8 +170,8 @@ func (q *query) additional(msg []byte, off int, last bool) int {
 		q.size = binary.BigEndian.Uint16(msg[fixed+2:])
 		q.version = msg[fixed+5]
 		q.do = msg[fixed+6]&0x80 != 0
-		if !q.options(msg[fixed+10 : end]) {
-			return -1
+		if !q.options(msg[fixed+10:end]) && q.version == 0 {
+			return -1 // what options of another version look like is not for us to say
 		}
 	case dns.TypeTSIG:
 		if !last {
