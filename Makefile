@@ -33,8 +33,9 @@ fuzz: ## every fuzz target, FUZZTIME runs each (20000x; a time such as 1m works 
 	done
 
 .PHONY: bench
-bench: ## every benchmark in process, for benchstat (BENCHTIME=1s)
+bench: ## every benchmark for benchstat (BENCHTIME=1s), and a call beside net/rpc and grpc-go
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+	cd testenv/peers/call && go test -run '^$$' -bench Ratio -benchtime 41x .
 
 .PHONY: bench-peers
 bench-peers: ## side by side with other programs and libraries, as far as they are installed
