@@ -42,10 +42,14 @@ type Group struct {
 	rand   func() uint64
 	base   time.Time // times are nanoseconds since it
 
-	snap    atomic.Pointer[snapshot]
-	total   atomic.Int64  // calls in flight, counted if a picker reads it
+	snap   atomic.Pointer[snapshot]
+	fading atomic.Bool // some node has a cost that may have to fade
+
+	_       [64]byte      // a cache line: above is read by each call, below is written
 	typical atomic.Uint32 // float32 bits: cost of the node of a typical call, nanoseconds
-	fading  atomic.Bool   // some node has a cost that may have to fade
+	_       [64]byte
+	total   atomic.Int64 // calls in flight, counted if a picker reads it
+	_       [64]byte
 
 	updating sync.Mutex // one Update at a time, with its callbacks
 

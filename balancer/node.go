@@ -33,22 +33,27 @@ const (
 // address is announced, through every update. All methods may be called at any
 // time by any goroutine, and go on working after the node is gone.
 type Node struct {
+	// A cache line: what calls write, and pickers read of the nodes that they compare.
 	word   atomic.Uint64 // picks and calls in flight
 	cost   atomic.Uint32 // float32 bits, nanoseconds; 0: not known yet
 	fails  atomic.Int32  // consecutive failures
 	sample atomic.Uint32 // a pick is timed if its number & sample == 0
 	claim  atomic.Bool   // the half-open probe is under way
 	poor   atomic.Bool   // not in good standing: no use in counting its failures again
-	ramp   atomic.Uint32 // slow start, in 1/fullRamp
 	timed  atomic.Int64  // when a pick was last timed
+	_      [24]byte
+
+	meter meter // another: what timed calls write
 
 	g     *Group
 	hash  uint64 // of the address
 	value any
 	ep    atomic.Pointer[resolver.Endpoint]
-	meter meter
+	ramp  atomic.Uint32 // slow start, in 1/fullRamp
 
 	standing // guarded by g.mu
+
+	_ [24]byte // objects of 256 bytes begin with a cache line
 }
 
 // Endpoint returns the endpoint as last announced.
