@@ -37,6 +37,11 @@ var arrows = []struct {
 		reason:  "the wire is net/rpc's: it needs nothing but the standard library",
 	},
 	{
+		rooms:   []string{"internal/peertest"},
+		allowed: []string{},
+		reason:  "tests of every room import it, so it can import none",
+	},
+	{
 		rooms:     []string{"rpcclient", "balancer", "resolver"},
 		forbidden: []string{module + "/dnsd", module + "/rpcserver"},
 		reason:    "a client knows DNS and net/rpc, not the server's insides",
@@ -87,6 +92,22 @@ func TestImportsFollowTheArrows(t *testing.T) {
 					t.Errorf("%s reaches %s: %s", room, dep, a.reason)
 				}
 			}
+		}
+	}
+}
+
+// TestOnlyTestsRunOtherPrograms: what only tests need must not get into a program
+// or into other people's tests by way of testenv.
+func TestOnlyTestsRunOtherPrograms(t *testing.T) {
+	const room = module + "/internal/peertest"
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"/...").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line) // the package, and what it imports, tests left out
+		if slices.Contains(f[1:], room) && !strings.HasPrefix(f[0], module+"/testenv/peers/") {
+			t.Errorf("%s imports internal/peertest: only tests and testenv/peers may", f[0])
 		}
 	}
 }

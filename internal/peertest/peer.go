@@ -1,0 +1,108 @@
+package peertest
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Mandatory says whether programs of other houses were asked for: without them
+// tests fail. Tests that take long with them may want to be asked, too.
+func Mandatory() bool { return os.Getenv("ROLLCALL_PEERS") == "1" }
+
+// Find gives the path of a program, also where distributions put servers, which
+// is not in everybody's PATH.
+func Find(name string) (path string, err error) {
+	if path, err = exec.LookPath(name); err == nil {
+		return path, nil
+	}
+	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path, nil
+		}
+	}
+	return "", err
+}
+
+// Need is [Find] for a test that cannot do without the program.
+func Need(t testing.TB, name string) (path string) {
+	t.Helper()
+	path, err := Find(name)
+	switch {
+	case err == nil:
+	case Mandatory():
+		t.Fatalf("%s is not installed, and ROLLCALL_PEERS=1 demands it", name)
+	default:
+		t.Skipf("%s is not installed", name)
+	}
+	return path
+}
+
+// endTime is for a peer to end by itself, before it is killed.
+const endTime = 5 * time.Second
+
+// Start runs a program in a directory until the test and its subtests end; it
+// does not wait for it to be ready. If the test failed, the end of what the
+// program wrote is in the test's log.
+func Start(t testing.TB, dir, name string, args ...string) {
+	t.Helper()
+	ctx, end := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, Need(t, name), args...)
+	cmd.Dir = dir
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = endTime
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		end()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		end()
+		err := cmd.Wait()
+		if t.Failed() {
+			lines := strings.Split(said.String(), "\n")
+			t.Logf("%s ended (%v) and said:\n%s", name, err, strings.Join(lines[max(0, len(lines)-40):], "\n"))
+		}
+	})
+}
+
+// FreeAddrs gives n addresses of loopback that are free for UDP and TCP. Their
+// ports are such that the system does not give to clients, so that a process can
+// take them later, and again after it was killed. Like httptest.NewServer it
+// panics when there is none.
+func FreeAddrs(n int) []netip.AddrPort {
+	var addrs []netip.AddrPort
+	var held []io.Closer // to the end: no address is given twice
+	defer func() {
+		for _, c := range held {
+			c.Close()
+		}
+	}()
+	for range 1000 * n {
+		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 20_000+rand.N[uint16](10_000))
+		tcp, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(addr))
+		if err != nil {
+			continue
+		}
+		held = append(held, tcp)
+		udp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr))
+		if err != nil {
+			continue
+		}
+		held = append(held, udp)
+		if addrs = append(addrs, addr); len(addrs) == n {
+			return addrs
+		}
+	}
+	panic("peertest: no free port between 20000 and 30000")
+}
