@@ -1,53 +1,49 @@
 package resolver
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
 // peerSizes are the record set sizes served by real name servers: one, about
 // what fits into UDP with and without glue, and what needs TCP.
 var peerSizes = []int{1, 2, 10, 23, 24, 34, 35, 100, 1000}
 
-// peers are name servers of other hands and how to start them. Each writes its
-// configuration into dir, where the zone file svc.zone is.
+// peers are name servers of other hands and how to start them. The configuration's
+// verbs: 1 the directory, where the zone file svc.zone is, 2 the port.
 var peers = []struct {
-	name    string
-	command func(t *testing.T, binary, dir string, port int) *exec.Cmd
+	name   string
+	args   []string // after them: the configuration file
+	config string
 }{
-	{"nsd", func(t *testing.T, binary, dir string, port int) *exec.Cmd {
-		conf := write(t, dir, "nsd.conf", fmt.Sprintf(`server:
-	ip-address: 127.0.0.1@%d
+	{"nsd", []string{"-d", "-c"}, `server:
+	ip-address: 127.0.0.1@%[2]d
 	server-count: 1
 	username: ""
 	pidfile: ""
-	zonesdir: "%s"
-	zonelistfile: "%[2]s/zone.list"
-	xfrdfile: "%[2]s/xfrd.state"
-	xfrdir: "%[2]s"
+	zonesdir: "%[1]s"
+	zonelistfile: "%[1]s/zone.list"
+	xfrdfile: "%[1]s/xfrd.state"
+	xfrdir: "%[1]s"
 	rrl-ratelimit: 0
 remote-control:
 	control-enable: no
 zone:
 	name: svc
 	zonefile: svc.zone
-`, port, dir))
-		return exec.Command(binary, "-d", "-c", conf)
-	}},
-	{"knotd", func(t *testing.T, binary, dir string, port int) *exec.Cmd {
-		conf := write(t, dir, "knot.conf", fmt.Sprintf(`server:
-    rundir: "%s"
-    listen: 127.0.0.1@%d
+`},
+	{"knotd", []string{"-c"}, `server:
+    rundir: "%[1]s"
+    listen: 127.0.0.1@%[2]d
     udp-workers: 1
     tcp-workers: 1
     background-workers: 1
@@ -57,38 +53,24 @@ zone:
   - domain: svc
     storage: "%[1]s"
     file: svc.zone
-`, dir, port))
-		return exec.Command(binary, "-c", conf)
-	}},
+`},
 }
 
 // TestRealNameServersAreUnderstood compares what Lookup says with what the zone
 // file says.
 func TestRealNameServersAreUnderstood(t *testing.T) {
 	t.Parallel()
-	for _, peer := range peers {
+	addrs := peertest.FreeAddrs(len(peers))
+	for i, peer := range peers {
 		t.Run(peer.name, func(t *testing.T) {
 			t.Parallel()
-			binary := find(t, peer.name)
 			dir := t.TempDir()
 			truth := peerZone(t, dir)
-			port := freePort(t)
-			cmd := peer.command(t, binary, dir, port)
-			var log bytes.Buffer
-			cmd.Stdout, cmd.Stderr = &log, &log
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				_ = cmd.Process.Signal(os.Interrupt)
-				_ = cmd.Wait()
-				if t.Failed() {
-					t.Logf("%s said:\n%s", peer.name, log.String())
-				}
-			}()
+			conf := write(t, dir, "peer.conf", fmt.Sprintf(peer.config, dir, addrs[i].Port()))
+			peertest.Start(t, dir, peer.name, append(slices.Clone(peer.args), conf)...)
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
-			r := &Resolver{Servers: []string{fmt.Sprintf("127.0.0.1:%d", port)}, MinTTL: 20 * time.Millisecond}
+			r := &Resolver{Servers: []string{addrs[i].String()}, MinTTL: 20 * time.Millisecond}
 			ready := false
 			for state := range r.Watch(ctx, "_s1._tcp.svc") { // retries until the server is up
 				if ready = len(state.Endpoints) > 0; ready {
@@ -155,39 +137,4 @@ func write(t *testing.T, dir, name, text string) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-// find gives the path of a program, which may be where only root looks.
-func find(t *testing.T, name string) string {
-	t.Helper()
-	for _, name := range []string{name, "/usr/sbin/" + name} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	if os.Getenv("ROLLCALL_PEERS") == "1" {
-		t.Fatalf("%s is not installed, and ROLLCALL_PEERS=1 demands it", name)
-	}
-	t.Skipf("%s is not installed", name)
-	return ""
-}
-
-// freePort gives a port that is free for UDP and TCP.
-func freePort(t *testing.T) int {
-	t.Helper()
-	for range 20 {
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := tcp.Addr().(*net.TCPAddr).Port
-		udp, err := net.ListenPacket("udp", tcp.Addr().String())
-		_ = tcp.Close()
-		if err == nil {
-			_ = udp.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free for UDP and TCP")
-	return 0
 }

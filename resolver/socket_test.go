@@ -2,7 +2,6 @@ package resolver
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -13,13 +12,14 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
 // serveSockets puts a handler on a real port, UDP and TCP.
 func serveSockets(t *testing.T, h handler) (addr string) {
 	t.Helper()
-	port := freePort(t)
-	addr = fmt.Sprintf("127.0.0.1:%d", port)
+	addr = peertest.FreeAddrs(1)[0].String()
 	for _, network := range []string{"udp", "tcp"} {
 		started := make(chan struct{})
 		s := &dns.Server{

@@ -16,12 +16,13 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
 // TestHAProxyFollows runs HAProxy with the configuration of the README, against
 // registrations, a change of weight and a kill.
 func TestHAProxyFollows(t *testing.T) {
-	binary := peer(t, "haproxy")
+	binary := peertest.Need(t, "haproxy")
 	env := New(t, Setup{Nodes: 3, Instance: func(i int) (uint16, uint16) { return 10, 256 }})
 	front, admin := startHAProxy(t, binary, env.DNSAddr())
 
@@ -54,23 +55,6 @@ func TestHAProxyFollows(t *testing.T) {
 	admin.await(t, env, "a kill", map[string]int{"a1": 4, "a3": 1, "a4": 1})
 }
 
-// peer is the path of a program that is not Go's. Without it the test is skipped
-// by name, unless peers are mandatory.
-func peer(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		path, err = exec.LookPath(filepath.Join("/usr/sbin", name))
-	}
-	if err != nil {
-		if os.Getenv("ROLLCALL_PEERS") == "1" {
-			t.Fatalf("%s is missing and ROLLCALL_PEERS=1: %v", name, err)
-		}
-		t.Skipf("%s is not installed", name)
-	}
-	return path
-}
-
 // An adminSocket is where HAProxy tells its state.
 type adminSocket string
 
@@ -86,12 +70,7 @@ func startHAProxy(t *testing.T, binary, dns string) (front string, admin adminSo
 	if found == nil {
 		t.Fatal("README.md has no haproxy.cfg")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	front = l.Addr().String()
-	l.Close() // HAProxy takes it; nobody else gets a port so soon again
+	front = peertest.FreeAddrs(1)[0].String()
 	dir := t.TempDir()
 	admin = adminSocket(filepath.Join(dir, "admin"))
 	text := strings.NewReplacer("127.0.0.1:5300", dns, "127.0.0.1:9000", front).Replace(string(found[1]))
@@ -103,11 +82,7 @@ func startHAProxy(t *testing.T, binary, dns string) (front string, admin adminSo
 	if out, err := exec.Command(binary, "-c", "-f", path).CombinedOutput(); err != nil {
 		t.Fatalf("HAProxy refuses the README's configuration: %v\n%s", err, out)
 	}
-	cmd := exec.Command(binary, "-db", "-f", path)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	peertest.Start(t, dir, binary, "-db", "-f", path)
 	return front, admin
 }
 

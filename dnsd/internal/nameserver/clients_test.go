@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
 // lookupSRV asks with Go's own resolver.
@@ -29,7 +31,7 @@ func lookupSRV(t testing.TB, s *Server, name string) []*net.SRV {
 func digSRV(t testing.TB, s *Server, name string) int {
 	t.Helper()
 	addr := s.Addrs()[0]
-	out, err := exec.Command(program(t, "dig"), "@"+addr.Addr().String(), "-p", strconv.Itoa(int(addr.Port())), "+short", name, "SRV").Output()
+	out, err := exec.Command(peertest.Need(t, "dig"), "@"+addr.Addr().String(), "-p", strconv.Itoa(int(addr.Port())), "+short", name, "SRV").Output()
 	if err != nil {
 		t.Fatalf("dig: %v", err)
 	}

@@ -177,7 +177,7 @@ func mixCase(rnd *rand.Rand, name string) string {
 // the same zone.
 func TestAnswersAreThoseOfNSDKnotAndBIND(t *testing.T) {
 	needPeers(t)
-	ports, to := peerPorts(t)
+	addrs, to := peerAddrs(t)
 	z := testZone(t)
 	s := start(t, Config{TSIG: testKeys, Zones: []Zone{{Zone: z, Transfer: to}}})
 	c := &changer{z: z, rnd: rand.New(rand.NewPCG(3, 4)), revision: uint64(z.Serial())}
@@ -188,7 +188,7 @@ func TestAnswersAreThoseOfNSDKnotAndBIND(t *testing.T) {
 		c.revision++
 		change(z, c.revision, nil, in)
 	}
-	peers := startPeers(t, s.Addrs()[0], ports)
+	peers := startPeers(t, s.Addrs()[0], addrs)
 	for _, p := range peers {
 		p.waitSerial(t, z.Serial())
 	}

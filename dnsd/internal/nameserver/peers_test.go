@@ -1,19 +1,18 @@
 package nameserver
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"sync"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
 // A peer is a name server of another house, which follows the zone svc. as a
@@ -123,68 +122,37 @@ zone "svc" {
 `},
 }
 
-// program finds a program, also where distributions put servers. A test that
-// needs one is skipped without it, unless ROLLCALL_PEERS=1 says that it must
-// be there.
-func program(t testing.TB, name string) string {
-	t.Helper()
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/usr/local/sbin") {
-		path := filepath.Join(dir, name)
-		if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 {
-			return path
-		}
-	}
-	if os.Getenv("ROLLCALL_PEERS") == "1" {
-		t.Fatalf("%s is not installed", name)
-	}
-	t.Skipf("%s is not installed", name)
-	return ""
-}
-
 // needPeers skips a test that runs foreign servers, unless they are asked for.
 func needPeers(t testing.TB) {
 	t.Helper()
-	if os.Getenv("ROLLCALL_PEERS") != "1" {
+	if !peertest.Mandatory() {
 		t.Skip("runs NSD, Knot and BIND: set ROLLCALL_PEERS=1")
 	}
 }
 
-// freePort finds a port of loopback that is free for UDP and TCP.
-func freePort(t testing.TB) int {
+// peerAddrs chooses where the peers will be, because the primary must know where
+// to send NOTIFY.
+func peerAddrs(t testing.TB) ([]netip.AddrPort, []Peer) {
 	t.Helper()
-	s, err := Listen(Config{Addrs: []string{"127.0.0.1:0"}})
-	if err != nil {
-		t.Fatal(err)
+	addrs := peertest.FreeAddrs(len(peerKinds))
+	var to []Peer
+	for i, k := range peerKinds {
+		peertest.Need(t, k.program)
+		to = append(to, Peer{Prefix: loopback, Key: "xfr.", Notify: addrs[i]})
 	}
-	defer s.Close()
-	return int(s.Addrs()[0].Port())
+	return addrs, to
 }
 
-// startPeers runs all kinds of peers on ports chosen before, because the
-// primary must know where to send NOTIFY.
-func startPeers(t testing.TB, primary netip.AddrPort, ports map[string]int) []peer {
+// startPeers runs all kinds of peers at the addresses chosen before.
+func startPeers(t testing.TB, primary netip.AddrPort, addrs []netip.AddrPort) []peer {
 	t.Helper()
 	var out []peer
-	for _, k := range peerKinds {
-		p := peer{k.name, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(ports[k.name]))}
+	for i, k := range peerKinds {
+		p := peer{k.name, addrs[i]}
 		runPeer(t, k, primary, p)
 		out = append(out, p)
 	}
 	return out
-}
-
-func peerPorts(t testing.TB) (map[string]int, []Peer) {
-	ports := make(map[string]int)
-	var to []Peer
-	for _, k := range peerKinds {
-		program(t, k.program)
-		ports[k.name] = freePort(t)
-		to = append(to, Peer{
-			Prefix: loopback, Key: "xfr.",
-			Notify: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(ports[k.name])),
-		})
-	}
-	return ports, to
 }
 
 // runPeer starts one in a directory of the test, and ends it with the test.
@@ -200,46 +168,7 @@ func runPeer(t testing.TB, k peerKind, primary netip.AddrPort, p peer) {
 	if err := os.WriteFile(conf, fmt.Appendf(nil, k.config, dir, p.addr.Port(), primary.Port(), testSecret), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program(t, k.program), append(append([]string(nil), k.args...), conf)...)
-	cmd.Dir = dir
-	log := &logBuffer{}
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
-	t.Cleanup(func() {
-		cmd.Process.Signal(os.Interrupt)
-		select {
-		case <-exited:
-		case <-time.After(5 * time.Second):
-			cmd.Process.Kill()
-			<-exited
-		}
-		if t.Failed() {
-			t.Logf("%s said:\n%s", k.name, log.tail())
-		}
-	})
-}
-
-// logBuffer keeps what a peer wrote.
-type logBuffer struct {
-	mu  sync.Mutex // guards buf
-	buf bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logBuffer) tail() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	all := strings.Split(l.buf.String(), "\n")
-	return strings.Join(all[max(0, len(all)-40):], "\n")
+	peertest.Start(t, dir, k.program, append(slices.Clone(k.args), conf)...)
 }
 
 // serial asks a peer for its version of the zone.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
+	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
 // changer registers, changes, drains and removes instances at random.
@@ -65,14 +66,14 @@ func (c *changer) step() {
 
 func TestSecondariesHoldTheZoneAfterHundredsOfChanges(t *testing.T) {
 	needPeers(t)
-	ports, to := peerPorts(t)
+	addrs, to := peerAddrs(t)
 	z := testZone(t)
 	s := start(t, Config{TSIG: testKeys, Zones: []Zone{{Zone: z, Transfer: append(to, Peer{Prefix: loopback})}}})
 	c := &changer{z: z, rnd: rand.New(rand.NewPCG(1, 2)), revision: uint64(z.Serial())}
 	for range 1500 {
 		c.step()
 	}
-	peers := startPeers(t, s.Addrs()[0], ports)
+	peers := startPeers(t, s.Addrs()[0], addrs)
 	for _, p := range peers {
 		p.waitSerial(t, z.Serial())
 	}
@@ -131,12 +132,12 @@ func checkZone(t *testing.T, lines []string) {
 		{"named-checkzone", "-i", "local", "-k", "fail", "-m", "fail", "-n", "fail", "-r", "fail", "-S", "fail", "svc.", file},
 		{"nsd-checkzone", "svc.", file},
 	}
-	if _, err := exec.LookPath("kzonecheck"); err == nil {
+	if _, err := peertest.Find("kzonecheck"); err == nil {
 		checks = append(checks, []string{"kzonecheck", "-o", "svc.", file})
 	} // else Knot itself ran the same checks: its configuration says semantic-checks
 	checks = append(checks, signedChecks(t, file)...)
 	for _, c := range checks {
-		out, err := exec.Command(program(t, c[0]), c[1:]...).CombinedOutput()
+		out, err := exec.Command(peertest.Need(t, c[0]), c[1:]...).CombinedOutput()
 		if err != nil || strings.Contains(strings.ToLower(string(out)), "warning") {
 			t.Errorf("%s: %v\n%s", c[0], err, out)
 		}
@@ -147,7 +148,7 @@ func checkZone(t *testing.T, lines []string) {
 // among others that the names and their order make one whole chain (RFC 4034).
 // Without Debian's ldnsutils there is nothing to do.
 func signedChecks(t *testing.T, file string) [][]string {
-	if _, err := exec.LookPath("ldns-verify-zone"); err != nil {
+	if _, err := peertest.Find("ldns-verify-zone"); err != nil {
 		return nil
 	}
 	keygen := exec.Command("ldns-keygen", "-a", "ECDSAP256SHA256", "-k", "svc.")

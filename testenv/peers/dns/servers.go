@@ -23,6 +23,8 @@ import (
 
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
+
+	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
 // server is one program under test.
@@ -89,7 +91,7 @@ func startServers(o options, dir string) (servers []*server, stop func(), err er
 		if !wanted(o, k.name) {
 			continue
 		}
-		path, err := program(k.program)
+		path, err := peertest.Find(k.program)
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "%s is left out: %v\n", k.name, err)
 			continue
@@ -98,7 +100,7 @@ func startServers(o options, dir string) (servers []*server, stop func(), err er
 		if err := os.Mkdir(home, 0o700); err != nil {
 			return nil, stop, err
 		}
-		addr := freeAddr()
+		addr := peertest.FreeAddrs(1)[0]
 		conf := filepath.Join(home, k.name+".conf")
 		if err := os.WriteFile(conf, fmt.Appendf(nil, k.config, home, addr.Port(), file), 0o600); err != nil {
 			return nil, stop, err
@@ -118,7 +120,7 @@ func startServers(o options, dir string) (servers []*server, stop func(), err er
 
 // start runs a program on the server's core.
 func start(name string, addr netip.AddrPort, path string, args ...string) (*server, error) {
-	taskset, err := program("taskset")
+	taskset, err := peertest.Find("taskset")
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +137,8 @@ func start(name string, addr netip.AddrPort, path string, args ...string) (*serv
 }
 
 func startDNSD(o options, dir string) (*server, string, error) {
-	addr, hook := freeAddr(), freeAddr()
+	addrs := peertest.FreeAddrs(2)
+	addr, hook := addrs[0], addrs[1]
 	conf := filepath.Join(dir, "Corefile")
 	text := fmt.Sprintf(`svc:%d {
     bind 127.0.0.1
@@ -244,11 +247,11 @@ func startEcho(primary netip.AddrPort) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	taskset, err := program("taskset")
+	taskset, err := peertest.Find("taskset")
 	if err != nil {
 		return nil, err
 	}
-	addr := freeAddr()
+	addr := peertest.FreeAddrs(1)[0]
 	cmd := exec.Command(taskset, "-c", strconv.Itoa(serverCore), self, "-echo", addr.String())
 	cmd.Stdin = strings.NewReader(hex.EncodeToString(answer))
 	cmd.Stderr = os.Stderr
@@ -327,31 +330,6 @@ func family(pid int) []int {
 		}
 	}
 	return out
-}
-
-// program finds a program, also where distributions put servers.
-func program(name string) (string, error) {
-	if path, err := exec.LookPath(name); err == nil {
-		return path, nil
-	}
-	return exec.LookPath("/usr/sbin/" + name)
-}
-
-// freeAddr is a port of loopback that TCP and UDP have free.
-func freeAddr() netip.AddrPort {
-	for {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			continue
-		}
-		addr := ln.Addr().(*net.TCPAddr).AddrPort()
-		pc, err := net.ListenPacket("udp", addr.String())
-		ln.Close()
-		if err == nil {
-			pc.Close()
-			return addr
-		}
-	}
 }
 
 // The verbs: 1 the directory, 2 the server's port, 3 the zone's file.
