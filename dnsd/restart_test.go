@@ -1,12 +1,10 @@
 package dnsd
 
 import (
-	"bufio"
 	"context"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry/boltstore"
+	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
 var million = flag.Bool("million", false, "run the benchmarks of a million instances, too")
@@ -26,14 +25,14 @@ const storeVar = "ROLLCALL_TEST_STORE"
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(storeVar); path != "" {
-		s, err := New(Config{Zones: []Zone{free(Zone{Store: Store{Kind: "bolt", Path: path}})}})
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		fmt.Println(s.DNSAddr())
-		fmt.Fprintln(os.Stderr, s.Run(context.Background()))
-		os.Exit(1)
+		peertest.Main(func(ctx context.Context) error {
+			s, err := New(Config{Zones: []Zone{free(Zone{Store: Store{Kind: "bolt", Path: path}})}})
+			if err != nil {
+				return err
+			}
+			fmt.Println(s.DNSAddr())
+			return s.Run(ctx)
+		})
 	}
 	os.Exit(m.Run())
 }
@@ -51,13 +50,16 @@ func BenchmarkRestart(b *testing.B) {
 			fillStore(b, path, n)
 			var rss float64
 			for b.Loop() {
-				cmd, addr := startOver(b, path)
+				p := peertest.StartSelf(b, "dnsd", storeVar+"="+path)
+				addr, err := p.Line()
+				if err != nil {
+					b.Fatal(err)
+				}
 				askServices(b, addr, 1)
 				b.StopTimer()
 				askServices(b, addr, n/10)
-				rss = max(rss, residentMiB(b, cmd.Process.Pid))
-				cmd.Process.Kill()
-				cmd.Wait()
+				rss = max(rss, residentMiB(b, p.Pid))
+				p.Kill()
 				b.StartTimer()
 			}
 			b.ReportMetric(rss, "RSS-MiB")
@@ -94,27 +96,6 @@ func fillStore(b *testing.B, path string, n int) {
 		})
 	}
 	wg.Wait()
-}
-
-// startOver starts a dnsd and returns where it answers.
-func startOver(b *testing.B, path string) (*exec.Cmd, string) {
-	b.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), storeVar+"="+path)
-	cmd.Stderr = os.Stderr
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { cmd.Process.Kill() })
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		b.Fatalf("dnsd did not start: %v", err)
-	}
-	return cmd, strings.TrimSpace(line)
 }
 
 // askServices asks for the SRV records of the first n services.

@@ -1,25 +1,22 @@
 package testenv
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
 	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
 // storeVar in the environment makes the test binary a dnsd with that bolt file.
@@ -27,17 +24,17 @@ const storeVar = "ROLLCALL_TEST_STORE"
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(storeVar); path != "" {
-		s, err := dnsd.New(dnsd.Config{Zones: []dnsd.Zone{{
-			Bind: []string{"127.0.0.1:0"}, Hook: dnsd.Hook{Addr: "127.0.0.1:0"},
-			Store: dnsd.Store{Kind: "bolt", Path: path},
-		}}})
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		fmt.Println(s.HookURL())
-		fmt.Fprintln(os.Stderr, s.Run(context.Background()))
-		os.Exit(1)
+		peertest.Main(func(ctx context.Context) error {
+			s, err := dnsd.New(dnsd.Config{Zones: []dnsd.Zone{{
+				Bind: []string{"127.0.0.1:0"}, Hook: dnsd.Hook{Addr: "127.0.0.1:0"},
+				Store: dnsd.Store{Kind: "bolt", Path: path},
+			}}})
+			if err != nil {
+				return err
+			}
+			fmt.Println(s.HookURL())
+			return s.Run(ctx)
+		})
 	}
 	os.Exit(m.Run())
 }
@@ -57,7 +54,11 @@ func TestKillNineLosesNothingAcknowledged(t *testing.T) {
 	moments := rand.New(rand.NewPCG(seed, clients))
 	acknowledged := 0
 	for range kills {
-		cmd, hook := startProcess(t, path)
+		p := peertest.StartSelf(t, "dnsd", storeVar+"="+path)
+		hook, err := p.Line()
+		if err != nil {
+			t.Fatal(err)
+		}
 		published := publishedBy(t, hook)
 		for c := range ledgers {
 			ledgers[c].check(t, published)
@@ -69,8 +70,7 @@ func TestKillNineLosesNothingAcknowledged(t *testing.T) {
 		}
 		<-first // the moment counts from the first acknowledgement
 		time.Sleep(time.Duration(moments.IntN(30_000)) * time.Microsecond)
-		cmd.Process.Kill()
-		cmd.Wait()
+		p.Kill()
 		wg.Wait()
 	}
 	for c := range ledgers {
@@ -147,27 +147,6 @@ func (l *ledger) check(t *testing.T, published map[string]int) {
 		}
 		l.state[i] = have
 	}
-}
-
-// startProcess runs dnsd as a process and returns its hook.
-func startProcess(t *testing.T, path string) (*exec.Cmd, string) {
-	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), storeVar+"="+path)
-	cmd.Stderr = os.Stderr
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill() })
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		t.Fatal(errors.Join(errors.New("dnsd did not start"), err))
-	}
-	return cmd, strings.TrimSpace(line)
 }
 
 // publishedBy are the ports by id of what the hook shows.

@@ -118,7 +118,7 @@ func TestHangingServersAreLeftAndFoundAgain(t *testing.T) {
 	serving("holed")
 
 	// A process that is stopped.
-	f.servers["s0"].proc.signal(syscall.SIGSTOP)
+	f.servers["s0"].proc.Signal(syscall.SIGSTOP)
 	// A server that accepts and never answers.
 	mute, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -151,7 +151,7 @@ func TestHangingServersAreLeftAndFoundAgain(t *testing.T) {
 	defer wait.Stop()
 	<-wait.C
 
-	f.servers["s0"].proc.signal(syscall.SIGCONT)
+	f.servers["s0"].proc.Signal(syscall.SIGCONT)
 	h.swallow(false)
 	serving("s0")
 	serving("holed")
@@ -181,7 +181,7 @@ func TestKillingDNSDIsNoticedByNobody(t *testing.T) {
 		if kills%5 != 3 { // about once a second, in the middle of it all
 			return
 		}
-		f.dnsd.kill()
+		f.dnsd.Kill()
 		if err := f.startDNSD(); err != nil {
 			t.Error(err)
 		}

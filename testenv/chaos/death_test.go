@@ -36,7 +36,7 @@ func TestKilledServerLeavesTheRegistryAtOnce(t *testing.T) {
 	s := f.servers["s0"]
 	var took []time.Duration
 	for began := time.Now(); len(took) < 3 || time.Since(began) < *duration; {
-		s.proc.kill()
+		s.proc.Kill()
 		killed := time.Now()
 		f.await("the record of a killed server goes", func() bool { return !slices.Contains(f.published(), s.id) })
 		took = append(took, time.Since(killed))

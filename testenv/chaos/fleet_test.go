@@ -9,19 +9,24 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/internal/peertest"
 	"github.com/rollcall-dns/rollcall/resolver"
 	"github.com/rollcall-dns/rollcall/rpcclient"
 )
+
+// startTime is for a process to do its part on a busy machine.
+const startTime = 60 * time.Second
 
 // fleet is a dnsd and its servers.
 type fleet struct {
 	t         testing.TB
 	dir       string
 	dns, hook string // addresses
-	dnsd      *process
+	dnsd      *peertest.Process
 
 	mu      sync.Mutex // guards servers, started
 	servers map[string]*server
@@ -32,15 +37,16 @@ type fleet struct {
 // server is one place in the fleet, whatever process has it at the moment.
 type server struct {
 	id   string
-	port string   // to publish; empty: its own
-	proc *process // nil: none that is ready
-	addr string   // where proc listens
+	port string            // to publish; empty: its own
+	proc *peertest.Process // nil: none that is ready
+	addr string            // where proc listens
 }
 
 func newFleet(t testing.TB, n int) *fleet {
 	t.Helper()
 	f := &fleet{t: t, dir: t.TempDir(), servers: map[string]*server{}}
-	f.dns, f.hook = freeAddr(t), freeAddr(t)
+	addrs := peertest.FreeAddrs(2)
+	f.dns, f.hook = addrs[0].String(), addrs[1].String()
 	if err := f.startDNSD(); err != nil {
 		t.Fatal(err)
 	}
@@ -62,31 +68,18 @@ func newFleet(t testing.TB, n int) *fleet {
 	return f
 }
 
-// freeAddr is an address that a process can take again after it was killed: of
-// ports that the system does not give to clients.
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	for range 1000 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(10_000))
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			continue
-		}
-		u, err := net.ListenPacket("udp", addr)
-		l.Close()
-		if err != nil {
-			continue
-		}
-		u.Close()
-		return addr
+// start starts a process with a task. It does not wait for it to be ready.
+func (f *fleet) start(name string, env ...string) *peertest.Process {
+	f.t.Helper()
+	if *loud {
+		env = append(env, "ROLLCALL_CHAOS_LOG=1")
 	}
-	t.Fatal("no free port between 20000 and 30000")
-	return ""
+	return peertest.StartSelf(f.t, name, env...)
 }
 
 func (f *fleet) startDNSD() error {
-	f.dnsd = start(f.t, "dnsd", envTask+"=dnsd", envDNS+"="+f.dns, envHook+"="+f.hook, envStore+"="+filepath.Join(f.dir, "svc.db"))
-	_, err := f.dnsd.await()
+	f.dnsd = f.start("dnsd", envTask+"=dnsd", envDNS+"="+f.dns, envHook+"="+f.hook, envStore+"="+filepath.Join(f.dir, "svc.db"))
+	_, err := f.dnsd.Line()
 	return err
 }
 
@@ -97,8 +90,8 @@ func (f *fleet) startServer(s *server) error {
 	f.started++
 	ledger := filepath.Join(f.dir, fmt.Sprintf("%s.%d.ledger", s.id, f.started))
 	f.mu.Unlock()
-	p := start(f.t, s.id, envTask+"=server", envHook+"="+f.hook, envID+"="+s.id, envPort+"="+s.port, envLedger+"="+ledger)
-	port, err := p.await()
+	p := f.start(s.id, envTask+"=server", envHook+"="+f.hook, envID+"="+s.id, envPort+"="+s.port, envLedger+"="+ledger)
+	port, err := p.Line()
 	if err != nil {
 		return err
 	}
@@ -109,7 +102,7 @@ func (f *fleet) startServer(s *server) error {
 }
 
 // take takes a random server out, if at least spare others are ready.
-func (f *fleet) take(spare int) (*server, *process) {
+func (f *fleet) take(spare int) (*server, *peertest.Process) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var up []*server
@@ -134,7 +127,7 @@ func (f *fleet) killOne() bool {
 	if s == nil {
 		return false
 	}
-	p.kill()
+	p.Kill()
 	f.wg.Go(func() {
 		if err := f.startServer(s); err != nil {
 			f.t.Error(err)
@@ -145,8 +138,9 @@ func (f *fleet) killOne() bool {
 
 // restartOne ends a server in order and waits until its successor is there.
 func (f *fleet) restartOne(s *server) error {
-	if err := s.proc.terminate(); err != nil {
-		return fmt.Errorf("%s: %w", s.id, err)
+	s.proc.Signal(syscall.SIGTERM)
+	if err := s.proc.Wait(); err != nil {
+		return fmt.Errorf("%s after SIGTERM: %w", s.id, err)
 	}
 	return f.startServer(s)
 }

@@ -5,19 +5,17 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
 	"strconv"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
 	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/internal/peertest"
 	"github.com/rollcall-dns/rollcall/rpcserver"
 	"go.uber.org/goleak"
 )
@@ -47,28 +45,13 @@ func TestMain(m *testing.M) {
 	case "":
 		goleak.VerifyTestMain(m)
 	case "dnsd":
-		end(runDNSD)
+		peertest.Main(runDNSD)
 	case "server":
-		end(runServer)
+		peertest.Main(runServer)
 	default:
 		fmt.Fprintf(os.Stderr, "chaos: no task %q\n", task)
 		os.Exit(2)
 	}
-}
-
-// end runs a task until SIGTERM, or until the test has gone.
-func end(task func(context.Context) error) {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	go func() {
-		io.Copy(io.Discard, os.Stdin)
-		os.Exit(3)
-	}()
-	if err := task(ctx); err != nil {
-		fmt.Fprintf(os.Stderr, "chaos: %s: %v\n", os.Getenv(envTask), err)
-		os.Exit(1)
-	}
-	os.Exit(0)
 }
 
 func logger() *slog.Logger {
@@ -140,7 +123,7 @@ func runServer(ctx context.Context) error {
 	go func() {
 		select {
 		case <-held:
-			fmt.Println("ready", s.Addr().(*net.TCPAddr).Port)
+			fmt.Println(s.Addr().(*net.TCPAddr).Port)
 		case <-ctx.Done():
 		}
 	}()

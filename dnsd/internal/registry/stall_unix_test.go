@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
 const stallEnv = "ROLLCALL_STALL_CHILD"
@@ -27,35 +27,18 @@ func TestStoppedProcessKeepsItsLeases(t *testing.T) {
 		return
 	}
 	t.Parallel() // most of it is waiting
-	child := exec.Command(os.Args[0], "-test.run=^TestStoppedProcessKeepsItsLeases$")
-	child.Env = append(os.Environ(), stallEnv+"=1")
-	child.Stderr = os.Stderr
-	in, err1 := child.StdinPipe()
-	out, err2 := child.StdoutPipe()
-	if err1 != nil || err2 != nil {
-		t.Fatal(err1, err2)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer child.Wait()
-	defer in.Close()
-	lines := bufio.NewReader(out)
+	child := peertest.StartSelf(t, "child", stallEnv+"=1")
 	expect := func(want string) {
 		t.Helper()
-		if got, err := lines.ReadString('\n'); got != want+"\n" {
+		if got, err := child.Line(); got != want {
 			t.Fatalf("child said %q, %v; want %q", got, err, want)
 		}
 	}
 	expect("registered")
-	if err := child.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	child.Signal(syscall.SIGSTOP)
 	time.Sleep(3 * time.Second) // this is the stall, longer than the lease of 2s
-	if err := child.Process.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintln(in, "look")
+	child.Signal(syscall.SIGCONT)
+	fmt.Fprintln(child.Stdin, "look")
 	expect("there: true")
 	expect("expired")
 }

@@ -1,12 +1,10 @@
 package boltstore_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -15,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
 // childEnv makes the test binary the process that is killed; its value is the
@@ -76,20 +75,10 @@ func (l *ledger) live(t *testing.T, path string, d time.Duration) (answers int) 
 		l.acked = map[string]string{}
 	}
 	l.asked = map[string]string{}
-	child := exec.Command(os.Args[0], "-test.run=^TestAcknowledgedSurvivesSIGKILL$")
-	child.Env = append(os.Environ(), childEnv+"="+path)
-	child.Stderr = os.Stderr
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
+	child := peertest.StartSelf(t, "child", childEnv+"="+path)
 	var once sync.Once
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		f := strings.Split(lines.Text(), " ")
+	for line := range child.Lines() {
+		f := strings.Split(line, " ")
 		switch {
 		case len(f) == 3 && f[0] == "ask":
 			l.asked[f[1]] = f[2]
@@ -98,16 +87,15 @@ func (l *ledger) live(t *testing.T, path string, d time.Duration) (answers int) 
 			delete(l.asked, f[1])
 			rev, err := strconv.ParseUint(f[3], 10, 64)
 			if err != nil {
-				t.Errorf("child said %q", lines.Text())
+				t.Errorf("child said %q", line)
 			}
 			l.revision = max(l.revision, rev)
 			answers++
-			once.Do(func() { time.AfterFunc(d, func() { child.Process.Kill() }) })
+			once.Do(func() { time.AfterFunc(d, child.Kill) })
 		default:
-			t.Errorf("child said %q", lines.Text())
+			t.Errorf("child said %q", line)
 		}
 	}
-	child.Wait() // killed: its error is what was asked for
 	return answers
 }
 
