@@ -221,6 +221,18 @@ func pack(m *dns.Msg) [][]byte {
 	return [][]byte{packet}
 }
 
+// withoutGlue leaves the additional records out of what another says.
+func withoutGlue(t testing.TB, h handler) handler {
+	return func(network string, q *dns.Msg) [][]byte {
+		m := new(dns.Msg)
+		if err := m.Unpack(h(network, q)[0]); err != nil {
+			t.Error(err)
+		}
+		m.Extra = nil
+		return pack(m)
+	}
+}
+
 // rcode is a handler that fails in one way.
 func rcode(code int) handler {
 	return func(_ string, q *dns.Msg) [][]byte { return pack(new(dns.Msg).SetRcode(q, code)) }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
@@ -69,15 +68,7 @@ func BenchmarkWatch(b *testing.B) {
 		b.Run(fmt.Sprintf("watchers=%d", watchers), func(b *testing.B) {
 			h := start(b, func(c *Config, _ *registry.Config) { c.Audit = nil })
 			ctx, cancel := context.WithCancel(b.Context())
-			got := make(chan string, watchers)
-			var running sync.WaitGroup
-			for range watchers {
-				running.Go(func() {
-					req := h.request("GET", "/v1/watch", "").WithContext(ctx)
-					req.RemoteAddr = "127.0.0.1:1"
-					h.Handler().ServeHTTP(&sink{header: make(http.Header), got: got}, req)
-				})
-			}
+			got, running := h.sinks(ctx, watchers)
 			for range watchers {
 				<-got
 			}

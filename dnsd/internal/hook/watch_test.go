@@ -224,21 +224,26 @@ func (s *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestThousandWatchersShareOneEncoding counts the encodings of the event itself:
-// who asks with another function gets the bytes that the watchers made.
-func TestThousandWatchersShareOneEncoding(t *testing.T) {
-	h := start(t, nil)
-	const watchers = 1000
-	ctx, cancel := context.WithCancel(t.Context())
-	got := make(chan string, watchers)
-	var running sync.WaitGroup
-	for range watchers {
+// sinks are n watchers of everything, which end with ctx, and what they all get.
+func (h *hook) sinks(ctx context.Context, n int) (got chan string, running *sync.WaitGroup) {
+	got, running = make(chan string, n), new(sync.WaitGroup)
+	for range n {
 		running.Go(func() {
 			req := h.request("GET", "/v1/watch", "").WithContext(ctx)
 			req.RemoteAddr = "127.0.0.1:1"
 			h.Handler().ServeHTTP(&sink{header: make(http.Header), got: got}, req)
 		})
 	}
+	return got, running
+}
+
+// TestThousandWatchersShareOneEncoding counts the encodings of the event itself:
+// who asks with another function gets the bytes that the watchers made.
+func TestThousandWatchersShareOneEncoding(t *testing.T) {
+	h := start(t, nil)
+	const watchers = 1000
+	ctx, cancel := context.WithCancel(t.Context())
+	got, running := h.sinks(ctx, watchers)
 	for range watchers {
 		if first := <-got; !strings.Contains(first, "event: sync") {
 			t.Fatal(first)
