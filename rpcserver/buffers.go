@@ -15,7 +15,7 @@ func (p *buffers) take(size int) []byte {
 	if b, ok := p.pool.Get().(*[]byte); ok && cap(*b) >= size {
 		return *b
 	}
-	return make([]byte, 0, max(2*size, maxBusy))
+	return make([]byte, 0, max(size+size/8, maxBusy))
 }
 
 // give takes a buffer back.

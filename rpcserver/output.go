@@ -28,7 +28,7 @@ type output struct {
 	pool    *buffers    // for those above maxKept
 
 	mu      sync.Mutex // guards all below, and the wire's encoder
-	room    sync.Cond  // there is room in buf: each who gets in wakes the next
+	room    sync.Cond  // there is room in buf, for one who wakes the next; or the end came
 	still   sync.Cond  // nobody writes any more
 	buf     []byte     // encoded, not yet written
 	spare   []byte     // the other buffer
@@ -135,10 +135,13 @@ func (o *output) unlock() {
 	}
 }
 
-// passRoom wakes one who waits for room, if there is some. A thousand at once would
-// find it taken by the first few; mu is held.
+// passRoom wakes one who waits for room, if there is some: a thousand at once would
+// find it taken by the first few. At the end it wakes all. mu is held.
 func (o *output) passRoom() {
-	if len(o.buf) <= maxQueued || o.err != nil {
+	switch {
+	case o.err != nil:
+		o.room.Broadcast()
+	case len(o.buf) <= maxQueued:
 		o.room.Signal()
 	}
 }

@@ -135,7 +135,7 @@ func (w *gobWire) respondByHand(method string, seq uint64, errText string, v any
 	b, ok := w.values.Append(gobwire.AppendResponse(out.buf, w.response, method, seq, errText), v)
 	if ok {
 		out.buf = b
-		w.usual = max(len(b)-mark, w.usual-w.usual/8)
+		w.usual = min(max(len(b)-mark, w.usual/2), maxPooled/2) // it falls soon, and no buffer is made for a guess
 	}
 	return ok
 }
