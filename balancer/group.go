@@ -48,8 +48,7 @@ type Group struct {
 	_       [64]byte      // a cache line: above is read by each call, below is written
 	typical atomic.Uint32 // float32 bits: cost of the node of a typical call, nanoseconds
 	_       [64]byte
-	total   atomic.Int64 // calls in flight, counted if a picker reads it
-	_       [64]byte
+	total   gauge // calls in flight, counted if a picker reads it
 
 	updating sync.Mutex // one Update at a time, with its callbacks
 
@@ -210,8 +209,7 @@ func (g *Group) pickSlow(s *snapshot, h Hint) (Pick, error) {
 		}
 	}
 	if s.gauge {
-		p.total = &g.total
-		p.total.Add(1)
+		p.total, _ = g.total.add()
 	}
 	p.start = p.n.take(g)
 	return p, nil

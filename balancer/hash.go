@@ -56,6 +56,9 @@ type point struct {
 
 func newRing(nodes []*Node, bound float64) *hashRing {
 	r := &hashRing{g: nodes[0].g, nodes: nodes, bound: bound, shares: make([]float64, len(nodes))}
+	if r.gauged() {
+		r.g.total.begin()
+	}
 	most := uint64(1)
 	for _, n := range nodes {
 		most = max(most, uint64(n.announced()))
@@ -131,7 +134,7 @@ func (r *hashRing) Pick(h Hint) *Node {
 		at++
 	}
 	var fallback *Node
-	load := r.bound * float64(r.g.total.Load()+1)
+	load := 0.0 // what all may have; 0: not needed yet
 	for range r.points {
 		if at >= len(r.points) {
 			at = 0
@@ -142,7 +145,14 @@ func (r *hashRing) Pick(h Hint) *Node {
 		if h.skips(n) {
 			continue
 		}
-		if math.IsInf(load, 1) || float64(n.InFlight()+1) <= math.Ceil(load*r.shares[i]) {
+		q := n.InFlight()
+		if q == 0 || math.IsInf(r.bound, 1) {
+			return n // no bound is below one
+		}
+		if load == 0 {
+			load = r.bound * float64(r.g.total.inFlight()+1)
+		}
+		if float64(q+1) <= math.Ceil(load*r.shares[i]) {
 			return n
 		}
 		if fallback == nil {

