@@ -57,5 +57,5 @@
 // # Time
 //
 // Reading a clock costs as much as a pick. A node that is picked more than a thousand
-// times a second has only some of its calls timed, at least one of 64.
+// times a second has only some of its calls timed, at least one of 8.
 package balancer
