@@ -91,6 +91,34 @@ func TestRepliesKeepWhatTheyGot(t *testing.T) {
 	})
 }
 
+// TestLargeRepliesLeaveNoLargeBuffer behind, whatever came in the same read.
+func TestLargeRepliesLeaveNoLargeBuffer(t *testing.T) {
+	var stream bytes.Buffer
+	enc := gob.NewEncoder(&stream)
+	sizes := []int{8 << 20, 8 << 20, 64 << 10, 64 << 10, 64 << 10, 10, 10}
+	for i, n := range sizes {
+		enc.Encode(rpc.Response{ServiceMethod: "M", Seq: uint64(i + 1)})
+		enc.Encode(make([]byte, n))
+	}
+	w := newGobWire(chunks{&stream, func() int { return 1 << 20 }}, 1<<30, newGobTypes())
+	for range sizes {
+		var resp rpc.Response
+		var reply []byte
+		if err := w.header(&resp); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.whole(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err, _ := w.body(&reply); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if kept := max(cap(w.in.buf), cap(w.in.shared)); kept > framesKeep {
+		t.Errorf("a buffer of %d bytes is kept", kept)
+	}
+}
+
 // alike is reflect.DeepEqual, but an empty slice may have become nil.
 func alike(a, b any) bool {
 	var as, bs bytes.Buffer

@@ -10,7 +10,11 @@ import (
 
 // Call calls a method and waits for the answer. reply is a pointer, or nil to drop
 // the answer; it is written only before Call returns, and never by an answer that
-// comes late.
+// comes late. What the server left out of the answer, for gob sends no zeros, stays as
+// it is in reply, as with net/rpc; but a reply that can hold interface values, or
+// is the answer of a hedge or of another codec, is replaced as a whole. Do not drop an
+// answer that may hold nil interface values in slices or maps: encoding/gob does not
+// find the end of one that it has not to decode.
 //
 // Every error is an *Error. A server's own error is in it as rpc.ServerError.
 func (c *Client) Call(ctx context.Context, method string, args, reply any, opts ...CallOption) error {

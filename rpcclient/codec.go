@@ -55,3 +55,5 @@ func (w *codecWire) body(reply any) (spent bool, err, fatal error) {
 }
 
 func (w *codecWire) direct(any) bool { return false }
+
+func (w *codecWire) loose(any) bool { return false }

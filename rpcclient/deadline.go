@@ -45,7 +45,7 @@ func (c *conn) onTimer() {
 			// Nothing came since it was sent: is anybody there?
 			read = min(read, now-c.pingEvery)
 		}
-		late = append(late, c.takeLocked(seq))
+		late = append(late, c.giveUpLocked(seq))
 	}
 	ping := false
 	if c.pingEvery > 0 {

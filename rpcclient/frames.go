@@ -25,7 +25,7 @@ type frames struct {
 	val      int    // where the value's message begins
 	limit    int    // the decoder may read up to here
 	shared   []byte // while buf is of one reply, which may keep a part of it: the usual one
-	keeps    bool   // the last large reply did, or would have
+	keeps    int    // how many large replies in a row did, or would have
 
 	responseID int64            // type id of the peer's rpc.Response, if it is as expected
 	values     *gobwire.Decoder // knows the definitions that went by
@@ -46,7 +46,7 @@ func (f *frames) value() error {
 		f.pos, f.end, f.val = 0, 0, 0
 		if f.shared != nil {
 			f.buf, f.shared = f.shared, nil
-		} else if len(f.buf) > framesKeep {
+		} else if cap(f.buf) > framesKeep {
 			f.buf = nil
 		}
 	}
@@ -59,7 +59,7 @@ func (f *frames) value() error {
 		if size > uint64(f.max) {
 			return &largeError{size, f.max}
 		}
-		if off == 0 && f.keeps && size >= framesOwn && size <= framesKeep {
+		if off == 0 && f.keeps > 1 && size >= framesOwn && size <= framesKeep {
 			f.give(head + int(size))
 		}
 		if err := f.fill(off + head + int(size)); err != nil {
@@ -144,7 +144,12 @@ func (f *frames) decode(v any) (ok bool) {
 	case len(msg) < framesOwn:
 		ok = f.values.Decode(msg, v)
 	default:
-		ok, f.keeps = f.values.Take(msg, v, f.shared != nil)
+		var keeps bool
+		if ok, keeps = f.values.Take(msg, v, f.shared != nil); keeps {
+			f.keeps++
+		} else {
+			f.keeps = 0
+		}
 	}
 	if ok {
 		f.pos = f.limit
@@ -160,7 +165,12 @@ func (f *frames) give(n int) {
 	}
 	own := make([]byte, n)
 	f.end = copy(own, f.buf[f.pos:f.end])
-	f.shared = f.buf[:min(len(f.buf), framesMin)] // too small for the next such message
+	// The usual one shall be too small for the next such message, and no larger behind
+	// its end.
+	f.shared = f.buf
+	if len(f.buf) > framesMin {
+		f.shared = make([]byte, framesMin)
+	}
 	f.buf, f.pos, f.val = own, 0, 0
 }
 

@@ -32,6 +32,8 @@ type wire interface {
 	// direct says that body does not block after whole, so that it may decode
 	// into the caller's own value.
 	direct(reply any) bool
+	// loose says that it takes a value like reply to find a body's end.
+	loose(reply any) bool
 }
 
 // gobWire speaks the gob stream of net/rpc, byte for byte what gobClientCodec
@@ -52,7 +54,7 @@ type gobWire struct {
 
 // gobTypes are what the connections of a client know of types together.
 type gobTypes struct {
-	failed failedTypes
+	failed gobwire.FailedTypes
 	plans  gobwire.Plans
 }
 
@@ -92,7 +94,7 @@ func (w *gobWire) encode(b []byte, req *rpc.Request, args any) (out []byte, spen
 			return out, false, nil
 		}
 	}
-	if w.failed.has(args) {
+	if w.failed.Has(args) {
 		// A type that failed once is tried on an encoder of its own first:
 		// a caller that repeats its mistake costs nobody a connection.
 		if err := encodeValue(gob.NewEncoder(io.Discard), args); err != nil {
@@ -106,13 +108,12 @@ func (w *gobWire) encode(b []byte, req *rpc.Request, args any) (out []byte, spen
 	}
 	mark := len(w.out)
 	if err := encodeValue(w.enc, args); err != nil {
-		rt := reflect.TypeOf(args)
-		w.failed.add(rt)
-		kept := appendDefinitions(b, w.out[len(b):mark])
-		kept = appendDefinitions(kept, w.out[mark:])
+		w.failed.Add(args)
+		kept := gobwire.AppendDefinitions(b, w.out[len(b):mark])
+		kept = gobwire.AppendDefinitions(kept, w.out[mark:])
 		// Definitions of types met inside an interface value are written into
 		// the value itself, and were lost with it.
-		return kept, holdsInterface(rt), err
+		return kept, gobwire.HoldsInterface(reflect.TypeOf(args)), err
 	}
 	w.values.Wrote(args, w.out[mark:])
 	return w.out, false, nil
@@ -177,7 +178,8 @@ func (w *gobWire) whole() error { return w.in.value() }
 // definitions within it that were not reached before. If that fails, too, nobody
 // knows where the value ends. It happens for interface values whose types are seen
 // for the first time: when the first reading had come past their definition, for gob
-// takes none twice; and when one stands within another, which gob cannot skip.
+// takes none twice; and when one stands within another, or beside a nil one, which gob
+// cannot skip.
 func (w *gobWire) body(reply any) (spent bool, err, fatal error) {
 	if w.in.decode(reply) {
 		return false, nil, nil
@@ -200,10 +202,12 @@ func (w *gobWire) body(reply any) (spent bool, err, fatal error) {
 func (w *gobWire) direct(reply any) bool {
 	rt := reflect.TypeOf(reply)
 	if rt != w.asked {
-		w.asked, w.indirect = rt, holdsInterface(rt)
+		w.asked, w.indirect = rt, gobwire.HoldsInterface(rt)
 	}
 	return !w.indirect
 }
+
+func (w *gobWire) loose(reply any) bool { return gobwire.HoldsInterface(reflect.TypeOf(reply)) }
 
 func decodeValue(dec *gob.Decoder, v any) (err error) {
 	defer func() {
@@ -212,21 +216,4 @@ func decodeValue(dec *gob.Decoder, v any) (err error) {
 		}
 	}()
 	return dec.Decode(v)
-}
-
-// appendDefinitions appends to b those messages of stream that define types.
-// b may be stream's own beginning: it never grows beyond what was read.
-func appendDefinitions(b, stream []byte) []byte {
-	for len(stream) > 0 {
-		size, n := gobwire.ReadUint(stream)
-		end := n + int(size)
-		if n == 0 || end > len(stream) {
-			return b
-		}
-		if id, _ := gobwire.ReadUint(stream[n:]); id&1 != 0 {
-			b = append(b, stream[:end]...)
-		}
-		stream = stream[end:]
-	}
-	return b
 }

@@ -31,10 +31,12 @@ func readError(err error) error {
 	return fmt.Errorf("reading: %w", err)
 }
 
+var errReply = fmt.Errorf("%w: a reply could not be decoded", errRetired)
+
 var errPeerClosed = errors.New("connection closed by the server")
 
 // response reads one body and finishes the call it belongs to. A late reply, to a
-// call that was given up, is read into nothing.
+// call that was given up, is read into nothing, or something that nobody sees.
 func (c *conn) response(resp *rpc.Response) error {
 	if err := c.wire.whole(); err != nil {
 		var large *largeError
@@ -63,13 +65,19 @@ func (c *conn) response(resp *rpc.Response) error {
 		c.mu.Unlock()
 		return c.privately(resp.Seq, reply)
 	}
-	cl := c.takeLocked(resp.Seq)
+	cl, nobodys := c.takeLocked(resp.Seq), c.nobodysLocked(resp.Seq)
 	last := c.lastLocked()
 	c.mu.Unlock()
 	if cl == nil || resp.Error != "" {
-		_, _, fatal := c.wire.body(nil)
+		if resp.Error != "" {
+			nobodys = nil
+		}
+		spent, _, fatal := c.wire.body(nobodys)
 		if cl != nil {
 			cl.finish(Yes, rpc.ServerError(resp.Error))
+		}
+		if spent {
+			c.retire(errReply)
 		}
 		c.close(last)
 		return fatal
@@ -94,6 +102,7 @@ func (c *conn) privately(seq uint64, theirs any) error {
 	spent, err, fatal := c.wire.body(reply)
 	c.mu.Lock()
 	cl := c.takeLocked(seq)
+	delete(c.late, seq)
 	last := c.lastLocked()
 	c.mu.Unlock()
 	if cl != nil {
@@ -111,7 +120,7 @@ func (c *conn) privately(seq uint64, theirs any) error {
 
 func (c *conn) finishDecoded(cl *call, err error, spent bool) {
 	if spent {
-		c.retire(fmt.Errorf("%w: a reply could not be decoded", errRetired))
+		c.retire(errReply)
 	}
 	if err != nil {
 		err = &decodeError{err}

@@ -58,7 +58,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.out = newOutput(nc, s.cfg.WriteTimeout, &s.buffers, c.busy)
 	in := &input{conn: c}
 	if s.cfg.Codec == nil {
-		w := newGobWire(in, c.out, s.cfg.MaxFrame, &s.plans)
+		w := newGobWire(in, c.out, s.cfg.MaxFrame, &s.types)
 		c.wire, c.buffered = w, w.in.r.Buffered
 	} else {
 		m := &metered{r: in, limit: s.cfg.MaxFrame}
@@ -88,8 +88,11 @@ func (c *conn) serve() error {
 		<-c.idle
 	}
 	c.out.flushed()
-	if c.isStopped() && errors.Is(err, os.ErrDeadlineExceeded) {
+	switch {
+	case c.isStopped() && errors.Is(err, os.ErrDeadlineExceeded):
 		err = nil
+		c.farewell()
+	case errors.Is(err, errLoose):
 		c.farewell()
 	}
 	c.out.fail(net.ErrClosed)
@@ -244,6 +247,9 @@ func (c *conn) encode(method string, seq uint64, failed string, reply any) {
 		err = c.wire.respond(method, seq, "rpcserver: encoding the reply of "+method+": "+err.Error(), nil)
 		if err != nil { // not even the error: the client must not wait for ever
 			c.nc.Close()
+		}
+		if c.wire.spent() {
+			go c.server.retire(c) // which locks what must not wait for our output
 		}
 	}
 }

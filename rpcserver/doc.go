@@ -24,7 +24,10 @@
 //   - A panic is an error for that call, with the stack in the log. The process
 //     lives on: a method that leaves locks held when it panics leaves them held.
 //   - An argument that does not fit, and a reply that cannot be encoded, are errors
-//     for that call. A stream that cannot be understood ends its connection.
+//     for that call. A stream that cannot be understood ends its connection. So does
+//     an argument with interface values that does not fit, behind its answer, for
+//     encoding/gob does not find its end; a failed reply with interface values, whose
+//     types' definitions are lost with it, has the connection drained.
 //   - Limits (Config.MaxConns and following) hold back or close; they do not fail
 //     calls.
 //   - Responses that become ready together leave in one write. A response never

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/register"
-	"github.com/rollcall-dns/rollcall/internal/gobwire"
 )
 
 // ErrServerClosed is what Serve returns after Shutdown or Close.
@@ -26,7 +25,7 @@ type Server struct {
 	calls    gate
 	panics   atomic.Uint64
 	buffers  buffers
-	plans    gobwire.Plans
+	types    gobTypes
 	stop     context.CancelFunc // ends ctx
 	ctx      context.Context    // of the server's life: registering ends with it
 	forced   chan struct{}      // closed: connections stop reading now

@@ -68,6 +68,15 @@ func (s *Server) drainLocked(c *conn) {
 	}()
 }
 
+// retire drains one connection of a server that goes on.
+func (s *Server) retire(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, open := s.conns[c]; open {
+		s.drainLocked(c)
+	}
+}
+
 // Close ends the server at once: calls in flight are lost. It still deregisters,
 // within a second.
 func (s *Server) Close() error {

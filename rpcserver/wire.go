@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/rpc"
+	"reflect"
 
 	"github.com/rollcall-dns/rollcall/internal/gobwire"
 )
@@ -24,6 +25,9 @@ type wire interface {
 	// when v cannot be encoded; nothing of the response has gone out then, and
 	// respond may be called again with the error.
 	respond(method string, seq uint64, errText string, v any) error
+	// spent reports whether such a failure has left the client behind: the
+	// connection should be replaced.
+	spent() bool
 	// drains reports whether a response that answers no request may be sent.
 	drains() bool
 }
@@ -43,13 +47,25 @@ type gobWire struct {
 	byHand   bool  // AppendResponse gives what encoding/gob gives
 	values   *gobwire.Encoder
 	usual    int // bytes of a response, of late
+	failed   *gobwire.FailedTypes
+	lost     bool // a definition that encoding/gob will not write again
 }
 
-func newGobWire(r io.Reader, out *output, limit int, plans *gobwire.Plans) *gobWire {
+// errLost is for replies that may need a definition that was lost.
+var errLost = errors.New("a type's definition was lost with a reply that could not be encoded: connect again")
+
+// gobTypes are what the connections of a server know of types together.
+type gobTypes struct {
+	plans  gobwire.Plans
+	failed gobwire.FailedTypes
+}
+
+func newGobWire(r io.Reader, out *output, limit int, types *gobTypes) *gobWire {
 	w := &gobWire{
-		in:     frames{r: bufio.NewReaderSize(r, readBuffer), limit: limit, pool: out.pool, values: gobwire.NewDecoder(plans)},
+		in:     frames{r: bufio.NewReaderSize(r, readBuffer), limit: limit, pool: out.pool, values: gobwire.NewDecoder(&types.plans)},
 		out:    out,
-		values: gobwire.NewEncoder(plans),
+		values: gobwire.NewEncoder(&types.plans),
+		failed: &types.failed,
 	}
 	w.dec = gob.NewDecoder(&w.in)
 	w.enc = gob.NewEncoder(out)
@@ -76,17 +92,26 @@ func (w *gobWire) body(v any) (bad, broken error) {
 	if ok, err := w.in.value(v); ok || err != nil {
 		return err, err
 	}
+	w.in.parts = 0
 	err := decode(w.dec, v)
 	switch {
+	case err == nil && v == nil && w.in.parts > 1:
+		return nil, errLoose // skipped, but encoding/gob is not good at that
 	case err == nil:
 		return nil, nil
 	case w.in.err != nil:
 		return err, w.in.err
 	case w.in.broken():
 		return err, fmt.Errorf("type definition: %v", err) // whose io.EOF is not ours
+	case w.in.values.Loose(w.in.typ):
+		return err, errLoose
 	}
 	return err, nil
 }
+
+// errLoose is for an argument with interface values that did not fit, or that nobody
+// wanted: nobody knows where it ends.
+var errLoose = errors.New("an argument that holds interface values was not decoded to its end")
 
 // decode contains panics: of the argument's own methods, such as GobDecode, and of
 // encoding/gob itself, which some damaged streams bring to dereference nil.
@@ -112,17 +137,37 @@ func (w *gobWire) respond(method string, seq uint64, errText string, v any) erro
 		return err
 	}
 	body := len(out.buf)
-	err = encode(w.enc, v)
-	if err == nil {
-		w.values.Wrote(v, out.buf[body:])
-	} else {
+	if err = w.encode(v); err != nil {
 		// The header goes, for another will follow. Definitions of types stay: the
 		// encoder will not send them again.
-		rest := copy(out.buf[mark:], out.buf[body:])
-		out.buf = out.buf[:mark+rest]
+		out.buf = gobwire.AppendDefinitions(out.buf[:mark], out.buf[body:])
+		return err
+	}
+	w.values.Wrote(v, out.buf[body:])
+	return nil
+}
+
+// encode is for what is not written by hand.
+func (w *gobWire) encode(v any) error {
+	loose := (w.lost || w.failed.Has(v)) && gobwire.HoldsInterface(reflect.TypeOf(v))
+	if loose {
+		// It is tried elsewhere first: that costs no definition.
+		if err := encode(gob.NewEncoder(io.Discard), v); err != nil {
+			return err
+		}
+		if w.lost {
+			return errLost
+		}
+	}
+	err := encode(w.enc, v)
+	if err != nil {
+		w.failed.Add(v)
+		w.lost = w.lost || gobwire.HoldsInterface(reflect.TypeOf(v))
 	}
 	return err
 }
+
+func (w *gobWire) spent() bool { return w.lost }
 
 // respondByHand writes a response without encoding/gob, if it can.
 func (w *gobWire) respondByHand(method string, seq uint64, errText string, v any) bool {
@@ -223,6 +268,9 @@ func (w *codecWire) respond(method string, seq uint64, errText string, v any) (e
 	}
 	return w.codec.WriteResponse(&rpc.Response{ServiceMethod: method, Seq: seq, Error: errText}, v)
 }
+
+// spent is false: what the codec does about it is its own matter.
+func (w *codecWire) spent() bool { return false }
 
 // drains is false: a codec such as JSON-RPC's knows which requests it has read,
 // and refuses to answer others.

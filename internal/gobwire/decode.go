@@ -134,7 +134,7 @@ func (d *Decoder) Skip(message []byte) (ok bool) {
 		return false
 	}
 	t := wireType{id: id}
-	if !d.link(&t) {
+	if known, _ := d.link(&t); !known {
 		return false
 	}
 	if t.shape == nil || t.shape.op != opStruct {

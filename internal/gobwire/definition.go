@@ -1,6 +1,9 @@
 package gobwire
 
-import "math"
+import (
+	"iter"
+	"math"
+)
 
 const firstID = 64 // encoding/gob's first id for a type that is defined on the stream
 
@@ -12,6 +15,25 @@ type shape struct {
 	fields    []wireField
 	asked     bool // by link, which has to find out once
 	linked    bool // every type that it is made of is known, down to basic ones
+	loose     bool // one of those is an interface
+}
+
+// parts are the types that a value is made of.
+func (s *shape) parts() iter.Seq[*wireType] {
+	return func(yield func(*wireType) bool) {
+		switch s.op {
+		case opStruct:
+			for i := range s.fields {
+				if !yield(&s.fields[i].wireType) {
+					return
+				}
+			}
+		case opMap:
+			_ = yield(&s.key) && yield(&s.elem)
+		case opSlice, opArray:
+			yield(&s.elem)
+		}
+	}
 }
 
 // wireType is a part of a shape.

@@ -151,7 +151,7 @@ func TestRandomDefinitionsAreReadAsGobReadsThem(t *testing.T) {
 				r.own.Define(m)
 			}
 		}
-		if r.own.Skip(value) {
+		if r.own.Skip(value) && !loose(r.own, value) {
 			if err := r.alone.read(stream, reflect.Value{}); err != nil {
 				t.Fatalf("%x is skipped, encoding/gob says %v", stream, err)
 			}

@@ -98,7 +98,8 @@ func (d *Decoder) match(f *layoutField, p *plan, w *wireField, scope map[reflect
 	field, ok := p.rt.FieldByName(w.name)
 	if !ok || !exported(w.name) {
 		f.skip.id = w.id
-		return d.link(&f.skip)
+		known, loose := d.link(&f.skip)
+		return known && !loose
 	}
 	f.index = field.Index[0]
 	// A field of an embedded struct is found, too, but not sent by that name.

@@ -19,7 +19,7 @@ type Plans struct {
 	known sync.Map // reflect.Type to *plan
 }
 
-// op is what to do with a value. The first seven have encoding/gob's ids of the
+// op is what to do with a value. The first eight have encoding/gob's ids of the
 // types they stand for on the wire.
 type op uint8
 
@@ -32,6 +32,7 @@ const (
 	opBytes
 	opString
 	opComplex
+	opInterface // skipped, not decoded
 	opArray
 	opSlice
 	opMap
@@ -40,7 +41,7 @@ const (
 	opCoded // on the wire alone: what a type's own methods have written
 )
 
-const lastBasic = int32(opComplex) // ids up to this are of basic types; 8 is interface
+const lastBasic = int32(opInterface) // ids up to this are of types that need no definition
 
 // plan is one type of this process. It is not changed once it is known.
 type plan struct {
@@ -62,7 +63,6 @@ type plan struct {
 }
 
 type planField struct {
-	name  string
 	index int
 	*plan
 }
@@ -145,7 +145,7 @@ func (p *Plans) fillStruct(made *plan, within []reflect.Type) {
 			continue
 		}
 		part := p.compile(f.Type, within)
-		made.fields = append(made.fields, planField{f.Name, i, part})
+		made.fields = append(made.fields, planField{i, part})
 		made.can = made.can && part.can
 		made.maps = made.maps || part.maps
 		made.steady = made.steady && part.steady

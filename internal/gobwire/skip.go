@@ -1,39 +1,55 @@
 package gobwire
 
 // link finds the shapes of everything that t is made of: what is to be skipped has
-// to be known whole, for encoding/gob asks for that, too. It fails for interfaces,
-// which may hold definitions, and for recursive types, so that skip comes to an end.
-func (d *Decoder) link(t *wireType) bool {
+// to be known whole, for encoding/gob asks for that, too. It fails for recursive
+// types, so that skip comes to an end. loose says that there are interfaces within.
+func (d *Decoder) link(t *wireType) (known, loose bool) {
 	if t.id <= lastBasic {
-		return t.id > 0
+		return t.id > 0, t.id == int32(opInterface)
 	}
 	s := d.shapes[t.id]
 	if s == nil {
-		return false
+		return false, false
 	}
 	if !s.asked {
 		s.asked = true
-		s.linked = d.linkParts(s)
+		known := true
+		for part := range s.parts() {
+			k, l := d.link(part)
+			known, s.loose = known && k, s.loose || l
+		}
+		s.linked = known
 	}
 	t.shape = s
-	return s.linked
+	return s.linked, s.loose
 }
 
-func (d *Decoder) linkParts(s *shape) bool {
-	switch s.op {
-	case opStruct:
-		for i := range s.fields {
-			if !d.link(&s.fields[i].wireType) {
-				return false
+// Loose reports whether a value of type id may hold interface values. Nobody knows
+// where one ends that was not decoded: when it is the first of its type, its message is
+// cut in two, and encoding/gob reads beyond a nil one that it skips.
+func (d *Decoder) Loose(id int64) bool {
+	seen := make(map[int32]bool)
+	var loose func(id int32) bool
+	loose = func(id int32) bool {
+		if id <= lastBasic {
+			return id == int32(opInterface)
+		}
+		if seen[id] {
+			return false
+		}
+		seen[id] = true
+		s := d.shapes[id]
+		if s == nil {
+			return true // it may
+		}
+		for part := range s.parts() {
+			if loose(part.id) {
+				return true
 			}
 		}
-		return true
-	case opMap:
-		return d.link(&s.key) && d.link(&s.elem)
-	case opSlice, opArray:
-		return d.link(&s.elem)
+		return false
 	}
-	return true
+	return id != int64(int32(id)) || loose(int32(id))
 }
 
 // skip reads over a value of t, which is linked. Each value takes a byte at least,
@@ -55,6 +71,8 @@ func (t *wireType) skip(data []byte) (rest []byte, ok bool) {
 		return data[n+m:], m > 0
 	case opStruct:
 		return t.shape.skipStruct(data)
+	case opInterface:
+		return skipInterface(data)
 	}
 	data = data[n:]
 	if x > uint64(len(data)) {
@@ -80,6 +98,26 @@ func (t *wireType) skip(data []byte) (rest []byte, ok bool) {
 		data, ok = t.shape.elem.skip(data)
 	}
 	return data, ok
+}
+
+// skipInterface reads over the name of a type, its id, and the length of a value that
+// follows. A nil one has no name and nothing more. A negative id begins a definition:
+// that is a matter of encoding/gob.
+func skipInterface(data []byte) (rest []byte, ok bool) {
+	name, n := ReadUint(data)
+	if data = data[n:]; n == 0 || name == 0 {
+		return data, n > 0
+	}
+	if name > uint64(len(data)) {
+		return nil, false
+	}
+	data = data[name:]
+	id, n := ReadUint(data)
+	length, m := ReadUint(data[n:])
+	if data = data[n+m:]; n == 0 || m == 0 || id&1 != 0 || length > uint64(len(data)) {
+		return nil, false
+	}
+	return data[length:], true
 }
 
 func (s *shape) skipStruct(data []byte) (rest []byte, ok bool) {

@@ -17,8 +17,8 @@ const (
 	// maxPeek bounds the headers and definitions that are looked at before
 	// encoding/gob gets them; it fits the buffer.
 	maxPeek = 8 << 10
-	// maxAhead bounds the values that are read whole before they are decoded. A
-	// client can make us hold so much by sending nothing but a length.
+	// maxAhead bounds the values for which there is memory before they come: a client
+	// that sends a length and no more costs that. Larger ones are encoding/gob's.
 	maxAhead = 1 << 20
 )
 
@@ -37,9 +37,11 @@ type frames struct {
 	ahead      []byte // of the next message, which is whole in memory: what was not yet read
 	buffer     []byte // that ahead is in
 	given      bool   // that buffer is for one argument, which may keep a part of it
-	keeps      bool   // the last such argument did, or would have
+	keeps      int    // how many such arguments in a row did, or would have
 	left       int    // bytes of the current message, its length included, not yet read
 	definition bool   // the current message defines a type
+	typ        int64  // of the last value that encoding/gob was given
+	parts      int    // messages that it took for it: more than one with interface values
 	defined    int    // bytes of definitions so far
 	request    int64  // the id that the peer gave rpc.Request, if it is the expected type
 	err        error  // what ended the stream
@@ -121,6 +123,9 @@ func (f *frames) enter() error {
 	}
 	f.left, f.definition = size, id < 0
 	if !f.definition {
+		if f.parts++; f.parts == 1 {
+			f.typ = id
+		}
 		return nil
 	}
 	if f.defined += size; f.defined > maxDefinitions {
@@ -160,7 +165,12 @@ func (f *frames) value(v any) (ok bool, err error) {
 	case f.buffer == nil:
 		ok = f.values.Decode(b[prefix:], v)
 	default:
-		ok, f.keeps = f.values.Take(b[prefix:], v, f.given)
+		var keeps bool
+		if ok, keeps = f.values.Take(b[prefix:], v, f.given); keeps {
+			f.keeps++
+		} else {
+			f.keeps = 0
+		}
 	}
 	if ok {
 		f.drop(size)
@@ -177,7 +187,7 @@ func (f *frames) whole(size int) ([]byte, error) {
 		}
 		return b, nil
 	}
-	if f.given = f.keeps; f.given {
+	if f.given = f.keeps > 1; f.given { // not where they come in turn with others
 		f.buffer = make([]byte, size)
 	} else {
 		f.buffer = f.pool.take(size)

@@ -1,0 +1,107 @@
+package rpcserver_test
+
+import (
+	"context"
+	"encoding/gob"
+	"net/rpc"
+	"strings"
+	"testing"
+
+	"github.com/rollcall-dns/rollcall/resolver"
+	"github.com/rollcall-dns/rollcall/rpcclient"
+	"github.com/rollcall-dns/rollcall/rpcserver"
+)
+
+// Boxes is a service of interface values.
+type Boxes struct{}
+
+// Box holds two.
+type Box struct{ A, B any }
+
+// Known is registered with encoding/gob, Unregistered is not.
+type (
+	Known        struct{ N int }
+	Unregistered struct{ N int }
+)
+
+// Get replies what can be encoded, or cannot.
+func (Boxes) Get(good bool, out *Box) error {
+	if *out = (Box{A: Known{7}}); !good {
+		out.B = Unregistered{1}
+	}
+	return nil
+}
+
+// Plain replies without interface values.
+func (Boxes) Plain(in int, out *int) error {
+	*out = in
+	return nil
+}
+
+// TestReplyWithInterfacesThatCannotBeEncoded has begun to define types that the client
+// then never sees. It is told so, call by call, until the connection is replaced.
+func TestReplyWithInterfacesThatCannotBeEncoded(t *testing.T) {
+	gob.Register(Known{})
+	_, addr := serve(t, rpcserver.Config{}, Boxes{})
+	stock := dial(t, addr)
+	wantError(t, stock.Call("Boxes.Get", false, new(Box)), "not registered")
+	wantError(t, stock.Call("Boxes.Get", true, new(Box)), "connect again")
+	var n int
+	if err := stock.Call("Boxes.Plain", 5, &n); err != nil || n != 5 {
+		t.Errorf("a call without interface values: %d, %v", n, err)
+	}
+	again := dial(t, addr)
+	wantError(t, again.Call("Boxes.Get", false, new(Box)), "not registered") // known by now
+	var box Box
+	if err := again.Call("Boxes.Get", true, &box); err != nil || box.A != any(Known{7}) {
+		t.Errorf("after a failure that was foreseen: %v, %v", box, err)
+	}
+}
+
+// TestClientIsSentElsewhereWithSuchAReply: to another connection, in silence.
+func TestClientIsSentElsewhereWithSuchAReply(t *testing.T) {
+	gob.Register(Known{})
+	_, addr := serve(t, rpcserver.Config{}, Boxes{})
+	c, err := rpcclient.New("_boxes._tcp.svc", &rpcclient.Config{Source: resolver.Static(addr)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	wantError(t, c.Call(context.Background(), "Boxes.Get", false, new(Box)), "not registered")
+	for range 20 {
+		if box, err := rpcclient.Invoke[Box](context.Background(), c, "Boxes.Get", true); err != nil && !strings.Contains(err.Error(), "connect again") {
+			t.Fatal(box, err)
+		} else if err == nil && box.A != any(Known{7}) {
+			t.Fatal(box)
+		}
+	}
+}
+
+// TestArgumentsWithInterfacesThatNobodyTakes get their answer, and no other request is
+// taken for a part of them.
+func TestArgumentsWithInterfacesThatNobodyTakes(t *testing.T) {
+	gob.Register(Known{})
+	for name, args := range map[string]any{
+		"nil":               []any{nil},
+		"nil in a map":      map[string]any{"x": nil},
+		"first of its type": []any{Known{1}, nil},
+		"a struct":          Box{A: Known{1}},
+	} {
+		for _, method := range []string{"Boxes.Nothing", "Boxes.Plain"} {
+			t.Run(name+" to "+method, func(t *testing.T) {
+				_, addr := serve(t, rpcserver.Config{}, Boxes{})
+				c := dial(t, addr)
+				bad := c.Go(method, args, new(int), make(chan *rpc.Call, 1))
+				var n int
+				next := c.Go("Boxes.Plain", 5, &n, make(chan *rpc.Call, 1))
+				if err := (<-bad.Done).Error; err == nil || strings.Contains(err.Error(), "EOF") {
+					t.Errorf("answered with %v", err)
+				}
+				// The connection may be closed behind it, but not keep a request to itself.
+				if err := (<-next.Done).Error; err == nil && n != 5 || err != nil && !strings.Contains(err.Error(), "EOF") && err != rpc.ErrShutdown {
+					t.Errorf("the next call: %d, %v", n, err)
+				}
+			})
+		}
+	}
+}
