@@ -412,10 +412,15 @@ func TestUpdateThatChangesNothingIsNothing(t *testing.T) {
 		if built != 3 {
 			t.Errorf("a change in one tier built %d pickers, want 1", built-2)
 		}
+		eps[3].Target = "b.example."
+		g.Update(eps)
+		if built != 4 {
+			t.Errorf("another target built %d pickers, want 1", built-3)
+		}
 		eps[0].Alt = []string{"10.1.1.1:80"}
 		g.Update(eps)
-		if built != 3 || len(nodesOf(g)[0].Endpoint().Alt) != 1 {
-			t.Errorf("a new alternative address built %d pickers; endpoint %+v", built-3, nodesOf(g)[0].Endpoint())
+		if built != 4 || len(nodesOf(g)[0].Endpoint().Alt) != 1 {
+			t.Errorf("a new alternative address built %d pickers; endpoint %+v", built-4, nodesOf(g)[0].Endpoint())
 		}
 	})
 }

@@ -27,8 +27,9 @@ type Picker interface {
 }
 
 // Policy builds a Picker for nodes, all usable and of one priority, sorted by
-// address. It is called at each change of membership, weight or health, and must
-// not keep state from one call to the next. The slice is the policy's to keep, not
+// address. It is called at each change of membership, weight, target or health (but
+// not of Endpoint.Alt alone, which is no matter for a choice), and must not keep state
+// from one call to the next. The slice is the policy's to keep, not
 // to change. Use Shares to honour weights as the built-in policies do.
 type Policy func(nodes []*Node) Picker
 

@@ -390,6 +390,18 @@ func TestZonePrefersItsOwn(t *testing.T) {
 	}
 }
 
+func TestZoneFollowsTargets(t *testing.T) {
+	zoneOf := func(ep resolver.Endpoint) string { return ep.Target }
+	eps := endpoints(1, 1)
+	eps[0].Target, eps[1].Target = "a", "b"
+	g := group(t, balancer.Config{Policy: balancer.Zone("a", zoneOf, balancer.RoundRobin)}, eps)
+	eps[0].Target, eps[1].Target = "b", "a"
+	g.Update(eps)
+	if got := count(t, g, 100); got[eps[1].Addr] != 100 {
+		t.Errorf("after the nodes changed zones, calls go to %v, want all to %s", got, eps[1].Addr)
+	}
+}
+
 func TestBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		take := func(b *balancer.Budget) (n int) {

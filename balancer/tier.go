@@ -23,6 +23,7 @@ type tier struct {
 	priority uint16
 	nodes    []*Node
 	ramps    []uint64 // weight and ramp of each when picker was built
+	targets  []string // and its target, which policies may go by: see Zone
 	picker   Picker
 	trial    bool // not all of nodes are in good standing
 	panic    bool // they are used for want of enough that are
@@ -239,8 +240,13 @@ func (g *Group) step(n *Node, now int64) int64 {
 
 // pickerLocked builds t's picker, or takes over the old one.
 func (g *Group) pickerLocked(t *tier, old *snapshot) {
+	t.targets = make([]string, len(t.nodes))
+	for i, n := range t.nodes {
+		t.targets[i] = n.ep.Load().Target
+	}
 	for _, o := range old.tiers {
-		if o.priority == t.priority && slices.Equal(o.nodes, t.nodes) && slices.Equal(o.ramps, t.ramps) {
+		if o.priority == t.priority && slices.Equal(o.nodes, t.nodes) &&
+			slices.Equal(o.ramps, t.ramps) && slices.Equal(o.targets, t.targets) {
 			t.picker = o.picker
 			return
 		}
