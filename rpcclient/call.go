@@ -12,9 +12,9 @@ import (
 // the answer; it is written only before Call returns, and never by an answer that
 // comes late. What the server left out of the answer, for gob sends no zeros, stays as
 // it is in reply, as with net/rpc; but a reply that can hold interface values, or
-// is the answer of a hedge or of another codec, is replaced as a whole. Do not drop an
-// answer that may hold nil interface values in slices or maps: encoding/gob does not
-// find the end of one that it has not to decode.
+// is the answer of a hedge or of another codec, is replaced as a whole. An answer is
+// better not dropped if it may hold nil interface values beside such of struct types:
+// the first of a type, encoding/gob then does not find its end.
 //
 // Every error is an *Error. A server's own error is in it as rpc.ServerError.
 func (c *Client) Call(ctx context.Context, method string, args, reply any, opts ...CallOption) error {

@@ -82,13 +82,14 @@ type call struct {
 }
 
 var (
-	errClosed     = errors.New("client closed")
-	errRetired    = errors.New("connection takes no more calls")
-	errDraining   = errors.New("server is draining")
-	errNodeGone   = errors.New("node is no longer announced")
-	errSilent     = errors.New("connection silent: ping not answered")
-	errQueueFull  = queueError{}
-	errNotWritten = errors.New("connection lost before the request was written")
+	errClosed       = errors.New("client closed")
+	errRetired      = errors.New("connection takes no more calls")
+	errDraining     = errors.New("server is draining")
+	errToldToRetire = errors.New("server gave the connection up")
+	errNodeGone     = errors.New("node is no longer announced")
+	errSilent       = errors.New("connection silent: ping not answered")
+	errQueueFull    = queueError{}
+	errNotWritten   = errors.New("connection lost before the request was written")
 )
 
 // timeoutError is an attempt's own deadline. It is a context.DeadlineExceeded to
@@ -308,12 +309,12 @@ func (c *conn) retire(why error) {
 
 // drained obeys the drain frame of rpcserver: requests after last were not and
 // will not be executed, and there must be no more on this connection.
-func (c *conn) drained(last uint64) {
+func (c *conn) drained(last uint64, why error) {
 	var never []*call
 	c.mu.Lock()
 	told := c.usableLocked() != nil
 	if !told {
-		c.retired = errDraining
+		c.retired = why
 	}
 	for seq := range c.pending {
 		if seq > last {
@@ -323,10 +324,10 @@ func (c *conn) drained(last uint64) {
 	done := c.lastLocked()
 	c.mu.Unlock()
 	if !told { // before the calls: those tried again must not come back here
-		c.owner.connRetired(c, errDraining)
+		c.owner.connRetired(c, why)
 	}
 	for _, cl := range never {
-		cl.finish(Never, errDraining)
+		cl.finish(Never, why)
 	}
 	c.close(done)
 }

@@ -27,6 +27,9 @@ type frames struct {
 	shared   []byte // while buf is of one reply, which may keep a part of it: the usual one
 	keeps    int    // how many large replies in a row did, or would have
 
+	single bool  // the value ends with its message, whatever encoding/gob thinks
+	plain  int64 // type id of values without interface values, the last seen
+
 	responseID int64            // type id of the peer's rpc.Response, if it is as expected
 	values     *gobwire.Decoder // knows the definitions that went by
 }
@@ -41,7 +44,7 @@ const (
 
 // value blocks until any definitions and one value are read whole.
 func (f *frames) value() error {
-	f.val = f.pos
+	f.val, f.single = f.pos, false
 	if f.pos == f.end && f.pos > 0 {
 		f.pos, f.end, f.val = 0, 0, 0
 		if f.shared != nil {
@@ -136,9 +139,7 @@ func (f *frames) decode(v any) (ok bool) {
 	if f.pos != f.val {
 		return false // its definition came with it: the decoder must see that
 	}
-	msg := f.buf[f.val:f.limit]
-	_, n := gobwire.ReadUint(msg)
-	switch msg = msg[n:]; {
+	switch msg := f.message(); {
 	case v == nil:
 		ok = f.values.Skip(msg)
 	case len(msg) < framesOwn:
@@ -155,6 +156,40 @@ func (f *frames) decode(v any) (ok bool) {
 		f.pos = f.limit
 	}
 	return ok
+}
+
+// message is that of the value, without its length.
+func (f *frames) message() []byte {
+	msg := f.buf[f.val:f.limit]
+	_, n := gobwire.ReadUint(msg)
+	return msg[n:]
+}
+
+// cut reports whether the value may go on in messages that have not come, and finds
+// out about single.
+func (f *frames) cut() bool {
+	msg := f.message()
+	u, _ := gobwire.ReadUint(msg)
+	id := gobwire.ToInt(u)
+	if id == f.plain {
+		return false
+	}
+	if !f.values.Loose(id) {
+		f.plain = id
+		return false
+	}
+	f.single = f.values.Skip(msg)
+	return !f.single
+}
+
+// skip leaves the rest of a single value out. It fails before encoding/gob has seen
+// the definitions that came with it.
+func (f *frames) skip() bool {
+	if !f.single || f.pos < f.val {
+		return false
+	}
+	f.pos = f.limit
+	return true
 }
 
 // give gives the message that begins at pos, of n bytes, a buffer of its own, unless
@@ -183,6 +218,9 @@ type largeError struct {
 func (e *largeError) Error() string {
 	return fmt.Sprintf("reply of %d bytes is larger than %d", e.size, e.max)
 }
+
+// errWhole is for encoding/gob, which reads beyond a nil interface value that it skips.
+var errWhole = errors.New("the value has no more messages")
 
 var errBadGob = errors.New("not a gob stream")
 
@@ -217,6 +255,9 @@ func (f *frames) fill(n int) error {
 
 // more reads another message whole.
 func (f *frames) more() error {
+	if f.single {
+		return errWhole
+	}
 	size, head, err := f.uint(0)
 	if err == nil && size > uint64(f.max) {
 		err = &largeError{size, f.max}

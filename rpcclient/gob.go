@@ -173,22 +173,28 @@ func (w *gobWire) header(resp *rpc.Response) error {
 
 func (w *gobWire) whole() error { return w.in.value() }
 
-// body decodes the value that whole has read. When it does not fit the reply, it
-// is read once more into nothing: that leaves the stream in order, and meets the
-// definitions within it that were not reached before. If that fails, too, nobody
-// knows where the value ends. It happens for interface values whose types are seen
-// for the first time: when the first reading had come past their definition, for gob
-// takes none twice; and when one stands within another, or beside a nil one, which gob
-// cannot skip.
+// body decodes the value that whole has read. When it does not fit the reply, the
+// rest is left out, if it is known to end with its message. Else it is read once more
+// into nothing: that leaves the stream in order, and meets the definitions within it
+// that were not reached before. If that fails, too, nobody knows where the value ends.
+// It happens for interface values whose types are seen for the first time: when the
+// first reading had come past their definition, for gob takes none twice; and when one
+// stands within another, or beside a nil one, which gob cannot skip.
 func (w *gobWire) body(reply any) (spent bool, err, fatal error) {
 	if w.in.decode(reply) {
 		return false, nil, nil
 	}
+	w.in.cut()
 	err = decodeValue(w.dec, reply)
-	if err == nil {
+	switch {
+	case err == nil:
 		return false, nil, nil
-	}
-	if reply == nil {
+	case w.in.skip():
+		if reply == nil {
+			err = nil
+		}
+		return false, err, nil
+	case reply == nil:
 		return false, err, err
 	}
 	w.in.rewind()
@@ -198,13 +204,14 @@ func (w *gobWire) body(reply any) (spent bool, err, fatal error) {
 	return false, err, nil
 }
 
-// direct is false for a reply that can hold interface values: see frames.
+// direct is false for a reply that can hold interface values, and for a body that
+// may: see frames.
 func (w *gobWire) direct(reply any) bool {
 	rt := reflect.TypeOf(reply)
 	if rt != w.asked {
 		w.asked, w.indirect = rt, gobwire.HoldsInterface(rt)
 	}
-	return !w.indirect
+	return !w.indirect && !w.in.cut()
 }
 
 func (w *gobWire) loose(reply any) bool { return gobwire.HoldsInterface(reflect.TypeOf(reply)) }

@@ -3,7 +3,13 @@ package rpcclient
 import (
 	"context"
 	"encoding/gob"
+	"errors"
+	"fmt"
+	"net/rpc"
 	"testing"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/rpcserver"
 )
 
 // Nils answers, when it is let, with interface values of which some are nil.
@@ -46,13 +52,6 @@ func TestLateRepliesWithNilsTouchNothing(t *testing.T) {
 			nils := &Nils{make(chan struct{}, 1), make(chan struct{})}
 			s.rpc.Register(nils)
 			c := newClient(t, Config{ConnsPerNode: 1}, s.addr)
-			if tt.reply == nil { // see Call
-				first := c.Go(t.Context(), tt.method, 0, new(map[string]any), nil)
-				nils.let <- <-nils.entered
-				if <-first.Done; first.Error != nil {
-					t.Fatal(first.Error)
-				}
-			}
 			for range 2 { // the second time all types are known
 				ctx, cancel := context.WithCancel(t.Context())
 				late := c.Go(ctx, tt.method, 0, tt.reply, nil)
@@ -73,6 +72,72 @@ func TestLateRepliesWithNilsTouchNothing(t *testing.T) {
 			}
 			if n := c.Stats().Dials; n != 1 {
 				t.Errorf("%d connections were made", n)
+			}
+		})
+	}
+}
+
+// TestReplyThatDoesNotFitEndsWithItself, whatever there is in it: its call does not
+// wait for the next message, and no other call loses it.
+func TestReplyThatDoesNotFitEndsWithItself(t *testing.T) {
+	for name, reply := range map[string]any{"misfit": new(int), "dropped": nil} {
+		t.Run(name, func(t *testing.T) {
+			s := startStock(t, "")
+			c := newClient(t, Config{ConnsPerNode: 1, PingInterval: -1}, s.addr)
+			other := c.Go(t.Context(), "Arith.Block", &Args{A: 5}, new(int), nil)
+			<-s.arith.entered
+			call := c.Go(t.Context(), "Odd.Nils", &Args{}, reply, nil)
+			select {
+			case <-call.Done:
+			case <-time.After(20 * time.Second):
+				t.Fatal("it waits for more")
+			}
+			var e *Error
+			if fits := reply == nil; fits != (call.Error == nil) || !fits && (!errors.As(call.Error, &e) || e.Executed != Yes || e.Attempts[0].Phase != Decode) {
+				t.Error(call.Error)
+			}
+			s.arith.block <- struct{}{}
+			if <-other.Done; other.Error != nil || *other.Reply.(*int) != 5 {
+				t.Error("another call on the connection:", other.Error)
+			}
+		})
+	}
+}
+
+// TestAConnectionThatEndsAloneIsReplacedAlone: the server gives it up behind an
+// argument whose end it does not find. Calls in flight on it are answered, later ones
+// go elsewhere, and the node's other connections stay.
+func TestAConnectionThatEndsAloneIsReplacedAlone(t *testing.T) {
+	gob.Register(Inner{})
+	for _, conns := range []int{1, 3} {
+		t.Run(fmt.Sprint(conns), func(t *testing.T) {
+			a := &Arith{block: make(chan struct{}), entered: make(chan struct{}, 100)}
+			_, addr := startOurs(t, rpcserver.Config{}, a)
+			c := newClient(t, Config{ConnsPerNode: conns}, addr)
+			allUp(t, c, 1)
+			var slow []*rpc.Call
+			for range conns { // one on each
+				slow = append(slow, c.Go(t.Context(), "Arith.Block", &Args{A: 5}, new(int), nil))
+				<-a.entered
+			}
+			var server rpc.ServerError
+			if err := c.Call(t.Context(), "Arith.Multiply", &Any{Inner{1}}, new(int)); !errors.As(err, &server) {
+				t.Error("an argument that does not fit:", err)
+			}
+			for range 20 {
+				if product, err := Invoke[int](t.Context(), c, "Arith.Multiply", &Args{6, 7}); err != nil || product != 42 {
+					t.Fatal("a call behind it:", product, err)
+				}
+			}
+			allUp(t, c, 1)
+			if n := c.Stats().Dials; n != uint64(conns)+1 {
+				t.Errorf("%d connections were made for %d, of which one ended", n, conns)
+			}
+			close(a.block)
+			for _, call := range slow {
+				if <-call.Done; call.Error != nil {
+					t.Error("a call that was in flight:", call.Error)
+				}
 			}
 		})
 	}

@@ -73,11 +73,14 @@ func exercise(t *testing.T, c *Client) {
 	}
 }
 
-func startOurs(t *testing.T, cfg rpcserver.Config) (s *rpcserver.Server, addr string) {
+// startOurs serves arith, or one of its own, and Echo.
+func startOurs(t *testing.T, cfg rpcserver.Config, arith ...*Arith) (s *rpcserver.Server, addr string) {
 	t.Helper()
 	s = rpcserver.New(cfg)
-	a := &Arith{block: make(chan struct{}), entered: make(chan struct{}, 100)}
-	for _, r := range []any{a, Echo{}} {
+	if arith == nil {
+		arith = []*Arith{{block: make(chan struct{}), entered: make(chan struct{}, 100)}}
+	}
+	for _, r := range []any{arith[0], Echo{}} {
 		if err := s.Register(r); err != nil {
 			t.Fatal(err)
 		}

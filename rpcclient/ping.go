@@ -58,23 +58,33 @@ func (c *conn) greet(ctx context.Context) error {
 
 // The drain frame tells a client that its server goes: a response to a request
 // nobody made, which the rpc.Client of the standard library reads and drops. Its
-// error is "drain N": requests after N were not accepted.
+// error is "drain N": requests after N were not accepted. "retire N" is of this
+// connection alone: the server goes on.
 const (
-	drainSeq    = 1<<64 - 1
-	drainMethod = "_rollcall.Drain"
-	drainPrefix = "drain "
+	drainSeq     = 1<<64 - 1
+	drainMethod  = "_rollcall.Drain"
+	drainPrefix  = "drain "
+	retirePrefix = "retire "
 )
 
-func parseDrain(resp *rpc.Response) (last uint64, ok bool) {
+// parseDrain reads a drain frame; why is nil for any other.
+func parseDrain(resp *rpc.Response) (last uint64, why error) {
 	if resp.ServiceMethod != drainMethod {
-		return 0, false
+		return 0, nil
 	}
+	why = errDraining
 	text, ok := strings.CutPrefix(resp.Error, drainPrefix)
 	if !ok {
-		return 0, false
+		why = errToldToRetire
+		if text, ok = strings.CutPrefix(resp.Error, retirePrefix); !ok {
+			return 0, nil
+		}
 	}
 	last, err := strconv.ParseUint(text, 10, 64)
-	return last, err == nil
+	if err != nil {
+		return 0, nil
+	}
+	return last, why
 }
 
 // doubt pings at once a connection on which nothing has come since the call was

@@ -53,8 +53,8 @@ func (c *conn) response(resp *rpc.Response) error {
 	}
 	if resp.Seq == drainSeq {
 		_, _, fatal := c.wire.body(nil)
-		if last, ok := parseDrain(resp); ok {
-			c.drained(last)
+		if last, why := parseDrain(resp); why != nil {
+			c.drained(last, why)
 		}
 		return fatal
 	}

@@ -30,6 +30,9 @@ type (
 	Outer struct{ V any }
 )
 
+// Nils answers what encoding/gob takes for more than it is when it skips it.
+func (Odd) Nils(_ *Args, out *[]any) error { *out = []any{nil}; return nil }
+
 func (Odd) Nested(_ *Args, out *Any) error { out.V = Outer{Inner{7}}; return nil }
 
 func TestArgumentThatCannotBeEncodedFailsThatCallOnly(t *testing.T) {

@@ -48,6 +48,7 @@ type conn struct {
 	mu       sync.Mutex // guards stopped, and with it the read deadline
 	stopped  bool       // read no more
 	draining atomic.Bool
+	alone    atomic.Bool // it ends, and the server goes on
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
@@ -84,6 +85,10 @@ func (c *conn) serve() error {
 		err = c.read()
 	}
 	c.ended.Store(true)
+	if errors.Is(err, errLoose) {
+		c.alone.Store(true)
+		c.sendDrain(c.last) // now: what comes behind it is read by nobody
+	}
 	for c.inflight.Load() > 0 {
 		<-c.idle
 	}
@@ -248,8 +253,8 @@ func (c *conn) encode(method string, seq uint64, failed string, reply any) {
 		if err != nil { // not even the error: the client must not wait for ever
 			c.nc.Close()
 		}
-		if c.wire.spent() {
-			go c.server.retire(c) // which locks what must not wait for our output
+		if c.wire.spent() && !c.alone.Swap(true) {
+			go c.server.retire(c) // ends at once, but its locks must not wait for our output
 		}
 	}
 }
@@ -287,12 +292,16 @@ func (c *conn) drain(quiet time.Duration, stop <-chan struct{}) {
 }
 
 // sendDrain sends the drain frame: a response to a request that nobody made.
-// net/rpc's client reads and drops it. Requests after last are not executed.
+// net/rpc's client reads and drops it. Requests after last are not executed here.
 func (c *conn) sendDrain(last uint64) {
 	if !c.wire.drains() || c.out.lock() != nil {
 		return
 	}
-	if err := c.wire.respond(drainMethod, drainSeq, "drain "+strconv.FormatUint(last, 10), nil); err != nil {
+	word := "drain "
+	if c.alone.Load() {
+		word = "retire "
+	}
+	if err := c.wire.respond(drainMethod, drainSeq, word+strconv.FormatUint(last, 10), nil); err != nil {
 		c.server.cfg.Logger.Error("drain frame", "remote", c.remote, "err", err)
 	}
 	c.out.unlock()

@@ -42,8 +42,9 @@
 //
 // N is the highest sequence number whose request is executed; requests after it
 // never will be. While it still answers everything, the server sends N = 1<<64-1,
-// "call elsewhere, nothing is lost"; before it closes, the exact N. net/rpc's
-// client reads such a response and drops it.
+// "call elsewhere, nothing is lost"; before it closes, the exact N. A connection that
+// ends alone, while the server goes on, says "retire N". net/rpc's client reads such a
+// response and drops it.
 //
 // A request "_rollcall.Ping" is answered at once, with an empty reply, however
 // busy the methods are.

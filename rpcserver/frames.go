@@ -14,8 +14,8 @@ import (
 const maxDefinitions = 1 << 20
 
 const (
-	// maxPeek bounds the headers and definitions that are looked at before
-	// encoding/gob gets them; it fits the buffer.
+	// maxPeek bounds the headers that are looked at before encoding/gob gets them; it
+	// fits the buffer.
 	maxPeek = 8 << 10
 	// maxAhead bounds the values for which there is memory before they come: a client
 	// that sends a length and no more costs that. Larger ones are encoding/gob's.
@@ -40,11 +40,20 @@ type frames struct {
 	keeps      int    // how many such arguments in a row did, or would have
 	left       int    // bytes of the current message, its length included, not yet read
 	definition bool   // the current message defines a type
-	typ        int64  // of the last value that encoding/gob was given
-	parts      int    // messages that it took for it: more than one with interface values
 	defined    int    // bytes of definitions so far
 	request    int64  // the id that the peer gave rpc.Request, if it is the expected type
 	err        error  // what ended the stream
+
+	// Of the value that encoding/gob is given:
+	parts    int  // messages so far: with interface values there may be several
+	unwanted bool // it is skipped
+	loose    bool // it may hold interface values
+	single   bool // but ends with its first message, whatever encoding/gob thinks
+}
+
+// expect is for the next value.
+func (f *frames) expect(unwanted bool) {
+	f.parts, f.unwanted, f.loose, f.single = 0, unwanted, false, false
 }
 
 // begin looks at the next message without consuming it: the length of its
@@ -117,21 +126,24 @@ func (f *frames) header() (name []byte, seq uint64, ok bool, err error) {
 
 // enter makes the next message the current one.
 func (f *frames) enter() error {
+	if f.parts > 0 && (f.single || f.loose && f.unwanted) {
+		return errLoose // the stream goes on
+	}
 	prefix, size, id, _, err := f.begin()
 	if err != nil {
 		return err
 	}
 	f.left, f.definition = size, id < 0
 	if !f.definition {
-		if f.parts++; f.parts == 1 {
-			f.typ = id
+		if f.parts++; f.parts == 1 && f.values.Loose(id) {
+			return f.look(prefix, size)
 		}
 		return nil
 	}
 	if f.defined += size; f.defined > maxDefinitions {
 		return f.fail(fmt.Errorf("type definitions of more than %d bytes", maxDefinitions))
 	}
-	if size > maxPeek {
+	if size > f.r.Size() {
 		return nil // its type stays with encoding/gob
 	}
 	b, err := f.peek(size)
@@ -143,6 +155,19 @@ func (f *frames) enter() error {
 		f.request = id
 	}
 	return nil
+}
+
+// look finds out whether a value with interface values ends with its first message.
+func (f *frames) look(prefix, size int) error {
+	f.loose = true
+	if size > maxAhead {
+		return nil
+	}
+	b, err := f.whole(size)
+	if err == nil {
+		f.single = f.values.Skip(b[prefix:])
+	}
+	return err
 }
 
 // value decodes the next message, or skips it if v is nil, if it is a value of a type
@@ -180,7 +205,7 @@ func (f *frames) value(v any) (ok bool, err error) {
 
 // whole gives the next message, of so many bytes, without consuming it.
 func (f *frames) whole(size int) ([]byte, error) {
-	if size <= f.r.Size() {
+	if len(f.ahead) > 0 || size <= f.r.Size() {
 		b, err := f.peek(size)
 		if err != nil {
 			return nil, f.fail(unexpected(err))

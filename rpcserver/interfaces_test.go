@@ -3,9 +3,12 @@ package rpcserver_test
 import (
 	"context"
 	"encoding/gob"
+	"fmt"
 	"net/rpc"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rollcall-dns/rollcall/resolver"
 	"github.com/rollcall-dns/rollcall/rpcclient"
@@ -32,6 +35,12 @@ func (Boxes) Get(good bool, out *Box) error {
 	return nil
 }
 
+// Basic replies with interface values that bring no type with them.
+func (Boxes) Basic(in int, out *map[string]any) error {
+	*out = map[string]any{"n": in, "nil": nil}
+	return nil
+}
+
 // Plain replies without interface values.
 func (Boxes) Plain(in int, out *int) error {
 	*out = in
@@ -50,6 +59,10 @@ func TestReplyWithInterfacesThatCannotBeEncoded(t *testing.T) {
 	if err := stock.Call("Boxes.Plain", 5, &n); err != nil || n != 5 {
 		t.Errorf("a call without interface values: %d, %v", n, err)
 	}
+	var m map[string]any
+	if err := stock.Call("Boxes.Basic", 5, &m); err != nil || m["n"] != any(5) {
+		t.Errorf("a call with interface values that need no definition: %v, %v", m, err)
+	}
 	again := dial(t, addr)
 	wantError(t, again.Call("Boxes.Get", false, new(Box)), "not registered") // known by now
 	var box Box
@@ -58,7 +71,8 @@ func TestReplyWithInterfacesThatCannotBeEncoded(t *testing.T) {
 	}
 }
 
-// TestClientIsSentElsewhereWithSuchAReply: to another connection, in silence.
+// TestClientIsSentElsewhereWithSuchAReply: to another connection. What it had sent
+// before may be told to connect again.
 func TestClientIsSentElsewhereWithSuchAReply(t *testing.T) {
 	gob.Register(Known{})
 	_, addr := serve(t, rpcserver.Config{}, Boxes{})
@@ -88,6 +102,12 @@ func TestArgumentsWithInterfacesThatNobodyTakes(t *testing.T) {
 		"a struct":          Box{A: Known{1}},
 	} {
 		for _, method := range []string{"Boxes.Nothing", "Boxes.Plain"} {
+			t.Run(name+" to "+method+" alone", func(t *testing.T) {
+				_, addr := serve(t, rpcserver.Config{FrameTimeout: time.Hour}, Boxes{})
+				if err := dial(t, addr).Call(method, args, new(int)); err == nil || strings.Contains(err.Error(), "EOF") {
+					t.Errorf("answered with %v", err)
+				}
+			})
 			t.Run(name+" to "+method, func(t *testing.T) {
 				_, addr := serve(t, rpcserver.Config{}, Boxes{})
 				c := dial(t, addr)
@@ -103,5 +123,23 @@ func TestArgumentsWithInterfacesThatNobodyTakes(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestMisfitWithALargeDefinitionIsThatCallsProblem, though its type is looked at by
+// nobody but encoding/gob.
+func TestMisfitWithALargeDefinitionIsThatCallsProblem(t *testing.T) {
+	_, addr := serve(t, rpcserver.Config{}, Boxes{})
+	c := dial(t, addr)
+	fields := make([]reflect.StructField, 2500)
+	for i := range fields {
+		fields[i] = reflect.StructField{Name: fmt.Sprint("Field", i), Type: reflect.TypeFor[int]()}
+	}
+	large := reflect.New(reflect.StructOf(fields))
+	large.Elem().Field(7).SetInt(1)
+	var n int
+	wantError(t, c.Call("Boxes.Plain", large.Interface(), &n), "gob: ")
+	if err := c.Call("Boxes.Plain", 5, &n); err != nil || n != 5 {
+		t.Errorf("the next call: %d, %v", n, err)
 	}
 }

@@ -35,7 +35,7 @@ type Server struct {
 	addr      net.Addr // of the first listener
 	conns     map[*conn]struct{}
 	accepting sync.WaitGroup // Serve's accept loops
-	running   sync.WaitGroup // connections; no Add once sealed
+	running   sync.WaitGroup // connections, and what drains them; none is added to conns once sealed
 	lease     *register.Lease
 	keeping   chan struct{} // closed when registering has succeeded, failed, or will not begin
 	began     bool          // registering

@@ -2,6 +2,7 @@ package rpcserver
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/gob"
 	"errors"
 	"fmt"
@@ -78,6 +79,7 @@ func (w *gobWire) request() ([]byte, uint64, error) {
 		return name, seq, err
 	}
 	w.req = rpc.Request{}
+	w.in.expect(false)
 	if err := decode(w.dec, &w.req); err != nil {
 		if w.in.err != nil {
 			return nil, 0, w.in.err
@@ -92,18 +94,18 @@ func (w *gobWire) body(v any) (bad, broken error) {
 	if ok, err := w.in.value(v); ok || err != nil {
 		return err, err
 	}
-	w.in.parts = 0
+	w.in.expect(v == nil)
 	err := decode(w.dec, v)
 	switch {
-	case err == nil && v == nil && w.in.parts > 1:
-		return nil, errLoose // skipped, but encoding/gob is not good at that
 	case err == nil:
 		return nil, nil
 	case w.in.err != nil:
 		return err, w.in.err
 	case w.in.broken():
 		return err, fmt.Errorf("type definition: %v", err) // whose io.EOF is not ours
-	case w.in.values.Loose(w.in.typ):
+	case w.in.single && v == nil:
+		return nil, nil
+	case w.in.loose && !w.in.single:
 		return err, errLoose
 	}
 	return err, nil
@@ -149,13 +151,14 @@ func (w *gobWire) respond(method string, seq uint64, errText string, v any) erro
 
 // encode is for what is not written by hand.
 func (w *gobWire) encode(v any) error {
-	loose := (w.lost || w.failed.Has(v)) && gobwire.HoldsInterface(reflect.TypeOf(v))
-	if loose {
-		// It is tried elsewhere first: that costs no definition.
-		if err := encode(gob.NewEncoder(io.Discard), v); err != nil {
+	if (w.lost || w.failed.Has(v)) && gobwire.HoldsInterface(reflect.TypeOf(v)) {
+		// It is tried elsewhere first: that costs no definition, and shows whether
+		// the value brings any with it.
+		var b bytes.Buffer
+		if err := encode(gob.NewEncoder(&b), v); err != nil {
 			return err
 		}
-		if w.lost {
+		if w.lost && gobwire.Cut(b.Bytes()) {
 			return errLost
 		}
 	}

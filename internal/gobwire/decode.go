@@ -19,7 +19,8 @@ type Decoder struct {
 	shapes  map[int32]*shape
 	layouts map[pairing]*layout // of structs; nil: those that cannot be done
 	targets map[pairing]*target
-	last    *target // never nil
+	loose   map[int64]bool // see Loose
+	last    *target        // never nil
 	kept    int
 	off     bool // nothing more is done here
 }
@@ -58,6 +59,7 @@ func (d *Decoder) Define(message []byte) {
 	if d.shapes == nil {
 		d.shapes = make(map[int32]*shape)
 	}
+	d.loose = nil // types that were not known may be, now
 	d.shapes[id] = s
 }
 

@@ -24,32 +24,36 @@ func (d *Decoder) link(t *wireType) (known, loose bool) {
 	return s.linked, s.loose
 }
 
-// Loose reports whether a value of type id may hold interface values. Nobody knows
-// where one ends that was not decoded: when it is the first of its type, its message is
-// cut in two, and encoding/gob reads beyond a nil one that it skips.
+// Loose reports whether a value of type id can hold interface values, as far as its
+// definition is known. Where one ends is not for encoding/gob to say unless it decodes
+// it: when it is the first of its type, its message is cut in two, and a nil one that
+// is skipped takes the next message with it.
 func (d *Decoder) Loose(id int64) bool {
-	seen := make(map[int32]bool)
-	var loose func(id int32) bool
-	loose = func(id int32) bool {
-		if id <= lastBasic {
-			return id == int32(opInterface)
+	known, ok := d.loose[id]
+	if !ok && id == int64(int32(id)) {
+		known = d.holdsInterface(int32(id), make(map[int32]bool))
+		if d.loose == nil {
+			d.loose = make(map[int64]bool)
 		}
-		if seen[id] {
-			return false
+		if d.shapes[int32(id)] != nil { // of which there are not too many
+			d.loose[id] = known
 		}
-		seen[id] = true
-		s := d.shapes[id]
-		if s == nil {
-			return true // it may
-		}
-		for part := range s.parts() {
-			if loose(part.id) {
-				return true
-			}
-		}
-		return false
 	}
-	return id != int64(int32(id)) || loose(int32(id))
+	return known
+}
+
+func (d *Decoder) holdsInterface(id int32, seen map[int32]bool) bool {
+	s := d.shapes[id]
+	if id == int32(opInterface) || s == nil || seen[id] {
+		return id == int32(opInterface)
+	}
+	seen[id] = true
+	for part := range s.parts() {
+		if d.holdsInterface(part.id, seen) {
+			return true
+		}
+	}
+	return false
 }
 
 // skip reads over a value of t, which is linked. Each value takes a byte at least,
