@@ -11,7 +11,8 @@ import (
 //
 // What encoding/gob had written of such a value is lost, and with it the definitions
 // of types that it met within interface values, which it does not write again. So a
-// value of such a type is better tried elsewhere first.
+// value of such a type is better tried elsewhere first, from then on: it is encoded
+// twice.
 type FailedTypes struct {
 	some atomic.Bool
 	m    sync.Map // of reflect.Type
