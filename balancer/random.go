@@ -14,22 +14,22 @@ type random struct {
 }
 
 func (r *random) Pick(h Hint) *Node {
-	at := int(scale(r.g.draw(), uint64(len(r.nodes))))
 	if len(h.Skip) > 0 {
-		return r.other(at, h)
+		return anyOther(r.nodes, h)
 	}
-	return r.nodes[at]
+	return r.nodes[scale(r.g.draw(), uint64(len(r.nodes)))]
 }
 
-// other draws among the nodes that are not to be skipped.
-func (r *random) other(at int, h Hint) *Node {
+// anyOther draws among the nodes that are not to be skipped.
+func anyOther(nodes []*Node, h Hint) *Node {
+	at := 0
 	for range 8 {
-		if n := r.nodes[at]; !h.skips(n) {
+		at = int(scale(nodes[0].g.draw(), uint64(len(nodes))))
+		if n := nodes[at]; !h.skips(n) {
 			return n
 		}
-		at = int(scale(r.g.draw(), uint64(len(r.nodes))))
 	}
-	return next(r.nodes, at, h)
+	return next(nodes, at, h)
 }
 
 func (r *random) expect(part float64, out map[*Node]float64) { expectEven(r.nodes, part, out) }

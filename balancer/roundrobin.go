@@ -5,8 +5,10 @@ import (
 	"math/bits"
 )
 
-// RoundRobin takes the nodes in turn, whatever their weight: any N picks in a row hold
-// each of n nodes N/n times, rounded up or down.
+// RoundRobin takes the nodes in turn, whatever their weight: any N first tries in a row
+// hold each of n nodes N/n times, rounded up or down. A retry or hedge, which has nodes
+// to skip, takes any other and leaves the turn alone: of two nodes of which one refuses,
+// the other would else have all its turns by retries, and each first try be refused.
 //
 // Cores that do little but pick would wait for each other's turn. They get turns of
 // their own, four to eight for each core and 64 at most, until the next change of
@@ -47,15 +49,15 @@ type roundRobin struct {
 }
 
 func (r *roundRobin) Pick(h Hint) *Node {
+	if len(h.Skip) > 0 {
+		return anyOther(r.nodes, h)
+	}
 	nodes := r.nodes // loaded before turn's atomic instruction, which lets nothing overtake it
 	place, ok := r.turn.try()
 	if !ok {
 		place = r.turn.again()
 	}
 	at, _ := bits.Mul64(place, uint64(len(nodes)))
-	if len(h.Skip) > 0 {
-		return next(nodes, int(at), h)
-	}
 	return nodes[at]
 }
 

@@ -7,11 +7,12 @@ import (
 
 // WeightedRoundRobin takes the nodes in turn, each as often as its weight says,
 // and spreads the turns of each evenly: with weights whose sum is W (their common
-// divisor taken out), W picks in a row hold each node exactly as often as its
+// divisor taken out), W first tries in a row hold each node exactly as often as its
 // weight, and between two turns of a node of weight w there are fewer than 3W/w picks,
 // mostly fewer than 2W/w. Any other number of picks holds a node's share of them, give
 // or take fewer than 4 where W is in the hundreds, and some 7 where it is in the hundred
-// thousands. Weight 0 is as Shares tells.
+// thousands. Weight 0 is as Shares tells. Picks with nodes to skip are drawn by weight
+// and leave the turn alone (see RoundRobin).
 //
 // When cores that do little but pick get turns of their own (see RoundRobin), all this
 // holds for each of the turns, and what they miss adds up.
@@ -64,26 +65,25 @@ type weightedRoundRobin struct {
 }
 
 func (w *weightedRoundRobin) Pick(h Hint) *Node {
+	if len(h.Skip) > 0 {
+		return w.other(h)
+	}
 	place, ok := w.turn.try()
 	if !ok {
 		place = w.turn.again()
 	}
-	at := w.at(place)
-	if len(h.Skip) > 0 {
-		return w.other(at, h)
-	}
-	return w.nodes[at]
+	return w.nodes[w.at(place)]
 }
 
-// other goes on turning, so that the rest shares by weight.
-func (w *weightedRoundRobin) other(at int, h Hint) *Node {
+// other draws by weight among the nodes that are not to be skipped.
+func (w *weightedRoundRobin) other(h Hint) *Node {
+	g := w.nodes[0].g
 	for range 8 {
-		if n := w.nodes[at]; !h.skips(n) {
+		if n := w.nodes[w.at(g.draw())]; !h.skips(n) {
 			return n
 		}
-		at = w.at(w.turn.next())
 	}
-	return next(w.nodes, at, h)
+	return next(w.nodes, int(scale(g.draw(), uint64(len(w.nodes)))), h)
 }
 
 // at is the node whose arc holds the fraction of the wheel.
