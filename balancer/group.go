@@ -180,7 +180,7 @@ func (g *Group) Pick(h Hint) (Pick, error) {
 	if n == nil {
 		return g.pickSlow(s, h)
 	}
-	return Pick{n: n, start: n.take(g)}, nil
+	return Pick{n: n, start: n.take(g), mark: n.epoch.Load()}, nil
 }
 
 // pickSlow knows all that is out of the ordinary.
@@ -190,8 +190,9 @@ func (g *Group) pickSlow(s *snapshot, h Hint) (Pick, error) {
 	}
 	p := Pick{}
 	for _, n := range s.probes {
-		if !n.claim.Load() && !h.skips(n) && n.claim.CompareAndSwap(false, true) {
-			p.n, p.kind = n, probe
+		claim, epoch := n.claim.Load(), n.epoch.Load()
+		if claim != epoch && !h.skips(n) && n.claim.CompareAndSwap(claim, epoch) {
+			p.n, p.mark = n, epoch|uint32(probe)
 			break
 		}
 	}
@@ -204,8 +205,9 @@ func (g *Group) pickSlow(s *snapshot, h Hint) (Pick, error) {
 		if p.n == nil {
 			return Pick{}, ErrNoNodes // the policy's picker has none, though it was given some
 		}
+		p.mark = p.n.epoch.Load()
 		if t.trial {
-			p.kind = trial
+			p.mark |= uint32(trial)
 		}
 	}
 	if s.gauge {

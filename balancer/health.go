@@ -178,20 +178,20 @@ func (n *Node) judge(p Pick, o Outcome, err error) {
 	case OK:
 		n.fails.Store(0)
 	case Failed:
-		if n.fails.Add(1) >= int32(g.health.Failures) && !g.health.Off && !n.poor.Load() {
-			g.failed(n, err, now)
+		if p.epoch() == n.epoch.Load() && n.fails.Add(1) >= int32(g.health.Failures) && !g.health.Off && !n.poor.Load() {
+			g.failed(n, p, err, now)
 		}
 	}
-	if p.kind != plain {
+	if p.kind() != plain {
 		g.tried(n, p, o, err, now)
 	}
 }
 
 // failed ejects a node for its consecutive failures.
-func (g *Group) failed(n *Node, err error, now int64) {
+func (g *Group) failed(n *Node, p Pick, err error, now int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if n.gone || !n.in() {
+	if n.gone || !n.in() || p.epoch() != n.epoch.Load() {
 		return
 	}
 	if err == nil {
@@ -205,8 +205,8 @@ func (g *Group) failed(n *Node, err error, now int64) {
 func (g *Group) tried(n *Node, p Pick, o Outcome, err error, now int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if p.kind == probe {
-		n.claim.Store(false)
+	if p.kind() == probe {
+		n.claim.CompareAndSwap(p.epoch(), 0)
 	}
 	if n.gone || n.in() {
 		return
@@ -214,7 +214,7 @@ func (g *Group) tried(n *Node, p Pick, o Outcome, err error, now int64) {
 	switch {
 	case o == OK:
 		g.restoreLocked(n, now)
-	case o == Canceled || n.state != Probing:
+	case o == Canceled || n.state != Probing || p.epoch() != n.epoch.Load():
 		return
 	default: // Refused, too: a node too busy for one call has no use for its share
 		if err == nil {
@@ -260,7 +260,7 @@ func (n *Node) out(state Standing, err error, now, until int64) {
 func (n *Node) probeFrom(now int64) {
 	n.hard = n.state == Unreachable
 	n.state, n.since, n.until = Probing, now, 0
-	n.claim.Store(false)
+	n.epoch.Add(oneEpoch)
 }
 
 // restoreLocked brings n back into good standing.
@@ -271,6 +271,7 @@ func (g *Group) restoreLocked(n *Node, now int64) {
 	}
 	n.fresh = false
 	n.since, n.well, n.until, n.err = now, now, 0, nil
+	n.epoch.Add(oneEpoch) // before fails: who still counts for the last one is counted out
 	n.fails.Store(0)
 	n.poor.Store(false)
 }

@@ -111,6 +111,69 @@ func TestHalfOpenNodeGetsASingleProbe(t *testing.T) {
 	})
 }
 
+// TestProbeFromBeforeDownDoesNotFreeTheNextOne: a probe that is still out when the node
+// is half open anew is not the one that it then waits for.
+func TestProbeFromBeforeDownDoesNotFreeTheNextOne(t *testing.T) {
+	for _, o := range []balancer.Outcome{balancer.Canceled, balancer.Failed} {
+		synctest.Test(t, func(t *testing.T) {
+			g := group(t, balancer.Config{Policy: balancer.RoundRobin, Health: noSlowStart}, endpoints(1, 1))
+			bad := nodesOf(g)[0]
+			bad.Down(errReset)
+			sleep(1100 * time.Millisecond)
+			first := pick(t, g, balancer.Hint{})
+			bad.Down(errReset)
+			sleep(2200 * time.Millisecond)
+			second := pick(t, g, balancer.Hint{})
+			if first.Node() != bad || second.Node() != bad {
+				t.Fatal("no probe after each time out")
+			}
+			first.Done(o)
+			expectStandings(t, g, balancer.Probing, balancer.Healthy)
+			if p := pick(t, g, balancer.Hint{}); p.Node() == bad {
+				t.Fatalf("a third call while the second probe is under way, after the first was %v", o)
+			}
+			second.Done(balancer.OK)
+			expectStandings(t, g, balancer.Healthy, balancer.Healthy)
+		})
+	}
+}
+
+// TestCallsFromBeforeAnEjectionDoNotEjectAgain: they time out when the node is long back.
+func TestCallsFromBeforeAnEjectionDoNotEjectAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := group(t, balancer.Config{Policy: balancer.RoundRobin, Health: noSlowStart}, endpoints(1, 1))
+		bad := nodesOf(g)[0]
+		var old []balancer.Pick
+		for len(old) < 20 {
+			if p := pick(t, g, balancer.Hint{}); p.Node() == bad {
+				old = append(old, p)
+			} else {
+				p.Done(balancer.OK)
+			}
+		}
+		for _, p := range old[:3] {
+			p.Done(balancer.Failed)
+		}
+		expectStandings(t, g, balancer.Ejected, balancer.Healthy)
+		sleep(1100 * time.Millisecond)
+		count(t, g, 1)
+		expectStandings(t, g, balancer.Healthy, balancer.Healthy)
+		for _, p := range old[3:] {
+			p.Done(balancer.Failed)
+		}
+		expectStandings(t, g, balancer.Healthy, balancer.Healthy)
+		info := g.Nodes()[0]
+		if info.Consecutive != 0 || info.Ejections != 1 {
+			t.Errorf("%d failures in a row and %d ejections, want 0 and 1", info.Consecutive, info.Ejections)
+		}
+		if info.Failures != 20 || info.Cost < time.Second {
+			t.Errorf("%d failures and a cost of %v: the old calls were slow all the same", info.Failures, info.Cost)
+		}
+		fail(t, g, 0, 3) // new ones count
+		expectStandings(t, g, balancer.Ejected, balancer.Healthy)
+	})
+}
+
 func TestProbeIsNotForCallsThatTriedTheNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := group(t, balancer.Config{}, endpoints(1, 1))

@@ -38,8 +38,9 @@ type Node struct {
 	cost   atomic.Uint32 // float32 bits, nanoseconds; 0: not known yet
 	fails  atomic.Int32  // consecutive failures
 	sample atomic.Uint32 // a pick is timed if its number & sample == 0
-	claim  atomic.Bool   // the half-open probe is under way
+	claim  atomic.Uint32 // the epoch whose half-open probe is under way; 0: none
 	poor   atomic.Bool   // not in good standing: no use in counting its failures again
+	epoch  atomic.Uint32 // raised by oneEpoch when a probe is due and when the node comes back
 	timed  atomic.Int64  // when a pick was last timed
 	_      [24]byte
 

@@ -11,6 +11,7 @@ func Random(nodes []*Node) Picker {
 type random struct {
 	nodes []*Node
 	g     *Group
+	_     [32]byte // the rest of a cache line, or it is shared with what others write
 }
 
 func (r *random) Pick(h Hint) *Node {
