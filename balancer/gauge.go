@@ -1,15 +1,23 @@
 package balancer
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // gauge counts the calls in flight of a group: those that began, and those that are done.
 type gauge struct {
-	once sync.Once
+	once  sync.Once
+	begun atomic.Bool // calls are to be counted
 	stripes
 }
 
-// begin makes g ready, for the first who reads it.
-func (g *gauge) begin() { g.once.Do(g.stripes.begin) }
+// begin makes g ready for a picker that will read it, whatever that is wrapped in: the
+// calls of the group are counted from the snapshot on that the picker is for.
+func (g *gauge) begin() {
+	g.once.Do(g.stripes.begin)
+	g.begun.Store(true)
+}
 
 // inFlight sums up. Read while calls begin and end, it is off by no more than those.
 func (g *gauge) inFlight() (n uint64) {

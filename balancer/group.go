@@ -48,7 +48,7 @@ type Group struct {
 	_       [64]byte      // a cache line: above is read by each call, below is written
 	typical atomic.Uint32 // float32 bits: cost of the node of a typical call, nanoseconds
 	_       [64]byte
-	total   gauge // calls in flight, counted if a picker reads it
+	total   gauge // calls in flight, counted once a picker has asked for it
 
 	updating sync.Mutex // one Update at a time, with its callbacks
 

@@ -56,7 +56,7 @@ type point struct {
 
 func newRing(nodes []*Node, bound float64) *hashRing {
 	r := &hashRing{g: nodes[0].g, nodes: nodes, bound: bound, shares: make([]float64, len(nodes))}
-	if r.gauged() {
+	if !math.IsInf(bound, 1) {
 		r.g.total.begin()
 	}
 	most := uint64(1)
@@ -161,8 +161,6 @@ func (r *hashRing) Pick(h Hint) *Node {
 	}
 	return fallback // all are full: those to be skipped could have taken more
 }
-
-func (r *hashRing) gauged() bool { return !math.IsInf(r.bound, 1) }
 
 func (r *hashRing) expect(part float64, out map[*Node]float64) {
 	for i, n := range r.nodes {

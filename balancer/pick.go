@@ -77,7 +77,7 @@ var (
 type Pick struct {
 	n     *Node
 	start int64   // nanoseconds since the group's base; 0: not timed
-	total *stripe // where the group counts it in flight, if the policy reads that
+	total *stripe // where the group counts it in flight, if a picker reads that
 	// Kind and epoch in one: the compiler keeps a struct of five fields in memory,
 	// which costs 20 ns.
 	mark uint32

@@ -272,6 +272,35 @@ func TestHashBoundHolds(t *testing.T) {
 	})
 }
 
+// TestHashBoundHoldsWithinAnotherPolicy: what a policy of one's own makes of a Hash
+// picker does not tell what it is, nor need it.
+func TestHashBoundHoldsWithinAnotherPolicy(t *testing.T) {
+	hash := balancer.Hash(0)
+	policy := func(nodes []*balancer.Node) balancer.Picker { return wrapped{hash(nodes)} }
+	g := group(t, balancer.Config{Policy: policy}, endpoints(1, 1, 1, 1))
+	var open []balancer.Pick
+	for i := range 300 {
+		h := balancer.Hint{Key: fmt.Sprint(i)}
+		if i >= 200 {
+			h.Key = "hot"
+		}
+		open = append(open, pick(t, g, h))
+	}
+	plain := group(t, balancer.Config{Policy: hash}, endpoints(1, 1, 1, 1)).Nodes()
+	for i, n := range nodesOf(g) {
+		if most := math.Ceil(1.25 * plain[i].Share * float64(len(open))); float64(n.InFlight()) > most {
+			t.Errorf("share %.3f has %d of %d calls in flight, want %v at most", plain[i].Share, n.InFlight(), len(open), most)
+		}
+	}
+	for _, p := range open {
+		p.Done(balancer.OK)
+	}
+}
+
+type wrapped struct{ of balancer.Picker }
+
+func (w wrapped) Pick(h balancer.Hint) *balancer.Node { return w.of.Pick(h) }
+
 func TestSubsetSpreadsWithinOne(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		nodes := rapid.IntRange(1, 60).Draw(t, "nodes")

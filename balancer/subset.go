@@ -57,8 +57,6 @@ type subset struct {
 	nodes []*Node
 }
 
-func (s *subset) gauged() bool { return gauged(s.Picker) }
-
 func (s *subset) expect(part float64, out map[*Node]float64) { expect(s.Picker, s.nodes, part, out) }
 
 // clientNumber splits "web 3/20" in what all its like have in common, and its place.

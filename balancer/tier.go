@@ -12,7 +12,7 @@ type snapshot struct {
 	slow   bool   // there is more to it than asking picker: see pickSlow
 	err    error
 	usable bool      // a node is not Down
-	gauge  bool      // a picker reads Group.total
+	gauge  bool      // a picker may read Group.total
 	probes []*Node   // half-open, and due before the first of tiers
 	tiers  []*tier   // in order of preference
 	spread []float64 // with Spill: up to which part of the calls each of tiers takes
@@ -28,9 +28,6 @@ type tier struct {
 	trial    bool // not all of nodes are in good standing
 	panic    bool // they are used for want of enough that are
 }
-
-// gauger is a Picker that reads Group.total.
-type gauger interface{ gauged() bool }
 
 // choose picks from the best tier that has a node left.
 func (s *snapshot) choose(h Hint, g *Group) (*Node, *tier) {
@@ -108,9 +105,6 @@ func (g *Group) snapshotLocked(now int64, old *snapshot) *snapshot {
 		} else {
 			s.tiers = append(s.tiers, t)
 		}
-		if gd, ok := t.picker.(gauger); ok && gd.gauged() {
-			s.gauge = true
-		}
 	}
 	for i := range rolls {
 		if i > first && g.health.Spill == 0 {
@@ -122,6 +116,7 @@ func (g *Group) snapshotLocked(now int64, old *snapshot) *snapshot {
 			}
 		}
 	}
+	s.gauge = g.total.begun.Load() // by one of these pickers, or one before
 	s.spread = g.spread(rolls, s.tiers)
 	s.picker = s.tiers[0].picker
 	s.slow = s.gauge || len(s.probes) > 0 || s.spread != nil || s.tiers[0].trial

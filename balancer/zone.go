@@ -40,11 +40,4 @@ func (z *zone) Pick(h Hint) *Node {
 	return n
 }
 
-func (z *zone) gauged() bool { return gauged(z.local) || gauged(z.remote) }
-
 func (z *zone) expect(part float64, out map[*Node]float64) { expect(z.local, z.here, part, out) }
-
-func gauged(p Picker) bool {
-	g, ok := p.(gauger)
-	return ok && g.gauged()
-}
