@@ -264,7 +264,7 @@ func TestSkipIsAvoidedWhileThereIsAnother(t *testing.T) {
 // TestRetriesDoNotSetTheTurn: with one node of n that refuses each call, and each refusal
 // retried, one first try in n meets it, and the others share the retries.
 func TestRetriesDoNotSetTheTurn(t *testing.T) {
-	for _, name := range []string{"round_robin", "weighted_round_robin", "random", "weighted_random"} {
+	for _, name := range []string{"round_robin", "weighted_round_robin", "random", "weighted_random", "least_conn"} {
 		for n := 2; n <= 5; n++ {
 			synctest.Test(t, func(t *testing.T) {
 				policy, err := balancer.ByName(name)
