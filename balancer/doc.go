@@ -48,8 +48,9 @@
 // Who comes back or is new starts slowly. Failures also count in a node's cost, so that
 // P2C never likes a node for failing fast.
 //
-// When failures would eject more than half of a tier, they are ignored, and when nothing
-// is usable, the least bad is used: Pick fails only when there is no node at all. Down is
+// When failures would eject more than half of a tier, they are ignored, unless all of it
+// is out and a node of another tier is well: then the calls go there. When nothing is
+// usable, the least bad is used: Pick fails only when there is no node at all. Down is
 // not ignored while another node can be reached, for it is a fact and not a verdict.
 //
 // Budget keeps retries and hedges a small share of the calls.

@@ -10,6 +10,10 @@ import (
 // went. It is consistent hashing on a ring; a node has points on it in proportion to
 // its weight.
 //
+// How many points a unit of weight has depends on the greatest weight, rounded up to a
+// power of two. When that halves or doubles, as the heaviest node comes or goes, up to
+// half of the keys of all others move, too, and more when it changes by more.
+//
 // A node takes at most bound times its share of the calls in flight; what is more
 // goes to the next node on the ring ("consistent hashing with bounded loads",
 // Mirrokni, Thorup, Zadimoghaddam 2016). A small bound is even, a large one keeps

@@ -21,7 +21,8 @@ type Health struct {
 	// MaxEjected is the share of a tier's reachable nodes that failures may eject,
 	// rounded down. When more of them fail, the fault is hardly theirs alone, and to
 	// send everything to the rest would break it, too: then failures are ignored and
-	// all are used (panic). Default 0.5.
+	// all are used (panic), unless all are out and another tier has a node that is well:
+	// then that tier is used. Default 0.5.
 	MaxEjected float64
 	// SlowStart is how long a node that is new or comes back takes to get its full
 	// share, rising from a tenth. The first nodes of a group start in full, and the

@@ -13,7 +13,8 @@ import (
 // Cores that do little but pick would wait for each other's turn. They get turns of
 // their own, four to eight for each core and 64 at most, until the next change of
 // membership: then N picks hold each node N/n times, give or take fewer than there are
-// turns. One goroutine sees an exact turn even then.
+// turns. One goroutine sees an exact turn even then, mostly: it is known by its stack, and
+// may get another turn when that is moved or much deeper.
 func RoundRobin(nodes []*Node) Picker {
 	switch len(nodes) {
 	case 0:

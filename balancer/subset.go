@@ -17,16 +17,17 @@ import (
 // an order of its own (rendezvous hashing). When a node goes, only clients that used
 // it change anything, and each takes exactly one other. The load is even on average.
 //
-// A client that knows its number among its like, "web 3/20" (or just "3/20", from 0 to
-// 19), takes the nodes that are dealt to this number. Each node then has exactly as
-// many of the 20 clients as any other, or one more. When a node goes, those that used
-// it take another, and some of the others exchange one, seldom more. That makes 1.7
-// times as many exchanges as cannot be avoided, on average over 63 random sizes (5 to
-// 500 clients, 9 to 1200 nodes, n from 3 to 50 and at most a third of the nodes), and
-// 3.7 times at most; 5 times with 1000 nodes, 500 clients and n = 20. All must say the
-// same number of clients, since for another one everything is dealt anew. When that
-// number times n is more than a million, chance is even enough, and the whole counts
-// as a name.
+// A client that knows its number among its like, "web 3/20" (or just "3/20"), takes
+// the nodes that are dealt to this number. Numbers count from 0: "web 20/20" is a
+// plain name, and so is "web 3/20 " with a space at its end. Each node then has
+// exactly as many of the 20 clients as any other, or one more. When a node goes, those
+// that used it take another, and some of the others exchange one, seldom more. That
+// makes 1.7 times as many exchanges as cannot be avoided, on average over 63 random
+// sizes (5 to 500 clients, 9 to 1200 nodes, n from 3 to 50 and at most a third of the
+// nodes), and 3.7 times at most; 5 times with 1000 nodes, 500 clients and n = 20. All
+// must say the same number of clients, since for another one everything is dealt anew.
+// When that number times n is more than a million, chance is even enough, and the
+// whole counts as a name.
 //
 // Nodes that are out for their health are not there for the choice: another node
 // takes the place of one until it is back.

@@ -6,7 +6,7 @@ import (
 )
 
 // mostDealt bounds clients times n, which a deal goes through one by one: a million of
-// them take 4 MB and 20 ms, or 100 ms when n is nearly the number of nodes.
+// them take 8 MB and 20 ms, or 100 ms when n is nearly the number of nodes.
 const mostDealt = 1 << 20
 
 // dealing shares out nodes among numbered clients: n nodes for each client, and for
@@ -30,7 +30,7 @@ type dealing struct {
 	clients [][]uint32 // of each node
 	room    []uint32   // of each client: how many nodes it lacks
 	lacking int        // the sum of room
-	share   int        // clients of each node;
+	share   int        // clients of each node
 	extra   int        // so many have one more, those that find it first
 }
 
