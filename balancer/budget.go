@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +26,7 @@ type Budget struct {
 
 	mu     sync.Mutex // guards below
 	rate   float64    // tokens a second
-	filled time.Time  // when PerSecond was last put in
+	filled time.Time  // up to when PerSecond has been put in
 }
 
 // milli is the unit of tokens: a ratio of 0.1 % still counts.
@@ -60,7 +61,8 @@ func (b *Budget) Take() bool {
 	defer b.mu.Unlock()
 	now := time.Now()
 	if put := int64(now.Sub(b.filled).Seconds() * b.rate * milli); put > 0 {
-		b.filled = now
+		// Not to now: what is less than one in milli would be lost each time.
+		b.filled = b.filled.Add(time.Duration(math.Ceil(float64(put) / (b.rate * milli) * float64(time.Second))))
 		b.tokens.Store(min(b.tokens.Load()+put, b.burst))
 	}
 	if b.tokens.Load() < milli {

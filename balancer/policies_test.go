@@ -513,3 +513,23 @@ func TestBudget(t *testing.T) {
 		}
 	})
 }
+
+func TestBudgetFillsHoweverOftenItIsAsked(t *testing.T) {
+	for _, every := range []time.Duration{200 * time.Microsecond, 330 * time.Microsecond, 600 * time.Microsecond, 7 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			b := &balancer.Budget{Ratio: -1}
+			for b.Take() {
+			}
+			got := 0
+			for start := time.Now(); time.Since(start) < 20*time.Second; {
+				time.Sleep(every)
+				if b.Take() {
+					got++
+				}
+			}
+			if got < 59 || got > 60 {
+				t.Errorf("asked every %v for 20 s, it gave %d, want 60", every, got)
+			}
+		})
+	}
+}
