@@ -382,7 +382,7 @@ func TestPicksDuringUpdates(t *testing.T) {
 					}
 				})
 			}
-			for i := range 300 {
+			for i := range 1000 {
 				for before := picks.Load(); picks.Load() < before+10; {
 					runtime.Gosched()
 				}
