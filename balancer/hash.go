@@ -156,7 +156,7 @@ func (r *hashRing) Pick(h Hint) *Node {
 		if load == 0 {
 			load = r.bound * float64(r.g.total.inFlight()+1)
 		}
-		if float64(q+1) <= math.Ceil(load*r.shares[i]) {
+		if float64(q+1) <= math.Ceil(load*r.shares[i]-rounding) {
 			return n
 		}
 		if fallback == nil {
@@ -165,6 +165,10 @@ func (r *hashRing) Pick(h Hint) *Node {
 	}
 	return fallback // all are full: those to be skipped could have taken more
 }
+
+// rounding is more than a product of floats is off: a bound of 11 calls came out as
+// 11.000000000000002, and let in 12.
+const rounding = 1e-9
 
 func (r *hashRing) expect(part float64, out map[*Node]float64) {
 	for i, n := range r.nodes {
