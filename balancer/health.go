@@ -213,6 +213,8 @@ func (g *Group) tried(n *Node, p Pick, o Outcome, err error, now int64) {
 		return
 	}
 	switch {
+	case o == OK && g.health.UpOnly && n.state == Unreachable:
+		return // of a connection that was lost since
 	case o == OK:
 		g.restoreLocked(n, now)
 	case o == Canceled || n.state != Probing || p.epoch() != n.epoch.Load():

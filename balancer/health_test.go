@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/balancer"
-	"github.com/rollcall-dns/rollcall/resolver"
 )
 
 var errReset = errors.New("connection reset")
@@ -383,160 +382,6 @@ func TestSpillIsGradual(t *testing.T) {
 	})
 }
 
-func TestSlowStart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := group(t, balancer.Config{Policy: balancer.WeightedRoundRobin}, endpoints(weightsOf(10, false)...))
-		for _, n := range g.Nodes() {
-			if n.Ramp != 1 || n.Standing != balancer.Healthy {
-				t.Errorf("one of the first nodes is %v, ramp %v", n.Standing, n.Ramp)
-			}
-		}
-		eps := endpoints(weightsOf(11, false)...)
-		g.Update(eps)
-		share := func(addr string) float64 {
-			return float64(count(t, g, 10000)[addr]) / 10000 * 11 // 1 is fair
-		}
-		addr := eps[10].Addr
-		last := 0.0
-		for i := range 10 {
-			got := share(addr)
-			if want := 0.1 + 0.1*float64(i); got < want*0.9 || got > want*1.15+0.02 || got < last {
-				t.Errorf("after %d s, the new node has %.2f of its share, want about %.1f", i, got, want)
-			}
-			last = got
-			sleep(1112 * time.Millisecond)
-			// A further update must not start it again.
-			g.Update(append(eps, resolver.Endpoint{Addr: "10.9.9.9:80", Priority: 9}))
-			g.Update(eps)
-		}
-		if got := share(addr); got < 0.99 || got > 1.01 {
-			t.Errorf("in the end it has %.2f of its share", got)
-		}
-	})
-}
-
-func TestSlowStartOverloadsNobody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := group(t, balancer.Config{Policy: balancer.WeightedRoundRobin}, endpoints(1))
-		g.Update(endpoints(weightsOf(10, false)...))
-		g.Update(endpoints(1, 1, 1, 1, 1, 1, 1, 1, 1, 1))
-		for addr, n := range count(t, g, 10000) {
-			if n > 1550 {
-				t.Errorf("%s carries %d of 10000 calls, more than half as much again as its share", addr, n)
-			}
-		}
-		// All new at once: nobody to carry anything for them.
-		all := endpoints(weightsOf(20, false)...)
-		g.Update(all[10:])
-		for addr, n := range count(t, g, 10000) {
-			if n < 950 || n > 1050 {
-				t.Errorf("of ten new nodes %s got %d of 10000 calls", addr, n)
-			}
-		}
-	})
-}
-
-func TestReturningNodesStartSlowly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := group(t, balancer.Config{Policy: balancer.WeightedRoundRobin}, endpoints(weightsOf(10, false)...))
-		n := nodesOf(g)[3]
-		n.Down(errReset)
-		n.Up()
-		count(t, g, 1)
-		if info := g.Nodes()[3]; info.Standing != balancer.Warming || info.Ramp > 0.11 {
-			t.Errorf("came back %v with ramp %v", info.Standing, info.Ramp)
-		}
-		sleep(10 * time.Second)
-		if info := g.Nodes()[3]; info.Standing != balancer.Healthy || info.Ramp != 1 {
-			t.Errorf("after its time it is %v with ramp %v", info.Standing, info.Ramp)
-		}
-	})
-}
-
-func TestUpdateThatChangesNothingIsNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		built := 0
-		policy := func(nodes []*balancer.Node) balancer.Picker {
-			built++
-			return balancer.P2C(nodes)
-		}
-		eps := tiers(endpoints(1, 2, 3, 4), 0, 0, 1, 1)
-		g := group(t, balancer.Config{Policy: policy}, eps)
-		if built != 2 {
-			t.Fatalf("%d pickers for two tiers", built)
-		}
-		g.Update(eps)
-		g.Update([]resolver.Endpoint{eps[3], eps[1], eps[0], eps[2], eps[0]}) // order and doubles are nothing
-		if built != 2 {
-			t.Errorf("an update that changes nothing built %d pickers", built-2)
-		}
-		eps[3].Weight = 9
-		g.Update(eps)
-		if built != 3 {
-			t.Errorf("a change in one tier built %d pickers, want 1", built-2)
-		}
-		eps[3].Target = "b.example."
-		g.Update(eps)
-		if built != 4 {
-			t.Errorf("another target built %d pickers, want 1", built-3)
-		}
-		eps[0].Alt = []string{"10.1.1.1:80"}
-		g.Update(eps)
-		if built != 4 || len(nodesOf(g)[0].Endpoint().Alt) != 1 {
-			t.Errorf("a new alternative address built %d pickers; endpoint %+v", built-4, nodesOf(g)[0].Endpoint())
-		}
-	})
-}
-
-func TestStatisticsSurviveUpdates(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var gone []string
-		g := group(t, balancer.Config{Gone: func(n *balancer.Node) { gone = append(gone, n.Endpoint().Addr) }}, endpoints(1, 1))
-		p := pick(t, g, balancer.Hint{})
-		n := p.Node()
-		sleep(70 * time.Millisecond)
-		p.Done(balancer.OK)
-		open := pick(t, g, balancer.Hint{})
-		for open.Node() != n {
-			open = pick(t, g, balancer.Hint{})
-		}
-		before := n.Picks()
-		eps := endpoints(5, 5, 5)
-		for i := range eps {
-			eps[i].Priority = 7
-		}
-		g.Update(eps)
-		g.Update(eps[:2])
-		if n.Cost() != 70*time.Millisecond || n.Picks() != before || n.InFlight() != 1 || n.Endpoint().Weight != 5 {
-			t.Errorf("after updates: cost %v, %d picks, %d in flight, %+v", n.Cost(), n.Picks(), n.InFlight(), n.Endpoint())
-		}
-		open.Done(balancer.OK)
-		if n.InFlight() != 0 {
-			t.Errorf("%d in flight", n.InFlight())
-		}
-		if fmt.Sprint(gone) != "[10.0.0.2:80]" {
-			t.Errorf("gone: %v", gone)
-		}
-		g.Update(nil)
-		if _, err := g.Pick(balancer.Hint{}); !errors.Is(err, balancer.ErrNoNodes) {
-			t.Errorf("without endpoints: %v", err)
-		}
-		n.Down(errReset) // of a node that is gone: harmless
-		n.Up()
-		g.Close()
-		g.Update(eps)
-		if _, err := g.Pick(balancer.Hint{}); !errors.Is(err, balancer.ErrClosed) {
-			t.Errorf("after Close: %v", err)
-		}
-		if err := g.Wait(t.Context()); !errors.Is(err, balancer.ErrClosed) {
-			t.Errorf("Wait after Close: %v", err)
-		}
-		if len(gone) != 3 {
-			t.Errorf("gone: %v", gone)
-		}
-	})
-}
-
 func TestHealthOffLeavesDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := group(t, balancer.Config{Policy: balancer.RoundRobin, Health: balancer.Health{Off: true}}, endpoints(1, 1))
@@ -545,4 +390,27 @@ func TestHealthOffLeavesDown(t *testing.T) {
 		nodesOf(g)[0].Down(errReset)
 		expectStandings(t, g, balancer.Unreachable, balancer.Healthy)
 	})
+}
+
+// TestLateSuccessDoesNotBringBackWhoIsDown: with UpOnly, only Up says that there is a
+// connection.
+func TestLateSuccessDoesNotBringBackWhoIsDown(t *testing.T) {
+	g := group(t, balancer.Config{Health: balancer.Health{UpOnly: true}}, endpoints(1, 1))
+	n := nodesOf(g)[0]
+	n.Down(errors.New("reset"))
+	n.Up()
+	probe := pick(t, g, balancer.Hint{Skip: nodesOf(g)[1:]})
+	if probe.Node() != n {
+		t.Fatal("the half-open node got no probe")
+	}
+	n.Down(errors.New("reset"))
+	probe.Done(balancer.OK)
+	if s := g.Nodes()[0].Standing; s != balancer.Unreachable {
+		t.Errorf("the node is %v", s)
+	}
+	n.Up()
+	pick(t, g, balancer.Hint{Skip: nodesOf(g)[1:]}).Done(balancer.OK)
+	if s := g.Nodes()[0].Standing; s > balancer.Warming {
+		t.Errorf("after a probe of its own it is %v", s)
+	}
 }

@@ -1,0 +1,96 @@
+package balancer_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/balancer"
+	"github.com/rollcall-dns/rollcall/resolver"
+)
+
+func TestUpdateThatChangesNothingIsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		built := 0
+		policy := func(nodes []*balancer.Node) balancer.Picker {
+			built++
+			return balancer.P2C(nodes)
+		}
+		eps := tiers(endpoints(1, 2, 3, 4), 0, 0, 1, 1)
+		g := group(t, balancer.Config{Policy: policy}, eps)
+		if built != 2 {
+			t.Fatalf("%d pickers for two tiers", built)
+		}
+		g.Update(eps)
+		g.Update([]resolver.Endpoint{eps[3], eps[1], eps[0], eps[2], eps[0]}) // order and doubles are nothing
+		if built != 2 {
+			t.Errorf("an update that changes nothing built %d pickers", built-2)
+		}
+		eps[3].Weight = 9
+		g.Update(eps)
+		if built != 3 {
+			t.Errorf("a change in one tier built %d pickers, want 1", built-2)
+		}
+		eps[3].Target = "b.example."
+		g.Update(eps)
+		if built != 4 {
+			t.Errorf("another target built %d pickers, want 1", built-3)
+		}
+		eps[0].Alt = []string{"10.1.1.1:80"}
+		g.Update(eps)
+		if built != 4 || len(nodesOf(g)[0].Endpoint().Alt) != 1 {
+			t.Errorf("a new alternative address built %d pickers; endpoint %+v", built-4, nodesOf(g)[0].Endpoint())
+		}
+	})
+}
+
+func TestStatisticsSurviveUpdates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var gone []string
+		g := group(t, balancer.Config{Gone: func(n *balancer.Node) { gone = append(gone, n.Endpoint().Addr) }}, endpoints(1, 1))
+		p := pick(t, g, balancer.Hint{})
+		n := p.Node()
+		sleep(70 * time.Millisecond)
+		p.Done(balancer.OK)
+		open := pick(t, g, balancer.Hint{})
+		for open.Node() != n {
+			open = pick(t, g, balancer.Hint{})
+		}
+		before := n.Picks()
+		eps := endpoints(5, 5, 5)
+		for i := range eps {
+			eps[i].Priority = 7
+		}
+		g.Update(eps)
+		g.Update(eps[:2])
+		if n.Cost() != 70*time.Millisecond || n.Picks() != before || n.InFlight() != 1 || n.Endpoint().Weight != 5 {
+			t.Errorf("after updates: cost %v, %d picks, %d in flight, %+v", n.Cost(), n.Picks(), n.InFlight(), n.Endpoint())
+		}
+		open.Done(balancer.OK)
+		if n.InFlight() != 0 {
+			t.Errorf("%d in flight", n.InFlight())
+		}
+		if fmt.Sprint(gone) != "[10.0.0.2:80]" {
+			t.Errorf("gone: %v", gone)
+		}
+		g.Update(nil)
+		if _, err := g.Pick(balancer.Hint{}); !errors.Is(err, balancer.ErrNoNodes) {
+			t.Errorf("without endpoints: %v", err)
+		}
+		n.Down(errReset) // of a node that is gone: harmless
+		n.Up()
+		g.Close()
+		g.Update(eps)
+		if _, err := g.Pick(balancer.Hint{}); !errors.Is(err, balancer.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+		if err := g.Wait(t.Context()); !errors.Is(err, balancer.ErrClosed) {
+			t.Errorf("Wait after Close: %v", err)
+		}
+		if len(gone) != 3 {
+			t.Errorf("gone: %v", gone)
+		}
+	})
+}
