@@ -174,7 +174,10 @@ func (f *frames) cut() bool {
 	if id == f.plain {
 		return false
 	}
-	if !f.values.Loose(id) {
+	switch {
+	case !f.values.Knows(id):
+		return true
+	case !f.values.Loose(id):
 		f.plain = id
 		return false
 	}

@@ -195,7 +195,7 @@ func (w *gobWire) body(reply any) (spent bool, err, fatal error) {
 		}
 		return false, err, nil
 	case reply == nil:
-		return false, err, err
+		return true, err, err
 	}
 	w.in.rewind()
 	if again := decodeValue(w.dec, nil); again != nil {

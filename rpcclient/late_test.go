@@ -34,6 +34,42 @@ func (n *Nils) Map(_ int, out *map[string]any) error {
 	return nil
 }
 
+// Several is met first within an interface value, and then alone.
+type Several []any
+
+func (n *Nils) Within(_ int, out *struct{ V any }) error {
+	out.V = Several{1}
+	return nil
+}
+
+func (n *Nils) Alone(_ int, out *Several) error {
+	*out = Several{nil}
+	return nil
+}
+
+// TestReplyOfATypeFirstMetWithinAnother ends with its context at the latest, though
+// nobody knows where the reply ends.
+func TestReplyOfATypeFirstMetWithinAnother(t *testing.T) {
+	gob.Register(Several{})
+	s := startStock(t, "")
+	s.rpc.Register(&Nils{})
+	c := newClient(t, Config{ConnsPerNode: 1, PingInterval: -1}, s.addr)
+	if _, err := Invoke[struct{ V any }](t.Context(), c, "Nils.Within", 0); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	call := c.Go(ctx, "Nils.Alone", 0, new(int), nil)
+	select {
+	case <-call.Done:
+	case <-time.After(20 * time.Second):
+		t.Fatal("it waits beyond its context")
+	}
+	if call.Error == nil {
+		t.Error("a list fits a number")
+	}
+}
+
 // TestLateRepliesWithNilsTouchNothing: encoding/gob, when it skips a nil interface
 // value, goes on into the next message, which is another call's.
 func TestLateRepliesWithNilsTouchNothing(t *testing.T) {

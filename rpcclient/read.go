@@ -46,7 +46,7 @@ func (c *conn) response(resp *rpc.Response) error {
 			cl := c.takeLocked(resp.Seq)
 			c.mu.Unlock()
 			if cl != nil {
-				c.finishDecoded(cl, err, false)
+				c.finishDecoded(cl, err, true) // the caller's next call must not come here
 			}
 		}
 		return err

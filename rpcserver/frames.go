@@ -126,8 +126,9 @@ func (f *frames) header() (name []byte, seq uint64, ok bool, err error) {
 
 // enter makes the next message the current one.
 func (f *frames) enter() error {
-	if f.parts > 0 && (f.single || f.loose && f.unwanted) {
-		return errLoose // the stream goes on
+	if f.parts > 0 && (f.single || f.unwanted) {
+		f.loose = true // or it would not ask for more
+		return errLoose
 	}
 	prefix, size, id, _, err := f.begin()
 	if err != nil {

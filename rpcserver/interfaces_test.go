@@ -41,6 +41,12 @@ func (Boxes) Basic(in int, out *map[string]any) error {
 	return nil
 }
 
+// Take gets a box.
+func (Boxes) Take(_ Box, out *int) error {
+	*out = 1
+	return nil
+}
+
 // Plain replies without interface values.
 func (Boxes) Plain(in int, out *int) error {
 	*out = in
@@ -142,4 +148,19 @@ func TestMisfitWithALargeDefinitionIsThatCallsProblem(t *testing.T) {
 	if err := c.Call("Boxes.Plain", 5, &n); err != nil || n != 5 {
 		t.Errorf("the next call: %d, %v", n, err)
 	}
+}
+
+// Several is registered, too.
+type Several []any
+
+// TestTypeFirstMetWithinAnInterfaceValue is known to encoding/gob alone: its definition
+// came within a value.
+func TestTypeFirstMetWithinAnInterfaceValue(t *testing.T) {
+	gob.Register(Several{})
+	_, addr := serve(t, rpcserver.Config{FrameTimeout: time.Hour}, Boxes{})
+	c := dial(t, addr)
+	if err := c.Call("Boxes.Take", Box{A: Several{1}}, new(int)); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, c.Call("Boxes.Nothing", Several{nil}, new(int)), "can't find method")
 }

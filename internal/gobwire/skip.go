@@ -42,6 +42,12 @@ func (d *Decoder) Loose(id int64) bool {
 	return known
 }
 
+// Knows reports whether the type id is known: its definition has gone by, and not
+// within an interface value.
+func (d *Decoder) Knows(id int64) bool {
+	return id > 0 && id <= int64(lastBasic) || id == int64(int32(id)) && d.shapes[int32(id)] != nil
+}
+
 func (d *Decoder) holdsInterface(id int32, seen map[int32]bool) bool {
 	s := d.shapes[id]
 	if id == int32(opInterface) || s == nil || seen[id] {
