@@ -155,10 +155,8 @@ func (r *Resolver) Refresh(name string) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if e := r.names[key]; e != nil {
-		if e.hint.given() {
-			e.wake()
-		}
+	if e := r.names[key]; e != nil && e.hint.given() {
+		e.wake()
 	}
 }
 

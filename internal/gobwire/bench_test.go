@@ -119,7 +119,7 @@ func BenchmarkDecode(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				v.Elem().SetZero()
-				if !d.DecodeValue(value, v) {
+				if !d.decode(value, v, nil) {
 					b.Fatal("not done")
 				}
 			}

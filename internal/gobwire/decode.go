@@ -80,7 +80,7 @@ func (d *Decoder) end() {
 // matter of encoding/gob, which can decode it into the same v, of which a part may
 // be set, and comes to what it would have come to alone.
 func (d *Decoder) Decode(message []byte, v any) (ok bool) {
-	return d.DecodeValue(message, reflect.ValueOf(v))
+	return d.decode(message, reflect.ValueOf(v), nil)
 }
 
 // Take is Decode for a message that is mine to give away. If it is mostly bytes, v keeps
@@ -91,11 +91,6 @@ func (d *Decoder) Take(message []byte, v any, mine bool) (ok, keeps bool) {
 	o := owner{most: len(message) / 2, mine: mine}
 	ok = d.decode(message, reflect.ValueOf(v), &o)
 	return ok, o.keeps
-}
-
-// DecodeValue is Decode for a pointer in a reflect.Value.
-func (d *Decoder) DecodeValue(message []byte, v reflect.Value) (ok bool) {
-	return d.decode(message, v, nil)
 }
 
 func (d *Decoder) decode(message []byte, v reflect.Value, o *owner) (ok bool) {

@@ -58,7 +58,7 @@ func (r *reader) check(stream []byte, ours, theirs reflect.Value) (ok bool, diff
 	if r.take {
 		ok, kept = r.own.Take(message, ours.Interface(), true)
 	} else {
-		ok = r.own.DecodeValue(message, ours)
+		ok = r.own.decode(message, ours, nil)
 	}
 	err = r.alone.read(stream, theirs)
 	if ok {
@@ -462,7 +462,7 @@ func TestDecodeAllocatesTheValueAlone(t *testing.T) {
 		message := lastValue(stream)
 		n := testing.AllocsPerRun(100, func() {
 			v.Elem().SetZero()
-			if !d.DecodeValue(message, v) {
+			if !d.decode(message, v, nil) {
 				t.Fatal("not decoded")
 			}
 		})

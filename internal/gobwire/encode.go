@@ -94,18 +94,6 @@ func (e *Encoder) of(rt reflect.Type) *written {
 	return w
 }
 
-// LastMessage is the last message of a stream of whole ones, or nothing.
-func LastMessage(stream []byte) (last []byte) {
-	for len(stream) > 0 {
-		size, n := ReadUint(stream)
-		if n == 0 || size > uint64(len(stream)-n) {
-			return nil
-		}
-		last, stream = stream[:n+int(size)], stream[n+int(size):]
-	}
-	return last
-}
-
 // append is nil if v cannot be encoded.
 func (w *written) append(p *plan, b []byte, v reflect.Value) []byte {
 	var room [9]byte

@@ -99,5 +99,5 @@ func decodes(stream []byte, v reflect.Value) bool {
 	for _, m := range all[:len(all)-1] {
 		d.Define(m)
 	}
-	return d.DecodeValue(all[len(all)-1], v)
+	return d.decode(all[len(all)-1], v, nil)
 }

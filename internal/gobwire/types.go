@@ -57,38 +57,3 @@ func holds(rt reflect.Type, seen map[reflect.Type]bool) bool {
 	}
 	return false
 }
-
-// Cut reports whether a stream of whole messages holds a value that is cut in two by
-// the definitions of types that it met within interface values.
-func Cut(stream []byte) bool {
-	values := 0
-	for len(stream) > 0 {
-		size, n := ReadUint(stream)
-		if n == 0 || size > uint64(len(stream)-n) {
-			break
-		}
-		if id, _ := ReadUint(stream[n:]); id&1 == 0 {
-			values++
-		}
-		stream = stream[n+int(size):]
-	}
-	return values > 1
-}
-
-// AppendDefinitions appends to b those messages of stream that define types, which have
-// to be kept of a value that failed. b may be stream's own beginning: it never grows
-// beyond what was read.
-func AppendDefinitions(b, stream []byte) []byte {
-	for len(stream) > 0 {
-		size, n := ReadUint(stream)
-		end := n + int(size)
-		if n == 0 || end > len(stream) {
-			return b
-		}
-		if id, _ := ReadUint(stream[n:]); id&1 != 0 {
-			b = append(b, stream[:end]...)
-		}
-		stream = stream[end:]
-	}
-	return b
-}
