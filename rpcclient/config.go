@@ -123,7 +123,7 @@ func (cfg *Config) withDefaults() (Config, error) {
 		return out, errors.New("rpcclient: config: Servers: not used beside a Source; give one of the two")
 	}
 	for i, server := range out.Servers {
-		if err := checkServer(server); err != nil {
+		if err := resolver.CheckServer(server); err != nil {
 			return out, fmt.Errorf("rpcclient: config: Servers[%d] %q: want host or host:port: %w", i, server, err)
 		}
 	}
