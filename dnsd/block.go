@@ -4,14 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"reflect"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
-	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/hook"
@@ -255,57 +252,6 @@ func registryConfig(z Zone, log *slog.Logger) registry.Config {
 		History: z.History, HistoryAge: z.HistoryAge,
 		Logger: log,
 	}
-}
-
-// zoneConfigs are the zones of a block: its origins and its reverse zones.
-func zoneConfigs(z Zone) []zone.Config {
-	common := zone.Config{
-		NS: z.NS, NSAddrs: reachable(z.Bind), Hostmaster: z.Hostmaster,
-		TTL: z.TTL, NegativeTTL: z.NegativeTTL,
-	}
-	var configs []zone.Config
-	for _, o := range z.Origins {
-		c := common
-		c.Origin = o
-		configs = append(configs, c)
-	}
-	for _, p := range z.Reverse {
-		c := common
-		c.Origin, c.Forward = reverseOrigin(p), z.Origins[0]
-		if len(c.NS) == 0 {
-			c.NS = []string{"ns." + z.Origins[0]}
-		}
-		configs = append(configs, c)
-	}
-	return configs
-}
-
-// reverseOrigin is the reverse zone of a prefix that ends at a label: RFC 1035
-// section 3.5, RFC 3596 section 2.5.
-func reverseOrigin(p netip.Prefix) string {
-	full, err := dns.ReverseAddr(p.Addr().String())
-	if err != nil {
-		panic(err) // of a valid address there is one
-	}
-	label := 8
-	if p.Addr().Is6() {
-		label = 4
-	}
-	for range (p.Addr().BitLen() - p.Bits()) / label {
-		_, full, _ = strings.Cut(full, ".")
-	}
-	return full
-}
-
-// reachable are the addresses of bind that mean one host: not wildcards.
-func reachable(bind []string) []netip.Addr {
-	var addrs []netip.Addr
-	for _, b := range bind {
-		if ap, err := netip.ParseAddrPort(b); err == nil && !ap.Addr().IsUnspecified() {
-			addrs = append(addrs, ap.Addr().Unmap())
-		}
-	}
-	return addrs
 }
 
 func hookConfig(b *block, log *slog.Logger) hook.Config {

@@ -57,7 +57,10 @@ func prepareListener(addr string, p *plan, old *listener, log *slog.Logger) (*ne
 				if err != nil {
 					return nil, fmt.Errorf("certificate: %w", err)
 				}
-				l.cfg.TLS = nameserver.TLS{Addrs: []string{tlsAddr}, Config: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}}
+				l.cfg.TLS = nameserver.TLS{Addrs: []string{tlsAddr}, Config: &tls.Config{
+					Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12,
+					NextProtos: []string{"dot"}, // RFC 9103 section 7.1: BIND transfers over no other
+				}}
 			}
 		}
 		l.blocks = append(l.blocks, b)

@@ -340,7 +340,15 @@ func TestDNSOverTLSComesAndGoesByReload(t *testing.T) {
 	if err := s.Reload(Config{Zones: []Zone{withTLS}}); err != nil {
 		t.Fatal(err)
 	}
-	c := dns.Client{Net: "tcp-tls", TLSConfig: &tls.Config{InsecureSkipVerify: true}}
+	conn, err := tls.Dial("tcp", s.TLSAddrs()[0].String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"dot"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := conn.ConnectionState().NegotiatedProtocol; got != "dot" {
+		t.Errorf("ALPN chose %q, want dot: RFC 9103 section 7.1", got)
+	}
+	conn.Close()
+	c := dns.Client{Net: "tcp-tls", TLSConfig: &tls.Config{InsecureSkipVerify: true}} // and one without ALPN
 	m := new(dns.Msg)
 	m.SetQuestion("svc.", dns.TypeSOA)
 	r, _, err := c.Exchange(m, s.TLSAddrs()[0].String())

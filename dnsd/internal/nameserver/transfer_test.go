@@ -416,7 +416,7 @@ func TestNewerIsRFC1982(t *testing.T) {
 }
 
 func ExampleListen() {
-	z, err := zone.New(zone.Config{Origin: "svc."})
+	z, err := zone.New(zone.Config{Origin: "svc.", NSAddrs: []netip.Addr{netip.MustParseAddr("192.0.2.53")}})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -7,7 +7,6 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,8 +20,8 @@ import (
 // for Origin.
 type Config struct {
 	Origin     string        // FQDN of at least one label, any case: "svc."
-	NS         []string      // name servers, FQDNs; default "ns." + Origin
-	NSAddrs    []netip.Addr  // addresses of those name servers that lie in the zone
+	NS         []NameServer  // default: one, "ns." + Origin
+	NSAddrs    []netip.Addr  // where this server is reached: see NameServer and Reachable
 	Hostmaster string        // SOA RNAME as a name: "hostmaster.svc." (the default) is hostmaster@svc
 	TTL        time.Duration // of SOA, NS, their addresses and the list of services; default 5 s
 	// NegativeTTL is how long a resolver may remember that there is nothing
@@ -120,10 +119,11 @@ func New(cfg Config) (*Zone, error) {
 
 	servers := cfg.NS
 	if len(servers) == 0 {
-		servers = []string{"ns." + home}
+		servers = []NameServer{{Host: "ns." + home}}
 	}
+	own := Reachable(cfg.NSAddrs)
 	for _, ns := range servers {
-		if err := z.addServer(ns, cfg.NSAddrs); err != nil {
+		if err := z.addServer(ns, own); err != nil {
 			return nil, err
 		}
 	}
@@ -159,39 +159,6 @@ func New(cfg Config) (*Zone, error) {
 	z.Load(0, func(func(*registry.Instance) bool) {}, nil)
 	z.ownImages = z.newOwnImages()
 	return z, nil
-}
-
-// addServer enters a name server, with its addresses if it lies in the zone.
-func (z *Zone) addServer(host string, addrs []netip.Addr) error {
-	host, err := canonical("name server", host)
-	if err != nil {
-		return err
-	}
-	z.static[z.origin] = append(z.static[z.origin], &dns.NS{
-		Hdr: dns.RR_Header{Name: z.origin, Rrtype: dns.TypeNS, Class: dns.ClassINET, Ttl: z.ttl}, Ns: host,
-	})
-	if !dns.IsSubDomain(z.origin, host) || host == z.origin {
-		return nil
-	}
-	var buf [maxName]byte
-	if p := placeOf(fold(&buf, wireName(host)), z.wire); p.at != elsewhere && z.forward == "" {
-		return fmt.Errorf("zone: name server %s: the name belongs to the services; use one outside of tcp, udp, _tcp and _udp.%s", host, z.origin)
-	}
-	for _, a := range addrs {
-		z.static[host] = append(z.static[host], addrRR(host, a.Unmap(), z.ttl))
-	}
-	if len(addrs) == 0 {
-		return nil // NS without an address: legal only for those who know it otherwise
-	}
-	for up := host; ; {
-		up = up[strings.IndexByte(up, '.')+1:]
-		if up == z.origin {
-			return nil
-		}
-		if _, ok := z.static[up]; !ok {
-			z.static[up] = nil
-		}
-	}
 }
 
 // Origin returns the zone's name in lower case, with its final dot.

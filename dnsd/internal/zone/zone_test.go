@@ -150,9 +150,17 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		{Config{}, `zone: origin "": not a domain name`},
 		{Config{Origin: "svc"}, `zone: origin "svc": not a domain name that ends in a dot`},
 		{Config{Origin: "."}, `zone: origin: the root is not a zone`},
-		{Config{Origin: "svc.", NS: []string{"ns"}}, `zone: name server "ns": not a domain name`},
-		{Config{Origin: "svc.", NS: []string{"ns.tcp.svc."}}, `zone: name server ns.tcp.svc.: the name belongs to the services`},
-		{Config{Origin: "svc.", Hostmaster: "a..b."}, `zone: hostmaster "a..b.": not a domain name`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns"}}}, `zone: name server "ns": not a domain name`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns.tcp.svc."}}}, `zone: name server ns.tcp.svc.: the name belongs to the services`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns1.dc.math.tcp.svc."}}}, `zone: name server ns1.dc.math.tcp.svc.: the name belongs to the services`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "a.b.c._udp.svc."}}}, `zone: name server a.b.c._udp.svc.: the name belongs to the services`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "svc."}}}, `zone: name server svc.: it is the zone itself`},
+		{Config{Origin: "svc."}, `zone: name server ns.svc.: the name lies in the zone and has no address`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns.example."}, {Host: "a.svc."}}}, `zone: name server a.svc.: the name lies in the zone and has no address`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "a.svc.", Addrs: []netip.Addr{netip.IPv4Unspecified()}}}}, `zone: name server a.svc.: 0.0.0.0 is not the address of a host`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns.example."}, {Host: "NS.example."}}}, `zone: name server ns.example.: given twice`},
+		{Config{Origin: "10.in-addr.arpa.", Forward: "svc.", NS: []NameServer{{Host: "ns.7.10.in-addr.arpa."}}}, `zone: name server ns.7.10.in-addr.arpa.: the name belongs to the addresses`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns.example."}}, Hostmaster: "a..b."}, `zone: hostmaster "a..b.": not a domain name`},
 	} {
 		if _, err := New(tc.cfg); err == nil || !strings.HasPrefix(err.Error(), tc.want) {
 			t.Errorf("New(%+v) = %v, want %s...", tc.cfg, err, tc.want)

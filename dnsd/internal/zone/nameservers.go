@@ -1,0 +1,101 @@
+package zone
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+// NameServer is one of the zone's name servers.
+type NameServer struct {
+	Host string // FQDN
+	// Addrs are its addresses, published if Host lies in the zone: whoever asks
+	// for a name server must find it there (RFC 1034 section 4.2.1, RFC 2181
+	// section 10.3). None means this server's own, Config.NSAddrs.
+	Addrs []netip.Addr
+}
+
+// Reachable returns, in their order and each once, those addresses of a host
+// that others can use. Loopback is left out beside any other: a resolver that
+// read it would ask itself (RFC 1122 section 3.2.1.3). So are addresses of one
+// link, and those that are no single host's.
+func Reachable(addrs []netip.Addr) []netip.Addr {
+	var out []netip.Addr
+	for _, a := range addrs {
+		a = a.Unmap().WithZone("")
+		if (a.IsGlobalUnicast() || a.IsLoopback()) && !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	if slices.ContainsFunc(out, func(a netip.Addr) bool { return !a.IsLoopback() }) {
+		out = slices.DeleteFunc(out, netip.Addr.IsLoopback)
+	}
+	return out
+}
+
+// addServer enters a name server, with its addresses if it lies in the zone.
+func (z *Zone) addServer(ns NameServer, own []netip.Addr) error {
+	host, err := canonical("name server", ns.Host)
+	if err != nil {
+		return err
+	}
+	record := &dns.NS{Hdr: header(z.origin, dns.TypeNS, z.ttl), Ns: host}
+	if slices.ContainsFunc(z.static[z.origin], func(rr dns.RR) bool { return rr.(*dns.NS).Ns == host }) {
+		return fmt.Errorf("zone: name server %s: given twice", host)
+	}
+	z.static[z.origin] = append(z.static[z.origin], record)
+	if !dns.IsSubDomain(z.origin, host) {
+		return nil
+	}
+	if err := z.freeForServer(host); err != nil {
+		return err
+	}
+	addrs := own
+	if len(ns.Addrs) > 0 {
+		addrs = ns.Addrs
+	}
+	if len(addrs) == 0 {
+		return fmt.Errorf("zone: name server %s: the name lies in the zone and has no address, so nobody could find it: give it one, or name a server outside of the zone", host)
+	}
+	var set []dns.RR
+	for _, a := range addrs {
+		a = a.Unmap().WithZone("")
+		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() {
+			return fmt.Errorf("zone: name server %s: %s is not the address of a host", host, a)
+		}
+		set = append(set, addrRR(host, a, z.ttl))
+	}
+	z.static[host] = dns.Dedup(set, nil)
+	for up := host; ; {
+		up = up[strings.IndexByte(up, '.')+1:]
+		if up == z.origin {
+			return nil
+		}
+		if _, ok := z.static[up]; !ok {
+			z.static[up] = nil
+		}
+	}
+}
+
+// freeForServer tells why a name in the zone cannot be a name server's: what the
+// zone's content may need, and all below it, belongs to that.
+func (z *Zone) freeForServer(host string) error {
+	if host == z.origin {
+		return fmt.Errorf("zone: name server %s: it is the zone itself; use a name below it", host)
+	}
+	top := above(wireName(host), z.wire)
+	if z.forward != "" {
+		if len(top) == 1 || strings.Trim(string(top), "0123456789") == "" {
+			return fmt.Errorf("zone: name server %s: the name belongs to the addresses; use one outside of %s", host, z.origin)
+		}
+		return nil
+	}
+	switch string(top) {
+	case "tcp", "udp", "_tcp", "_udp":
+		return fmt.Errorf("zone: name server %s: the name belongs to the services; use one outside of tcp, udp, _tcp and _udp.%s", host, z.origin)
+	}
+	return nil
+}

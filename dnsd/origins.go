@@ -1,0 +1,101 @@
+package dnsd
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
+)
+
+// zoneConfigs are the zones of a block: its origins and its reverse zones.
+func zoneConfigs(z Zone) []zone.Config {
+	common := zone.Config{
+		NSAddrs: boundAddrs(z.Bind, interfaceAddrs), Hostmaster: z.Hostmaster,
+		TTL: z.TTL, NegativeTTL: z.NegativeTTL,
+	}
+	for _, host := range z.NS {
+		common.NS = append(common.NS, zone.NameServer{Host: host})
+	}
+	var configs []zone.Config
+	for _, o := range z.Origins {
+		c := common
+		c.Origin = o
+		configs = append(configs, c)
+	}
+	for _, p := range z.Reverse {
+		c := common
+		c.Origin, c.Forward = reverseOrigin(p), z.Origins[0]
+		configs = append(configs, c)
+	}
+	return configs
+}
+
+// reverseOrigin is the reverse zone of a prefix that ends at a label: RFC 1035
+// section 3.5, RFC 3596 section 2.5.
+func reverseOrigin(p netip.Prefix) string {
+	full, err := dns.ReverseAddr(p.Addr().String())
+	if err != nil {
+		panic(err) // of a valid address there is one
+	}
+	label := 8
+	if p.Addr().Is6() {
+		label = 4
+	}
+	for range (p.Addr().BitLen() - p.Bits()) / label {
+		_, full, _ = strings.Cut(full, ".")
+	}
+	return full
+}
+
+// maxBound bounds the addresses that a wildcard stands for: a host of many
+// containers may have thousands, and a resolver needs one.
+const maxBound = 16
+
+// boundAddrs are the addresses that bind stands for, for the zone to choose from.
+// A wildcard is all addresses of the host's interfaces as they are now; those
+// nobody else can use do not count against maxBound.
+func boundAddrs(bind []string, interfaces func() []netip.Addr) []netip.Addr {
+	var addrs []netip.Addr
+	for _, b := range bind {
+		host, _, _ := net.SplitHostPort(b)
+		a, err := netip.ParseAddr(host)
+		switch {
+		case host == "localhost":
+			addrs = append(addrs, netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback())
+		case err == nil && !a.IsUnspecified():
+			addrs = append(addrs, a.Unmap())
+		default:
+			var own []netip.Addr
+			for _, i := range interfaces() {
+				if !a.Is4() || i.Is4() { // 0.0.0.0 is of one family, :: and "" of both
+					own = append(own, i)
+				}
+			}
+			if own = zone.Reachable(own); len(own) == 0 {
+				own = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})} // it answers there at least
+			}
+			addrs = append(addrs, own[:min(len(own), maxBound)]...)
+		}
+	}
+	return addrs
+}
+
+// interfaceAddrs are the addresses of the host; none if the system does not say.
+func interfaceAddrs() []netip.Addr {
+	found, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var addrs []netip.Addr
+	for _, f := range found {
+		if n, ok := f.(*net.IPNet); ok {
+			if a, ok := netip.AddrFromSlice(n.IP); ok {
+				addrs = append(addrs, a.Unmap())
+			}
+		}
+	}
+	return addrs
+}
