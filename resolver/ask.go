@@ -13,11 +13,15 @@ const rounds = 2
 
 // ask puts a question to the servers in turn until one gives a verdict on it:
 // data, an alias, or that there is none. It returns who did.
+//
+// A lame answer is the last word only if no other server has a better one.
 func (r *Resolver) ask(ctx context.Context, q question, servers []string, tcp bool) (rep *reply, server string, err error) {
 	var failed tries
+	var lame *reply
+	var lameServer string
 	for range rounds {
 		var silent []string
-		for _, server := range servers {
+		for i, server := range servers {
 			if ctx.Err() != nil {
 				return nil, "", failure(q, failed, context.Cause(ctx))
 			}
@@ -27,8 +31,16 @@ func (r *Resolver) ask(ctx context.Context, q question, servers []string, tcp bo
 				e.Err = rep.objection(q)
 				e.Rcode = rep.rcodeText()
 			}
-			if e.Err == nil {
+			switch {
+			case e.Err != nil:
+			case !rep.lame(q) || i == len(servers)-1 && lame == nil:
 				return rep, server, nil
+			default:
+				if lame == nil {
+					lame, lameServer = rep, server
+				}
+				r.log().Debug("resolver: empty answer without SOA, asking the next", "name", q.name, "type", e.Type, "server", server)
+				continue
 			}
 			if errors.As(e.Err, new(*timeoutError)) {
 				silent = append(silent, server)
@@ -41,6 +53,9 @@ func (r *Resolver) ask(ctx context.Context, q question, servers []string, tcp bo
 			if len(servers) > 1 && ctx.Err() == nil {
 				r.log().Debug("resolver: server failed, asking the next", "name", q.name, "type", e.Type, "server", server, "error", e.cause())
 			}
+		}
+		if lame != nil {
+			return lame, lameServer, nil
 		}
 		if servers = silent; len(servers) == 0 {
 			break
@@ -69,6 +84,7 @@ var (
 	errRefused  = errors.New("the server refuses to answer")
 	errFailed   = errors.New("the server failed")
 	errReferral = errors.New("referred to other servers: neither a recursive server nor one of this zone")
+	errLame     = errors.New("an empty answer without SOA, by a server without authority: not believed")
 	errEndless  = fmt.Errorf("a chain of more than %d aliases", maxAliases)
 )
 

@@ -42,10 +42,13 @@
 //     clamped likewise.
 //   - When nobody answers, the last endpoints stay for StaleFor past their
 //     expiry, and State.Err says why (RFC 8767).
-//   - A set that has become empty is confirmed, by a second server or by a second
-//     try a second later, before the endpoints are dropped. Wrong NXDOMAINs have
-//     caused outages; a second costs nothing, as dead endpoints are found by
-//     dialling them.
+//   - An answer that takes away more than half of the set is confirmed, by a second
+//     server or by a second try a second later, before the endpoints are dropped.
+//     Wrong NXDOMAINs have caused outages; a second costs nothing, as dead
+//     endpoints are found by dialling them. Even then State.Trust is Shrunk, for a
+//     registry started without its memory speaks so, too.
+//   - An empty answer without SOA by a server without authority (RFC 2308) says
+//     nothing: the next server is asked, and it never empties a set.
 //   - A record that cannot be used (port 0, a target that is no host name, broken
 //     RDATA) is left out alone and never spoils its neighbours.
 //   - The target "." says that the service is decidedly not offered (RFC 2782):

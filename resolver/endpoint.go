@@ -6,6 +6,7 @@ import (
 	"iter"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -36,6 +37,9 @@ type State struct {
 	// Endpoints is sorted by Priority, then Addr, and holds one for each usable
 	// SRV record. Read only.
 	Endpoints []Endpoint
+	// Trust tells how far Endpoints can be believed: above all, whether one that is
+	// no longer among them was taken away by somebody who knew.
+	Trust Trust
 	// Confirmed is when a server last vouched for Endpoints (or for their absence).
 	// It is zero when no server ever answered.
 	Confirmed time.Time
@@ -46,6 +50,34 @@ type State struct {
 	// then errors.Is tells ErrNoSuchName and ErrNotOffered, which a server has
 	// said, from the failure to ask.
 	Err error
+}
+
+// Trust tells on whose word a State stands.
+type Trust uint8
+
+const (
+	// Unknown: the Source does not tell.
+	Unknown Trust = iota
+	// Confirmed: a server answered. What is no longer there was taken away.
+	Confirmed
+	// Shrunk: a server answered, and when asked again said the same, and more than
+	// half of the endpoints are gone, or all. So does a registry speak that was
+	// started without its memory: what works can go on being used. It ends when the
+	// set has grown again, or is Confirmed after some minutes.
+	Shrunk
+	// Stale: nobody answered. Endpoints are the last ones known.
+	Stale
+	// Unanswered: nobody answered, and there are no endpoints, or they have become
+	// too old (StaleFor). Nobody said that they are gone.
+	Unanswered
+)
+
+func (t Trust) String() string {
+	names := [...]string{"unknown", "confirmed", "shrunk", "stale", "unanswered"}
+	if int(t) < len(names) {
+		return names[t]
+	}
+	return "Trust(" + strconv.Itoa(int(t)) + ")"
 }
 
 // Source is where a client gets its endpoints from: a *Resolver, Static, or
@@ -93,7 +125,7 @@ func (ep Endpoint) equal(o Endpoint) bool {
 // sameNews tells whether a watcher who saw s learns nothing from t: the time of
 // confirmation and the TTL are no news.
 func (s State) sameNews(t State) bool {
-	if (s.Err == nil) != (t.Err == nil) || s.Err != nil && s.Err.Error() != t.Err.Error() {
+	if s.Trust != t.Trust || (s.Err == nil) != (t.Err == nil) || s.Err != nil && s.Err.Error() != t.Err.Error() {
 		return false
 	}
 	return slices.EqualFunc(s.Endpoints, t.Endpoints, Endpoint.equal)

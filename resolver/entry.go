@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 )
@@ -20,6 +21,8 @@ type entry struct {
 	wait     time.Duration // from last to the next time to ask
 	vouched  bool          // last was an answer
 	failures int           // since the last answer
+	full     int           // endpoints when the set was last Confirmed
+	shrunk   time.Time     // since when the set is not half of that; zero: it is
 	hint     hint          // what Refresh asked for
 
 	flight *flight
@@ -189,12 +192,13 @@ func (r *Resolver) applyLocked(e *entry, out outcome) {
 		// Never later than the TTL, and spread, or clients that started together
 		// would ask together for ever.
 		e.wait = r.spreadLocked(out.ttl, 0.8, 1)
+		next.Trust = e.weigh(out)
 	} else {
 		e.failures++
 		e.wait = r.retryLocked(e)
-		next.Confirmed, next.TTL = e.state.Confirmed, e.state.TTL
+		next.Confirmed, next.TTL, next.Trust = e.state.Confirmed, e.state.TTL, Unanswered
 		if r.usableLocked(e) {
-			next.Endpoints = e.state.Endpoints
+			next.Endpoints, next.Trust = e.state.Endpoints, Stale
 		}
 	}
 	if e.version == 0 || !e.state.sameNews(next) {
@@ -208,6 +212,25 @@ func (r *Resolver) applyLocked(e *entry, out outcome) {
 	close(e.changed)
 	e.changed = make(chan struct{})
 	e.wake()
+}
+
+// settled is how long a set stays Shrunk: longer than any server that registers
+// itself waits before it does so again.
+const settled = 5 * time.Minute
+
+// weigh tells whether an answer, which was confirmed, leaves so little of the set
+// that it needs another explanation than deletions.
+func (e *entry) weigh(out outcome) Trust {
+	n := len(out.endpoints)
+	switch meant := errors.Is(out.err, ErrNotOffered); {
+	case !meant && 2*n < e.full && e.shrunk.IsZero():
+		e.shrunk = e.last
+		return Shrunk
+	case !meant && 2*n < e.full && e.last.Sub(e.shrunk) < settled:
+		return Shrunk
+	}
+	e.full, e.shrunk = n, time.Time{}
+	return Confirmed
 }
 
 // retryLocked is the pause after a failure: doubling from MinTTL, up to the rate

@@ -37,7 +37,7 @@ func TestLookupUsesGlueInOneQuery(t *testing.T) {
 			{Addr: "10.0.0.1:8080", Target: "a1.math.tcp.svc.", Priority: 10, Weight: 100},
 			{Addr: "10.0.0.2:8080", Target: "a2.math.tcp.svc.", Priority: 10, Weight: 100},
 		}
-		if !(State{Endpoints: want}).sameNews(got) {
+		if !(State{Endpoints: want, Trust: Confirmed}).sameNews(got) {
 			t.Errorf("endpoints %v\nwant %v", got.Endpoints, want)
 		}
 		if got.TTL != 10*time.Second || !got.Confirmed.Equal(begin) {

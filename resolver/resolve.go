@@ -36,7 +36,8 @@ type memory struct {
 const confirmAfter = time.Second
 
 // resolve asks for the endpoints of a name, of which the last known are given.
-// An answer that takes them all away is only believed when it is confirmed.
+// An answer that takes away more than half of them is only believed when it is
+// confirmed.
 func (r *Resolver) resolve(ctx context.Context, name string, last []Endpoint, m *memory) outcome {
 	servers, err := r.servers()
 	if err != nil {
@@ -46,13 +47,13 @@ func (r *Resolver) resolve(ctx context.Context, name string, last []Endpoint, m 
 	if out.vouched {
 		r.prefer(out.server)
 	}
-	if !out.vouched || out.err == nil || len(last) == 0 {
+	if !out.shrinks(last) {
 		return out
 	}
-	r.log().Info("resolver: empty answer, asking for confirmation", "name", name, "endpoints", len(last), "error", out.err)
+	r.log().Info("resolver: the set has shrunk, asking for confirmation", "name", name, "server", out.server, "endpoints", len(out.endpoints), "before", len(last), "error", out.err)
 	if others := slices.DeleteFunc(slices.Clone(servers), func(s string) bool { return s == out.server }); len(others) > 0 {
 		if second := r.resolveAt(ctx, name, others, last, m); second.vouched {
-			if second.err != nil {
+			if second.shrinks(last) && len(second.endpoints) <= len(out.endpoints) {
 				return out
 			}
 			r.prefer(second.server) // it knew better
@@ -66,9 +67,18 @@ func (r *Resolver) resolve(ctx context.Context, name string, last []Endpoint, m 
 	}
 	second := r.resolveAt(ctx, name, servers, last, m)
 	if !second.vouched {
-		second.err = fmt.Errorf("%w; unconfirmed before that: %w", second.err, out.err)
+		doubt := out.err
+		if doubt == nil {
+			doubt = fmt.Errorf("%d endpoints where there were %d", len(out.endpoints), len(last))
+		}
+		second.err = fmt.Errorf("%w; unconfirmed before that: %w", second.err, doubt)
 	}
 	return second
+}
+
+// shrinks tells whether an answer takes away more than half of the last endpoints.
+func (out outcome) shrinks(last []Endpoint) bool {
+	return out.vouched && 2*len(out.endpoints) < len(last)
 }
 
 // resolveAt is one resolution at these servers.
@@ -92,7 +102,12 @@ func (r *Resolver) resolveAt(ctx context.Context, name string, servers []string,
 		case verdictNoName:
 			return r.negative(name, rep, server, ErrNoSuchName)
 		case verdictNoData:
-			return r.negative(name, rep, server, errNoData)
+			out := r.negative(name, rep, server, errNoData)
+			if rep.lame(q) && len(last) > 0 {
+				// Nobody with a say in the zone says so.
+				out.vouched, out.err = false, &Error{Name: name, Type: typeSRV.String(), Server: server, Rcode: rep.rcodeText(), Err: errLame}
+			}
+			return out
 		}
 		out := r.endpoints(ctx, q, rep, server, last, m)
 		out.ttl = min(out.ttl, ttl)

@@ -73,7 +73,7 @@ var _ Source = (*Resolver)(nil)
 func (r *Resolver) Lookup(ctx context.Context, name string) (State, error) {
 	key, err := canonicalName(name)
 	if err != nil {
-		return State{}, &Error{Name: quoted(name), Type: typeSRV.String(), Err: err}
+		return State{Trust: Unanswered}, &Error{Name: quoted(name), Type: typeSRV.String(), Err: err}
 	}
 	r.mu.Lock()
 	e := r.entryLocked(key)
@@ -91,8 +91,9 @@ func (r *Resolver) Lookup(ctx context.Context, name string) (State, error) {
 		// section 5: the client response timer).
 		state.Err = &Error{Name: key, Type: typeSRV.String(), Err: context.Cause(ctx)}
 		if errors.Is(ctx.Err(), context.Canceled) || !r.usableLocked(e) {
-			return State{Err: state.Err}, state.Err
+			return State{Trust: Unanswered, Err: state.Err}, state.Err
 		}
+		state.Trust = Stale
 	}
 	return state, state.failure()
 }
@@ -117,7 +118,7 @@ func (r *Resolver) Watch(ctx context.Context, name string) iter.Seq[State] {
 	return func(yield func(State) bool) {
 		key, err := canonicalName(name)
 		if err != nil {
-			if yield(State{Err: &Error{Name: quoted(name), Type: typeSRV.String(), Err: err}}) {
+			if yield(State{Trust: Unanswered, Err: &Error{Name: quoted(name), Type: typeSRV.String(), Err: err}}) {
 				<-ctx.Done() // it will not become better
 			}
 			return

@@ -24,7 +24,7 @@ func Static(addrs ...string) Source {
 		}
 		eps = append(eps, ep)
 	}
-	return static{State{Endpoints: arrange(dedup(eps)), Confirmed: time.Now(), Err: errors.Join(errs...)}}
+	return static{State{Endpoints: arrange(dedup(eps)), Trust: Confirmed, Confirmed: time.Now(), Err: errors.Join(errs...)}}
 }
 
 type static struct{ state State }

@@ -46,6 +46,7 @@ type reply struct {
 	addrs   []netip.Addr    // the good ones, for A and AAAA
 	glue    map[string]host // addresses of other names that came along
 
+	aa          bool   // by a server of the zone
 	endless     bool   // the CNAMEs go in a circle, or nearly
 	soa         bool   // a SOA in the authority section that covers alias
 	negativeTTL uint32 // RFC 2308 section 5: the smaller of its TTL and its minimum
@@ -135,6 +136,7 @@ func (q question) parse(msg []byte) (*reply, error) {
 	rep := &reply{
 		rcode:     int(msg[3] & 0xf),
 		truncated: msg[2]&tc != 0,
+		aa:        msg[2]&aa != 0,
 		size:      len(msg),
 		alias:     q.name,
 		ttl:       1<<32 - 1,
@@ -157,7 +159,7 @@ func (q question) parse(msg []byte) (*reply, error) {
 	}
 	p.follow(rep)
 	rep.referral = rep.rcode == dns.RcodeSuccess && rep.records == 0 && rep.alias == q.name &&
-		p.ns && !rep.soa && msg[2]&aa == 0
+		p.ns && !rep.soa && !rep.aa
 	return rep, nil
 }
 
@@ -396,6 +398,15 @@ func (rep *reply) verdict(q question) verdict {
 		return verdictRefused
 	}
 	return verdictFailed
+}
+
+// lame tells whether a reply says that there is nothing, and gives nothing to
+// believe it by: a server of the zone sets AA, and any other passes on the SOA (RFC
+// 2308 sections 2.2 and 5). Servers that have lost their zone or their upstream
+// answer so, and forwarders that throw the SOA away.
+func (rep *reply) lame(q question) bool {
+	v := rep.verdict(q)
+	return (v == verdictNoData || v == verdictNoName) && !rep.soa && !rep.aa
 }
 
 // rcodeText is "NXDOMAIN", or "RCODE77".
