@@ -131,7 +131,7 @@ type identity struct {
 	open    bool // no tokens: everybody that gets here may do everything
 	grants  []*grant
 	cert    *x509.Certificate
-	anyHost bool // without a grant: on loopback, or declared insecure
+	anyHost bool // without a grant: declared insecure, or on loopback while nothing is asked for
 }
 
 // identify tells who sends the request, or refuses it. Every token is compared
@@ -139,16 +139,19 @@ type identity struct {
 func (st *state) identify(r *http.Request) (identity, error) {
 	peer := peerAddr(r)
 	id := identity{caller: caller{addr: callerAddr(peer)}, name: peer.String()}
-	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
-		id.cert = r.TLS.PeerCertificates[0]
-		id.name = certName(id.cert) + " at " + id.name
+	cert, err := st.access.check(r)
+	if err != nil {
+		return id, err
+	}
+	if cert != nil {
+		id.cert = cert
+		id.name = certName(cert) + " at " + id.name
 	}
 	if len(st.grants) == 0 {
 		id.open = true
-		id.anyHost = peer.IsLoopback() || st.insecure
+		id.anyHost = st.insecure || peer.IsLoopback() && !st.secured
 		return id, nil
 	}
-	id.anyHost = peer.IsLoopback()
 	header := r.Header.Get("Authorization")
 	if header == "" {
 		return id, refuse(http.StatusUnauthorized, "", "this hook asks for a token: send Authorization: Bearer TOKEN").

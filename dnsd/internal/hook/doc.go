@@ -92,9 +92,19 @@
 // the address. A token has verbs (admin includes write, write includes read) for
 // services. Whole lists and metrics need read for "*". With a client CA every
 // connection needs a certificate of it; without tokens its bearer may do
-// everything, and with tokens what the token says.
+// everything, and with tokens what the token says. What is asked for now is asked of
+// every request, over whatever connection it comes: one of before an Update does not
+// keep its rights.
 //
 // A host other than the peer's own address needs a token with AnyHost, a client
-// certificate for that host, or a peer on loopback. The peer is who connects:
-// X-Forwarded-For is not read, so behind a proxy give host and a token.
+// certificate for that host, or, where neither tokens nor certificates are asked
+// for, a peer on loopback: behind a proxy on this host everybody is on loopback. The
+// peer is who connects: X-Forwarded-For is not read, so behind a proxy give host and
+// a token.
+//
+// # Who comes first
+//
+// Connections are bounded, and where tokens or certificates are asked for a quarter
+// of them is not for strangers. At the bound a connection that nobody uses is closed
+// for the new one: a stranger's of the address that has most, the oldest first.
 package hook

@@ -16,13 +16,14 @@ const maxHeader = 16 << 10
 const shutdownGrace = 5 * time.Second
 
 // front is one http.Server with its timeouts. These cannot change while it
-// serves, so an Update with other ones puts a new front before the listener. The
-// old one closes each connection after its next answer, which says so; closing an
+// serves, so an Update with other ones, or that asks for other certificates, puts a
+// new front before the listener. The old one closes each connection after its next answer, which says so; closing an
 // idle one at once would lose the request that is just coming.
 type front struct {
 	server *http.Server
 	header time.Duration
 	idle   time.Duration
+	access *access
 	owner  *Server
 	conns  chan net.Conn
 	done   chan struct{} // closed: it takes no more
@@ -34,14 +35,15 @@ type front struct {
 	retired bool
 }
 
-// refrontLocked makes sure that the front has the timeouts of st.
+// refrontLocked makes sure that the front has the timeouts and the access of st.
 func (s *Server) refrontLocked(st *state) {
-	if s.front != nil && s.front.header == st.limits.HeaderTimeout && s.front.idle == st.limits.IdleTimeout {
+	if f := s.front; f != nil && f.header == st.limits.HeaderTimeout && f.idle == st.limits.IdleTimeout && f.access == st.access {
 		return
 	}
 	f := &front{
 		header: st.limits.HeaderTimeout,
 		idle:   st.limits.IdleTimeout,
+		access: st.access,
 		owner:  s,
 		conns:  make(chan net.Conn),
 		done:   make(chan struct{}),
@@ -104,6 +106,9 @@ func (f *front) note(c net.Conn, state http.ConnState) {
 		delete(f.silent, c)
 	}
 	f.mu.Unlock()
+	if ours := connOf(c); ours != nil && (state == http.StateActive || state == http.StateIdle) {
+		ours.pool.use(ours, state == http.StateActive)
+	}
 	if state == http.StateClosed || state == http.StateHijacked {
 		f.left()
 	}

@@ -128,9 +128,13 @@ func (p *pipes) Close() error {
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8053} }
 
 func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	return p.dialFrom(ctx, net.IPv4(127, 0, 0, 1))
+}
+
+func (p *pipes) dialFrom(ctx context.Context, ip net.IP) (net.Conn, error) {
 	mine, theirs := net.Pipe()
 	select {
-	case p.conns <- pipeConn{theirs}:
+	case p.conns <- pipeConn{theirs, ip}:
 		return mine, nil
 	case <-p.done:
 		return nil, net.ErrClosed
@@ -140,9 +144,12 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 }
 
 // pipeConn has an address, which net.Pipe has not.
-type pipeConn struct{ net.Conn }
+type pipeConn struct {
+	net.Conn
+	ip net.IP
+}
 
-func (pipeConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 40000} }
+func (c pipeConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: c.ip, Port: 40000} }
 
 // answer is what came back.
 type answer struct {

@@ -19,8 +19,10 @@ type Limits struct {
 	// Burst is how many may come at once. Default 2*Rate.
 	Burst int
 	// Connections in all, default 16384; PerAddr from one address, default
-	// 4096. Each held registration and each watch is one. Beyond them: 503 and
-	// the connection is closed.
+	// 4096. Each held registration and each watch over HTTP/1.1 is one. Beyond
+	// them an unused connection is closed for the new one, a stranger's first;
+	// if there is none: 503 and the new one is closed. Where tokens or client
+	// certificates are asked for, a quarter of all is not for strangers.
 	Connections int
 	PerAddr     int
 	// Watches and Holds at one time, default 10000 and 16384. Beyond them: 503.

@@ -123,8 +123,8 @@ func TestConnectionsBeyondTheLimitAreTurnedAway(t *testing.T) {
 				c.Limits.Connections, c.Limits.PerAddr = limits.Connections, limits.PerAddr
 			})
 			first, second := dial(t, h), dial(t, h)
-			for _, c := range []net.Conn{first, second} {
-				fmt.Fprintf(c, "GET /healthz HTTP/1.1\r\nHost: %s\r\n\r\n", h.Addr())
+			for _, c := range []net.Conn{first, second} { // in use, so that they are not closed for the next
+				fmt.Fprintf(c, "GET /v1/watch HTTP/1.1\r\nHost: %s\r\n\r\n", h.Addr())
 				resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 				if err != nil || resp.StatusCode != 200 {
 					t.Fatal(resp, err)

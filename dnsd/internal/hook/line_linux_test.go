@@ -29,8 +29,7 @@ func TestLineSeesWhatIsNotAcknowledged(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer raw.Close()
-	var conns listener
-	counted := &conn{Conn: raw, owner: &conns}
+	counted := &conn{Conn: raw, pool: newPool()}
 	for name, c := range map[string]net.Conn{"plain": counted, "TLS": tls.Server(counted, &tls.Config{})} {
 		req, err := http.NewRequestWithContext(context.WithValue(t.Context(), connKey{}, c), "GET", "/", nil)
 		if err != nil {

@@ -1,30 +1,25 @@
 package hook
 
 import (
+	"container/list"
 	"crypto/tls"
 	"net"
+	"net/http"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// listener counts connections, in all and by address, and puts TLS around them
+// listener takes connections as far as there are places, and puts TLS around them
 // as the configuration of the moment wants.
 type listener struct {
 	net.Listener
-	tls         atomic.Pointer[tls.Config]
-	most        atomic.Int64 // negative: no bound
-	mostPerAddr atomic.Int64
-
-	mu      sync.Mutex // guards all below
-	open    int
-	perAddr map[netip.Addr]int
-	refused uint64
+	pool *pool
+	door atomic.Pointer[door]
 }
 
 func newListener(ln net.Listener) *listener {
-	return &listener{Listener: ln, perAddr: make(map[netip.Addr]int)}
+	return &listener{Listener: ln, pool: newPool()}
 }
 
 // Accept gives the next connection that is within the limits.
@@ -34,47 +29,21 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		addr := connAddr(raw)
-		config := l.tls.Load()
-		if !l.enter(addr) {
-			turnAway(raw, config != nil)
+		d := l.door.Load()
+		c := &conn{Conn: raw, pool: l.pool, addr: connAddr(raw), access: d.access}
+		victim, ok := l.pool.enter(c)
+		if victim != nil {
+			_ = victim.Conn.Close()
+		}
+		if !ok {
+			turnAway(raw, d.config != nil)
 			continue
 		}
-		c := &conn{Conn: raw, owner: l, addr: addr}
-		if config != nil {
-			return tls.Server(c, config), nil
+		if d.config != nil {
+			return tls.Server(c, d.config), nil
 		}
 		return c, nil
 	}
-}
-
-func (l *listener) enter(addr netip.Addr) bool {
-	most, perAddr := l.most.Load(), l.mostPerAddr.Load()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if most >= 0 && int64(l.open) >= most || perAddr >= 0 && int64(l.perAddr[addr]) >= perAddr {
-		l.refused++
-		return false
-	}
-	l.open++
-	l.perAddr[addr]++
-	return true
-}
-
-func (l *listener) leave(addr netip.Addr) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.open--
-	if l.perAddr[addr]--; l.perAddr[addr] <= 0 {
-		delete(l.perAddr, addr)
-	}
-}
-
-// counts gives the open connections and how many were refused.
-func (l *listener) counts() (open, refused float64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return float64(l.open), float64(l.refused)
 }
 
 // turnAway says 503 before any request was read; in TLS that would cost a
@@ -100,16 +69,44 @@ func connAddr(c net.Conn) netip.Addr {
 	return netip.Addr{}
 }
 
-// conn gives its place back when it is closed.
+// conn is one accepted connection. It gives its place back when it is closed.
 type conn struct {
 	net.Conn
-	owner *listener
-	addr  netip.Addr
-	once  sync.Once
+	pool   *pool
+	addr   netip.Addr
+	access *access // what was asked for when it was accepted
+
+	// The pool's:
+	peer    *peer // nil: it has no place any more
+	known   bool  // somebody known uses it
+	busy    bool  // it serves a request
+	list    *list.List
+	element *list.Element
+}
+
+// connOf finds the conn beneath what net/http knows; nil: it is not one of ours.
+func connOf(c net.Conn) *conn {
+	for c != nil {
+		if ours, ok := c.(*conn); ok {
+			return ours
+		}
+		under, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nil
+		}
+		c = under.NetConn()
+	}
+	return nil
+}
+
+// connOfRequest finds the conn that a request came by; nil as in connOf.
+func connOfRequest(r *http.Request) *conn {
+	c, _ := r.Context().Value(connKey{}).(net.Conn)
+	return connOf(c)
 }
 
 func (c *conn) Close() error {
-	c.once.Do(func() { c.owner.leave(c.addr) })
+	c.pool.leave(c)
 	return c.Conn.Close()
 }
 

@@ -46,10 +46,13 @@ func newMetrics(s *Server) *metrics {
 		m.requests, m.seconds, m.refused,
 		gauge("watches", "Watches open.", s.watches.value),
 		gauge("holds", "Registrations held by an open connection.", func() float64 { return float64(s.holds.count()) }),
-		gauge("connections", "Connections open.", func() float64 { open, _ := s.listener.counts(); return open }),
+		gauge("connections", "Connections open.", func() float64 { open, _, _ := s.listener.pool.counts(); return open }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Namespace: ns, Subsystem: sub, Name: "connections_refused_total", Help: "Connections turned away by a limit.",
-		}, func() float64 { _, refused := s.listener.counts(); return refused }),
+		}, func() float64 { _, refused, _ := s.listener.pool.counts(); return refused }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Namespace: ns, Subsystem: sub, Name: "connections_evicted_total", Help: "Connections that nobody used, closed for new ones at the limit.",
+		}, func() float64 { _, _, evicted := s.listener.pool.counts(); return evicted }),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		registryCollector{s},

@@ -146,9 +146,19 @@ func (x *exchange) admit(rt route, op operation, known bool) error {
 		return refuse(http.StatusMethodNotAllowed, "", "%s is not for this path: use %s", x.r.Method, allow(rt)).with("Allow", allow(rt))
 	case denied != nil && !rt.open:
 		x.s.metrics.refused.WithLabelValues("token").Inc()
+		x.know(false)
 		return denied
+	case denied == nil && x.st.secured:
+		x.know(true)
 	}
 	return nil
+}
+
+// know notes whether the connection is of somebody who may come in.
+func (x *exchange) know(known bool) {
+	if c := connOfRequest(x.r); c != nil {
+		c.pool.know(c, known)
+	}
 }
 
 func allow(rt route) string {

@@ -54,6 +54,7 @@ type state struct {
 	zone     string
 	ready    func() error
 	grants   []grant
+	access   *access
 	secured  bool // tokens or client certificates
 	insecure bool
 	loopback bool
@@ -136,7 +137,7 @@ func (s *Server) Addr() netip.AddrPort { return s.addr }
 // URL is the base of the hook as seen from this host.
 func (s *Server) URL() string {
 	scheme := "http"
-	if s.listener.tls.Load() != nil {
+	if s.listener.door.Load().encrypted {
 		scheme = "https"
 	}
 	addr := s.addr
@@ -155,14 +156,15 @@ func (s *Server) URL() string {
 func (s *Server) Handler() http.Handler { return s.handler }
 
 // Update changes everything but the address while requests go on. On error
-// nothing has changed. Watches and holds survive; one whose token is no longer
-// good ends within the keepalive time.
+// nothing has changed. Watches and holds survive; one whose token, certificate or
+// unencrypted connection is no longer good ends within the keepalive time, and no
+// request on such a connection is served.
 func (s *Server) Update(cfg Config) error {
 	st, err := s.prepare(cfg)
 	if err != nil {
 		return err
 	}
-	tlsConfig, err := cfg.TLS.load()
+	d, err := cfg.TLS.load()
 	if err != nil {
 		return err
 	}
@@ -174,10 +176,13 @@ func (s *Server) Update(cfg Config) error {
 	if s.closed {
 		return fmt.Errorf("hook: update %v: %w", s.addr, http.ErrServerClosed)
 	}
+	if old := s.listener.door.Load(); old != nil && old.access.same(d.access) {
+		d.access = old.access
+	}
+	st.access = d.access
 	s.state.Store(st)
-	s.listener.tls.Store(tlsConfig)
-	s.listener.most.Store(int64(st.limits.Connections))
-	s.listener.mostPerAddr.Store(int64(st.limits.PerAddr))
+	s.listener.door.Store(d)
+	s.listener.pool.set(st.limits.Connections, st.limits.PerAddr, st.secured)
 	s.callers.set(st.limits.Rate, st.limits.Burst, time.Now())
 	s.refrontLocked(st)
 	return nil

@@ -234,7 +234,10 @@ func (a *authority) sign(t testing.TB, name string, c *x509.Certificate) (*ecdsa
 		t.Fatal(err)
 	}
 	c.SerialNumber = big.NewInt(time.Now().UnixNano())
-	c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	c.NotBefore = time.Now().Add(-time.Hour)
+	if c.NotAfter.IsZero() {
+		c.NotAfter = time.Now().Add(time.Hour)
+	}
 	parent, signer := c, key
 	if a.cert != nil {
 		parent, signer = a.cert, a.key
@@ -333,9 +336,12 @@ func TestCertificateAllowsItsOwnHosts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := start(t, nil)
+	h := start(t, func(c *Config, _ *registry.Config) {
+		ca.issue(t, "server", "", nil, net.IPv4(127, 0, 0, 1))
+		c.TLS = &TLS{Cert: ca.file("server.pem"), Key: ca.file("server.key"), ClientCA: ca.file("ca.pem")}
+	})
 	for host, status := range map[string]int{"math.example": 201, "192.0.2.9": 200, "192.0.2.7": 200, "echo.example": 403, "192.0.2.8": 403} {
-		req, err := http.NewRequest("PUT", "http://"+h.Addr().String()+a1, strings.NewReader(fmt.Sprintf(`{"port":1,"host":%q}`, host)))
+		req, err := http.NewRequest("PUT", h.URL()+a1, strings.NewReader(fmt.Sprintf(`{"port":1,"host":%q}`, host)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,11 +1,14 @@
 package hook
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
+	"time"
 )
 
 // TLS names PEM files. They are read by Listen and again by Update, so renewed
@@ -16,31 +19,83 @@ type TLS struct {
 	ClientCA string
 }
 
+// door is how connections come in.
+type door struct {
+	config *tls.Config // nil: plain HTTP
+	*access
+}
+
+// access is what a door asks for of those who come in. It is one value as long as
+// it asks for the same: a renewed certificate of the server changes nothing in it.
+type access struct {
+	encrypted bool
+	pem       []byte         // of the client CA
+	roots     *x509.CertPool // nil: no client certificates
+}
+
 // load reads the files. Nothing of the running configuration changes on error.
-func (t *TLS) load() (*tls.Config, error) {
+func (t *TLS) load() (*door, error) {
 	if t == nil {
-		return nil, nil
+		return &door{access: &access{}}, nil
 	}
 	cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 	if err != nil {
 		return nil, fmt.Errorf("hook: load certificate %s, key %s: %w", t.Cert, t.Key, err)
 	}
-	c := &tls.Config{
+	d := &door{access: &access{encrypted: true}, config: &tls.Config{
 		Certificates: []tls.Certificate{cert},
 		MinVersion:   tls.VersionTLS12,
 		NextProtos:   []string{"h2", "http/1.1"},
-	}
+	}}
 	if t.ClientCA == "" {
-		return c, nil
+		return d, nil
 	}
-	pem, err := os.ReadFile(t.ClientCA)
-	if err != nil {
+	if d.pem, err = os.ReadFile(t.ClientCA); err != nil {
 		return nil, fmt.Errorf("hook: load client CA: %w", err)
 	}
-	c.ClientCAs = x509.NewCertPool()
-	if !c.ClientCAs.AppendCertsFromPEM(pem) {
+	d.roots = x509.NewCertPool()
+	if !d.roots.AppendCertsFromPEM(d.pem) {
 		return nil, fmt.Errorf("hook: load client CA %s: %w", t.ClientCA, errors.New("no certificate in it"))
 	}
-	c.ClientAuth = tls.RequireAndVerifyClientCert
-	return c, nil
+	d.config.ClientCAs = d.roots
+	d.config.ClientAuth = tls.RequireAndVerifyClientCert
+	return d, nil
+}
+
+// same says whether b asks for what a asks for.
+func (a *access) same(b *access) bool {
+	return a != nil && a.encrypted == b.encrypted && bytes.Equal(a.pem, b.pem)
+}
+
+// check refuses a request that came by another door than the present one: a
+// connection outlives the configuration that it was accepted under. It gives the
+// client's certificate, nil if none is asked for.
+func (a *access) check(r *http.Request) (*x509.Certificate, error) {
+	if !a.encrypted {
+		return nil, nil
+	}
+	if r.TLS == nil {
+		return nil, refuse(http.StatusMisdirectedRequest, "", "this hook speaks TLS now: connect anew, with https")
+	}
+	if a.roots == nil {
+		return nil, nil
+	}
+	certs := r.TLS.PeerCertificates
+	if len(certs) == 0 {
+		return nil, refuse(http.StatusForbidden, "", "this hook asks for a client certificate now: connect anew, with one")
+	}
+	now := time.Now()
+	if c := connOfRequest(r); c != nil && c.access == a && now.Before(certs[0].NotAfter) {
+		return certs[0], nil // the handshake has verified it
+	}
+	between := x509.NewCertPool()
+	for _, c := range certs[1:] {
+		between.AddCert(c)
+	}
+	if _, err := certs[0].Verify(x509.VerifyOptions{
+		Roots: a.roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}); err != nil {
+		return nil, refuse(http.StatusForbidden, "", "this client certificate is no longer good here: connect anew, with one of the present client CA").because(err)
+	}
+	return certs[0], nil
 }
