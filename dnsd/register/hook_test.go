@@ -180,7 +180,7 @@ func TestRealHookTellsTheOldProcessThatItWasReplaced(t *testing.T) {
 func TestRealHookRemovesTheDeadAtOnce(t *testing.T) {
 	d := startHook(t, "")
 	listener, port := instance(t)
-	w, err := d.registry.Watch("_math._tcp", 0, false)
+	w, err := d.registry.Watch("_math._tcp", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -139,7 +139,12 @@ func (x *exchange) setDrained(on bool) error {
 	if _, err := x.query(); err != nil {
 		return err
 	}
-	if _, err := x.st.registry.Drain(x.r.Context(), key, on); err != nil {
+	if on {
+		_, err = x.st.registry.Drain(x.r.Context(), key, false)
+	} else {
+		_, err = x.st.registry.Undrain(x.r.Context(), key)
+	}
+	if err != nil {
 		return err
 	}
 	lease, ok := x.st.registry.Instance(key)

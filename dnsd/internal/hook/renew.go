@@ -23,7 +23,7 @@ func (x *exchange) renew() error {
 		return err
 	}
 	x.audit.object = fmt.Sprintf("%d instances", len(req.Instances))
-	keys := make([]registry.Key, len(req.Instances))
+	all := make([]registry.Renewal, len(req.Instances))
 	allowed := "" // the service that was just found allowed
 	for i, s := range req.Instances {
 		key, err := registry.ParseKey(s)
@@ -38,15 +38,15 @@ func (x *exchange) renew() error {
 			}
 			allowed = key.Service
 		}
-		keys[i] = key
+		all[i] = registry.Renewal{Key: key}
 	}
-	unknown, err := x.st.registry.RenewAll(x.r.Context(), keys)
+	unknown, _, err := x.st.registry.RenewAll(x.r.Context(), all)
 	if err != nil {
 		return err
 	}
 	answer := register.RenewAnswer{
 		Revision: x.st.registry.Revision(),
-		Renewed:  len(keys) - len(unknown),
+		Renewed:  len(all) - len(unknown),
 		Unknown:  make([]string, len(unknown)),
 	}
 	for i, key := range unknown {

@@ -40,7 +40,12 @@ func (x *exchange) watch() error {
 		return refuse(http.StatusServiceUnavailable, "", "%d watches are open, which is the limit: close some, or raise it", x.st.limits.Watches).retryAfter(limitRetry)
 	}
 	defer x.s.watches.leave()
-	w, err := x.st.registry.Watch(service, since, resume)
+	var from *registry.Position
+	if resume {
+		at := x.st.registry.At(since)
+		from = &at
+	}
+	w, err := x.st.registry.Watch(service, from)
 	if err != nil {
 		return err
 	}
@@ -177,7 +182,7 @@ func (s *stream) sendEvents(events []*registry.Event, f ahead) error {
 }
 
 // encodeChange makes the frame that all watchers of a change share.
-func encodeChange(c *registry.Change) []byte {
+func encodeChange(c *registry.Event) []byte {
 	e := register.Event{Revision: c.Revision, Type: register.EventPut, Service: c.Key().Service}
 	in := c.New
 	if in == nil {

@@ -249,7 +249,7 @@ func TestThousandWatchersShareOneEncoding(t *testing.T) {
 			t.Fatal(first)
 		}
 	}
-	own, err := h.registry.Watch("", 0, false)
+	own, err := h.registry.Watch("", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,11 +265,11 @@ func TestThousandWatchersShareOneEncoding(t *testing.T) {
 	if err != nil || len(events) != 1 {
 		t.Fatal(events, err)
 	}
-	frame := events[0].Encoded(func(*registry.Change) []byte {
+	frame := events[0].Encoded(func(*registry.Event) []byte {
 		t.Error("a thousand watchers had it without an encoding")
 		return nil
 	})
-	if string(frame) != string(encodeChange(&events[0].Change)) {
+	if string(frame) != string(encodeChange(events[0])) {
 		t.Errorf("the shared frame is %q", frame)
 	}
 	cancel()
@@ -279,7 +279,7 @@ func TestThousandWatchersShareOneEncoding(t *testing.T) {
 func TestEncodingOfAWatchEventIsMadeOnce(t *testing.T) {
 	e := &registry.Event{Change: registry.Change{Revision: 7, New: &registry.Instance{Key: registry.Key{Service: "_math._tcp", ID: "a1"}}}}
 	var made int
-	count := func(c *registry.Change) []byte { made++; return encodeChange(c) }
+	count := func(c *registry.Event) []byte { made++; return encodeChange(c) }
 	first := e.Encoded(count)
 	for range 999 {
 		if again := e.Encoded(count); &again[0] != &first[0] {

@@ -29,7 +29,7 @@ type Snapshot struct {
 type Batch struct {
 	Changes []Change // in order of revision, from the last revision plus one
 	Forget  uint64   // history up to and with this revision is not needed any more
-	Fences  []Fence  // to be remembered; Incarnation 0: to be forgotten
+	Fences  []Fence  // to be remembered, or, if empty, to be forgotten
 }
 
 // Revision the backend has after the batch; 0: unchanged.
@@ -40,13 +40,17 @@ func (b *Batch) Revision() uint64 {
 	return b.Changes[len(b.Changes)-1].Revision
 }
 
-// Fence remembers the incarnation of a removed instance, so that an older
-// process cannot come back under its key.
+// Fence remembers of a removed instance its incarnation, so that an older process
+// cannot come back under its key, and a sticky drain.
 type Fence struct {
 	Key
-	Incarnation uint64
+	Incarnation uint64 // 0: of none that said
+	Drained     bool   // whoever registers under the key is drained
 	Time        time.Time
 }
+
+// Empty: there is nothing to remember.
+func (f *Fence) Empty() bool { return f.Incarnation == 0 && !f.Drained }
 
 // Memory is a backend that forgets everything at the end.
 func Memory() Backend { return memory{} }

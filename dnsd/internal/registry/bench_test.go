@@ -95,16 +95,16 @@ func BenchmarkRenew(b *testing.B) {
 	for _, n := range benchSizes() {
 		r := benchOpen(b, n, Config{})
 		ctx := context.Background()
-		keys := make([]Key, n)
-		for i := range keys {
-			keys[i] = benchKey(i)
+		all := make([]Renewal, n)
+		for i := range all {
+			all[i].Key = benchKey(i)
 		}
-		rand.Shuffle(n, func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
+		rand.Shuffle(n, func(i, j int) { all[i], all[j] = all[j], all[i] })
 		b.Run(fmt.Sprintf("batch=1/instances=%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
-				if _, err := r.Renew(ctx, keys[i%n], 0); err != nil {
+				if _, err := r.Renew(ctx, all[i%n].Key, 0); err != nil {
 					b.Fatal(err)
 				}
 				i++
@@ -114,8 +114,8 @@ func BenchmarkRenew(b *testing.B) {
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
-				if unknown, err := r.RenewAll(ctx, keys[i:i+1000]); err != nil || len(unknown) > 0 {
-					b.Fatal(unknown, err)
+				if unknown, replaced, err := r.RenewAll(ctx, all[i:i+1000]); err != nil || len(unknown)+len(replaced) > 0 {
+					b.Fatal(unknown, replaced, err)
 				}
 				i = (i + 1000) % n
 			}
@@ -173,7 +173,7 @@ func BenchmarkWatchFanOut(b *testing.B) {
 			ctx := context.Background()
 			watches := make([]*Watch, n)
 			for i := range watches {
-				w, err := r.Watch("_s0._tcp", 0, false)
+				w, err := r.Watch("_s0._tcp", nil)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -181,7 +181,7 @@ func BenchmarkWatchFanOut(b *testing.B) {
 				watches[i] = w
 			}
 			encodings := 0
-			enc := func(*Change) []byte { encodings++; return []byte("event") }
+			enc := func(*Event) []byte { encodings++; return []byte("event") }
 			in := benchInstance(0)
 			b.ReportAllocs()
 			for b.Loop() {

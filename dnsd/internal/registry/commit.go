@@ -230,16 +230,20 @@ func (r *Registry) commit(batch []*op) (took time.Duration) {
 	return took
 }
 
-// tell logs when commits begin to fail, and when they work again: a full disk
-// must not be filled with words.
+// tell notes and logs when commits begin to fail, and when they work again: a full
+// disk must not be filled with words.
 func (r *Registry) tell(err error, took time.Duration) {
+	was := r.sick.Load() != nil
 	switch {
-	case err != nil && !r.sick:
-		r.settings().Logger.Error("registry: cannot store changes, they are refused until it works again", "err", err)
-	case err == nil && took > 0 && r.sick:
-		r.settings().Logger.Info("registry: changes can be stored again")
-	case took == 0:
-		return // nothing was to be stored
+	case err != nil:
+		r.sick.Store(&err)
+		if !was {
+			r.settings().Logger.Error("registry: cannot store changes, they are refused until it works again", "err", err)
+		}
+	case took > 0:
+		r.sick.Store(nil)
+		if was {
+			r.settings().Logger.Info("registry: changes can be stored again")
+		}
 	}
-	r.sick = err != nil
 }

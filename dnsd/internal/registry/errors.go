@@ -29,11 +29,15 @@ func (e *FieldError) Error() string {
 // FencedError refuses an old incarnation: a newer process has or had its key.
 type FencedError struct {
 	Key
-	Live, Given uint64
+	Live, Given uint64 // the newer one, and the one refused
+	Gone        bool   // the newer one is not registered any more, only remembered
 }
 
 func (e *FencedError) Error() string {
-	return fmt.Sprintf("registry: %s: incarnation %d was replaced by %d", e.Key, e.Given, e.Live)
+	if e.Gone {
+		return fmt.Sprintf("registry: %s: incarnation %d: nobody is registered, but %d was here last", e.Key, e.Given, e.Live)
+	}
+	return fmt.Sprintf("registry: %s: incarnation %d was replaced by %d, which is registered", e.Key, e.Given, e.Live)
 }
 
 // LimitError says which limit a new instance would have passed. It is ErrFull.

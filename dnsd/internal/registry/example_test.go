@@ -46,7 +46,7 @@ func Example() {
 	r.Register(ctx, a1) // a renewal
 	a1.Port = 8081
 	r.Register(ctx, a1)
-	r.Drain(ctx, a1.Key, true)
+	r.Drain(ctx, a1.Key, false)
 	r.Deregister(ctx, a1.Key, nil)
 	_, err = r.Renew(ctx, a1.Key, 0)
 	fmt.Println(err)

@@ -11,12 +11,9 @@ type fences struct {
 	age   time.Duration
 }
 
-// floor is the incarnation below which key is fenced.
-func (f *fences) floor(k Key) uint64 { return f.by[k].Incarnation }
-
-// apply makes one change: Incarnation 0 forgets.
+// apply makes one change: one that is empty forgets.
 func (f *fences) apply(c Fence) {
-	if c.Incarnation == 0 {
+	if c.Empty() {
 		delete(f.by, c.Key)
 		return
 	}
@@ -27,20 +24,26 @@ func (f *fences) apply(c Fence) {
 	f.order = append(f.order, c)
 }
 
-// excess returns what is to be forgotten when more are added, at most limit.
+// excess returns what is to be forgotten when more are added, at most limit. A
+// drain that an operator made sticky does not age, and goes last.
 func (f *fences) excess(more int, now time.Time, limit int) (forget []Fence) {
 	over := len(f.by) + more - f.max
-	for _, o := range f.order {
-		if len(forget) == limit {
+	for _, drained := range [...]bool{false, true} {
+		for _, o := range f.order {
+			if len(forget) == limit {
+				return forget
+			}
+			if f.by[o.Key] != o || o.Drained != drained {
+				continue
+			}
+			if over <= len(forget) && (drained || now.Sub(o.Time) < f.age) {
+				break
+			}
+			forget = append(forget, Fence{Key: o.Key})
+		}
+		if over <= len(forget) {
 			break
 		}
-		if f.by[o.Key] != o {
-			continue
-		}
-		if over <= len(forget) && now.Sub(o.Time) < f.age {
-			break
-		}
-		forget = append(forget, Fence{Key: o.Key})
 	}
 	return forget
 }

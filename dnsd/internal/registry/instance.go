@@ -23,6 +23,7 @@ type Instance struct {
 	Meta        map[string]string // nil when empty; not to be changed
 	Incarnation uint64            // 0: none given
 	State       State
+	Sticky      bool   // drained, also when it registers again after it was gone
 	Revision    uint64 // of the change that made it what it is
 }
 

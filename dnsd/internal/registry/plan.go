@@ -31,7 +31,8 @@ type plan struct {
 	overlay  map[Key]*Instance // as this batch leaves it; nil: removed
 	tallies  map[string]tally
 	total    int // instances, after the batch
-	fenced   map[Key]uint64
+	fenced   map[Key]Fence
+	marked   []Key // those of fenced, in order
 	changed  Batch
 }
 
@@ -51,11 +52,12 @@ func (p *plan) end() {
 	clear(p.steps)
 	p.steps = p.steps[:0]
 	if cap(p.steps) > maxBatch {
-		p.steps, p.overlay, p.tallies, p.fenced = nil, nil, nil, nil
+		p.steps, p.overlay, p.tallies, p.fenced, p.marked = nil, nil, nil, nil, nil
 	}
 	clear(p.overlay)
 	clear(p.tallies)
 	clear(p.fenced)
+	p.marked = p.marked[:0]
 	clear(p.changed.Changes)
 	p.changed = Batch{Changes: p.changed.Changes[:0], Fences: p.changed.Fences[:0]}
 }
@@ -81,13 +83,16 @@ func (p *plan) size(service string) int {
 	return n
 }
 
-// floor is the incarnation below which k is fenced when it does not live.
-func (p *plan) floor(k Key) uint64 {
+// fence is what is remembered of k, as this batch leaves it.
+func (p *plan) fence(k Key) Fence {
 	if f, ok := p.fenced[k]; ok {
 		return f
 	}
-	return p.r.fences.floor(k)
+	return p.r.fences.by[k]
 }
+
+// floor is the incarnation below which k is fenced when it does not live.
+func (p *plan) floor(k Key) uint64 { return p.fence(k).Incarnation }
 
 // put plans in (not shared yet) to become what k is, and returns it.
 func (p *plan) put(old, in *Instance, e *entry, lease leaseAction) *Instance {
@@ -97,9 +102,11 @@ func (p *plan) put(old, in *Instance, e *entry, lease leaseAction) *Instance {
 	if old == nil {
 		p.count(in.Service, tally{instances: 1})
 	}
-	if in.Incarnation > 0 && in.Incarnation >= p.floor(in.Key) && p.floor(in.Key) > 0 {
-		p.fence(in.Key, 0) // the living one fences now
+	floor := p.floor(in.Key)
+	if in.Incarnation > 0 && in.Incarnation >= floor {
+		floor = 0 // the living one fences now
 	}
+	p.remember(in.Key, floor, false)
 	return in
 }
 
@@ -112,9 +119,7 @@ func (p *plan) remove(old *Instance, e *entry, lease leaseAction) {
 		t.lost = 1
 	}
 	p.count(old.Service, t)
-	if old.Incarnation > p.floor(old.Key) {
-		p.fence(old.Key, old.Incarnation)
-	}
+	p.remember(old.Key, max(old.Incarnation, p.floor(old.Key)), old.Sticky)
 }
 
 // renew plans only that a lease begins anew.
@@ -150,11 +155,19 @@ func (p *plan) count(service string, t tally) {
 	p.total += t.instances
 }
 
-func (p *plan) fence(k Key, incarnation uint64) {
-	if p.fenced == nil {
-		p.fenced = make(map[Key]uint64)
+// remember plans what is to be known of k beside who lives there.
+func (p *plan) remember(k Key, incarnation uint64, drained bool) {
+	f := Fence{k, incarnation, drained, p.wall}
+	if was := p.fence(k); was.Incarnation == f.Incarnation && was.Drained == f.Drained {
+		return
 	}
-	p.fenced[k] = incarnation
+	if p.fenced == nil {
+		p.fenced = make(map[Key]Fence)
+	}
+	if _, ok := p.fenced[k]; !ok {
+		p.marked = append(p.marked, k)
+	}
+	p.fenced[k] = f
 }
 
 // batch is what is to be committed.
@@ -165,22 +178,19 @@ func (p *plan) batch() *Batch {
 			b.Changes = append(b.Changes, s.Change)
 		}
 	}
-	if len(b.Changes) == 0 {
+	if len(b.Changes) == 0 && len(p.marked) == 0 {
 		return b
 	}
 	more := 0
-	for i := range b.Changes { // in order, not in that of a map
-		k := b.Changes[i].Key()
-		if n, ok := p.fenced[k]; ok {
-			b.Fences = append(b.Fences, Fence{k, n, p.wall})
-			delete(p.fenced, k)
-			if n > 0 {
-				more++
-			}
+	for _, k := range p.marked {
+		f := p.fenced[k]
+		b.Fences = append(b.Fences, f)
+		if !f.Empty() {
+			more++
 		}
 	}
 	for _, f := range p.r.fences.excess(more, p.wall, more+64) {
-		if in, ok := p.overlay[f.Key]; !ok || in != nil { // not one that was just renewed
+		if _, ok := p.fenced[f.Key]; !ok { // not one that was just set
 			b.Fences = append(b.Fences, f)
 		}
 	}
@@ -222,7 +232,7 @@ func (p *plan) apply() []*Event {
 			}
 		}
 		if s.Revision > 0 {
-			ev := &Event{Change: s.Change}
+			ev := &Event{Change: s.Change, Life: r.life}
 			r.history.add(ev)
 			events = append(events, ev)
 		}

@@ -13,11 +13,12 @@ import (
 // Registry is the one place that knows who is registered.
 type Registry struct {
 	cfg     atomic.Pointer[Config]
+	life    Life
 	backend Backend
 	queue   queue
-	plan    *plan  // the leader's
-	sinks   []Sink // the leader's
-	sick    bool   // the leader's: the last commit failed
+	plan    *plan                 // the leader's
+	sinks   []Sink                // the leader's
+	sick    atomic.Pointer[error] // why the last commit failed; nil: it did not
 
 	mu       sync.RWMutex // guards what follows
 	clock    clock
@@ -48,6 +49,7 @@ func Open(cfg Config) (*Registry, error) {
 		return nil, err
 	}
 	r := &Registry{
+		life:     newLife(),
 		backend:  cfg.Backend,
 		queue:    queue{full: make(chan struct{}, 1)},
 		plan:     &plan{},
@@ -100,7 +102,7 @@ func (r *Registry) load() error {
 		if s := r.catalog.services[c.Key().Service]; s != nil {
 			s.revision = max(s.revision, c.Revision)
 		}
-		r.history.add(&Event{Change: c})
+		r.history.add(&Event{Change: c, Life: r.life})
 	}
 	if n := len(r.history.events); n > 0 && r.history.events[n-1].Revision != r.revision {
 		r.history.events = nil // there is a gap up to cfg.Revision

@@ -184,7 +184,7 @@ func TestDrainOutlivesRenewalsAndChanges(t *testing.T) {
 		r, m := start(t, registry.Config{})
 		in := math("a1")
 		register(t, r, in)
-		if out, err := r.Drain(t.Context(), in.Key, true); err != nil || out.State != registry.Drained || out.Revision != 2 {
+		if out, err := r.Drain(t.Context(), in.Key, false); err != nil || out.State != registry.Drained || out.Revision != 2 {
 			t.Fatalf("Drain = %#v, %v", out, err)
 		}
 		for range 10 {
@@ -196,16 +196,16 @@ func TestDrainOutlivesRenewalsAndChanges(t *testing.T) {
 		if got := published(m); got != "" {
 			t.Errorf("drained, and published %s", got)
 		}
-		if out, err := r.Drain(t.Context(), in.Key, true); err != nil || out.Revision != 3 {
+		if out, err := r.Drain(t.Context(), in.Key, false); err != nil || out.Revision != 3 {
 			t.Errorf("drained again: %#v, %v", out, err)
 		}
-		if _, err := r.Drain(t.Context(), in.Key, false); err != nil {
+		if _, err := r.Undrain(t.Context(), in.Key); err != nil {
 			t.Fatal(err)
 		}
 		if got, want := published(m), "_math._tcp/a1 up 10:5"; got != want {
 			t.Errorf("published %s, want %s", got, want)
 		}
-		if _, err := r.Drain(t.Context(), math("a2").Key, true); !errors.Is(err, registry.ErrNotFound) {
+		if _, err := r.Drain(t.Context(), math("a2").Key, false); !errors.Is(err, registry.ErrNotFound) {
 			t.Errorf("Drain of nobody = %v", err)
 		}
 	})
@@ -294,7 +294,7 @@ func TestRenewalDuringRemovalIsRefused(t *testing.T) {
 		answers := make(chan error, 2)
 		go func() { _, err := r.Renew(t.Context(), math("a1").Key, 0); answers <- err }()
 		go func() {
-			unknown, err := r.RenewAll(t.Context(), []registry.Key{math("a1").Key})
+			unknown, _, err := r.RenewAll(t.Context(), []registry.Renewal{{Key: math("a1").Key}})
 			if len(unknown) == 1 {
 				err = registry.ErrNotFound
 			}

@@ -56,7 +56,7 @@ func stallChild(t *testing.T) {
 	a1 := math("a1")
 	a1.Lease = 2 * time.Second
 	register(t, r, a1)
-	w, err := r.Watch("", 0, false)
+	w, err := r.Watch("", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package registry
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -45,11 +46,22 @@ func (c *Config) normal(in Instance) (Instance, error) {
 		return in, &FieldError{"ttl", in.TTL.String(), fmt.Sprintf(
 			"must be at most half the lease, %v, or clients would remember the instance longer than it lives: shorten the ttl or lengthen the lease", half)}
 	}
+	// Incarnations are times or small counters. One that is far in the future would
+	// leave no higher one to whoever comes next.
+	if limit := uint64(time.Now().Add(aheadAtMost).UnixNano()); in.Incarnation > limit {
+		return in, &FieldError{
+			"incarnation", strconv.FormatUint(in.Incarnation, 10),
+			"must be no later than tomorrow, in nanoseconds since 1970: give the time when the process began, in any unit down to nanoseconds, or a counter",
+		}
+	}
 	if len(in.Meta) == 0 {
 		in.Meta = nil
 	}
 	return in, CheckMeta(in.Meta)
 }
+
+// aheadAtMost is how far in the future the time in an incarnation may be.
+const aheadAtMost = 24 * time.Hour
 
 // CheckHost returns h in canonical form: an IP literal as netip writes it, or a
 // lower-case host name with final dot.

@@ -69,6 +69,15 @@ func (r *Registry) Revision() uint64 {
 	return r.revision
 }
 
+// Sick says why changes cannot be stored at the moment; nil: they can, as far as
+// is known.
+func (r *Registry) Sick() error {
+	if err := r.sick.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
 // Stats counts. What has a rate counts since Open.
 type Stats struct {
 	Revision                                   uint64
@@ -79,6 +88,8 @@ type Stats struct {
 	Held                                       uint64        // instances the guard held back
 	Proven                                     uint64        // removed because they refused a connection
 	Commits, CommitFailures                    uint64        // of the backend
+	Unstored                                   int           // changes that are published and could not be stored yet
+	Sick                                       bool          // changes cannot be stored at the moment
 	Cut                                        uint64        // watchers that were too slow
 	Stalls                                     uint64        // times the lease clock stood still
 	Stalled                                    time.Duration // how long in all
@@ -98,7 +109,7 @@ func (r *Registry) Stats() Stats {
 		Registered: c.registered.Load(), Renewed: c.renewed.Load(),
 		Deregistered: c.deregistered.Load(), Expired: c.expired.Load(),
 		Held: c.held.Load(), Proven: c.proven.Load(),
-		Commits: c.commits.Load(), CommitFailures: c.failures.Load(),
+		Commits: c.commits.Load(), CommitFailures: c.failures.Load(), Sick: r.Sick() != nil,
 		Cut: cut, Stalls: r.clock.stalls, Stalled: r.clock.stalled,
 	}
 }

@@ -8,14 +8,18 @@ import (
 // Event is a change as watchers get it, shared by all of them.
 type Event struct {
 	Change
+	Life    Life // in which it happened
 	once    sync.Once
 	encoded []byte
 }
 
-// Encoded returns what enc makes of the change. It is made once for all
+// Position of the event, to resume after it.
+func (e *Event) Position() Position { return Position{e.Life, e.Revision} }
+
+// Encoded returns what enc makes of the event. It is made once for all
 // watchers, who must all use the same enc and not change the bytes.
-func (e *Event) Encoded(enc func(*Change) []byte) []byte {
-	e.once.Do(func() { e.encoded = enc(&e.Change) })
+func (e *Event) Encoded(enc func(*Event) []byte) []byte {
+	e.once.Do(func() { e.encoded = enc(e) })
 	return e.encoded
 }
 
@@ -40,11 +44,12 @@ type Watch struct {
 // comes back after long costs memory for no more than these.
 const catchUp = 256
 
-// Watch begins to watch a service ("": all). hasSince: everything after the
-// revision since; else from now on. The service need not exist.
+// Watch begins to watch a service ("": all): everything after since; nil: from now
+// on. The service need not exist.
 //
-// Errors: *FieldError, ErrCompacted, ErrClosed.
-func (r *Registry) Watch(service string, since uint64, hasSince bool) (*Watch, error) {
+// Errors: *FieldError, ErrCompacted (also for a position of another life),
+// ErrClosed.
+func (r *Registry) Watch(service string, since *Position) (*Watch, error) {
 	if service != "" {
 		if err := CheckService(service); err != nil {
 			return nil, err
@@ -52,15 +57,19 @@ func (r *Registry) Watch(service string, since uint64, hasSince bool) (*Watch, e
 	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if !hasSince {
-		since = r.revision
+	from := r.revision
+	if since != nil {
+		if since.Life != r.life {
+			return nil, ErrCompacted
+		}
+		from = since.Revision
 	}
-	w := &Watch{r: r, service: service, since: since, cursor: since, signal: make(chan struct{}, 1)}
-	if _, ok := r.history.since(since, r.revision); !ok {
+	w := &Watch{r: r, service: service, since: from, cursor: from, signal: make(chan struct{}, 1)}
+	if _, ok := r.history.since(from, r.revision); !ok {
 		return nil, ErrCompacted
 	}
-	if since == r.revision {
-		w.live, w.from = true, since
+	if from == r.revision {
+		w.live, w.from = true, from
 		if !r.watchers.add(w) {
 			return nil, ErrClosed
 		}

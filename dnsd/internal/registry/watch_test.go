@@ -42,7 +42,7 @@ func TestWatchResumesWithoutLossOrDuplicate(t *testing.T) {
 			read := func(rt *rapid.T, i, calls int) {
 				p := readers[i]
 				if p.w == nil {
-					w, err := r.Watch(services[i], p.last, true)
+					w, err := r.Watch(services[i], at(r, p.last))
 					if err != nil {
 						rt.Fatal(err)
 					}
@@ -135,7 +135,7 @@ func TestWatchSeesEachChangeOnceUnderLoad(t *testing.T) {
 	for range readers {
 		wg.Go(func() {
 			for last := uint64(0); last < writers*changes; {
-				w, err := r.Watch("_math._tcp", last, true)
+				w, err := r.Watch("_math._tcp", at(r, last))
 				if err != nil {
 					t.Error(err)
 					return
@@ -169,13 +169,13 @@ func TestWatchSeesEachChangeOnceUnderLoad(t *testing.T) {
 func TestWatchEncodesOnceForAll(t *testing.T) {
 	r, _ := start(t, registry.Config{})
 	var encoded atomic.Int32
-	enc := func(c *registry.Change) []byte {
+	enc := func(c *registry.Event) []byte {
 		encoded.Add(1)
 		return fmt.Append(nil, c.Revision)
 	}
 	var wg sync.WaitGroup
 	for range 50 {
-		w, err := r.Watch("", 0, false)
+		w, err := r.Watch("", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,8 +196,8 @@ func TestWatchEncodesOnceForAll(t *testing.T) {
 
 func TestWatchCutsASlowReader(t *testing.T) {
 	r, _ := start(t, registry.Config{WatchQueue: 3})
-	slow, _ := r.Watch("", 0, false)
-	other, _ := r.Watch("_text._tcp", 0, false)
+	slow, _ := r.Watch("", nil)
+	other, _ := r.Watch("_text._tcp", nil)
 	for i := range 4 {
 		register(t, r, math(fmt.Sprintf("a%d", i)))
 	}
@@ -230,13 +230,13 @@ func TestWatchTellsWhenTheHistoryIsGone(t *testing.T) {
 		if h := r.Stats().History; h < 100 || h > 107 {
 			t.Errorf("%d changes kept, want about 100", h)
 		}
-		if _, err := r.Watch("", 100, true); !errors.Is(err, registry.ErrCompacted) {
+		if _, err := r.Watch("", at(r, 100)); !errors.Is(err, registry.ErrCompacted) {
 			t.Errorf("Watch since 100 = %v, want ErrCompacted", err)
 		}
-		if _, err := r.Watch("", 301, true); !errors.Is(err, registry.ErrCompacted) {
+		if _, err := r.Watch("", at(r, 301)); !errors.Is(err, registry.ErrCompacted) {
 			t.Errorf("Watch since the future = %v, want ErrCompacted", err)
 		}
-		behind, err := r.Watch("", 250, true)
+		behind, err := r.Watch("", at(r, 250))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -261,7 +261,7 @@ func TestCloseCutsWatchers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := r.Watch("", 0, false)
+	w, err := r.Watch("", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +271,7 @@ func TestCloseCutsWatchers(t *testing.T) {
 	if _, err := w.Next(t.Context()); !errors.Is(err, registry.ErrClosed) {
 		t.Errorf("Next = %v, want ErrClosed", err)
 	}
-	if _, err := r.Watch("", 0, false); !errors.Is(err, registry.ErrClosed) {
+	if _, err := r.Watch("", nil); !errors.Is(err, registry.ErrClosed) {
 		t.Errorf("Watch = %v, want ErrClosed", err)
 	}
 	if _, _, err := r.Register(t.Context(), math("a1")); !errors.Is(err, registry.ErrClosed) {
@@ -280,4 +280,10 @@ func TestCloseCutsWatchers(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Errorf("the second Close = %v", err)
 	}
+}
+
+// at is a position of the present life.
+func at(r *registry.Registry, revision uint64) *registry.Position {
+	p := r.At(revision)
+	return &p
 }

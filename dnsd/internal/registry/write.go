@@ -2,7 +2,9 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,7 +26,7 @@ func (r *Registry) Register(ctx context.Context, in Instance) (out *Instance, cr
 	// Detached from the request that these may be parts of.
 	in.Service, in.ID, in.Host = strings.Clone(in.Service), strings.Clone(in.ID), strings.Clone(in.Host)
 	in.Meta = maps.Clone(in.Meta)
-	in.State = Up
+	in.State, in.Sticky = Up, false
 	err = r.submit(ctx, &op{decide: func(p *plan) (err error) {
 		out, created, err = p.register(in)
 		return err
@@ -53,14 +55,15 @@ func (p *plan) register(in Instance) (out *Instance, created bool, err error) {
 	old, e := p.find(in.Key)
 	if old == nil {
 		// Fenced only is who says which incarnation it is.
-		if floor := p.floor(in.Key); in.Incarnation > 0 && in.Incarnation < floor {
-			return nil, false, &FencedError{in.Key, floor, in.Incarnation}
+		fence := p.fence(in.Key)
+		if in.Incarnation > 0 && in.Incarnation < fence.Incarnation {
+			return nil, false, &FencedError{in.Key, fence.Incarnation, in.Incarnation, true}
 		}
-		if limit := p.r.settings().MaxInstances; p.total >= limit {
-			return nil, false, &LimitError{"instances", limit}
+		if fence.Drained {
+			in.State, in.Sticky = Drained, true
 		}
-		if limit := p.r.settings().MaxPerService; p.size(in.Service) >= limit {
-			return nil, false, &LimitError{"instances of " + in.Service, limit}
+		if err := p.room(in.Service); err != nil {
+			return nil, false, err
 		}
 		if s := p.r.catalog.services[in.Service]; s != nil {
 			in.Service = s.name // one string for all
@@ -68,10 +71,10 @@ func (p *plan) register(in Instance) (out *Instance, created bool, err error) {
 		return p.put(nil, &in, e, renewLease), true, nil
 	}
 	if floor := max(old.Incarnation, p.floor(in.Key)); in.Incarnation < old.Incarnation || in.Incarnation > 0 && in.Incarnation < floor {
-		return nil, false, &FencedError{in.Key, floor, in.Incarnation}
+		return nil, false, &FencedError{in.Key, floor, in.Incarnation, floor > old.Incarnation}
 	}
 	if old.State == Drained {
-		in.State = Drained
+		in.State, in.Sticky = Drained, old.Sticky
 	}
 	if old.same(&in) && old.State != Suspect {
 		p.renew(old, e)
@@ -111,43 +114,53 @@ func (r *Registry) Renew(ctx context.Context, key Key, incarnation uint64) (*Ins
 	return out, nil
 }
 
-// RenewAll renews many leases, whatever their incarnation, and returns those
-// that are not registered. On an error some may have been renewed.
-func (r *Registry) RenewAll(ctx context.Context, keys []Key) (unknown []Key, err error) {
+// Renewal is what RenewAll needs to know of a lease.
+type Renewal struct {
+	Key
+	Incarnation uint64 // as for Renew; 0: whoever lives there
+}
+
+// RenewAll renews many leases. It returns those that are not registered, to be
+// registered again, and those whose process was replaced by a newer one. On an
+// error some may have been renewed.
+func (r *Registry) RenewAll(ctx context.Context, all []Renewal) (unknown, replaced []Key, err error) {
 	const stride = 256 // what others wait for at most
-	var slow []Key     // those that need their turn
-	for rest := keys; len(rest) > 0; {
-		part := rest[:min(stride, len(rest))]
-		rest = rest[len(part):]
+	var slow []Renewal // those that need their turn
+	for part := range slices.Chunk(all, stride) {
 		r.mu.Lock()
 		now := r.clock.read()
-		for _, k := range part {
-			e := r.catalog.find(k)
-			if e == nil || e.pending || e.in.State == Suspect {
-				slow = append(slow, k)
+		for _, n := range part {
+			e := r.catalog.find(n.Key)
+			if e == nil || e.pending || e.in.State == Suspect || e.in.owns(n.Incarnation) != nil {
+				slow = append(slow, n)
 				continue
 			}
 			r.renewLocked(e, now)
 		}
 		r.mu.Unlock()
 	}
-	r.stats.renewed.Add(uint64(len(keys) - len(slow)))
+	r.stats.renewed.Add(uint64(len(all) - len(slow)))
 	if len(slow) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	err = r.submit(ctx, &op{decide: func(p *plan) error {
-		for _, k := range slow {
-			if _, err := p.renewKey(k, 0); err != nil {
-				unknown = append(unknown, k)
+		unknown, replaced = nil, nil
+		for _, n := range slow {
+			var fenced *FencedError
+			switch _, err := p.renewKey(n.Key, n.Incarnation); {
+			case errors.As(err, &fenced):
+				replaced = append(replaced, n.Key)
+			case err != nil:
+				unknown = append(unknown, n.Key)
 			}
 		}
 		return nil
 	}})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	r.stats.renewed.Add(uint64(len(slow) - len(unknown)))
-	return unknown, nil
+	r.stats.renewed.Add(uint64(len(slow) - len(unknown) - len(replaced)))
+	return unknown, replaced, nil
 }
 
 func (p *plan) renewKey(key Key, incarnation uint64) (*Instance, error) {
@@ -171,7 +184,7 @@ func (in *Instance) owns(incarnation uint64) error {
 	case incarnation == 0 || incarnation == in.Incarnation:
 		return nil
 	case incarnation < in.Incarnation:
-		return &FencedError{in.Key, in.Incarnation, incarnation}
+		return &FencedError{in.Key, in.Incarnation, incarnation, false}
 	default:
 		return ErrNotFound
 	}
@@ -198,7 +211,7 @@ func (r *Registry) Deregister(ctx context.Context, key Key, incarnation *uint64)
 			return ErrNotFound
 		}
 		if incarnation != nil && *incarnation < in.Incarnation {
-			return &FencedError{key, in.Incarnation, *incarnation}
+			return &FencedError{key, in.Incarnation, *incarnation, false}
 		}
 		p.remove(in, e, keepLease)
 		return nil
@@ -209,22 +222,22 @@ func (r *Registry) Deregister(ctx context.Context, key Key, incarnation *uint64)
 	return err
 }
 
-// Drain takes key out of the answers while its lease lives, or (on false) puts it
-// back. It survives renewals, changes and restarts.
+// Drain takes key out of the answers while its lease lives. That survives
+// renewals, changes and restarts of the registry. A sticky one survives the
+// instance, too: it is drained when it registers again.
 //
 // Errors: ErrNotFound, ErrNoSpace, ErrClosed.
-func (r *Registry) Drain(ctx context.Context, key Key, on bool) (out *Instance, err error) {
+func (r *Registry) Drain(ctx context.Context, key Key, sticky bool) (out *Instance, err error) {
 	err = r.submit(ctx, &op{decide: func(p *plan) error {
 		in, e := p.find(key)
 		if in == nil {
 			return ErrNotFound
 		}
 		out = in
-		switch {
-		case on && in.State != Drained:
-			out = p.put(in, in.with(Drained), e, keepLease)
-		case !on && in.State == Drained:
-			out = p.put(in, in.with(Up), e, keepLease)
+		if in.State != Drained || in.Sticky != sticky {
+			next := in.with(Drained)
+			next.Sticky = sticky
+			out = p.put(in, next, e, keepLease)
 		}
 		return nil
 	}})
@@ -232,4 +245,50 @@ func (r *Registry) Drain(ctx context.Context, key Key, on bool) (out *Instance, 
 		return nil, err
 	}
 	return out, nil
+}
+
+// Undrain puts key back into the answers: as a suspect, if it was one. A sticky
+// drain of an instance that is not registered is lifted as well; then nil is
+// returned.
+//
+// Errors: ErrNotFound, ErrNoSpace, ErrClosed.
+func (r *Registry) Undrain(ctx context.Context, key Key) (out *Instance, err error) {
+	err = r.submit(ctx, &op{decide: func(p *plan) error {
+		in, e := p.find(key)
+		out = in
+		switch {
+		case in == nil && p.fence(key).Drained:
+			p.remember(key, p.floor(key), false)
+		case in == nil:
+			return ErrNotFound
+		case in.State == Drained:
+			next := in.with(Up)
+			if _, held := r.holds[e]; held {
+				next.State = Suspect
+			}
+			next.Sticky = false
+			out = p.put(in, next, e, keepLease)
+		}
+		return nil
+	}})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Unfence forgets which incarnation was registered last under key, so that an
+// older one is not refused any more: for operators, when a host's clock was
+// ahead. It does nothing to who lives there.
+//
+// Errors: ErrNotFound (nobody is fenced), ErrNoSpace, ErrClosed.
+func (r *Registry) Unfence(ctx context.Context, key Key) error {
+	return r.submit(ctx, &op{decide: func(p *plan) error {
+		f := p.fence(key)
+		if f.Incarnation == 0 {
+			return ErrNotFound
+		}
+		p.remember(key, 0, f.Drained)
+		return nil
+	}})
 }

@@ -175,7 +175,7 @@ func crashChild(path string) {
 					want := *old.Instance
 					want.State = registry.Drained
 					tell("ask", in.ID, value(&want))
-					out, err := r.Drain(ctx, in.Key, true)
+					out, err := r.Drain(ctx, in.Key, false)
 					if err == nil {
 						tell("ack", in.ID, value(out), fmt.Sprint(out.Revision))
 					}

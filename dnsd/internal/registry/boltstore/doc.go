@@ -17,7 +17,7 @@
 //	           state  -> revision, number of instances
 //	instances  service 0 id -> instance
 //	history    revision, big endian -> time, key, instance before, instance after
-//	fences     service 0 id -> time, incarnation
+//	fences     service 0 id -> time, incarnation, sticky drain
 //
 // Integers are varints unless said otherwise; see record.go.
 package boltstore

@@ -48,9 +48,16 @@ func appendString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
+// sticky is set in the octet of the state.
+const sticky = 0x80
+
 // appendInstance writes all but the key.
 func appendInstance(b []byte, in *registry.Instance) []byte {
-	b = append(b, byte(in.State))
+	state := byte(in.State)
+	if in.Sticky {
+		state |= sticky
+	}
+	b = append(b, state)
 	b = binary.AppendUvarint(b, in.Revision)
 	b = binary.AppendUvarint(b, in.Incarnation)
 	b = binary.AppendUvarint(b, uint64(in.Port))
@@ -102,7 +109,11 @@ func appendChange(b []byte, c *registry.Change) []byte {
 
 func appendFence(b []byte, f *registry.Fence) []byte {
 	b = binary.AppendVarint(b, f.Time.UnixNano())
-	return binary.AppendUvarint(b, f.Incarnation)
+	b = binary.AppendUvarint(b, f.Incarnation)
+	if f.Drained {
+		b = append(b, sticky)
+	}
+	return b
 }
 
 // reader takes a record apart. After the first thing that does not fit it is bad
@@ -156,8 +167,10 @@ func (r *reader) bytes() []byte {
 // instance reads what appendInstance wrote. The id and the host are one string
 // inside: a million instances are a million allocations less.
 func (r *reader) instance(service string, id []byte) *registry.Instance {
+	state := r.byte()
 	in := &registry.Instance{
-		State:       registry.State(r.byte()),
+		State:       registry.State(state &^ sticky),
+		Sticky:      state&sticky != 0,
 		Revision:    r.uint(math.MaxUint64),
 		Incarnation: r.uint(math.MaxUint64),
 		Port:        uint16(r.uint(math.MaxUint16)),
@@ -222,6 +235,10 @@ func parseFence(key, value []byte) (registry.Fence, error) {
 	f := registry.Fence{
 		Key:  registry.Key{Service: string(service), ID: string(id)},
 		Time: time.Unix(0, r.int()), Incarnation: r.uint(math.MaxUint64),
+	}
+	if len(r.rest) > 0 {
+		f.Drained = r.byte() == sticky
+		r.bad = r.bad || !f.Drained
 	}
 	if !ok || !r.done() {
 		return f, errRecord

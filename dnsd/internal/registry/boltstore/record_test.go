@@ -29,6 +29,7 @@ func FuzzRecord(f *testing.F) {
 			f.Add(appendKey(nil, c.Key()), appendInstance(nil, c.New))
 		}
 		f.Add(appendKey(nil, c.Key()), appendFence(nil, &registry.Fence{Key: c.Key(), Incarnation: 7, Time: c.Time}))
+		f.Add(appendKey(nil, c.Key()), appendFence(nil, &registry.Fence{Key: c.Key(), Drained: true, Time: c.Time}))
 	}
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		if service, id, ok := splitKey(key); ok {

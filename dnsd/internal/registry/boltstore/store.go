@@ -241,7 +241,7 @@ func (s *Store) Commit(b *registry.Batch) (err error) {
 		for i := range b.Fences {
 			f := &b.Fences[i]
 			s.key = appendKey(s.key[:0], f.Key)
-			if f.Incarnation == 0 {
+			if f.Empty() {
 				if err := fences.Delete(s.key); err != nil {
 					return err
 				}

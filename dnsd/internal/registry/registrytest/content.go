@@ -42,7 +42,7 @@ type content struct {
 	revision  uint64
 	instances map[registry.Key]registry.Instance
 	history   []registry.Change
-	fences    map[registry.Key]uint64
+	fences    map[registry.Key]registry.Fence // without their times
 }
 
 func load(tb fataler, b registry.Backend) content {
@@ -51,7 +51,7 @@ func load(tb fataler, b registry.Backend) content {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	c := content{revision: snap.Revision, instances: map[registry.Key]registry.Instance{}, fences: map[registry.Key]uint64{}}
+	c := content{revision: snap.Revision, instances: map[registry.Key]registry.Instance{}, fences: map[registry.Key]registry.Fence{}}
 	var last registry.Key
 	for in, err := range snap.Instances {
 		if err != nil {
@@ -78,7 +78,8 @@ func load(tb fataler, b registry.Backend) content {
 			tb.Fatal("fences are not in order of time")
 		}
 		wall = f.Time
-		c.fences[f.Key] = f.Incarnation
+		f.Time = time.Time{}
+		c.fences[f.Key] = f
 	}
 	return c
 }
@@ -145,8 +146,15 @@ func drawChange(t *rapid.T, now map[registry.Key]registry.Instance, revision uin
 		State:       rapid.SampledFrom([]registry.State{registry.Up, registry.Suspect, registry.Drained}).Draw(t, "state"),
 		Revision:    revision,
 	}
+	c.New.Sticky = c.New.State == registry.Drained && rapid.Bool().Draw(t, "sticky")
 	if len(c.New.Meta) == 0 {
 		c.New.Meta = nil
 	}
 	return c
+}
+
+// at is a position of the present life.
+func at(r *registry.Registry, revision uint64) *registry.Position {
+	p := r.At(revision)
+	return &p
 }

@@ -118,19 +118,25 @@ func (h *history) actions() map[string]func(*rapid.T) {
 			same(rt, "renew "+k.String(), answerOf(rt, err), h.model.renew(k, inc))
 		},
 		"renewAll": func(rt *rapid.T) {
-			keys := rapid.SliceOfN(rapid.Custom(drawKey), 0, 12).Draw(rt, "keys")
-			unknown, err := h.r.RenewAll(context.Background(), keys)
-			var want []registry.Key
-			for _, k := range keys {
-				if h.model.renew(k, 0) == notFound {
-					want = append(want, k)
+			all := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) registry.Renewal {
+				return registry.Renewal{Key: drawKey(rt), Incarnation: rapid.Uint64Range(0, 3).Draw(rt, "incarnation")}
+			}), 0, 12).Draw(rt, "renewals")
+			unknown, replaced, err := h.r.RenewAll(context.Background(), all)
+			var wantUnknown, wantReplaced []registry.Key
+			for _, n := range all {
+				switch h.model.renew(n.Key, n.Incarnation) {
+				case notFound:
+					wantUnknown = append(wantUnknown, n.Key)
+				case fenced:
+					wantReplaced = append(wantReplaced, n.Key)
 				}
 			}
 			// Suspects among them have their turn after those that are quick.
-			slices.SortFunc(unknown, registry.Key.Compare)
-			slices.SortFunc(want, registry.Key.Compare)
-			if err != nil || !slices.Equal(unknown, want) {
-				rt.Fatalf("RenewAll(%v) = %v, %v; want %v", keys, unknown, err, want)
+			for _, keys := range [][]registry.Key{unknown, replaced, wantUnknown, wantReplaced} {
+				slices.SortFunc(keys, registry.Key.Compare)
+			}
+			if err != nil || !slices.Equal(unknown, wantUnknown) || !slices.Equal(replaced, wantReplaced) {
+				rt.Fatalf("RenewAll(%v) = %v, %v, %v; want %v, %v", all, unknown, replaced, err, wantUnknown, wantReplaced)
 			}
 		},
 		"deregister": func(rt *rapid.T) {
@@ -140,9 +146,18 @@ func (h *history) actions() map[string]func(*rapid.T) {
 			same(rt, "deregister "+k.String(), answerOf(rt, err), h.model.deregister(k, inc))
 		},
 		"drain": func(rt *rapid.T) {
-			k, on := drawKey(rt), rapid.Bool().Draw(rt, "on")
-			_, err := h.r.Drain(context.Background(), k, on)
-			same(rt, "drain "+k.String(), answerOf(rt, err), h.model.drain(k, on))
+			k, sticky := drawKey(rt), rapid.Bool().Draw(rt, "sticky")
+			_, err := h.r.Drain(context.Background(), k, sticky)
+			same(rt, "drain "+k.String(), answerOf(rt, err), h.model.drain(k, sticky))
+		},
+		"undrain": func(rt *rapid.T) {
+			k := drawKey(rt)
+			_, err := h.r.Undrain(context.Background(), k)
+			same(rt, "undrain "+k.String(), answerOf(rt, err), h.model.undrain(k))
+		},
+		"unfence": func(rt *rapid.T) {
+			k := drawKey(rt)
+			same(rt, "unfence "+k.String(), answerOf(rt, h.r.Unfence(context.Background(), k)), h.model.unfence(k))
 		},
 		"connectionLost": func(rt *rapid.T) {
 			k, inc := drawKey(rt), rapid.Uint64Range(0, 3).Draw(rt, "incarnation")

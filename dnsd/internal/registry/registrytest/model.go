@@ -20,6 +20,7 @@ type model struct {
 	revision uint64
 	leases   map[registry.Key]*lease
 	fences   map[registry.Key]uint64
+	sticky   map[registry.Key]bool // drained when they register again
 	heard    time.Duration
 	lost     map[string][]time.Duration
 	refusing func(hostport string) bool
@@ -59,7 +60,7 @@ func modelConfig() registry.Config {
 
 func newModel(refusing func(string) bool) *model {
 	return &model{
-		leases: map[registry.Key]*lease{}, fences: map[registry.Key]uint64{},
+		leases: map[registry.Key]*lease{}, fences: map[registry.Key]uint64{}, sticky: map[registry.Key]bool{},
 		heard: -1, lost: map[string][]time.Duration{}, refusing: refusing,
 	}
 }
@@ -74,25 +75,29 @@ func (m *model) register(in registry.Instance) answer {
 			return full
 		}
 		in.State = registry.Up
+		if m.sticky[in.Key] {
+			in.State, in.Sticky = registry.Drained, true
+			delete(m.sticky, in.Key)
+		}
 		m.revision++
 		in.Revision = m.revision
 		m.leases[in.Key] = &lease{Instance: in}
 		m.begin(m.leases[in.Key])
-		m.unfence(in)
+		m.fencesNow(in)
 		return created
 	}
 	if in.Incarnation < old.Incarnation || in.Incarnation > 0 && in.Incarnation < m.fences[in.Key] {
 		return fenced
 	}
 	was := old.Instance
-	in.State, in.Revision = was.State, was.Revision
+	in.State, in.Sticky, in.Revision = was.State, was.Sticky, was.Revision
 	if changed := !sameInstance(in, was); changed || was.State == registry.Suspect {
 		m.revision++
 		in.Revision = m.revision
 		if in.State != registry.Drained {
 			in.State = registry.Up
 		}
-		m.unfence(in)
+		m.fencesNow(in)
 	}
 	old.Instance = in
 	m.begin(old)
@@ -126,16 +131,41 @@ func (m *model) deregister(k registry.Key, incarnation *uint64) answer {
 	return ok
 }
 
-func (m *model) drain(k registry.Key, on bool) answer {
+func (m *model) drain(k registry.Key, sticky bool) answer {
 	l := m.leases[k]
 	switch {
 	case l == nil:
 		return notFound
-	case on && l.State != registry.Drained:
+	case l.State != registry.Drained || l.Sticky != sticky:
+		l.Sticky = sticky
 		m.state(l, registry.Drained)
-	case !on && l.State == registry.Drained:
-		m.state(l, registry.Up)
 	}
+	return ok
+}
+
+func (m *model) undrain(k registry.Key) answer {
+	l := m.leases[k]
+	switch {
+	case l == nil && m.sticky[k]:
+		delete(m.sticky, k)
+	case l == nil:
+		return notFound
+	case l.State == registry.Drained:
+		l.Sticky = false
+		if l.held {
+			m.state(l, registry.Suspect)
+		} else {
+			m.state(l, registry.Up)
+		}
+	}
+	return ok
+}
+
+func (m *model) unfence(k registry.Key) answer {
+	if m.fences[k] == 0 {
+		return notFound
+	}
+	delete(m.fences, k)
 	return ok
 }
 
@@ -236,13 +266,16 @@ func (m *model) remove(l *lease) {
 	m.revision++
 	delete(m.leases, l.Key)
 	m.fences[l.Key] = max(m.fences[l.Key], l.Incarnation)
+	if l.Sticky {
+		m.sticky[l.Key] = true
+	}
 	if m.size(l.Service) == 0 {
 		delete(m.lost, l.Service)
 	}
 }
 
-func (m *model) unfence(in registry.Instance) {
-	if in.Incarnation >= m.fences[in.Key] {
+func (m *model) fencesNow(in registry.Instance) {
+	if in.Incarnation >= m.fences[in.Key] && in.Incarnation > 0 {
 		delete(m.fences, in.Key)
 	}
 }

@@ -58,7 +58,7 @@ func (s Suite) loadsWhatWasCommitted(t *testing.T) {
 		store := s.Fresh(t)
 		b := s.open(rt, store)
 		defer func() { b.Close() }()
-		want := content{instances: map[registry.Key]registry.Instance{}, fences: map[registry.Key]uint64{}}
+		want := content{instances: map[registry.Key]registry.Instance{}, fences: map[registry.Key]registry.Fence{}}
 		load(rt, b)
 		wall := time.Unix(1_700_000_000, 0)
 		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
@@ -91,12 +91,16 @@ func (s Suite) loadsWhatWasCommitted(t *testing.T) {
 				want.history = want.history[i+1:]
 			}
 			if rapid.Bool().Draw(rt, "fence") {
-				f := registry.Fence{Key: drawKey(rt), Incarnation: rapid.Uint64Range(0, 3).Draw(rt, "incarnation"), Time: wall}
+				f := registry.Fence{
+					Key: drawKey(rt), Incarnation: rapid.Uint64Range(0, 3).Draw(rt, "incarnation"),
+					Drained: rapid.Bool().Draw(rt, "drained"), Time: wall,
+				}
 				batch.Fences = append(batch.Fences, f)
-				if f.Incarnation == 0 {
+				f.Time = time.Time{}
+				if f.Empty() {
 					delete(want.fences, f.Key)
 				} else {
-					want.fences[f.Key] = f.Incarnation
+					want.fences[f.Key] = f
 				}
 			}
 			if err := b.Commit(&batch); err != nil {
@@ -116,7 +120,7 @@ func (s Suite) leasesBeginAnew(t *testing.T) {
 		in.Meta = map[string]string{"version": "1.2"}
 		mustRegister(t, r, in)
 		mustRegister(t, r, example("a2"))
-		if _, err := r.Drain(t.Context(), example("a2").Key, true); err != nil {
+		if _, err := r.Drain(t.Context(), example("a2").Key, false); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(14 * time.Second) // nearly all of it
@@ -194,7 +198,7 @@ func (s Suite) historyAcrossRestarts(t *testing.T) {
 			t.Fatalf("revision %d after the restart, want 20", r.Revision())
 		}
 		mustRegister(t, r, example("a20"))
-		w, err := r.Watch("_math._tcp", 5, true)
+		w, err := r.Watch("_math._tcp", at(r, 5))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -227,7 +231,7 @@ func (s Suite) revisionFloor(t *testing.T) {
 		stop()
 		r, stop = s.run(t, store, registry.Config{Revision: 1000})
 		mustRegister(t, r, example("a2"))
-		if _, err := r.Watch("", 1, true); !errors.Is(err, registry.ErrCompacted) {
+		if _, err := r.Watch("", at(r, 1)); !errors.Is(err, registry.ErrCompacted) {
 			t.Errorf("Watch over the gap: %v, want ErrCompacted", err)
 		}
 		stop()
@@ -256,7 +260,7 @@ func (s Suite) failedCommitChangesNothing(t *testing.T) {
 		heavier.Weight++
 		_, _, errChange := r.Register(t.Context(), heavier)
 		_, _, errNew := r.Register(t.Context(), a2)
-		_, errDrain := r.Drain(t.Context(), a1.Key, true)
+		_, errDrain := r.Drain(t.Context(), a1.Key, false)
 		errGone := r.Deregister(t.Context(), a1.Key, nil)
 		for i, err := range []error{errChange, errNew, errDrain, errGone} {
 			if !errors.Is(err, registry.ErrNoSpace) {
@@ -316,7 +320,7 @@ func (s Suite) concurrentWriters(t *testing.T) {
 					continue
 				}
 				want[w][in.Key] = out.Revision
-				if _, err := r.RenewAll(t.Context(), []registry.Key{in.Key}); err != nil {
+				if _, _, err := r.RenewAll(t.Context(), []registry.Renewal{{Key: in.Key}}); err != nil {
 					t.Errorf("renew: %v", err)
 				}
 			}
