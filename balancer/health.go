@@ -162,7 +162,7 @@ func (n *Node) Up() {
 
 func (n *Node) noteDown(now int64, err error) {
 	n.meter.mu.Lock()
-	n.meter.err, n.meter.errAt = err, now
+	n.fault = fault{err, now}
 	n.meter.mu.Unlock()
 }
 

@@ -71,7 +71,7 @@ func (g *Group) Nodes() []NodeInfo {
 		m := &n.meter
 		m.mu.Lock()
 		info.Latency, info.Failing = time.Duration(m.latency), float64(m.failing)
-		info.Failures, info.LastError, info.LastErrorAt = m.failures, m.err, g.clock(m.errAt)
+		info.Failures, info.LastError, info.LastErrorAt = m.failures, n.fault.err, g.clock(n.fault.at)
 		m.mu.Unlock()
 		out[i] = info
 	}

@@ -10,10 +10,17 @@ const (
 	// memory is the time constant of the averages. Ten seconds is what Finagle and
 	// linkerd use for peak-EWMA: long enough to bridge the gaps between calls.
 	memory = 10 * time.Second
-	// idleMemory is the time constant for a node that nobody calls. One slow answer,
-	// a collection of garbage or a first connection, is believed at once; in a group
-	// of two or three fast nodes it would keep the node idle for half a minute.
+	// idleMemory is the time constant for a node that nobody calls, at most: it is 20
+	// times the latency where that is less, for what costs little is soon tried again.
+	// In a group of two or three fast nodes a few slow answers, a collection of garbage
+	// or a first connection, would keep a node idle for half a minute.
 	idleMemory = time.Second
+	// hiccup is how late two answers in a row may come without meaning anything: a
+	// scheduler and a garbage collector are good for that.
+	hiccup = float32(10 * time.Millisecond)
+	// latencyGain keeps the latency from needing the whole memory at high rates: one
+	// good answer takes back an eighth of a bad one.
+	latencyGain = 1.0 / 8
 	// minGain keeps the failure share from needing the whole memory at high rates: it
 	// remembers at most the last 128 timed calls.
 	minGain = 1.0 / 128
@@ -29,12 +36,17 @@ const (
 type meter struct {
 	mu       sync.Mutex // guards all below
 	latency  float32    // peak-EWMA, nanoseconds
+	last     [2]float32 // the latest samples of it
 	failing  float32    // share of failed calls, 0..1
 	stamp    int64      // of the last sample or fading; 0: nothing known
 	sampled  bool       // since the last fading
 	failures uint64
-	err      error // the last one
-	errAt    int64
+}
+
+// fault is the last failure of a node, guarded by its meter's mu.
+type fault struct {
+	err error
+	at  int64
 }
 
 // success feeds the time of a call that went well. When another goroutine is at
@@ -57,9 +69,9 @@ func (n *Node) trouble(now, start int64, o Outcome, err error) {
 	m.mu.Lock()
 	if o != Canceled {
 		m.failures++
-		m.errAt = now
+		n.fault.at = now
 		if err != nil {
-			m.err = err
+			n.fault.err = err
 		}
 	}
 	if start != 0 {
@@ -82,11 +94,22 @@ func (m *meter) feed(now, start int64, o Outcome) {
 	if m.stamp != 0 {
 		past = exp(float32(m.stamp-now) / float32(memory))
 	}
+	peak := took
+	if o == OK && m.last[0] != 0 {
+		// One late answer is no news, and two that are a little late are none either.
+		peak = min(peak, m.last[0])
+		if peak-m.latency < hiccup {
+			peak = min(peak, m.last[1])
+		}
+	}
+	first := m.last[1] == 0 // or the second: an average of one is none
+	m.last[0], m.last[1] = took, m.last[0]
 	switch {
-	case took >= m.latency:
-		m.latency = took // the peak: bad news is believed at once
-	case o == OK:
-		m.latency = m.latency*past + took*(1-past)
+	case peak >= m.latency || first && o == OK:
+		m.latency = peak // bad news is believed at once
+	case took < m.latency && o == OK:
+		p := min(past, 1-latencyGain)
+		m.latency = m.latency*p + took*(1-p)
 	}
 	if o != Canceled {
 		past = min(past, 1-minGain)
@@ -111,7 +134,7 @@ func (n *Node) fade(now int64) bool {
 		m.sampled = false
 		return true
 	}
-	m.latency *= exp(float32(m.stamp-now) / float32(idleMemory))
+	m.latency *= exp(float32(m.stamp-now) / min(20*m.latency, float32(idleMemory)))
 	m.failing *= exp(float32(m.stamp-now) / float32(memory))
 	m.stamp = now
 	if m.latency+m.failing*penalty < forget {

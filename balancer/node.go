@@ -34,17 +34,19 @@ const (
 // time by any goroutine, and go on working after the node is gone.
 type Node struct {
 	// A cache line: what calls write, and pickers read of the nodes that they compare.
-	word   atomic.Uint64 // picks and calls in flight
-	cost   atomic.Uint32 // float32 bits, nanoseconds; 0: not known yet
-	fails  atomic.Int32  // consecutive failures
-	sample atomic.Uint32 // a pick is timed if its number & sample == 0
-	claim  atomic.Uint32 // the epoch whose half-open probe is under way; 0: none
-	poor   atomic.Bool   // not in good standing: no use in counting its failures again
-	epoch  atomic.Uint32 // raised by oneEpoch when a probe is due and when the node comes back
-	timed  atomic.Int64  // when a pick was last timed
-	_      [24]byte
+	word    atomic.Uint64 // picks and calls in flight
+	cost    atomic.Uint32 // float32 bits, nanoseconds; 0: not known yet
+	fails   atomic.Int32  // consecutive failures
+	sample  atomic.Uint32 // a pick is timed if its number & sample == 0
+	claim   atomic.Uint32 // the epoch whose half-open probe is under way; 0: none
+	poor    atomic.Bool   // not in good standing: no use in counting its failures again
+	epoch   atomic.Uint32 // raised by oneEpoch when a probe is due and when the node comes back
+	timed   atomic.Int64  // when a pick was last timed
+	settled atomic.Uint64 // P2C: the number of picks at which it was level with the others
+	_       [16]byte
 
 	meter meter // another: what timed calls write
+	_     [16]byte
 
 	g     *Group
 	hash  uint64 // of the address
@@ -54,7 +56,7 @@ type Node struct {
 
 	standing // guarded by g.mu
 
-	_ [24]byte // objects of 256 bytes begin with a cache line
+	fault fault // objects of 256 bytes begin with a cache line
 }
 
 // Endpoint returns the endpoint as last announced.

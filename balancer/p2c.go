@@ -10,11 +10,13 @@ import (
 // It is the default: it avoids slow nodes, failing nodes and queues, without all
 // callers agreeing on the same best node.
 //
-// Calls in flight count in relation to the weight. The first of the two is kept
-// unless the other has clearly less load, so that shares follow the weights while
-// the nodes are much alike. When even the better one is far slower than the typical
-// call, it is drawn against two more: with 2 slow nodes of 16, every 120th pair is
-// slow, which is enough to spoil a 99th percentile.
+// Calls in flight count in relation to the weight. So do, while two nodes are much
+// alike, the calls that one had more than its share of the two: at most one call, for
+// they shall decide between equals and not keep a node busy that is not equal. Without
+// that a node of small weight, nearly always idle, would win against busy ones of
+// great weight and get twice its share. When even the better node is far slower
+// than the typical call, it is drawn against two more: with 2 slow nodes of 16, every
+// 120th pair is slow, which is enough to spoil a 99th percentile.
 func P2C(nodes []*Node) Picker {
 	switch len(nodes) {
 	case 0:
@@ -24,6 +26,9 @@ func P2C(nodes []*Node) Picker {
 	}
 	ws, sum := weights(nodes)
 	p := &p2c{nodes: nodes, g: nodes[0].g}
+	for _, n := range nodes {
+		n.settled.Store(n.Picks())
+	}
 	if even(ws) {
 		return p
 	}
@@ -46,6 +51,9 @@ const (
 	// noise is how much slower a node may look for no reason but the scheduler's: as
 	// much more than the typical call is no difference either.
 	noise = float32(250 * time.Microsecond)
+	// arrears is how many calls, of the lighter one, a node may be owed by another. One
+	// that was slow for an hour is not to make up for it.
+	arrears = 8
 )
 
 type p2c struct {
@@ -98,22 +106,50 @@ func (p *p2c) other(h Hint) *Node {
 
 // contender is the best node met so far.
 type contender struct {
-	node       *Node
-	load, cost float32
+	node  *Node
+	cost  float32
+	queue float32 // calls in flight, weighted
+	call  float32 // what one of its calls adds to queue
+	turns float64 // calls since it was level with the others, weighted
 }
 
 // meet replaces c by node i if that has clearly less load. A node not measured yet
 // costs what the typical call does.
 func (c *contender) meet(p *p2c, i int, typical float32) {
 	n := p.nodes[i]
-	cost := max(math.Float32frombits(n.cost.Load()), typical*alike, typical+noise)
-	queue := float32(n.word.Load() & inFlightMask)
+	o := contender{node: n, call: 1, cost: max(math.Float32frombits(n.cost.Load()), typical*alike, typical+noise)}
 	if p.queue != nil {
-		queue *= p.queue[i]
+		o.call = p.queue[i]
 	}
-	if load := cost * (1 + queue); c.node == nil || load < c.load*clearly {
-		*c = contender{n, load, cost}
+	word := n.word.Load()
+	o.queue = float32(word&inFlightMask) * o.call
+	o.turns = float64(int64(word>>inFlightBits-n.settled.Load())) * float64(o.call)
+	if c.node == nil {
+		*c = o
+		return
 	}
+	mine, other := c.queue, o.queue
+	if o.cost <= c.cost*alike && c.cost <= o.cost*alike {
+		mine += c.lead(&o)
+		other += o.lead(c)
+	}
+	if o.cost*(1+other) < c.cost*(1+mine)*clearly {
+		*c = o
+	}
+}
+
+// lead is what c had more than its share of the two, as far as it counts. Half a call
+// of the lighter one is nothing: it cannot have less than a whole one.
+func (c *contender) lead(o *contender) float32 {
+	lighter := float64(max(c.call, o.call))
+	d := c.turns - o.turns - lighter/2
+	if d <= 0 {
+		return 0
+	}
+	if d > 2*arrears*lighter { // not each time that it is more
+		o.node.settled.Add(uint64(int64((arrears*lighter - d) / float64(o.call))))
+	}
+	return min(float32(d), c.call)
 }
 
 // pair maps 64 random bits to two different indexes, each drawn by weight.

@@ -250,7 +250,7 @@ func (g *Group) pickerLocked(t *tier, old *snapshot) {
 }
 
 // fadeEvery is how often the costs of idle nodes are looked after.
-const fadeEvery = time.Second
+const fadeEvery = time.Second / 4
 
 // keepFading sees to it that costs fade, now that there is one.
 func (g *Group) keepFading(now int64) {

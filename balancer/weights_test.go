@@ -1,0 +1,76 @@
+package balancer_test
+
+import (
+	"fmt"
+	"math"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/balancer"
+)
+
+// TestP2CFollowsWeights: on nodes that are alike each gets the share that its weight
+// says, whatever the calls take: a node of 5 % gets 4 to 6 of 100 calls.
+func TestP2CFollowsWeights(t *testing.T) {
+	for _, method := range []time.Duration{0, time.Millisecond, 5 * time.Millisecond, 20 * time.Millisecond} {
+		for _, ws := range [][]uint16{{95, 95, 10}, {100, 200, 100}, {1, 1}, {10, 90}, {50, 50, 50, 50, 50, 20, 5}} {
+			t.Run(fmt.Sprintf("method=%v/weights=%v", method, ws), func(t *testing.T) {
+				for seed := range uint64(20) {
+					worst, pause := playWeights(t, ws, method, seed)
+					// Of two nodes, one that seems slow for a moment leaves everything to the other.
+					if most := map[bool]float64{true: 0.4, false: 0.2}[len(ws) == 2]; worst > most {
+						t.Errorf("seed %d: a share is off by %.0f %%", seed, 100*worst)
+					}
+					if pause > time.Second {
+						t.Errorf("seed %d: a node that is due ten calls a second got none for %v", seed, pause)
+					}
+				}
+			})
+		}
+	}
+}
+
+// playWeights makes 3,000 calls, 300 a second, to nodes that answer alike: in the
+// method's time, some tenths of a millisecond of the machine's, and now and then some
+// milliseconds when the machine has other things to do. It returns how far the shares
+// are off, and the longest that a node which is due ten calls a second had none.
+func playWeights(t *testing.T, ws []uint16, method time.Duration, seed uint64) (worst float64, pause time.Duration) {
+	synctest.Test(t, func(t *testing.T) {
+		const rate, calls = 300, 3000
+		s := newSim(balancer.Config{}, seed)
+		eps := endpoints(ws...)
+		s.group.Update(eps)
+		s.serve = func(string, time.Duration) (time.Duration, balancer.Outcome) {
+			took := method + 150*time.Microsecond + time.Duration(s.rnd.ExpFloat64()*float64(100*time.Microsecond))
+			if s.rnd.IntN(100) == 0 {
+				took += time.Duration(s.rnd.ExpFloat64() * float64(3*time.Millisecond))
+			}
+			return took, balancer.OK
+		}
+		for i := range calls {
+			s.at(time.Duration(i)*time.Second/rate, func() {
+				s.calls++
+				s.call(s.now(), 0, nil)
+			})
+		}
+		s.run()
+		sum := 0.0
+		for _, w := range ws {
+			sum += float64(w)
+		}
+		for _, ep := range eps {
+			share := float64(ep.Weight) / sum
+			worst = max(worst, math.Abs(float64(s.picks[ep.Addr])/calls/share-1))
+			if share*rate < 10 {
+				continue
+			}
+			last := time.Duration(0)
+			for _, at := range append(s.pickAt[ep.Addr], calls*time.Second/rate) {
+				pause = max(pause, at-last)
+				last = at
+			}
+		}
+	})
+	return worst, pause
+}
