@@ -15,8 +15,8 @@ import (
 // The zero value is ready, holds ten seconds' worth to begin with, and must not be
 // copied once in use. It is safe for concurrent use.
 type Budget struct {
-	Ratio     float64 // of the calls. Default 0.1; negative: 0
-	PerSecond float64 // for those who call rarely. Default 3; negative: 0
+	Ratio     float64 // of the calls. Default 0.1; negative, or not a number: 0
+	PerSecond float64 // for those who call rarely. Default 3; negative, or not a number: 0
 	Burst     float64 // what the bucket holds at most. Default 100
 
 	once   sync.Once
@@ -32,12 +32,18 @@ type Budget struct {
 // milli is the unit of tokens: a ratio of 0.1 % still counts.
 const milli = 1000
 
+// unlimited is as good as infinite, and no overflow when counted in milli.
+const unlimited = 1e12
+
 func (b *Budget) start() {
 	orDefault := func(v, def float64) float64 {
-		if v == 0 {
+		switch {
+		case v == 0:
 			return def
+		case !(v > 0): // NaN, too
+			return 0
 		}
-		return max(v, 0)
+		return min(v, unlimited)
 	}
 	b.ratio = int64(orDefault(b.Ratio, 0.1) * milli)
 	b.rate = orDefault(b.PerSecond, 3)

@@ -189,9 +189,10 @@ func (g *Group) pickSlow(s *snapshot, h Hint) (Pick, error) {
 		return Pick{}, s.err
 	}
 	p := Pick{}
-	for _, n := range s.probes {
+	for _, half := range s.probes {
+		n := half.node
 		claim, epoch := n.claim.Load(), n.epoch.Load()
-		if claim != epoch && !h.skips(n) && n.claim.CompareAndSwap(claim, epoch) {
+		if claim != epoch && half.admits(h) && n.claim.CompareAndSwap(claim, epoch) {
 			p.n, p.mark = n, epoch|uint32(probe)
 			break
 		}

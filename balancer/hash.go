@@ -133,10 +133,7 @@ func (r *hashRing) Pick(h Hint) *Node {
 	} else {
 		key = hashKey(h.Key)
 	}
-	at := int(r.starts[key>>r.shift])
-	for at < len(r.points) && r.points[at].place < key {
-		at++
-	}
+	at := r.from(key)
 	var fallback *Node
 	load := 0.0 // what all may have; 0: not needed yet
 	for range r.points {
@@ -164,6 +161,19 @@ func (r *hashRing) Pick(h Hint) *Node {
 		}
 	}
 	return fallback // all are full: those to be skipped could have taken more
+}
+
+// from is the point that takes key; len(points) is the first one.
+func (r *hashRing) from(key uint64) int {
+	at := int(r.starts[key>>r.shift])
+	for at < len(r.points) && r.points[at].place < key {
+		at++
+	}
+	return at
+}
+
+func (r *hashRing) admits(n *Node, h Hint) bool {
+	return h.Key == "" || r.nodes[r.points[r.from(hashKey(h.Key))%len(r.points)].node] == n
 }
 
 // rounding is more than a product of floats is off: a bound of 11 calls came out as

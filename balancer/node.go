@@ -42,7 +42,7 @@ type Node struct {
 	poor    atomic.Bool   // not in good standing: no use in counting its failures again
 	epoch   atomic.Uint32 // raised by oneEpoch when a probe is due and when the node comes back
 	timed   atomic.Int64  // when a pick was last timed
-	settled atomic.Uint64 // P2C: the number of picks at which it was level with the others
+	settled atomic.Uint64 // the number of picks at which it was level with the others of its tier
 	_       [16]byte
 
 	meter meter // another: what timed calls write

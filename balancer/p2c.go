@@ -26,9 +26,6 @@ func P2C(nodes []*Node) Picker {
 	}
 	ws, sum := weights(nodes)
 	p := &p2c{nodes: nodes, g: nodes[0].g}
-	for _, n := range nodes {
-		n.settled.Store(n.Picks())
-	}
 	if even(ws) {
 		return p
 	}
@@ -51,8 +48,9 @@ const (
 	// noise is how much slower a node may look for no reason but the scheduler's: as
 	// much more than the typical call is no difference either.
 	noise = float32(250 * time.Microsecond)
-	// arrears is how many calls, of the lighter one, a node may be owed by another. One
-	// that was slow for an hour is not to make up for it.
+	// arrears is how many calls, of the lighter one, a node may be owed by another: one
+	// that was slow for an hour is not to make up for it. At twice as many it is put
+	// right, and not at each call.
 	arrears = 8
 )
 
@@ -68,88 +66,74 @@ func (p *p2c) Pick(h Hint) *Node {
 		return p.other(h)
 	}
 	r := p.g.draw()
-	i, j := p.pair(r)
 	typical := math.Float32frombits(p.g.typical.Load())
-	best := contender{}
-	best.meet(p, i, typical)
-	best.meet(p, j, typical)
-	if best.cost > farSlower*typical+noise && len(p.nodes) > 2 {
-		i, j = p.pair(mix(r)) // a new draw costs three times as much
-		best.meet(p, i, typical)
-		best.meet(p, j, typical)
+	i, j := p.pair(r)
+	i = p.better(i, j, typical)
+	if n := p.nodes[i]; math.Float32frombits(n.cost.Load()) <= farSlower*typical+noise || len(p.nodes) == 2 {
+		return n
 	}
-	return best.node
+	j, k := p.pair(mix(r)) // a new draw costs three times as much
+	return p.nodes[p.better(p.better(i, j, typical), k, typical)]
 }
 
 // other is Pick with nodes to skip.
 func (p *p2c) other(h Hint) *Node {
 	typical := math.Float32frombits(p.g.typical.Load())
-	best := contender{}
-	last := -1
+	best := -1
 	for tries, found := 0, 0; tries < 8 && found < 2; tries++ {
 		r := p.g.draw()
 		i := int(scale(r, uint64(len(p.nodes))))
 		if p.table != nil {
 			i = p.table.draw(r)
 		}
-		if i != last && !h.skips(p.nodes[i]) {
-			best.meet(p, i, typical)
-			last = i
-			found++
+		if i == best || h.skips(p.nodes[i]) {
+			continue
+		}
+		if found++; found == 1 {
+			best = i
+		} else {
+			best = p.better(best, i, typical)
 		}
 	}
-	if best.node == nil {
+	if best < 0 {
 		return next(p.nodes, int(scale(p.g.draw(), uint64(len(p.nodes)))), h)
 	}
-	return best.node
+	return p.nodes[best]
 }
 
-// contender is the best node met so far.
-type contender struct {
-	node  *Node
-	cost  float32
-	queue float32 // calls in flight, weighted
-	call  float32 // what one of its calls adds to queue
-	turns float64 // calls since it was level with the others, weighted
-}
-
-// meet replaces c by node i if that has clearly less load. A node not measured yet
-// costs what the typical call does.
-func (c *contender) meet(p *p2c, i int, typical float32) {
-	n := p.nodes[i]
-	o := contender{node: n, call: 1, cost: max(math.Float32frombits(n.cost.Load()), typical*alike, typical+noise)}
+// better returns i, or j if that has clearly less load. A node not measured yet costs
+// what the typical call does.
+func (p *p2c) better(i, j int, typical float32) int {
+	a, b := p.nodes[i], p.nodes[j]
+	least := max(typical*alike, typical+noise)
+	costA := max(math.Float32frombits(a.cost.Load()), least)
+	costB := max(math.Float32frombits(b.cost.Load()), least)
+	callA, callB := float32(1), float32(1)
 	if p.queue != nil {
-		o.call = p.queue[i]
+		callA, callB = p.queue[i], p.queue[j]
 	}
-	word := n.word.Load()
-	o.queue = float32(word&inFlightMask) * o.call
-	o.turns = float64(int64(word>>inFlightBits-n.settled.Load())) * float64(o.call)
-	if c.node == nil {
-		*c = o
-		return
+	wordA, wordB := a.word.Load(), b.word.Load()
+	loadA := 1 + float32(wordA&inFlightMask)*callA
+	loadB := 1 + float32(wordB&inFlightMask)*callB
+	if costA <= costB*alike && costB <= costA*alike {
+		turnsA := float64(int64(wordA>>inFlightBits-a.settled.Load())) * float64(callA)
+		turnsB := float64(int64(wordB>>inFlightBits-b.settled.Load())) * float64(callB)
+		lead, lighter := float32(turnsA-turnsB), max(callA, callB)
+		// Half a call of the lighter one is nothing: it cannot have less than a whole one.
+		loadA += min(max(lead-lighter/2, 0), callA)
+		loadB += min(max(-lead-lighter/2, 0), callB)
+		switch {
+		case lead > 2*arrears*lighter:
+			b.settled.Add(uint64(int64((arrears*lighter - lead) / callB)))
+		case -lead > 2*arrears*lighter:
+			a.settled.Add(uint64(int64((arrears*lighter + lead) / callA)))
+		}
 	}
-	mine, other := c.queue, o.queue
-	if o.cost <= c.cost*alike && c.cost <= o.cost*alike {
-		mine += c.lead(&o)
-		other += o.lead(c)
+	best := i
+	if costB*loadB < costA*loadA*clearly {
+		best = j
 	}
-	if o.cost*(1+other) < c.cost*(1+mine)*clearly {
-		*c = o
-	}
-}
-
-// lead is what c had more than its share of the two, as far as it counts. Half a call
-// of the lighter one is nothing: it cannot have less than a whole one.
-func (c *contender) lead(o *contender) float32 {
-	lighter := float64(max(c.call, o.call))
-	d := c.turns - o.turns - lighter/2
-	if d <= 0 {
-		return 0
-	}
-	if d > 2*arrears*lighter { // not each time that it is more
-		o.node.settled.Add(uint64(int64((arrears*lighter - d) / float64(o.call))))
-	}
-	return min(float32(d), c.call)
+	return best
 }
 
 // pair maps 64 random bits to two different indexes, each drawn by weight.

@@ -491,7 +491,7 @@ func TestZoneFollowsTargets(t *testing.T) {
 
 func TestBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		take := func(b *balancer.Budget) (n int) {
+		take := func(b *balancer.Budget) (n int) { // at one instant
 			for b.Take() {
 				n++
 			}
@@ -523,6 +523,16 @@ func TestBudget(t *testing.T) {
 		}
 		if got := take(&balancer.Budget{Ratio: -1, PerSecond: -1}); got != 0 {
 			t.Errorf("a budget of nothing gave %d", got)
+		}
+		for _, v := range []struct {
+			is   float64
+			want int
+		}{{math.NaN(), 0}, {math.Inf(-1), 0}, {math.Inf(1), 100}, {math.MaxFloat64, 100}} {
+			b := &balancer.Budget{Ratio: v.is, PerSecond: v.is}
+			b.Call()
+			if got := take(b); got != v.want {
+				t.Errorf("a budget of %v gave %d, want %d", v.is, got, v.want)
+			}
 		}
 	})
 }

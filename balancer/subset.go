@@ -58,6 +58,10 @@ type subset struct {
 	nodes []*Node
 }
 
+func (s *subset) admits(n *Node, h Hint) bool {
+	return slices.Contains(s.nodes, n) && admits(s.Picker, n, h)
+}
+
 func (s *subset) expect(part float64, out map[*Node]float64) { expect(s.Picker, s.nodes, part, out) }
 
 // clientNumber splits "web 3/20" in what all its like have in common, and its place.

@@ -11,11 +11,11 @@ type snapshot struct {
 	picker Picker // of the first of tiers
 	slow   bool   // there is more to it than asking picker: see pickSlow
 	err    error
-	usable bool      // a node is not Down
-	gauge  bool      // a picker may read Group.total
-	probes []*Node   // half-open, and due before the first of tiers
-	tiers  []*tier   // in order of preference
-	spread []float64 // with Spill: up to which part of the calls each of tiers takes
+	usable bool       // a node is not Down
+	gauge  bool       // a picker may read Group.total
+	probes []halfOpen // due before the first of tiers
+	tiers  []*tier    // in order of preference
+	spread []float64  // with Spill: up to which part of the calls each of tiers takes
 }
 
 // tier is the nodes of one priority that are picked from. It is immutable.
@@ -110,11 +110,7 @@ func (g *Group) snapshotLocked(now int64, old *snapshot) *snapshot {
 		if i > first && g.health.Spill == 0 {
 			break // not before they are needed
 		}
-		for _, n := range rolls[i].probing {
-			if !slices.ContainsFunc(s.tiers, func(t *tier) bool { return t.trial && slices.Contains(t.nodes, n) }) {
-				s.probes = append(s.probes, n)
-			}
-		}
+		s.probes = append(s.probes, g.probesLocked(&rolls[i], s.tiers)...)
 	}
 	s.gauge = g.total.begun.Load() // by one of these pickers, or one before
 	s.spread = g.spread(rolls, s.tiers)
@@ -247,6 +243,9 @@ func (g *Group) pickerLocked(t *tier, old *snapshot) {
 		}
 	}
 	t.picker = g.policy(t.nodes)
+	for _, n := range t.nodes {
+		n.settled.Store(n.Picks())
+	}
 }
 
 // fadeEvery is how often the costs of idle nodes are looked after.

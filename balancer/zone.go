@@ -1,6 +1,10 @@
 package balancer
 
-import "github.com/rollcall-dns/rollcall/resolver"
+import (
+	"slices"
+
+	"github.com/rollcall-dns/rollcall/resolver"
+)
 
 // Zone prefers nodes of the caller's zone, and leaves the choice among them to p.
 // of tells the zone of an endpoint, from its target's name or a table, say; "" is
@@ -38,6 +42,15 @@ func (z *zone) Pick(h Hint) *Node {
 		}
 	}
 	return n
+}
+
+func (z *zone) admits(n *Node, h Hint) bool {
+	p := z.local
+	local := slices.Contains(z.here, n)
+	if !local {
+		p = z.remote
+	}
+	return slices.Contains(z.here, z.Pick(h)) == local && admits(p, n, h)
 }
 
 func (z *zone) expect(part float64, out map[*Node]float64) { expect(z.local, z.here, part, out) }

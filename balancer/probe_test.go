@@ -1,0 +1,99 @@
+package balancer_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/balancer"
+	"github.com/rollcall-dns/rollcall/resolver"
+)
+
+// TestProbeIsACallThatTheNodeWouldGet: a half-open node is proved by a call that the
+// policy would send there, not by one whose key, subset or zone is another's.
+func TestProbeIsACallThatTheNodeWouldGet(t *testing.T) {
+	const out = "10.0.0.1:80"
+	zone := func(ep resolver.Endpoint) string {
+		if ep.Addr < "10.0.0.3" {
+			return "here"
+		}
+		return "there"
+	}
+	for _, v := range []struct {
+		name   string
+		policy balancer.Policy
+		out    string
+		never  bool // gets no probe while others are well
+	}{
+		{"hash", balancer.Hash(0), out, false},
+		{"hash in a subset", balancer.Subset(5, "me", balancer.Hash(0)), "", false},
+		{"subset", balancer.Subset(3, "me", balancer.RoundRobin), "", false},
+		{"local", balancer.Zone("here", zone, balancer.RoundRobin), out, false},
+		{"remote", balancer.Zone("here", zone, balancer.RoundRobin), "10.0.0.4:80", true},
+	} {
+		t.Run(v.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := group(t, balancer.Config{Policy: v.policy}, servers(0, 6))
+				home := map[string]string{} // of each key, while all are well
+				for i := range 200 {
+					key := fmt.Sprint(i)
+					p := pick(t, g, balancer.Hint{Key: key})
+					home[key] = p.Node().Endpoint().Addr
+					p.Done(balancer.OK)
+				}
+				if v.out == "" {
+					v.out = home["0"] // one of the subset
+				}
+				for _, n := range g.Nodes() {
+					if n.Endpoint.Addr == v.out {
+						n.Node.Down(errReset)
+						n.Node.Up()
+					}
+				}
+				probes := 0
+				for i := range 200 {
+					key := fmt.Sprint(i)
+					p := pick(t, g, balancer.Hint{Key: key})
+					if p.Node().Endpoint().Addr == v.out {
+						probes++
+						if home[key] != v.out && strings.HasPrefix(v.name, "hash") {
+							t.Errorf("key %s of %s proved %s", key, home[key], v.out)
+						}
+						defer p.Done(balancer.Failed)
+						continue
+					}
+					p.Done(balancer.OK)
+				}
+				want := 1
+				if v.never {
+					want = 0
+				}
+				if probes != want {
+					t.Errorf("%d probes, want %d", probes, want)
+				}
+			})
+		})
+	}
+}
+
+// TestProbesKeepOutOfOtherSubsets: a client proves no node that it would not use.
+func TestProbesKeepOutOfOtherSubsets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := group(t, balancer.Config{Policy: balancer.Subset(3, "me", balancer.RoundRobin)}, servers(0, 20))
+		mine := count(t, g, 100)
+		for _, n := range g.Nodes() {
+			if mine[n.Endpoint.Addr] == 0 {
+				n.Node.Down(errReset)
+				n.Node.Up()
+			}
+		}
+		time.Sleep(time.Second)
+		for addr, n := range count(t, g, 100) {
+			if mine[addr] == 0 {
+				t.Errorf("%s of another subset got %d calls", addr, n)
+			}
+		}
+	})
+}
