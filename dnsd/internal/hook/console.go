@@ -37,11 +37,16 @@ func (x *exchange) console() error {
 	h.Set("Content-Security-Policy", x.s.consolePolicy)
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-cache")
-	page := strings.Replace(consolePage, `data-zone=""`, `data-zone="`+html.EscapeString(x.st.zone)+`"`, 1)
-	h.Set("Content-Length", strconv.Itoa(len(page)))
+	h.Set("Content-Length", strconv.Itoa(len(x.st.console)))
 	x.w.WriteHeader(http.StatusOK)
 	if x.r.Method != http.MethodHead {
-		_, _ = x.w.Write([]byte(page))
+		_, _ = x.w.Write(x.st.console)
 	}
 	return nil
+}
+
+// consoleFor is the page for a zone. It is made once a configuration: those who ask
+// for it and do not read share it.
+func consoleFor(zone string) []byte {
+	return []byte(strings.Replace(consolePage, `data-zone=""`, `data-zone="`+html.EscapeString(zone)+`"`, 1))
 }

@@ -1,8 +1,6 @@
 package hook
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -198,14 +196,37 @@ func (x *exchange) showService() error {
 	if err := x.need(Read, service); err != nil {
 		return err
 	}
+	none := refuse(http.StatusNotFound, "service",
+		"no instance of %s is registered, or the leases of all have ended: PUT one and renew it before its lease ends, or look at /v1/services for what there is", service)
+	revision, ok := x.st.registry.ServiceRevision(service)
+	if !ok {
+		return none
+	}
+	if x.unchanged(revision) {
+		return nil
+	}
+	p, err := x.pieces(service)
+	if err != nil {
+		return err
+	}
+	defer p.finish()
 	view, ok := x.st.registry.Service(service)
 	if !ok {
-		return refuse(http.StatusNotFound, "service", "no instance of %s is registered: PUT one, or look at /v1/services for what there is", service)
+		return none
 	}
 	if x.unchanged(view.Revision) {
 		return nil
 	}
-	return x.json(http.StatusOK, serviceOf(view))
+	x.w.Header().Set("Content-Type", "application/json")
+	if x.r.Method == http.MethodHead {
+		x.w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	if err := p.service(view); err != nil {
+		return err
+	}
+	_ = p.out.WriteByte('\n')
+	return p.end()
 }
 
 // listServices writes service by service, so that a list of a million instances
@@ -217,6 +238,14 @@ func (x *exchange) listServices() error {
 	if _, err := x.query(); err != nil {
 		return err
 	}
+	if x.unchanged(x.st.registry.Revision()) {
+		return nil
+	}
+	p, err := x.pieces("")
+	if err != nil {
+		return err
+	}
+	defer p.finish()
 	revision, views := x.st.registry.Services()
 	if x.unchanged(revision) {
 		return nil
@@ -226,22 +255,17 @@ func (x *exchange) listServices() error {
 		x.w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	control := http.NewResponseController(x.w)
-	out := bufio.NewWriterSize(x.w, 32<<10)
-	fmt.Fprintf(out, `{"revision":%d,"services":[`, revision)
+	fmt.Fprintf(p.out, `{"revision":%d,"services":[`, revision)
 	comma := ""
 	for v := range views {
-		body, err := json.Marshal(serviceOf(v))
-		if err != nil {
+		_, _ = p.out.WriteString(comma)
+		if err := p.service(v); err != nil {
 			return err
 		}
-		_ = control.SetWriteDeadline(time.Now().Add(x.st.limits.WriteTimeout))
-		out.WriteString(comma)
-		out.Write(body)
 		comma = ","
 	}
-	out.WriteString("]}\n")
-	return out.Flush()
+	_, _ = p.out.WriteString("]}\n")
+	return p.end()
 }
 
 // unchanged answers 304 to a client that has this revision (RFC 9110 section
@@ -349,12 +373,4 @@ func published(l registry.Lease) register.Published {
 		ExpiresIn:   register.Duration(max(0, l.ExpiresIn).Truncate(time.Millisecond)),
 		Revision:    l.Revision,
 	}
-}
-
-func serviceOf(v registry.View) register.Service {
-	s := register.Service{Service: v.Service, Revision: v.Revision, Instances: make([]register.Published, len(v.Instances))}
-	for i, l := range v.Instances {
-		s.Instances[i] = published(l)
-	}
-	return s
 }

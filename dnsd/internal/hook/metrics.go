@@ -33,10 +33,10 @@ func newMetrics(s *Server) *metrics {
 		}, []string{"path"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: ns, Subsystem: sub, Name: "refused_total",
-			Help: "Requests and streams refused or cut by a limit: rate, token, watches, holds, slow.",
+			Help: "Requests and streams refused or cut by a limit: rate, token, watches, holds, slow, lists.",
 		}, []string{"reason"}),
 	}
-	for _, reason := range []string{"rate", "token", "watches", "holds", "slow"} {
+	for _, reason := range []string{"rate", "token", "watches", "holds", "slow", "lists"} {
 		m.refused.WithLabelValues(reason) // shown as 0 before the first
 	}
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
@@ -45,6 +45,7 @@ func newMetrics(s *Server) *metrics {
 	m.all = []prometheus.Collector{
 		m.requests, m.seconds, m.refused,
 		gauge("watches", "Watches open.", s.watches.value),
+		gauge("list_bytes", "Memory of lists and of beginnings of watches that are being sent.", s.lists.inUse),
 		gauge("holds", "Registrations held by an open connection.", func() float64 { return float64(s.holds.count()) }),
 		gauge("connections", "Connections open.", func() float64 { open, _, _ := s.listener.pool.counts(); return open }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{

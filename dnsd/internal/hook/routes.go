@@ -24,6 +24,8 @@ type exchange struct {
 	who   identity
 	peer  netip.Addr
 	audit audit
+	// broken: the answer is not whole, and must not look whole.
+	broken bool
 }
 
 // operation serves one method of one path. An error it returns becomes a
@@ -107,6 +109,9 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 		}
 		s.metrics.count(rt.path, r.Method, x.w.status, time.Since(began))
 		x.writeAudit()
+		if x.broken {
+			panic(http.ErrAbortHandler)
+		}
 	}()
 	if err := x.admit(rt, op, known); err != nil {
 		x.fail(err)
@@ -222,6 +227,7 @@ func (x *exchange) fail(err error) {
 	}
 	if x.w.status != 0 {
 		x.st.log.Debug("hook: answer broke off", "path", x.r.URL.Path, "error", err)
+		x.broken = true
 		return
 	}
 	x.writeSoon()

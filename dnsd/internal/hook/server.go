@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -51,7 +52,7 @@ const DefaultAddr = "127.0.0.1:8053"
 // configuration from its beginning to its end.
 type state struct {
 	registry *registry.Registry
-	zone     string
+	console  []byte
 	ready    func() error
 	grants   []grant
 	access   *access
@@ -74,6 +75,8 @@ type Server struct {
 	metrics  *metrics
 	holds    *holds
 	watches  gauge
+	lists    *budget
+	buffers  sync.Pool // of *bufio.Writer, a piece each
 	origin   *http.CrossOriginProtection
 	// consolePolicy is the page's Content-Security-Policy.
 	consolePolicy string
@@ -113,6 +116,8 @@ func Listen(cfg Config) (*Server, error) {
 func newServer(ln net.Listener, cfg Config) (*Server, error) {
 	s := &Server{
 		callers: newLimiter(),
+		lists:   newBudget(listBytes),
+		buffers: sync.Pool{New: func() any { return bufio.NewWriterSize(nil, piece) }},
 		holds:   newHolds(),
 		origin:  http.NewCrossOriginProtection(),
 
@@ -194,7 +199,7 @@ func (s *Server) prepare(cfg Config) (*state, error) {
 	}
 	st := &state{
 		registry: cfg.Registry,
-		zone:     cfg.Zone,
+		console:  consoleFor(cfg.Zone),
 		ready:    cfg.Ready,
 		insecure: cfg.Insecure,
 		loopback: s.addr.Addr().IsLoopback(),

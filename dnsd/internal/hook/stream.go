@@ -1,9 +1,11 @@
 package hook
 
 import (
+	"bufio"
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -13,13 +15,13 @@ type stream struct {
 	w       *response
 	control *http.ResponseController
 	timeout time.Duration
-	buf     []byte
+	buffers *sync.Pool
 }
 
 // begin sends the header and the first bytes. X-Accel-Buffering asks nginx not
 // to wait for the end.
 func (x *exchange) begin(first ...[]byte) (*stream, error) {
-	s := &stream{w: x.w, control: http.NewResponseController(x.w), timeout: x.st.limits.WriteTimeout}
+	s := &stream{w: x.w, control: http.NewResponseController(x.w), timeout: x.st.limits.WriteTimeout, buffers: &x.s.buffers}
 	h := x.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
@@ -28,21 +30,43 @@ func (x *exchange) begin(first ...[]byte) (*stream, error) {
 	return s, s.send(first...)
 }
 
-// send writes and flushes.
+// send writes and flushes. Many parts go out in pieces, so that a burst costs no
+// more memory than one.
 func (s *stream) send(parts ...[]byte) error {
-	_ = s.control.SetWriteDeadline(time.Now().Add(s.timeout)) // a recorder has none
-	s.buf = s.buf[:0]
+	if len(parts) == 1 {
+		return s.flush(parts[0])
+	}
+	buf := s.buffers.Get().(*bufio.Writer)
+	defer s.buffers.Put(buf)
+	buf.Reset(writerFunc(func(p []byte) (int, error) { return len(p), s.write(p) }))
+	defer buf.Reset(nil)
 	for _, p := range parts {
-		s.buf = append(s.buf, p...)
+		if _, err := buf.Write(p); err != nil {
+			return err
+		}
 	}
-	if _, err := s.w.Write(s.buf); err != nil {
+	if err := buf.Flush(); err != nil {
 		return err
-	}
-	if cap(s.buf) > 64<<10 {
-		s.buf = nil // a burst must not be paid for ever
 	}
 	return s.control.Flush()
 }
+
+func (s *stream) write(p []byte) error {
+	_ = s.control.SetWriteDeadline(time.Now().Add(s.timeout)) // a recorder has none
+	_, err := s.w.Write(p)
+	return err
+}
+
+func (s *stream) flush(p []byte) error {
+	if err := s.write(p); err != nil {
+		return err
+	}
+	return s.control.Flush()
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // comment is what a client skips and a proxy sees as life.
 func comment(text string) []byte { return []byte(": " + text + "\n\n") }

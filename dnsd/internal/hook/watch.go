@@ -40,6 +40,13 @@ func (x *exchange) watch() error {
 		return refuse(http.StatusServiceUnavailable, "", "%d watches are open, which is the limit: close some, or raise it", x.st.limits.Watches).retryAfter(limitRetry)
 	}
 	defer x.s.watches.leave()
+	var p *pieces // before the watch: what waits for room must not fall behind
+	if !resume && x.r.Method != http.MethodHead {
+		if p, err = x.pieces(service); err != nil {
+			return err
+		}
+		defer p.finish()
+	}
 	var from *registry.Position
 	if resume {
 		at := x.st.registry.At(since)
@@ -63,7 +70,11 @@ func (x *exchange) watch() error {
 	}
 	var f ahead
 	if !resume {
-		if f, err = x.sendPresent(s, service, w.Since()); err != nil {
+		if f, err = x.sendPresent(p, service, w.Since()); err != nil {
+			return nil
+		}
+		p.finish()
+		if err := s.send(frameAt(w.Since(), eventSync, syncEvent{w.Since(), eventSync})); err != nil {
 			return nil
 		}
 	}
@@ -91,22 +102,22 @@ func (x *exchange) since(text string, given bool) (uint64, bool, error) {
 // service; nearly always nothing. Events up to there would lead a reader back.
 type ahead map[string]uint64
 
-// sendPresent sends what is there now, and then the revision at which the watch
-// began. Only that last event has an id: a reader that breaks off before has
-// nothing to resume from and begins anew.
-func (x *exchange) sendPresent(s *stream, service string, since uint64) (ahead, error) {
+// sendPresent sends what is there now. Only the event after it, sync, has an id: a
+// reader that breaks off before has nothing to resume from and begins anew.
+func (x *exchange) sendPresent(p *pieces, service string, since uint64) (ahead, error) {
 	f := make(ahead)
 	send := func(v registry.View) error {
 		if v.Revision > since {
 			f[v.Service] = v.Revision
 		}
-		var parts [][]byte
 		for _, l := range v.Instances {
-			parts = append(parts, frame(eventSnapshot, register.Event{
+			if _, err := p.out.Write(frame(eventSnapshot, register.Event{
 				Revision: l.Revision, Type: eventSnapshot, Service: v.Service, Instance: published(l),
-			}))
+			})); err != nil {
+				return err
+			}
 		}
-		return s.send(parts...)
+		return nil
 	}
 	if service != "" {
 		if v, ok := x.st.registry.Service(service); ok {
@@ -122,7 +133,7 @@ func (x *exchange) sendPresent(s *stream, service string, since uint64) (ahead, 
 			}
 		}
 	}
-	return f, s.send(frameAt(since, eventSync, syncEvent{since, eventSync}))
+	return f, p.out.Flush()
 }
 
 type syncEvent struct {

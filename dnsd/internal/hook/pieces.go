@@ -1,0 +1,110 @@
+package hook
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/register"
+)
+
+// piece is how much of a long answer is in memory at one time.
+const piece = 32 << 10
+
+// slowest is how many bytes a second a reader of a long answer must take on average:
+// what is kept for it must be free again some day.
+const slowest = 32 << 10
+
+// leaseBytes is what one instance costs in a view: a pointer and a time.
+const leaseBytes = 16
+
+// pieces is a long answer on its way. Its memory is one piece, and comes out of the
+// server's budget together with the view that it is made from.
+type pieces struct {
+	x       *exchange
+	out     *bufio.Writer // on a pace
+	pace    pace
+	release func()
+}
+
+// pieces makes room for a long answer about a service ("": all); finish it.
+func (x *exchange) pieces(service string) (*pieces, error) {
+	// Half of what a reader may wait with what it has: who waits here is told in time.
+	ctx, cancel := context.WithTimeout(x.r.Context(), x.st.limits.WriteTimeout/2)
+	defer cancel()
+	release, ok := x.s.lists.take(ctx, x.who.caller, piece+leaseBytes*x.st.registry.Span(service))
+	if !ok {
+		x.s.metrics.refused.WithLabelValues("lists").Inc()
+		return nil, refuse(http.StatusServiceUnavailable, "", "too many long answers are being read: read faster, or watch instead of listing").retryAfter(time.Second)
+	}
+	p := &pieces{x: x, release: release, out: x.s.buffers.Get().(*bufio.Writer)}
+	p.pace = pace{w: x.w, control: http.NewResponseController(x.w), timeout: x.st.limits.WriteTimeout, began: time.Now()}
+	p.out.Reset(&p.pace)
+	return p, nil
+}
+
+// finish gives the memory back; of a nil one, or a second time, it does nothing.
+func (p *pieces) finish() {
+	if p == nil || p.out == nil {
+		return
+	}
+	p.out.Reset(nil)
+	p.x.s.buffers.Put(p.out)
+	p.out = nil
+	p.release()
+}
+
+// end sends what is left.
+func (p *pieces) end() error {
+	if p.pace.written == 0 {
+		p.x.w.Header().Set("Content-Length", strconv.Itoa(p.out.Buffered()))
+	}
+	return p.out.Flush()
+}
+
+// service adds a service as JSON.
+func (p *pieces) service(v registry.View) error {
+	head, err := json.Marshal(register.Service{Service: v.Service, Revision: v.Revision, Instances: []register.Published{}})
+	if err != nil {
+		return err
+	}
+	_, _ = p.out.Write(head[:len(head)-len("]}")]) // out keeps its first error
+	for i, l := range v.Instances {
+		one, err := json.Marshal(published(l))
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			_ = p.out.WriteByte(',')
+		}
+		if _, err := p.out.Write(one); err != nil {
+			return err
+		}
+	}
+	_, err = p.out.WriteString("]}")
+	return err
+}
+
+// pace writes as long as the reader keeps up with it.
+type pace struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	timeout time.Duration // of one write, and the start that the reader has
+	began   time.Time
+	written int
+}
+
+func (p *pace) Write(b []byte) (int, error) {
+	deadline := time.Now().Add(p.timeout)
+	if all := p.began.Add(p.timeout + time.Duration(p.written)*time.Second/slowest); all.Before(deadline) {
+		deadline = all
+	}
+	_ = p.control.SetWriteDeadline(deadline) // a recorder has none
+	n, err := p.w.Write(b)
+	p.written += n
+	return n, err
+}

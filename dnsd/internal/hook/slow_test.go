@@ -1,0 +1,262 @@
+package hook
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+// fill registers n instances of _math._tcp with as much meta as there may be.
+func (h *hook) fill(n int) {
+	h.t.Helper()
+	meta := make(map[string]string)
+	for i := range 6 {
+		meta[fmt.Sprintf("m%d", i)] = strings.Repeat("x", 200)
+	}
+	for i := range n {
+		in := registry.Instance{Key: registry.Key{Service: "_math._tcp", ID: fmt.Sprintf("i%06d", i)}, Host: "127.0.0.1", Port: 1, Meta: meta}
+		if _, _, err := h.registry.Register(h.t.Context(), in); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+// send writes a request and reads nothing.
+func (g *guest) send(path string) {
+	g.t.Helper()
+	if _, err := fmt.Fprintf(g.conn, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func heapInUse() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// Readers of large answers who do not read cost a piece and a view each.
+func TestReadersWhoDoNotReadCostLittle(t *testing.T) {
+	const instances, readers = 10_000, 20
+	p := newPipes()
+	h := startOn(t, p, func(c *Config, _ *registry.Config) { c.Limits.WriteTimeout = time.Hour })
+	h.fill(instances)
+	for _, path := range []string{"/v1/watch?service=_math._tcp", "/v1/watch", "/v1/services/_math._tcp", "/v1/services"} {
+		before := heapInUse()
+		guests := make([]*guest, readers)
+		for i := range guests {
+			guests[i] = p.guest(t, net.IPv4(127, 0, 0, 1))
+			guests[i].send(path)
+		}
+		size := piece + leaseBytes*h.registry.Span("_math._tcp")
+		eventually(t, "all write", func() bool { return h.lists.inUse() >= float64(readers*size) })
+		// Each now has its view and fills its piece; then it waits for the reader.
+		one := make([]byte, 1)
+		for _, g := range guests {
+			if _, err := io.ReadFull(g.conn, one); err != nil {
+				t.Fatal(err)
+			}
+		}
+		grown := int64(heapInUse()) - int64(before)
+		if most := int64(readers * (size + 128<<10)); grown > most {
+			t.Errorf("%s: %d readers cost %d KiB, want at most %d", path, readers, grown>>10, most>>10)
+		} else {
+			t.Logf("%s: %d readers cost %d KiB", path, readers, grown>>10)
+		}
+		for _, g := range guests {
+			g.conn.Close()
+		}
+		eventually(t, "all has been given back", func() bool { return h.lists.inUse() == 0 })
+	}
+}
+
+// A slow reader of events costs a piece while it is written to, however many wait.
+func TestBurstOfEventsGoesOutInPieces(t *testing.T) {
+	var sizes []int
+	s := &stream{
+		w: &response{ResponseWriter: writesTo(func(p []byte) { sizes = append(sizes, len(p)) })}, timeout: time.Hour,
+	}
+	h := start(t, nil)
+	s.buffers, s.control = &h.buffers, http.NewResponseController(s.w)
+	part, total := []byte(strings.Repeat("x", 1500)), 0
+	parts := make([][]byte, 1000)
+	for i := range parts {
+		parts[i] = part
+	}
+	if err := s.send(parts...); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range sizes {
+		total += n
+		if n > piece {
+			t.Errorf("a write of %d bytes", n)
+		}
+	}
+	if total != 1000*1500 {
+		t.Errorf("%d bytes", total)
+	}
+}
+
+// writesTo is a response writer that tells of each write.
+type writesTo func(p []byte)
+
+func (writesTo) Header() http.Header           { return http.Header{} }
+func (writesTo) WriteHeader(int)               {}
+func (writesTo) Flush()                        {}
+func (w writesTo) Write(p []byte) (int, error) { w(p); return len(p), nil }
+
+// Who has taken its half of the memory waits; another caller does not.
+func TestListsInFlightAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipes()
+		h := startOn(t, p, nil)
+		h.fill(100)
+		h.lists = newBudget(4 * (piece + leaseBytes*100))
+		hog := net.IPv4(127, 0, 0, 2)
+		for range 2 {
+			p.guest(t, hog).send("/v1/watch?service=_math._tcp")
+		}
+		synctest.Wait()
+		began := time.Now()
+		refused := p.guest(t, hog)
+		answered := make(chan int)
+		go func() { answered <- refused.ask("GET", "/v1/services/_math._tcp", "", "") }()
+		synctest.Wait()
+		if got := p.guest(t, net.IPv4(127, 0, 0, 3)).ask("GET", "/v1/services/_math._tcp", "", ""); got != 200 {
+			t.Errorf("another caller: %d", got)
+		}
+		if got := <-answered; got != http.StatusServiceUnavailable || time.Since(began) != 5*time.Second {
+			t.Errorf("the third of one caller: %d after %v", got, time.Since(began))
+		}
+		time.Sleep(time.Minute) // of fake time: those who do not read are cut
+		synctest.Wait()
+		if n := h.lists.inUse(); n != 0 {
+			t.Errorf("%v bytes are still taken", n)
+		}
+	})
+}
+
+// A reader that reads, but hardly, does not keep its memory for ever.
+func TestReaderThatHardlyReadsIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPipes()
+		h := startOn(t, p, nil)
+		h.fill(2000) // 2.6 MB
+		g := p.guest(t, net.IPv4(127, 0, 0, 1))
+		g.send("/v1/services/_math._tcp")
+		began, read := time.Now(), 0
+		buf := make([]byte, 1<<10)
+		for {
+			n, err := g.conn.Read(buf)
+			read += n
+			if err != nil {
+				break
+			}
+			time.Sleep(time.Second) // of fake time: a KiB a second
+		}
+		if took := time.Since(began); took > 20*time.Second || took < 10*time.Second {
+			t.Errorf("cut after %v, having read %d", took, read)
+		}
+	})
+}
+
+// TestBudgetHoldsItsBounds takes and gives back at random.
+func TestBudgetHoldsItsBounds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const most = 100
+		b := newBudget(most)
+		type part struct {
+			caller caller
+			size   int
+			back   func()
+		}
+		var held []part
+		gone, cancel := context.WithCancel(context.Background())
+		cancel()
+		t.Repeat(map[string]func(*rapid.T){
+			"take": func(t *rapid.T) {
+				c, size := caller{token: rapid.IntRange(1, 3).Draw(t, "caller")}, rapid.IntRange(1, 120).Draw(t, "size")
+				own, used := 0, 0
+				for _, p := range held {
+					used += p.size
+					if p.caller == c {
+						own += p.size
+					}
+				}
+				size = min(size, most)
+				fits := used+size <= most && (own == 0 || own+size <= most/2)
+				back, ok := b.take(gone, c, size) // who may not wait gets what is there now
+				if ok != fits {
+					t.Fatalf("took %d beside %d of its own, %d in all: %v", size, own, used, ok)
+				}
+				if ok {
+					held = append(held, part{c, size, back})
+				}
+			},
+			"give back": func(t *rapid.T) {
+				if len(held) > 0 {
+					i := rapid.IntRange(0, len(held)-1).Draw(t, "which")
+					held[i].back()
+					held = append(held[:i:i], held[i+1:]...)
+				}
+			},
+			"": func(t *rapid.T) {
+				used := 0
+				for _, p := range held {
+					used += p.size
+				}
+				if b.used != used || used > most || b.waiters.Len() > 0 {
+					t.Fatalf("%d used, want %d; %d wait", b.used, used, b.waiters.Len())
+				}
+			},
+		})
+	})
+}
+
+// Those who wait get what is given back, in their order.
+func TestBudgetServesThoseWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(10)
+		back, ok := b.take(t.Context(), caller{token: 1}, 10)
+		if !ok {
+			t.Fatal("not even the first")
+		}
+		got := make(chan int, 3)
+		for i := range 3 {
+			go func() {
+				if _, ok := b.take(t.Context(), caller{token: 2 + i}, 5); ok {
+					got <- i
+				}
+			}()
+			synctest.Wait()
+		}
+		back()
+		synctest.Wait()
+		if len(got) != 2 || <-got+<-got != 1 || b.waiters.Len() != 1 {
+			t.Errorf("%d were served, %d wait", len(got), b.waiters.Len())
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, ok := b.take(ctx, caller{token: 9}, 1); ok {
+			t.Error("served, though nothing was left and it could not wait")
+		}
+		b.mu.Lock()
+		b.most = 100
+		b.serveLocked()
+		b.mu.Unlock()
+		synctest.Wait()
+	})
+}

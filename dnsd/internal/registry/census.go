@@ -1,0 +1,73 @@
+package registry
+
+import (
+	"slices"
+	"strings"
+)
+
+// Span is how many entries a list of a service takes, or one of all services ("")
+// at one time: their names, and the instances of the largest.
+func (r *Registry) Span(service string) int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if service != "" {
+		if s := r.catalog.services[service]; s != nil {
+			return len(s.entries)
+		}
+		return 0
+	}
+	largest := 0
+	for _, s := range r.catalog.services {
+		largest = max(largest, len(s.entries))
+	}
+	return len(r.catalog.services) + largest
+}
+
+// ServiceRevision is the revision of the last change of a service; false: nobody is
+// registered for it.
+func (r *Registry) ServiceRevision(service string) (uint64, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	s := r.catalog.services[service]
+	if s == nil {
+		return 0, false
+	}
+	return s.revision, true
+}
+
+// Count is how many instances a service has, and how many of them the guard holds.
+type Count struct {
+	Service         string
+	Instances, Held int
+}
+
+// Census counts the instances of each service, the largest first, at most so many
+// services. The last one, without a name, is what the others have; it is not there
+// when there are no others.
+func (r *Registry) Census(most int) []Count {
+	r.mu.RLock()
+	counts := make([]Count, 0, len(r.catalog.services)+1)
+	at := make(map[*service]int, len(r.holds))
+	for e := range r.holds {
+		at[e.service]++
+	}
+	for name, s := range r.catalog.services {
+		counts = append(counts, Count{name, len(s.entries), at[s]})
+	}
+	r.mu.RUnlock()
+	slices.SortFunc(counts, func(a, b Count) int {
+		if a.Instances != b.Instances {
+			return b.Instances - a.Instances
+		}
+		return strings.Compare(a.Service, b.Service)
+	})
+	if len(counts) <= most {
+		return counts
+	}
+	rest := Count{}
+	for _, c := range counts[most:] {
+		rest.Instances += c.Instances
+		rest.Held += c.Held
+	}
+	return append(counts[:most], rest)
+}
