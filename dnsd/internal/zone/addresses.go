@@ -2,6 +2,7 @@ package zone
 
 import (
 	"cmp"
+	"encoding/binary"
 	"slices"
 	"strings"
 
@@ -20,6 +21,7 @@ type address struct {
 	members []member
 	ttl     least
 	epoch   uint64
+	images
 }
 
 func (a *address) sortKey() string { return a.key }
@@ -28,11 +30,11 @@ func (a *address) bytes() int      { return 1024 + 8*len(a.members) }
 
 // key returns where an instance is in the zone; false: it is not.
 func (z addresses) key(in *registry.Instance) (string, bool) {
-	if in == nil {
+	if !z.publishable(in) {
 		return "", false
 	}
 	m := newMember(in)
-	if _, ok := in.Published(); !ok || m.foreign() {
+	if m.foreign() {
 		return "", false
 	}
 	name, err := dns.ReverseAddr(m.Host)
@@ -170,23 +172,90 @@ func (z addresses) records(v *version) int { return v.members }
 
 // lookup answers for a name that is neither the apex nor a name server.
 func (z addresses) lookup(v *version, name []byte, qtype uint16) Answer {
-	text, _, err := dns.UnpackDomainName(name, 0)
-	if err != nil {
-		return v.empty(false)
-	}
-	key := turned(strings.TrimSuffix(text, "."+z.origin))
-	a, ok := v.addresses.find(key)
-	if !ok {
-		return v.empty(v.addresses.hasPrefix(key + "."))
-	}
-	if qtype != dns.TypePTR && qtype != dns.TypeANY {
+	a, exists := z.at(v, name)
+	switch {
+	case a == nil:
+		return v.empty(exists)
+	case qtype != dns.TypePTR && qtype != dns.TypeANY:
 		return v.empty(true)
 	}
-	room := z.room(len(name) - len(z.wire))
-	ms, total := sample(a.members, a.epoch, room, func(m member) int { return recordSize + len(z.host(m)) + 1 })
+	ms, total := z.sample(a)
 	out := Answer{Answer: z.names(a, ms)}
 	if total > 0 {
 		return out.sample(total, z.names(a, slices.Collect(first(slices.Values(a.members)))))
 	}
 	return out
+}
+
+// append does the same from an image.
+func (z addresses) append(msg, name []byte, p place, qtype uint16, limit int) ([]byte, Counts, bool) {
+	a, exists := z.at(z.current.Load(), name)
+	switch {
+	case a == nil:
+		return z.negative(msg, p, exists, limit)
+	case qtype != dns.TypePTR && qtype != dns.TypeANY:
+		return z.negative(msg, p, true, limit)
+	}
+	im := a.image(len(msg), len(a.members), limit, func(head bool) *image { return z.paint(a, head) })
+	out, c := im.appendTo(msg, limit)
+	return out, c, true
+}
+
+// at returns what is at a name in the zone, and whether the name exists.
+func (z addresses) at(v *version, name []byte) (*address, bool) {
+	// The key has the labels the other way round, and a dot tells whether there
+	// is more below.
+	var buf [maxName]byte
+	dot := len(buf) - 1
+	buf[dot] = '.'
+	i := dot
+	for rest := name[:len(name)-len(z.wire)]; len(rest) > 0; {
+		label := rest[1 : 1+int(rest[0])]
+		rest = rest[1+len(label):]
+		if i < dot {
+			i--
+			buf[i] = '.'
+		}
+		i -= len(label)
+		for j, c := range label {
+			if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+				return nil, false // no label of an address
+			}
+			buf[i+j] = c
+		}
+	}
+	if a, ok := v.addresses.find(string(buf[i:dot])); ok {
+		return a, true
+	}
+	return nil, v.addresses.hasPrefix(string(buf[i:]))
+}
+
+// sample returns the instances for an answer, and if they are not all, how many
+// there are.
+func (z addresses) sample(a *address) ([]member, int) {
+	return sample(a.members, a.epoch, z.room(len(a.key)+1), func(m member) int { return recordSize + len(z.host(m)) + 1 })
+}
+
+// paint makes the image of the names at an address: whole, or only its head.
+func (z addresses) paint(a *address, head bool) *image {
+	owner := wireName(turned(a.key) + "." + z.origin)
+	p := &painter{base: headerSize + len(owner) + 4, max: maxMessage}
+	ms := a.members
+	if head {
+		p.max = headSize
+	} else {
+		ms, p.total = z.sample(a)
+	}
+	seen := newNames(owner)
+	for _, m := range ms {
+		p.record(dns.TypePTR, a.ttl.value, 0)
+		data := len(p.data)
+		p.data = seen.append(p.data, p.base, appendName(nil, z.host(m)))
+		binary.BigEndian.PutUint16(p.data[data-2:], uint16(len(p.data)-data))
+		if p.partial = !p.close(); p.partial {
+			break
+		}
+	}
+	p.answers = len(p.ends)
+	return p.done()
 }

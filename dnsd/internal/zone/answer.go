@@ -18,20 +18,22 @@ const headMembers = 200
 // most limit octets long, and the header is left alone: Counts says what
 // belongs into it. The result is, octet for octet, what Pack makes of Lookup.
 //
-// false means that the question is not for this path, among others because the
-// name is not in the zone, or the zone is a reverse one: take Lookup and Pack.
-// msg is then unchanged.
+// false means that the name is not in the zone. msg is then unchanged.
 //
 // Nothing is allocated if msg has the capacity, except for the first question
-// after a change: that one makes the image.
+// after a change: that one makes the image. So no question costs much more than
+// another, whatever is in the zone.
 func (z *Zone) AppendAnswer(msg, qname []byte, qtype uint16, limit int) ([]byte, Counts, bool) {
 	var buf [maxName]byte
 	name := fold(&buf, qname)
-	if name == nil || z.forward != "" {
+	if name == nil {
 		return msg, Counts{}, false
 	}
 	limit = min(limit, maxMessage)
 	p := placeOf(name, z.wire)
+	if z.forward != "" && p.at > apex {
+		p.at = elsewhere // there are no services in it
+	}
 	switch p.at {
 	case serviceName, hostName, instanceName, instanceHost:
 		e := z.table.Load().find(p.name, p.udp)
@@ -76,7 +78,11 @@ func (z *Zone) AppendAnswer(msg, qname []byte, qtype uint16, limit int) ([]byte,
 	}
 	// The apex and the name servers: images made by New.
 	images, ok := z.ownImages[string(name)]
-	if !ok {
+	switch {
+	case ok:
+	case z.forward != "":
+		return addresses{z}.append(msg, name, p, qtype, limit)
+	default:
 		return z.negative(msg, p, false, limit)
 	}
 	for _, im := range images {
@@ -98,9 +104,6 @@ func (z *Zone) ready(msg []byte, e *entry, k kind, limit int) ([]byte, Counts, b
 		if im.total > 0 && len(msg)+im.size > limit {
 			im = z.imageOf(e, k, &e.head[k], true)
 		}
-	}
-	if im == notReady {
-		return msg, Counts{}, false
 	}
 	out, c := im.appendTo(msg, limit)
 	return out, c, true
@@ -159,8 +162,8 @@ func (z *Zone) appendInstance(msg []byte, s *service, p place, qtype uint16, lim
 		target := len(w.data)
 		if own {
 			w.data = z.appendHost(appendLabel(w.data, m.ID), s)
-		} else if w.data, ok = appendName(w.data, m.Host); !ok {
-			return msg, Counts{}, false
+		} else {
+			w.data = appendName(w.data, m.Host)
 		}
 		answer := len(w.data)
 		binary.BigEndian.PutUint16(w.data[data-2:], uint16(answer-data))
@@ -174,9 +177,7 @@ func (z *Zone) appendInstance(msg []byte, s *service, p place, qtype uint16, lim
 	case dns.TypeTXT:
 		w.record(dns.TypeTXT, m.ttl(), 0)
 		data := len(w.data)
-		if w.data, ok = appendTXT(w.data, m.Meta); !ok {
-			return msg, Counts{}, false
-		}
+		w.data = s.appendTXT(w.data, m)
 		binary.BigEndian.PutUint16(w.data[data-2:], uint16(len(w.data)-data))
 		return within(w.data, start, Counts{AN: 1}, limit)
 	}
@@ -191,56 +192,35 @@ func within(msg []byte, start int, c Counts, limit int) ([]byte, Counts, bool) {
 	return msg, c, true
 }
 
-// appendTXT appends the strings of txtStrings without sorting anything in
-// memory: each time the next key is looked for. That is only good for few.
-func appendTXT(b []byte, meta map[string]string) ([]byte, bool) {
-	const few = 16
-	if len(meta) > few {
-		return b, false
-	}
-	start, last := len(b), ""
-	for range meta {
-		next, value := "", ""
-		for k, v := range meta {
-			if k > last && (next == "" || k < next) {
-				next, value = k, v
-			}
-		}
-		if next == "" {
-			break
-		}
-		last = next
-		n := len(next) + 1 + len(value)
-		if !txtKey(next) || n > 255 || len(b)-start+1+n > maxTXT {
-			continue
-		}
-		b = append(append(append(append(b, byte(n)), next...), '='), value...)
-	}
-	if len(b) == start {
-		b = append(b, 0)
-	}
-	return b, true
-}
-
 // appendListing answers with the list of services.
 func (z *Zone) appendListing(msg []byte, v *version, limit int) ([]byte, Counts, bool) {
+	im := v.listing.image(len(msg), v.services.n, limit, func(head bool) *image { return z.paintListing(v, head) })
+	out, c := im.appendTo(msg, limit)
+	return out, c, true
+}
+
+// images are those of one set, made when somebody asks for them.
+type images struct{ full, head atomic.Pointer[image] }
+
+// image returns the one for a message of so many octets and a limit, in a set of
+// so many records.
+func (s *images) image(begun, records, limit int, paint func(head bool) *image) *image {
 	ready := func(at *atomic.Pointer[image], head bool) *image {
 		im := at.Load()
 		if im == nil {
-			im = z.paintListing(v, head)
+			im = paint(head)
 			at.Store(im)
 		}
 		return im
 	}
-	l := v.listing
-	var im *image
-	if v.services.n > headMembers && limit <= headSize {
-		im = ready(&l.head, true)
-	} else if im = ready(&l.full, false); im.total > 0 && len(msg)+im.size > limit {
-		im = ready(&l.head, true)
+	if records > headMembers && limit <= headSize {
+		return ready(&s.head, true)
 	}
-	out, c := im.appendTo(msg, limit)
-	return out, c, true
+	im := ready(&s.full, false)
+	if im.total > 0 && begun+im.size > limit {
+		im = ready(&s.head, true)
+	}
+	return im
 }
 
 // negative is the answer without a record, see version.empty.

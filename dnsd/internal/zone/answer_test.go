@@ -112,8 +112,31 @@ func bigZone(t testing.TB, cfg Config) *Zone {
 	for i := range 4500 {
 		add("_hosts._tcp", v4(i), i, "weight=0")
 	}
-	add("_inzone._tcp", "i1.inzone.tcp.svc.", 0, "")
+	add("_inzone._tcp", "i1.inzone.tcp."+cfg.Origin, 0, "")
 	add("_inzone._tcp", "10.0.0.1", 1, "")
+	// Registered names of all relations to the names of addresses, in sets of all
+	// sizes: before and behind 16 KiB, whole and sampled.
+	for _, n := range []int{12, 190, 700, 5000} {
+		service, host := fmt.Sprintf("_in%d._tcp", n), fmt.Sprintf("in%d.tcp.%s", n, cfg.Origin)
+		for i := range n {
+			at := v4(i)
+			if i%(1+n/12) == 0 {
+				at = []string{
+					fmt.Sprintf("i%d.%s", i+1, host), fmt.Sprintf("web.i%d.%s", i+1, host), host, "tcp." + cfg.Origin, "udp." + cfg.Origin,
+					"ns." + cfg.Origin, cfg.Origin, "web.my" + cfg.Origin, "x." + host, "i1.n10.tcp." + cfg.Origin, "h.example.com.", fmt.Sprintf("i%d.%s", n-1, host),
+				}[i/(1+n/12)%12]
+			}
+			add(service, at, i, "")
+		}
+	}
+	for i, keys := range []int{0, 1, fewPairs, fewPairs + 1, 400} {
+		in := parseInstance(t, fmt.Sprintf("_meta._tcp/i%d 10.0.0.1:80", i))
+		in.Meta = make(map[string]string)
+		for k := range keys {
+			in.Meta[fmt.Sprint(k)] = ""
+		}
+		ins = append(ins, in)
+	}
 	add("_dns-sd._udp", "10.0.0.1", 1, "meta.a=b meta.version=1.2 meta.=x")
 	return newTestZone(t, cfg, 5000, ins...)
 }
@@ -124,9 +147,13 @@ func TestImagesAreWhatPackMakes(t *testing.T) {
 	for _, origin := range []string{"svc.", "disco.example.com."} {
 		cfg := testConfig()
 		cfg.Origin = origin
+		if origin != "svc." { // names of its own that share more, and less
+			cfg.NS = []NameServer{{Host: "a.dc." + origin, Addrs: cfg.NSAddrs}, {Host: "ns.example.com."}}
+			cfg.Hostmaster = "admin.dc." + origin
+		}
 		z := bigZone(t, cfg)
 		names := []string{
-			"", "ns.", "nobody.", "x.ns.", "hostmaster.", "q.", "_tcp.", "tcp.", "_udp.", "udp.", "_dns-sd._udp.", "dns-sd.udp.",
+			"", "ns.", "nobody.", "x.ns.", "y.x.ns.", "hostmaster.", "x.hostmaster.", "q.", "dc.", "a.dc.", "x.a.dc.", "admin.dc.", "x.admin.dc.", "x.dc.", "_tcp.", "tcp.", "_udp.", "udp.", "_dns-sd._udp.", "dns-sd.udp.",
 			"_services._dns-sd._udp.", "x._services._dns-sd._udp.", "i1._dns-sd._udp.", "a.b.c.d.e.",
 			"i.ids.tcp.", "in.ids.tcp.", "instance.ids.tcp.", "instanc.ids.tcp.", "instancf.ids.tcp.", "instance-.ids.tcp.", "instance-7.ids.tcp.",
 			"instance-299._ids._tcp.", "instance-300._ids._tcp.", `i\000.ids.tcp.`, `\000.ids.tcp.`, `instance\000.ids.tcp.`, "a.ids.tcp.", "z.ids.tcp.",
@@ -149,14 +176,45 @@ func TestImagesAreWhatPackMakes(t *testing.T) {
 				}
 			}
 		}
-		for _, name := range []string{"ns.", "hostmaster.", "x.ns.", "_inzone._tcp."} {
-			delete(declined, name)
-		}
 		if len(declined) > 0 {
 			t.Errorf("the fast path declines %v", declined)
 		}
 		if asked < 1000 {
 			t.Errorf("only %d questions asked", asked)
+		}
+	}
+}
+
+// TestImagesOfAddressesAreWhatPackMakes does so in reverse zones.
+func TestImagesOfAddressesAreWhatPackMakes(t *testing.T) {
+	var ins []*registry.Instance
+	for i, n := range []int{1, 3, 200, 201, 300, 2000, 5000} {
+		for j := range n {
+			service := []string{"_math._tcp", "_math._udp", "_m._tcp", fmt.Sprintf("_s%d._tcp", j%700)}[j%4]
+			ins = append(ins, parseInstance(t, fmt.Sprintf("%s/i%d-%d 10.0.0.%d:80", service, i, j, i)))
+			ins = append(ins, parseInstance(t, fmt.Sprintf("%s/v%d-%d [2001:db8::%d]:80", service, i, j, i)))
+		}
+	}
+	for _, origin := range []string{"10.in-addr.arpa.", "in-addr.arpa.", "8.b.d.0.1.0.0.2.ip6.arpa."} {
+		cfg := reverseConfig(origin)
+		if origin == "in-addr.arpa." {
+			cfg.NS = []NameServer{{Host: "ns.in-addr.arpa.", Addrs: addrs("192.0.2.53")}}
+		}
+		z := newTestZone(t, cfg, 7, ins...)
+		names := []string{"", "ns.", "x.", "x.ns.", "0.", "10.", "tcp.", "_math._tcp.", "a.0.", `a\.0.`, `\000.`, "8.", "b.8.", "0.0.10.", "0.0.0.10.", "1.0.0.0.10."}
+		_, records := z.Transfer()
+		for rr := range records {
+			if name := strings.TrimSuffix(rr.Header().Name, origin); !slices.Contains(names, name) {
+				names = append(names, name, "x."+name, name[2:])
+			}
+		}
+		for i, name := range names {
+			qname := mixCase(wireName(name+origin), uint64(i)*0x9e3779b97f4a7c15)
+			for _, qtype := range allTypes {
+				if !compare(t, z, qname, qtype, 100, 512, 1232, 4096, 4097, 16384, 65535) {
+					t.Errorf("the fast path declines %s%s", name, origin)
+				}
+			}
 		}
 	}
 }
@@ -171,7 +229,7 @@ func TestLimitsCutBetweenRecords(t *testing.T) {
 			}
 		}
 	})
-	for _, name := range []string{"_n10._tcp.svc.", "_mixed._tcp.svc.", "nobody.svc.", "i1._dns-sd._udp.svc.", "svc."} {
+	for _, name := range []string{"_n10._tcp.svc.", "_in12._tcp.svc.", "_mixed._tcp.svc.", "nobody.svc.", "x.ns.svc.", "i1._dns-sd._udp.svc.", "svc."} {
 		for _, qtype := range []uint16{dns.TypeSRV, dns.TypeTXT, dns.TypeNS} {
 			if !compare(t, z, wireName(name), qtype, limits...) {
 				t.Fatalf("%s declined", name)
@@ -184,7 +242,7 @@ func TestLimitsCutBetweenRecords(t *testing.T) {
 // and the readable one against a crash.
 func FuzzAppendAnswer(f *testing.F) {
 	z := bigZone(f, testConfig())
-	for _, name := range []string{"_n10._tcp.svc.", "n10.tcp.svc.", "i1.n10.tcp.svc.", "i1._dns-sd._udp.svc.", "_services._dns-sd._udp.svc.", "svc.", "ns.svc.", `a\.b.svc.`, `\000.svc.`} {
+	for _, name := range []string{"_n10._tcp.svc.", "n10.tcp.svc.", "i1.n10.tcp.svc.", "i1._dns-sd._udp.svc.", "_services._dns-sd._udp.svc.", "svc.", "ns.svc.", "x.hostmaster.svc.", "_in700._tcp.svc.", "_in5000._tcp.svc.", `a\.b.svc.`, `\000.svc.`} {
 		f.Add(wireName(name), uint16(dns.TypeSRV), uint16(1232))
 		f.Add(mixCase(wireName(name), 5), uint16(dns.TypeANY), uint16(100))
 	}

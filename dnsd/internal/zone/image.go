@@ -33,9 +33,6 @@ type image struct {
 	total   int // not 0: the answers are a sample of so many
 }
 
-// notReady stands for an image that is left to the readable path.
-var notReady = new(image)
-
 // end returns where record i ends.
 func (im *image) end(i int) int {
 	return int(binary.LittleEndian.Uint16(im.data[im.size+2*i:]))
@@ -169,8 +166,16 @@ func (p *painter) address(m member, ttl uint32, owner int) {
 // maxPointer is the first offset that a pointer cannot name (RFC 1035 section 4.1.4).
 const maxPointer = 1 << 14
 
+// paintSRV puts the addresses of the targets behind their records, as far as a
+// client can read them: see glueRoom.
 func (z *Zone) paintSRV(p *painter, s *service, members iter.Seq[member]) *image {
 	host := z.appendHost(nil, s)
+	// A registered name may be that of another's address, or end in it: what
+	// stands where must then be known in general. Else all is in the first target.
+	var seen names
+	if s.foreign > 0 {
+		seen = newNames(z.appendService(nil, s))
+	}
 	type glue struct {
 		member
 		target int // offset of the owner's name
@@ -178,53 +183,52 @@ func (z *Zone) paintSRV(p *painter, s *service, members iter.Seq[member]) *image
 	var (
 		glues  []glue
 		suffix int // offset of the first host in a target: math.tcp.svc.
+		name   []byte
 	)
 	for m := range members {
-		own := !m.foreign()
-		var name []byte
-		size := 1 + len(m.ID) + len(host)
-		if !own {
-			var ok bool
-			if name, ok = appendName(nil, m.Host); !ok || strings.HasSuffix(m.Host, z.origin) {
-				// In the zone it may be the name of another's address,
-				// which then would point here.
-				return notReady
-			}
-			size = len(name)
+		if name = name[:0]; m.foreign() {
+			name = appendName(name, m.Host)
+		} else {
+			name = append(appendLabel(name, m.ID), host...)
 		}
-		p.record(dns.TypeSRV, s.ttl.value, 6+size)
+		p.record(dns.TypeSRV, s.ttl.value, 6+len(name))
 		p.data = appendSRV(p.data, m)
 		at := p.base + len(p.data)
-		if own {
-			p.data = append(appendLabel(p.data, m.ID), host...)
-		} else {
-			p.data = append(p.data, name...)
-		}
+		p.data = append(p.data, name...)
 		if p.partial = !p.close(); p.partial {
 			break
 		}
-		if own {
-			if suffix == 0 {
-				suffix = at + 1 + len(m.ID)
-			}
-			glues = append(glues, glue{m, at})
+		if seen != nil {
+			seen.note(name, at)
 		}
+		if m.foreign() {
+			continue
+		}
+		if suffix == 0 {
+			suffix = at + 1 + len(m.ID)
+		}
+		glues = append(glues, glue{m, at})
 	}
 	p.answers = len(p.ends)
 	if p.partial || p.total > 0 {
 		return p.done()
 	}
+	written := p.base + p.size
 	for _, g := range glues {
+		if written += g.glueSize(len(host)); written > glueRoom {
+			break
+		}
 		switch {
+		case seen != nil:
+			name = append(appendLabel(name[:0], g.ID), host...)
+			p.data = appendAddress(seen.append(p.data, p.base, name), g.member, g.ttl())
 		case g.target < maxPointer:
 			p.address(g.member, g.ttl(), g.target)
-		case suffix < maxPointer:
+		default:
 			// The name lies where no pointer reaches: its label, and
 			// the rest from the first target.
 			p.data = appendLabel(p.data, g.ID)
 			p.address(g.member, g.ttl(), suffix)
-		default:
-			return notReady
 		}
 		if !p.close() {
 			break
@@ -293,6 +297,12 @@ func (z *Zone) appendHost(b []byte, s *service) []byte {
 	return append(b, z.wire...)
 }
 
+// appendService appends the name of a service: _math._tcp.svc.
+func (z *Zone) appendService(b []byte, s *service) []byte {
+	b = appendLabel(appendLabel(b, s.key[:len(s.key)-len("._tcp")]), s.key[len(s.key)-len("_tcp"):])
+	return append(b, z.wire...)
+}
+
 // appendSRV appends the data of an SRV record up to the target.
 func appendSRV(b []byte, m member) []byte {
 	b = binary.BigEndian.AppendUint16(b, m.priority())
@@ -314,15 +324,11 @@ func appendAddress(b []byte, m member, ttl uint32) []byte {
 	return append(p.data, v6[:]...)
 }
 
-// appendName appends a host name; false if it has an escape and is left to
-// those who read them.
-func appendName(b []byte, host string) ([]byte, bool) {
-	if strings.IndexByte(host, '\\') >= 0 {
-		return b, false
-	}
+// appendName appends a host name, which has no escapes: see publishable.
+func appendName(b []byte, host string) []byte {
 	for host != "" {
 		label, rest, _ := strings.Cut(host, ".")
 		b, host = appendLabel(b, label), rest
 	}
-	return append(b, 0), true
+	return append(b, 0)
 }

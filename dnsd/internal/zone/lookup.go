@@ -96,8 +96,16 @@ func (z *Zone) atService(v *version, p place, qtype uint16) Answer {
 		if total > 0 {
 			return a.sample(total, z.srvRRs(s, first(s.srvs(z))))
 		}
+		written := headerSize + len(s.key) + 1 + len(z.wire) + 4
+		for _, rr := range a.Answer {
+			written += recordSize + 6 + len(rr.(*dns.SRV).Target) + 1
+		}
+		host := len(wireName(z.hostName(s)))
 		for _, m := range ms {
 			if addr, ok := m.addr(); ok {
+				if written += m.glueSize(host); written > glueRoom {
+					break
+				}
 				a.Additional = append(a.Additional, addrRR(z.target(s, m), addr, m.ttl()))
 			}
 		}

@@ -3,6 +3,7 @@ package zone
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"slices"
 
 	"github.com/miekg/dns"
@@ -13,6 +14,8 @@ type soaImage struct {
 	data     []byte
 	pointers []pointer
 	taboo    [][]byte // labels below the origin that its own names begin to share
+	server   []byte   // its names, on the wire
+	mailbox  []byte
 }
 
 // pointer is a compression pointer to be set when it is known where things are.
@@ -23,7 +26,7 @@ type pointer struct {
 
 // newSOAImage lets Pack make the record and finds out what is where.
 func (z *Zone) newSOAImage() (soaImage, error) {
-	var im soaImage
+	im := soaImage{server: wireName(z.soa.Ns), mailbox: wireName(z.soa.Mbox)}
 	for _, name := range []string{z.soa.Ns, z.soa.Mbox} {
 		if label := above(wireName(name), z.wire); label != nil && !slices.ContainsFunc(im.taboo, func(l []byte) bool { return bytes.Equal(l, label) }) {
 			im.taboo = append(im.taboo, label)
@@ -81,7 +84,7 @@ func (z *Zone) appendSOA(msg []byte, p place, ttl uint32, c Counts, limit int) (
 	im := &z.soaImage
 	for _, label := range im.taboo {
 		if bytes.Equal(p.top, label) {
-			return msg, Counts{}, false
+			return z.appendSharedSOA(msg, ttl, c, limit)
 		}
 	}
 	start := len(msg)
@@ -103,18 +106,55 @@ func (z *Zone) appendSOA(msg []byte, p place, ttl uint32, c Counts, limit int) (
 	return msg, c, true
 }
 
+// appendSharedSOA does the same behind a question that shares more than the
+// origin with the names in the record.
+func (z *Zone) appendSharedSOA(msg []byte, ttl uint32, c Counts, limit int) ([]byte, Counts, bool) {
+	var buf [maxName]byte
+	start := len(msg)
+	qname := fold(&buf, msg[headerSize:start-4])
+	p := painter{image: image{data: appendPointer(msg, headerSize+len(qname)-len(z.wire))}}
+	p.fixed(dns.TypeSOA, ttl, 0)
+	rdata := len(p.data)
+	server, mailbox := z.soaImage.server, z.soaImage.mailbox
+	at, to, ok := shared(server, qname)
+	if ok {
+		p.data = appendPointer(append(p.data, server[:at]...), headerSize+to)
+	} else {
+		at = len(server)
+		p.data = append(p.data, server...)
+	}
+	cut, to, ok := shared(mailbox, qname)
+	to += headerSize
+	if i, j, more := shared(mailbox, server); more && j < at && (!ok || i < cut) {
+		cut, to, ok = i, rdata+j, true
+	}
+	if ok {
+		p.data = appendPointer(append(p.data, mailbox[:cut]...), to)
+	} else {
+		p.data = append(p.data, mailbox...)
+	}
+	for _, n := range []uint32{z.Serial(), z.soa.Refresh, z.soa.Retry, z.soa.Expire, z.soa.Minttl} {
+		p.data = binary.BigEndian.AppendUint32(p.data, n)
+	}
+	binary.BigEndian.PutUint16(p.data[rdata-2:], uint16(len(p.data)-rdata))
+	if len(p.data) > limit {
+		return msg, Counts{Rcode: c.Rcode, TC: true}, true
+	}
+	return p.data, c, true
+}
+
 // packed makes an image by way of Pack.
-func (z *Zone) packed(qname string, a Answer) *image {
+func (z *Zone) packed(qname string, a Answer) (*image, error) {
 	packed, ends, err := pack(qname, a)
 	if err != nil {
-		return notReady
+		return nil, fmt.Errorf("zone: %s: %w", qname, err)
 	}
 	base := headerSize + len(wireName(qname)) + 4
 	p := painter{image: image{data: packed[base:], size: len(packed) - base, answers: len(a.Answer)}}
 	for _, e := range ends {
 		p.ends = append(p.ends, e-base)
 	}
-	return p.done()
+	return p.done(), nil
 }
 
 // ownImage is an image of the zone's own records.
@@ -125,7 +165,7 @@ type ownImage struct {
 
 // newOwnImages makes the images of the apex, but for the SOA, and of the name
 // servers, by wire name.
-func (z *Zone) newOwnImages() map[string][]ownImage {
+func (z *Zone) newOwnImages() (map[string][]ownImage, error) {
 	images := make(map[string][]ownImage)
 	for name, rrs := range z.static {
 		wire := string(wireName(name))
@@ -135,8 +175,12 @@ func (z *Zone) newOwnImages() map[string][]ownImage {
 			if slices.ContainsFunc(images[wire], func(im ownImage) bool { return im.rrtype == rrtype }) {
 				continue
 			}
-			images[wire] = append(images[wire], ownImage{rrtype, z.packed(name, z.Lookup(name, rrtype))})
+			im, err := z.packed(name, z.Lookup(name, rrtype))
+			if err != nil {
+				return nil, err
+			}
+			images[wire] = append(images[wire], ownImage{rrtype, im})
 		}
 	}
-	return images
+	return images, nil
 }

@@ -51,6 +51,22 @@ func (s *service) collect(ms iter.Seq[member]) []member {
 	return slices.AppendSeq(make([]member, 0, s.members.n), ms)
 }
 
+// glueRoom bounds the addresses behind the SRV records of a message: as if the
+// name before each were whole. Past 16 KiB no pointer reaches a name; programs
+// that write an answer anew, as c-ares does for Node, do not look for shorter
+// ones, and fail when it outgrows 64 KiB: at some 900 instances of short names.
+// Addresses are a convenience there (RFC 2181 section 9), so those behind go.
+const glueRoom = setRoom
+
+// glueSize is what the address of a member takes there, the host of whose
+// service has so many octets.
+func (m member) glueSize(host int) int {
+	if m.v4 != 0 {
+		return 1 + len(m.ID) + host + 10 + 4
+	}
+	return 1 + len(m.ID) + host + 10 + 16
+}
+
 // recordSize is what a record takes besides its data: a pointer to the
 // question, type, class, TTL, length.
 const recordSize = 2 + 10

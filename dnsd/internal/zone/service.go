@@ -22,6 +22,8 @@ type service struct {
 	ttl6     least // the same for IPv6
 	priority least // as published
 	foreign  int   // members whose host is a name
+
+	txts list[txt] // of members with much meta
 }
 
 func (s *service) sortKey() string { return s.key }
@@ -51,10 +53,9 @@ func (s *service) hosts() bool { return s != nil && s.ttl4.total+s.ttl6.total > 
 // the answer is that of the ids.
 func (s *service) uniform() bool { return s.priority.count == s.priority.total }
 
-// change returns the service with one instance taken out and one put in;
-// either may be nil, or not published, which is the same here. s is not
-// changed and may be nil.
-func (s *service) change(key string, old, now *registry.Instance) *service {
+// change returns the service with one instance taken out and one put in, if it
+// is published; either may be nil. s is not changed and may be nil.
+func (s *service) change(key string, old, now *registry.Instance, published bool) *service {
 	next := service{key: key}
 	if s != nil {
 		next = *s
@@ -62,11 +63,14 @@ func (s *service) change(key string, old, now *registry.Instance) *service {
 	// The set is believed, not the change: what is taken out is what is in.
 	if now != nil {
 		was, found := next.members.find(now.ID)
-		if _, ok := now.Published(); ok {
-			next.members = next.members.with(newMember(now))
-			next.count(newMember(now), 1)
+		if published {
+			m := newMember(now)
+			next.members = next.members.with(m)
+			next.txts = withTXT(next.txts, m)
+			next.count(m, 1)
 		} else if found {
 			next.members = next.members.without(now.ID)
+			next.txts = next.txts.without(now.ID)
 		}
 		if found {
 			next.count(was, -1)
@@ -75,6 +79,7 @@ func (s *service) change(key string, old, now *registry.Instance) *service {
 	if old != nil && (now == nil || old.ID != now.ID) {
 		if was, found := next.members.find(old.ID); found {
 			next.members = next.members.without(old.ID)
+			next.txts = next.txts.without(old.ID)
 			next.count(was, -1)
 		}
 	}
@@ -84,9 +89,14 @@ func (s *service) change(key string, old, now *registry.Instance) *service {
 // newService makes a service of published instances sorted by id.
 func newService(key string, members []member) *service {
 	s := &service{key: key, members: listOf(members)}
+	var txts []txt
 	for _, m := range members {
 		s.count(m, 1)
+		if len(m.Meta) > fewPairs {
+			txts = append(txts, newTXT(m))
+		}
 	}
+	s.txts = listOf(txts)
 	return s
 }
 

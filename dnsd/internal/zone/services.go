@@ -26,7 +26,7 @@ func (z services) find(v *version, key string) part {
 
 func (z services) change(p part, key string, old, now *registry.Instance, epoch uint64) part {
 	s, _ := p.(*service)
-	s = s.change(key, old, now)
+	s = s.change(key, old, now, z.publishable(now))
 	s.epoch = epoch
 	return s
 }

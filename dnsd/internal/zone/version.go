@@ -1,10 +1,6 @@
 package zone
 
-import (
-	"sync/atomic"
-
-	"github.com/miekg/dns"
-)
+import "github.com/miekg/dns"
 
 // version is the whole zone at one revision: immutable.
 type version struct {
@@ -33,8 +29,8 @@ func (v *version) find(udp bool, name []byte) *service {
 // listing is the list of services as an answer, shared by all versions in which
 // the services and the epoch are the same.
 type listing struct {
-	epoch      uint64 // of the sample
-	full, head atomic.Pointer[image]
+	epoch uint64 // of the sample
+	images
 }
 
 // count enters a service into the sums, or with -1 takes it out.

@@ -60,6 +60,7 @@ type Server struct {
 type Zone struct {
 	origin  string // lower case
 	wire    []byte // origin on the wire
+	above   int    // what the names of an instance may take above the origin that has them
 	ttl     uint32
 	soa     dns.SOA              // without serial
 	static  map[string][]dns.RR  // apex NS, name servers' addresses; nil RRs: an empty non-terminal
@@ -117,6 +118,9 @@ func New(cfg Config) (*Zone, error) {
 		z.content, home = addresses{z}, z.forward
 	}
 
+	if z.above = maxName - len(wireName(home)); z.above < usual {
+		return nil, fmt.Errorf("zone: origin %s: of the %d octets of a name (RFC 1035 section 2.3.4) it takes %d, and the names of instances need %d", home, maxName, maxName-z.above, usual)
+	}
 	servers := cfg.NS
 	if len(servers) == 0 {
 		servers = []NameServer{{Host: "ns." + home}}
@@ -157,8 +161,8 @@ func New(cfg Config) (*Zone, error) {
 		return nil, fmt.Errorf("zone: SOA record: %w", err)
 	}
 	z.Load(0, func(func(*registry.Instance) bool) {}, nil)
-	z.ownImages = z.newOwnImages()
-	return z, nil
+	z.ownImages, err = z.newOwnImages()
+	return z, err
 }
 
 // Origin returns the zone's name in lower case, with its final dot.
@@ -221,7 +225,7 @@ func (z *Zone) Load(revision uint64, instances iter.Seq[*registry.Instance], his
 		ms = append(ms, newMember(in))
 	}
 	for in := range instances {
-		if _, ok := in.Published(); ok && !z.isPush(in.Key) {
+		if z.publishable(in) && !z.isPush(in.Key) {
 			ms = append(ms, newMember(in))
 		}
 	}
