@@ -116,12 +116,12 @@ func (r *responder) answer(dst, msg []byte) []byte {
 	case q.qtype == dns.TypeAXFR || q.qtype == dns.TypeIXFR:
 		return r.transferRequest(dst, msg, z, &x)
 	}
-	return r.fromZone(dst, msg, z, &x)
+	return r.fromZone(dst, msg, z, q.qtype, &x)
 }
 
-// fromZone lets the zone answer: from its images if they know the question,
-// else by records.
-func (r *responder) fromZone(dst, msg []byte, z *zoneEntry, x *extra) []byte {
+// fromZone lets the zone answer with the records of a type: from its images if
+// they know the question, else by records.
+func (r *responder) fromZone(dst, msg []byte, z *zoneEntry, qtype uint16, x *extra) []byte {
 	q := &r.q
 	base := len(dst)
 	dst = r.appendHeader(dst, msg)
@@ -130,16 +130,16 @@ func (r *responder) fromZone(dst, msg []byte, z *zoneEntry, x *extra) []byte {
 	// alone, and what it returns may be elsewhere.
 	out, c, ok := dst[base:], zone.Counts{}, false
 	if !r.byRecords {
-		out, c, ok = z.zone.AppendAnswer(out, q.name, q.qtype, limit)
+		out, c, ok = z.zone.AppendAnswer(out, q.name, qtype, limit)
 	}
 	if !ok {
 		// Whatever lives in the images' place must give the same octets.
 		name, _, err := dns.UnpackDomainName(msg, headerLen)
 		if err == nil {
-			out, c, err = zone.Pack(out, z.zone.Lookup(name, q.qtype), limit)
+			out, c, err = zone.Pack(out, z.zone.Lookup(name, qtype), limit)
 		}
 		if err != nil {
-			r.fault("answer cannot be packed", "name", name, "type", q.qtype, "error", err)
+			r.fault("answer cannot be packed", "name", name, "type", qtype, "error", err)
 			return r.short(dst[:base], msg, dns.RcodeServerFailure, 0, x)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"slices"
 	"sync/atomic"
 
 	"github.com/miekg/dns"
@@ -92,34 +91,10 @@ func (r *responder) transferRequest(dst, msg []byte, z *zoneEntry, x *extra) []b
 		r.transfer = t
 		return dst
 	}
-	return r.ixfrOverUDP(dst, msg, t, x)
-}
-
-// ixfrOverUDP answers with the difference when it fits, else with the current
-// SOA alone, which makes the client come back over TCP (RFC 1995 2).
-func (r *responder) ixfrOverUDP(dst, msg []byte, t *transfer, x *extra) []byte {
-	base, limit := len(dst), r.room(x)
-	dst = r.appendHeader(dst, msg)
-	answer := zone.Answer{Answer: []dns.RR{t.current()}}
-	if deltas, ok := t.deltas(); ok {
-		var whole zone.Answer
-		size := 0
-		for rr := range difference(deltas) {
-			whole.Answer = append(whole.Answer, rr)
-			if size += dns.Len(rr); size > 4*limit {
-				break // cannot fit, however well it compresses
-			}
-		}
-		if out, c, err := zone.Pack(slices.Clone(dst[base:]), whole, limit); err == nil && !c.TC {
-			return r.complete(rejoin(dst, base, out), base, c, x)
-		}
-	}
-	out, c, err := zone.Pack(dst[base:], answer, limit)
-	if err != nil {
-		r.count.failed.Add(1)
-		return r.short(dst[:base], msg, dns.RcodeServerFailure, 0, x)
-	}
-	return r.complete(rejoin(dst, base, out), base, c, x)
+	// The current SOA alone makes the client come back over TCP (RFC 1995
+	// section 2). To compute a difference for whoever writes a secondary's
+	// address into a packet would stop the loop for all others.
+	return r.fromZone(dst, msg, z, dns.TypeSOA, x)
 }
 
 // newer tells whether serial a is after b (RFC 1982 3.2). Serials exactly half

@@ -256,14 +256,8 @@ func TestIXFROverUDP(t *testing.T) {
 		return answerTo(t, r, p, overUDP)
 	}
 	change(z, uint64(begin)+1, nil, instance("_math._tcp", 100))
-	if m := ask(begin); len(m.Answer) < 5 || m.Truncated {
-		t.Errorf("one change fits: %v", m)
-	}
-	for i := range 100 {
-		change(z, uint64(begin)+2+uint64(i), nil, instance("_math._tcp", 101+i))
-	}
 	if m := ask(begin); len(m.Answer) != 1 || m.Truncated || m.Answer[0].(*dns.SOA).Serial != z.Serial() {
-		t.Errorf("a hundred do not: the SOA alone is due: %v", m)
+		t.Errorf("the SOA alone makes the client come over TCP: %v", m)
 	}
 	if m := ask(z.Serial()); len(m.Answer) != 1 {
 		t.Errorf("up to date: %v", m)
