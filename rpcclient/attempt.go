@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/rpc"
+	"reflect"
 	"slices"
 	"time"
 
@@ -27,7 +28,36 @@ type flight struct {
 	conn  *conn
 	node  *node
 	pick  balancer.Pick
+	held  bool // the pick is not done
+	out   bool // the request is sent, and its result not taken
 	hedge bool
+	// private is what a hedge is decoded into, if there is anything.
+	private reflect.Value
+}
+
+// release tells the group how it ended.
+func (f *flight) release(outcome balancer.Outcome, err error) {
+	f.held = false
+	f.pick.DoneErr(outcome, err)
+}
+
+// landing has a token when the flight has landed.
+func (f *flight) landing() <-chan struct{} {
+	if !f.out {
+		return nil
+	}
+	return f.call.done
+}
+
+// recall gives a flight that is out up. It returns false if it has landed: its result
+// is there.
+func (f *flight) recall() bool {
+	if f.conn.abandon(&f.call) {
+		f.out = false
+		return true
+	}
+	<-f.call.done // soon: it is being decoded, or what waits for it is told
+	return false
 }
 
 // try sends the request to one node and waits for what comes of it.
@@ -37,6 +67,9 @@ func (t *task) try(ctx context.Context) result {
 		return res
 	}
 	if t.ExtraLoad > 0 {
+		if len(t.attempts) == 0 {
+			t.client.quick.earn(t.method, t.ExtraLoad)
+		}
 		if after, ok := t.client.quick.quantile(t.method, 1-t.ExtraLoad, t.client.now()); ok {
 			return t.awaitHedged(ctx, f, after)
 		}
@@ -55,6 +88,9 @@ func (t *task) try(ctx context.Context) result {
 
 // start chooses a node and sends. On an error nothing was sent.
 func (t *task) start(ctx context.Context, f *flight) result {
+	if t.departure != nil {
+		return t.depart(ctx, f)
+	}
 	if !t.choose(f) {
 		begin := t.client.now()
 		if err := t.await(ctx, f); err != nil {
@@ -62,9 +98,15 @@ func (t *task) start(ctx context.Context, f *flight) result {
 		}
 	}
 	t.prepare(f, t.reply)
-	if err := f.conn.send(ctx, &f.call); err != nil {
-		return t.notSent(ctx, f, err)
+	return t.sent(ctx, f, f.conn.send(ctx, &f.call))
+}
+
+// sent is what follows a send.
+func (t *task) sent(ctx context.Context, f *flight, err error) result {
+	if err != nil {
+		return t.notSent(f, err)
 	}
+	f.out = true
 	if !t.tracers.none() {
 		t.tracers.sent(t.method, f.node.addr())
 	}
@@ -76,9 +118,9 @@ func (t *task) prepare(f *flight, reply any) {
 	now := t.client.now()
 	cl := &f.call
 	cl.method, cl.args, cl.reply = t.method, t.args, reply
-	cl.start, cl.deadline = now, t.deadline
+	cl.start, cl.deadline, cl.limit = now, t.deadline, t.limit
 	if t.perTry > 0 && (cl.deadline == 0 || now+t.perTry < cl.deadline) {
-		cl.deadline = now + t.perTry
+		cl.deadline, cl.limit = now+t.perTry, byAttempt
 	}
 	t.client.stats.attempts.Add(1)
 	f.node.calls.Add(1)
@@ -88,21 +130,22 @@ func (t *task) prepare(f *flight, reply any) {
 }
 
 // notSent is the result of a send that failed.
-func (t *task) notSent(ctx context.Context, f *flight, err error) result {
+func (t *task) notSent(f *flight, err error) result {
 	res := result{node: f.node, phase: Write, took: t.client.now() - f.call.start, hedge: f.hedge, err: err}
 	outcome := balancer.Canceled // a lost connection has told the group itself
 	switch {
 	case is[*encodeError](err):
 		res.phase = Encode
-	case errors.Is(err, errQueueFull):
+	case is[unsentError](err):
 		outcome = balancer.Failed
 	}
-	f.pick.DoneErr(outcome, err)
+	f.release(outcome, err)
 	return res
 }
 
 // landed is the result of a finished call, which the node's statistics learn.
 func (t *task) landed(f *flight) result {
+	f.out = false
 	cl := &f.call
 	res := result{node: f.node, exec: cl.exec, took: t.client.now() - cl.start, hedge: f.hedge, err: cl.err}
 	outcome := balancer.OK
@@ -124,7 +167,7 @@ func (t *task) landed(f *flight) result {
 			f.node.bad.Add(1)
 		}
 	}
-	f.pick.DoneErr(outcome, cl.err)
+	f.release(outcome, cl.err)
 	if (cl.exec == Yes || res.phase == Answer) && !t.tracers.none() {
 		t.tracers.answered(t.method, f.node.addr(), res.took, cl.err)
 	}
@@ -133,8 +176,7 @@ func (t *task) landed(f *flight) result {
 
 // giveUp ends a flight whose context has ended.
 func (t *task) giveUp(ctx context.Context, f *flight) result {
-	if !f.conn.abandon(&f.call) {
-		<-f.call.done
+	if !f.recall() {
 		return t.landed(f)
 	}
 	outcome := balancer.Canceled
@@ -146,10 +188,27 @@ func (t *task) giveUp(ctx context.Context, f *flight) result {
 		f.conn.doubt(f.call.start)
 	}
 	err := contextError(ctx)
-	f.pick.DoneErr(outcome, err)
+	f.release(outcome, err)
 	return result{
 		node: f.node, phase: Wait, exec: Maybe, hedge: f.hedge,
 		took: t.client.now() - f.call.start, err: err,
+	}
+}
+
+// cleanUp ends what is left of a call whose hooks have panicked, or ended their
+// goroutine.
+func (t *task) cleanUp() {
+	for _, f := range []*flight{&t.first, t.second} {
+		if f == nil {
+			continue
+		}
+		if f.out {
+			f.recall()
+			f.out = false
+		}
+		if f.held {
+			f.release(balancer.Canceled, nil)
+		}
 	}
 }
 
@@ -166,7 +225,7 @@ func (t *task) choose(f *flight) bool {
 		b := p.Node()
 		n := b.Value().(*node)
 		if cn := n.conn(); cn != nil {
-			f.pick, f.node, f.conn = p, n, cn
+			f.pick, f.node, f.conn, f.held = p, n, cn, true
 			return true
 		}
 		p.Done(balancer.Canceled)
@@ -178,25 +237,25 @@ func (t *task) choose(f *flight) bool {
 // await waits for a node with a connection, and chooses it.
 func (t *task) await(ctx context.Context, f *flight) error {
 	c := t.client
-	limit := c.cfg.WaitForNode
-	if t.deadline > 0 {
-		limit = min(limit, t.deadline-c.now())
+	patience, limit := c.cfg.WaitForNode, byWaiting
+	if t.deadline > 0 && t.deadline-c.now() < patience {
+		patience, limit = t.deadline-c.now(), t.limit
 	}
-	timer := time.NewTimer(limit)
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	for {
 		changed := c.changed.next()
 		if t.choose(f) {
 			return nil
 		}
-		if limit <= 0 || c.hopeless() {
+		if patience <= 0 || c.hopeless() {
 			return c.noNodes()
 		}
 		c.hurry()
 		select {
 		case <-changed:
 		case <-timer.C:
-			return fmt.Errorf("%w within %v", c.noNodes(), limit.Round(time.Millisecond))
+			return &noNodeError{limit, c.noNodes()}
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %w", contextError(ctx), c.noNodes())
 		case <-c.ctx.Done():

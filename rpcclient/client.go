@@ -26,6 +26,8 @@ type Client struct {
 	stats   counters
 	shares  shares    // for the debug page
 	tasks   sync.Pool // of *task
+	copies  copies    // of arguments, for Go
+	lane    lane      // of Go
 
 	ctx     context.Context // of everything in the background
 	cancel  context.CancelFunc
@@ -68,6 +70,7 @@ func New(service string, cfg *Config) (*Client, error) {
 		nodes: make(map[*node]struct{}),
 		idle:  make(chan struct{}, 1),
 	}
+	c.copies.gob = full.Codec == nil
 	c.budget = budget{share: full.Budget, floor: full.BudgetFloor}
 	c.tasks.New = func() any { return newTask(c) }
 	c.ctx, c.cancel = context.WithCancel(context.Background())

@@ -2,6 +2,7 @@ package rpcclient
 
 import (
 	"fmt"
+	"io"
 	"net/rpc"
 )
 
@@ -13,19 +14,20 @@ type codecWire struct {
 	stream *connStream
 }
 
-// encode runs under the connection's wmu, and b is the stream's own buffer.
+// encode is called by who has the connection's turn, and b is the stream's own buffer.
 func (w *codecWire) encode(b []byte, req *rpc.Request, args any) (out []byte, spent bool, err error) {
+	w.stream.enc = b
 	mark := len(b)
 	defer func() {
 		if p := recover(); p != nil {
-			out, spent, err = w.stream.out[:mark], true, fmt.Errorf("encoding panicked: %v", p)
+			out, spent, err = w.stream.enc[:mark], true, fmt.Errorf("encoding panicked: %v", p)
 		}
 	}()
 	if err := w.codec.WriteRequest(req, args); err != nil {
 		// What the codec remembers of it is unknown.
-		return w.stream.out[:mark], true, err
+		return w.stream.enc[:mark], true, err
 	}
-	return w.stream.out, false, nil
+	return w.stream.enc, false, nil
 }
 
 func (w *codecWire) header(resp *rpc.Response) (err error) {
@@ -57,3 +59,35 @@ func (w *codecWire) body(reply any) (spent bool, err, fatal error) {
 func (w *codecWire) direct(any) bool { return false }
 
 func (w *codecWire) loose(any) bool { return false }
+
+// framed: JSON is whole without the newline at its end, and of others nothing is known.
+func (w *codecWire) framed() bool { return false }
+
+func (w *codecWire) close() {
+	defer func() { recover() }() // nobody is left to be told
+	w.codec.Close()
+}
+
+// makeWire makes the codec of a connection. One that panics ends the connection.
+func makeWire(newWire func(io.ReadWriteCloser) wire, stream *connStream) (w wire) {
+	defer func() {
+		if p := recover(); p != nil {
+			w = brokenWire{fmt.Errorf("making the codec panicked: %v", p)}
+		}
+	}()
+	return newWire(stream)
+}
+
+// brokenWire is what fails at once.
+type brokenWire struct{ err error }
+
+func (w brokenWire) encode(b []byte, _ *rpc.Request, _ any) ([]byte, bool, error) {
+	return b, true, w.err
+}
+func (w brokenWire) header(*rpc.Response) error    { return w.err }
+func (w brokenWire) whole() error                  { return w.err }
+func (w brokenWire) body(any) (bool, error, error) { return true, w.err, w.err }
+func (w brokenWire) direct(any) bool               { return false }
+func (w brokenWire) loose(any) bool                { return false }
+func (w brokenWire) framed() bool                  { return true }
+func (w brokenWire) close()                        {}

@@ -34,6 +34,10 @@ type wire interface {
 	direct(reply any) bool
 	// loose says that it takes a value like reply to find a body's end.
 	loose(reply any) bool
+	// framed says that nobody can decode a request before its last byte is there.
+	framed() bool
+	// close is called once, at the end.
+	close()
 }
 
 // gobWire speaks the gob stream of net/rpc, byte for byte what gobClientCodec
@@ -213,6 +217,10 @@ func (w *gobWire) direct(reply any) bool {
 	}
 	return !w.indirect && !w.in.cut()
 }
+
+func (w *gobWire) framed() bool { return true }
+
+func (w *gobWire) close() {}
 
 func (w *gobWire) loose(reply any) bool { return gobwire.HoldsInterface(reflect.TypeOf(reply)) }
 

@@ -26,114 +26,110 @@ func (t *task) awaitHedged(ctx context.Context, f *flight, after time.Duration) 
 		return t.giveUp(ctx, f)
 	case <-timer.C:
 	}
-	h, private := t.hedge(f, after)
-	if h == nil {
-		select {
-		case <-f.call.done:
-			return t.landed(f)
-		case <-ctx.Done():
-			return t.giveUp(ctx, f)
-		}
+	if h := t.hedge(f, after); h != nil {
+		return t.race(ctx, f, h)
 	}
 	select {
 	case <-f.call.done:
-		res := t.landed(f)
-		if res.final() {
-			t.drop(h)
-			return res
-		}
-		t.note(res)
-		select {
-		case <-h.call.done:
-		case <-ctx.Done():
-			return t.giveUp(ctx, h)
-		}
-		res = t.landed(h)
-		t.won(res, private)
-		return res
-	case <-h.call.done:
-		res := t.landed(h)
-		if !res.final() {
-			t.note(res)
-			select {
-			case <-f.call.done:
-				return t.landed(f)
-			case <-ctx.Done():
-				return t.giveUp(ctx, f)
-			}
-		}
-		if !t.drop(f) {
-			if first := t.landed(f); first.err == nil {
-				return first // its answer is in the user's reply already
-			}
-		} else {
-			t.client.quick.record(t.method, t.client.now()-f.call.start, t.client.now())
-		}
-		t.won(res, private)
-		return res
+		return t.landed(f)
 	case <-ctx.Done():
-		t.drop(h)
 		return t.giveUp(ctx, f)
 	}
+}
+
+// race is what comes of two flights that are out: the first answer of a server, or the
+// last failure. It does not matter in which order select sees what has happened.
+func (t *task) race(ctx context.Context, f, h *flight) result {
+	for {
+		landed, other := f, h
+		select {
+		case <-f.landing():
+		case <-h.landing():
+			landed, other = h, f
+		case <-ctx.Done():
+			return t.quit(ctx, f, h)
+		}
+		res := t.landed(landed)
+		if res.final() || !other.out {
+			return t.won(res, landed, other)
+		}
+		t.note(res)
+	}
+}
+
+// quit ends a race whose context has ended. An answer that is at hand counts.
+func (t *task) quit(ctx context.Context, f, h *flight) result {
+	if h.out {
+		res := t.giveUp(ctx, h)
+		if res.final() || !f.out {
+			return t.won(res, h, f)
+		}
+		t.note(res)
+	}
+	return t.won(t.giveUp(ctx, f), f, h)
+}
+
+// won is the end of every race: nobody else makes a result of one flight that of the
+// call. The other flight is given up, and the answer of a hedge copied to the user, now
+// that the first one can write there no more.
+func (t *task) won(res result, winner, other *flight) result {
+	if other.out && !other.recall() {
+		if second := t.landed(other); second.err == nil && (winner.hedge || res.err != nil) {
+			res, winner = second, other // at hand already; if it is the first, in the user's reply
+		}
+	} else if other.held {
+		if winner.hedge { // how long it takes is not known, but longer than this
+			t.client.quick.record(t.method, t.client.now()-other.call.start, t.client.now())
+		}
+		other.release(balancer.Canceled, nil)
+	}
+	if winner.hedge && res.err == nil {
+		t.client.stats.hedgesWon.Add(1)
+		if winner.private.IsValid() {
+			reflect.ValueOf(t.reply).Elem().Set(winner.private.Elem())
+		}
+	}
+	return res
 }
 
 // final tells that a server has answered.
 func (r *result) final() bool { return r.err == nil || r.exec == Yes }
 
-// hedge sends the second request, if another node and the budget allow it at once.
-func (t *task) hedge(f *flight, after time.Duration) (h *flight, private reflect.Value) {
+// hedge sends the second request, if another node and the budgets allow it at once.
+func (t *task) hedge(f *flight, after time.Duration) *flight {
 	c := t.client
+	if !c.quick.spend(t.method) {
+		return nil
+	}
 	p, err := c.group.Pick(balancer.Hint{Key: t.key, Skip: append(slices.Clone(t.tried), f.node.balanced)})
 	if err != nil {
-		return nil, private
+		c.quick.refund(t.method)
+		return nil
 	}
 	n := p.Node().Value().(*node)
 	cn := n.conn()
-	if n == f.node || cn == nil || cn.busy() || !c.budget.spend(c.now(), c.stats.calls.Load()) {
+	if n == f.node || cn == nil || cn.crowded() || !c.budget.spend(c.now(), c.stats.calls.Load()) {
+		c.quick.refund(t.method)
 		p.Done(balancer.Canceled)
-		return nil, private
+		return nil
 	}
-	h = &flight{call: call{done: make(chan struct{}, 1)}, conn: cn, node: n, pick: p, hedge: true}
+	h := &flight{call: call{done: make(chan struct{}, 1)}, conn: cn, node: n, pick: p, held: true, hedge: true}
+	t.second = h
 	var reply any
-	if v := reflect.ValueOf(t.reply); v.Kind() == reflect.Pointer && !v.IsNil() {
-		private = reflect.New(v.Type().Elem())
-		reply = private.Interface()
+	if t.reply != nil {
+		h.private = reflect.New(reflect.TypeOf(t.reply).Elem())
+		reply = h.private.Interface()
 	}
 	t.prepare(h, reply)
 	if !t.tracers.none() {
 		t.tracers.hedging(t.method, after)
 	}
-	// The connection had room a moment ago; if it has none any more, this waits
-	// no longer than the try may.
-	if err := cn.send(context.Background(), &h.call); err != nil {
-		t.note(t.notSent(context.Background(), h, err))
-		return nil, private
+	if err := cn.sendNow(context.Background(), &h.call); err != nil {
+		c.quick.refund(t.method)
+		t.note(t.notSent(h, err))
+		return nil
 	}
+	h.out = true
 	c.stats.hedges.Add(1)
-	return h, private
-}
-
-// drop gives a flight up that lost. It returns false if the flight has landed, or
-// is about to; then its result is there.
-func (t *task) drop(f *flight) bool {
-	if !f.conn.abandon(&f.call) {
-		<-f.call.done
-		if f.hedge {
-			t.landed(f)
-		}
-		return false
-	}
-	f.pick.Done(balancer.Canceled)
-	return true
-}
-
-// won copies the answer of the second flight to the user.
-func (t *task) won(res result, private reflect.Value) {
-	if res.err != nil {
-		return
-	}
-	t.client.stats.hedgesWon.Add(1)
-	if private.IsValid() {
-		reflect.ValueOf(t.reply).Elem().Set(private.Elem())
-	}
+	return h
 }

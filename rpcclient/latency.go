@@ -19,6 +19,7 @@ type histogram struct {
 	window int64      // number of the current window
 	counts [2][latencyBuckets]uint32
 	totals [2]uint32
+	credit float64       // hedges that the calls so far allow
 	readAt time.Duration // when cached was computed
 	share  float64       // of cached
 	cached time.Duration
@@ -29,6 +30,9 @@ const (
 	latencyBuckets = 8 * 28 // 1us to about 4 minutes
 	latencyWindow  = 5 * time.Second
 	quantileFresh  = 50 * time.Millisecond
+	// hedgeBurst is how many hedges may follow each other at once, when all calls have
+	// been quick for long: a moment in which a node stalls.
+	hedgeBurst = 20
 	// minHedge keeps the jitter of the scheduler from being hedged.
 	minHedge = 500 * time.Microsecond
 )
@@ -102,4 +106,33 @@ func (l *latencies) quantile(method string, share float64, now time.Duration) (d
 		}
 	}
 	return h.cached, h.known
+}
+
+// earn is a call of a hedged method: it allows a share of a hedge. Without it, a method
+// of which more calls are slow than its share would have all of these hedged.
+func (l *latencies) earn(method string, share float64) {
+	h := l.of(method)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.credit = min(h.credit+share, hedgeBurst)
+}
+
+// spend asks for a hedge.
+func (l *latencies) spend(method string) bool {
+	h := l.of(method)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.credit < 1 {
+		return false
+	}
+	h.credit--
+	return true
+}
+
+// refund is for a hedge that was not sent.
+func (l *latencies) refund(method string) {
+	h := l.of(method)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.credit++
 }

@@ -81,9 +81,9 @@ func (n *node) conn() *conn {
 		return nil
 	}
 	best := conns[0]
-	least := best.load.Load()
+	least := best.weight()
 	for _, c := range conns[1:] {
-		if l := c.load.Load(); l < least {
+		if l := c.weight(); l < least {
 			best, least = c, l
 		}
 	}

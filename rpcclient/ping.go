@@ -16,16 +16,17 @@ const pingMethod = "_rollcall.Ping"
 // sendPing pings in the background. Its answer is worth nothing but its arrival.
 func (c *conn) sendPing() {
 	now := c.now()
-	cl := &call{method: pingMethod, args: struct{}{}, start: now, deadline: now + c.pingWait, done: make(chan struct{}, 1)}
+	cl := &call{method: pingMethod, args: struct{}{}, start: now, deadline: now + c.pingWait, limit: byPing, done: make(chan struct{}, 1)}
 	c.mu.Lock()
-	if c.usableLocked() != nil || c.ping != nil {
+	if c.life != open || c.ping != nil {
 		c.mu.Unlock()
 		return
 	}
 	c.ping = cl
 	c.armLocked(now + c.pingEvery)
 	c.mu.Unlock()
-	if err := c.send(context.Background(), cl); err != nil {
+	// With no turn or room at once, calls are on their way and the next time will do.
+	if err := c.sendNow(context.Background(), cl); err != nil {
 		c.mu.Lock()
 		if c.ping == cl {
 			c.ping = nil
@@ -38,7 +39,7 @@ func (c *conn) sendPing() {
 // connections need not be an rpc server, nor alive.
 func (c *conn) greet(ctx context.Context) error {
 	now := c.now()
-	cl := &call{method: pingMethod, args: struct{}{}, start: now, deadline: now + c.pingWait, done: make(chan struct{}, 1)}
+	cl := &call{method: pingMethod, args: struct{}{}, start: now, deadline: now + c.pingWait, limit: byPing, done: make(chan struct{}, 1)}
 	if err := c.send(ctx, cl); err != nil {
 		return err
 	}
@@ -50,7 +51,12 @@ func (c *conn) greet(ctx context.Context) error {
 		}
 		<-cl.done
 	}
-	if _, ok := cl.err.(rpc.ServerError); ok {
+	switch cl.err.(type) {
+	case nil:
+		// Not the refusal of a stock server: rpcserver answers pings before anything.
+		c.prompt.Store(true)
+		return nil
+	case rpc.ServerError:
 		return nil
 	}
 	return cl.err
@@ -90,7 +96,7 @@ func parseDrain(resp *rpc.Response) (last uint64, why error) {
 // doubt pings at once a connection on which nothing has come since the call was
 // sent. (A call that meets its own deadline does the same in onTimer.)
 func (c *conn) doubt(since time.Duration) {
-	if c.pingEvery > 0 && time.Duration(c.lastRead.Load()) <= since {
+	if c.pingEvery > 0 && c.lastSign(c.now()) <= since {
 		c.sendPing()
 	}
 }

@@ -10,6 +10,10 @@ import (
 
 // readLoop reads responses until the connection ends, and ends it.
 func (c *conn) readLoop() {
+	defer func() {
+		c.readerGone.Store(true)
+		c.closeWire()
+	}()
 	var resp rpc.Response
 	for {
 		resp = rpc.Response{}

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/gob"
 	"errors"
+	"fmt"
 	"net/rpc"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,7 +113,6 @@ func TestReplyThatDoesNotFitFailsThatCallOnly(t *testing.T) {
 	}
 	for name, call := range map[string]func() error{
 		"text as a struct": func() error { return c.Call(t.Context(), "Odd.Text", &Args{}, new(Quotient)) },
-		"not a pointer":    func() error { return c.Call(t.Context(), "Odd.Text", &Args{}, "") },
 		"overflow":         func() error { return c.Call(t.Context(), "Arith.Multiply", &Args{1000, 1000}, new(int8)) },
 		"GobDecode that panics": func() error {
 			return c.Call(t.Context(), "Odd.Panicky", &Panicky{Decode: true}, &Panicky{Fail: true})
@@ -134,6 +135,26 @@ func TestReplyThatDoesNotFitFailsThatCallOnly(t *testing.T) {
 	}
 	if dials := c.Stats().Dials; dials != 1 {
 		t.Errorf("%d dials, want 1", dials)
+	}
+}
+
+func TestReplyThatIsNoPointerIsRefusedBeforeAnythingIsSent(t *testing.T) {
+	s := startStock(t, "")
+	c := newClient(t, Config{}, s.addr)
+	ready(t, c)
+	for _, reply := range []any{"", 0, Quotient{}, []int{1}, map[string]int{}, (*int)(nil)} {
+		err := c.Call(t.Context(), "Arith.Multiply", &Args{2, 3}, reply)
+		var e *Error
+		if !errors.As(err, &e) || e.Executed != Never || len(e.Attempts) != 0 || !strings.Contains(err.Error(), fmt.Sprintf("%T", reply)) {
+			t.Errorf("%T: %v", reply, err)
+		}
+		call := <-c.Go(t.Context(), "Arith.Multiply", &Args{2, 3}, reply, nil).Done
+		if !errors.As(call.Error, &e) || e.Executed != Never {
+			t.Errorf("Go with %T: %v", reply, call.Error)
+		}
+	}
+	if n := s.arith.executed.Load(); n != 0 {
+		t.Errorf("executed %d times", n)
 	}
 }
 

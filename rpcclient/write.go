@@ -2,31 +2,39 @@ package rpcclient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/rpc"
 	"runtime"
 	"time"
 )
 
-// writeState is the writing side of a conn, guarded by its wmu.
-//
-// A caller encodes its request behind those that wait in out. If nobody writes,
-// the caller does, with one write that cannot block: no goroutine stands between
-// a lone call and the socket. What comes in meanwhile, and whatever the kernel did
-// not take at once, is left to the writer goroutine, which writes all that has
-// queued in one go and may be slow, up to a deadline. So a call never waits in a
-// write, neither its own nor another's, beyond its own deadline.
-type writeState struct {
+// A caller encodes its request, in its turn, into a buffer that is the turn's, and puts
+// it behind those that wait in out. If nobody writes, the caller does, with one write
+// that cannot block: no goroutine stands between a lone call and the socket. What comes
+// in meanwhile, and whatever the kernel did not take at once, is left to the writer
+// goroutine, which writes all that has queued in one go and may be slow, up to a
+// deadline. So a call never waits in a write, nor for another's encoding, beyond its
+// own deadline.
+
+// encodeState belongs to who has the turn.
+type encodeState struct {
+	turn    turn
 	request rpc.Request
+	seq     uint64 // of the last request; begins with 1
+	enc     []byte // what is being encoded
+}
+
+// writeState is guarded by the conn's mu.
+type writeState struct {
 	out     []byte // encoded, to be written next
 	spare   []byte // the other buffer
 	rest    []byte // taken from out and not yet accepted by the kernel
-	base    uint64 // stream offset of out[0]
-	written uint64 // stream offset the kernel has accepted
+	queued  uint64 // bytes ever put into out
+	written uint64 // bytes ever accepted by the kernel
 	writing bool   // someone writes, or the writer was woken to
 	handed  bool   // that someone is the writer goroutine
-	failed  bool   // the connection is dead: whoever writes settles
-	waiting int    // callers who wait for room
+	cramped bool   // who has the turn waits for room
 
 	wake chan struct{} // a token: the writer has work
 	room chan struct{} // a token: there is room in out
@@ -39,96 +47,197 @@ const (
 	crowdBytes = 16 << 10  // unless so much has queued already
 )
 
-// lockForWrite locks wmu when there is room in the queue, waiting for it no longer
-// than the call may.
-func (c *conn) lockForWrite(ctx context.Context, cl *call) error {
-	c.wmu.Lock()
-	if len(c.out) < c.maxQueue {
+// send starts a call. Without an error the call will be finished, and its done
+// gets a token. An error means that nothing was sent: for a context that has ended,
+// or a call that is too late, nothing is.
+func (c *conn) send(ctx context.Context, cl *call) error {
+	if cl.deadline > 0 && cl.deadline <= cl.start {
+		return unsentError{cl.limit}
+	}
+	p := patience{ctx: ctx, dead: c.dead, left: cl.deadline - cl.start, ends: cl.deadline > 0, limit: cl.limit}
+	c.load.Add(1) // it weighs from here on: others had better go elsewhere
+	err := c.turn.take(&p)
+	if err == nil {
+		err = c.put(cl, &p)
+	}
+	p.stop()
+	return c.sent(err)
+}
+
+var errBusy = errors.New("others are being encoded or written")
+
+// sendNow is send for one who does not wait, neither for another's encoding nor for
+// room: then it fails with errBusy.
+func (c *conn) sendNow(ctx context.Context, cl *call) error {
+	c.load.Add(1)
+	err := error(errBusy)
+	if c.turn.spin() {
+		err = c.put(cl, &patience{ctx: ctx, dead: c.dead})
+	}
+	return c.sent(err)
+}
+
+// sent ends a send.
+func (c *conn) sent(err error) error {
+	switch err {
+	case nil:
+		c.flush()
 		return nil
+	case errEnded:
+		c.mu.Lock()
+		err = c.refusalLocked()
+		c.mu.Unlock()
 	}
-	expired := make(<-chan time.Time)
-	if cl.deadline > 0 {
-		t := time.NewTimer(cl.deadline - c.now())
-		defer t.Stop()
-		expired = t.C
-	}
-	c.waiting++
-	for len(c.out) >= c.maxQueue && !c.failed {
-		c.wmu.Unlock()
-		var err error
-		select {
-		case <-c.room:
-		case <-ctx.Done():
-			err = context.Cause(ctx)
-		case <-expired:
-			err = errQueueFull
-		case <-c.dead:
+	c.load.Add(-1)
+	return err
+}
+
+// put waits for room, encodes a call and puts it into out. It has the turn, and gives
+// it back.
+func (c *conn) put(cl *call, p *patience) error {
+	whole := false
+	defer func() {
+		if !whole { // the argument's own method has ended its goroutine
+			c.retire(errUnencoded)
 		}
-		c.wmu.Lock()
-		if err != nil {
-			c.waiting--
-			c.unlockUnused()
-			return err
-		}
+		c.giveTurn()
+	}()
+	err := c.encode(cl, p)
+	whole = true
+	if err != nil {
+		return err
 	}
-	c.waiting--
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.refusalLocked(); err != nil {
+		return err // nothing will be encoded here any more, so this one can be left out
+	}
+	c.seq++
+	cl.seq = c.seq
+	cl.mark = c.queued + 1
+	if c.wire.framed() {
+		cl.mark = c.queued + uint64(len(c.enc))
+	}
+	c.queueLocked()
+	c.addLocked(cl)
 	return nil
 }
 
-// passRoomLocked wakes one who waits, if there is room; each wakes the next.
-func (c *conn) passRoomLocked() {
-	if c.waiting > 0 && len(c.out) < c.maxQueue {
-		select {
-		case c.room <- struct{}{}:
-		default:
+func (c *conn) encode(cl *call, p *patience) error {
+	if err := c.awaitRoom(p); err != nil {
+		return err
+	}
+	if p.ctx.Err() != nil { // as late as can be: whoever waited may have gone
+		return contextError(p.ctx)
+	}
+	c.request = rpc.Request{ServiceMethod: cl.method, Seq: c.seq + 1}
+	out, spent, err := c.wire.encode(c.enc[:0], &c.request, cl.args)
+	c.enc = out
+	if err == nil {
+		return nil
+	}
+	if spent {
+		c.retire(errUnencoded)
+	}
+	c.mu.Lock()
+	c.queueLocked() // definitions, perhaps
+	c.mu.Unlock()
+	return &encodeError{err}
+}
+
+var errUnencoded = fmt.Errorf("%w: an argument could not be encoded", errRetired)
+
+// awaitRoom waits until there is room in out, and fails when no calls are taken.
+func (c *conn) awaitRoom(p *patience) error {
+	for {
+		c.mu.Lock()
+		err := c.refusalLocked()
+		c.cramped = err == nil && len(c.out) >= c.maxQueue
+		full := c.cramped
+		c.mu.Unlock()
+		switch {
+		case err != nil:
+			return err
+		case !full:
+			return nil
+		}
+		if err := p.wait(c.room); err != nil {
+			return err
 		}
 	}
 }
 
-// unlockUnused ends a lockForWrite that added nothing: the room is another's.
-func (c *conn) unlockUnused() {
-	c.passRoomLocked()
-	c.wmu.Unlock()
+// giveTurn gives the turn back, for good when the reader has gone.
+func (c *conn) giveTurn() {
+	c.turn.give()
+	if c.readerGone.Load() {
+		c.closeWire()
+	}
+}
+
+// closeWire closes the codec when the reader has gone and nobody encodes any more. It
+// takes the turn and never gives it back.
+func (c *conn) closeWire() {
+	if c.turn.try() {
+		c.wire.close()
+	}
+}
+
+// queueLocked moves what was encoded into out. c.mu is held, and the turn.
+func (c *conn) queueLocked() {
+	c.queued += uint64(len(c.enc))
+	if len(c.out) == 0 {
+		c.out, c.enc = c.enc, c.out
+		return
+	}
+	c.out = append(c.out, c.enc...)
+	if cap(c.enc) > spareKeep {
+		c.enc = nil
+	}
 }
 
 // takeOutLocked swaps the buffers and returns what is to be written.
 func (c *conn) takeOutLocked() []byte {
 	buf := c.out
 	c.out, c.spare = c.spare[:0], nil
-	c.base += uint64(len(buf))
-	c.passRoomLocked()
+	if c.cramped {
+		c.cramped = false
+		select {
+		case c.room <- struct{}{}:
+		default:
+		}
+	}
 	return buf
 }
 
-// flush sees to it that out gets written. It is called with wmu held and
-// unlocks it.
+// flush sees to it that out gets written.
 func (c *conn) flush() {
-	if c.writing {
-		c.passRoomLocked()
-		c.wmu.Unlock()
+	c.mu.Lock()
+	if c.writing || len(c.out) == 0 || c.life >= ended {
+		c.mu.Unlock()
 		return
 	}
 	c.writing = true
 	if c.raw == nil || c.load.Load() >= crowd && len(c.out) < crowdBytes {
 		c.handOverLocked()
-		c.wmu.Unlock()
+		c.mu.Unlock()
 		return
 	}
 	buf := c.takeOutLocked()
-	c.wmu.Unlock()
+	c.mu.Unlock()
 	n, err := c.raw.now(buf)
-	c.wmu.Lock()
+	c.mu.Lock()
 	c.wroteLocked(buf, n)
-	if err != nil || c.failed {
+	switch {
+	case err != nil || c.life >= ended:
 		c.stopLocked(err)
 		return
-	}
-	if len(c.rest) > 0 || len(c.out) > 0 {
+	case len(c.rest) > 0 || len(c.out) > 0:
 		c.handOverLocked()
-	} else {
+	default:
 		c.writing = false
 	}
-	c.wmu.Unlock()
+	c.mu.Unlock()
 }
 
 func (c *conn) handOverLocked() {
@@ -149,72 +258,64 @@ func (c *conn) wroteLocked(buf []byte, n int) {
 	}
 }
 
-// stopLocked ends the writing for good, and unlocks wmu. err is that of a write,
-// or nil if the connection had failed before.
+// stopLocked ends the writing for good, and with it the connection. It unlocks mu. err
+// is that of a write, or nil if the connection had ended before.
 func (c *conn) stopLocked(err error) {
-	c.writing = false
-	failed := c.failed
-	c.wmu.Unlock()
-	if !failed {
-		c.fail(fmt.Errorf("writing: %w", err))
-		return
+	c.writing, c.handed = false, false
+	if err != nil {
+		err = fmt.Errorf("writing: %w", err)
 	}
-	c.settle()
+	c.moveLocked(ended, err)
 }
 
-// writeLoop writes what callers left to it, until the connection is dead.
+// writeLoop writes what callers left to it, until the connection ends.
 func (c *conn) writeLoop() {
 	for {
 		select {
 		case <-c.wake:
 		case <-c.dead:
-			c.wmu.Lock()
-			for !c.failed { // fail is between its two locks
-				c.wmu.Unlock()
-				runtime.Gosched()
-				c.wmu.Lock()
-			}
+			c.mu.Lock()
 			if c.handed {
 				c.stopLocked(nil)
-				return
+			} else {
+				c.mu.Unlock()
 			}
-			c.wmu.Unlock()
 			return
 		}
 		// Those who are about to call get in before the write: one write for
 		// many costs less than the wait.
 		runtime.Gosched()
-		c.wmu.Lock()
-		for len(c.rest) > 0 || len(c.out) > 0 {
-			if c.failed {
-				break
-			}
+		c.mu.Lock()
+		for c.life < ended && (len(c.rest) > 0 || len(c.out) > 0) {
 			buf := c.rest
 			if len(buf) == 0 {
 				buf = c.takeOutLocked()
 			}
-			c.wmu.Unlock()
+			c.mu.Unlock()
 			n, err := c.writeAll(buf)
-			c.wmu.Lock()
+			c.mu.Lock()
 			c.wroteLocked(buf, n)
 			if err != nil {
-				c.handed = false
 				c.stopLocked(err)
 				return
 			}
 		}
-		c.handed = false
-		if c.failed {
+		if c.life >= ended {
 			c.stopLocked(nil)
 			return
 		}
-		c.writing = false
-		c.wmu.Unlock()
+		c.writing, c.handed = false, false
+		c.mu.Unlock()
 	}
 }
 
 // writeAll writes buf, giving each chunk of it writeWait.
 func (c *conn) writeAll(buf []byte) (n int, err error) {
+	defer func() {
+		if p := recover(); p != nil { // Config.Dial's own type may do anything
+			err = fmt.Errorf("panicked: %v", p)
+		}
+	}()
 	if c.raw != nil {
 		if n, err = c.raw.now(buf); err != nil || n == len(buf) {
 			return n, err
@@ -233,9 +334,9 @@ func (c *conn) writeAll(buf []byte) (n int, err error) {
 	return n, nil
 }
 
-// busy tells that the queue is long: no place for a request that could do without.
-func (c *conn) busy() bool {
-	c.wmu.Lock()
-	defer c.wmu.Unlock()
+// crowded tells that the queue is long: no place for a request that could do without.
+func (c *conn) crowded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return len(c.out) >= c.maxQueue/2
 }

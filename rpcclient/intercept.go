@@ -1,0 +1,63 @@
+package rpcclient
+
+import "context"
+
+// Call is a call as an Interceptor sees it, and may change it.
+//
+// With another Method, Idempotent and ExtraLoad are what Config.Methods declares of
+// that one, unless the interceptor changes them, too: what was declared of one method
+// is not true of another. ExtraLoad counts only beside Idempotent.
+type Call struct {
+	Service    string // read only
+	Method     string
+	Args       any
+	Reply      any
+	Idempotent bool
+	ExtraLoad  float64
+	Key        string
+}
+
+// Interceptor wraps calls: it calls next, or does not, or does so again.
+type Interceptor func(ctx context.Context, call *Call, next func(context.Context, *Call) error) error
+
+// intercepted runs the call through the interceptors.
+func (t *task) intercepted(ctx context.Context) error {
+	c := t.client
+	var next func(i int) func(context.Context, *Call) error
+	next = func(i int) func(context.Context, *Call) error {
+		if i == len(c.cfg.Interceptors) {
+			return func(ctx context.Context, call *Call) error {
+				// A task of its own, as an interceptor may call next twice, even at once.
+				u := c.tasks.Get().(*task)
+				u.method, u.args, u.reply = call.Method, call.Args, call.Reply
+				u.options = options{t.declared(call), call.Key, t.onNode}
+				u.departure, u.borrowed = t.departure, t.borrowed
+				err := u.run(ctx)
+				u.reset()
+				c.tasks.Put(u)
+				return err
+			}
+		}
+		return func(ctx context.Context, call *Call) error {
+			return c.cfg.Interceptors[i](ctx, call, next(i+1))
+		}
+	}
+	return next(0)(ctx, &Call{
+		Service: c.service, Method: t.method, Args: t.args, Reply: t.reply,
+		Idempotent: t.Idempotent, ExtraLoad: t.ExtraLoad, Key: t.key,
+	})
+}
+
+// declared is what is true of the method that the interceptors have left, when t is
+// what they got.
+func (t *task) declared(call *Call) Method {
+	m := Method{call.Idempotent, call.ExtraLoad}
+	if call.Method != t.method && m == t.options.Method {
+		m = t.client.cfg.Methods[call.Method]
+	}
+	if !m.Idempotent {
+		m.ExtraLoad = 0
+	}
+	m.ExtraLoad = min(max(m.ExtraLoad, 0), maxExtraLoad)
+	return m
+}

@@ -1,0 +1,101 @@
+package rpcclient
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync/atomic"
+	"time"
+)
+
+// turn is the lock of those who encode on a connection, in the order of the stream.
+// It is none of package sync because the caller's types and codecs encode themselves
+// and may take long: the others wait no longer than their calls may.
+type turn struct {
+	taken   atomic.Bool
+	waiting atomic.Int32
+	free    chan struct{} // a token for one who waits
+}
+
+// turnSpins is how often a caller looks again at once: to encode takes a microsecond,
+// a timer and two switches take more.
+const turnSpins = 8
+
+func (t *turn) try() bool { return t.taken.CompareAndSwap(false, true) }
+
+func (t *turn) spin() bool {
+	for range turnSpins {
+		if t.try() {
+			return true
+		}
+		runtime.Gosched()
+	}
+	return false
+}
+
+// take waits for the turn as long as p does.
+func (t *turn) take(p *patience) error {
+	if t.spin() {
+		return nil
+	}
+	t.waiting.Add(1)
+	defer t.waiting.Add(-1)
+	for !t.try() {
+		if err := p.wait(t.free); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *turn) give() {
+	t.taken.Store(false)
+	// Whoever waits has said so before it tried: either it sees the turn free, or it is
+	// seen here.
+	if t.waiting.Load() > 0 {
+		select {
+		case t.free <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// patience is how long a call waits for its turn and for room to be written.
+type patience struct {
+	ctx   context.Context
+	dead  <-chan struct{}
+	left  time.Duration // at first
+	ends  bool          // it ends after left
+	limit limit         // of it
+	timer *time.Timer   // made when it comes to waiting
+}
+
+var errEnded = errors.New("connection has ended")
+
+// wait returns when there is a token in ch; else with errEnded, or the error of a call
+// whose time is over.
+func (p *patience) wait(ch <-chan struct{}) error {
+	var expired <-chan time.Time
+	if p.ends {
+		if p.timer == nil {
+			p.timer = time.NewTimer(p.left)
+		}
+		expired = p.timer.C
+	}
+	select {
+	case <-ch:
+		return nil
+	case <-p.dead:
+		return errEnded
+	case <-p.ctx.Done():
+		return contextError(p.ctx)
+	case <-expired:
+		return unsentError{p.limit}
+	}
+}
+
+func (p *patience) stop() {
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+}
