@@ -28,7 +28,7 @@
 //	POST   /v1/renew                                    RenewRequest -> RenewAnswer
 //	GET    /v1/services                                 -> Services
 //	GET    /v1/services/{service}                       -> Service
-//	GET    /v1/watch?service=&since=REV                 -> server-sent events, data: Event, id: revision
+//	GET    /v1/watch?service=&since=ID                  -> server-sent events, data: Event, id: LIFE-REVISION
 //
 // Every failure is a [Problem] (RFC 9457) whose detail says what to do about it.
 // Durations are text such as "5s", see [Duration].

@@ -49,6 +49,9 @@ type Published struct {
 
 // Service is the answer to GET /v1/services/{service}, and a part of [Services].
 type Service struct {
+	// Life names the life of the registry that Revision is of: where to go on is
+	// GET /v1/watch?since=LIFE-REVISION. Within [Services] it is empty.
+	Life      string      `json:"life,omitempty"`
 	Service   string      `json:"service"` // "_math._tcp"
 	Revision  uint64      `json:"revision"`
 	Instances []Published `json:"instances"` // sorted by id
@@ -56,6 +59,7 @@ type Service struct {
 
 // Services is the answer to GET /v1/services.
 type Services struct {
+	Life     string    `json:"life"` // as in [Service]
 	Revision uint64    `json:"revision"`
 	Services []Service `json:"services"` // sorted by name
 }

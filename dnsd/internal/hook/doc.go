@@ -17,11 +17,14 @@
 //	GET    /v1/services/{service}                       one service
 //	DELETE /v1/services/{service}/guard                 the guard lets the service's suspects go: 204
 //	DELETE /v1/guard                                    those of all services
-//	GET    /v1/watch?service=&since=REV                 what changes, see below
+//	GET    /v1/watch?service=&since=ID                  what changes, see below
 //	GET    /healthz /readyz /metrics /                  alive; ready; Prometheus; the console
 //
-// Whoever reads one service sees ETag and Rollcall-Revision; If-None-Match is
-// answered with 304 until the next revision. (Deadlines move without one.)
+// Whoever reads services sees ETag, Rollcall-Revision and Rollcall-Life;
+// If-None-Match is answered with 304 until the next revision. (Deadlines move without
+// one.) A revision is a number of one life of the registry: after a restart, or
+// after a store was put back, the same number may be of another content. So tags and
+// the ids of events have both, LIFE-REVISION.
 //
 // # Refusals
 //
@@ -43,16 +46,16 @@
 //
 // # Watch
 //
-// The answer is server-sent events, one a change, with id = revision:
+// The answer is server-sent events, one a change, with id = LIFE-REVISION:
 //
 //	event: put      the instance is new or changed; data is a register.Event
 //	event: delete   it is gone; data has what it was
 //	event: end      why the stream ends: {"reason","detail"}
 //
-// With since=REV, or with Last-Event-ID, which is the newer of the two, the
-// events after REV follow: none left out, none twice. 410 means that the history
-// does not reach back to REV, or that REV is not of this history. Without them
-// the stream begins with the present:
+// With since=ID, or with Last-Event-ID, which is the newer of the two, the events
+// after it follow: none left out, none twice. 410 means that the history does not
+// reach back to it, or that it is of another life, as is a revision alone: read
+// again. Without them the stream begins with the present:
 //
 //	event: snapshot  an instance that is there, in any number; without an id
 //	event: sync      that was all; its id is where to go on

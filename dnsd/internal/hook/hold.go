@@ -89,7 +89,7 @@ func (x *exchange) hold() error {
 	h := x.s.holds.take(key, in.Incarnation)
 	first := registered(in)
 	x.revision(in.Revision)
-	s, err := x.begin(comment("held"), frameAt(in.Revision, "registered", first))
+	s, err := x.begin(comment("held"), frameAt(x.st.registry.At(in.Revision), "registered", first))
 	if err == nil {
 		err = x.keep(s, h, in)
 	}

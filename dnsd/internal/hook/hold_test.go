@@ -55,7 +55,7 @@ func TestHoldRegistersAndRenews(t *testing.T) {
 		if e, ok := s.block(); !ok || e.comment != "held" {
 			t.Fatalf("first: %+v", e)
 		}
-		if e := s.next(); e.name != "registered" || e.id != "1" || !strings.Contains(e.data, `"renew_after":"5s"`) {
+		if e := s.next(); e.name != "registered" || e.id != h.at(1) || !strings.Contains(e.data, `"renew_after":"5s"`) {
 			t.Fatalf("second: %+v", e)
 		}
 		for i := range 20 {
@@ -172,7 +172,7 @@ func TestBrokenHoldOfDeadInstanceRemovesItAtOnce(t *testing.T) {
 			h := start(t, nil)
 			l, port := serving(t)
 			c, _ := hijacked(t, h, fmt.Sprintf(`{"port":%d,"lease":"1h"}`, port))
-			w := h.stream("GET", "/v1/watch?since=1", "")
+			w := h.stream("GET", "/v1/watch?since="+h.at(1), "")
 			l.Close()
 			if reset {
 				if err := c.SetLinger(0); err != nil {

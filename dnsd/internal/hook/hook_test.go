@@ -231,6 +231,9 @@ func (h *hook) put(path, body string, header ...string) register.Published {
 	return decode[register.Published](h.t, a)
 }
 
+// at is the id of a revision.
+func (h *hook) at(revision int) string { return h.registry.At(uint64(revision)).String() }
+
 // event is one server-sent event, or a comment, which has only a comment.
 type event struct{ id, name, data, comment string }
 

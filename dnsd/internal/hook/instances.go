@@ -222,7 +222,7 @@ func (x *exchange) showService() error {
 		x.w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	if err := p.service(view); err != nil {
+	if err := p.service(x.st.registry.Life().String(), view); err != nil {
 		return err
 	}
 	_ = p.out.WriteByte('\n')
@@ -255,11 +255,11 @@ func (x *exchange) listServices() error {
 		x.w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	fmt.Fprintf(p.out, `{"revision":%d,"services":[`, revision)
+	fmt.Fprintf(p.out, `{"life":"%v","revision":%d,"services":[`, x.st.registry.Life(), revision)
 	comma := ""
 	for v := range views {
 		_, _ = p.out.WriteString(comma)
-		if err := p.service(v); err != nil {
+		if err := p.service("", v); err != nil {
 			return err
 		}
 		comma = ","
@@ -268,11 +268,11 @@ func (x *exchange) listServices() error {
 	return p.end()
 }
 
-// unchanged answers 304 to a client that has this revision (RFC 9110 section
-// 13.1.2). The tag is weak: deadlines move, and an unconfirmed instance becomes
+// unchanged answers 304 to a client that has this revision of this life of the
+// registry (RFC 9110 section 13.1.2). The tag is weak: deadlines move, and an unconfirmed instance becomes
 // up, without a revision.
 func (x *exchange) unchanged(revision uint64) bool {
-	tag := `W/"` + strconv.FormatUint(revision, 10) + `"`
+	tag := `W/"` + x.st.registry.At(revision).String() + `"`
 	x.revision(revision)
 	h := x.w.Header()
 	h.Set("ETag", tag)
@@ -289,9 +289,10 @@ func (x *exchange) unchanged(revision uint64) bool {
 	return false
 }
 
-// revision names the revision of what is answered.
+// revision names the revision of what is answered, and the life that it is of.
 func (x *exchange) revision(rev uint64) {
 	x.w.Header().Set("Rollcall-Revision", strconv.FormatUint(rev, 10))
+	x.w.Header().Set("Rollcall-Life", x.st.registry.Life().String())
 }
 
 // instanceKey is the instance in the path, checked, if verb is allowed there.

@@ -39,7 +39,7 @@ func TestRegistrationIsAnsweredAsPublished(t *testing.T) {
 
 func TestReadsShowWhatIsPublished(t *testing.T) {
 	h := start(t, nil)
-	if a := h.do("GET", "/v1/services", ""); string(a.body) != `{"revision":0,"services":[]}`+"\n" {
+	if a := h.do("GET", "/v1/services", ""); string(a.body) != `{"life":"`+h.registry.Life().String()+`","revision":0,"services":[]}`+"\n" {
 		t.Errorf("empty: %s", a.body)
 	}
 	h.put("/v1/services/_math._tcp/instances/b1", `{"port":2}`)
@@ -77,13 +77,13 @@ func TestUnchangedRevisionIsNotSentAgain(t *testing.T) {
 	for _, path := range []string{"/v1/services", "/v1/services/_math._tcp"} {
 		first := h.do("GET", path, "")
 		tag := first.header.Get("ETag")
-		if tag != `W/"1"` || first.header.Get("Rollcall-Revision") != "1" {
+		if tag != `W/"`+h.at(1)+`"` || first.header.Get("Rollcall-Revision") != "1" {
 			t.Errorf("%s: ETag %q", path, tag)
 		}
 		if a := h.do("GET", path, "", "If-None-Match", `"x", `+tag); a.status != http.StatusNotModified || len(a.body) != 0 {
 			t.Errorf("%s: unchanged: %d %s", path, a.status, a.body)
 		}
-		if a := h.do("GET", path, "", "If-None-Match", `W/"0"`); a.status != 200 {
+		if a := h.do("GET", path, "", "If-None-Match", `W/"`+h.at(0)+`"`); a.status != 200 {
 			t.Errorf("%s: changed: %d", path, a.status)
 		}
 	}
@@ -241,8 +241,10 @@ func TestBadRequestsNameFieldAndCure(t *testing.T) {
 		{"hold body", "POST", a1 + "/hold", `{}`, 400, "port", "missing"},
 		{"hold both", "POST", a1 + "/hold?incarnation=1", `{"port":1,"incarnation":2}`, 400, "incarnation", "once"},
 		{"watch service", "GET", "/v1/watch?service=math", "", 400, "service", "_math._tcp"},
-		{"watch since", "GET", "/v1/watch?since=-1", "", 400, "since", "revision"},
-		{"watch future", "GET", "/v1/watch?since=999", "", 410, "since", "without since"},
+		{"watch since", "GET", "/v1/watch?since=-1", "", 400, "since", "id of the event"},
+		{"watch future", "GET", "/v1/watch?since=" + h.at(999), "", 410, "since", "without since"},
+		{"watch of no life", "GET", "/v1/watch?since=2", "", 410, "since", "without since"},
+		{"watch of another life", "GET", "/v1/watch?since=" + (registry.Position{Life: 1, Revision: 2}).String(), "", 410, "since", "another life"},
 		{"watch query", "GET", "/v1/watch?services=_math._tcp", "", 400, "services", "service since"},
 		{"no such path", "GET", "/v2/services", "", 404, "", "/v1/services"},
 		{"method", "POST", a1, `{"port":1}`, 405, "", "PUT"},

@@ -66,9 +66,9 @@ func (p *pieces) end() error {
 	return p.out.Flush()
 }
 
-// service adds a service as JSON.
-func (p *pieces) service(v registry.View) error {
-	head, err := json.Marshal(register.Service{Service: v.Service, Revision: v.Revision, Instances: []register.Published{}})
+// service adds a service as JSON; one of a list leaves the life to the list.
+func (p *pieces) service(life string, v registry.View) error {
+	head, err := json.Marshal(register.Service{Life: life, Service: v.Service, Revision: v.Revision, Instances: []register.Published{}})
 	if err != nil {
 		return err
 	}

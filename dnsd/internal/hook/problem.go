@@ -108,7 +108,7 @@ func problemOf(err error) *problem {
 	case errors.Is(err, registry.ErrNoSpace):
 		return refuse(http.StatusInsufficientStorage, "", "the store has no space left: free some on dnsd's disk, then try again").because(err)
 	case errors.Is(err, registry.ErrCompacted):
-		return refuse(http.StatusGone, "since", "the history no longer reaches back to that revision: watch again without since")
+		return refuse(http.StatusGone, "since", "the history does not reach back to there, or that was another life of this registry: watch again without since")
 	case errors.Is(err, registry.ErrClosed):
 		return refuse(http.StatusServiceUnavailable, "", "dnsd is stopping: try again").retryAfter(time.Second).because(err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -4,9 +4,10 @@ import (
 	"bufio"
 	"encoding/json"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
 // stream writes server-sent events (WHATWG HTML section 9.2). Every write has
@@ -74,9 +75,9 @@ func comment(text string) []byte { return []byte(": " + text + "\n\n") }
 // frame is one event without an id: it leaves the client's Last-Event-ID as it is.
 func frame(name string, data any) []byte { return appendFrame(nil, name, data) }
 
-// frameAt is one event whose id is a revision.
-func frameAt(revision uint64, name string, data any) []byte {
-	b := append([]byte("id: "), strconv.FormatUint(revision, 10)...)
+// frameAt is one event whose id is a position in the history.
+func frameAt(at registry.Position, name string, data any) []byte {
+	b := at.Append([]byte("id: "))
 	return appendFrame(append(b, '\n'), name, data)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/dnsd/register"
@@ -31,7 +30,7 @@ func (x *exchange) watch() error {
 	if err := x.need(Read, service); err != nil {
 		return err
 	}
-	since, resume, err := x.since(q.Get("since"), q.Has("since"))
+	since, err := x.since(q.Get("since"), q.Has("since"))
 	if err != nil {
 		return err
 	}
@@ -41,18 +40,13 @@ func (x *exchange) watch() error {
 	}
 	defer x.s.watches.leave()
 	var p *pieces // before the watch: what waits for room must not fall behind
-	if !resume && x.r.Method != http.MethodHead {
+	if since == nil && x.r.Method != http.MethodHead {
 		if p, err = x.pieces(service); err != nil {
 			return err
 		}
 		defer p.finish()
 	}
-	var from *registry.Position
-	if resume {
-		at := x.st.registry.At(since)
-		from = &at
-	}
-	w, err := x.st.registry.Watch(service, from)
+	w, err := x.st.registry.Watch(service, since)
 	if err != nil {
 		return err
 	}
@@ -69,33 +63,33 @@ func (x *exchange) watch() error {
 		return nil // the reader is gone, which is its right
 	}
 	var f ahead
-	if !resume {
+	if since == nil {
 		if f, err = x.sendPresent(p, service, w.Since()); err != nil {
 			return nil
 		}
 		p.finish()
-		if err := s.send(frameAt(w.Since(), eventSync, syncEvent{w.Since(), eventSync})); err != nil {
+		if err := s.send(frameAt(x.st.registry.At(w.Since()), eventSync, syncEvent{w.Since(), eventSync})); err != nil {
 			return nil
 		}
 	}
 	return x.follow(ctx, s, w, service, f)
 }
 
-// since is where the client wants to go on. A Last-Event-ID is newer than the
-// URL that a reconnecting EventSource repeats.
-func (x *exchange) since(text string, given bool) (uint64, bool, error) {
+// since is where the client wants to go on; nil: with the present. A Last-Event-ID
+// is newer than the URL that a reconnecting EventSource repeats.
+func (x *exchange) since(text string, given bool) (*registry.Position, error) {
 	field := "since"
 	if last := x.r.Header.Get("Last-Event-ID"); last != "" {
 		field, text, given = "Last-Event-ID", last, true
 	}
 	if !given {
-		return 0, false, nil
+		return nil, nil
 	}
-	rev, err := strconv.ParseUint(text, 10, 64)
+	at, err := registry.ParsePosition(text)
 	if err != nil {
-		return 0, false, refuse(http.StatusBadRequest, field, "%s %.40q: give the revision that you saw last, a whole number", field, text)
+		return nil, refuse(http.StatusBadRequest, field, "%s %.64q: give the id of the event that you saw last, such as %s", field, text, x.st.registry.At(x.st.registry.Revision()))
 	}
-	return rev, true, nil
+	return &at, nil
 }
 
 // ahead is how far the present state was beyond the beginning of the watch, by
@@ -203,7 +197,7 @@ func encodeChange(c *registry.Event) []byte {
 	if c.New != nil {
 		e.Instance.ExpiresIn = register.Duration(in.Lease)
 	}
-	return frameAt(c.Revision, e.Type, e)
+	return frameAt(c.Position(), e.Type, e)
 }
 
 // stillMay asks the configuration of the moment whether the bearer of a running

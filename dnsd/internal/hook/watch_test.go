@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -39,7 +38,7 @@ func TestWatchBeginsWithThePresent(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 	}
-	if end := present[2]; end.id != "2" || end.data != `{"revision":2,"type":"sync"}` {
+	if end := present[2]; end.id != h.at(2) || end.data != `{"revision":2,"type":"sync"}` {
 		t.Errorf("%+v", end)
 	}
 	h.put(a1, `{"port":3}`)
@@ -51,7 +50,7 @@ func TestWatchBeginsWithThePresent(t *testing.T) {
 	}{{"put", "up", 3}, {"put", "drained", 3}, {"delete", "drained", 3}} {
 		e := w.next()
 		v := e.decode(t)
-		if e.name != want.name || e.id != strconv.Itoa(3+i) || v.Revision != uint64(3+i) || v.Type != want.name ||
+		if e.name != want.name || e.id != h.at(3+i) || v.Revision != uint64(3+i) || v.Type != want.name ||
 			v.Service != "_math._tcp" || v.Instance.State != want.state || v.Instance.Port != want.port {
 			t.Errorf("%d: %+v", i, e)
 		}
@@ -67,7 +66,7 @@ func TestWatchOfOneServiceSeesOnlyIt(t *testing.T) {
 	}
 	h.put(a1, `{"port":2}`)
 	h.put("/v1/services/_echo._tcp/instances/e1", `{"port":2}`)
-	if e := w.next(); e.id != "3" || e.decode(t).Service != "_echo._tcp" {
+	if e := w.next(); e.id != h.at(3) || e.decode(t).Service != "_echo._tcp" {
 		t.Errorf("%+v", e)
 	}
 }
@@ -86,9 +85,9 @@ func TestWatchResumesWithoutLossOrRepeat(t *testing.T) {
 	})
 	seen := 1
 	for round := 0; seen < last; round++ {
-		path, header := "/v1/watch?since="+strconv.Itoa(seen), []string(nil)
+		path, header := "/v1/watch?since="+h.at(seen), []string(nil)
 		if round%2 == 1 { // as an EventSource does: the first URL again
-			path, header = "/v1/watch?since=1", []string{"Last-Event-ID", strconv.Itoa(seen)}
+			path, header = "/v1/watch?since="+h.at(1), []string{"Last-Event-ID", h.at(seen)}
 		}
 		w := h.stream("GET", path, "", header...)
 		for range 1 + round%4 {
@@ -96,7 +95,7 @@ func TestWatchResumesWithoutLossOrRepeat(t *testing.T) {
 				break
 			}
 			e := w.next()
-			if e.id != strconv.Itoa(seen+1) || e.decode(t).Instance.Port != uint16(seen+1) {
+			if e.id != h.at(seen+1) || e.decode(t).Instance.Port != uint16(seen+1) {
 				t.Fatalf("after %d: %+v", seen, e)
 			}
 			seen++
@@ -111,7 +110,7 @@ func TestWatchOfLostHistoryIsGone(t *testing.T) {
 	for port := 1; port <= 9; port++ {
 		h.put(a1, fmt.Sprintf(`{"port":%d}`, port))
 	}
-	a := h.do("GET", "/v1/watch?since=1", "")
+	a := h.do("GET", "/v1/watch?since="+h.at(1), "")
 	if p := a.problem(t); p.Status != http.StatusGone || p.Field != "since" {
 		t.Errorf("%+v", p)
 	}
@@ -288,5 +287,55 @@ func TestEncodingOfAWatchEventIsMadeOnce(t *testing.T) {
 	}
 	if made != 1 {
 		t.Errorf("encoded %d times", made)
+	}
+}
+
+// TestNumbersOfAnotherLifeAreNotTaken gives every number of one life to the next,
+// which has passed the same revisions with other content.
+func TestNumbersOfAnotherLifeAreNotTaken(t *testing.T) {
+	h := start(t, nil)
+	const last = 5
+	var ids, tags []string
+	w := h.stream("GET", "/v1/watch", "")
+	ids = append(ids, w.next().id)
+	for i := range last {
+		h.put(fmt.Sprintf("/v1/services/_math._tcp/instances/old%d", i), `{"port":1}`)
+		ids = append(ids, w.next().id)
+		for _, path := range []string{"/v1/services", "/v1/services/_math._tcp"} {
+			tags = append(tags, h.do("GET", path, "").header.Get("ETag"))
+		}
+	}
+	next := memory(t)
+	h.cfg.Registry = next
+	if err := h.Update(h.cfg); err != nil {
+		t.Fatal(err)
+	}
+	for i := range last {
+		h.put(fmt.Sprintf("/v1/services/_math._tcp/instances/new%d", i), `{"port":1}`)
+	}
+	if h.registry.Revision() != next.Revision() {
+		t.Fatal("the lives have not passed the same revisions")
+	}
+	for _, id := range ids {
+		for _, header := range [][]string{nil, {"Last-Event-ID", id}} {
+			path := "/v1/watch?since=" + id
+			if header != nil {
+				path = "/v1/watch"
+			}
+			if a := h.do("GET", path, "", header...); a.status != http.StatusGone || !strings.Contains(a.problem(t).Detail, "another life") {
+				t.Errorf("%s: %d %s", id, a.status, a.body)
+			}
+		}
+	}
+	for _, tag := range tags {
+		for _, path := range []string{"/v1/services", "/v1/services/_math._tcp"} {
+			a := h.do("GET", path, "", "If-None-Match", tag)
+			if a.status != 200 || !strings.Contains(string(a.body), `"new4"`) {
+				t.Errorf("%s %s: %d %s", path, tag, a.status, a.body)
+			}
+			if want := next.Life().String(); a.header.Get("Rollcall-Life") != want || !strings.HasPrefix(string(a.body), `{"life":"`+want) {
+				t.Errorf("%s is not of life %s: %s", path, want, a.body)
+			}
+		}
 	}
 }
