@@ -5,27 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 )
-
-// rounds is how often a question goes round the servers. Only those that were
-// silent are asked again: one that refused would do so again.
-const rounds = 2
 
 // ask puts a question to the servers in turn until one gives a verdict on it:
 // data, an alias, or that there is none. It returns who did.
 //
 // A lame answer is the last word only if no other server has a better one.
-func (r *Resolver) ask(ctx context.Context, q question, servers []string, tcp bool) (rep *reply, server string, err error) {
+func (r *Resolver) ask(ctx context.Context, q question, w way, tcp bool) (rep *reply, server string, err error) {
 	var failed tries
 	var lame *reply
 	var lameServer string
-	for range rounds {
+	for servers := w.servers; len(servers) > 0; {
 		var silent []string
 		for i, server := range servers {
 			if ctx.Err() != nil {
 				return nil, "", failure(q, failed, context.Cause(ctx))
 			}
-			rep, err := r.exchange(ctx, server, q, tcp)
+			rep, err := r.exchange(ctx, server, q, w, tcp)
 			e := &Error{Name: q.name, Type: q.typ.String(), Server: server, Err: err}
 			if err == nil {
 				e.Err = rep.objection(q)
@@ -57,9 +54,10 @@ func (r *Resolver) ask(ctx context.Context, q question, servers []string, tcp bo
 		if lame != nil {
 			return lame, lameServer, nil
 		}
-		if servers = silent; len(servers) == 0 {
+		if w.attempts--; w.attempts <= 0 {
 			break
 		}
+		servers = silent
 	}
 	return nil, "", failure(q, failed, context.Cause(ctx))
 }
@@ -81,12 +79,20 @@ func failure(q question, failed tries, cause error) error {
 
 var (
 	errOldEDNS  = errors.New("the server does not understand the query")
-	errRefused  = errors.New("the server refuses to answer")
+	errRefused  = errors.New("the server refuses to answer: it does not serve this zone")
 	errFailed   = errors.New("the server failed")
 	errReferral = errors.New("referred to other servers: neither a recursive server nor one of this zone")
 	errLame     = errors.New("an empty answer without SOA, by a server without authority: not believed")
 	errEndless  = fmt.Errorf("a chain of more than %d aliases", maxAliases)
 )
+
+// nobodyThere is the error of a server whose host refuses both transports.
+type nobodyThere struct{}
+
+func (nobodyThere) Error() string {
+	return "connection refused over UDP and TCP: is dnsd running there?"
+}
+func (nobodyThere) Unwrap() error { return syscall.ECONNREFUSED }
 
 // objection is why the next server should be asked; nil for a verdict.
 func (rep *reply) objection(q question) error {
@@ -103,30 +109,4 @@ func (rep *reply) objection(q question) error {
 		return errEndless
 	}
 	return nil
-}
-
-// servers gives all servers, the one that answered last first.
-func (r *Resolver) servers() ([]string, error) {
-	all := r.Servers
-	if len(all) == 0 {
-		var err error
-		if all, err = r.system.list(); err != nil {
-			return nil, err
-		}
-	} else {
-		all = withPorts(all)
-	}
-	if good := r.good.Load(); good != nil {
-		if i := slices.Index(all, *good); i > 0 {
-			return slices.Concat(all[i:], all[:i]), nil
-		}
-	}
-	return all, nil
-}
-
-// prefer remembers who answered.
-func (r *Resolver) prefer(server string) {
-	if good := r.good.Load(); good == nil || *good != server {
-		r.good.Store(&server)
-	}
 }

@@ -15,9 +15,13 @@ type Endpoint struct {
 	// Addr is the address to dial, "192.0.2.7:8080" or "[2001:db8::7]:8080".
 	// It is the identity of the endpoint: no two of a State share it.
 	//
-	// Two cases give a host name instead, "host.example.com:8080", for the
-	// dialler to resolve: a Static address written so, and a target that none of
-	// Resolver.Servers is willing to resolve (all say REFUSED).
+	// While the target keeps the address, it stays: other addresses that come and go
+	// are Alt, whichever is the better one.
+	//
+	// Two cases give a host name instead, for the dialler to resolve: a Static
+	// address, as it was written, and a target that none of Resolver.Servers is
+	// willing to resolve (all say REFUSED), "host.example.com.:8080". Its final dot
+	// says that the name is absolute (RFC 2782), and keeps search lists away.
 	Addr string
 	// Alt holds the other addresses of the same target, best first, for diallers
 	// that try them in turn (RFC 8305). It is often empty and never holds Addr.

@@ -20,6 +20,7 @@ type entry struct {
 	lastWall time.Time     // the same on the wall
 	wait     time.Duration // from last to the next time to ask
 	vouched  bool          // last was an answer
+	partial  bool          // of which a part is missing
 	failures int           // since the last answer
 	full     int           // endpoints when the set was last Confirmed
 	shrunk   time.Time     // since when the set is not half of that; zero: it is
@@ -109,10 +110,10 @@ func (r *Resolver) currentLocked(e *entry) bool {
 		return false
 	case e.watchers > 0 && e.ready:
 		return true // its loop sees to it
-	case e.vouched:
+	case e.vouched && !e.partial:
 		return r.sinceLocked(e) < e.state.TTL
 	}
-	return r.sinceLocked(e) < e.wait // a failure: not sooner than the loop would
+	return r.sinceLocked(e) < e.wait // not sooner than the loop would
 }
 
 // usableLocked tells whether the endpoints may be used when nobody confirms them.
@@ -185,13 +186,16 @@ func (r *Resolver) startLocked(ctx context.Context, e *entry) *flight {
 // applyLocked is the only place that changes a state, wherever the news come
 // from, and that plans the next time to ask.
 func (r *Resolver) applyLocked(e *entry, out outcome) {
-	e.last, e.lastWall, e.vouched = time.Now(), r.wallNow(), out.vouched
+	e.last, e.lastWall, e.vouched, e.partial = time.Now(), r.wallNow(), out.vouched, out.again > 0
 	next := State{Endpoints: out.endpoints, Confirmed: e.last, TTL: out.ttl, Err: out.err}
 	if out.vouched {
 		e.failures = 0
 		// Never later than the TTL, and spread, or clients that started together
 		// would ask together for ever.
-		e.wait = r.spreadLocked(out.ttl, 0.8, 1)
+		e.wait = r.spreadLocked(out.ttl*8/10, out.ttl)
+		if out.again > 0 {
+			e.wait = min(e.wait, out.again)
+		}
 		next.Trust = e.weigh(out)
 	} else {
 		e.failures++
@@ -233,30 +237,47 @@ func (e *entry) weigh(out outcome) Trust {
 	return Confirmed
 }
 
-// retryLocked is the pause after a failure: doubling from MinTTL, up to the rate
-// at which the name is asked for anyway, so that servers coming back are found as
-// fast as changes are, and no server hears more of us dead than alive.
+// retryLocked is the pause after a failure: up to the rate at which the name is
+// asked for anyway, so that servers coming back are found as fast as changes are,
+// and no server hears more of us dead than alive.
 func (r *Resolver) retryLocked(e *entry) time.Duration {
 	const (
 		unknown = 5 * time.Second // the name has never been answered for
 		longest = 30 * time.Second
-		doubled = 16 // enough to pass any cap
 	)
 	limit := unknown
 	if e.state.TTL > 0 {
 		limit = min(e.state.TTL, longest)
 	}
-	pause := r.minTTL() << min(e.failures-1, doubled)
-	return r.spreadLocked(max(min(pause, limit), r.minTTL()), 1, 1.25)
+	return r.pauseLocked(e.failures, limit)
 }
 
-// spreadLocked is d times a random factor.
-func (r *Resolver) spreadLocked(d time.Duration, from, to float64) time.Duration {
+// pauseLocked is the pause after so many failures in a row: from MinTTL, doubling,
+// up to limit, and never all of it fixed, or those who failed together would come
+// back together: the first is spread over a whole MinTTL, the last as a TTL is.
+func (r *Resolver) pauseLocked(failures int, limit time.Duration) time.Duration {
+	const doubled = 16 // enough to pass any limit
+	to := r.minTTL() << min(failures, doubled)
+	from := to / 2
+	if to > limit {
+		from, to = max(limit*8/10, r.minTTL()), limit
+	}
+	return r.spreadLocked(from, max(to, from*5/4))
+}
+
+func (r *Resolver) pause(failures int, limit time.Duration) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.pauseLocked(failures, limit)
+}
+
+// spreadLocked is a random time between two.
+func (r *Resolver) spreadLocked(from, to time.Duration) time.Duration {
 	random := rand.Float64
 	if r.Rand != nil {
 		random = r.Rand.Float64
 	}
-	return time.Duration(float64(d) * (from + (to-from)*random()))
+	return from + time.Duration(float64(to-from)*random())
 }
 
 // tell logs what a program may want to hear once and not at each query.

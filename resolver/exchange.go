@@ -2,66 +2,154 @@ package resolver
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
+	"sync"
+	"syscall"
 	"time"
 )
 
-// maxUDP is the largest UDP reply that is read. We offer udpSize; a server that
-// sends more than this is asked again over TCP.
-const maxUDP = 4096
-
-// resendAfter is the part of Timeout after which a UDP query is sent once more,
-// with the same id on the same socket: a lost packet then costs a quarter of the
-// timeout, and a slow answer to the first is still heard.
-const resendAfter = 4
-
-var errOversized = fmt.Errorf("malformed reply: over %d octets by UDP", maxUDP)
-
 // exchange asks one server one question: over UDP, then over TCP when the reply
-// is truncated, malformed or too large (RFC 7766 section 5), and without EDNS
-// when the server does not know it.
-func (r *Resolver) exchange(ctx context.Context, server string, q question, tcp bool) (*reply, error) {
-	rep, err := r.transport(ctx, server, q, tcp, true)
+// is truncated, malformed or too large (RFC 7766 section 5) or when datagrams do
+// not get through, and without EDNS when the server does not know it.
+func (r *Resolver) exchange(ctx context.Context, server string, q question, w way, tcp bool) (*reply, error) {
+	rep, err := r.transport(ctx, server, q, w, tcp, true)
 	if err == nil && rep.verdict(q) == verdictOldEDNS {
-		return r.transport(ctx, server, q, tcp, false)
+		return r.transport(ctx, server, q, w, tcp, false)
 	}
 	return rep, err
 }
 
-func (r *Resolver) transport(ctx context.Context, server string, q question, tcp, edns bool) (*reply, error) {
-	why := ""
-	if !tcp {
-		rep, err := r.try(ctx, "udp", server, q, edns)
-		var broken *brokenError
-		switch {
-		case errors.As(err, &broken):
-			why = broken.Error()
-		case err != nil:
-			return nil, err
-		case rep.truncated:
-			why = "truncated over UDP"
-		default:
-			return rep, nil
-		}
+func (r *Resolver) transport(ctx context.Context, server string, q question, w way, tcp, edns bool) (*reply, error) {
+	if tcp || w.stream {
+		return r.overTCP(ctx, server, q, edns, w.timeout)
 	}
-	rep, err := r.try(ctx, "tcp", server, q, edns)
-	if err == nil && rep.truncated {
-		err = errors.New("truncated over TCP")
-	}
-	if err != nil {
-		if why != "" {
-			err = fmt.Errorf("%s, then %w", why, err)
+	if r.lossy.has(server) {
+		if rep, err := r.overTCP(ctx, server, q, edns, w.timeout); err == nil || ctx.Err() != nil {
+			return rep, err
 		}
+		r.lossy.remove(server)
+	}
+	return r.overUDP(ctx, server, q, edns, w.timeout)
+}
+
+func (r *Resolver) overTCP(ctx context.Context, server string, q question, edns bool, timeout time.Duration) (*reply, error) {
+	rep, err := r.try(ctx, "tcp", server, q, edns, timeout)
+	switch {
+	case err != nil:
 		return nil, err
+	case rep.truncated:
+		return nil, errors.New("truncated over TCP")
 	}
 	rep.tcp = true
 	return rep, nil
+}
+
+// hedgeAfter is the part of Timeout after which a server that is silent over UDP
+// is asked over TCP, too: time for the second datagram to be answered, and left for
+// TCP to connect and answer.
+const hedgeAfter = 2
+
+// overUDP asks by datagrams, and over TCP when that is not enough: after a reply
+// that cannot be used or an error of the network at once, beside UDP when there is
+// silence. The first good reply wins, within Timeout.
+func (r *Resolver) overUDP(ctx context.Context, server string, q question, edns bool, timeout time.Duration) (*reply, error) {
+	udpCtx, stopUDP := context.WithCancel(ctx)
+	defer stopUDP()
+	tcpCtx, stopTCP := context.WithCancel(ctx)
+	defer stopTCP()
+	var beside struct {
+		rep *reply
+		err error
+	}
+	done := make(chan struct{})
+	hedge := time.AfterFunc(timeout/hedgeAfter, func() {
+		defer close(done)
+		beside.rep, beside.err = r.overTCP(tcpCtx, server, q, edns, timeout-timeout/hedgeAfter)
+		if beside.err == nil {
+			stopUDP()
+		}
+	})
+	rep, err := r.try(udpCtx, "udp", server, q, edns, timeout)
+	good := err == nil && !rep.truncated
+	if begun := !hedge.Stop(); begun {
+		if good {
+			stopTCP()
+		}
+		<-done
+	} else if !good && ctx.Err() == nil {
+		beside.rep, beside.err = r.overTCP(ctx, server, q, edns, timeout)
+	}
+	if good {
+		return rep, nil
+	}
+	if beside.rep == nil && beside.err == nil { // ctx ended
+		return nil, err
+	}
+	why := "truncated over UDP"
+	switch broken := (*brokenError)(nil); {
+	case errors.As(err, &broken):
+		why = broken.Error()
+	case err == nil:
+	case beside.err == nil: // UDP said nothing, or could not be sent
+		r.lossy.add(server)
+		return beside.rep, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	default:
+		return nil, neither(err, beside.err, timeout)
+	}
+	if beside.err != nil {
+		return nil, fmt.Errorf("%s, then %w", why, beside.err)
+	}
+	return beside.rep, nil
+}
+
+// neither is the error of a server that is not reached by UDP nor by TCP.
+func neither(udp, tcp error, timeout time.Duration) error {
+	var silentUDP, silentTCP *timeoutError
+	switch onUDP, onTCP := errors.As(udp, &silentUDP), errors.As(tcp, &silentTCP); {
+	case onUDP && onTCP:
+		return &timeoutError{"UDP or TCP", timeout}
+	case errors.Is(udp, syscall.ECONNREFUSED) && errors.Is(tcp, syscall.ECONNREFUSED):
+		return nobodyThere{}
+	}
+	return fmt.Errorf("%w; over TCP: %w", udp, tcp)
+}
+
+// lossyFor is how long a server is asked over TCP first after it was reached that
+// way only.
+const lossyFor = time.Minute
+
+// maxLossy bounds the servers remembered: more than anybody configures.
+const maxLossy = 64
+
+// lossy remembers the servers that datagrams did not reach while TCP did.
+type lossy struct {
+	mu    sync.Mutex // guards until
+	until map[string]time.Time
+}
+
+func (l *lossy) has(server string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.until[server].After(time.Now())
+}
+
+func (l *lossy) add(server string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.until == nil || len(l.until) >= maxLossy {
+		l.until = map[string]time.Time{}
+	}
+	l.until[server] = time.Now().Add(lossyFor)
+}
+
+func (l *lossy) remove(server string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.until, server)
 }
 
 // brokenError is a reply that answers the question and cannot be read.
@@ -69,124 +157,6 @@ type brokenError struct{ err error }
 
 func (e *brokenError) Error() string { return e.err.Error() }
 func (e *brokenError) Unwrap() error { return e.err }
-
-// try is one question over one transport, within Timeout.
-func (r *Resolver) try(ctx context.Context, network, server string, q question, edns bool) (*reply, error) {
-	timeout := r.timeout()
-	begin := time.Now()
-	within, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	rep, err := r.tryWithin(within, network, server, q, edns, begin, timeout)
-	switch {
-	case err == nil:
-		return rep, nil
-	case ctx.Err() != nil:
-		return nil, context.Cause(ctx)
-	case within.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, &timeoutError{network, timeout}
-	}
-	return nil, withoutPorts(err)
-}
-
-// withoutPorts takes the addresses out of a network error. The server is named
-// beside it, and our own port changes with every try: the same failure must read
-// the same, or each would be news to watchers.
-func withoutPorts(err error) error {
-	var op *net.OpError
-	if !errors.As(err, &op) {
-		return err
-	}
-	return &net.OpError{Op: op.Op, Net: op.Net, Err: op.Err}
-}
-
-func (r *Resolver) tryWithin(ctx context.Context, network, server string, q question, edns bool, begin time.Time, timeout time.Duration) (*reply, error) {
-	var random [2]byte
-	rand.Read(random[:])
-	id := binary.BigEndian.Uint16(random[:])
-	query, err := q.pack(id, edns)
-	if err != nil {
-		return nil, err
-	}
-	conn, err := r.dial(ctx, network, server)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	// Closing is final where a deadline could be set over by the next.
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	if network == "tcp" {
-		return askStream(conn, q, query, id, begin.Add(timeout))
-	}
-	return askPacket(conn, q, query, id, begin.Add(timeout/resendAfter), begin.Add(timeout))
-}
-
-func (r *Resolver) dial(ctx context.Context, network, server string) (net.Conn, error) {
-	if r.Dial != nil {
-		return r.Dial(ctx, network, server)
-	}
-	var d net.Dialer
-	return d.DialContext(ctx, network, server)
-}
-
-// askPacket sends the query, again at resend, and reads until the true reply or
-// the deadline. Packets that are no answer to the question are passed over: they
-// may be forged, or late (RFC 5452 section 9).
-func askPacket(conn net.Conn, q question, query []byte, id uint16, resend, deadline time.Time) (*reply, error) {
-	buf := make([]byte, maxUDP+1)
-	for _, until := range []time.Time{resend, deadline} {
-		if err := conn.SetDeadline(until); err != nil {
-			return nil, err
-		}
-		if _, err := conn.Write(query); err != nil {
-			return nil, err
-		}
-		for {
-			n, err := conn.Read(buf)
-			if errors.Is(err, os.ErrDeadlineExceeded) {
-				break
-			}
-			if err != nil {
-				return nil, err // refused by ICMP, closed with ctx
-			}
-			if !q.answeredBy(buf[:n], id) {
-				continue
-			}
-			if n > maxUDP {
-				return nil, &brokenError{errOversized}
-			}
-			rep, err := q.parse(buf[:n])
-			if err != nil {
-				return nil, &brokenError{err}
-			}
-			return rep, nil
-		}
-	}
-	return nil, os.ErrDeadlineExceeded
-}
-
-// askStream is one exchange over TCP (RFC 1035 section 4.2.2).
-func askStream(conn net.Conn, q question, query []byte, id uint16, deadline time.Time) (*reply, error) {
-	if err := conn.SetDeadline(deadline); err != nil {
-		return nil, err
-	}
-	framed := binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(query)), uint16(len(query)))
-	if _, err := conn.Write(append(framed, query...)); err != nil {
-		return nil, err
-	}
-	var length [2]byte
-	if _, err := io.ReadFull(conn, length[:]); err != nil {
-		return nil, fmt.Errorf("reading the reply over TCP: %w", err)
-	}
-	msg := make([]byte, binary.BigEndian.Uint16(length[:]))
-	if n, err := io.ReadFull(conn, msg); err != nil {
-		return nil, fmt.Errorf("reading the reply over TCP: %d of %d octets: %w", n, len(msg), err)
-	}
-	if !q.answeredBy(msg, id) {
-		return nil, errors.New("a reply to another question over TCP")
-	}
-	return q.parse(msg)
-}
 
 // timeoutError is silence.
 type timeoutError struct {

@@ -15,6 +15,13 @@ import (
 	"github.com/miekg/dns"
 )
 
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
 // service gives n instances with glue.
 func service(t testing.TB, n int) handler {
 	t.Helper()
@@ -88,7 +95,7 @@ func TestAPartOfTheFleetIsNeverTheFleet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, r := one(byNetwork(service(t, 200), silence))
 		got, err := r.Lookup(t.Context(), mathTCP)
-		if want := "resolver: lookup _math._tcp.svc. SRV @ns1:53: truncated over UDP, then no answer over tcp within 2s"; err == nil || err.Error() != want {
+		if want := "resolver: lookup _math._tcp.svc. SRV @ns1:53: truncated over UDP, then no answer over TCP within 2s"; err == nil || err.Error() != want {
 			t.Errorf("%v, %v\nwant %s", addrs(got), err, want)
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -277,7 +284,7 @@ func TestTheErrorNamesEveryServer(t *testing.T) {
 		n := fakeNet{"ns1:53": newServer(silence), "ns2:53": newServer(rcode(dns.RcodeRefused))}
 		begin := time.Now()
 		_, err := n.client("ns1", "ns2", "ns3").Lookup(t.Context(), mathTCP)
-		want := "resolver: lookup _math._tcp.svc. SRV: @ns1:53: no answer over udp within 2s; @ns2:53: the server refuses to answer (REFUSED); @ns3:53: dial udp: connection refused"
+		want := "resolver: lookup _math._tcp.svc. SRV: @ns1:53: no answer over UDP or TCP within 2s; @ns2:53: the server refuses to answer: it does not serve this zone (REFUSED); @ns3:53: connection refused over UDP and TCP: is dnsd running there?"
 		if err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
@@ -333,7 +340,7 @@ func TestABrokenRecordIsLeftOutAlone(t *testing.T) {
 
 func TestServersMayBeWrittenWithoutAPort(t *testing.T) {
 	t.Parallel()
-	got := withPorts([]string{"127.0.0.1:5300", "192.0.2.1", "ns.example.com", "::1", "[::1]", "[::1]:5300", "fe80::1%eth0"})
+	got := withPorts([]string{"127.0.0.1:5300", "192.0.2.1", "ns.example.com", "::1", "[::1]", "[::1]:5300", "fe80::1%eth0"}, "53")
 	want := "127.0.0.1:5300 192.0.2.1:53 ns.example.com:53 [::1]:53 [::1]:53 [::1]:5300 [fe80::1%eth0]:53"
 	if s := strings.Join(got, " "); s != want {
 		t.Errorf("got  %s\nwant %s", s, want)
@@ -348,8 +355,8 @@ func TestTimeEndsInTheMiddleOfTheServers(t *testing.T) {
 		r := n.client("ns1", "ns2", "ns3")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, _, err := r.ask(ctx, question{mathTCP, typeSRV}, withPorts(r.Servers), false)
-		want := "resolver: lookup _math._tcp.svc. SRV: @ns1:53: dial udp: connection refused; @ns2:53: the server failed (SERVFAIL); @ns3:53: context deadline exceeded"
+		_, _, err := r.ask(ctx, question{mathTCP, typeSRV}, must(r.way()), false)
+		want := "resolver: lookup _math._tcp.svc. SRV: @ns1:53: connection refused over UDP and TCP: is dnsd running there?; @ns2:53: the server failed (SERVFAIL); @ns3:53: context deadline exceeded"
 		if err == nil || err.Error() != want || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
@@ -372,7 +379,7 @@ func TestAStreamThatEndsEarlyIsNoAnswer(t *testing.T) {
 				}()
 				return client, nil
 			}}
-			_, err := r.exchange(t.Context(), "ns1:53", question{mathTCP, typeSRV}, true)
+			_, err := r.exchange(t.Context(), "ns1:53", question{mathTCP, typeSRV}, must(r.way()), true)
 			if err == nil || err.Error() != want {
 				t.Errorf("cut after %d octets: %v, want %s", cut, err, want)
 			}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -38,16 +39,16 @@ func FuzzReply(f *testing.F) {
 		if rep.truncated || rep.verdict(q) != verdictData {
 			return
 		}
-		asm := assembly{r: r, q: q, prefer: preference{source: r.sourceOf()}, ttl: r.clamp(rep.ttl), hosts: map[string]held{}}
-		for i, target := range rep.unglued() { // found, not found, not asked for, in turn
-			h := held{addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})}}
+		asm := assembly{r: r, q: q, prefer: preference{source: r.sourceOf()}, ttl: r.clamp(rep.ttl), hosts: map[string]*held{}, now: time.Now()}
+		for i, n := range rep.needs(before{}) { // found, not found, not asked for, in turn
+			h := new(held)
 			switch i % 3 {
-			case 1:
-				h.addrs = nil
+			case 0:
+				h[v4].addrs = []netip.Addr{netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})}
 			case 2:
-				h.err = errTooMany
+				h[v4].err = errTooMany
 			}
-			asm.hosts[target] = h
+			asm.hosts[n.target] = h
 		}
 		for _, s := range rep.srvs {
 			asm.add(s, rep.glue)

@@ -16,120 +16,301 @@ const (
 	maxHosts = 1000
 	// maxAsking bounds those asked for at once.
 	maxAsking = 32
+	// otherFamily is how long the second address family is waited for when the first
+	// has answered (RFC 8305 section 3: the resolution delay).
+	otherFamily = 50 * time.Millisecond
+	// stragglers is the part of Timeout after which targets that do not answer are
+	// left for later, counted from the last that did: time for a datagram to be lost
+	// and sent again.
+	stragglers = 2
 )
 
-// held is the addresses of a target as we hold them: until their TTL ends.
-type held struct {
-	addrs   []netip.Addr // none, without err: the host has none, or does not exist
-	now     time.Time    // of this resolution
-	until   time.Time
-	err     error // could not be asked for
-	refused bool  // because every server refused
+// The address families, as indices.
+const (
+	v4 = iota
+	v6
+	families
+)
+
+var familyTypes = [families]qtype{typeA, typeAAAA}
+
+func familyOf(a netip.Addr) int {
+	if a.Is4() {
+		return v4
+	}
+	return v6
 }
 
-var errTooMany = fmt.Errorf("its address was not asked for: over %d targets without addresses in the answer", maxHosts)
+// family is what is known of a target's addresses of one family. What was answered
+// once stays while nobody answers, for the identity of an endpoint must not change
+// with each query that is lost.
+type family struct {
+	addrs    []netip.Addr
+	until    time.Time // end of the answer's TTL
+	err      error     // of the last query, when it failed
+	failures int       // since the last answer
+	retry    time.Time // no question before this, after a failure
+}
+
+// due tells whether it is time to ask.
+func (f *family) due(now time.Time) bool { return !f.until.After(now) && !f.retry.After(now) }
+
+// held is what is known of a target.
+type held [families]family
+
+// addrs gives all addresses.
+func (h *held) addrs() []netip.Addr {
+	var out []netip.Addr
+	for i := range h {
+		out = append(out, h[i].addrs...)
+	}
+	return out
+}
+
+// failed gives the error of the last questions, if they failed, and when all of
+// them are due again.
+func (h *held) failed() (err error, again time.Time) {
+	for i := range h {
+		if h[i].err != nil && (err == nil || h[i].retry.After(again)) {
+			err, again = h[i].err, h[i].retry
+		}
+	}
+	return err, again
+}
+
+// need is a target whose addresses, or those of one family, did not come along.
+type need struct {
+	target string
+	ask    [families]bool
+	glued  bool                   // the other family came along
+	last   [families][]netip.Addr // of its endpoints, the last time
+}
+
+// errand is one target being asked for.
+type errand struct {
+	need
+	held *held
+	got  [families]answered
+}
+
+// answered is the outcome of one query for addresses: an error, addresses, or none.
+type answered struct {
+	asked bool
+	addrs []netip.Addr
+	until time.Time
+	err   error
+}
+
+var (
+	errTooMany   = fmt.Errorf("its address was not asked for: over %d targets without addresses in the answer", maxHosts)
+	errStraggler = errors.New("its address did not come in time")
+)
 
 // hosts gives the addresses of targets that came without them: remembered from
-// the last resolution, or asked for, first of all the server that answered.
-func (r *Resolver) hosts(ctx context.Context, targets []string, server string, m *memory) map[string]held {
+// the last resolution, or asked for, first of all the server that answered. atHand
+// says that other targets have addresses already.
+func (r *Resolver) hosts(ctx context.Context, needs []need, w way, server string, atHand bool, m *memory) map[string]*held {
 	now := time.Now()
 	known := m.hosts
-	m.hosts = make(map[string]held, len(targets))
-	if len(targets) == 0 {
-		return nil
-	}
-	out := make(map[string]held, len(targets))
-	var missing []string
-	for _, t := range targets {
-		h, ok := known[t]
+	m.hosts = make(map[string]*held, len(needs))
+	out := make(map[string]*held, len(needs))
+	var errands []*errand
+	for _, n := range needs {
+		h := known[n.target]
+		if h == nil {
+			h = new(held)
+			for i := range h {
+				h[i] = family{addrs: n.last[i], until: now}
+			}
+		}
+		var ask [families]bool
+		for i := range n.ask {
+			ask[i] = n.ask[i] && h[i].due(now)
+		}
 		switch {
-		case ok && h.until.After(now):
-			h.now = now
-			out[t], m.hosts[t] = h, h
-		case len(missing) == maxHosts:
-			out[t] = held{err: errTooMany}
+		case ask == [families]bool{}:
+			atHand = atHand || len(h.addrs()) > 0
+		case len(errands) == maxHosts:
+			out[n.target] = &held{{err: errTooMany}}
+			continue
 		default:
-			missing = append(missing, t)
+			n.ask = ask
+			errands = append(errands, &errand{need: n, held: h})
 		}
+		out[n.target], m.hosts[n.target] = h, h
 	}
-	servers, err := r.servers()
-	if err != nil {
-		for _, t := range missing {
-			out[t] = held{err: err}
-		}
+	if len(errands) == 0 {
 		return out
 	}
-	servers = first(servers, server)
+	r.run(ctx, errands, w.first(server), atHand)
+	r.confirm(ctx, errands, w, server)
+	for _, e := range errands {
+		for i := range e.got {
+			r.keep(&e.held[i], &e.got[i], now)
+		}
+	}
+	return out
+}
 
-	answers := make([]held, len(missing))
+// keep takes an answer in, or a failure, after which the next question waits ever
+// longer: one broken target must not have the whole set asked for all the time.
+func (r *Resolver) keep(f *family, a *answered, now time.Time) {
+	switch {
+	case !a.asked:
+	case a.err == nil:
+		*f = family{addrs: a.addrs, until: a.until}
+	default:
+		f.err = a.err
+		f.failures++
+		f.retry = now.Add(r.pause(f.failures, r.maxTTL()))
+		if now.Sub(f.until) >= r.staleFor() {
+			f.addrs = nil
+		}
+	}
+}
+
+// run asks for all, some at a time. Those that are silent while others answer are
+// given up.
+func (r *Resolver) run(ctx context.Context, errands []*errand, w way, atHand bool) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	patience := w.timeout / stragglers
+	giveUp := time.AfterFunc(patience, func() { cancel(errStraggler) })
+	defer giveUp.Stop()
+	if !atHand {
+		giveUp.Stop()
+	}
 	turns := make(chan struct{}, maxAsking)
 	var wg sync.WaitGroup
-	for i, t := range missing {
+	for _, e := range errands {
 		turns <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-turns }()
-			answers[i] = r.host(ctx, t, servers, now)
+			r.host(ctx, e, w)
+			if len(e.got[v4].addrs)+len(e.got[v6].addrs) > 0 && ctx.Err() == nil {
+				giveUp.Reset(patience)
+			}
 		})
 	}
 	wg.Wait()
-	for i, t := range missing {
-		h := answers[i]
-		out[t] = h
-		if h.err == nil {
-			m.hosts[t] = h
-		}
-	}
-	return out
-}
-
-func first(servers []string, server string) []string {
-	out := make([]string, 0, len(servers))
-	out = append(out, server)
-	for _, s := range servers {
-		if s != server {
-			out = append(out, s)
-		}
-	}
-	return out
 }
 
 // host asks for A and AAAA at once. One family is enough: some servers answer
-// one and fail on the other.
-func (r *Resolver) host(ctx context.Context, target string, servers []string, now time.Time) held {
-	var families [2]held
+// one and are silent or fail on the other, which is then soon given up.
+func (r *Resolver) host(ctx context.Context, e *errand, w way) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	enough := time.AfterFunc(w.timeout/stragglers, func() { cancel(errStraggler) })
+	defer enough.Stop()
+	if len(e.held.addrs()) == 0 && !e.glued {
+		enough.Stop() // there is nothing to go on with
+	}
 	var wg sync.WaitGroup
-	for i, typ := range []qtype{typeA, typeAAAA} {
-		wg.Go(func() { families[i] = r.addresses(ctx, question{target, typ}, servers, now) })
+	for i := range e.ask {
+		if !e.ask[i] {
+			continue
+		}
+		wg.Go(func() {
+			e.got[i] = r.addresses(ctx, question{e.target, familyTypes[i]}, w)
+			if len(e.got[i].addrs) > 0 {
+				enough.Reset(otherFamily)
+			}
+		})
 	}
 	wg.Wait()
-	a, aaaa := families[0], families[1]
-	switch {
-	case len(a.addrs) > 0 && len(aaaa.addrs) > 0:
-		a.addrs = append(a.addrs, aaaa.addrs...)
-		if aaaa.until.Before(a.until) {
-			a.until = aaaa.until
+}
+
+// confirm asks again for targets that had addresses and are now said to have none,
+// as for a set that has become empty: by the other servers, or a moment later.
+func (r *Resolver) confirm(ctx context.Context, errands []*errand, w way, server string) {
+	var doubtful []*errand
+	for _, e := range errands {
+		if had := e.held.addrs(); !e.glued && len(had) > 0 && len(e.left()) == 0 {
+			r.log().Info("resolver: a target has lost its addresses, asking for confirmation", "target", e.target, "before", had)
+			doubtful = append(doubtful, e)
 		}
-		return a
-	case len(a.addrs) > 0:
-		return a
-	case len(aaaa.addrs) > 0:
-		return aaaa
-	case a.err != nil:
-		return a
 	}
-	return aaaa
+	others := w.without(server)
+	for last := false; len(doubtful) > 0; last = true {
+		if last {
+			select {
+			case <-ctx.Done():
+				for _, e := range doubtful {
+					e.fail(context.Cause(ctx))
+				}
+				return
+			case <-time.After(confirmAfter):
+			}
+			others = w
+		}
+		again := make([]*errand, len(doubtful))
+		for i, e := range doubtful {
+			again[i] = &errand{need: e.need, held: e.held}
+		}
+		if len(others.servers) > 0 {
+			r.run(ctx, again, others, true)
+		}
+		undecided := doubtful[:0]
+		for i, e := range doubtful {
+			for f := range e.got {
+				if !again[i].got[f].asked || again[i].got[f].err != nil && !last {
+					continue
+				}
+				e.got[f] = again[i].got[f]
+			}
+			if len(others.servers) == 0 || !again[i].decided() {
+				undecided = append(undecided, e)
+			}
+		}
+		if last {
+			return
+		}
+		doubtful = undecided
+	}
+}
+
+// left gives the addresses that stay after an errand.
+func (e *errand) left() []netip.Addr {
+	var out []netip.Addr
+	for i := range e.got {
+		switch a := &e.got[i]; {
+		case a.asked && a.err == nil:
+			out = append(out, a.addrs...)
+		default:
+			out = append(out, e.held[i].addrs...)
+		}
+	}
+	return out
+}
+
+// fail forgets what was answered.
+func (e *errand) fail(err error) {
+	for i := range e.got {
+		if e.got[i].asked {
+			e.got[i] = answered{asked: true, err: err}
+		}
+	}
+}
+
+// decided tells whether a server answered.
+func (e *errand) decided() bool {
+	for i := range e.got {
+		if e.got[i].asked && e.got[i].err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // addresses asks for one family, following aliases (which RFC 2782 forbids for
 // targets, and which are found).
-func (r *Resolver) addresses(ctx context.Context, q question, servers []string, now time.Time) held {
-	h := held{now: now}
+func (r *Resolver) addresses(ctx context.Context, q question, w way) answered {
+	begin := time.Now()
 	ttl := r.maxTTL()
 	for range maxAliases {
-		rep, _, err := r.ask(ctx, q, servers, false)
+		rep, server, err := r.ask(ctx, q, w, false)
 		if err != nil {
-			h.err, h.refused = err, allRefused(err)
-			return h
+			return answered{asked: true, err: err}
 		}
 		switch rep.verdict(q) {
 		case verdictAlias:
@@ -137,18 +318,32 @@ func (r *Resolver) addresses(ctx context.Context, q question, servers []string, 
 			q.name = rep.alias
 			continue
 		case verdictNoName, verdictNoData:
-			h.until = now.Add(min(ttl, r.clamp(rep.negativeTTL)))
-			return h
+			if rep.lame(q) && rep.verdict(q) == verdictNoData {
+				return answered{asked: true, err: &Error{Name: q.name, Type: q.typ.String(), Server: server, Rcode: rep.rcodeText(), Err: errLame}}
+			}
+			return answered{asked: true, until: begin.Add(min(ttl, r.clamp(rep.negativeTTL)))}
 		}
-		h.addrs = rep.addrs
-		h.until = now.Add(min(ttl, r.clamp(rep.ttl)))
-		return h
+		return answered{asked: true, addrs: rep.addrs, until: begin.Add(min(ttl, r.clamp(rep.ttl)))}
 	}
-	h.err = &Error{Name: q.name, Type: q.typ.String(), Err: errEndless}
-	return h
+	return answered{asked: true, err: &Error{Name: q.name, Type: q.typ.String(), Err: errEndless}}
 }
 
-// allRefused tells whether every server refused, and none was silent or broken.
+// refused tells whether every server refused to answer for a target, and none was
+// silent or broken.
+func (h *held) refused() bool {
+	some := false
+	for i := range h {
+		if h[i].err == nil {
+			continue
+		}
+		if !allRefused(h[i].err) {
+			return false
+		}
+		some = true
+	}
+	return some
+}
+
 func allRefused(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) {

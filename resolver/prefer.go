@@ -84,10 +84,11 @@ func (p *preference) sort(addrs []netip.Addr) []netip.Addr {
 	return out
 }
 
-// usable refuses addresses that name no host; dialling 0.0.0.0 would reach
-// whatever listens on this machine.
+// usable refuses addresses that name no host: dialling 0.0.0.0 would reach whatever
+// listens on this machine, and fe80::1 means another host on each link, which no
+// record can name (RFC 4007 section 6).
 func usable(a netip.Addr) bool {
-	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	return a.IsValid() && !(a.Is6() && a.IsLinkLocalUnicast()) && !a.IsUnspecified() && !a.IsMulticast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
 
 // compare gives -1 when a is preferred to b.

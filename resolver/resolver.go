@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"iter"
 	"log/slog"
@@ -18,15 +19,24 @@ const (
 	defaultMaxTTL   = 5 * time.Minute // above this, a typo in a zone would outlive its repair
 	defaultStaleFor = time.Hour       // a name server is back sooner than that
 	defaultTimeout  = 2 * time.Second
+	// defaultMaxEndpoints is about what fits into a DNS message of 64 KiB.
+	defaultMaxEndpoints = 2000
 )
 
 // Resolver resolves SRV names. Its zero value is ready and asks the servers of
 // the system. It is safe for concurrent use; do not copy it, and do not change
 // its fields after the first use.
 type Resolver struct {
-	// Servers to ask, as "host:port" or "host" for port 53. Empty: those of
-	// /etc/resolv.conf, read again when it changes.
+	// Servers to ask, as "host:port" or "host" for port 53. Empty: those that
+	// ROLLCALL_DNS in the environment names, separated by commas or blanks; without
+	// it those of /etc/resolv.conf, read again when it changes, or the local host.
 	Servers []string
+	// TCP asks over TCP only (RFC 7766). It is always used where UDP is not enough
+	// or does not get through.
+	TCP bool
+	// TLS, when set, asks over TLS only (RFC 7858), port 853 where none is given.
+	// Without ServerName the certificate must be for the host in Servers.
+	TLS *tls.Config
 
 	// MinTTL: a smaller TTL, 0 included, counts as this. Only after a Refresh is a
 	// name asked for sooner. 0: 1s. At least 1ms.
@@ -35,9 +45,14 @@ type Resolver struct {
 	// StaleFor is how long past their expiry endpoints are used when nobody
 	// answers. 0: 1h. Negative: not at all.
 	StaleFor time.Duration
-	// Timeout bounds one try on one server. 0: 2s. A question is tried at most
-	// twice on each server; the whole is bounded by the context of Lookup.
+	// Timeout bounds one try on one server. 0: 2s, or as resolv.conf says. A
+	// question is tried at most twice on each server, or as often as resolv.conf
+	// says; the whole is bounded by the context of Lookup.
 	Timeout time.Duration
+	// MaxEndpoints bounds what one answer may bring. Of a larger set the best
+	// priorities are used, and of the last one of these a random part that stays the
+	// same; the Logger is told. 0: 2000.
+	MaxEndpoints int
 
 	// Dial connects to a server, network "udp" or "tcp". A "udp" connection must
 	// keep packet boundaries and deliver packets of that server only. nil: a
@@ -53,6 +68,8 @@ type Resolver struct {
 
 	system system
 	good   atomic.Pointer[string] // the server that answered last
+	turn   atomic.Uint32          // whom to begin with, if resolv.conf wants that changed
+	lossy  lossy
 
 	source func(netip.Addr) netip.Addr // nil: routeSource
 	wall   func() time.Time            // nil: time.Now; the clock on the wall, which jumps
@@ -69,7 +86,7 @@ var _ Source = (*Resolver)(nil)
 // When nobody answers and endpoints are known, they are returned without an
 // error, and State.Err says why they are stale. An error means that there are no
 // endpoints: errors.Is tells ErrNoSuchName and ErrNotOffered from a failure, and
-// errors.As finds the *Error. A failure is remembered for about a second.
+// errors.As finds the *Error. A failure is remembered for a second or two.
 func (r *Resolver) Lookup(ctx context.Context, name string) (State, error) {
 	key, err := canonicalName(name)
 	if err != nil {
@@ -181,8 +198,7 @@ func (r *Resolver) minTTL() time.Duration {
 	return max(orDefault(r.MinTTL, defaultMinTTL), time.Millisecond)
 }
 
-func (r *Resolver) maxTTL() time.Duration  { return max(orDefault(r.MaxTTL, defaultMaxTTL), r.minTTL()) }
-func (r *Resolver) timeout() time.Duration { return orDefault(r.Timeout, defaultTimeout) }
+func (r *Resolver) maxTTL() time.Duration { return max(orDefault(r.MaxTTL, defaultMaxTTL), r.minTTL()) }
 
 func (r *Resolver) staleFor() time.Duration {
 	if r.StaleFor < 0 {

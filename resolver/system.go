@@ -3,17 +3,39 @@ package resolver
 import (
 	"errors"
 	"fmt"
-	"net"
+	"io/fs"
+	"net/netip"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/miekg/dns"
 )
 
 // resolvConf is where the system names its servers (resolv.conf(5)).
 const resolvConf = "/etc/resolv.conf"
+
+// The bounds of resolv.conf(5).
+const (
+	maxSystemServers  = 3
+	maxSystemTimeout  = 30 * time.Second
+	maxSystemAttempts = 5
+)
+
+// systemConf is what resolv.conf says that matters here. The search list does not:
+// names are absolute.
+type systemConf struct {
+	servers  []string
+	timeout  time.Duration // 0: not said
+	attempts int           // 0: not said
+	rotate   bool          // begin with another server each time
+	useVC    bool          // ask by TCP
+}
+
+// localHost is who is asked when resolv.conf names nobody, or is missing: a server
+// on this machine, says resolv.conf(5).
+var localHost = []string{"127.0.0.1", "::1"}
 
 // system is the name servers of this machine, read again when the file changes:
 // a client outlives a change of network.
@@ -23,10 +45,10 @@ type system struct {
 	mu      sync.Mutex // guards what follows
 	modTime time.Time
 	size    int64
-	servers []string
+	conf    *systemConf // of the file as it was then; nil: not read
 }
 
-func (s *system) list() ([]string, error) {
+func (s *system) read() (systemConf, error) {
 	path := s.path
 	if path == "" {
 		path = resolvConf
@@ -34,31 +56,63 @@ func (s *system) list() ([]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("no name servers: %w; set Resolver.Servers", err)
+	if err == nil && s.conf != nil && info.ModTime().Equal(s.modTime) && info.Size() == s.size {
+		return *s.conf, nil
 	}
-	if s.servers != nil && info.ModTime().Equal(s.modTime) && info.Size() == s.size {
-		return s.servers, nil
+	var text []byte
+	if err == nil {
+		text, err = os.ReadFile(path)
 	}
-	conf, err := dns.ClientConfigFromFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("no name servers: %w; set Resolver.Servers", err)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return parseSystemConf(""), nil
+	case err != nil:
+		return systemConf{}, fmt.Errorf("no name servers: %w; set Resolver.Servers or %s", err, envServers)
 	}
-	if len(conf.Servers) == 0 {
-		return nil, errors.New("no name servers: " + path + " names none; set Resolver.Servers")
-	}
-	s.servers, s.modTime, s.size = withPorts(conf.Servers), info.ModTime(), info.Size()
-	return s.servers, nil
+	s.conf, s.modTime, s.size = new(parseSystemConf(string(text))), info.ModTime(), info.Size()
+	return *s.conf, nil
 }
 
-// withPorts adds port 53 where there is none: "::1" is "[::1]:53".
-func withPorts(servers []string) []string {
-	out := make([]string, len(servers))
-	for i, s := range servers {
-		out[i] = s
-		if _, _, err := net.SplitHostPort(s); err != nil {
-			out[i] = net.JoinHostPort(strings.Trim(s, "[]"), "53")
+// parseSystemConf reads resolv.conf as glibc does: a line that cannot be understood
+// is passed over, of a nameserver line the first word counts. RES_OPTIONS in the
+// environment amends the options.
+func parseSystemConf(text string) systemConf {
+	var conf systemConf
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if len(words) < 2 {
+			continue
+		}
+		switch words[0] { // a comment's is "#" or ";" or begins so
+		case "nameserver":
+			if _, err := netip.ParseAddr(words[1]); err == nil && len(conf.servers) < maxSystemServers {
+				conf.servers = append(conf.servers, words[1])
+			}
+		case "options":
+			conf.set(words[1:])
 		}
 	}
-	return out
+	conf.set(strings.Fields(os.Getenv("RES_OPTIONS")))
+	if len(conf.servers) == 0 {
+		conf.servers = slices.Clone(localHost)
+	}
+	return conf
+}
+
+func (c *systemConf) set(options []string) {
+	for _, option := range options {
+		name, value, _ := strings.Cut(option, ":")
+		n, err := strconv.Atoi(value)
+		switch {
+		case option == "rotate":
+			c.rotate = true
+		case option == "use-vc":
+			c.useVC = true
+		case err != nil || n < 1:
+		case name == "timeout":
+			c.timeout = time.Duration(min(n, int(maxSystemTimeout/time.Second))) * time.Second
+		case name == "attempts":
+			c.attempts = min(n, maxSystemAttempts)
+		}
+	}
 }
