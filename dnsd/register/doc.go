@@ -24,7 +24,7 @@
 //
 //	PUT    /v1/services/{service}/instances/{id}        Registration -> Published (201 new, 200 otherwise)
 //	DELETE /v1/services/{service}/instances/{id}        ?incarnation=N -> 204
-//	POST   /v1/services/{service}/instances/{id}/hold   ?incarnation=N -> a stream, see below
+//	POST   /v1/services/{service}/instances/{id}/hold   ?incarnation=N&heartbeat=1 -> a stream, see below
 //	POST   /v1/renew                                    RenewRequest -> RenewAnswer
 //	GET    /v1/services                                 -> Services
 //	GET    /v1/services/{service}                       -> Service
@@ -39,17 +39,19 @@
 //
 // # Held registrations
 //
-// A hold is a request without a body whose response stays open. The hook answers
-// 200 with content type text/event-stream and a first comment line at once
-// (": held"), then a comment at least every third of the lease; each is a renewal
-// that happened. The stream ends when the hook stops, when the instance is
-// deregistered, or when a newer incarnation takes its place: the other side then
-// sends its PUT again and learns from the answer which it was (409: replaced).
-// When the connection breaks instead, the hook probes the instance and removes
-// it at once if it refuses. A hold answered by 404 with a Problem is an unknown
-// instance; 405, 501, or a 404 that is no Problem is a hook that cannot hold, and
-// a response without a line is a proxy that buffers: the lease is kept by
-// renewals then.
+// A hold is a request whose body and response stay open. The body is heartbeats,
+// one octet at once and then one whenever a renewal is due: they come from this
+// process, so one that is stopped is not renewed and leaves DNS with its lease. The
+// hook answers 200 with content type text/event-stream and a first comment line at
+// once (": held"), then a comment for each heartbeat that renewed. An event "changed"
+// says that an operator drained the instance, or ended that. The stream ends when the
+// hook stops, when the instance is deregistered, or when a newer incarnation takes
+// its place: the other side then sends its PUT again and learns from the answer which
+// it was (409: replaced). When the connection breaks instead, the hook probes the
+// instance and removes it at once if it refuses. A hold answered by 404 with a Problem
+// is an unknown instance; 400, 405, 501, or a 404 that is no Problem is a hook that
+// cannot hold, and a response without a line, or heartbeats without an answer, is a
+// proxy that buffers: the lease is kept by renewals then.
 //
 // # Incarnations
 //

@@ -22,6 +22,7 @@ type fakeHook struct {
 	lease   time.Duration
 	// What happened.
 	puts, deletes, holdsOpened int
+	heartbeats                 int
 	putTimes                   []time.Time
 	lapses                     []string // leases that ran out before they were renewed
 	auth                       string
@@ -164,16 +165,35 @@ func (h *fakeHook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		end := make(chan struct{})
 		h.holds[id] = end
 		h.mu.Unlock()
+		_ = http.NewResponseController(w).EnableFullDuplex() // not every writer knows it
 		w.Header().Set("Content-Type", "text/event-stream")
 		io.WriteString(w, ": held\n\n")
 		w.(http.Flusher).Flush()
-		tick := time.NewTicker(h.lease / 3)
-		defer tick.Stop()
-		for {
+		beats := make(chan struct{})
+		go func() {
+			for b := make([]byte, 1); ; {
+				if _, err := r.Body.Read(b); err != nil {
+					return
+				}
+				select {
+				case beats <- struct{}{}:
+				case <-r.Context().Done():
+					return
+				}
+			}
+		}()
+		for first := true; ; first = false {
 			select {
-			case <-tick.C:
+			case <-beats:
+				if first {
+					continue // it has just been renewed
+				}
 				h.mu.Lock()
+				h.heartbeats++
 				if e := h.entries[id]; e != nil && e.reg.Incarnation == inc {
+					if time.Now().After(e.expires) {
+						h.lapses = append(h.lapses, fmt.Sprintf("%s ran out at %v", id, e.expires))
+					}
 					e.expires = time.Now().Add(h.lease)
 				}
 				h.mu.Unlock()

@@ -1,36 +1,46 @@
 package register
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
 )
 
 // errCannotHold: the other side does not know holds, whatever the reason.
 var errCannotHold = errors.New("the hook cannot hold a registration")
 
-// hold is one held registration: a request whose answer does not end.
+// hold is one held registration: a request whose body and answer do not end.
 type hold struct {
-	base   string // the hook that holds
-	began  time.Time
-	spoke  bool          // a line came; owned by the reader of beats
-	beats  chan struct{} // something came: the lease was renewed
-	ended  chan error    // why it ended, once
-	cancel context.CancelFunc
+	base    string // the hook that holds
+	began   time.Time
+	spoke   bool          // a line came; owned by the reader of beats
+	works   bool          // a heartbeat was answered; owned likewise
+	pace    time.Duration // of the heart; owned likewise
+	heart   *heart
+	beats   chan struct{} // the lease was renewed
+	changed chan struct{} // the hook says that it publishes something else now
+	ended   chan error    // why it ended, once
+	cancel  context.CancelFunc
 }
 
 // openHold starts holding. It does not block; what happens comes by channel.
-func openHold(ctx context.Context, c *client, path string) *hold {
+func openHold(ctx context.Context, c *client, path string, pace time.Duration, jitter func(time.Duration) time.Duration) *hold {
 	ctx, cancel := context.WithCancel(ctx)
 	h := &hold{
-		base:   c.base(),
-		began:  time.Now(),
-		beats:  make(chan struct{}, 1),
-		ended:  make(chan error, 1),
-		cancel: cancel,
+		base:    c.base(),
+		began:   time.Now(),
+		pace:    pace,
+		heart:   newHeart(pace, jitter),
+		beats:   make(chan struct{}, 1),
+		changed: make(chan struct{}, 1),
+		ended:   make(chan error, 1),
+		cancel:  cancel,
 	}
 	go func() { h.ended <- h.run(ctx, c, path) }()
 	return h
@@ -38,10 +48,12 @@ func openHold(ctx context.Context, c *client, path string) *hold {
 
 func (h *hold) run(ctx context.Context, c *client, path string) error {
 	defer h.cancel()
+	defer h.heart.Close()
 	req, err := c.request(ctx, http.MethodPost, h.base, path, nil)
 	if err != nil {
 		return err
 	}
+	req.Body, req.ContentLength = h.heart, -1
 	req.Header.Set("Accept", "text/event-stream")
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -58,18 +70,43 @@ func (h *hold) run(ctx context.Context, c *client, path string) error {
 	if mt, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); mt != "text/event-stream" {
 		return fmt.Errorf("%w: it answered with %.40q", errCannotHold, mt)
 	}
-	buf := make([]byte, 512) // what the lines say is of no interest, only that they come
+	return h.read(resp.Body)
+}
+
+// read notes what the hook says: a comment is a renewal, and one event is of
+// interest, that somebody else changed the registration.
+func (h *hold) read(body io.Reader) error {
+	in := bufio.NewReaderSize(body, 512)
+	start := true // of a line, which may be longer than the buffer
 	for {
-		n, err := resp.Body.Read(buf)
-		if n > 0 {
-			select {
-			case h.beats <- struct{}{}:
-			default:
+		line, err := in.ReadSlice('\n')
+		if start && len(line) > 0 {
+			switch {
+			case line[0] == ':':
+				notify(h.beats)
+			case strings.TrimSpace(string(line)) == "event: changed":
+				notify(h.changed)
 			}
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return err
 		}
+		start = err == nil
+	}
+}
+
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// follow lets the heart beat at the pace of the last answer.
+func (h *hold) follow(pace time.Duration) {
+	if h.pace != pace {
+		h.pace = pace
+		h.heart.setPace(pace)
 	}
 }
 

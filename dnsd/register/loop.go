@@ -123,11 +123,12 @@ func (lp *loop) hold(ctx context.Context, incarnation uint64, renew time.Duratio
 		lp.letGo()
 	}
 	if l.held != nil && l.held.spoke {
+		l.held.follow(renew)
 		return silence(renew)
 	}
 	l.enter(Renewed)
 	if l.held == nil && !l.cfg.NoHold && !time.Now().Before(lp.noHoldTo) {
-		l.held = openHold(ctx, l.client, fmt.Sprintf("%s/hold?incarnation=%d", l.path, incarnation))
+		l.held = openHold(ctx, l.client, fmt.Sprintf("%s/hold?heartbeat=1&incarnation=%d", l.path, incarnation), renew, l.jitter)
 		return l.cfg.Timeout
 	}
 	return l.jitter(renew)
@@ -137,10 +138,10 @@ func (lp *loop) hold(ctx context.Context, incarnation uint64, renew time.Duratio
 func (lp *loop) wait(renew time.Duration) bool {
 	l := lp.Lease
 	for {
-		var beats chan struct{}
+		var beats, changed chan struct{}
 		var ended chan error
 		if l.held != nil {
-			beats, ended = l.held.beats, l.held.ended
+			beats, changed, ended = l.held.beats, l.held.changed, l.held.ended
 		}
 		select {
 		case <-l.stop:
@@ -155,11 +156,14 @@ func (lp *loop) wait(renew time.Duration) bool {
 			return true
 		case <-beats:
 			l.held.spoke = true
-			if time.Since(l.held.began) > renew {
+			if time.Since(l.held.began) > renew/2 { // that is no answer to the request, but to a heartbeat
+				l.held.works = true
 				lp.short, lp.pause = 0, 0
 			}
 			l.beat()
 			lp.timer.Reset(silence(renew))
+		case <-changed:
+			return true // the answer to a PUT says what is published
 		case why := <-ended:
 			lp.timer.Reset(lp.broken(why, renew))
 		}
@@ -172,8 +176,10 @@ func (lp *loop) silent() {
 	switch {
 	case lp.held == nil: // a renewal is due, that is all
 		return
-	case lp.held.spoke:
+	case lp.held.works:
 		lp.client.next(lp.held.base) // it hangs, most likely
+	case lp.held.spoke: // a proxy that keeps the body to itself
+		lp.holdLater("its heartbeats are not answered")
 	default:
 		lp.holdLater("it says nothing")
 	}

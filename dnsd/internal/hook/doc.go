@@ -70,20 +70,27 @@
 //
 // # Hold
 //
-// A hold is a POST with the body of the PUT, or without one when the instance is
-// registered. Its answer stays open: a comment at once, an event "registered"
-// with the instance, and then a comment at each renewal, every third of the
-// lease. When the connection breaks, the registry probes the instance and
-// removes it if it refuses: that is milliseconds after a kill -9. Otherwise an
-// event "end" comes first, and the lease runs on:
+// A hold is a POST whose answer stays open: a comment at once, an event
+// "registered" with the instance, then a comment at each renewal, and an event
+// "changed" when an operator has drained the instance or ended that. When the
+// connection breaks, the registry probes the instance and removes it if it
+// refuses: that is milliseconds after a kill -9. Otherwise an event "end" comes
+// first, and the lease runs on:
 //
 //	replaced    a newer incarnation registered      gone      deregistered or expired
 //	superseded  another hold of it took over        revoked   the token is no longer good
 //	again       it lasted Limits.HoldFor            shutdown  dnsd stops
 //
-// A connection proves that the peer's kernel lives. That its host is still there
-// is seen by what it acknowledges: without an acknowledgement nothing is renewed
-// (on Linux). That the process is not just stopped is seen by "again".
+// What renews is the client's choice. With ?heartbeat=1 it sends octets in the
+// body of its request, which does not end, one at each renew_after (package
+// register does): each is a renewal, and nothing else is. They prove that the
+// process works. One that is stopped (SIGSTOP, a debugger, a frozen container)
+// sends none and leaves DNS with its lease, though its kernel keeps the connection.
+//
+// Without it, with the body of the PUT or none, the hook renews every third of the
+// lease as long as the connection is open: curl -N -X POST .../hold. That proves
+// that the peer's kernel lives and, on Linux, that it acknowledges what is sent; a
+// stopped process is found by "again" only.
 //
 // # Who may
 //

@@ -4,221 +4,121 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync"
+	"strings"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/register"
 )
 
-// probeTime bounds what is done after a held connection broke.
-const probeTime = 10 * time.Second
+const (
+	// probeTime bounds what is done after a held connection broke.
+	probeTime = 10 * time.Second
+	// earlyBeat is the part of the time between two renewals before which a
+	// heartbeat says nothing new: whoever sends more gets no more.
+	earlyBeat = 4
+)
 
-// held is one instance whose connection is open.
-type held struct {
-	key         registry.Key
-	incarnation uint64
-	wake        chan struct{} // has one when the registration may have changed
-	gone        chan struct{} // closed when a newer hold took over
-}
-
-// holds knows the newest hold of each instance.
-type holds struct {
-	mu    sync.Mutex // guards byKey
-	byKey map[registry.Key]*held
-}
-
-func newHolds() *holds { return &holds{byKey: make(map[registry.Key]*held)} }
-
-// take makes h the hold of its instance; the one before it ends.
-func (hs *holds) take(key registry.Key, incarnation uint64) *held {
-	h := &held{key: key, incarnation: incarnation, wake: make(chan struct{}, 1), gone: make(chan struct{})}
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	if old := hs.byKey[key]; old != nil {
-		close(old.gone)
-	}
-	hs.byKey[key] = h
-	return h
-}
-
-// drop forgets h and says whether it was still the hold of its instance.
-func (hs *holds) drop(h *held) bool {
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	if hs.byKey[h.key] != h {
-		return false
-	}
-	delete(hs.byKey, h.key)
-	return true
-}
-
-// wake lets the hold of the instance look again. Looking at each request that
-// writes costs one map access; watching the registry would cost every hold of a
-// service every change of it.
-func (hs *holds) wake(key registry.Key) {
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	if h := hs.byKey[key]; h != nil {
-		select {
-		case h.wake <- struct{}{}:
-		default:
-		}
-	}
-}
-
-func (hs *holds) count() int {
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	return len(hs.byKey)
-}
-
-// hold keeps the response open and renews while it is.
+// hold begins a hold. What it needs from then on is little, and it has a goroutine
+// of its own where the connection can be taken over: thousands may be open.
 func (x *exchange) hold() error {
 	key, err := x.instanceKey(Write)
 	if err != nil {
 		return err
 	}
-	if x.s.holds.count() >= x.st.limits.Holds && x.st.limits.Holds >= 0 {
+	if !x.s.holds.enter(x.st.limits.Holds) {
+		if x.s.life.Err() != nil {
+			return registry.ErrClosed
+		}
 		x.s.metrics.refused.WithLabelValues("holds").Inc()
 		return refuse(http.StatusServiceUnavailable, "", "%d registrations are held, which is the limit: keep this one by renewals, or raise it", x.st.limits.Holds).retryAfter(limitRetry)
 	}
-	in, err := x.beginHold(key)
+	in, beats, err := x.beginHold(key)
 	if err != nil {
+		x.s.holds.leave()
 		return err
 	}
-	h := x.s.holds.take(key, in.Incarnation)
-	first := registered(in)
+	l, own := x.line(beats, in.Lease)
+	h := &held{
+		bearer: x.bearer(),
+		key:    registry.Key{Service: strings.Clone(key.Service), ID: strings.Clone(key.ID)}, // not the whole request's text
+		in:     in,
+		line:   l,
+		beats:  beats,
+	}
+	x.s.holds.take(h)
 	x.revision(in.Revision)
-	s, err := x.begin(comment("held"), frameAt(x.st.registry.At(in.Revision), "registered", first))
-	if err == nil {
-		err = x.keep(s, h, in)
+	err = l.open(x, comment("held"), frameAt(x.st.registry.At(in.Revision), "registered", registered(in)))
+	x.noteHeld()
+	if own {
+		go h.run(err != nil)
+		return nil
 	}
-	mine := x.s.holds.drop(h)
-	if err != nil && mine && x.s.life.Err() == nil {
-		x.lost(h)
-	}
+	h.run(err != nil)
 	return nil
 }
 
-// beginHold registers what the body says, or renews what is there.
-func (x *exchange) beginHold(key registry.Key) (*registry.Instance, error) {
-	incarnation, err := x.incarnation()
+// beginHold registers what the body says, or renews what is there. It says
+// whether the client announced heartbeats, which then are the body.
+func (x *exchange) beginHold(key registry.Key) (in *registry.Instance, beats bool, err error) {
+	q, err := x.query("incarnation", "heartbeat")
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	body, err := x.readBody()
+	switch q.Get("heartbeat") {
+	case "1":
+		beats = true
+	case "", "0":
+	default:
+		return nil, false, refuse(http.StatusBadRequest, "heartbeat", "heartbeat %.40q: give 1, and send an octet of the body at each renew_after, or leave it out", q.Get("heartbeat"))
+	}
+	incarnation, err := incarnationOf(q)
 	if err != nil {
-		return nil, err
+		return nil, false, err
+	}
+	var body []byte
+	if !beats {
+		if body, err = x.readBody(); err != nil {
+			return nil, false, err
+		}
 	}
 	if len(body) > 0 {
 		reg, err := decodeRegistration(body)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if incarnation != nil {
 			if reg.Incarnation != 0 && reg.Incarnation != *incarnation {
-				return nil, refuse(http.StatusBadRequest, "incarnation", "incarnation is %d in the query and %d in the body: give it once", *incarnation, reg.Incarnation)
+				return nil, false, refuse(http.StatusBadRequest, "incarnation", "incarnation is %d in the query and %d in the body: give it once", *incarnation, reg.Incarnation)
 			}
 			reg.Incarnation = *incarnation
 		}
 		in, _, err := x.register(key, reg)
-		return in, err
+		return in, false, err
 	}
 	if incarnation == nil {
 		lease, ok := x.st.registry.Instance(key)
 		if !ok {
-			return nil, registry.ErrNotFound
+			return nil, false, registry.ErrNotFound
 		}
 		incarnation = &lease.Incarnation
 	}
-	in, err := x.st.registry.Renew(x.r.Context(), key, *incarnation)
+	in, err = x.st.registry.Renew(x.r.Context(), key, *incarnation)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	x.audit.revision, x.audit.result = in.Revision, "held"
-	return in, nil
+	return in, beats, nil
 }
 
-// errBroken says that the connection ended and not the registration.
-var errBroken = errors.New("hook: hold: connection broke")
-
-// keep renews until the hold ends in order, which gives nil, or breaks.
-func (x *exchange) keep(s *stream, h *held, in *registry.Instance) error {
-	x.noteHeld()
-	line := lineOf(x.r)
-	line.giveUpAfter(in.Lease)
-	tick := time.NewTimer(renewAfter(in))
-	defer tick.Stop()
-	until := time.NewTimer(max(x.st.limits.HoldFor, 2*in.Lease))
-	defer until.Stop()
-	if x.st.limits.HoldFor < 0 {
-		until.Stop()
+// bearer is what is kept of the exchange while its registration is held: who it
+// is, to be asked again after an Update, and whom the log names.
+func (x *exchange) bearer() *exchange {
+	r := &http.Request{RemoteAddr: strings.Clone(x.r.RemoteAddr), TLS: x.r.TLS}
+	if token := x.r.Header.Get("Authorization"); token != "" {
+		r.Header = http.Header{"Authorization": {strings.Clone(token)}}
 	}
-	ctx := x.r.Context()
-	for {
-		select {
-		case <-x.s.life.Done():
-			s.end(endShutdown)
-			return nil
-		case <-h.gone:
-			s.end(endSuperseded)
-			return nil
-		case <-ctx.Done():
-			return errBroken
-		case <-until.C:
-			s.end(endAgain)
-			return nil
-		case <-h.wake:
-			lease, ok := x.st.registry.Instance(h.key)
-			if ok && lease.Incarnation == h.incarnation {
-				in = lease.Instance
-				tick.Reset(renewAfter(in))
-				continue
-			}
-			s.end(endOf(ok))
-			return nil
-		case <-tick.C:
-			tick.Reset(renewAfter(in))
-			if !x.stillMay(Write, h.key.Service) {
-				s.end(endRevoked)
-				return nil
-			}
-			// What was written a third of the lease ago and never arrived is no
-			// sign of life: then this is no renewal, and the lease runs.
-			if line.unacknowledged() > 0 {
-				continue
-			}
-			renewed, err := x.st.registry.Renew(ctx, h.key, h.incarnation)
-			var fenced *registry.FencedError
-			switch {
-			case errors.Is(err, registry.ErrNotFound):
-				s.end(endGone)
-				return nil
-			case errors.As(err, &fenced), err == nil && renewed.Incarnation != h.incarnation:
-				s.end(endReplaced)
-				return nil
-			case errors.Is(err, registry.ErrClosed):
-				s.end(endShutdown)
-				return nil
-			case ctx.Err() != nil:
-				return errBroken
-			case err != nil: // a store without space: the next tick tries again
-				x.st.log.Warn("hook: hold: renew", "instance", h.key, "error", err)
-				continue
-			}
-			in = renewed
-			if err := s.send(comment("renewed")); err != nil {
-				return errBroken
-			}
-		}
-	}
-}
-
-func endOf(replaced bool) string {
-	if replaced {
-		return endReplaced
-	}
-	return endGone
+	return &exchange{s: x.s, st: x.st, w: &response{status: http.StatusOK}, r: r, who: x.who, peer: x.peer}
 }
 
 // noteHeld writes the audit line now: a hold may last for days.
@@ -227,15 +127,126 @@ func (x *exchange) noteHeld() {
 	x.audit.action = ""
 }
 
+// run waits for the client and the clock until the hold ends. What was announced
+// as heartbeats renews when one came, and never else.
+func (h *held) run(broken bool) {
+	s := h.bearer.s
+	began := time.Now()
+	h.renewed = began
+	reason := ""
+	for reason == "" && !broken {
+		came, err := h.line.wait(h.due(began))
+		if reason = h.ending(); reason != "" {
+			break
+		}
+		switch {
+		case err != nil:
+			broken = true
+		case came && h.beats && time.Since(h.renewed) >= renewAfter(h.in)/earlyBeat:
+			reason, broken = h.renew()
+		case !came:
+			reason, broken = h.look(began)
+		}
+	}
+	if reason != "" {
+		_ = h.say(frame("end", ending{reason, endDetails[reason]}))
+	}
+	h.line.close(reason != "")
+	if s.holds.drop(h) && broken && s.life.Err() == nil {
+		h.lost()
+	}
+	s.holds.leave()
+}
+
+// due is when to look again if nothing comes.
+func (h *held) due(began time.Time) time.Time {
+	if h.beats {
+		return time.Now().Add(h.in.Lease)
+	}
+	next := h.renewed.Add(renewAfter(h.in))
+	if most := h.bearer.st.limits.HoldFor; most >= 0 {
+		if end := began.Add(max(most, 2*h.in.Lease)); end.Before(next) {
+			return end
+		}
+	}
+	return next
+}
+
+// look is what is done when the clock says so, or somebody who changed the
+// registration.
+func (h *held) look(began time.Time) (reason string, broken bool) {
+	lease, ok := h.bearer.st.registry.Instance(h.key)
+	switch {
+	case !ok:
+		return endGone, false
+	case lease.Incarnation != h.in.Incarnation:
+		return endReplaced, false
+	}
+	if was := h.in; was != lease.Instance {
+		h.in = lease.Instance
+		if (was.State == registry.Drained) != (h.in.State == registry.Drained) {
+			// An operator did that, and the instance cannot know.
+			p := published(lease)
+			p.RenewAfter = register.Duration(renewAfter(h.in))
+			if h.say(frameAt(h.bearer.st.registry.At(h.in.Revision), "changed", p)) != nil {
+				return "", true
+			}
+		}
+	}
+	if h.beats {
+		return "", false
+	}
+	if most := h.bearer.st.limits.HoldFor; most >= 0 && time.Since(began) >= max(most, 2*h.in.Lease) {
+		return endAgain, false
+	}
+	if time.Since(h.renewed) < renewAfter(h.in) {
+		return "", false
+	}
+	// What was written a third of the lease ago and never arrived is no sign of
+	// life: then this is no renewal, and the lease runs.
+	if !h.line.acknowledged(renewAfter(h.in)) {
+		h.renewed = time.Now() // look again in a third of the lease
+		return "", false
+	}
+	return h.renew()
+}
+
+// renew renews the lease and says so.
+func (h *held) renew() (reason string, broken bool) {
+	if !h.bearer.stillMay(Write, h.key.Service) {
+		return endRevoked, false
+	}
+	h.renewed = time.Now()
+	renewed, err := h.bearer.st.registry.Renew(h.bearer.s.life, h.key, h.in.Incarnation)
+	var fenced *registry.FencedError
+	switch {
+	case errors.Is(err, registry.ErrNotFound):
+		return endGone, false
+	case errors.As(err, &fenced), err == nil && renewed.Incarnation != h.in.Incarnation:
+		return endReplaced, false
+	case errors.Is(err, registry.ErrClosed), h.bearer.s.life.Err() != nil:
+		return endShutdown, false
+	case err != nil: // a store without space: the next time tries again
+		h.bearer.st.log.Warn("hook: hold: renew", "instance", h.key, "error", err)
+		return "", false
+	}
+	h.in = renewed
+	return "", h.say(comment("renewed")) != nil
+}
+
+// say writes to the client within the time of one write.
+func (h *held) say(b []byte) error { return h.line.send(h.bearer.st.limits.WriteTimeout, b) }
+
 // lost tells the registry that the connection broke without a word: it probes.
-func (x *exchange) lost(h *held) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), probeTime)
+func (h *held) lost() {
+	x := h.bearer
+	ctx, cancel := context.WithTimeout(x.s.life, probeTime)
 	defer cancel()
-	defer context.AfterFunc(x.s.life, cancel)()
-	x.st.registry.ConnectionLost(ctx, h.key, h.incarnation)
+	x.st.registry.ConnectionLost(ctx, h.key, h.in.Incarnation)
 	_, still := x.st.registry.Instance(h.key)
 	x.audit = audit{action: "connection lost", object: h.key.String(), result: "kept", revision: x.st.registry.Revision()}
 	if !still {
 		x.audit.result = "removed"
 	}
+	x.writeAudit()
 }

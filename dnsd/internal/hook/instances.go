@@ -145,6 +145,7 @@ func (x *exchange) setDrained(on bool) error {
 	if err != nil {
 		return err
 	}
+	x.s.holds.wake(key)
 	lease, ok := x.st.registry.Instance(key)
 	if !ok {
 		return registry.ErrNotFound
@@ -311,8 +312,15 @@ func (x *exchange) instanceKey(verb Verb) (registry.Key, error) {
 // incarnation reads ?incarnation=, nil when it is not there.
 func (x *exchange) incarnation() (*uint64, error) {
 	q, err := x.query("incarnation")
-	if err != nil || !q.Has("incarnation") {
+	if err != nil {
 		return nil, err
+	}
+	return incarnationOf(q)
+}
+
+func incarnationOf(q url.Values) (*uint64, error) {
+	if !q.Has("incarnation") {
+		return nil, nil
 	}
 	n, err := strconv.ParseUint(q.Get("incarnation"), 10, 64)
 	if err != nil {

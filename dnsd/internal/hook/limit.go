@@ -25,7 +25,8 @@ type Limits struct {
 	// certificates are asked for, a quarter of all is not for strangers.
 	Connections int
 	PerAddr     int
-	// Watches and Holds at one time, default 10000 and 16384. Beyond them: 503.
+	// Watches and Holds at one time, default 10000 and as many as Connections.
+	// Beyond them: 503.
 	Watches int
 	Holds   int
 	// HeaderTimeout and BodyTimeout bound how long a request may take to come,
@@ -37,9 +38,9 @@ type Limits struct {
 	WriteTimeout time.Duration
 	// KeepAlive is the time between comments on a silent watch, default 15s.
 	KeepAlive time.Duration
-	// HoldFor is how long one hold lasts before the instance is asked to come
-	// again, default 5m, at least twice its lease. A stopped process keeps its
-	// connection: only asking shows that somebody is there.
+	// HoldFor is how long a hold without heartbeats lasts before the instance is
+	// asked to come again, default 5m, at least twice its lease. A stopped process
+	// keeps its connection: only asking shows that somebody is there.
 	HoldFor time.Duration
 }
 
@@ -49,7 +50,7 @@ func (l Limits) withDefaults() Limits {
 	orElse(&l.Connections, 16384)
 	orElse(&l.PerAddr, 4096)
 	orElse(&l.Watches, 10000)
-	orElse(&l.Holds, 16384)
+	orElse(&l.Holds, l.Connections)
 	orElse(&l.HeaderTimeout, 5*time.Second)
 	orElse(&l.BodyTimeout, 10*time.Second)
 	orElse(&l.IdleTimeout, 2*time.Minute)

@@ -239,6 +239,7 @@ func (s *Server) Run(ctx context.Context) error {
 	err := s.accept()
 	s.stop()
 	s.fronts.Wait()
+	s.holds.running.Wait()
 	return err
 }
 
@@ -246,6 +247,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) Close() error {
 	s.stop()
 	s.fronts.Wait()
+	s.holds.running.Wait()
 	return nil
 }
 
@@ -253,6 +255,7 @@ func (s *Server) Close() error {
 func (s *Server) stop() {
 	s.stopOnce.Do(func() {
 		s.end()
+		s.holds.close()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.closed = true

@@ -23,12 +23,15 @@ type stream struct {
 // to wait for the end.
 func (x *exchange) begin(first ...[]byte) (*stream, error) {
 	s := &stream{w: x.w, control: http.NewResponseController(x.w), timeout: x.st.limits.WriteTimeout, buffers: &x.s.buffers}
-	h := x.w.Header()
+	streamHeader(x.w.Header())
+	x.w.WriteHeader(http.StatusOK)
+	return s, s.send(first...)
+}
+
+func streamHeader(h http.Header) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
-	x.w.WriteHeader(http.StatusOK)
-	return s, s.send(first...)
 }
 
 // send writes and flushes. Many parts go out in pieces, so that a burst costs no

@@ -13,7 +13,7 @@ import (
 
 // What the peer's host has not taken is seen through every layer of the
 // connection.
-func TestLineSeesWhatIsNotAcknowledged(t *testing.T) {
+func TestSocketSeesWhatIsNotAcknowledged(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -35,13 +35,15 @@ func TestLineSeesWhatIsNotAcknowledged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		line := lineOf(req)
-		if line.tcp != raw {
-			t.Fatalf("%s: found %v", name, line.tcp)
+		if tcp, ok := tcpOf(socketOf(req)); !ok || tcp != raw {
+			t.Fatalf("%s: found %v", name, tcp)
 		}
-		line.giveUpAfter(time.Minute)
-		if n := line.unacknowledged(); n != 0 {
+		giveUpAfter(c, time.Minute)
+		if n := unacknowledged(c); n != 0 {
 			t.Fatalf("%s: %d bytes before anything was sent", name, n)
+		}
+		if d := lastHeard(c); d > time.Minute {
+			t.Fatalf("%s: last heard %v ago", name, d)
 		}
 	}
 	if err := raw.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
@@ -53,10 +55,10 @@ func TestLineSeesWhatIsNotAcknowledged(t *testing.T) {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal(err)
 	}
-	if n := (line{raw.(*net.TCPConn)}).unacknowledged(); n == 0 {
+	if unacknowledged(raw) == 0 {
 		t.Error("everything is acknowledged by a peer that does not read")
 	}
-	if n := (line{}).unacknowledged(); n != 0 {
-		t.Errorf("%d bytes on no line", n)
+	if n := unacknowledged(nil); n != 0 {
+		t.Errorf("%d bytes on no connection", n)
 	}
 }

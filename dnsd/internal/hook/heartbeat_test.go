@@ -1,0 +1,189 @@
+package hook
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/register"
+)
+
+// beating holds a1 with heartbeats, which are what is written to the pipe.
+func (h *hook) beating(query string) (*events, *io.PipeWriter) {
+	h.t.Helper()
+	body, heart := io.Pipe()
+	h.t.Cleanup(func() { heart.Close() })
+	req := h.request("POST", a1+"/hold?heartbeat=1"+query, "")
+	req.Body, req.ContentLength = body, -1
+	go heart.Write([]byte(".")) // with the request, as a client does that proves itself at once
+	resp, err := h.client.Do(req)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		b, _ := io.ReadAll(resp.Body)
+		h.t.Fatalf("hold: %d %s", resp.StatusCode, b)
+	}
+	e := &events{h.t, resp, bufio.NewReader(resp.Body), func() {}}
+	h.t.Cleanup(e.close)
+	if ev, ok := e.block(); !ok || ev.comment != "held" {
+		h.t.Fatalf("first: %+v", ev)
+	}
+	if ev := e.next(); ev.name != "registered" {
+		h.t.Fatalf("second: %+v", ev)
+	}
+	return e, heart
+}
+
+// A process that was stopped has a kernel that acknowledges, and a connection
+// that is open; it sends nothing, and so it leaves with its lease.
+func TestHeartbeatsThatStopEndTheLease(t *testing.T) {
+	fake(t, nil, func(t *testing.T, h *hook) {
+		h.put(a1, `{"port":1}`)
+		s, heart := h.beating("")
+		for range 20 {
+			time.Sleep(5 * time.Second)
+			heart.Write([]byte("."))
+			if e, ok := s.block(); !ok || e.comment != "renewed" {
+				t.Fatalf("to a heartbeat: %+v", e)
+			}
+			if in, ok := h.registry.Instance(keyA1); !ok || in.ExpiresIn != 15*time.Second {
+				t.Fatalf("%v, expires in %v", ok, in.ExpiresIn)
+			}
+		}
+		last := time.Now() // SIGSTOP: the connection stays, and what the hook sends is taken
+		if e := s.next(); e.name != "end" || !strings.Contains(e.data, `"reason":"gone"`) {
+			t.Errorf("%+v", e)
+		}
+		if _, ok := h.registry.Instance(keyA1); ok {
+			t.Error("still published")
+		}
+		if took := time.Since(last); took < 15*time.Second || took > 31*time.Second {
+			t.Errorf("told after %v, with a lease of 15s", took)
+		}
+	})
+}
+
+// Octets that come too early renew nothing: a client that floods costs no more
+// than one that does not.
+func TestHeartbeatsTooEarlyAreOne(t *testing.T) {
+	fake(t, nil, func(t *testing.T, h *hook) {
+		h.put(a1, `{"port":1}`)
+		s, heart := h.beating("")
+		for range 1000 {
+			heart.Write([]byte("."))
+		}
+		time.Sleep(2 * time.Second)
+		heart.Write([]byte("."))
+		if e, ok := s.block(); !ok || e.comment != "renewed" {
+			t.Fatalf("to a heartbeat in time: %+v", e)
+		}
+		answered := make(chan event, 1)
+		go func() {
+			e, _ := s.block()
+			answered <- e
+		}()
+		synctest.Wait()
+		select {
+		case e := <-answered:
+			t.Errorf("1001 octets have more than one answer: %+v", e)
+		default:
+		}
+		h.do("DELETE", a1, "")
+		<-answered
+	})
+}
+
+func TestHeartbeatIsChecked(t *testing.T) {
+	h := start(t, nil)
+	h.put(a1, `{"port":1,"incarnation":3}`)
+	for query, want := range map[string]int{"?heartbeat=yes": 400, "?heartbeat=1&heartbeat=1": 400, "?heartbeat=1&incarnation=2": 409, "?heartbeat=1&incarnation=4": 404} {
+		if a := h.do("POST", a1+"/hold"+query, ""); a.problem(t).Status != want {
+			t.Errorf("%s: %d %s", query, a.status, a.body)
+		}
+	}
+	if n := h.holds.count(); n != 0 {
+		t.Errorf("%d holds", n)
+	}
+	h.stream("POST", a1+"/hold?heartbeat=0", "").next()
+}
+
+// An operator's drain reaches the instance that is held.
+func TestHoldHearsOfADrain(t *testing.T) {
+	h := start(t, nil)
+	h.put(a1, `{"port":1}`)
+	s, _ := h.beating("")
+	h.do("PUT", a1+"/drain", "")
+	if e := s.next(); e.name != "changed" || !strings.Contains(e.data, `"state":"drained"`) {
+		t.Errorf("%+v", e)
+	}
+	h.do("DELETE", a1+"/drain", "")
+	if e := s.next(); e.name != "changed" || !strings.Contains(e.data, `"state":"up"`) {
+		t.Errorf("%+v", e)
+	}
+}
+
+// Holds that share one connection of HTTP/2 do not take each other's octets for
+// silence.
+func TestHoldsOverOneHTTP2ConnectionDoNotDisturbEachOther(t *testing.T) {
+	ca := newAuthority(t)
+	ca.issue(t, "s", "", nil, []byte{127, 0, 0, 1})
+	h := start(t, func(c *Config, _ *registry.Config) {
+		c.TLS = &TLS{Cert: ca.file("s.pem"), Key: ca.file("s.key")}
+	})
+	h.client = ca.client(t, "")
+	const n = 8
+	var leases [n]*register.Lease
+	var all sync.WaitGroup
+	for i := range n {
+		_, port := serving(t)
+		all.Go(func() {
+			held := make(chan struct{})
+			var once sync.Once
+			l, err := register.Keep(t.Context(), register.Config{
+				Hooks: []string{h.URL()}, Service: "_math._tcp", ID: fmt.Sprintf("i%d", i),
+				Registration: register.Registration{Port: uint16(port), Lease: register.Duration(3 * time.Second), TTL: register.Duration(time.Second)},
+				HTTP:         h.client,
+				OnChange: func(st register.Status) {
+					if st.State == register.Held && st.Beats > 0 {
+						once.Do(func() { close(held) })
+					}
+				},
+			})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			leases[i] = l
+			<-held
+		})
+	}
+	all.Wait()
+	if t.Failed() {
+		return
+	}
+	eventually(t, "each was renewed five times", func() bool {
+		for _, l := range leases {
+			if l.Status().Beats < 6 {
+				return false
+			}
+		}
+		return true
+	})
+	for i, l := range leases {
+		st := l.Status()
+		if st.Registrations != 1 || st.Failures != 0 || st.State != register.Held {
+			t.Errorf("%d: %d PUTs, %d failures, %v", i, st.Registrations, st.Failures, st.State)
+		}
+		if err := l.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package hook
+
+import (
+	"sync"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+// held is one instance whose request is open. All but why is its goroutine's own.
+type held struct {
+	bearer  *exchange // who holds, without the request
+	key     registry.Key
+	in      *registry.Instance // as last seen
+	line    line
+	beats   bool // the client sends heartbeats
+	renewed time.Time
+
+	mu  sync.Mutex // guards why
+	why string     // the reason to end, once there is one
+}
+
+// end lets the hold end for a reason, the first one given. It does not block.
+func (h *held) end(reason string) {
+	h.mu.Lock()
+	if h.why == "" {
+		h.why = reason
+	}
+	h.mu.Unlock()
+	h.line.wake()
+}
+
+func (h *held) ending() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.why
+}
+
+// holds knows the newest hold of each instance.
+type holds struct {
+	running sync.WaitGroup
+
+	mu     sync.Mutex // guards what follows
+	n      int        // places taken
+	byKey  map[registry.Key]*held
+	closed bool
+}
+
+func newHolds() *holds { return &holds{byKey: make(map[registry.Key]*held)} }
+
+// enter takes a place for one more hold, to be given back by leave. False: there
+// are most already (negative: no bound), or no hold may begin any more.
+func (hs *holds) enter(most int) bool {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	if hs.closed || most >= 0 && hs.n >= most {
+		return false
+	}
+	hs.n++
+	hs.running.Add(1)
+	return true
+}
+
+func (hs *holds) leave() {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	hs.n--
+	hs.running.Done()
+}
+
+// take makes h the hold of its instance; the one before it ends.
+func (hs *holds) take(h *held) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	if hs.closed {
+		h.end(endShutdown)
+		return
+	}
+	if old := hs.byKey[h.key]; old != nil {
+		old.end(endSuperseded)
+	}
+	hs.byKey[h.key] = h
+}
+
+// drop forgets h and says whether it was still the hold of its instance.
+func (hs *holds) drop(h *held) bool {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	if hs.byKey[h.key] != h {
+		return false
+	}
+	delete(hs.byKey, h.key)
+	return true
+}
+
+// wake lets the hold of the instance look again. Looking at each request that
+// writes costs one map access; watching the registry would cost every hold of a
+// service every change of it.
+func (hs *holds) wake(key registry.Key) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	if h := hs.byKey[key]; h != nil {
+		h.line.wake()
+	}
+}
+
+// close ends all holds, and those that would still begin.
+func (hs *holds) close() {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	hs.closed = true
+	for _, h := range hs.byKey {
+		h.end(endShutdown)
+	}
+}
+
+func (hs *holds) count() int {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	return len(hs.byKey)
+}

@@ -1,0 +1,27 @@
+package hook
+
+import (
+	"net"
+	"net/http"
+)
+
+// socketOf is the connection that brought a request; nil where it is not known.
+func socketOf(r *http.Request) net.Conn {
+	c, _ := r.Context().Value(connKey{}).(net.Conn)
+	return c
+}
+
+// tcpOf is the TCP connection beneath c, for what only the kernel knows.
+func tcpOf(c net.Conn) (*net.TCPConn, bool) {
+	for c != nil {
+		if tcp, ok := c.(*net.TCPConn); ok {
+			return tcp, true
+		}
+		under, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		c = under.NetConn()
+	}
+	return nil, false
+}

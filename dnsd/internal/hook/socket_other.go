@@ -1,0 +1,14 @@
+//go:build !linux
+
+package hook
+
+import (
+	"net"
+	"time"
+)
+
+// Here nothing more is known of a connection than that it is open.
+
+func giveUpAfter(net.Conn, time.Duration)    {}
+func unacknowledged(net.Conn) (bytes int)    { return 0 }
+func lastHeard(net.Conn) (ago time.Duration) { return 0 }
