@@ -218,27 +218,17 @@ func (b *block) closeRegistry() error {
 
 func openRegistry(z Zone, log *slog.Logger) (*registry.Registry, error) {
 	cfg := registryConfig(z, log)
+	cfg.Ceiling = z.Store.Ceiling
+	cfg.Revision = registry.ByClock(time.Now())
 	if z.Store.Kind == "bolt" {
 		store, err := boltstore.Open(z.Store.Path)
 		if err != nil {
 			return nil, fmt.Errorf("store: %w", err)
 		}
 		cfg.Backend = store
-		// A damaged file that was moved away had serials that secondaries know.
-		cfg.First = firstRevision(time.Now())
-	} else {
-		// Memory forgets its revisions; the clock keeps serials growing over a
-		// restart, or secondaries would wait for a serial they have seen.
-		cfg.Revision = firstRevision(time.Now())
 	}
 	return registry.Open(cfg)
 }
-
-// firstRevision counts units of 64 ms: a registry that changes no more than 15
-// times a second, on average over its life, never outruns the clock. Finer
-// units would not do: within four years the low 32 bits would pass half their
-// space, and serials that far apart cannot be compared (RFC 1982 section 3.2).
-func firstRevision(now time.Time) uint64 { return uint64(now.UnixMilli()) >> 6 }
 
 // registryConfig is a block's part for the registry, without the backend.
 func registryConfig(z Zone, log *slog.Logger) registry.Config {

@@ -11,6 +11,10 @@ type Config struct {
 	// Zones are the server blocks. None means one zone with all defaults.
 	Zones []Zone
 
+	// StateDir is the directory for the small files of memory stores, see
+	// Store.Ceiling; it is made. Empty: they have none.
+	StateDir string
+
 	// Logger gets what an operator should know. Nil is silent.
 	Logger *slog.Logger
 
@@ -103,6 +107,12 @@ type Store struct {
 	Kind string
 	// Path is the file of a bolt store.
 	Path string
+	// Ceiling is the path of a file of a few octets that holds the highest
+	// revision given out, so that revisions and serials are never given out twice.
+	// Empty: the path of a bolt store and ".ceiling"; of a memory store a file in
+	// Config.StateDir, or none: then a dnsd that is killed after more than 15
+	// changes a second may repeat serials that secondaries have seen.
+	Ceiling string
 }
 
 // Guard holds back mass expiry. See the registry.

@@ -119,7 +119,7 @@ other:5301 {
 	if got := strings.Join(z.Origins, " ") + " " + strings.Join(z.Bind, " "); got != "svc. svc.example. 127.0.0.1:0 [::1]:0" {
 		t.Errorf("first block: got %s", got)
 	}
-	if z.Lease != 20*time.Second || z.MinLease != 2*time.Second || z.Store != (Store{Kind: "bolt", Path: "svc.db"}) {
+	if z.Lease != 20*time.Second || z.MinLease != 2*time.Second || z.Store != (Store{Kind: "bolt", Path: "svc.db", Ceiling: "svc.db.ceiling"}) {
 		t.Errorf("first block: got %+v", z)
 	}
 	if c.LogLevel != "debug" || c.Zones[1].Bind[0] != "127.0.0.1:5301" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,9 +71,21 @@ func (c Config) withDefaults() (Config, error) {
 			}
 			stores[z.Store.Path] = z.Origins[0]
 		}
+		switch {
+		case z.Store.Ceiling != "":
+		case z.Store.Kind == "bolt":
+			z.Store.Ceiling = z.Store.Path + ".ceiling"
+		case c.StateDir != "":
+			z.Store.Ceiling = filepath.Join(c.StateDir, fileName(z.Origins[0])+".ceiling")
+		}
 		c.Zones[i] = z
 	}
 	return c, nil
+}
+
+// fileName is an origin as a part of a path.
+func fileName(origin string) string {
+	return strings.NewReplacer("/", "_", `\`, "_").Replace(strings.TrimSuffix(origin, "."))
 }
 
 func (z Zone) withDefaults() (Zone, error) {

@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"log/slog"
 	"math/big"
 	"net/http"
 	"net/netip"
@@ -22,8 +21,6 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-
-	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
 // free is a zone on free ports.
@@ -164,19 +161,6 @@ func TestReloadKeepsSocketsAndRegistrations(t *testing.T) {
 	}
 	if r := ask(t, dnsAddr, "_math._tcp.svc.", dns.TypeSRV); len(r.Answer) != 1 {
 		t.Errorf("first block after the second was closed: %v", r)
-	}
-}
-
-func TestSerialsOfAMemoryStoreGrowOverARestart(t *testing.T) {
-	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for _, up := range []time.Duration{time.Second, time.Hour, 4 * 365 * 24 * time.Hour} {
-		for _, perSecond := range []uint64{0, 15} {
-			last := uint32(firstRevision(start) + perSecond*uint64(up/time.Second))
-			next := uint32(firstRevision(start.Add(up + time.Second)))
-			if int32(next-last) <= 0 { // RFC 1982
-				t.Errorf("after %v with %d changes a second: serial %d follows %d", up, perSecond, next, last)
-			}
-		}
 	}
 }
 
@@ -403,34 +387,5 @@ func TestReverseZonesLeadBack(t *testing.T) {
 	}
 	if r := ask(t, s.DNSAddr(), "10.in-addr.arpa.", dns.TypeSOA); len(r.Answer) != 1 {
 		t.Errorf("apex of a reverse zone: %v", r)
-	}
-}
-
-// A store that was lost, or changed for another, must not take the serial back:
-// secondaries would wait for it for years.
-func TestNewStoreDoesNotTakeTheSerialBack(t *testing.T) {
-	z := free(Zone{Store: Store{Kind: "bolt", Path: filepath.Join(t.TempDir(), "svc.db")}})
-	began := uint64(time.Now().Unix())
-	var last uint64
-	for i := range 3 {
-		r, err := openRegistry(z, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if i == 0 {
-			last = r.Revision()
-		}
-		if got := r.Revision(); got < began || got != last {
-			t.Errorf("start %d: revision %d, want %d, not below %d", i, got, last, began)
-		}
-		in := registry.Instance{Key: registry.Key{Service: "_math._tcp", ID: fmt.Sprint("a", i)}, Host: "192.0.2.1", Port: 1}
-		out, _, err := r.Register(t.Context(), in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		last = out.Revision
-		if err := r.Close(); err != nil {
-			t.Fatal(err)
-		}
 	}
 }

@@ -82,6 +82,7 @@ func serve(cfg dnsd.Config, conf string, stderr io.Writer) int {
 	level := zap.NewAtomicLevelAt(zapLevel(cfg.LogLevel))
 	logger := newLogger(level, stderr)
 	cfg.Logger = logger
+	cfg.StateDir = stateDir()
 
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
@@ -134,6 +135,7 @@ func reload(s *dnsd.Server, conf string, level zap.AtomicLevel, logger *slog.Log
 	cfg, err := dnsd.ReadCorefile(conf)
 	if err == nil {
 		cfg.Logger = logger
+		cfg.StateDir = stateDir()
 		err = s.Reload(cfg)
 	}
 	if err != nil {

@@ -19,25 +19,16 @@ type Backend interface {
 
 // Snapshot is what a backend has kept.
 type Snapshot struct {
-	Revision  uint64                      // of the last change ever committed
+	Revision  uint64                      // the highest ever committed
 	Instances iter.Seq2[*Instance, error] // ordered by key; State is Up, Suspect or Drained
-	History   iter.Seq2[Change, error]    // ordered by revision without gaps, up to Revision
 	Fences    iter.Seq2[Fence, error]     // in the order they were first committed
 }
 
 // Batch is what one commit makes durable.
 type Batch struct {
-	Changes []Change // in order of revision, from the last revision plus one
-	Forget  uint64   // history up to and with this revision is not needed any more
-	Fences  []Fence  // to be remembered, or, if empty, to be forgotten
-}
-
-// Revision the backend has after the batch; 0: unchanged.
-func (b *Batch) Revision() uint64 {
-	if len(b.Changes) == 0 {
-		return 0
-	}
-	return b.Changes[len(b.Changes)-1].Revision
+	Revision uint64   // the highest given out: never lower than in the batch before
+	Changes  []Change // in order: of one key the last one counts
+	Fences   []Fence  // in order; to be remembered, or, if empty, to be forgotten
 }
 
 // Fence remembers of a removed instance its incarnation, so that an older process
@@ -60,7 +51,6 @@ type memory struct{}
 func (memory) Load() (*Snapshot, error) {
 	return &Snapshot{
 		Instances: func(func(*Instance, error) bool) {},
-		History:   func(func(Change, error) bool) {},
 		Fences:    func(func(Fence, error) bool) {},
 	}, nil
 }

@@ -14,8 +14,13 @@ const maxBatch = 4096
 // op is one request in the queue.
 type op struct {
 	// decide plans the changes, or refuses; then it must have planned none. It
-	// is called with mu held.
+	// is called with mu held, and again when the commit failed and unstored is set.
 	decide func(*plan) error
+	// unstored: when the changes cannot be stored, they are made nevertheless,
+	// and owed to the store. Only for what takes nobody in.
+	unstored bool
+	owed     error // why the changes, which were made, are not stored
+	settle   bool  // tries to store, though nothing may have changed
 	// after is called in the registry's order once everything is published,
 	// without mu.
 	after func()
@@ -169,26 +174,26 @@ func (r *Registry) lead(batch []*op) {
 // Only one runs at a time.
 func (r *Registry) commit(batch []*op) (took time.Duration) {
 	p := r.plan
+	settle := false
 	r.mu.Lock()
 	p.begin(r)
 	for _, o := range batch {
+		settle = settle || o.settle
 		if o.decide != nil {
 			o.err = o.decide(p)
 		}
 	}
-	for i := range p.steps {
-		if e := p.steps[i].entry; e != nil {
-			e.pending = true
-		}
-	}
+	p.pending(true)
 	b := p.batch()
 	r.mu.Unlock()
 
+	r.ceiling.cover(b.Revision)
 	var err error
-	if len(b.Changes) > 0 || len(b.Fences) > 0 {
+	store := len(b.Changes) > 0 || len(b.Fences) > 0 || r.debt.len() > 0 || settle
+	if store {
 		r.stats.commits.Add(1)
 		began := time.Now()
-		if err = r.backend.Commit(b); err != nil {
+		if err = r.backend.Commit(r.debt.before(b)); err != nil {
 			err = fmt.Errorf("registry: commit: %w", err)
 			r.stats.failures.Add(1)
 		}
@@ -196,25 +201,19 @@ func (r *Registry) commit(batch []*op) (took time.Duration) {
 	}
 
 	r.mu.Lock()
-	for i := range p.steps {
-		if e := p.steps[i].entry; e != nil {
-			e.pending = false
-		}
-	}
-	var events []*Event
+	p.pending(false)
 	if err == nil {
-		events = p.apply()
+		r.debt.paid()
+	} else {
+		b = r.replanLocked(batch, err)
 	}
+	events := p.apply()
+	r.stats.unstored.Store(int64(r.debt.len()))
 	r.mu.Unlock()
 
-	if err != nil {
-		for _, o := range batch {
-			if o.decide != nil { // a refusal too: it may be for what did not happen
-				o.err = err
-			}
-		}
+	if store {
+		r.tell(err)
 	}
-	r.tell(err, took)
 	if len(events) > 0 {
 		for _, s := range r.sinks {
 			s.Apply(b.Changes)
@@ -230,20 +229,42 @@ func (r *Registry) commit(batch []*op) (took time.Duration) {
 	return took
 }
 
+// replanLocked plans again after a commit failed: only what may be made without
+// being stored. All others are told, also those who were refused: that may have
+// been for what did not happen.
+func (r *Registry) replanLocked(batch []*op, failure error) *Batch {
+	p := r.plan
+	p.end()
+	p.begin(r)
+	p.failure = failure
+	for _, o := range batch {
+		switch {
+		case o.unstored:
+			steps, marked := len(p.steps), len(p.marked)
+			if o.err = o.decide(p); p.changes(steps) || len(p.marked) > marked {
+				o.owed = failure
+			}
+		case o.decide != nil || o.settle:
+			o.err = failure
+		}
+	}
+	b := p.batch() // with revisions that the ceiling knows: it is a part of the first plan
+	r.debt.add(b)
+	return b
+}
+
 // tell notes and logs when commits begin to fail, and when they work again: a full
 // disk must not be filled with words.
-func (r *Registry) tell(err error, took time.Duration) {
+func (r *Registry) tell(err error) {
 	was := r.sick.Load() != nil
 	switch {
+	case err == nil && was:
+		r.sick.Store(nil)
+		r.settings().Logger.Info("registry: changes can be stored again")
 	case err != nil:
 		r.sick.Store(&err)
 		if !was {
-			r.settings().Logger.Error("registry: cannot store changes, they are refused until it works again", "err", err)
-		}
-	case took > 0:
-		r.sick.Store(nil)
-		if was {
-			r.settings().Logger.Info("registry: changes can be stored again")
+			r.settings().Logger.Error("registry: cannot store changes: registrations are refused until it works again, who is dead still leaves the answers", "err", err)
 		}
 	}
 }

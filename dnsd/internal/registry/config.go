@@ -31,14 +31,16 @@ type Config struct {
 	FenceAge   time.Duration // default 24h
 	WatchQueue int           // events a watcher may lag behind before it is cut off; default 4,096
 
-	// Revision to begin after when the backend holds none. Give something that
-	// grows over restarts (the time) where the backend forgets, so that
-	// revisions and SOA serials do not begin again at 1.
+	// Revision to begin at, if the store and Ceiling know of none that is higher:
+	// ByClock of the present, or revisions and SOA serials of a registry that
+	// forgets them begin again at 1.
 	Revision uint64
-	// First is where to begin when the backend never held any revision: a store
-	// that is new may stand in for one that was lost, whose serials others have
-	// seen. Give what grows over time, too.
-	First uint64
+	// Ceiling is the path of a file of a few octets that holds the highest revision
+	// that may have been given out, also beside a Backend: a copy of its file
+	// that is put back does not know of all. Directories are made. "": none, so that
+	// a registry that changes more often than ByClock counts gives out the same
+	// revisions again after a crash.
+	Ceiling string
 
 	Logger *slog.Logger // nil: silent
 }

@@ -11,7 +11,12 @@
 // # Rules
 //
 //   - A change is committed, then published. Concurrent requests share one
-//     commit. When a commit fails nothing changed, and the caller is told.
+//     commit. When a commit fails nothing changed, and the caller is told. Only
+//     who leaves the answers leaves them all the same: that is stored later, and a
+//     restart before that brings it back for a lease.
+//   - Each Open begins a [Life]. Its revisions are above all that were given out in
+//     lives before, its history begins with it, and a [Position] of another life
+//     leads nowhere.
 //   - Renewals are not changes: they are not written and have no revision,
 //     except the one that brings a suspect back.
 //   - Leases run on a clock of their own: it stands still while the process is

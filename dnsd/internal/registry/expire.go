@@ -4,15 +4,15 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 )
 
 const (
-	expireStride = 8192        // entries looked at while others wait: after a restart all leases end in one tick
-	expireBatch  = 1024        // leases judged in one commit: others get their turn in between
-	expireRetry  = time.Second // when the backend could not remember an expiry
+	expireStride = 8192 // entries looked at while others wait: after a restart all leases end in one tick
+	expireBatch  = 1024 // leases judged in one commit: others get their turn in between
 )
 
 // Run ends leases until ctx is canceled (nil) or the registry is closed
@@ -21,6 +21,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	prober := prober{r: r, known: make(map[Key]bool)}
+	settler := settler{r: r}
 	ctx, cancel := context.WithCancel(ctx)
 	defer prober.workers.Wait()
 	defer cancel()
@@ -35,6 +36,32 @@ func (r *Registry) Run(ctx context.Context) error {
 			return ErrClosed
 		}
 		prober.add(ctx, suspects)
+		settler.tick(ctx)
+	}
+}
+
+// settler tries again to store, with growing pauses, while that fails.
+type settler struct {
+	r     *Registry
+	pause time.Duration
+	next  time.Time
+}
+
+const longestSettle = 30 * time.Second
+
+func (s *settler) tick(ctx context.Context) {
+	if s.r.Sick() == nil {
+		s.pause = 0
+		return
+	}
+	now := time.Now()
+	if s.pause > 0 && now.Before(s.next) {
+		return
+	}
+	s.pause = min(max(2*s.pause, time.Second), longestSettle)
+	s.next = now.Add(s.pause/2 + rand.N(s.pause/2))
+	if s.r.submit(ctx, &op{settle: true}) != nil {
+		return // the next one is due
 	}
 }
 
@@ -73,7 +100,7 @@ func (r *Registry) expire(ctx context.Context) (suspects []probed, err error) {
 	})
 	for part := range slices.Chunk(due, expireBatch) {
 		var j judgement
-		if err = r.submit(ctx, &op{decide: func(p *plan) error {
+		if err = r.submit(ctx, &op{unstored: true, decide: func(p *plan) error {
 			j = judgement{}
 			for _, d := range part {
 				j.judge(p, d.entry)
@@ -84,23 +111,19 @@ func (r *Registry) expire(ctx context.Context) (suspects []probed, err error) {
 			r.stats.expired.Add(uint64(j.expired))
 			r.logJudgement(&j)
 		}
-		r.reschedule(part, err != nil)
+		r.reschedule(part)
 	}
 	return suspects, err
 }
 
 // reschedule sees to it that what still lives is looked at again.
-func (r *Registry) reschedule(part []ended, failed bool) {
+func (r *Registry) reschedule(part []ended) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.clock.read()
 	for _, d := range part {
 		e := d.entry
 		if e.slot != unscheduled || r.catalog.find(e.in.Key) != e {
 			continue
-		}
-		if failed && e.deadline <= now {
-			e.deadline = now + expireRetry
 		}
 		r.catalog.wheel.add(e)
 	}

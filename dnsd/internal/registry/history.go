@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// history is the last changes, one for each revision without gaps. It is bounded
-// by count and age, and trimmed in steps, so that the backend deletes a range
-// now and then instead of one change with each commit.
+// history is the last changes of this life, one for each revision without gaps. It
+// is bounded by count and age, and trimmed in steps, so that little is moved.
 type history struct {
 	events []*Event // ordered; events[i].Revision == events[0].Revision + i
 	max    int
@@ -17,27 +16,18 @@ type history struct {
 // add appends what was committed.
 func (h *history) add(e *Event) { h.events = append(h.events, e) }
 
-// excess returns up to which revision changes are to be forgotten once more are
-// added; 0: none yet.
-func (h *history) excess(more int, now time.Time) uint64 {
+// trim drops what is too much or too old.
+func (h *history) trim(now time.Time) {
 	n := 0
-	if over := len(h.events) + more - h.max; over > h.max/16 {
-		n = min(over, len(h.events))
+	if over := len(h.events) - h.max; over > h.max/16 {
+		n = over
 	}
 	limit := now.Add(-h.age)
 	if old := sort.Search(len(h.events), func(i int) bool { return h.events[i].Time.After(limit) }); old > n &&
 		(old > h.max/16 || h.events[0].Time.Before(limit.Add(-h.age/16))) {
 		n = old
 	}
-	if n == 0 {
-		return 0
-	}
-	return h.events[n-1].Revision
-}
-
-// forget drops everything up to and with revision.
-func (h *history) forget(revision uint64) {
-	if n := h.index(revision + 1); n > 0 {
+	if n > 0 {
 		kept := copy(h.events, h.events[n:])
 		clear(h.events[kept:])
 		h.events = h.events[:kept]

@@ -1,6 +1,9 @@
 package registry
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // leaseAction says what a step does to the lease.
 type leaseAction uint8
@@ -34,6 +37,7 @@ type plan struct {
 	fenced   map[Key]Fence
 	marked   []Key // those of fenced, in order
 	changed  Batch
+	failure  error // why this batch is not stored; nil: it will be, or else it did not happen
 }
 
 // tally is what a batch does to a service.
@@ -59,6 +63,7 @@ func (p *plan) end() {
 	clear(p.fenced)
 	p.marked = p.marked[:0]
 	clear(p.changed.Changes)
+	p.failure = nil
 	p.changed = Batch{Changes: p.changed.Changes[:0], Fences: p.changed.Fences[:0]}
 }
 
@@ -132,6 +137,20 @@ func (p *plan) hold(in *Instance, e *entry) {
 	p.step(step{Change: Change{New: in}, entry: e, key: in.Key, lease: holdLease})
 }
 
+// pending notes that what this batch is about waits for a commit, or no more.
+func (p *plan) pending(yes bool) {
+	for i := range p.steps {
+		if e := p.steps[i].entry; e != nil {
+			e.pending = yes
+		}
+	}
+}
+
+// changes says whether there are some among the steps from one on.
+func (p *plan) changes(from int) bool {
+	return slices.ContainsFunc(p.steps[from:], func(s step) bool { return s.Revision > 0 })
+}
+
 // touched says whether this batch already does something to k.
 func (p *plan) touched(k Key) bool {
 	_, ok := p.overlay[k]
@@ -173,6 +192,7 @@ func (p *plan) remember(k Key, incarnation uint64, drained bool) {
 // batch is what is to be committed.
 func (p *plan) batch() *Batch {
 	b := &p.changed
+	b.Revision = p.revision
 	for i := range p.steps {
 		if s := &p.steps[i]; s.Revision > 0 {
 			b.Changes = append(b.Changes, s.Change)
@@ -194,7 +214,6 @@ func (p *plan) batch() *Batch {
 			b.Fences = append(b.Fences, f)
 		}
 	}
-	b.Forget = max(p.r.forget, p.r.history.excess(len(b.Changes), p.wall))
 	return b
 }
 
@@ -241,10 +260,7 @@ func (p *plan) apply() []*Event {
 		r.fences.apply(f)
 	}
 	r.fences.tidy()
-	if p.changed.Forget > 0 {
-		r.history.forget(p.changed.Forget)
-		r.forget = 0
-	}
+	r.history.trim(p.wall)
 	r.revision = p.revision
 	return events
 }

@@ -78,7 +78,8 @@ func (r *Registry) prove(ctx context.Context, s probed) (open bool) {
 		return err == nil || errors.Is(err, syscall.ECONNRESET) || errors.As(err, &silent) && silent.Timeout()
 	}
 	removed := false
-	err = r.submit(ctx, &op{decide: func(p *plan) error {
+	err = r.submit(ctx, &op{unstored: true, decide: func(p *plan) error {
+		removed = false
 		in, e := p.find(s.instance.Key)
 		if in == nil || e != s.entry || p.touched(in.Key) || in.Incarnation != s.instance.Incarnation ||
 			in.HostPort() != s.instance.HostPort() || in.State != Suspect && e.deadline != s.deadline {

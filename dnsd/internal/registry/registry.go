@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -17,6 +16,8 @@ type Registry struct {
 	backend Backend
 	queue   queue
 	plan    *plan                 // the leader's
+	debt    debt                  // the leader's
+	ceiling ceiling               // the leader's
 	sinks   []Sink                // the leader's
 	sick    atomic.Pointer[error] // why the last commit failed; nil: it did not
 
@@ -25,7 +26,6 @@ type Registry struct {
 	catalog  catalog
 	revision uint64
 	history  history
-	forget   uint64 // history that the backend still has and we do not
 	fences   fences
 	holds    map[*entry]hold
 	heard    time.Duration // lease time of the last sign of life from anybody; -1: none yet
@@ -38,6 +38,7 @@ type Registry struct {
 
 type counters struct {
 	registered, renewed, deregistered, expired, held, proven, commits, failures atomic.Uint64
+	unstored                                                                    atomic.Int64
 }
 
 // Open loads what the backend has kept; every lease begins anew. Leases end only
@@ -53,6 +54,7 @@ func Open(cfg Config) (*Registry, error) {
 		backend:  cfg.Backend,
 		queue:    queue{full: make(chan struct{}, 1)},
 		plan:     &plan{},
+		ceiling:  ceiling{path: cfg.Ceiling, log: cfg.Logger},
 		clock:    newClock(),
 		catalog:  catalog{services: make(map[string]*service)},
 		history:  history{max: cfg.History, age: cfg.HistoryAge},
@@ -70,13 +72,17 @@ func Open(cfg Config) (*Registry, error) {
 	return r, nil
 }
 
+// load begins a life with what the backend has kept. The history of the lives
+// before is not continued: nobody can tell whether what others remember of them
+// is what this store remembers. Everything has the revision at which the life
+// begins, which is higher than any that was given out.
 func (r *Registry) load() error {
 	snap, err := r.backend.Load()
 	if err != nil {
 		return err
 	}
+	r.revision = r.first(snap.Revision)
 	now := r.clock.read()
-	r.revision = cmp.Or(max(snap.Revision, r.settings().Revision), r.settings().First)
 	for in, err := range snap.Instances {
 		if err != nil {
 			return err
@@ -84,29 +90,12 @@ func (r *Registry) load() error {
 		if in.State == Up {
 			in.State = Unconfirmed // not shared yet
 		}
+		in.Revision = r.revision
 		e := r.catalog.insert(in, now+in.Lease)
-		e.service.revision = max(e.service.revision, in.Revision)
+		e.service.revision = r.revision
 		if in.State == Suspect {
 			r.holds[e] = hold{since: now}
 		}
-	}
-	for c, err := range snap.History {
-		if err != nil {
-			return err
-		}
-		if c.New != nil { // share what is still so
-			if e := r.catalog.find(c.New.Key); e != nil && e.in.Revision == c.New.Revision {
-				c.New = e.in
-			}
-		}
-		if s := r.catalog.services[c.Key().Service]; s != nil {
-			s.revision = max(s.revision, c.Revision)
-		}
-		r.history.add(&Event{Change: c, Life: r.life})
-	}
-	if n := len(r.history.events); n > 0 && r.history.events[n-1].Revision != r.revision {
-		r.history.events = nil // there is a gap up to cfg.Revision
-		r.forget = snap.Revision
 	}
 	for f, err := range snap.Fences {
 		if err != nil {
@@ -114,18 +103,40 @@ func (r *Registry) load() error {
 		}
 		r.fences.apply(f)
 	}
+	if r.revision > snap.Revision {
+		if err := r.backend.Commit(&Batch{Revision: r.revision}); err != nil {
+			r.tell(err) // the ceiling knows, and so does the clock
+		}
+	}
 	return nil
+}
+
+// first is the revision at which a life begins: above all that the backend, the
+// ceiling and the clock know of.
+func (r *Registry) first(stored uint64) uint64 {
+	first := uint64(0)
+	if stored > 0 {
+		first = stored + lifeStep
+	}
+	if high := r.ceiling.read(); high > 0 {
+		first = max(first, high+1)
+	}
+	if clock := r.settings().Revision; first == 0 || clock < first+farthest {
+		first = max(first, clock)
+	}
+	r.ceiling.cover(first)
+	return first
 }
 
 // Update takes new defaults, bounds, limits, guard, history and logger while the
 // registry works; instances keep the leases and TTLs they have until they are
 // registered anew. Backend, Probe, Guard.Probes, Fences, FenceAge, WatchQueue,
-// Revision and First stay what they were at Open. On an error nothing has changed.
+// Revision and Ceiling stay what they were at Open. On an error nothing has changed.
 func (r *Registry) Update(cfg Config) error {
 	old := r.settings()
 	cfg.Backend, cfg.Probe, cfg.Guard.Probes = old.Backend, old.Probe, old.Guard.Probes
 	cfg.Fences, cfg.FenceAge, cfg.WatchQueue = old.Fences, old.FenceAge, old.WatchQueue
-	cfg.Revision, cfg.First = old.Revision, old.First
+	cfg.Revision, cfg.Ceiling = old.Revision, old.Ceiling
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return err

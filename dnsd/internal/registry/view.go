@@ -109,7 +109,7 @@ func (r *Registry) Stats() Stats {
 		Registered: c.registered.Load(), Renewed: c.renewed.Load(),
 		Deregistered: c.deregistered.Load(), Expired: c.expired.Load(),
 		Held: c.held.Load(), Proven: c.proven.Load(),
-		Commits: c.commits.Load(), CommitFailures: c.failures.Load(), Sick: r.Sick() != nil,
+		Commits: c.commits.Load(), CommitFailures: c.failures.Load(), Unstored: int(c.unstored.Load()), Sick: r.Sick() != nil,
 		Cut: cut, Stalls: r.clock.stalls, Stalled: r.clock.stalled,
 	}
 }

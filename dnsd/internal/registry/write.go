@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -103,7 +104,7 @@ func (r *Registry) Renew(ctx context.Context, key Key, incarnation uint64) (*Ins
 	r.mu.Unlock()
 
 	var out *Instance
-	err := r.submit(ctx, &op{decide: func(p *plan) (err error) {
+	err := r.submit(ctx, &op{unstored: true, decide: func(p *plan) (err error) {
 		out, err = p.renewKey(key, incarnation)
 		return err
 	}})
@@ -143,7 +144,7 @@ func (r *Registry) RenewAll(ctx context.Context, all []Renewal) (unknown, replac
 	if len(slow) == 0 {
 		return nil, nil, nil
 	}
-	err = r.submit(ctx, &op{decide: func(p *plan) error {
+	err = r.submit(ctx, &op{unstored: true, decide: func(p *plan) error {
 		unknown, replaced = nil, nil
 		for _, n := range slow {
 			var fenced *FencedError
@@ -201,23 +202,31 @@ func (r *Registry) renewLocked(e *entry, now time.Duration) {
 }
 
 // Deregister removes key at once. A nil incarnation removes whoever lives there;
-// one lower than the living is fenced.
+// one lower than the living is fenced. When that cannot be stored, key leaves the
+// answers nevertheless, and the error says so: after a restart it may be back for
+// the length of its lease.
 //
 // Errors: ErrNotFound, *FencedError, ErrNoSpace, ErrClosed.
 func (r *Registry) Deregister(ctx context.Context, key Key, incarnation *uint64) error {
-	err := r.submit(ctx, &op{decide: func(p *plan) error {
+	o := &op{unstored: true, decide: func(p *plan) error {
 		in, e := p.find(key)
-		if in == nil {
+		switch {
+		case in == nil && p.failure != nil && r.debt.owes(key):
+			return p.failure
+		case in == nil:
 			return ErrNotFound
-		}
-		if incarnation != nil && *incarnation < in.Incarnation {
+		case incarnation != nil && *incarnation < in.Incarnation:
 			return &FencedError{key, in.Incarnation, *incarnation, false}
 		}
 		p.remove(in, e, keepLease)
 		return nil
-	}})
+	}}
+	err := r.submit(ctx, o)
 	if err == nil {
 		r.stats.deregistered.Add(1)
+	}
+	if o.owed != nil {
+		return fmt.Errorf("registry: %s has left the answers, which is not stored yet: %w", key, o.owed)
 	}
 	return err
 }

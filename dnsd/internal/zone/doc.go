@@ -71,8 +71,8 @@
 // Transfer is the whole zone at one revision (RFC 5936), Journal the difference
 // since a serial (RFC 1995), condensed. Both read a snapshot that shares its
 // parts with the living zone, so nothing waits for a slow secondary. Serials
-// wrap by RFC 1982. After a restart Load rebuilds the journal from the
-// registry's history.
+// wrap by RFC 1982. For a zone that comes by a reload Load rebuilds the journal from
+// the registry's history; after a restart there is none.
 //
 // The serial counts the registry's changes, not those of Config: other name
 // servers or TTLs reach the secondaries with the next change, by a whole

@@ -99,9 +99,7 @@ func fill(b *testing.B, path string, n int) {
 		in.TTL, in.Lease, in.Revision = 5e9, 15e9, uint64(i+1)
 		batch.Changes = append(batch.Changes, registry.Change{Revision: uint64(i + 1), New: &in})
 		if len(batch.Changes) == 10_000 || i == n-1 {
-			if i > 40_000 {
-				batch.Forget = uint64(i - 32_768)
-			}
+			batch.Revision = uint64(i + 1)
 			if err := s.Commit(&batch); err != nil {
 				b.Fatal(err)
 			}

@@ -16,7 +16,6 @@ func (s *Store) Load() (*registry.Snapshot, error) {
 	return &registry.Snapshot{
 		Revision:  s.revision,
 		Instances: s.loadInstances,
-		History:   s.loadHistory,
 		Fences:    s.loadFences,
 	}, nil
 }
@@ -44,31 +43,6 @@ func (s *Store) loadInstances(yield func(*registry.Instance, error) bool) {
 	}
 	if n != s.instances {
 		yield(nil, s.damaged("load", fmt.Errorf("has %d of %d instances", n, s.instances)))
-	}
-}
-
-func (s *Store) loadHistory(yield func(registry.Change, error) bool) {
-	last := uint64(0)
-	for r, err := range s.records(bucketHistory) {
-		if err != nil {
-			yield(registry.Change{}, err)
-			return
-		}
-		c, err := parseChange(r.key, r.value)
-		if err == nil && last != 0 && c.Revision != last+1 {
-			err = fmt.Errorf("comes after %d", last)
-		}
-		if err != nil {
-			yield(registry.Change{}, s.damaged("load", fmt.Errorf("change %x: %w", r.key, err)))
-			return
-		}
-		last = c.Revision
-		if !yield(c, nil) {
-			return
-		}
-	}
-	if last != 0 && last != s.revision {
-		yield(registry.Change{}, s.damaged("load", fmt.Errorf("the history ends at %d, not at %d", last, s.revision)))
 	}
 }
 

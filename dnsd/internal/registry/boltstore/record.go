@@ -79,34 +79,6 @@ func appendInstance(b []byte, in *registry.Instance) []byte {
 	return b
 }
 
-const (
-	hasOld = 1 << iota
-	hasNew
-)
-
-// appendChange writes all but the revision, which is its key.
-func appendChange(b []byte, c *registry.Change) []byte {
-	k := c.Key()
-	b = binary.AppendVarint(b, c.Time.UnixNano())
-	b = appendString(b, k.Service)
-	b = appendString(b, k.ID)
-	flags := byte(0)
-	if c.Old != nil {
-		flags |= hasOld
-	}
-	if c.New != nil {
-		flags |= hasNew
-	}
-	b = append(b, flags)
-	if c.Old != nil {
-		b = appendInstance(b, c.Old)
-	}
-	if c.New != nil {
-		b = appendInstance(b, c.New)
-	}
-	return b
-}
-
 func appendFence(b []byte, f *registry.Fence) []byte {
 	b = binary.AppendVarint(b, f.Time.UnixNano())
 	b = binary.AppendUvarint(b, f.Incarnation)
@@ -209,24 +181,6 @@ func parseInstance(service string, id, value []byte) (*registry.Instance, error)
 		return nil, errRecord
 	}
 	return in, nil
-}
-
-func parseChange(key, value []byte) (registry.Change, error) {
-	r := reader{rest: value}
-	c := registry.Change{Time: time.Unix(0, r.int())}
-	service, id := string(r.bytes()), r.bytes()
-	flags := r.byte()
-	if flags&hasOld != 0 {
-		c.Old = r.instance(service, id)
-	}
-	if flags&hasNew != 0 {
-		c.New = r.instance(service, id)
-	}
-	if !r.done() || len(key) != 8 || flags == 0 || flags > hasOld|hasNew {
-		return c, errRecord
-	}
-	c.Revision = binary.BigEndian.Uint64(key)
-	return c, nil
 }
 
 func parseFence(key, value []byte) (registry.Fence, error) {

@@ -20,13 +20,17 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// format is the first thing in the file. Another number is another layout.
-const format = "rollcall registry 1"
+// format is the first thing in the file. Another number is another layout: the
+// first one had the history as well.
+const (
+	format      = "rollcall registry 2"
+	formatFirst = "rollcall registry 1"
+)
 
 var (
 	bucketMeta      = []byte("rollcall")
 	bucketInstances = []byte("instances")
-	bucketHistory   = []byte("history")
+	bucketHistory   = []byte("history") // in the first format
 	bucketFences    = []byte("fences")
 	keyFormat       = []byte("format")
 	keyState        = []byte("state")
@@ -40,10 +44,11 @@ const lockTimeout = time.Second
 type Store struct {
 	path      string
 	db        *bolt.DB
+	file      *os.File // bbolt's own: a second one could cost the lock where it is of the fcntl kind
 	log       *failures
 	revision  uint64
 	instances uint64
-	broken    error  // bbolt panicked in a commit: it cannot be used any more
+	broken    error  // it cannot be used any more: what the file holds is not known
 	key       []byte // scratch
 	values    []byte // of one commit: bbolt wants each to stay until its end
 }
@@ -93,7 +98,7 @@ func (s *Store) create() error {
 		return s.classify(err)
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketMeta, bucketInstances, bucketHistory, bucketFences} {
+		for _, name := range [][]byte{bucketMeta, bucketInstances, bucketFences} {
 			if _, err := tx.CreateBucket(name); err != nil {
 				return err
 			}
@@ -124,19 +129,18 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func (s *Store) open() (err error) {
-	defer s.caught("open", &err)
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file cut short faults where it is read
-	var file *os.File                                        // bbolt's own: a second one could cost the lock where it is of the fcntl kind
+// attach opens the file with bbolt.
+func (s *Store) attach() (err error) {
+	s.db, s.file = nil, nil
 	defer func() {
-		if s.db == nil && file != nil {
-			file.Close() // bbolt does not when it panics
+		if s.db == nil && s.file != nil {
+			s.file.Close() // bbolt does not when it panics
 		}
 	}()
-	db, err := bolt.Open(s.path, 0o600, &bolt.Options{
+	s.db, err = bolt.Open(s.path, 0o600, &bolt.Options{
 		OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
-			file, err = os.OpenFile(name, flag, mode)
-			return file, err
+			s.file, err = os.OpenFile(name, flag, mode)
+			return s.file, err
 		},
 		Timeout: lockTimeout,
 		Logger:  s.log,
@@ -147,6 +151,13 @@ func (s *Store) open() (err error) {
 		FreelistType:   bolt.FreelistMapType,
 		NoStatistics:   true,
 	})
+	return err
+}
+
+func (s *Store) open() (err error) {
+	defer s.caught("open", &err)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file cut short faults where it is read
+	err = s.attach()
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return fmt.Errorf("boltstore: open %s: locked by another process: is another dnsd running on it?", s.path)
@@ -155,138 +166,65 @@ func (s *Store) open() (err error) {
 	case err != nil:
 		return s.damaged("open", err)
 	}
-	s.db = db
-	return db.View(func(tx *bolt.Tx) error {
-		if info, err := file.Stat(); err != nil {
-			return fmt.Errorf("boltstore: open: %w", err)
-		} else if info.Size() < tx.Size() {
-			return s.damaged("open", fmt.Errorf("cut short: has %d of %d bytes", info.Size(), tx.Size()))
-		}
-		if err := verify(file, tx); err != nil {
-			return s.damaged("open", err)
-		}
-		meta := tx.Bucket(bucketMeta)
-		if meta == nil {
-			var names []string
-			tx.ForEach(func(name []byte, _ *bolt.Bucket) error {
-				names = append(names, string(name))
-				return nil
-			})
-			return s.damaged("open", fmt.Errorf("a bbolt file of another program, with the buckets %q", names))
-		}
-		if got := string(meta.Get(keyFormat)); got != format {
-			if strings.HasPrefix(got, "rollcall registry ") {
-				return fmt.Errorf("boltstore: open %s: format %q, this program knows %q: run the program that wrote it, or move the file away to begin with an empty registry", s.path, got, format)
-			}
-			return s.damaged("open", fmt.Errorf("format %q", got))
-		}
-		for _, name := range [][]byte{bucketInstances, bucketHistory, bucketFences} {
-			if tx.Bucket(name) == nil {
-				return s.damaged("open", fmt.Errorf("no bucket %s", name))
-			}
-		}
-		var ok bool
-		if s.revision, s.instances, ok = parseState(unseal(keyState, meta.Get(keyState))); !ok {
-			return s.damaged("open", errors.New("bad state record"))
-		}
-		return nil
+	old := false
+	err = s.db.View(func(tx *bolt.Tx) (err error) {
+		old, err = s.look(tx)
+		return err
 	})
-}
-
-// Commit makes b durable.
-func (s *Store) Commit(b *registry.Batch) (err error) {
-	if s.broken != nil {
-		return s.broken
+	if err != nil || !old {
+		return err
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			s.broken = s.damaged("commit", fmt.Errorf("%v", p))
-			err = s.broken
-		}
-	}()
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	s.log.noSpace = nil
-	if cap(s.values) > 1<<20 {
-		s.values = nil
-	}
-	s.values = s.values[:0]
-	revision, instances := s.revision, s.instances
 	err = s.db.Update(func(tx *bolt.Tx) error {
-		table, history, fences := tx.Bucket(bucketInstances), tx.Bucket(bucketHistory), tx.Bucket(bucketFences)
-		history.FillPercent = 0.95 // only ever appended to
-		for i := range b.Changes {
-			c := &b.Changes[i]
-			if err := s.put(table, c); err != nil {
-				return err
-			}
-			s.key = binary.BigEndian.AppendUint64(s.key[:0], c.Revision)
-			start := len(s.values)
-			s.values = appendChange(s.values, c)
-			if err := history.Put(s.key, s.seal(start)); err != nil {
-				return err
-			}
-			revision = c.Revision
-			if c.Old == nil {
-				instances++
-			}
-			if c.New == nil {
-				instances--
-			}
-		}
-		if b.Forget > 0 {
-			if err := forget(history, b.Forget); err != nil {
+		if tx.Bucket(bucketHistory) != nil {
+			if err := tx.DeleteBucket(bucketHistory); err != nil {
 				return err
 			}
 		}
-		for i := range b.Fences {
-			f := &b.Fences[i]
-			s.key = appendKey(s.key[:0], f.Key)
-			if f.Empty() {
-				if err := fences.Delete(s.key); err != nil {
-					return err
-				}
-				continue
-			}
-			start := len(s.values)
-			s.values = appendFence(s.values, f)
-			if err := fences.Put(s.key, s.seal(start)); err != nil {
-				return err
-			}
-		}
-		return tx.Bucket(bucketMeta).Put(keyState, seal(keyState, appendState(nil, revision, instances), 0))
+		return tx.Bucket(bucketMeta).Put(keyFormat, []byte(format))
 	})
 	if err != nil {
-		return fmt.Errorf("boltstore: commit %s: %w", s.path, s.classify(err))
+		return fmt.Errorf("boltstore: open %s: change from %q to %q: %w", s.path, formatFirst, format, s.classify(err))
 	}
-	s.revision, s.instances = revision, instances
 	return nil
 }
 
-func (s *Store) put(table *bolt.Bucket, c *registry.Change) error {
-	s.key = appendKey(s.key[:0], c.Key())
-	if c.New == nil {
-		return table.Delete(s.key)
+// look sees whether the file is whole and ours, and notes its state. old: it has
+// the first format.
+func (s *Store) look(tx *bolt.Tx) (old bool, err error) {
+	if info, err := s.file.Stat(); err != nil {
+		return false, fmt.Errorf("boltstore: open: %w", err)
+	} else if info.Size() < tx.Size() {
+		return false, s.damaged("open", fmt.Errorf("cut short: has %d of %d bytes", info.Size(), tx.Size()))
 	}
-	start := len(s.values)
-	s.values = appendInstance(s.values, c.New)
-	return table.Put(s.key, s.seal(start))
-}
-
-// seal returns the value that begins at start, with its checksum.
-func (s *Store) seal(start int) []byte {
-	s.values = seal(s.key, s.values, start)
-	return s.values[start:len(s.values):len(s.values)]
-}
-
-// forget deletes the history up to and with revision.
-func forget(history *bolt.Bucket, revision uint64) error {
-	c := history.Cursor()
-	for k, _ := c.First(); len(k) == 8 && binary.BigEndian.Uint64(k) <= revision; k, _ = c.First() {
-		if err := c.Delete(); err != nil {
-			return err
+	if err := verify(s.file, tx); err != nil {
+		return false, s.damaged("open", err)
+	}
+	meta := tx.Bucket(bucketMeta)
+	if meta == nil {
+		var names []string
+		tx.ForEach(func(name []byte, _ *bolt.Bucket) error {
+			names = append(names, string(name))
+			return nil
+		})
+		return false, s.damaged("open", fmt.Errorf("a bbolt file of another program, with the buckets %q", names))
+	}
+	got := string(meta.Get(keyFormat))
+	if old = got == formatFirst; !old && got != format {
+		if strings.HasPrefix(got, "rollcall registry ") {
+			return false, fmt.Errorf("boltstore: open %s: format %q, this program knows %q: run the program that wrote it, or move the file away to begin with an empty registry", s.path, got, format)
+		}
+		return false, s.damaged("open", fmt.Errorf("format %q", got))
+	}
+	for _, name := range [][]byte{bucketInstances, bucketFences} {
+		if tx.Bucket(name) == nil {
+			return false, s.damaged("open", fmt.Errorf("no bucket %s", name))
 		}
 	}
-	return nil
+	var ok bool
+	if s.revision, s.instances, ok = parseState(unseal(keyState, meta.Get(keyState))); !ok {
+		return false, s.damaged("open", errors.New("bad state record"))
+	}
+	return old, nil
 }
 
 // Close lets go of the file.

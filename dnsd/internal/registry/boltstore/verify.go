@@ -21,7 +21,8 @@ const (
 	metaRoot      = pageHeader + 16 // after magic, version, page size, flags
 	metaHigh      = metaRoot + 24   // after the root bucket and the free list
 	metaTxid      = metaHigh + 8
-	deepest       = 64 // no tree of 2^64 pages is deeper
+	metaEnd       = metaTxid + 16 // after the checksum
+	deepest       = 64            // no tree of 2^64 pages is deeper
 )
 
 // verifier walks all pages in use before bbolt does. bbolt trusts what it reads:

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -41,7 +40,6 @@ func (f *failing) Commit(b *registry.Batch) error {
 type content struct {
 	revision  uint64
 	instances map[registry.Key]registry.Instance
-	history   []registry.Change
 	fences    map[registry.Key]registry.Fence // without their times
 }
 
@@ -63,12 +61,6 @@ func load(tb fataler, b registry.Backend) content {
 		last = in.Key
 		c.instances[in.Key] = *in
 	}
-	for h, err := range snap.History {
-		if err != nil {
-			tb.Fatal(err)
-		}
-		c.history = append(c.history, h)
-	}
 	var wall time.Time
 	for f, err := range snap.Fences {
 		if err != nil {
@@ -85,15 +77,9 @@ func load(tb fataler, b registry.Backend) content {
 }
 
 func (c content) equal(o content) bool {
-	same := func(a, b *registry.Instance) bool {
-		return a == nil && b == nil || a != nil && b != nil && sameInstance(*a, *b)
-	}
 	return c.revision == o.revision &&
 		maps.EqualFunc(c.instances, o.instances, sameInstance) &&
-		maps.Equal(c.fences, o.fences) &&
-		slices.EqualFunc(c.history, o.history, func(a, b registry.Change) bool {
-			return a.Revision == b.Revision && a.Time.Equal(b.Time) && same(a.Old, b.Old) && same(a.New, b.New)
-		})
+		maps.Equal(c.fences, o.fences)
 }
 
 func sameInstance(a, b registry.Instance) bool {

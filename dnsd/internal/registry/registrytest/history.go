@@ -195,8 +195,11 @@ func (h *history) actions() map[string]func(*rapid.T) {
 		acts["restart"] = func(rt *rapid.T) {
 			h.stop()
 			time.Sleep(time.Duration(rapid.IntRange(0, 3600).Draw(rt, "seconds")) * time.Second)
-			h.model.restart()
 			h.open()
+			if h.model.revision > 0 && h.r.Revision() <= h.model.revision {
+				rt.Fatalf("begins at revision %d, %d was given out", h.r.Revision(), h.model.revision)
+			}
+			h.model.restart(h.r.Revision())
 		}
 	}
 	return acts

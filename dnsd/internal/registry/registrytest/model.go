@@ -183,11 +183,12 @@ func (m *model) release(service string) {
 	}
 }
 
-// restart begins every lease anew; nobody has been heard yet.
-func (m *model) restart() {
-	m.now, m.heard = 0, -1
+// restart begins every lease anew, all at one revision; nobody has been heard yet.
+func (m *model) restart(revision uint64) {
+	m.now, m.heard, m.revision = 0, -1, revision
 	clear(m.lost)
 	for _, l := range m.leases {
+		l.Revision = revision
 		l.deadline, l.held, l.since, l.released = l.Lease, l.State == registry.Suspect, 0, false
 		if l.State == registry.Up {
 			l.State = registry.Unconfirmed

@@ -39,15 +39,16 @@ func (s Suite) Run(t *testing.T) {
 	t.Run("LoadsWhatWasCommitted", s.loadsWhatWasCommitted)
 	t.Run("LeasesBeginAnew", s.leasesBeginAnew)
 	t.Run("FencesAcrossRestarts", s.fencesAcrossRestarts)
-	t.Run("HistoryAcrossRestarts", s.historyAcrossRestarts)
-	t.Run("RevisionFloor", s.revisionFloor)
+	t.Run("DebtIsStoredLater", s.debtIsStoredLater)
+	t.Run("RevisionsGrowOverRestarts", s.revisionsGrowOverRestarts)
+	t.Run("RevisionToBeginAt", s.revisionToBeginAt)
 }
 
 func (s Suite) freshIsEmpty(t *testing.T) {
 	b := s.open(t, s.Fresh(t))
 	defer b.Close()
 	got := load(t, b)
-	if got.revision != 0 || len(got.instances) != 0 || len(got.history) != 0 || len(got.fences) != 0 {
+	if got.revision != 0 || len(got.instances) != 0 || len(got.fences) != 0 {
 		t.Errorf("a fresh store holds %+v", got)
 	}
 }
@@ -78,18 +79,13 @@ func (s Suite) loadsWhatWasCommitted(t *testing.T) {
 				c := drawChange(rt, want.instances, want.revision+1, wall)
 				batch.Changes = append(batch.Changes, c)
 				want.revision++
-				want.history = append(want.history, c)
 				if c.New == nil {
 					delete(want.instances, c.Key())
 				} else {
 					want.instances[c.Key()] = *c.New
 				}
 			}
-			if n := len(want.history); n > 0 && rapid.Bool().Draw(rt, "forget") {
-				i := rapid.IntRange(0, n-1).Draw(rt, "up to")
-				batch.Forget = want.history[i].Revision
-				want.history = want.history[i+1:]
-			}
+			batch.Revision = want.revision
 			if rapid.Bool().Draw(rt, "fence") {
 				f := registry.Fence{
 					Key: drawKey(rt), Incarnation: rapid.Uint64Range(0, 3).Draw(rt, "incarnation"),
@@ -183,112 +179,168 @@ func (s Suite) fencesAcrossRestarts(t *testing.T) {
 	})
 }
 
-// historyAcrossRestarts: who watched resumes, and misses nothing.
-func (s Suite) historyAcrossRestarts(t *testing.T) {
+// revisionsGrowOverRestarts: no revision is given out twice, and who remembers
+// one of the life before has to read again.
+func (s Suite) revisionsGrowOverRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := s.Fresh(t)
-		r, stop := s.run(t, store, registry.Config{})
-		for i := range 20 {
-			mustRegister(t, r, example(fmt.Sprintf("a%02d", i)))
-		}
-		stop()
-		r, stop = s.run(t, store, registry.Config{})
-		defer stop()
-		if r.Revision() != 20 {
-			t.Fatalf("revision %d after the restart, want 20", r.Revision())
-		}
-		mustRegister(t, r, example("a20"))
-		w, err := r.Watch("_math._tcp", at(r, 5))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer w.Close()
-		var seen []uint64
-		for len(seen) < 16 {
-			events, err := w.Next(t.Context())
-			if err != nil {
-				t.Fatal(err)
+		highest := uint64(0)
+		var before []registry.Position
+		for life := range 5 {
+			r, stop := s.run(t, store, registry.Config{})
+			if life > 0 && r.Revision() <= highest {
+				t.Fatalf("life %d begins at %d, %d was given out", life, r.Revision(), highest)
 			}
-			for _, e := range events {
-				seen = append(seen, e.Revision)
+			for _, p := range before {
+				if _, err := r.Watch("", &p); !errors.Is(err, registry.ErrCompacted) {
+					t.Errorf("Watch from %v in another life: %v, want ErrCompacted", p, err)
+				}
+				if _, err := r.Watch("", at(r, p.Revision)); !errors.Is(err, registry.ErrCompacted) {
+					t.Errorf("Watch from %v of this life, which began later: %v, want ErrCompacted", p, err)
+				}
 			}
-		}
-		for i, rev := range seen {
-			if rev != uint64(6+i) {
-				t.Fatalf("resumed after 5, seen %v", seen)
+			if l, ok := r.Instance(example("a0").Key); ok != (life > 0) || ok && l.Revision != r.Revision() {
+				t.Errorf("life %d at revision %d: %+v, %v", life, r.Revision(), l.Instance, ok)
 			}
+			before = append(before, r.At(r.Revision()))
+			for i := range 5 * (life % 2) { // also a life that changes nothing
+				mustRegister(t, r, example(fmt.Sprintf("b%d%d", life, i)))
+			}
+			if life == 0 {
+				mustRegister(t, r, example("a0"))
+			}
+			highest = r.Revision()
+			before = append(before, r.At(highest))
+			stop()
 		}
 	})
 }
 
-// revisionFloor: a registry told to begin higher does, and its history begins
-// there.
-func (s Suite) revisionFloor(t *testing.T) {
+// revisionToBeginAt: a registry told to begin higher does, also in the next life.
+func (s Suite) revisionToBeginAt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := s.Fresh(t)
 		r, stop := s.run(t, store, registry.Config{})
 		mustRegister(t, r, example("a1"))
 		stop()
-		r, stop = s.run(t, store, registry.Config{Revision: 1000})
-		mustRegister(t, r, example("a2"))
-		if _, err := r.Watch("", at(r, 1)); !errors.Is(err, registry.ErrCompacted) {
-			t.Errorf("Watch over the gap: %v, want ErrCompacted", err)
+		r, stop = s.run(t, store, registry.Config{Revision: 1_000_000})
+		if r.Revision() != 1_000_000 {
+			t.Errorf("begins at %d, want 1000000", r.Revision())
 		}
+		mustRegister(t, r, example("a2"))
 		stop()
-		r, stop = s.run(t, store, registry.Config{})
+		r, stop = s.run(t, store, registry.Config{Revision: 1 << 40}) // a clock that is wrong
 		defer stop()
-		if r.Revision() != 1001 {
-			t.Errorf("revision %d, want 1001", r.Revision())
+		if got := r.Revision(); got <= 1_000_001 || got > 1_000_001+1<<17 {
+			t.Errorf("begins at %d, want a little above 1000001", got)
 		}
 	})
 }
 
 // failedCommitChangesNothing: what could not be stored was not done, and the
-// registry goes on.
+// registry goes on. Only who leaves the answers does, and that is stored later.
 func (s Suite) failedCommitChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &failing{Backend: s.open(t, s.Fresh(t))}
 		r, stop := s.run(t, func() (registry.Backend, error) { return b, nil }, registry.Config{})
-		defer stop()
 		m := &Mirror{TB: t}
-		defer r.Attach(m)()
-		a1, a2 := example("a1"), example("a2")
+		r.Attach(m)
+		a1, a2, a3 := example("a1"), example("a2"), example("a3")
 		mustRegister(t, r, a1)
+		mustRegister(t, r, a3)
+		if r.Sick() != nil || r.Stats().Sick {
+			t.Errorf("sick: %v", r.Sick())
+		}
 
 		b.set(registry.ErrNoSpace)
 		heavier := a1
 		heavier.Weight++
 		_, _, errChange := r.Register(t.Context(), heavier)
 		_, _, errNew := r.Register(t.Context(), a2)
-		_, errDrain := r.Drain(t.Context(), a1.Key, false)
-		errGone := r.Deregister(t.Context(), a1.Key, nil)
-		for i, err := range []error{errChange, errNew, errDrain, errGone} {
+		_, errDrain := r.Drain(t.Context(), a1.Key, true)
+		for i, err := range []error{errChange, errNew, errDrain, r.Sick()} {
 			if !errors.Is(err, registry.ErrNoSpace) {
 				t.Errorf("%d: %v, want ErrNoSpace", i, err)
 			}
 		}
 		v, _ := r.Service(a1.Service)
-		if len(v.Instances) != 1 || v.Instances[0].Weight != a1.Weight || v.Instances[0].State != registry.Up || r.Revision() != 1 || m.Revision() != 1 {
+		if len(v.Instances) != 2 || v.Instances[0].Weight != a1.Weight || v.Instances[0].State != registry.Up || r.Revision() != 2 || m.Revision() != 2 {
 			t.Errorf("something changed: %+v at %d, sinks at %d", v, r.Revision(), m.Revision())
 		}
 		if _, err := r.Renew(t.Context(), a1.Key, 0); err != nil {
 			t.Errorf("renewals need no space: %v", err)
 		}
-		time.Sleep(20 * time.Second) // the lease ends, but that cannot be stored
+		for range 2 { // it says so again
+			if err := r.Deregister(t.Context(), a3.Key, nil); !errors.Is(err, registry.ErrNoSpace) {
+				t.Errorf("Deregister = %v, want it told that it is not stored", err)
+			}
+		}
+		if _, ok := r.Instance(a3.Key); ok || m.Revision() != 3 {
+			t.Error("deregistered, and still in the answers")
+		}
+		time.Sleep(40 * time.Second) // a1's lease ends
 		synctest.Wait()
-		if _, ok := r.Instance(a1.Key); !ok || m.Revision() != 1 {
-			t.Error("expired without having been stored")
+		if _, ok := r.Instance(a1.Key); ok || len(m.Instances()) != 0 || r.Stats().Unstored != 2 || !r.Stats().Sick {
+			t.Errorf("the dead are still in the answers: %v, stats %+v", m.Instances(), r.Stats())
 		}
 		b.set(nil)
-		time.Sleep(2 * time.Second)
+		time.Sleep(40 * time.Second)
 		synctest.Wait()
-		if _, ok := r.Instance(a1.Key); ok || m.Revision() != 2 {
-			t.Error("not expired although there is space again")
+		if r.Sick() != nil || r.Stats().Unstored != 0 {
+			t.Errorf("with space again it is sick: %v, stats %+v", r.Sick(), r.Stats())
+		}
+		if err := r.Deregister(t.Context(), a3.Key, nil); !errors.Is(err, registry.ErrNotFound) {
+			t.Errorf("Deregister = %v, want ErrNotFound now that it is stored", err)
 		}
 		if _, created, err := r.Register(t.Context(), a2); err != nil || !created {
 			t.Errorf("with space again: %v, %v", created, err)
 		}
+		if len(m.Instances()) != 1 {
+			t.Errorf("sinks know %v", m.Instances())
+		}
+		stop()
 	})
+}
+
+// debtIsStoredLater: what left the answers while it could not be stored is stored
+// as soon as it can be, and a restart before that brings it back for a lease.
+func (s Suite) debtIsStoredLater(t *testing.T) {
+	for _, healed := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			store := s.Fresh(t)
+			b := &failing{Backend: s.open(t, store)}
+			r, stop := s.run(t, func() (registry.Backend, error) { return b, nil }, registry.Config{})
+			in := example("a1")
+			in.Incarnation = 7
+			mustRegister(t, r, in)
+			b.set(registry.ErrNoSpace)
+			time.Sleep(40 * time.Second)
+			synctest.Wait()
+			if r.Stats().Instances != 0 {
+				t.Fatal("still in the answers")
+			}
+			highest := r.Revision()
+			if healed {
+				b.set(nil)
+				time.Sleep(40 * time.Second)
+				synctest.Wait()
+			}
+			stop()
+			r, stop = s.run(t, store, registry.Config{})
+			defer stop()
+			if _, ok := r.Instance(in.Key); ok == healed {
+				t.Errorf("healed %v: it is there after the restart: %v", healed, ok)
+			}
+			if r.Revision() <= highest {
+				t.Errorf("begins at %d, %d was given out", r.Revision(), highest)
+			}
+			in.Incarnation = 6
+			var fenced *registry.FencedError
+			if _, _, err := r.Register(t.Context(), in); !errors.As(err, &fenced) {
+				t.Errorf("healed %v: an old process: %v, want it fenced", healed, err)
+			}
+		})
+	}
 }
 
 // concurrentWriters: what was acknowledged to many at once is there.
@@ -332,7 +384,7 @@ func (s Suite) concurrentWriters(t *testing.T) {
 		for _, acknowledged := range want {
 			total += len(acknowledged)
 			for k, rev := range acknowledged {
-				if in, ok := have(k); !ok || in.Revision != rev {
+				if in, ok := have(k); !ok || in.Revision != rev && when != "after a restart" {
 					t.Errorf("%s: %v is %+v, acknowledged at %d", when, k, in, rev)
 				}
 			}
@@ -358,7 +410,7 @@ func (s Suite) concurrentWriters(t *testing.T) {
 	r, stop = s.run(t, store, registry.Config{})
 	defer stop()
 	compare("after a restart", of(r), r.Stats().Instances)
-	if r.Revision() != revision {
+	if r.Revision() <= revision {
 		t.Errorf("revision %d after the restart, %d before", r.Revision(), revision)
 	}
 }

@@ -1,0 +1,148 @@
+package boltstore
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+// Commit makes b durable. When that fails the file is made again what it was.
+func (s *Store) Commit(b *registry.Batch) (err error) {
+	if s.broken != nil {
+		return s.broken
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			s.broken = s.damaged("commit", fmt.Errorf("%v", p))
+			err = s.broken
+		}
+	}()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	s.log.noSpace = nil
+	if cap(s.values) > 1<<20 {
+		s.values = nil
+	}
+	s.values = s.values[:0]
+	before, err := s.metas()
+	if err != nil {
+		return fmt.Errorf("boltstore: commit %s: %w", s.path, err)
+	}
+	revision, instances := max(s.revision, b.Revision), s.instances
+	err = s.db.Update(func(tx *bolt.Tx) error {
+		table, fences := tx.Bucket(bucketInstances), tx.Bucket(bucketFences)
+		for i := range b.Changes {
+			c := &b.Changes[i]
+			if err := s.put(table, c); err != nil {
+				return err
+			}
+			if c.Old == nil {
+				instances++
+			}
+			if c.New == nil {
+				instances--
+			}
+		}
+		for i := range b.Fences {
+			f := &b.Fences[i]
+			s.key = appendKey(s.key[:0], f.Key)
+			if f.Empty() {
+				if err := fences.Delete(s.key); err != nil {
+					return err
+				}
+				continue
+			}
+			start := len(s.values)
+			s.values = appendFence(s.values, f)
+			if err := fences.Put(s.key, s.seal(start)); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket(bucketMeta).Put(keyState, seal(keyState, appendState(nil, revision, instances), 0))
+	})
+	if err == nil {
+		s.revision, s.instances = revision, instances
+		return nil
+	}
+	err = fmt.Errorf("boltstore: commit %s: %w", s.path, s.classify(err))
+	if undone := s.undo(before); undone != nil {
+		s.broken = fmt.Errorf("%w; and the file could not be made again what it was, so that nothing more is stored until a restart: %w", err, undone)
+		return s.broken
+	}
+	return err
+}
+
+func (s *Store) put(table *bolt.Bucket, c *registry.Change) error {
+	s.key = appendKey(s.key[:0], c.Key())
+	if c.New == nil {
+		return table.Delete(s.key)
+	}
+	start := len(s.values)
+	s.values = appendInstance(s.values, c.New)
+	return table.Put(s.key, s.seal(start))
+}
+
+// seal returns the value that begins at start, with its checksum.
+func (s *Store) seal(start int) []byte {
+	s.values = seal(s.key, s.values, start)
+	return s.values[start:len(s.values):len(s.values)]
+}
+
+// metaPages are the beginnings of the two pages of which the newer one says which
+// tree is the present one.
+type metaPages [2][metaEnd]byte
+
+// metas reads them.
+func (s *Store) metas() (m metaPages, err error) {
+	size := int64(s.db.Info().PageSize)
+	for i := range m {
+		if _, err := s.file.ReadAt(m[i][:], int64(i)*size); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+// undo makes the file what it was before a commit that failed. bbolt writes the
+// pages of a commit, syncs them, writes a meta page, and syncs that: when the last
+// sync fails the new tree is in place already, on the disk or not, and bbolt
+// would build on it. So the meta page is put back, which brings back the old tree
+// (its pages are not used again before a commit succeeded), and bbolt begins
+// again with the file.
+func (s *Store) undo(before metaPages) error {
+	now, err := s.metas()
+	if err != nil {
+		return err
+	}
+	if now != before {
+		size := int64(s.db.Info().PageSize)
+		for i := range before {
+			if _, err := s.file.WriteAt(before[i][:], int64(i)*size); err != nil {
+				return err
+			}
+		}
+		if err := s.file.Sync(); err != nil {
+			return err
+		}
+	}
+	if err := s.db.Close(); err != nil {
+		return err
+	}
+	if err := s.attach(); err != nil {
+		return err
+	}
+	return s.db.View(func(tx *bolt.Tx) error {
+		var state []byte
+		if meta := tx.Bucket(bucketMeta); meta != nil {
+			state = unseal(keyState, meta.Get(keyState))
+		}
+		revision, instances, ok := parseState(state)
+		if !ok || revision != s.revision || instances != s.instances {
+			return errors.New("it is another one")
+		}
+		return nil
+	})
+}

@@ -1,0 +1,125 @@
+package registry_test
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+// life opens a registry that will not be closed, as if the process were killed.
+func life(t *testing.T, cfg registry.Config) *registry.Registry {
+	t.Helper()
+	r, err := registry.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestCeilingCoversWhatAKilledLifeGaveOut(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "made", "svc.ceiling")
+	last := uint64(0)
+	for i := range 4 {
+		r := life(t, registry.Config{Ceiling: path, Revision: 1000}) // the clock stands still
+		if r.Revision() <= last {
+			t.Fatalf("life %d begins at %d, %d was given out", i, r.Revision(), last)
+		}
+		for n := range 12_000 * (i % 2) { // more than is reserved at once
+			in := math("a1")
+			in.Weight = uint16(n)
+			register(t, r, in)
+		}
+		last = r.Revision()
+	}
+}
+
+func TestClockBackAndFarAhead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "svc.ceiling")
+	at := func(when time.Time) uint64 {
+		r := life(t, registry.Config{Ceiling: path, Revision: registry.ByClock(when)})
+		register(t, r, math("a1"))
+		return r.Revision()
+	}
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	last := at(now)
+	for _, when := range []time.Time{
+		now.Add(-time.Hour),
+		{},
+		now.AddDate(-30, 0, 0), now.Add(time.Hour), now.AddDate(1, 0, 0), now,
+		now.AddDate(50, 0, 0), // no secondary could compare serials so far apart
+		now.Add(2 * time.Hour),
+	} {
+		next := at(when)
+		if int32(uint32(next)-uint32(last)) <= 0 || next <= last {
+			t.Errorf("at %v: %d follows %d", when, next, last)
+		}
+		last = next
+	}
+}
+
+// Without a file the clock decides, and keeps up with 15 changes a second for
+// years.
+func TestClockAloneKeepsSerialsGrowing(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, up := range []time.Duration{time.Second, time.Hour, 4 * 365 * 24 * time.Hour} {
+		for _, perSecond := range []uint64{0, 15} {
+			last := uint32(registry.ByClock(start) + perSecond*uint64(up/time.Second))
+			next := uint32(registry.ByClock(start.Add(up + time.Second)))
+			if int32(next-last) <= 0 { // RFC 1982
+				t.Errorf("after %v with %d changes a second: serial %d follows %d", up, perSecond, next, last)
+			}
+		}
+	}
+}
+
+// What cannot be read or written is said, once, and nothing else stops.
+func TestCeilingThatCannotBeKeptIsTold(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, word := range map[string]string{
+		filepath.Join(file, "svc.ceiling"): "cannot keep",
+		file:                               "cannot read",
+	} {
+		var said strings.Builder
+		r := life(t, registry.Config{Ceiling: path, Revision: 1000, Logger: slog.New(slog.NewTextHandler(&said, nil))})
+		for i := range 100 {
+			register(t, r, math(fmt.Sprint("a", i)))
+		}
+		if r.Revision() != 1100 {
+			t.Errorf("revision %d, want 1100", r.Revision())
+		}
+		if strings.Count(said.String(), word) != 1 || !strings.Contains(said.String(), path) {
+			t.Errorf("%s: said %q, want %q once", path, said.String(), word)
+		}
+	}
+}
+
+func TestCeilingThatIsDamagedIsNotBelieved(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "svc.ceiling")
+	life(t, registry.Config{Ceiling: path, Revision: 123_456_789})
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range whole {
+		bad := append([]byte(nil), whole...)
+		bad[i] ^= 1
+		for _, text := range [][]byte{bad, whole[:i]} {
+			if err := os.WriteFile(path, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if r := life(t, registry.Config{Ceiling: path, Revision: 7}); r.Revision() != 7 {
+				t.Errorf("%q was believed: begins at %d", text, r.Revision())
+			}
+		}
+	}
+}

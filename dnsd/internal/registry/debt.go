@@ -1,0 +1,54 @@
+package registry
+
+import "maps"
+
+// debt is what is published and could not be stored yet: how each key ended. What
+// may be published unstored takes nobody in, so that it is never more than was
+// stored.
+type debt struct {
+	changes map[Key]Change
+	fences  map[Key]Fence
+}
+
+func (d *debt) len() int { return len(d.changes) }
+
+// owes says whether the removal of k is not stored yet.
+func (d *debt) owes(k Key) bool {
+	c, ok := d.changes[k]
+	return ok && c.New == nil
+}
+
+// add takes over what b would have stored.
+func (d *debt) add(b *Batch) {
+	if d.changes == nil {
+		d.changes, d.fences = make(map[Key]Change), make(map[Key]Fence)
+	}
+	for _, c := range b.Changes {
+		if before, ok := d.changes[c.Key()]; ok {
+			c.Old = before.Old // as it is stored
+		}
+		d.changes[c.Key()] = c
+	}
+	for _, f := range b.Fences {
+		d.fences[f.Key] = f
+	}
+}
+
+// before returns b with the debt put in front.
+func (d *debt) before(b *Batch) *Batch {
+	if len(d.changes)+len(d.fences) == 0 {
+		return b
+	}
+	all := &Batch{Revision: b.Revision}
+	for c := range maps.Values(d.changes) {
+		all.Changes = append(all.Changes, c)
+	}
+	for f := range maps.Values(d.fences) {
+		all.Fences = append(all.Fences, f)
+	}
+	all.Changes = append(all.Changes, b.Changes...)
+	all.Fences = append(all.Fences, b.Fences...)
+	return all
+}
+
+func (d *debt) paid() { *d = debt{} }
