@@ -104,7 +104,9 @@ func (r *responder) answer(dst, msg []byte) []byte {
 		return r.short(dst, msg, dns.RcodeBadVers, 0, &x)
 	case q.end == headerLen:
 		return r.short(dst, msg, dns.RcodeSuccess, 0, &x) // a cookie alone
-	case q.qclass != dns.ClassINET:
+	case q.qclass == dns.ClassCHAOS && r.asksWho():
+		return r.who(dst, msg, &x)
+	case q.qclass != dns.ClassINET && (q.qclass != dns.ClassANY || q.qtype == dns.TypeAXFR || q.qtype == dns.TypeIXFR):
 		x.ede, x.edeText = int(dns.ExtendedErrorCodeNotSupported), "class is not IN"
 		return r.short(dst, msg, dns.RcodeRefused, 0, &x)
 	}
@@ -184,16 +186,23 @@ func rejoin(dst []byte, base int, message []byte) []byte {
 // complete writes the header of an authoritative answer and appends OPT.
 func (r *responder) complete(dst []byte, base int, c zone.Counts, x *extra) []byte {
 	flags := uint16(bitAA)
+	if r.q.qclass == dns.ClassANY {
+		flags = 0 // RFC 1035 6.2: nobody speaks for all classes
+	}
 	if c.TC {
 		flags |= bitTC
-		r.count.truncated.Add(1)
 	}
 	if c.Sampled > 0 {
 		r.count.sampled.Add(1)
 		text := sampledText(c.Sampled, c.Total)
-		if len(dst)-base+6+len(text) <= r.room(x) {
+		if r.q.edns && len(dst)-base+6+len(text) <= r.room(x) {
 			x.ede, x.edeText = int(dns.ExtendedErrorCodeOther), text
+		} else {
+			flags |= bitTC // RFC 2181 9: nothing else says that there is more
 		}
+	}
+	if flags&bitTC != 0 {
+		r.count.truncated.Add(1)
 	}
 	x.rcode = c.Rcode
 	r.setHeader(dst[base:], c.Rcode, flags, c.AN, c.NS, c.AR)

@@ -26,6 +26,8 @@ const (
 	defaultMaxUDP = 1232
 	// minUDP is what any client takes, EDNS or not: RFC 1035 4.2.1.
 	minUDP = 512
+	// maxTCP is what the length before a message over TCP can say.
+	maxTCP = 1<<16 - 1
 	// maxUDP is what a UDP datagram over IPv4 can carry at most.
 	maxUDP = 65507
 	// maxNSID keeps an OPT record small enough to fit beside any negative

@@ -16,16 +16,18 @@
 //	QDCOUNT not 1, malformed, two OPTs         FORMERR (RFC 9619, RFC 6891 6.1.1)
 //	opcode other than QUERY                    NOTIMP
 //	EDNS version above 0                       BADVERS (RFC 6891 6.1.3)
-//	class other than IN, name in no zone       REFUSED, with an Extended DNS Error
+//	id.server or hostname.bind in class CH     Config.NSID, if there is one (RFC 4892)
+//	other classes than IN, name in no zone     REFUSED, with an Extended DNS Error
+//	class ANY                                  as IN, without AA (RFC 1035 6.2)
 //	anything in a zone                         the zone's answer, AA set
 //	a panic while answering                    SERVFAIL; counted and logged
 //
 // Sizes. Over UDP an answer fits in the smaller of what the client offered
 // (512 without EDNS, RFC 6891 6.2.5) and Config.MaxUDP. Address records of the
 // additional section go first, without TC (RFC 2181 9); when more must go, TC
-// is set. Over TCP TC is never set: a record set beyond 64 KiB is answered by
-// the zone's weighted sample, which says so in an Extended DNS Error
-// (RFC 8914) and in Stats.
+// is set. Over TCP a record set beyond 64 KiB is answered by the zone's weighted
+// sample, drawn anew each ten minutes at least, which says so in an Extended DNS
+// Error (RFC 8914), to clients without EDNS by TC (RFC 2181 9), and in Stats.
 //
 // Two paths give the same octets. The fast one asks the zone for a ready image
 // and patches header, case (so that 0x20 works) and OPT around it, without an

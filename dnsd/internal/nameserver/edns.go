@@ -68,7 +68,7 @@ func appendOption(dst []byte, code uint16, length int) []byte {
 func pad(dst []byte, base, opt int) []byte {
 	n := len(dst) - base + 4
 	fill := (padBlock - n%padBlock) % padBlock
-	if n+fill > dns.MaxMsgSize-1 {
+	if n+fill > maxTCP {
 		return dst
 	}
 	dst = appendOption(dst, dns.EDNS0PADDING, fill)
@@ -83,7 +83,7 @@ func pad(dst []byte, base, opt int) []byte {
 func (set *settings) limit(q *query, tr transport) int {
 	switch {
 	case tr != overUDP:
-		return dns.MaxMsgSize - 1 // 65535: the length field of TCP
+		return maxTCP
 	case !q.edns:
 		return minUDP
 	default:

@@ -102,8 +102,9 @@ func (q *query) parse(msg []byte) verdict {
 	if off != len(msg) {
 		return malformed
 	}
-	// RFC 7873 5.4 lets a client ask for a cookie alone, without a question.
-	if qd == 0 && len(q.cookie) == 0 {
+	// RFC 7873 5.4 lets a client ask for a cookie alone, without a question; and
+	// what another version of EDNS allows is not known.
+	if qd == 0 && len(q.cookie) == 0 && q.version == 0 {
 		return malformed
 	}
 	return parsed

@@ -227,6 +227,7 @@ func (s *Server) Run(ctx context.Context) error {
 		start(func() error { return s.acceptLoop(ctx, ln, overTLS, &wg) })
 	}
 	wg.Go(func() { s.notifyLoop(ctx) })
+	wg.Go(func() { s.redrawLoop(ctx) })
 
 	select {
 	case <-ctx.Done():
@@ -260,6 +261,33 @@ func (s *Server) notifyLoop(ctx context.Context) {
 		}
 		cancel()
 		wg.Wait()
+	}
+}
+
+// redrawEvery is how long those left out of a sample wait for another, in a
+// registry at rest: a client that follows the answers then changes its
+// connections, which is not to be had each TTL.
+const redrawEvery = 10 * time.Minute
+
+// redrawLoop tells the zones the time, by which they draw samples anew.
+func (s *Server) redrawLoop(ctx context.Context) {
+	tick := time.NewTicker(redrawEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			s.redraw(now)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// redraw gives servers that share a zone the same turn.
+func (s *Server) redraw(now time.Time) {
+	set := s.settings.Load()
+	for i := range set.zones {
+		set.zones[i].zone.Redraw(uint64(now.Unix() / int64(redrawEvery/time.Second)))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -286,15 +287,6 @@ func TestASlowReaderIsClosed(t *testing.T) {
 	}
 }
 
-func TestAQueryTooLongForAnyQueryEndsTheConnection(t *testing.T) {
-	s := start(t, Config{})
-	c := dialTCP(t, s)
-	c.Write([]byte{0xff, 0xff, 1, 2, 3})
-	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !isReset(err) {
-		t.Error(err)
-	}
-}
-
 func TestTCPKeepalive(t *testing.T) {
 	s := start(t, Config{Zones: []Zone{{Zone: standard(t)}}, TCP: TCPLimits{Idle: 7 * time.Second}})
 	keepalive := func(m *dns.Msg) {
@@ -332,5 +324,24 @@ func TestStatsCountAnswersByKind(t *testing.T) {
 		if got[i] != want[i] {
 			t.Errorf("%+v, want %+v", got[i], want[i])
 		}
+	}
+}
+
+// TestTimeDrawsSamplesAnew: in a registry at rest those left out of a sample have
+// their turn, and until then the sample stays.
+func TestTimeDrawsSamplesAnew(t *testing.T) {
+	z := testZone(t, instances("_math._tcp", 2000)...)
+	s := start(t, Config{Zones: []Zone{{Zone: z}}})
+	names := func(at time.Time) string {
+		s.redraw(at)
+		return fmt.Sprint(ask(t, s, "tcp", "_math._tcp.svc.", dns.TypeSRV).Answer)
+	}
+	begin := time.Unix(1_700_000_000, 0).Truncate(redrawEvery)
+	first := names(begin)
+	if names(begin.Add(redrawEvery-time.Second)) != first {
+		t.Error("the sample changed within its time")
+	}
+	if names(begin.Add(redrawEvery)) == first {
+		t.Error("the sample did not change in time")
 	}
 }

@@ -5,19 +5,20 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"sync"
 	"time"
-
-	"github.com/miekg/dns"
 )
 
 const (
 	// readBuffer is what a connection may have sent without an answer: some
-	// 80 queries. No query is longer than this, so more is never held.
+	// 80 queries. It grows for a longer query, with what has come of it, up to
+	// the largest there is, and is given back behind it.
 	readBuffer = 4 << 10
+	maxQuery   = 2 + maxTCP
 	// flushAfter bounds the answers collected for one write. With the largest
 	// answer behind it a connection holds at most 96 KiB, and only while it
 	// writes.
@@ -95,6 +96,7 @@ type conn struct {
 	idle     time.Duration // how long the next query may take
 	extended time.Time     // when the read deadline was set
 	progress bool          // a whole query came since then
+	ended    bool          // the client sends no more, but may still read
 
 	mu       sync.Mutex     // guards writing, so that messages stay whole
 	transfer sync.WaitGroup // at most one runs
@@ -113,6 +115,9 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn, from netip.Addr, tr
 	defer nc.Close()
 	for c.serve(ctx, from, tr) {
 	}
+	if c.ended {
+		c.transfer.Wait() // it has asked for the whole (RFC 9293 section 3.6)
+	}
 }
 
 // serve reads once and answers every whole query that has come, with one write
@@ -125,6 +130,7 @@ func (c *conn) serve(ctx context.Context, from netip.Addr, tr transport) bool {
 	}
 	n, err := c.Read(c.buf[len(c.buf):cap(c.buf)])
 	if n == 0 && err != nil {
+		c.ended = errors.Is(err, io.EOF)
 		// While a transfer runs the client has no reason to ask.
 		c.progress, c.extended = true, time.Time{}
 		return errors.Is(err, os.ErrDeadlineExceeded) && len(c.buf) == 0 && len(c.busy) > 0
@@ -142,9 +148,6 @@ func (c *conn) serve(ctx context.Context, from netip.Addr, tr transport) bool {
 	rest := c.buf
 	for len(rest) >= 2 {
 		size := int(binary.BigEndian.Uint16(rest))
-		if size > readBuffer-2 {
-			return false // no query is that long
-		}
 		if len(rest) < 2+size {
 			break
 		}
@@ -160,8 +163,20 @@ func (c *conn) serve(ctx context.Context, from netip.Addr, tr transport) bool {
 			return false
 		}
 	}
-	c.buf = c.buf[:copy(c.buf, rest)]
+	c.keep(rest)
 	return c.flush(out)
+}
+
+// keep makes rest what was read and not answered, with room for more of it.
+func (c *conn) keep(rest []byte) {
+	switch {
+	case len(rest) == cap(c.buf):
+		c.buf = append(make([]byte, 0, min(2*len(rest), maxQuery)), rest...)
+	case cap(c.buf) > readBuffer && len(rest) < readBuffer/2:
+		c.buf = append(make([]byte, 0, readBuffer), rest...)
+	default:
+		c.buf = c.buf[:copy(c.buf, rest)]
+	}
 }
 
 // extend sets the read deadline, once for each query and not for each octet:
@@ -234,7 +249,7 @@ func (c *conn) startTransfer(ctx context.Context) bool {
 	c.transfer.Go(func() {
 		defer func() { <-c.busy }()
 		if err := c.srv.runTransfer(ctx, t, from, func(wire []byte) error {
-			if len(wire) > dns.MaxMsgSize-1 {
+			if len(wire) > maxTCP {
 				return errors.New("message too long")
 			}
 			frame := make([]byte, 2, 2+len(wire))

@@ -233,7 +233,7 @@ func (z addresses) at(v *version, name []byte) (*address, bool) {
 // sample returns the instances for an answer, and if they are not all, how many
 // there are.
 func (z addresses) sample(a *address) ([]member, int) {
-	return sample(a.members, a.epoch, z.room(len(a.key)+1), func(m member) int { return recordSize + len(z.host(m)) + 1 })
+	return sample(a.members, z.draw(a.epoch), z.room(len(a.key)+1), func(m member) int { return recordSize + len(z.host(m)) + 1 })
 }
 
 // paint makes the image of the names at an address: whole, or only its head.

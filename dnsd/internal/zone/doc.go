@@ -35,13 +35,18 @@
 //     (RFC 2308 sections 3 and 5).
 //   - Records stand in a fixed order: by priority as published, then by id.
 //   - ANY gets one record set (RFC 8482 section 4.1).
-//   - SRV answers bring the addresses of those targets that are instances. PTR
-//     answers bring nothing: RFC 6763 section 12 would add three records each,
-//     and who browses many wants one packet of names.
+//   - SRV answers bring the addresses of those targets that are instances, as far
+//     as clients can read them (glueRoom). PTR answers bring nothing: RFC 6763
+//     section 12.1 would add three records each, and who browses many wants one
+//     packet of names.
+//   - A name has at most 255 octets (RFC 1035 section 2.3.4): an instance whose
+//     names would be longer is not published.
+//   - A name server in the zone has addresses ([NameServer], [Reachable]).
 //   - An answer is cut from its end between two records: additional ones go
 //     without TC, others with TC (RFC 2181 section 9).
 //   - A set that no message can hold is a sample by weight from the lowest
-//     priorities, redrawn each 1,024 revisions; Answer.Sampled and Total say so.
+//     priorities, redrawn each 1,024 revisions, and by [Zone.Redraw]; Sampled and
+//     Total of the answer say so.
 //
 // # The two paths
 //
@@ -84,5 +89,5 @@
 // With Config.Forward a Zone leads from addresses to host names, fed by the same
 // changes: 7.0.0.10.in-addr.arpa. PTR a1.math.tcp.svc., one record for each
 // instance at the address (RFC 1035 section 3.5, RFC 3596 section 2.5). All of
-// the above holds for it, but for the images: it is answered by the readable path.
+// the above holds for it.
 package zone

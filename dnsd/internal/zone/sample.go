@@ -5,6 +5,9 @@ import (
 	"iter"
 	"math"
 	"slices"
+	"sync/atomic"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
 // A message holds 65,535 octets (RFC 1035 section 4.2.2). What an answer may
@@ -17,14 +20,48 @@ const (
 // epochBits: a sample is drawn anew each 1,024 revisions, not at each one.
 // Those who follow the answers would otherwise drop and dial most of their
 // connections whenever a single instance came or went; and drawing never anew
-// would leave those outside of the sample without work for ever.
+// would leave those outside of the sample without work for ever. So that they
+// are not in a registry at rest, Redraw does the same by time.
 const epochBits = 10
+
+// Redraw draws samples anew, unless turn is the one that was given last. The
+// caller counts in it what the zone, which has no clock, cannot: time. An answer
+// that is being made meanwhile may keep its sample for one turn more.
+func (z *Zone) Redraw(turn uint64) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if z.turn.Swap(turn) == turn {
+		return
+	}
+	forget := func(at *atomic.Pointer[image]) {
+		if im := at.Load(); im != nil && im.total > 0 {
+			at.Store(nil)
+		}
+	}
+	v := z.current.Load()
+	forget(&v.listing.full)
+	for a := range v.addresses.all() {
+		forget(&a.full)
+	}
+	if t := z.table.Load(); t != nil {
+		for i := range t.slots {
+			if e := t.slots[i].Load(); e != nil && e.service != nil {
+				for k := range e.full {
+					forget(&e.full[k])
+				}
+			}
+		}
+	}
+}
+
+// draw is what decides the chances in a sample of an epoch.
+func (z *Zone) draw(epoch uint64) uint64 { return epoch + z.turn.Load()*0x9e3779b97f4a7c15 }
 
 // sampleSRV returns the members of the SRV set, and if they are a sample of
 // those the set has, how many it has.
 func (s *service) sampleSRV(z *Zone) ([]member, int) {
 	host := len(s.key) - 2 + 1 + len(z.origin) // math.tcp.svc.
-	return sample(s.collect(s.srvs(z)), s.epoch, z.room(len(s.key)+1), func(m member) int {
+	return sample(s.collect(s.srvs(z)), z.draw(s.epoch), z.room(len(s.key)+1), func(m member) int {
 		n := len(m.ID) + 1 + host
 		if m.foreign() {
 			n = len(m.Host)
@@ -35,7 +72,7 @@ func (s *service) sampleSRV(z *Zone) ([]member, int) {
 
 // samplePTR does the same for the PTR set of the instances' names.
 func (s *service) samplePTR(z *Zone) ([]member, int) {
-	return sample(s.collect(s.inOrder()), s.epoch, z.room(len(s.key)+1), func(m member) int { return recordSize + 1 + len(m.ID) + 2 })
+	return sample(s.collect(s.inOrder()), z.draw(s.epoch), z.room(len(s.key)+1), func(m member) int { return recordSize + 1 + len(m.ID) + 2 })
 }
 
 // sampleHosts does the same for the addresses of one family.
@@ -44,7 +81,7 @@ func (s *service) sampleHosts(z *Zone, v4 bool) ([]member, int) {
 	if v4 {
 		size = recordSize + 4
 	}
-	return sample(s.collect(s.addresses(v4)), s.epoch, z.room(len(s.key)-2+1), func(member) int { return size })
+	return sample(s.collect(s.addresses(v4)), z.draw(s.epoch), z.room(len(s.key)-2+1), func(member) int { return size })
 }
 
 func (s *service) collect(ms iter.Seq[member]) []member {
@@ -86,7 +123,7 @@ const headSize = 4096
 // the lowest priority, among equals at random by weight without putting back
 // (Efraimidis and Spirakis: the smallest -ln(u)/weight), until the room is full,
 // and returns them in their order, with the number of all. The chance is a hash
-// of id and epoch: the same at each call.
+// of key and epoch: the same at each call.
 func sample(ms []member, epoch uint64, room int, size func(member) int) ([]member, int) {
 	sum := 0
 	for _, m := range ms {
@@ -105,7 +142,7 @@ func sample(ms []member, epoch uint64, room int, size func(member) int) ([]membe
 	tickets := make([]uint64, len(ms))
 	for i, m := range ms {
 		// A weight of zero keeps a small chance (RFC 2782).
-		chance := -math.Log(unit(m.ID, epoch)) / max(float64(m.Weight), 0.1)
+		chance := -math.Log(unit(m.Key, epoch)) / max(float64(m.Weight), 0.1)
 		tickets[i] = uint64(m.priority())<<(chanceBits+placeBits) | math.Float64bits(chance)>>(63-chanceBits)<<placeBits | uint64(i)
 	}
 	slices.Sort(tickets)
@@ -129,10 +166,12 @@ func sample(ms []member, epoch uint64, room int, size func(member) int) ([]membe
 
 // unit hashes to a number in (0, 1): FNV-1a, then the finalizer of splitmix64,
 // for FNV's high bits hardly know the last octets of a short id.
-func unit(id string, epoch uint64) float64 {
+func unit(key registry.Key, epoch uint64) float64 {
 	h := uint64(14695981039346656037) ^ epoch
-	for i := range len(id) {
-		h = (h ^ uint64(id[i])) * 1099511628211
+	for _, s := range []string{key.ID, key.Service} {
+		for i := range len(s) {
+			h = (h ^ uint64(s[i])) * 1099511628211
+		}
 	}
 	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
 	h = (h ^ h>>27) * 0x94d049bb133111eb
@@ -162,7 +201,7 @@ func (v *version) sampleServices(z *Zone) ([]*service, int) {
 		return slices.Collect(v.services.all()), 0
 	}
 	k := room / usual
-	offset := int(v.listing.epoch % uint64(n))
+	offset := int((v.listing.epoch + z.turn.Load()) % uint64(n))
 	var out []*service
 	for i := range k {
 		s := v.services.at((i*n/k + offset) % n)

@@ -181,3 +181,47 @@ func TestListOfServicesWithNamesOutOfReach(t *testing.T) {
 		t.Error("declined")
 	}
 }
+
+// TestSamplesAreDrawnAnewInARegistryAtRest: all sets of a service, the list of
+// services and the names at an address change with the turn, on both paths and
+// only then, and in a few turns every instance has had its own.
+func TestSamplesAreDrawnAnewInARegistryAtRest(t *testing.T) {
+	ins := many(t, 2000, func(int) int { return 100 }, "")
+	for i := range 6000 {
+		ins = append(ins, parseInstance(t, fmt.Sprintf("_s%d._tcp/i 10.9.9.9:80", i)))
+	}
+	forward := newTestZone(t, testConfig(), 7, ins...)
+	reverse := newTestZone(t, reverseConfig("10.in-addr.arpa."), 7, ins...)
+	for _, q := range []struct {
+		z     *Zone
+		name  string
+		qtype uint16
+	}{
+		{forward, "_math._tcp.svc.", dns.TypeSRV},
+		{forward, "_services._dns-sd._udp.svc.", dns.TypePTR},
+		{reverse, "9.9.9.10.in-addr.arpa.", dns.TypePTR},
+	} {
+		var last []string
+		seen := make(map[string]bool)
+		for turn := range uint64(8) {
+			q.z.Redraw(turn)
+			q.z.Redraw(turn)
+			serial := q.z.Serial()
+			a := q.z.Lookup(q.name, q.qtype)
+			now := text(a.Answer)
+			if a.Total == 0 || slices.Equal(now, last) {
+				t.Errorf("%s: turn %d brings nothing new: %d of %d", q.name, turn, a.Sampled, a.Total)
+			}
+			if !compare(t, q.z, wireName(q.name), q.qtype, 1232, maxMessage) || q.z.Serial() != serial {
+				t.Errorf("%s: the images have another turn", q.name)
+			}
+			for _, rr := range now {
+				seen[rr] = true
+			}
+			last = now
+		}
+		if n := q.z.Lookup(q.name, q.qtype).Total; len(seen) < n*9/10 {
+			t.Errorf("%s: in eight turns only %d of %d records", q.name, len(seen), n)
+		}
+	}
+}

@@ -73,6 +73,7 @@ type Zone struct {
 
 	table   atomic.Pointer[table] // the services of current, by name as asked
 	current atomic.Pointer[version]
+	turn    atomic.Uint64                 // of the samples: see Redraw
 	changed atomic.Pointer[chan struct{}] // closed when current is replaced
 
 	mu      sync.Mutex // guards what follows, and the order of changes
