@@ -3,6 +3,7 @@ package gobwire
 import (
 	"iter"
 	"math"
+	"reflect"
 )
 
 const firstID = 64 // encoding/gob's first id for a type that is defined on the stream
@@ -13,9 +14,11 @@ type shape struct {
 	key, elem wireType
 	len       uint64 // of an array
 	fields    []wireField
-	asked     bool // by link, which has to find out once
-	linked    bool // every type that it is made of is known, down to basic ones
-	loose     bool // one of those is an interface
+	raw       []byte                          // the definition's message
+	into      map[reflect.Type][]reflect.Type // see Guard.field
+	asked     bool                            // by link, which has to find out once
+	linked    bool                            // every type that it is made of is known, down to basic ones
+	loose     bool                            // one of those is an interface
 }
 
 // parts are the types that a value is made of.
@@ -52,10 +55,13 @@ type wireField struct {
 func parseDefinition(message []byte) (id int32, s *shape, ok bool) {
 	c := cursor{b: message}
 	x := -ToInt(c.uint())
-	if x < firstID || x > math.MaxInt32 {
-		return 0, nil, false
-	}
-	s = new(shape)
+	s = c.shape()
+	return int32(x), s, s != nil && len(c.b) == 0 && x >= firstID && x <= math.MaxInt32
+}
+
+// shape reads a definition behind its id. It is nil for a bad one.
+func (c *cursor) shape() *shape {
+	s := new(shape)
 	kinds := 0
 	c.eachField(7, func(field int) { // of wireType
 		kinds++
@@ -91,7 +97,10 @@ func parseDefinition(message []byte) (id int32, s *shape, ok bool) {
 			c.eachPart(1, func(int) {})
 		}
 	})
-	return int32(x), s, !c.bad && kinds == 1 && len(c.b) == 0
+	if c.bad || kinds != 1 {
+		return nil
+	}
+	return s
 }
 
 // cursor reads a definition. Once something is bad, it reads nothing but zeros.

@@ -16,7 +16,8 @@ import (
 // are compiled once and never forgotten, as encoding/gob does it. The zero value is
 // ready; safe for concurrent use. One for all streams of a client or server.
 type Plans struct {
-	known sync.Map // reflect.Type to *plan
+	known    sync.Map // reflect.Type to *plan
+	concrete sync.Map // of types registered with encoding/gob: name to reflect.Type
 }
 
 // op is what to do with a value. The first eight have encoding/gob's ids of the
