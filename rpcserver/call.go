@@ -20,6 +20,9 @@ type call struct {
 	failed string           // what the client is told instead of the reply
 	panick any
 	ended  bool // the method returned
+	charge charge
+	mine   bool // it is counted among the running calls of its connection
+	all    bool // and of all
 }
 
 // newCall has room for the argument.
@@ -52,13 +55,33 @@ func (k *call) free() {
 	}
 	k.args[2] = reflect.Value{}
 	k.conn, k.failed, k.panick, k.ended = nil, "", nil, false
+	k.mine, k.all = false, false
 	k.method.pool.Put(k)
 }
 
-// run executes the call and answers it.
+// run executes the call, when it is its turn, and answers it.
 func (k *call) run() {
-	defer k.conn.answer(k) // also when the method ended its goroutine
+	c := k.conn
+	if !k.all && !k.turn() {
+		c.leave(k) // nobody is there to be answered
+		return
+	}
+	defer c.answer(k) // also when the method ended its goroutine
+	if t := c.server.cfg.Trace; t != nil {
+		k.begun = time.Now()
+		if t.CallBegin != nil {
+			c.server.hook(func() { t.CallBegin(CallInfo{Method: k.method.name, Remote: c.remote}) })
+		}
+	}
 	k.invoke()
+}
+
+// turn waits until the limits let the call run; false: the connection ended.
+func (k *call) turn() bool {
+	c := k.conn
+	k.mine = k.mine || c.calls.enter()
+	k.all = k.mine && c.server.calls.enter()
+	return k.all
 }
 
 // invoke calls the method. A panic is that call's failure, not the process's.

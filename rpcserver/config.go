@@ -16,6 +16,7 @@ const (
 	defaultMaxInFlight      = 4096
 	defaultMaxInFlightTotal = 65_536
 	defaultMaxFrame         = 64 << 20
+	defaultMaxBytesTotal    = 256 << 20
 	defaultFrameTimeout     = 30 * time.Second
 	defaultWriteTimeout     = 10 * time.Second
 	defaultQuiet            = 300 * time.Millisecond
@@ -37,16 +38,23 @@ type Config struct {
 	// buffered and joined, so it need not buffer itself.
 	Codec func(io.ReadWriteCloser) rpc.ServerCodec
 
-	// MaxConns is how many connections are served; more are told to go elsewhere
-	// and closed. Default 10,000.
+	// MaxConns is how many connections are served. Beyond that the address (IPv6: the
+	// /64) with the most of them gives up an idle one for a client of another
+	// address; else a new connection is told to go elsewhere and closed. Default 10,000.
 	MaxConns int
 	// MaxInFlight is how many calls of one connection run at once, and
-	// MaxInFlightTotal of all; beyond that requests are left unread. Defaults 4096
+	// MaxInFlightTotal of all; beyond that calls wait for their turn. Defaults 4096
 	// and 65,536.
 	MaxInFlight, MaxInFlightTotal int
-	// MaxFrame is how many bytes one message (gob) or request may have. The
-	// connection of a larger one is closed. Default 64 MiB.
+	// MaxFrame is how many bytes one message (gob) or request may have; decoded, an
+	// argument may take four times that. The connection of a larger one is closed.
+	// Default 64 MiB.
 	MaxFrame int
+	// MaxBytesTotal is how many bytes the requests of all connections may have that are
+	// being read, wait for their turn, or run; requests that fit the read buffer
+	// (16 KiB) and need not wait are not counted. Beyond that requests are left
+	// unread, but for one, which may be as large as MaxFrame. Default 256 MiB.
+	MaxBytesTotal int
 	// FrameTimeout is how long a request may take to arrive once it has begun, or
 	// a TLS handshake. Default 30s.
 	FrameTimeout time.Duration
@@ -54,8 +62,8 @@ type Config struct {
 	// in flight. Zero: never, for net/rpc's own client does not connect again; dead
 	// peers are found by TCP keepalive.
 	IdleTimeout time.Duration
-	// WriteTimeout bounds each write of responses; a client that does not read for
-	// so long is disconnected. Default 10s.
+	// WriteTimeout bounds each write of responses, of at most 256 KiB; a client that
+	// does not read for so long is disconnected. Default 10s.
 	WriteTimeout time.Duration
 	// Quiet is how long nothing must arrive on a connection before Shutdown
 	// believes that nothing will. Default 300ms.
@@ -85,6 +93,7 @@ func (cfg Config) withDefaults() Config {
 	def(&cfg.MaxInFlight, defaultMaxInFlight)
 	def(&cfg.MaxInFlightTotal, defaultMaxInFlightTotal)
 	def(&cfg.MaxFrame, defaultMaxFrame)
+	def(&cfg.MaxBytesTotal, defaultMaxBytesTotal)
 	dur(&cfg.FrameTimeout, defaultFrameTimeout)
 	dur(&cfg.WriteTimeout, defaultWriteTimeout)
 	dur(&cfg.Quiet, defaultQuiet)

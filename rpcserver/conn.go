@@ -9,7 +9,6 @@ import (
 	"math"
 	"net"
 	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +19,8 @@ const (
 	// linger is how long a closed connection is still read from, so that what the
 	// client had sent does not become a reset that destroys our last words.
 	linger = 250 * time.Millisecond
+	// signOfLife is well below the time that rpcclient waits for the answer of a ping.
+	signOfLife = 500 * time.Millisecond
 
 	pingMethod  = "_rollcall.Ping"
 	drainMethod = "_rollcall.Drain"
@@ -34,19 +35,23 @@ type conn struct {
 	wire   wire
 	out    *output
 
-	inflight atomic.Int64
-	room     chan struct{} // capacity 1: a call ended while the reader waited for one to
+	inflight atomic.Int64  // calls accepted and not answered
+	calls    gate          // those of them that run
 	idle     chan struct{} // capacity 1: the last call ended after the reader had
 	ended    atomic.Bool   // the reader reads no more requests
 	done     chan struct{} // closed when serve ends
 
 	requests atomic.Uint64
-	mid      bool // within a request; owned by the reader
+	in       *input
+	broken   error // it never worked
+	mid      bool  // within a request; owned by the reader
 	buffered func() int
+	charge   charge // for the request that is being read; owned by the reader
 	last     uint64 // highest sequence number accepted; owned by the reader
 
 	mu       sync.Mutex // guards stopped, and with it the read deadline
 	stopped  bool       // read no more
+	aborted  atomic.Bool
 	draining atomic.Bool
 	alone    atomic.Bool // it ends, and the server goes on
 }
@@ -54,16 +59,24 @@ type conn struct {
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{
 		server: s, nc: nc, remote: nc.RemoteAddr().String(),
-		room: make(chan struct{}, 1), idle: make(chan struct{}, 1), done: make(chan struct{}),
+		idle: make(chan struct{}, 1), done: make(chan struct{}),
 	}
+	c.calls.init(s.cfg.MaxInFlight)
 	c.out = newOutput(nc, s.cfg.WriteTimeout, &s.buffers, c.busy)
-	in := &input{conn: c}
+	c.in = &input{conn: c}
 	if s.cfg.Codec == nil {
-		w := newGobWire(in, c.out, s.cfg.MaxFrame, &s.types)
+		w := newGobWire(c.in, c.out, s.cfg.MaxFrame, c.claim, &s.types)
 		c.wire, c.buffered = w, w.in.r.Buffered
-	} else {
-		m := &metered{r: in, limit: s.cfg.MaxFrame}
-		c.wire = &codecWire{codec: s.cfg.Codec(stream{m, c.out, nc}), in: m}
+		return c
+	}
+	m := &metered{r: c.in, limit: s.cfg.MaxFrame}
+	w := &codecWire{in: m}
+	c.wire = w
+	if c.broken = contained("making a codec", func() error {
+		w.codec = s.cfg.Codec(stream{m, c.out, nc})
+		return nil
+	}); c.broken != nil {
+		s.log(slog.LevelError, "no codec", "remote", c.remote, "err", c.broken)
 	}
 	return c
 }
@@ -80,10 +93,14 @@ func (s stream) Close() error { return s.nc.Close() }
 // serve reads requests until the client ends, or the server does, and answers
 // everything it accepted.
 func (c *conn) serve() error {
-	err := c.handshake()
+	err := c.broken
+	if err == nil {
+		err = c.handshake()
+	}
 	if err == nil {
 		err = c.read()
 	}
+	c.server.memory.give(&c.charge)
 	c.ended.Store(true)
 	if errors.Is(err, errLoose) {
 		c.alone.Store(true)
@@ -101,6 +118,9 @@ func (c *conn) serve() error {
 		c.farewell()
 	}
 	c.out.fail(net.ErrClosed)
+	if c.broken == nil {
+		c.wire.end()
+	}
 	c.nc.Close()
 	close(c.done)
 	if err == io.EOF {
@@ -120,10 +140,13 @@ func (c *conn) handshake() error {
 	return t.HandshakeContext(ctx)
 }
 
-// read is the reader's loop.
+// read is the reader's loop. It does not wait for calls to end: pings are answered
+// however busy the methods are.
 func (c *conn) read() error {
 	s := c.server
 	for {
+		s.memory.give(&c.charge)
+		c.in.within = false
 		name, seq, err := c.wire.request()
 		if err != nil {
 			return err
@@ -164,32 +187,52 @@ func (c *conn) read() error {
 			continue
 		}
 		k.args[2] = m.newReply()
-		if err := c.admit(); err != nil {
-			return err
-		}
-		if t := s.cfg.Trace; t != nil {
-			k.begun = time.Now()
-			if t.CallBegin != nil {
-				t.CallBegin(CallInfo{Method: m.name, Remote: c.remote})
-			}
+		k.charge, c.charge = c.charge, charge{}
+		c.inflight.Add(1)
+		k.mine = c.calls.try()
+		if k.all = k.mine && s.calls.try(); !k.all {
+			// It waits for its turn elsewhere. When it waits here for that, it is
+			// answered all the same.
+			_ = s.memory.take(&k.charge, waitingCall, c.holds, c.over)
 		}
 		go k.run()
 	}
 }
 
-// admit counts a call in, when the limits leave room.
-func (c *conn) admit() error {
-	most := int64(c.server.cfg.MaxInFlight)
-	if c.inflight.Add(1) > most {
-		for c.inflight.Load() > most {
-			<-c.room
-		}
-	}
-	if c.server.calls.enter() {
+// claim waits until a request may take so many bytes of memory.
+func (c *conn) claim(bytes int) error {
+	if c.server.memory.take(&c.charge, bytes, c.holds, c.over) == nil {
 		return nil
 	}
-	c.inflight.Add(-1) // alone in adding, so nobody waits for it
+	if c.isStopped() {
+		return os.ErrDeadlineExceeded
+	}
 	return net.ErrClosed
+}
+
+// over reports whether nothing should be waited for any more.
+func (c *conn) over() bool { return c.aborted.Load() || c.isStopped() }
+
+// holds begins to hold back what the client sends, until end is called. Pings remain
+// unread meanwhile, but the client is told that somebody is there.
+func (c *conn) holds() (end func()) {
+	done := make(chan struct{})
+	go func() {
+		tick := time.NewTicker(signOfLife)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				c.tell(pingMethod, "busy")
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		c.in.within = false // the time is not the client's
+	}
 }
 
 // answer ends a call: with its reply, or what failed.
@@ -204,26 +247,31 @@ func (c *conn) answer(k *call) {
 	}
 	m.calls.Add(1)
 	if t := c.server.cfg.Trace; t != nil && t.CallEnd != nil {
-		t.CallEnd(CallInfo{Method: m.name, Remote: c.remote, Took: time.Since(k.begun), Failed: failed, Panic: k.panick})
+		c.server.hook(func() {
+			t.CallEnd(CallInfo{Method: m.name, Remote: c.remote, Took: time.Since(k.begun), Failed: failed, Panic: k.panick})
+		})
 	}
 	if c.out.lock() != nil {
-		c.leave()
-		k.free()
+		c.leave(k)
 		return
 	}
 	c.encode(m.name, k.seq, failed, reply)
-	c.leave() // before the client can know, so that counts are right when it does
-	k.free()
+	c.leave(k) // before the client can know, so that counts are right when it does
 	c.out.unlock()
 }
 
-// leave counts a call out.
-func (c *conn) leave() {
-	c.server.calls.leave()
-	left := c.inflight.Add(-1)
-	if left >= int64(c.server.cfg.MaxInFlight) { // the reader's own is counted: it waits
-		signal(c.room)
-	} else if left == 0 && c.ended.Load() {
+// leave counts a call out, which is used again then.
+func (c *conn) leave(k *call) {
+	s := c.server
+	if k.all {
+		s.calls.leave()
+	}
+	if k.mine {
+		c.calls.leave()
+	}
+	s.memory.give(&k.charge)
+	k.free()
+	if c.inflight.Add(-1) == 0 && c.ended.Load() {
 		signal(c.idle)
 	}
 }
@@ -261,133 +309,3 @@ func (c *conn) encode(method string, seq uint64, failed string, reply any) {
 
 // busy reports whether calls are in flight.
 func (c *conn) busy() bool { return c.inflight.Load() > 0 }
-
-// drain tells the client to call here no more. Everything that still comes is
-// answered, until nothing came for the quiet time and nothing is in flight, or
-// until stop is closed.
-func (c *conn) drain(quiet time.Duration, stop <-chan struct{}) {
-	if c.draining.Swap(true) {
-		return
-	}
-	c.sendDrain(math.MaxUint64) // no request is refused yet
-	tick := time.NewTicker(quiet)
-	defer tick.Stop()
-	seen := c.requests.Load()
-	for {
-		select {
-		case <-c.done:
-			return
-		case <-tick.C:
-			now := c.requests.Load()
-			if now == seen && c.inflight.Load() == 0 {
-				c.stop()
-				return
-			}
-			seen = now
-		case <-stop:
-			c.stop()
-			return
-		}
-	}
-}
-
-// sendDrain sends the drain frame: a response to a request that nobody made.
-// net/rpc's client reads and drops it. Requests after last are not executed here.
-func (c *conn) sendDrain(last uint64) {
-	if !c.wire.drains() || c.out.lock() != nil {
-		return
-	}
-	word := "drain "
-	if c.alone.Load() {
-		word = "retire "
-	}
-	if err := c.wire.respond(drainMethod, drainSeq, word+strconv.FormatUint(last, 10), nil); err != nil {
-		c.server.cfg.Logger.Error("drain frame", "remote", c.remote, "err", err)
-	}
-	c.out.unlock()
-}
-
-// stop ends the reading, wherever it is.
-func (c *conn) stop() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.stopped = true
-	c.nc.SetReadDeadline(time.Unix(1, 0))
-}
-
-func (c *conn) isStopped() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.stopped
-}
-
-// farewell says which requests were executed and which never will be, and lets
-// the client close first.
-func (c *conn) farewell() {
-	c.sendDrain(c.last)
-	c.out.flushed()
-	if half, ok := c.nc.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
-		return
-	}
-	c.nc.SetReadDeadline(time.Now().Add(linger))
-	io.Copy(io.Discard, c.nc) // until it has read all and closed, or the time is over
-}
-
-// abort ends the connection at once.
-func (c *conn) abort() {
-	c.out.fail(net.ErrClosed)
-	c.nc.Close()
-	signal(c.room)
-}
-
-// input is the connection's reading side, with its time limits.
-type input struct {
-	conn  *conn
-	until time.Time // the read deadline; zero: none
-}
-
-func (in *input) Read(p []byte) (int, error) {
-	c := in.conn
-	for {
-		mid := c.mid || (c.buffered != nil && c.buffered() > 0)
-		limit := c.server.cfg.IdleTimeout
-		if mid {
-			limit = c.server.cfg.FrameTimeout
-		}
-		if err := in.extend(limit); err != nil {
-			return 0, err
-		}
-		n, err := c.nc.Read(p)
-		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && !c.isStopped() {
-			in.until = time.Time{}
-			if !mid && c.inflight.Load() > 0 {
-				continue // it is not idle: it waits for us
-			}
-			c.server.log(slog.LevelDebug, "timeout", "remote", c.remote, "within request", mid)
-		}
-		return n, err
-	}
-}
-
-// extend moves the read deadline to limit from now, roughly: each move costs.
-func (in *input) extend(limit time.Duration) error {
-	if limit <= 0 && in.until.IsZero() {
-		return nil
-	}
-	now := time.Now()
-	until := time.Time{}
-	if limit > 0 {
-		if left := in.until.Sub(now); left > limit-limit/8 && left <= limit {
-			return nil
-		}
-		until = now.Add(limit)
-	}
-	c := in.conn
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.stopped {
-		return os.ErrDeadlineExceeded
-	}
-	in.until = until
-	return c.nc.SetReadDeadline(until)
-}

@@ -5,22 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 
 	"github.com/rollcall-dns/rollcall/internal/gobwire"
 )
 
-// maxDefinitions bounds what a connection may spend on type definitions, which
-// encoding/gob keeps as long as the connection lives. Thousands of types fit.
-const maxDefinitions = 1 << 20
+// maxPeek bounds the headers that are looked at before encoding/gob gets them; it fits
+// the buffer.
+const maxPeek = 8 << 10
 
-const (
-	// maxPeek bounds the headers that are looked at before encoding/gob gets them; it
-	// fits the buffer.
-	maxPeek = 8 << 10
-	// maxAhead bounds the values for which there is memory before they come: a client
-	// that sends a length and no more costs that. Larger ones are encoding/gob's.
-	maxAhead = 1 << 20
-)
+// ahead is how many times what has come of a message there is memory for: a client that
+// sends a length and little more costs that.
+const ahead = 8
 
 // errNotGob: what came cannot be the length or type of a gob message.
 var errNotGob = errors.New("not a gob message")
@@ -32,28 +28,30 @@ type frames struct {
 	r      *bufio.Reader
 	limit  int // bytes a message may have
 	pool   *buffers
-	values *gobwire.Decoder // knows the definitions that went by
+	values *gobwire.Decoder      // knows the definitions that went by
+	guard  *gobwire.Guard        // and so does this; it sees whatever encoding/gob is given
+	claim  func(bytes int) error // waits until there may be so much memory for a buffer; nil: there may
 
-	ahead      []byte // of the next message, which is whole in memory: what was not yet read
+	ahead      []byte // of messages that are whole in memory: what was not yet read
 	buffer     []byte // that ahead is in
 	given      bool   // that buffer is for one argument, which may keep a part of it
 	keeps      int    // how many such arguments in a row did, or would have
 	left       int    // bytes of the current message, its length included, not yet read
 	definition bool   // the current message defines a type
-	defined    int    // bytes of definitions so far
 	request    int64  // the id that the peer gave rpc.Request, if it is the expected type
 	err        error  // what ended the stream
 
 	// Of the value that encoding/gob is given:
-	parts    int  // messages so far: with interface values there may be several
-	unwanted bool // it is skipped
-	loose    bool // it may hold interface values
-	single   bool // but ends with its first message, whatever encoding/gob thinks
+	parts   int          // messages so far: with interface values there may be several
+	into    reflect.Type // what it is decoded into; nil: it is skipped
+	loose   bool         // it may hold interface values
+	single  bool         // but ends with its first message, whatever encoding/gob thinks
+	refused error        // encoding/gob does not get it
 }
 
 // expect is for the next value.
-func (f *frames) expect(unwanted bool) {
-	f.parts, f.unwanted, f.loose, f.single = 0, unwanted, false, false
+func (f *frames) expect(into reflect.Type) {
+	f.parts, f.into, f.loose, f.single, f.refused = 0, into, false, false, nil
 }
 
 // begin looks at the next message without consuming it: the length of its
@@ -126,8 +124,8 @@ func (f *frames) header() (name []byte, seq uint64, ok bool, err error) {
 
 // enter makes the next message the current one.
 func (f *frames) enter() error {
-	if f.parts > 0 && (f.single || f.unwanted) {
-		f.loose = true // or it would not ask for more
+	if f.parts > 0 && len(f.ahead) == 0 { // the value has ended, whatever encoding/gob thinks
+		f.loose = true
 		return errLoose
 	}
 	prefix, size, id, _, err := f.begin()
@@ -135,21 +133,21 @@ func (f *frames) enter() error {
 		return err
 	}
 	f.left, f.definition = size, id < 0
-	if !f.definition {
-		if f.parts++; f.parts == 1 && f.values.Loose(id) {
-			return f.look(prefix, size)
+	switch {
+	case !f.definition:
+		if f.parts++; f.parts == 1 {
+			return f.check(prefix, size, id)
 		}
 		return nil
+	case f.parts > 0: // within a value: the guard has seen it
+		return nil
 	}
-	if f.defined += size; f.defined > maxDefinitions {
-		return f.fail(fmt.Errorf("type definitions of more than %d bytes", maxDefinitions))
-	}
-	if size > f.r.Size() {
-		return nil // its type stays with encoding/gob
-	}
-	b, err := f.peek(size)
+	b, err := f.whole(size)
 	if err != nil {
-		return f.fail(unexpected(err))
+		return err
+	}
+	if err := f.guard.Define(b[prefix:]); err != nil {
+		return f.fail(err)
 	}
 	f.values.Define(b[prefix:])
 	if id, ok := gobwire.IsRequest(b[prefix:]); ok && f.request == 0 {
@@ -158,17 +156,38 @@ func (f *frames) enter() error {
 	return nil
 }
 
-// look finds out whether a value with interface values ends with its first message.
-func (f *frames) look(prefix, size int) error {
-	f.loose = true
-	if size > maxAhead {
-		return nil
-	}
+// check has the guard look at a value before encoding/gob gets it, and finds out
+// whether one with interface values ends with its first message. One that the guard
+// refuses is skipped as far as it goes.
+func (f *frames) check(prefix, size int, id int64) error {
 	b, err := f.whole(size)
-	if err == nil {
+	if err != nil {
+		return err
+	}
+	if f.loose = f.values.Loose(id); f.loose {
 		f.single = f.values.Skip(b[prefix:])
 	}
-	return err
+	behind := size // of the messages that belong to the value
+	more := func() ([]byte, error) {
+		next, prefix, err := f.another(behind)
+		if err != nil {
+			return nil, err
+		}
+		behind += len(next)
+		return next[prefix:], nil
+	}
+	if f.into == nil {
+		more = nil
+	}
+	if f.refused = f.guard.Check(b[prefix:], f.into, more); f.refused == nil {
+		return nil
+	}
+	if f.err != nil {
+		return f.err
+	}
+	f.drop(behind)
+	f.left = 0
+	return f.refused
 }
 
 // value decodes the next message, or skips it if v is nil, if it is a value of a type
@@ -178,7 +197,7 @@ func (f *frames) value(v any) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if id <= 0 || size > maxAhead {
+	if id <= 0 {
 		return false, nil
 	}
 	b, err := f.whole(size)
@@ -213,17 +232,87 @@ func (f *frames) whole(size int) ([]byte, error) {
 		}
 		return b, nil
 	}
-	if f.given = f.keeps > 1; f.given { // not where they come in turn with others
+	f.given = f.keeps > 1 // not where they come in turn with others
+	if err := f.fill(size); err != nil {
+		return nil, err
+	}
+	return f.ahead, nil
+}
+
+// another gives the message that stands so far behind the present place, with its
+// length, of which prefix is that of the length; all is kept in memory up to its end.
+func (f *frames) another(behind int) (message []byte, prefix int, err error) {
+	for need := behind + 1; ; {
+		if err := f.fill(need); err != nil {
+			return nil, 0, err
+		}
+		n, prefix := gobwire.ReadUint(f.ahead[behind:])
+		if prefix > 0 {
+			if n > uint64(f.limit-min(behind, f.limit)) {
+				return nil, 0, f.fail(fmt.Errorf("message of %d bytes behind %d others of one value is over the limit of %d", n, behind, f.limit))
+			}
+			size := prefix + int(n)
+			if err := f.fill(behind + size); err != nil {
+				return nil, 0, err
+			}
+			return f.ahead[behind : behind+size], prefix, nil
+		}
+		k := -int(int8(f.ahead[behind]))
+		if k > 8 {
+			return nil, 0, f.fail(errNotGob)
+		}
+		need = behind + 1 + k
+	}
+}
+
+// fill sees to it that size bytes are in ahead. The buffer grows with what has come.
+func (f *frames) fill(size int) error {
+	for len(f.ahead) < size {
+		have := len(f.ahead)
+		if f.buffer == nil || have == cap(f.ahead) {
+			come := have
+			if come == 0 {
+				come = f.r.Buffered()
+			}
+			room := min(size, max(ahead*come, f.r.Size()))
+			if f.claim != nil {
+				if err := f.claim(room); err != nil {
+					return f.fail(err)
+				}
+			}
+			f.grow(room)
+		}
+		to := f.ahead[have:min(size, cap(f.ahead))]
+		n, err := io.ReadFull(f.r, to)
+		f.ahead = f.ahead[:have+n]
+		if err != nil {
+			f.release()
+			return f.fail(unexpected(err))
+		}
+	}
+	return nil
+}
+
+// grow moves what is in memory to a buffer of size bytes.
+func (f *frames) grow(size int) {
+	old := f.buffer
+	if f.given {
 		f.buffer = make([]byte, size)
 	} else {
 		f.buffer = f.pool.take(size)
 	}
-	f.ahead = f.buffer[:size]
-	if _, err := io.ReadFull(f.r, f.ahead); err != nil {
-		f.drop(size)
-		return nil, f.fail(unexpected(err))
+	f.ahead = append(f.buffer[:0:size], f.ahead...)
+	if old != nil && !f.given {
+		f.pool.give(old)
 	}
-	return f.ahead, nil
+}
+
+// release gives the buffer back.
+func (f *frames) release() {
+	if !f.given {
+		f.pool.give(f.buffer)
+	}
+	f.ahead, f.buffer = nil, nil
 }
 
 // drop consumes n bytes that were looked at.
@@ -233,10 +322,7 @@ func (f *frames) drop(n int) {
 		return
 	}
 	if f.ahead = f.ahead[n:]; len(f.ahead) == 0 {
-		if !f.given {
-			f.pool.give(f.buffer)
-		}
-		f.ahead, f.buffer = nil, nil
+		f.release()
 	}
 }
 

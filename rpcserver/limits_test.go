@@ -97,7 +97,7 @@ func TestIdleConnectionIsClosedButNotWhileACallRuns(t *testing.T) {
 }
 
 func TestClientThatDoesNotReadIsCutOffAndHoldsUpNobody(t *testing.T) {
-	_, addr := serve(t, rpcserver.Config{WriteTimeout: 200 * time.Millisecond, MaxInFlight: 8}, Echo{})
+	_, addr := serve(t, rpcserver.Config{WriteTimeout: 200 * time.Millisecond, MaxBytesTotal: 16 << 20}, Echo{})
 	c := raw(t, addr)
 	var wg sync.WaitGroup
 	wg.Go(func() {

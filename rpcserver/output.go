@@ -17,6 +17,9 @@ const (
 	maxKept    = 16 << 10
 	maxBusy    = 128 << 10
 	calmWrites = 16
+	// pieceSize is how much is written under one deadline: a client that reads slowly
+	// is not one that does not read.
+	pieceSize = 256 << 10
 )
 
 // output joins responses: whoever finds no write under way writes what is there,
@@ -154,22 +157,27 @@ func (o *output) keeps() int {
 	return maxKept
 }
 
-// write writes all of b, or fails within the timeout: one that cannot be finished
+// write writes all of b, each piece within the timeout: one that cannot be finished
 // leaves half a response, after which nothing can follow.
 func (o *output) write(b []byte) error {
-	if o.timeout > 0 {
-		// Setting a deadline costs as much as a small write; renewing it each half of
-		// the timeout keeps it between a half and the whole.
-		if now := time.Now(); o.deadline.Sub(now) < o.timeout/2 {
-			o.deadline = now.Add(o.timeout)
-			o.nc.SetWriteDeadline(o.deadline)
+	for {
+		piece := b[:min(len(b), pieceSize)]
+		if o.timeout > 0 {
+			// Setting a deadline costs as much as a small write; renewing it each half of
+			// the timeout keeps it between a half and the whole.
+			if now := time.Now(); o.deadline.Sub(now) < o.timeout/2 {
+				o.deadline = now.Add(o.timeout)
+				o.nc.SetWriteDeadline(o.deadline)
+			}
+		}
+		if _, err := o.nc.Write(piece); err != nil {
+			closeNow(o.nc) // the reader has to know
+			return err
+		}
+		if b = b[len(piece):]; len(b) == 0 {
+			return nil
 		}
 	}
-	_, err := o.nc.Write(b)
-	if err != nil {
-		o.nc.Close() // the reader has to know
-	}
-	return err
 }
 
 // flushed waits until what is queued has been written, or cannot be.

@@ -22,7 +22,8 @@ var ErrServerClosed = errors.New("rpcserver: server closed")
 type Server struct {
 	cfg      Config
 	services services
-	calls    gate
+	calls    gate // that run
+	memory   memory
 	panics   atomic.Uint64
 	buffers  buffers
 	types    gobTypes
@@ -56,8 +57,8 @@ func New(cfg Config) *Server {
 		conns:     map[*conn]struct{}{},
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	s.calls.most = int64(s.cfg.MaxInFlightTotal)
-	s.calls.cond.L = &s.calls.mu
+	s.calls.init(s.cfg.MaxInFlightTotal)
+	s.memory.init(s.cfg.MaxBytesTotal)
 	return s
 }
 
@@ -248,7 +249,7 @@ func (s *Server) add(c *conn) bool {
 func (s *Server) serve(c *conn) {
 	defer s.running.Done()
 	if t := s.cfg.Trace; t != nil && t.ConnBegin != nil {
-		t.ConnBegin(c.remote)
+		s.hook(func() { t.ConnBegin(c.remote) })
 	}
 	err := c.serve()
 	if err != nil && !errors.Is(err, net.ErrClosed) {
@@ -259,7 +260,14 @@ func (s *Server) serve(c *conn) {
 	s.past.add(c)
 	s.mu.Unlock()
 	if t := s.cfg.Trace; t != nil && t.ConnEnd != nil {
-		t.ConnEnd(c.remote, err)
+		s.hook(func() { t.ConnEnd(c.remote, err) })
+	}
+}
+
+// hook calls the user's function, whose panic is not the server's end.
+func (s *Server) hook(f func()) {
+	if err := contained("a Trace function", func() error { f(); return nil }); err != nil {
+		s.log(slog.LevelError, "panic", "err", err)
 	}
 }
 

@@ -31,6 +31,8 @@ type wire interface {
 	spent() bool
 	// drains reports whether a response that answers no request may be sent.
 	drains() bool
+	// end is called last.
+	end()
 }
 
 // nothing is the body of a response that has none.
@@ -55,15 +57,24 @@ type gobWire struct {
 // errLost is for replies that may need a definition that was lost.
 var errLost = errors.New("a type's definition was lost with a reply that could not be encoded: connect again")
 
+// decoded is how many times Config.MaxFrame a decoded argument may take.
+const decoded = 4
+
+// requestType is what a header is decoded into.
+var requestType = reflect.TypeFor[rpc.Request]()
+
 // gobTypes are what the connections of a server know of types together.
 type gobTypes struct {
 	plans  gobwire.Plans
 	failed gobwire.FailedTypes
 }
 
-func newGobWire(r io.Reader, out *output, limit int, types *gobTypes) *gobWire {
+func newGobWire(r io.Reader, out *output, limit int, claim func(int) error, types *gobTypes) *gobWire {
 	w := &gobWire{
-		in:     frames{r: bufio.NewReaderSize(r, readBuffer), limit: limit, pool: out.pool, values: gobwire.NewDecoder(&types.plans)},
+		in: frames{
+			r: bufio.NewReaderSize(r, readBuffer), limit: limit, pool: out.pool, claim: claim,
+			values: gobwire.NewDecoder(&types.plans), guard: gobwire.NewGuard(&types.plans, decoded*limit),
+		},
 		out:    out,
 		values: gobwire.NewEncoder(&types.plans),
 		failed: &types.failed,
@@ -79,13 +90,14 @@ func (w *gobWire) request() ([]byte, uint64, error) {
 		return name, seq, err
 	}
 	w.req = rpc.Request{}
-	w.in.expect(false)
+	w.in.expect(requestType)
 	if err := decode(w.dec, &w.req); err != nil {
 		if w.in.err != nil {
 			return nil, 0, w.in.err
 		}
 		return nil, 0, fmt.Errorf("request header: %v", err)
 	}
+	w.in.guard.Keep()
 	w.nameBuf = append(w.nameBuf[:0], w.req.ServiceMethod...)
 	return w.nameBuf, w.req.Seq, nil
 }
@@ -94,10 +106,11 @@ func (w *gobWire) body(v any) (bad, broken error) {
 	if ok, err := w.in.value(v); ok || err != nil {
 		return err, err
 	}
-	w.in.expect(v == nil)
+	w.in.expect(reflect.TypeOf(v))
 	err := decode(w.dec, v)
 	switch {
 	case err == nil:
+		w.in.guard.Keep()
 		return nil, nil
 	case w.in.err != nil:
 		return err, w.in.err
@@ -117,13 +130,8 @@ var errLoose = errors.New("an argument that holds interface values was not decod
 
 // decode contains panics: of the argument's own methods, such as GobDecode, and of
 // encoding/gob itself, which some damaged streams bring to dereference nil.
-func decode(dec *gob.Decoder, v any) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("rpcserver: decoding panicked: %v", r)
-		}
-	}()
-	return dec.Decode(v)
+func decode(dec *gob.Decoder, v any) error {
+	return contained("decoding", func() error { return dec.Decode(v) })
 }
 
 func (w *gobWire) respond(method string, seq uint64, errText string, v any) error {
@@ -215,15 +223,23 @@ func (w *gobWire) appendHeader(method string, seq uint64, errText string) (mark 
 
 func (w *gobWire) drains() bool { return true }
 
+// end has nothing to close.
+func (w *gobWire) end() {}
+
 // encode contains panics of the reply's own methods and of encoding/gob, which
 // panics at a nil pointer.
-func encode(enc *gob.Encoder, v any) (err error) {
+func encode(enc *gob.Encoder, v any) error {
+	return contained("encoding", func() error { return enc.Encode(v) })
+}
+
+// contained makes a panic of foreign code an error.
+func contained(doing string, f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("rpcserver: encoding panicked: %v", r)
+			err = fmt.Errorf("rpcserver: %s panicked: %v", doing, printable(r))
 		}
 	}()
-	return enc.Encode(v)
+	return f()
 }
 
 // codecWire is somebody else's encoding.
@@ -237,7 +253,7 @@ type codecWire struct {
 func (w *codecWire) request() ([]byte, uint64, error) {
 	w.in.reset()
 	w.req = rpc.Request{}
-	if err := w.codec.ReadRequestHeader(&w.req); err != nil {
+	if err := contained("decoding", func() error { return w.codec.ReadRequestHeader(&w.req) }); err != nil {
 		return nil, 0, err
 	}
 	w.name = append(w.name[:0], w.req.ServiceMethod...)
@@ -246,30 +262,25 @@ func (w *codecWire) request() ([]byte, uint64, error) {
 
 func (w *codecWire) body(v any) (bad, broken error) {
 	w.in.reset()
-	err := func() (err error) {
-		defer func() {
-			if r := recover(); r != nil {
-				err = fmt.Errorf("rpcserver: decoding panicked: %v", r)
-			}
-		}()
-		return w.codec.ReadRequestBody(v)
-	}()
+	err := contained("decoding", func() error { return w.codec.ReadRequestBody(v) })
 	if err != nil && w.in.err != nil {
 		return err, w.in.err
 	}
 	return err, nil
 }
 
-func (w *codecWire) respond(method string, seq uint64, errText string, v any) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("rpcserver: encoding panicked: %v", r)
-		}
-	}()
+func (w *codecWire) respond(method string, seq uint64, errText string, v any) error {
 	if errText != "" {
 		v = nothing
 	}
-	return w.codec.WriteResponse(&rpc.Response{ServiceMethod: method, Seq: seq, Error: errText}, v)
+	return contained("encoding", func() error {
+		return w.codec.WriteResponse(&rpc.Response{ServiceMethod: method, Seq: seq, Error: errText}, v)
+	})
+}
+
+// end closes the codec, and with it the connection.
+func (w *codecWire) end() {
+	_ = contained("closing", w.codec.Close)
 }
 
 // spent is false: what the codec does about it is its own matter.

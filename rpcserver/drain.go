@@ -1,0 +1,104 @@
+package rpcserver
+
+import (
+	"io"
+	"math"
+	"net"
+	"strconv"
+	"time"
+)
+
+// drain tells the client to call here no more. Everything that still comes is
+// answered, until nothing came for the quiet time and nothing is in flight, or
+// until stop is closed.
+func (c *conn) drain(quiet time.Duration, stop <-chan struct{}) {
+	if c.draining.Swap(true) {
+		return
+	}
+	c.sendDrain(math.MaxUint64) // no request is refused yet
+	tick := time.NewTicker(quiet)
+	defer tick.Stop()
+	seen := c.requests.Load()
+	for {
+		select {
+		case <-c.done:
+			return
+		case <-tick.C:
+			now := c.requests.Load()
+			if now == seen && c.inflight.Load() == 0 {
+				c.stop()
+				return
+			}
+			seen = now
+		case <-stop:
+			c.stop()
+			return
+		}
+	}
+}
+
+// sendDrain sends the drain frame: a response to a request that nobody made.
+// net/rpc's client reads and drops it. Requests after last are not executed here.
+func (c *conn) sendDrain(last uint64) {
+	word := "drain "
+	if c.alone.Load() {
+		word = "retire "
+	}
+	c.tell(drainMethod, word+strconv.FormatUint(last, 10))
+}
+
+// tell sends a response to a request that nobody made.
+func (c *conn) tell(method, text string) {
+	if c.broken != nil || !c.wire.drains() || c.out.lock() != nil {
+		return
+	}
+	if err := c.wire.respond(method, drainSeq, text, nil); err != nil {
+		c.server.cfg.Logger.Error("drain frame", "remote", c.remote, "err", err)
+	}
+	c.out.unlock()
+}
+
+// stop ends the reading, wherever it is.
+func (c *conn) stop() {
+	c.mu.Lock()
+	c.stopped = true
+	c.nc.SetReadDeadline(time.Unix(1, 0))
+	c.mu.Unlock()
+	c.server.memory.wake()
+}
+
+func (c *conn) isStopped() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stopped
+}
+
+// farewell says which requests were executed and which never will be, and lets
+// the client close first.
+func (c *conn) farewell() {
+	c.sendDrain(c.last)
+	c.out.flushed()
+	if half, ok := c.nc.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
+		return
+	}
+	c.nc.SetReadDeadline(time.Now().Add(linger))
+	io.Copy(io.Discard, c.nc) // until it has read all and closed, or the time is over
+}
+
+// abort ends the connection at once.
+func (c *conn) abort() {
+	c.aborted.Store(true)
+	c.out.fail(net.ErrClosed)
+	closeNow(c.nc)
+	c.calls.close()
+	c.server.memory.wake()
+}
+
+// closeNow closes without a farewell: tls.Conn.Close would wait for a peer that does
+// not read.
+func closeNow(nc net.Conn) {
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		t.NetConn().Close()
+	}
+	nc.Close()
+}
