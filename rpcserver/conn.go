@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,8 @@ type conn struct {
 	server *Server
 	nc     net.Conn
 	remote string
+	from   netip.Prefix // see from
+	yields bool         // makes room for another; guarded by server.mu
 	wire   wire
 	out    *output
 
@@ -58,7 +61,7 @@ type conn struct {
 
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{
-		server: s, nc: nc, remote: nc.RemoteAddr().String(),
+		server: s, nc: nc, remote: nc.RemoteAddr().String(), from: from(nc),
 		idle: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	c.calls.init(s.cfg.MaxInFlight)

@@ -88,8 +88,7 @@ func (c *conn) farewell() {
 // abort ends the connection at once.
 func (c *conn) abort() {
 	c.aborted.Store(true)
-	c.out.fail(net.ErrClosed)
-	closeNow(c.nc)
+	closeNow(c.nc) // whoever writes fails, and tells those who wait for that
 	c.calls.close()
 	c.server.memory.wake()
 }

@@ -1,7 +1,10 @@
 package rpcserver
 
 import (
+	"bytes"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 )
 
@@ -24,14 +27,36 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	// net/rpc's client sends nothing before it has this very line.
-	if rw.Reader.Buffered() > 0 {
-		nc.Close()
-		return
-	}
 	if _, err := io.WriteString(nc, "HTTP/1.0 200 Connected to Go RPC\n\n"); err != nil {
 		nc.Close()
 		return
 	}
+	// net/rpc's client sends nothing before it has this very line; others may.
+	if n := rw.Reader.Buffered(); n > 0 {
+		early, _ := rw.Reader.Peek(n) // cannot fail: it is there
+		nc = &eager{Conn: nc, early: bytes.Clone(early)}
+	}
 	s.ServeConn(nc)
+}
+
+// eager is a connection of which some bytes have been read already.
+type eager struct {
+	net.Conn
+	early []byte // owned by the reader
+}
+
+func (c *eager) Read(p []byte) (int, error) {
+	if len(c.early) == 0 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.early)
+	c.early = c.early[n:]
+	return n, nil
+}
+
+func (c *eager) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }

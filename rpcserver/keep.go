@@ -23,7 +23,7 @@ func (s *Server) keep(l net.Listener) {
 		}
 	}
 	if cfg.Logger == nil {
-		cfg.Logger = s.cfg.Logger
+		cfg.Logger = s.logger // nil: register says what must be heard
 	}
 	cfg.Background = false
 	lease, err := register.Keep(s.ctx, cfg)
@@ -35,6 +35,27 @@ func (s *Server) keep(l net.Listener) {
 		s.log(slog.LevelError, "registration refused, serving ends", "err", err)
 		l.Close()
 	}
+	if err == nil {
+		go s.watch(lease)
+	}
+}
+
+// watch tells when another process has taken the instance's place. It ends with the
+// lease.
+func (s *Server) watch(lease *register.Lease) {
+	<-lease.Done()
+	if err := lease.Err(); errors.Is(err, register.ErrReplaced) {
+		s.loud("this server goes on, unregistered: no new client finds it", "err", err)
+	}
+}
+
+// loud is for what an operator has to hear, with a Logger or without.
+func (s *Server) loud(msg string, args ...any) {
+	l := s.logger
+	if l == nil {
+		l = slog.Default()
+	}
+	l.Error("rpcserver: "+msg, args...)
 }
 
 // Lease is the server's registration, nil before it is made. It tells how it

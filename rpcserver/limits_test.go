@@ -181,7 +181,7 @@ func TestConnectionsOverTheLimitAreSentElsewhere(t *testing.T) {
 		}
 	}
 	c := raw(t, addr)
-	if resp := c.recv(t, nil); resp.ServiceMethod != "_rollcall.Drain" || resp.Seq != 1<<64-1 || resp.Error != "drain 0" {
+	if resp := c.recv(t, nil); resp.ServiceMethod != "_rollcall.Drain" || resp.Seq != 1<<64-1 || resp.Error != "retire 0" {
 		t.Errorf("told %+v", resp)
 	}
 	c.closed(t)

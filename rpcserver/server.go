@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,9 +22,11 @@ var ErrServerClosed = errors.New("rpcserver: server closed")
 // concurrent use.
 type Server struct {
 	cfg      Config
+	logger   *slog.Logger // as given; may be nil
 	services services
 	calls    gate // that run
 	memory   memory
+	refusals gate // connections that are being told so
 	panics   atomic.Uint64
 	buffers  buffers
 	types    gobTypes
@@ -35,13 +38,17 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	addr      net.Addr // of the first listener
 	conns     map[*conn]struct{}
-	accepting sync.WaitGroup // Serve's accept loops
-	running   sync.WaitGroup // connections, and what drains them; none is added to conns once sealed
+	froms     map[netip.Prefix]int // how many of conns each client has, but for those that yield
+	yielding  int                  // of conns, those that make room for others
+	quietTo   time.Time            // no word about refused connections before
+	accepting sync.WaitGroup       // Serve's accept loops
+	running   sync.WaitGroup       // connections, and what drains them; none is added to conns once sealed
 	lease     *register.Lease
 	keeping   chan struct{} // closed when registering has succeeded, failed, or will not begin
 	began     bool          // registering
 	keepErr   error
 	draining  bool
+	isForced  bool // forced is closed
 	sealed    bool // no more connections
 	closed    bool
 	past      Stats // what ended connections did
@@ -51,14 +58,17 @@ type Server struct {
 func New(cfg Config) *Server {
 	s := &Server{
 		cfg:       cfg.withDefaults(),
+		logger:    cfg.Logger,
 		forced:    make(chan struct{}),
 		keeping:   make(chan struct{}),
 		listeners: map[net.Listener]struct{}{},
 		conns:     map[*conn]struct{}{},
+		froms:     map[netip.Prefix]int{},
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.calls.init(s.cfg.MaxInFlightTotal)
 	s.memory.init(s.cfg.MaxBytesTotal)
+	s.refusals.init(maxRefusals)
 	return s
 }
 
@@ -80,8 +90,12 @@ func (s *Server) RegisterName(name string, rcvr any) error {
 
 // Run listens on Config.Addr and serves until ctx ends, then shuts down
 // gracefully and returns nil, or what the shutdown failed with. With
-// signal.NotifyContext it is all that main has to do.
+// signal.NotifyContext it is all that main has to do. A server without methods is a
+// mistake, and an error.
 func (s *Server) Run(ctx context.Context) error {
+	if len(s.services.sorted()) == 0 {
+		return errors.New("rpcserver: run: no method is registered: call Register first")
+	}
 	served := make(chan error, 1)
 	l, err := s.listen(s.cfg.Addr)
 	if err != nil {
@@ -89,8 +103,8 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	go func() { served <- s.Serve(l) }()
 	select {
-	case err := <-served:
-		return err
+	case err := <-served: // connections may be open
+		return errors.Join(err, s.Close())
 	case <-ctx.Done():
 	}
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ShutdownTimeout)
@@ -208,42 +222,28 @@ func (s *Server) take(nc net.Conn) {
 		nc = tls.Server(nc, s.cfg.TLS)
 	}
 	c := newConn(s, nc)
-	if !s.add(c) {
-		s.log(slog.LevelWarn, "connection refused: too many", "remote", c.remote, "limit", s.cfg.MaxConns)
-		if s.cfg.TLS == nil { // no handshake for those we do not serve
-			c.sendDrain(0) // a client that knows the frame tries another server
-		}
-		nc.Close()
+	if s.add(c) {
+		go s.serve(c)
 		return
 	}
-	go s.serve(c)
+	if s.cfg.TLS != nil || !s.refusals.try() { // no handshake for those we do not serve
+		closeNow(nc)
+		return
+	}
+	go func() {
+		defer s.refusals.leave()
+		c.refuse()
+	}()
 }
 
 // ServeConn serves one connection and returns when it has ended.
 func (s *Server) ServeConn(nc net.Conn) {
 	c := newConn(s, nc)
 	if !s.add(c) {
-		nc.Close()
+		c.refuse()
 		return
 	}
 	s.serve(c)
-}
-
-// add counts a connection in; false: there are too many, or the server ended.
-func (s *Server) add(c *conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.sealed || len(s.conns) >= s.cfg.MaxConns {
-		s.past.Refused++
-		return false
-	}
-	s.past.Accepted++
-	s.conns[c] = struct{}{}
-	s.running.Add(1)
-	if s.draining {
-		s.drainLocked(c)
-	}
-	return true
 }
 
 func (s *Server) serve(c *conn) {
@@ -256,7 +256,7 @@ func (s *Server) serve(c *conn) {
 		s.log(slog.LevelDebug, "connection ended", "remote", c.remote, "err", err)
 	}
 	s.mu.Lock()
-	delete(s.conns, c)
+	s.removeLocked(c)
 	s.past.add(c)
 	s.mu.Unlock()
 	if t := s.cfg.Trace; t != nil && t.ConnEnd != nil {

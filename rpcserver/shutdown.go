@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -11,20 +13,39 @@ import (
 // closing the listener would reset them. They are there at once or not at all.
 const backlogTime = 10 * time.Millisecond
 
+const (
+	// headStart is how long Shutdown waits for the hook before it tells the clients:
+	// those who are told ask DNS at once, and should not find the instance there.
+	headStart = 100 * time.Millisecond
+	// farewellTime is how long before the end of Shutdown's time connections stop
+	// reading, at most: what they have read can be answered then. It is a tenth of the
+	// time, if that is less.
+	farewellTime = time.Second
+	// hookTime is how long the deregistration may take beyond everything else.
+	hookTime = 800 * time.Millisecond
+)
+
 // Shutdown ends the server without an error for anybody:
 //
-//  1. The instance leaves the registry: no resolver sends new clients.
+//  1. The instance leaves the registry: no resolver sends new clients. A hook that does
+//     not answer is not waited for.
 //  2. Connected clients are told by a drain frame to call elsewhere. rpcclient
 //     obeys at once; net/rpc's client drops the frame, so whatever still comes is
 //     answered until nothing has come for Config.Quiet.
-//  3. Each connection ends when its calls are answered: with a last drain frame
+//  3. Until the TTL of the instance's record is over, new connections are accepted,
+//     and told the same at once: somebody may have the record in a cache.
+//  4. Each connection ends when its calls are answered: with a last drain frame
 //     that says which request was the last to be executed.
 //
-// When ctx ends first, reading stops, connections are closed, and Shutdown returns
-// the cause: calls may have been lost. Serve returns as soon as the listener is
-// closed, so main has to wait for Shutdown, not for Serve.
+// A second (or a tenth of the time) before the end of ctx's time, reading stops; what
+// was read is answered still. When ctx ends, connections are closed, and Shutdown returns
+// the cause: calls may have been lost. It also returns why the instance could not be
+// deregistered; its record then ends with its lease. Serve returns as soon as the
+// listener is closed, so main has to wait for Shutdown, not for Serve.
 func (s *Server) Shutdown(ctx context.Context) error {
-	err := s.deregister(ctx)
+	hook := s.leave(ctx)
+	defer hook.cancel()
+	hook.wait(ctx, headStart)
 	s.mu.Lock()
 	if !s.draining {
 		s.draining = true
@@ -34,7 +55,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 
-	wait(ctx, s.cfg.Quiet) // who resolved us just before may be connecting just now
+	reading, cancel := beforeEnd(ctx)
+	defer cancel()
+	wait(reading, s.cfg.Quiet) // who resolved us just before may be connecting just now
+	hook.waitForRecord(reading)
 	s.closeListeners(backlogTime)
 	s.accepting.Wait() // so that what was waiting there is served too
 	s.seal()
@@ -43,14 +67,95 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.running.Wait()
 		close(served)
 	}()
+	var err error
 	select {
 	case <-served:
-	case <-ctx.Done():
-		err = errors.Join(err, fmt.Errorf("rpcserver: shutdown: %w", context.Cause(ctx)))
+	case <-reading.Done():
+		s.force()
+		select {
+		case <-served:
+		case <-ctx.Done():
+			err = fmt.Errorf("rpcserver: shutdown: %w", context.Cause(ctx))
+		}
 	}
 	s.end()
-	return err
+	return errors.Join(hook.finish(ctx), err)
 }
+
+// beforeEnd ends a little before ctx does, if that has a deadline.
+func beforeEnd(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, end.Add(-min(farewellTime, time.Until(end)/10)))
+}
+
+// leaving is a deregistration under way.
+type leaving struct {
+	began  time.Time
+	ttl    time.Duration // of the record; zero: there is none
+	ctx    context.Context
+	cancel context.CancelFunc
+	done   chan struct{}
+	ended  time.Time // before done
+	err    error     // before done
+}
+
+// leave begins to deregister.
+func (s *Server) leave(ctx context.Context) *leaving {
+	g := &leaving{began: time.Now(), done: make(chan struct{})}
+	g.ctx, g.cancel = context.WithCancel(ctx)
+	if lease := s.Lease(); lease != nil {
+		g.ttl = lease.Status().Published.TTL.Std()
+	}
+	go func() {
+		defer close(g.done)
+		g.err = s.deregister(g.ctx)
+		g.ended = time.Now()
+	}()
+	return g
+}
+
+// wait waits for the end for d or ctx. An end that does not come is an error.
+func (g *leaving) wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-g.done:
+		return g.err
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return errNotDeregistered
+}
+
+// finish is the last wait. What is left of a deregistration ends soon by itself.
+func (g *leaving) finish(ctx context.Context) error {
+	if err := g.wait(ctx, hookTime); err != errNotDeregistered {
+		return err
+	}
+	g.cancel()
+	return g.wait(context.WithoutCancel(ctx), headStart)
+}
+
+// waitForRecord waits until no cache can hold the record any more.
+func (g *leaving) waitForRecord(ctx context.Context) {
+	if g.ttl == 0 {
+		return
+	}
+	wait(ctx, time.Until(g.began.Add(g.ttl)))
+	select {
+	case <-g.done:
+		if g.err == nil {
+			wait(ctx, min(hookTime, time.Until(g.ended.Add(g.ttl))))
+		}
+	default:
+	}
+}
+
+// errNotDeregistered is what is known when the hook has not answered at all.
+var errNotDeregistered = errors.New("rpcserver: the hook did not answer in time: the registration ends with its lease")
 
 // seal lets no more connections in.
 func (s *Server) seal() {
@@ -86,20 +191,28 @@ func (s *Server) Close() error {
 	return s.deregister(ctx)
 }
 
-// end closes everything that is still open.
-func (s *Server) end() {
+// force has all connections stop reading.
+func (s *Server) force() {
 	s.mu.Lock()
-	already := s.closed
-	s.closed, s.sealed = true, true
-	if !already {
+	defer s.mu.Unlock()
+	if !s.isForced {
+		s.isForced = true
 		close(s.forced)
 	}
-	for c := range s.conns {
-		c.abort()
-	}
+}
+
+// end closes everything that is still open.
+func (s *Server) end() {
+	s.force()
+	s.mu.Lock()
+	s.closed, s.sealed = true, true
+	conns := slices.Collect(maps.Keys(s.conns))
 	s.mu.Unlock()
 	s.stop()
 	s.calls.close()
+	for _, c := range conns {
+		c.abort()
+	}
 	s.closeListeners(0)
 }
 

@@ -306,7 +306,9 @@ func listener(t testing.TB) net.Listener {
 func TestTakenPortIsOneClearError(t *testing.T) {
 	l := listener(t)
 	defer l.Close()
-	err := rpcserver.New(rpcserver.Config{Addr: l.Addr().String()}).Run(t.Context())
+	s := rpcserver.New(rpcserver.Config{Addr: l.Addr().String()})
+	s.Register(newArith())
+	err := s.Run(t.Context())
 	if err == nil || !strings.HasPrefix(err.Error(), "rpcserver: listen tcp ") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v", err)
 	}
