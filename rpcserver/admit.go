@@ -13,6 +13,12 @@ const (
 	maxRefusals = 64
 	// refusalQuiet is between two lines of the log about them.
 	refusalQuiet = time.Second
+	// silentTime is how long a connection may ask nothing at first before it is worth
+	// less than a new one.
+	silentTime = time.Second
+	// noRoomTime is how long nobody is looked for again who could make room: that takes
+	// a while with many connections.
+	noRoomTime = 20 * time.Millisecond
 )
 
 // add counts a connection in; false: there are too many, or the server ended.
@@ -53,12 +59,13 @@ func (s *Server) leaveFromLocked(c *conn) {
 	}
 }
 
-// makeRoomLocked has an idle connection of the address that has the most of them give
-// its place to c, if that is of an address with fewer: who holds many connections must
-// not keep all others out. One that never asked anything goes first.
+// makeRoomLocked has a connection give its place to c: one that asked nothing since it
+// came, or else an idle one of the address that has the most, if c is of an address
+// with fewer. Who holds many connections must not keep all others out.
 func (s *Server) makeRoomLocked(c *conn) bool {
-	if s.yielding > s.cfg.MaxConns/8 {
-		return false // those who were told so are slow to go
+	now := time.Now()
+	if s.yielding > s.cfg.MaxConns/8 || now.Before(s.noRoomTo) {
+		return false // those who were told so are slow to go, or there was nobody
 	}
 	var most netip.Prefix
 	for from, n := range s.froms {
@@ -66,22 +73,22 @@ func (s *Server) makeRoomLocked(c *conn) bool {
 			most = from
 		}
 	}
-	if s.froms[most] <= s.froms[c.from]+1 {
-		return false
-	}
+	crowded := s.froms[most] > s.froms[c.from]+1
 	var idle *conn
 	for o := range s.conns {
-		if o.from != most || o.yields || o.inflight.Load() > 0 {
+		if o.yields || o.inflight.Load() > 0 {
 			continue
 		}
-		if idle == nil || o.requests.Load() == 0 {
+		if o.requests.Load() == 0 && now.Sub(o.born) > silentTime {
 			idle = o
-			if o.requests.Load() == 0 {
-				break
-			}
+			break
+		}
+		if crowded && o.from == most {
+			idle = o
 		}
 	}
 	if idle == nil {
+		s.noRoomTo = now.Add(noRoomTime)
 		return false
 	}
 	idle.yields = true

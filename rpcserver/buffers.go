@@ -20,7 +20,7 @@ func (p *buffers) take(size int) []byte {
 
 // give takes a buffer back.
 func (p *buffers) give(b []byte) {
-	if cap(b) <= maxPooled {
+	if cap(b) > maxKept && cap(b) <= maxPooled {
 		b = b[:0]
 		p.pool.Put(&b)
 	}

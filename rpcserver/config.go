@@ -38,9 +38,10 @@ type Config struct {
 	// buffered and joined, so it need not buffer itself.
 	Codec func(io.ReadWriteCloser) rpc.ServerCodec
 
-	// MaxConns is how many connections are served. Beyond that the address (IPv6: the
-	// /64) with the most of them gives up an idle one for a client of another
-	// address; else a new connection is told to go elsewhere and closed. Default 10,000.
+	// MaxConns is how many connections are served. Beyond that one gives its place to a
+	// new one: one that has asked nothing for a second since it came, else an idle one
+	// of the address (IPv6: the /64) that has the most, for a client of another address.
+	// If there is none, the new one is told to go elsewhere and closed. Default 10,000.
 	MaxConns int
 	// MaxInFlight is how many calls of one connection run at once, and
 	// MaxInFlightTotal of all; beyond that calls wait for their turn. Defaults 4096

@@ -34,7 +34,8 @@ type conn struct {
 	nc     net.Conn
 	remote string
 	from   netip.Prefix // see from
-	yields bool         // makes room for another; guarded by server.mu
+	born   time.Time
+	yields bool // makes room for another; guarded by server.mu
 	wire   wire
 	out    *output
 
@@ -61,7 +62,7 @@ type conn struct {
 
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{
-		server: s, nc: nc, remote: nc.RemoteAddr().String(), from: from(nc),
+		server: s, nc: nc, remote: nc.RemoteAddr().String(), from: from(nc), born: time.Now(),
 		idle: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	c.calls.init(s.cfg.MaxInFlight)

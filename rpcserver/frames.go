@@ -296,13 +296,13 @@ func (f *frames) fill(size int) error {
 // grow moves what is in memory to a buffer of size bytes.
 func (f *frames) grow(size int) {
 	old := f.buffer
-	if f.given {
+	if f.given || size < maxBusy { // the pool's are larger
 		f.buffer = make([]byte, size)
 	} else {
 		f.buffer = f.pool.take(size)
 	}
 	f.ahead = append(f.buffer[:0:size], f.ahead...)
-	if old != nil && !f.given {
+	if !f.given {
 		f.pool.give(old)
 	}
 }

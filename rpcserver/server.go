@@ -40,6 +40,7 @@ type Server struct {
 	conns     map[*conn]struct{}
 	froms     map[netip.Prefix]int // how many of conns each client has, but for those that yield
 	yielding  int                  // of conns, those that make room for others
+	noRoomTo  time.Time            // no connection is looked for that could make room before
 	quietTo   time.Time            // no word about refused connections before
 	accepting sync.WaitGroup       // Serve's accept loops
 	running   sync.WaitGroup       // connections, and what drains them; none is added to conns once sealed
