@@ -116,10 +116,18 @@ func init() {
 // TestGuardLetsPassWhatEncodersWrite, and knows where it ends.
 func TestGuardLetsPassWhatEncodersWrite(t *testing.T) {
 	values := []any{
-		anyBox{A: anyBox{A: anyList{nil, 1, "x"}, B: array{1, 2}}}, anyBox{B: &item{Note: anyMap{"a": anyList{items{{Name: "y"}}}}}},
-		anyList{nil, nil, items{{Note: 5}, {Note: nil}}, word("w"), 7, chain{V: 1, Next: &chain{}}}, anyMap{"x": nil, "y": nest{{}, {{}}}},
-		items{{Name: "a", Next: &item{Note: wood{"x": {"y": nil}}}}}, nest{{{}}}, wood{"a": {"b": {}}}, chain{Next: &chain{Next: &chain{}}},
-		map[string]any{"list": []any{1, []any{"x", nil}, map[string]any{"deep": []any{}}}}, []any{}, 5, "x", []byte("y"), [3]bool{true},
+		anyBox{A: anyBox{A: anyList{nil, 1, "x"}, B: array{1, 2}}},
+		anyBox{B: &item{Note: anyMap{"a": anyList{items{{Name: "y"}}}}}},
+		anyList{nil, nil, items{{Note: 5}, {Note: nil}}, word("w"), 7, chain{V: 1, Next: &chain{}}},
+		anyMap{"x": nil, "y": nest{{}, {{}}}},
+		items{{Name: "a", Next: &item{Note: wood{"x": {"y": nil}}}}},
+		nest{{{}}},
+		wood{"a": {"b": {}}},
+		chain{Next: &chain{Next: &chain{}}},
+		map[string]any{"list": []any{1, []any{"x", nil}, map[string]any{"deep": []any{}}}},
+		[]any{},
+		5, "x", []byte("y"),
+		[3]bool{true},
 	}
 	for _, rt := range done {
 		for seed := range uint64(5) {
@@ -333,8 +341,12 @@ func FuzzGuard(f *testing.F) {
 	types := append(fuzzTargets(), reflect.TypeFor[anyBox](), reflect.TypeFor[anyList](), reflect.TypeFor[anyMap](), reflect.TypeFor[items](),
 		reflect.TypeFor[[]older](), reflect.TypeFor[chain](), reflect.TypeFor[nest](), reflect.TypeFor[wood](), reflect.TypeFor[any]())
 	for i, v := range []any{
-		anyBox{A: anyBox{A: anyList{nil, 1, "x"}, B: array{1, 2}}}, items{{Note: anyMap{"a": anyList{items{{Name: "y"}}}}}},
-		nest{{{}}}, wood{"a": {"b": {}}}, chain{Next: &chain{Next: &chain{}}}, map[string]any{"list": []any{1, []any{"x", nil}}},
+		anyBox{A: anyBox{A: anyList{nil, 1, "x"}, B: array{1, 2}}},
+		items{{Note: anyMap{"a": anyList{items{{Name: "y"}}}}}},
+		nest{{{}}},
+		wood{"a": {"b": {}}},
+		chain{Next: &chain{Next: &chain{}}},
+		map[string]any{"list": []any{1, []any{"x", nil}}},
 	} {
 		f.Add(encoded(f, v), uint8(i))
 		f.Add(encoded(f, v), uint8(len(types)-6+i))
