@@ -48,6 +48,8 @@ func openHold(ctx context.Context, c *client, path string, pace time.Duration, j
 
 func (h *hold) run(ctx context.Context, c *client, path string) error {
 	defer h.cancel()
+	// net/http waits for the body's end before it gives a cancelled request up.
+	defer context.AfterFunc(ctx, func() { h.heart.Close() })()
 	defer h.heart.Close()
 	req, err := c.request(ctx, http.MethodPost, h.base, path, nil)
 	if err != nil {
