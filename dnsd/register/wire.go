@@ -40,8 +40,11 @@ type Published struct {
 	Meta        map[string]string `json:"meta,omitempty"`
 	Incarnation uint64            `json:"incarnation"`
 	State       string            `json:"state"`
-	ExpiresIn   Duration          `json:"expires_in"`
-	Revision    uint64            `json:"revision"`
+	// Sticky says of one that is drained that it will be again when it comes back
+	// after it was gone.
+	Sticky    bool     `json:"sticky,omitempty"`
+	ExpiresIn Duration `json:"expires_in"`
+	Revision  uint64   `json:"revision"`
 	// RenewAfter is set in the answer to a PUT: the time to the next renewal, a
 	// third of the lease.
 	RenewAfter Duration `json:"renew_after,omitzero"`
@@ -66,14 +69,18 @@ type Services struct {
 
 // RenewRequest is the body of POST /v1/renew.
 type RenewRequest struct {
-	Instances []string `json:"instances"` // "_math._tcp/a1"
+	// "_math._tcp/a1" renews whoever lives there, "_math._tcp/a1?incarnation=7" only
+	// that incarnation.
+	Instances []string `json:"instances"`
 }
 
-// RenewAnswer is its answer. Those unknown must be PUT again.
+// RenewAnswer is its answer. Those unknown must be PUT again; those replaced, by a
+// newer incarnation, must stop.
 type RenewAnswer struct {
 	Revision uint64   `json:"revision"`
 	Renewed  int      `json:"renewed"`
 	Unknown  []string `json:"unknown"`
+	Replaced []string `json:"replaced,omitempty"`
 }
 
 // Types of a watch event. They are also the names of the server-sent events.

@@ -10,9 +10,11 @@
 //	PUT    /v1/services/{service}/instances/{id}        register, renew, change, recover: 201 new, 200 otherwise
 //	GET    /v1/services/{service}/instances/{id}        one instance
 //	DELETE /v1/services/{service}/instances/{id}        deregister: 204 (?incarnation=N: 409 for an old one)
-//	PUT    /v1/services/{service}/instances/{id}/drain  out of the answers while the lease lives; DELETE ends it
+//	PUT    /v1/services/{service}/instances/{id}/drain  out of the answers while the lease lives; DELETE ends it.
+//	                                                    ?sticky=1: also when it comes back after it was gone
+//	DELETE /v1/services/{service}/instances/{id}/fence  forgets the last incarnation, after a clock that was ahead
 //	POST   /v1/services/{service}/instances/{id}/hold   a held registration, see below
-//	POST   /v1/renew                                    many renewals; answers those unknown
+//	POST   /v1/renew                                    many renewals; answers those unknown, those replaced
 //	GET    /v1/services                                 everything, by service
 //	GET    /v1/services/{service}                       one service
 //	DELETE /v1/services/{service}/guard                 the guard lets the service's suspects go: 204
@@ -43,6 +45,9 @@
 //	429  too many requests or instances, see Retry-After
 //	503  too many streams or connections, not ready, or stopping
 //	507  the store is full
+//
+// Refused writes are in the audit log, but of those without a token only the first
+// ten of a minute, and then how many more there were.
 //
 // # Watch
 //
@@ -109,8 +114,9 @@
 // A host other than the peer's own address needs a token with AnyHost, a client
 // certificate for that host, or, where neither tokens nor certificates are asked
 // for, a peer on loopback: behind a proxy on this host everybody is on loopback. The
-// peer is who connects: X-Forwarded-For is not read, so behind a proxy give host and
-// a token.
+// peer is who connects: X-Forwarded-For and its like are believed by nobody, but a
+// request that has one is not published at the address it came from: behind a proxy
+// give host, and a token.
 //
 // # Who comes first
 //

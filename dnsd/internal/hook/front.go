@@ -55,9 +55,11 @@ func (s *Server) refrontLocked(st *state) {
 		ReadHeaderTimeout: f.header,
 		IdleTimeout:       f.idle,
 		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(lateHandler{s}, slog.LevelDebug),
-		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
-		ConnState:         f.note,
+		// OPTIONS * meets the same limits as all else.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(lateHandler{s}, slog.LevelDebug),
+		ConnContext:                  func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+		ConnState:                    f.note,
 	}
 	s.fronts.Go(func() { _ = f.server.Serve(f) })
 	s.fronts.Go(f.watch)

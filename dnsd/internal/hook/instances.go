@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -101,6 +102,13 @@ func (x *exchange) hostOf(service, host string) (string, error) {
 		}
 		return canonical, x.needHost(service, canonical)
 	}
+	// A proxy's address is where nobody listens, or somebody else does. (RFC 9110
+	// section 7.6.3, RFC 7239; the others by custom.)
+	for _, name := range []string{"Via", "Forwarded", "X-Forwarded-For", "X-Real-Ip"} {
+		if x.r.Header.Get(name) != "" {
+			return "", refuse(http.StatusBadRequest, "host", "this request came through a proxy (it has %s), so %v is not your address: give host, with a token that may register it, or go around the proxy", name, x.peer)
+		}
+	}
 	if !x.peer.IsValid() || x.peer.Zone() != "" {
 		return "", refuse(http.StatusBadRequest, "host", "your own address, %v, cannot be published: give host", x.peer)
 	}
@@ -126,10 +134,31 @@ func (x *exchange) deleteInstance() error {
 	return nil
 }
 
-func (x *exchange) drain() error   { return x.setDrained(true) }
-func (x *exchange) undrain() error { return x.setDrained(false) }
+// drain takes an instance out of the answers; ?sticky=1 keeps it out when it comes
+// back after it was gone.
+func (x *exchange) drain() error {
+	key, err := x.instanceKey(Admin)
+	if err != nil {
+		return err
+	}
+	q, err := x.query("sticky")
+	if err != nil {
+		return err
+	}
+	sticky := false
+	if q.Has("sticky") {
+		if sticky, err = strconv.ParseBool(q.Get("sticky")); err != nil {
+			return refuse(http.StatusBadRequest, "sticky", "sticky %.40q: give 1 for a drain that survives the instance, or leave it out", q.Get("sticky"))
+		}
+	}
+	in, err := x.st.registry.Drain(x.r.Context(), key, sticky)
+	if err != nil {
+		return err
+	}
+	return x.drained(in)
+}
 
-func (x *exchange) setDrained(on bool) error {
+func (x *exchange) undrain() error {
 	key, err := x.instanceKey(Admin)
 	if err != nil {
 		return err
@@ -137,23 +166,52 @@ func (x *exchange) setDrained(on bool) error {
 	if _, err := x.query(); err != nil {
 		return err
 	}
-	if on {
-		_, err = x.st.registry.Drain(x.r.Context(), key, false)
-	} else {
-		_, err = x.st.registry.Undrain(x.r.Context(), key)
-	}
+	in, err := x.st.registry.Undrain(x.r.Context(), key)
 	if err != nil {
 		return err
 	}
-	x.s.holds.wake(key)
-	lease, ok := x.st.registry.Instance(key)
+	if in == nil { // it waited for an instance that is not there
+		x.audit.result = "lifted"
+		x.w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	return x.drained(in)
+}
+
+// drained answers how the instance is published now.
+func (x *exchange) drained(in *registry.Instance) error {
+	x.s.holds.wake(in.Key)
+	lease, ok := x.st.registry.Instance(in.Key)
 	if !ok {
 		return registry.ErrNotFound
 	}
 	x.audit.revision = lease.Revision
 	x.audit.result = lease.State.String()
+	if lease.Sticky {
+		x.audit.result += ", sticky"
+	}
 	x.revision(lease.Revision)
 	return x.json(http.StatusOK, published(lease))
+}
+
+// clearFence forgets which incarnation was registered last under an id.
+func (x *exchange) clearFence() error {
+	key, err := x.instanceKey(Admin)
+	if err != nil {
+		return err
+	}
+	if _, err := x.query(); err != nil {
+		return err
+	}
+	switch err := x.st.registry.Unfence(x.r.Context(), key); {
+	case errors.Is(err, registry.ErrNotFound):
+		return refuse(http.StatusNotFound, "", "no incarnation is remembered under this id: nobody is kept from registering")
+	case err != nil:
+		return err
+	}
+	x.audit.revision, x.audit.result = x.st.registry.Revision(), "cleared"
+	x.w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 func (x *exchange) releaseGuard() error {
@@ -164,6 +222,9 @@ func (x *exchange) releaseGuard() error {
 		}
 	}
 	if err := x.need(Admin, service); err != nil {
+		return err
+	}
+	if _, err := x.query(); err != nil {
 		return err
 	}
 	x.audit.object = service
@@ -181,6 +242,9 @@ func (x *exchange) showInstance() error {
 	if err != nil {
 		return err
 	}
+	if _, err := x.query(); err != nil {
+		return err
+	}
 	lease, ok := x.st.registry.Instance(key)
 	if !ok {
 		return registry.ErrNotFound
@@ -195,6 +259,9 @@ func (x *exchange) showService() error {
 		return err
 	}
 	if err := x.need(Read, service); err != nil {
+		return err
+	}
+	if _, err := x.query(); err != nil {
 		return err
 	}
 	none := refuse(http.StatusNotFound, "service",
@@ -379,6 +446,7 @@ func published(l registry.Lease) register.Published {
 		Meta:        l.Meta,
 		Incarnation: l.Incarnation,
 		State:       l.State.String(),
+		Sticky:      l.Sticky,
 		ExpiresIn:   register.Duration(max(0, l.ExpiresIn).Truncate(time.Millisecond)),
 		Revision:    l.Revision,
 	}

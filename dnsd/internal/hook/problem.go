@@ -97,6 +97,10 @@ func problemOf(err error) *problem {
 		return p
 	case errors.As(err, &field):
 		return refuse(http.StatusBadRequest, field.Field, "%s %.80q: %s", field.Field, field.Value, field.Problem)
+	case errors.As(err, &fenced) && fenced.Gone:
+		return refuse(http.StatusConflict, "incarnation",
+			"the request is of incarnation %d, and %d was registered last under this id, though it is no more: either a newer process took over, or a clock was ahead; register under a higher incarnation, or let an admin DELETE .../fence",
+			fenced.Given, fenced.Live)
 	case errors.As(err, &fenced):
 		return refuse(http.StatusConflict, "incarnation",
 			"incarnation %d lives under this id, the request is of %d: it was replaced; stop, or register under another id",

@@ -3,13 +3,16 @@ package hook
 import (
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/dnsd/register"
 )
 
 // renew renews many leases in one request. Those it does not know come back: to
-// PUT them again is the cure, whether they expired or dnsd lost its store.
+// PUT them again is the cure, whether they expired or dnsd lost its store. So do
+// those whose incarnation was replaced by a newer one, for which there is none.
 func (x *exchange) renew() error {
 	if _, err := x.query(); err != nil {
 		return err
@@ -26,35 +29,59 @@ func (x *exchange) renew() error {
 	all := make([]registry.Renewal, len(req.Instances))
 	allowed := "" // the service that was just found allowed
 	for i, s := range req.Instances {
-		key, err := registry.ParseKey(s)
+		one, err := parseRenewal(s)
 		if err != nil {
 			p := problemOf(err)
 			p.Field = fmt.Sprintf("instances[%d]", i)
 			return p
 		}
-		if key.Service != allowed {
-			if err := x.need(Write, key.Service); err != nil {
+		if one.Service != allowed {
+			if err := x.need(Write, one.Service); err != nil {
 				return err
 			}
-			allowed = key.Service
+			allowed = one.Service
 		}
-		all[i] = registry.Renewal{Key: key}
+		all[i] = one
 	}
-	unknown, _, err := x.st.registry.RenewAll(x.r.Context(), all)
+	unknown, replaced, err := x.st.registry.RenewAll(x.r.Context(), all)
 	if err != nil {
 		return err
 	}
 	answer := register.RenewAnswer{
 		Revision: x.st.registry.Revision(),
-		Renewed:  len(all) - len(unknown),
-		Unknown:  make([]string, len(unknown)),
-	}
-	for i, key := range unknown {
-		answer.Unknown[i] = key.String()
+		Renewed:  len(all) - len(unknown) - len(replaced),
+		Unknown:  texts(unknown),
+		Replaced: texts(replaced),
 	}
 	x.audit.revision = answer.Revision
 	x.audit.result = fmt.Sprintf("renewed %d, unknown %d", answer.Renewed, len(unknown))
+	if len(replaced) > 0 {
+		x.audit.result += fmt.Sprintf(", replaced %d", len(replaced))
+	}
 	x.audit.quiet = true
 	x.revision(answer.Revision)
 	return x.json(http.StatusOK, answer)
+}
+
+// parseRenewal reads "_math._tcp/a1" or "_math._tcp/a1?incarnation=7".
+func parseRenewal(s string) (registry.Renewal, error) {
+	name, query, given := strings.Cut(s, "?")
+	key, err := registry.ParseKey(name)
+	if err != nil || !given {
+		return registry.Renewal{Key: key}, err
+	}
+	number, ok := strings.CutPrefix(query, "incarnation=")
+	n, err := strconv.ParseUint(number, 10, 64)
+	if !ok || err != nil {
+		return registry.Renewal{}, refuse(http.StatusBadRequest, "", "%.80q: write it as %s?incarnation=7, or without an incarnation", s, key)
+	}
+	return registry.Renewal{Key: key, Incarnation: n}, nil
+}
+
+func texts(keys []registry.Key) []string {
+	list := make([]string, len(keys))
+	for i, k := range keys {
+		list[i] = k.String()
+	}
+	return list
 }

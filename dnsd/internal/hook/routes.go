@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -69,6 +70,7 @@ func table() []route {
 			http.MethodPut:    {(*exchange).drain, "drain"},
 			http.MethodDelete: {(*exchange).undrain, "undrain"},
 		}},
+		{path: pathInstance + "/fence", methods: map[string]operation{http.MethodDelete: {(*exchange).clearFence, "clear fence"}}},
 		{path: pathHold, methods: map[string]operation{http.MethodPost: {(*exchange).hold, "hold"}}},
 		{path: "/v1/renew", methods: map[string]operation{http.MethodPost: {(*exchange).renew, "renew"}}},
 		{path: "/v1/guard", methods: map[string]operation{http.MethodDelete: {(*exchange).releaseGuard, "release guard"}}},
@@ -87,7 +89,29 @@ func (s *Server) routes() http.Handler {
 	for _, rt := range table() {
 		mux.HandleFunc(rt.path, func(w http.ResponseWriter, r *http.Request) { s.serve(rt, w, r) })
 	}
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, ok := cleanPath(r); !ok {
+			// ServeMux would redirect by itself, past limits and log; and a client
+			// that follows with GET takes the answer for that of its PUT.
+			s.serve(route{path: "/", open: true}, w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// cleanPath gives the path without empty, "." and ".." elements, and whether it has
+// none of them.
+func cleanPath(r *http.Request) (clean string, ok bool) {
+	p := r.URL.EscapedPath()
+	if !strings.HasPrefix(p, "/") { // of OPTIONS * or CONNECT
+		return "/", false
+	}
+	clean = path.Clean(p)
+	if strings.HasSuffix(p, "/") && clean != "/" {
+		clean += "/"
+	}
+	return clean, clean == p
 }
 
 // serve runs one request to its end: answer, log, audit, count.
@@ -144,7 +168,10 @@ func (x *exchange) admit(rt route, op operation, known bool) error {
 				retryAfter(wait)
 		}
 	}
+	clean, isClean := cleanPath(x.r)
 	switch {
+	case !isClean:
+		return refuse(http.StatusNotFound, "", "no such path: it has empty, . or .. elements; write it as %.200s", clean)
 	case len(rt.methods) == 0:
 		return refuse(http.StatusNotFound, "", "no such path: the paths begin with /v1/services, /v1/renew, /v1/watch; a service is one label pair such as _math._tcp")
 	case !known:
@@ -223,7 +250,9 @@ func (x *exchange) fail(err error) {
 		if p.Status == http.StatusInternalServerError {
 			level = slog.LevelError
 		}
-		x.st.log.Log(context.WithoutCancel(x.r.Context()), level, "hook: serve", "method", x.r.Method, "path", x.r.URL.Path, "status", p.Status, "error", p.err)
+		if level < slog.LevelError || x.s.failures.take() {
+			x.st.log.Log(context.WithoutCancel(x.r.Context()), level, "hook: serve", "method", x.r.Method, "path", x.r.URL.Path, "status", p.Status, "error", p.err)
+		}
 	}
 	if x.w.status != 0 {
 		x.st.log.Debug("hook: answer broke off", "path", x.r.URL.Path, "error", err)
@@ -294,12 +323,11 @@ func (x *exchange) writeAudit() {
 	if a.action == "" {
 		return
 	}
-	level := slog.LevelInfo
-	if a.quiet && a.err == nil {
-		level = slog.LevelDebug
-	}
-	ctx := context.WithoutCancel(x.r.Context())
+	ctx, level := context.WithoutCancel(x.r.Context()), a.level()
 	if !x.st.audit.Enabled(ctx, level) {
+		return
+	}
+	if a.err != nil && len(x.who.grants) == 0 && x.who.cert == nil && !x.s.refusals.take() {
 		return
 	}
 	if a.object == "" {
@@ -317,6 +345,22 @@ func (x *exchange) writeAudit() {
 		attrs = append(attrs, slog.String("reason", cut(a.err.Detail)))
 	}
 	x.st.audit.LogAttrs(ctx, level, "hook write", attrs...)
+}
+
+// level of the line: a warning is what an operator should look into.
+func (a *audit) level() slog.Level {
+	switch {
+	case a.err == nil && a.quiet:
+		return slog.LevelDebug
+	case a.err == nil:
+		return slog.LevelInfo
+	}
+	switch a.err.Status {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusRequestTimeout,
+		http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType:
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
 }
 
 // cut bounds text that a stranger may have chosen.

@@ -76,14 +76,18 @@ type Server struct {
 	holds    *holds
 	watches  gauge
 	lists    *budget
+	refusals few       // audit lines of refused writes by those without a token
+	failures few       // lines of what went wrong here
+	accepts  few       // lines of connections that could not be taken
 	buffers  sync.Pool // of *bufio.Writer, a piece each
 	origin   *http.CrossOriginProtection
 	// consolePolicy is the page's Content-Security-Policy.
 	consolePolicy string
 
-	life     context.Context // ends when no stream should go on
-	end      context.CancelFunc
-	stopOnce sync.Once
+	life      context.Context // ends when no stream should go on
+	end       context.CancelFunc
+	stopOnce  sync.Once
+	flushOnce sync.Once
 
 	mu     sync.Mutex // guards front, ran, closed; and orders Updates
 	front  *front     // serves new connections
@@ -122,6 +126,15 @@ func newServer(ln net.Listener, cfg Config) (*Server, error) {
 		origin:  http.NewCrossOriginProtection(),
 
 		consolePolicy: consolePolicy(),
+	}
+	s.refusals.report = func(more int, since time.Time) {
+		s.state.Load().audit.Warn("hook writes refused", "more", more, "since", since)
+	}
+	s.failures.report = func(more int, since time.Time) {
+		s.state.Load().log.Error("hook: serve: more of the same", "more", more, "since", since)
+	}
+	s.accepts.report = func(more int, since time.Time) {
+		s.state.Load().log.Warn("hook: accept: more of the same", "more", more, "since", since)
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.addr = ln.Addr().(*net.TCPAddr).AddrPort()
@@ -240,6 +253,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.stop()
 	s.fronts.Wait()
 	s.holds.running.Wait()
+	s.flush()
 	return err
 }
 
@@ -248,7 +262,17 @@ func (s *Server) Close() error {
 	s.stop()
 	s.fronts.Wait()
 	s.holds.running.Wait()
+	s.flush()
 	return nil
+}
+
+// flush writes the counts of lines that were not written.
+func (s *Server) flush() {
+	s.flushOnce.Do(func() { // who comes second waits for the first
+		for _, f := range []*few{&s.refusals, &s.failures, &s.accepts} {
+			f.flush()
+		}
+	})
 }
 
 // stop ends accepting and streams, and shuts every front.
@@ -303,7 +327,9 @@ func (s *Server) accept() error {
 			return fmt.Errorf("hook: accept on %v: %w", s.addr, err)
 		}
 		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-		s.state.Load().log.Warn("hook: accept", "addr", s.addr, "error", err, "pause", pause)
+		if s.accepts.take() {
+			s.state.Load().log.Warn("hook: accept", "addr", s.addr, "error", err, "pause", pause)
+		}
 		select {
 		case <-time.After(pause):
 		case <-s.life.Done():
