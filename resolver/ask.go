@@ -57,7 +57,7 @@ func (r *Resolver) ask(ctx context.Context, q question, w way, tcp bool) (rep *r
 		if w.attempts--; w.attempts <= 0 {
 			break
 		}
-		servers = silent
+		servers, w.eager = silent, true
 	}
 	return nil, "", failure(q, failed, context.Cause(ctx))
 }

@@ -220,7 +220,8 @@ func (a *assembly) add(s srv, glue map[string]host) {
 	}
 	// The identity stays as long as it is among the addresses.
 	if i := slices.Index(addrs, a.before.addr[place{s.target, s.port}]); i > 0 {
-		addrs = slices.Insert(slices.Delete(addrs, i, i+1), 0, addrs[i])
+		stays := addrs[i]
+		addrs = slices.Insert(slices.Delete(addrs, i, i+1), 0, stays)
 	}
 	ep := Endpoint{Target: s.target, Priority: s.priority, Weight: s.weight}
 	for i, addr := range addrs {

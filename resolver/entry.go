@@ -190,9 +190,7 @@ func (r *Resolver) applyLocked(e *entry, out outcome) {
 	next := State{Endpoints: out.endpoints, Confirmed: e.last, TTL: out.ttl, Err: out.err}
 	if out.vouched {
 		e.failures = 0
-		// Never later than the TTL, and spread, or clients that started together
-		// would ask together for ever.
-		e.wait = r.spreadLocked(out.ttl*8/10, out.ttl)
+		e.wait = r.spreadLocked(out.ttl*refreshFrom/100, out.ttl)
 		if out.again > 0 {
 			e.wait = min(e.wait, out.again)
 		}
@@ -260,7 +258,7 @@ func (r *Resolver) pauseLocked(failures int, limit time.Duration) time.Duration 
 	to := r.minTTL() << min(failures, doubled)
 	from := to / 2
 	if to > limit {
-		from, to = max(limit*8/10, r.minTTL()), limit
+		from, to = max(limit*refreshFrom/100, r.minTTL()), limit
 	}
 	return r.spreadLocked(from, max(to, from*5/4))
 }

@@ -31,7 +31,7 @@ func (r *Resolver) transport(ctx context.Context, server string, q question, w w
 		}
 		r.lossy.remove(server)
 	}
-	return r.overUDP(ctx, server, q, edns, w.timeout)
+	return r.overUDP(ctx, server, q, edns, w)
 }
 
 func (r *Resolver) overTCP(ctx context.Context, server string, q question, edns bool, timeout time.Duration) (*reply, error) {
@@ -48,13 +48,17 @@ func (r *Resolver) overTCP(ctx context.Context, server string, q question, edns 
 
 // hedgeAfter is the part of Timeout after which a server that is silent over UDP
 // is asked over TCP, too: time for the second datagram to be answered, and left for
-// TCP to connect and answer.
+// TCP to connect and answer. In the second round TCP begins at once.
 const hedgeAfter = 2
 
 // overUDP asks by datagrams, and over TCP when that is not enough: after a reply
 // that cannot be used or an error of the network at once, beside UDP when there is
 // silence. The first good reply wins, within Timeout.
-func (r *Resolver) overUDP(ctx context.Context, server string, q question, edns bool, timeout time.Duration) (*reply, error) {
+func (r *Resolver) overUDP(ctx context.Context, server string, q question, edns bool, w way) (*reply, error) {
+	timeout, wait := w.timeout, w.timeout/hedgeAfter
+	if w.eager {
+		wait = 0
+	}
 	udpCtx, stopUDP := context.WithCancel(ctx)
 	defer stopUDP()
 	tcpCtx, stopTCP := context.WithCancel(ctx)
@@ -64,9 +68,9 @@ func (r *Resolver) overUDP(ctx context.Context, server string, q question, edns 
 		err error
 	}
 	done := make(chan struct{})
-	hedge := time.AfterFunc(timeout/hedgeAfter, func() {
+	hedge := time.AfterFunc(wait, func() {
 		defer close(done)
-		beside.rep, beside.err = r.overTCP(tcpCtx, server, q, edns, timeout-timeout/hedgeAfter)
+		beside.rep, beside.err = r.overTCP(tcpCtx, server, q, edns, timeout-wait)
 		if beside.err == nil {
 			stopUDP()
 		}

@@ -29,7 +29,24 @@ type handler func(network string, q *dns.Msg) [][]byte
 type fakeServer struct {
 	mu      sync.Mutex
 	handle  handler
+	faults  map[string]error // by network: what its host, or ours, does with packets
 	queries []asked
+}
+
+// fault has every packet of a network end in an error, nil: no more.
+func (s *fakeServer) fault(network string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.faults == nil {
+		s.faults = map[string]error{}
+	}
+	s.faults[network] = err
+}
+
+func (s *fakeServer) faultOf(network string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.faults[network]
 }
 
 // asked is a query as it came to a server.
@@ -80,7 +97,15 @@ func (n fakeNet) dial(_ context.Context, network, addr string) (net.Conn, error)
 	if s == nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
 	}
+	err := s.faultOf(network)
+	if err != nil && network == "tcp" {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: err}
+	}
 	client, server := net.Pipe()
+	if err != nil {
+		server.Close()
+		return faultyConn{client, &net.OpError{Op: "write", Net: network, Err: err}}, nil
+	}
 	go func() {
 		defer server.Close()
 		if network == "udp" {
@@ -92,6 +117,14 @@ func (n fakeNet) dial(_ context.Context, network, addr string) (net.Conn, error)
 	return client, nil
 }
 
+// faultyConn is a datagram socket on which nothing can be sent.
+type faultyConn struct {
+	net.Conn
+	err error
+}
+
+func (c faultyConn) Write([]byte) (int, error) { return 0, c.err }
+
 func (s *fakeServer) servePackets(conn net.Conn) {
 	buf := make([]byte, 65535)
 	for {
@@ -99,11 +132,14 @@ func (s *fakeServer) servePackets(conn net.Conn) {
 		if err != nil {
 			return
 		}
-		for _, packet := range s.answer("udp", buf[:n]) {
-			if _, err := conn.Write(packet); err != nil {
-				return
+		packet := slices.Clone(buf[:n])
+		go func() { // a slow answer holds up no other
+			for _, reply := range s.answer("udp", packet) {
+				if _, err := conn.Write(reply); err != nil {
+					return
+				}
 			}
-		}
+		}()
 	}
 }
 

@@ -25,59 +25,6 @@ const (
 	stragglers = 2
 )
 
-// The address families, as indices.
-const (
-	v4 = iota
-	v6
-	families
-)
-
-var familyTypes = [families]qtype{typeA, typeAAAA}
-
-func familyOf(a netip.Addr) int {
-	if a.Is4() {
-		return v4
-	}
-	return v6
-}
-
-// family is what is known of a target's addresses of one family. What was answered
-// once stays while nobody answers, for the identity of an endpoint must not change
-// with each query that is lost.
-type family struct {
-	addrs    []netip.Addr
-	until    time.Time // end of the answer's TTL
-	err      error     // of the last query, when it failed
-	failures int       // since the last answer
-	retry    time.Time // no question before this, after a failure
-}
-
-// due tells whether it is time to ask.
-func (f *family) due(now time.Time) bool { return !f.until.After(now) && !f.retry.After(now) }
-
-// held is what is known of a target.
-type held [families]family
-
-// addrs gives all addresses.
-func (h *held) addrs() []netip.Addr {
-	var out []netip.Addr
-	for i := range h {
-		out = append(out, h[i].addrs...)
-	}
-	return out
-}
-
-// failed gives the error of the last questions, if they failed, and when all of
-// them are due again.
-func (h *held) failed() (err error, again time.Time) {
-	for i := range h {
-		if h[i].err != nil && (err == nil || h[i].retry.After(again)) {
-			err, again = h[i].err, h[i].retry
-		}
-	}
-	return err, again
-}
-
 // need is a target whose addresses, or those of one family, did not come along.
 type need struct {
 	target string
@@ -120,7 +67,7 @@ func (r *Resolver) hosts(ctx context.Context, needs []need, w way, server string
 		if h == nil {
 			h = new(held)
 			for i := range h {
-				h[i] = family{addrs: n.last[i], until: now}
+				h[i] = family{addrs: n.last[i], until: now, renew: now}
 			}
 		}
 		var ask [families]bool
@@ -158,7 +105,7 @@ func (r *Resolver) keep(f *family, a *answered, now time.Time) {
 	switch {
 	case !a.asked:
 	case a.err == nil:
-		*f = family{addrs: a.addrs, until: a.until}
+		*f = family{addrs: a.addrs, until: a.until, renew: now.Add(a.until.Sub(now) * refreshFrom / 100)}
 	default:
 		f.err = a.err
 		f.failures++
@@ -326,37 +273,4 @@ func (r *Resolver) addresses(ctx context.Context, q question, w way) answered {
 		return answered{asked: true, addrs: rep.addrs, until: begin.Add(min(ttl, r.clamp(rep.ttl)))}
 	}
 	return answered{asked: true, err: &Error{Name: q.name, Type: q.typ.String(), Err: errEndless}}
-}
-
-// refused tells whether every server refused to answer for a target, and none was
-// silent or broken.
-func (h *held) refused() bool {
-	some := false
-	for i := range h {
-		if h[i].err == nil {
-			continue
-		}
-		if !allRefused(h[i].err) {
-			return false
-		}
-		some = true
-	}
-	return some
-}
-
-func allRefused(err error) bool {
-	var e *Error
-	if !errors.As(err, &e) {
-		return false
-	}
-	var several tries
-	if !errors.As(e.Err, &several) {
-		several = tries{e}
-	}
-	for _, e := range several {
-		if e.Err != errRefused {
-			return false
-		}
-	}
-	return true
 }

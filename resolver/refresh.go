@@ -9,6 +9,11 @@ import (
 // is suspended; after it wakes up, this bounds how long that goes unnoticed.
 const nap = 10 * time.Second
 
+// refreshFrom is the percentage of a TTL from which on it is asked again: never
+// later than the TTL, and spread, or clients that started together would ask together
+// for ever.
+const refreshFrom = 80
+
 // join adds a watcher to the name and starts the refresh loop with the first.
 func (r *Resolver) join(ctx context.Context, name string) *entry {
 	r.mu.Lock()

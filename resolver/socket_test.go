@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -92,17 +93,22 @@ func (l *lines) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// logTo gives a logger whose lines have no time.
+func logTo(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+}
+
 // TestTheLogTellsOnce what no error tells, however often it is found.
 func TestTheLogTellsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := one(zone(t, mathTCP+" 5 IN SRV 0 0 0 a.svc.", mathTCP+" 5 IN SRV 0 0 80 b.svc.", "a.svc. 5 IN A 10.0.0.1", "b.svc. 5 IN A 10.0.0.2"))
 		log := new(lines)
-		r.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey {
-				return slog.Attr{}
-			}
-			return a
-		}}))
+		r.Logger = logTo(log)
 		w := watch(t, r, mathTCP)
 		time.Sleep(time.Minute)
 		s.become(rcode(dns.RcodeServerFailure))

@@ -15,6 +15,7 @@ type way struct {
 	timeout  time.Duration // of one try on one server
 	attempts int           // rounds over the servers
 	stream   bool          // never by UDP
+	eager    bool          // UDP was in vain before: TCP at the same time
 	system   bool          // nobody named the servers: they are those of the machine
 }
 
