@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 
 	"github.com/rollcall-dns/rollcall/internal/gobwire"
 )
@@ -32,6 +33,7 @@ type frames struct {
 
 	responseID int64            // type id of the peer's rpc.Response, if it is as expected
 	values     *gobwire.Decoder // knows the definitions that went by
+	guard      *gobwire.Guard   // and so does this; it sees whatever encoding/gob is given
 }
 
 const (
@@ -77,6 +79,9 @@ func (f *frames) value() error {
 			f.val = f.pos + off
 			f.limit = f.val + head + int(size)
 			return nil
+		}
+		if err := f.guard.Define(msg); err != nil {
+			return err
 		}
 		f.values.Define(msg)
 		if f.responseID == 0 {
@@ -183,6 +188,33 @@ func (f *frames) cut() bool {
 	}
 	f.single = f.values.Skip(msg)
 	return !f.single
+}
+
+// check has the guard look at the value before encoding/gob decodes it into v, or skips
+// it if v is nil. It may block until the value's other messages are there.
+func (f *frames) check(v any) error {
+	var more func() ([]byte, error)
+	if v != nil && !f.single {
+		behind := f.limit - f.pos
+		more = func() ([]byte, error) {
+			limit := f.limit - f.pos // the buffer may move
+			defer func() { f.limit = f.pos + limit }()
+			size, head, err := f.uint(behind)
+			if err == nil && size > uint64(f.max) {
+				err = &largeError{size, f.max}
+			}
+			if err == nil {
+				err = f.fill(behind + head + int(size))
+			}
+			if err != nil {
+				return nil, eofWithin(err, true)
+			}
+			message := f.buf[f.pos+behind+head : f.pos+behind+head+int(size)]
+			behind += head + int(size)
+			return message, nil
+		}
+	}
+	return f.guard.Check(f.message(), reflect.TypeOf(v), more)
 }
 
 // skip leaves the rest of a single value out. It fails before encoding/gob has seen

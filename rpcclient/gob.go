@@ -62,11 +62,17 @@ type gobTypes struct {
 	plans  gobwire.Plans
 }
 
+// decodedReply is how many times Config.MaxReply a reply may take when it is decoded.
+const decodedReply = 4
+
 func newGobTypes() *gobTypes { return new(gobTypes) }
 
 func newGobWire(r io.Reader, maxReply int, types *gobTypes) *gobWire {
 	w := &gobWire{
-		in:       frames{r: r, max: maxReply, values: gobwire.NewDecoder(&types.plans)},
+		in: frames{
+			r: r, max: maxReply,
+			values: gobwire.NewDecoder(&types.plans), guard: gobwire.NewGuard(&types.plans, decodedReply*maxReply),
+		},
 		values:   gobwire.NewEncoder(&types.plans),
 		gobTypes: types,
 	}
@@ -172,6 +178,9 @@ func (w *gobWire) header(resp *rpc.Response) error {
 		}
 		return nil
 	}
+	if err := w.in.check(resp); err != nil {
+		return err
+	}
 	return w.dec.Decode(resp)
 }
 
@@ -183,15 +192,20 @@ func (w *gobWire) whole() error { return w.in.value() }
 // that were not reached before. If that fails, too, nobody knows where the value ends.
 // It happens for interface values whose types are seen for the first time: when the
 // first reading had come past their definition, for gob takes none twice; and when one
-// stands within another, or beside a nil one, which gob cannot skip.
+// stands within another, or beside a nil one, which gob cannot skip. A value that
+// encoding/gob would not survive ends the connection.
 func (w *gobWire) body(reply any) (spent bool, err, fatal error) {
 	if w.in.decode(reply) {
 		return false, nil, nil
 	}
 	w.in.cut()
+	if err := w.in.check(reply); err != nil {
+		return true, err, err
+	}
 	err = decodeValue(w.dec, reply)
 	switch {
 	case err == nil:
+		w.in.guard.Keep()
 		return false, nil, nil
 	case w.in.skip():
 		if reply == nil {
@@ -202,9 +216,10 @@ func (w *gobWire) body(reply any) (spent bool, err, fatal error) {
 		return true, err, err
 	}
 	w.in.rewind()
-	if again := decodeValue(w.dec, nil); again != nil {
+	if w.in.check(nil) != nil || decodeValue(w.dec, nil) != nil {
 		return true, err, err
 	}
+	w.in.guard.Keep()
 	return false, err, nil
 }
 

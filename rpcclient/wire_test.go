@@ -215,7 +215,7 @@ func TestResponseHeaderIsReadAsGobDoes(t *testing.T) {
 			enc.Encode(r)
 			want = append(want, r)
 		}
-		f := frames{r: &stream, max: 1 << 20, values: gobwire.NewDecoder(new(gobwire.Plans))}
+		f := frames{r: &stream, max: 1 << 20, values: gobwire.NewDecoder(new(gobwire.Plans)), guard: gobwire.NewGuard(new(gobwire.Plans), 4<<20)}
 		dec := gob.NewDecoder(&f)
 		for i, w := range want {
 			if err := f.value(); err != nil {
