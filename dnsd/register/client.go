@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -116,7 +117,7 @@ func (c *client) try(ctx context.Context, method, base, path string, body, out a
 // an error of net/http.
 func withoutURL(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
-		if host, perr := url.Parse(u.URL); perr == nil {
+		if host, perr := url.Parse(u.URL); perr == nil && host.Host != "" {
 			return fmt.Errorf("%s://%s: %w", host.Scheme, host.Host, u.Err)
 		}
 	}
@@ -149,21 +150,37 @@ func problemOf(resp *http.Response) error {
 		Status: resp.StatusCode, Title: http.StatusText(resp.StatusCode),
 		Detail: fmt.Sprintf("%s answered without saying why: is it the hook of a dnsd?", resp.Request.URL.Host),
 	}
+	if to := resp.Header.Get("Location"); to != "" && resp.StatusCode < 400 {
+		a.Detail = fmt.Sprintf("%s sends us to %.200q, where the token was not meant for: if that is the hook of a dnsd, give it as such", resp.Request.URL.Host, to)
+	} else if words := firstLine(data); words != "" && mt == "text/plain" {
+		a.Detail = fmt.Sprintf("%s answered %q: is it the hook of a dnsd?", resp.Request.URL.Host, words)
+	}
 	return a
 }
 
+// firstLine is what a person would read first, of bounded length.
+func firstLine(data []byte) string {
+	const most = 200
+	line, _, _ := strings.Cut(strings.TrimSpace(string(data)), "\n")
+	if len(line) > most {
+		line = line[:most] + "..."
+	}
+	return strings.ToValidUTF8(strings.TrimSpace(line), "")
+}
+
 // refused reports whether the hook understood and said no: asking another, or
-// again, would not help.
+// again, would not help. What is no Problem is not of a hook, but of something
+// before it that is not ready: an ingress without a backend, a login page.
 func refused(err error) bool {
-	p, ok := errors.AsType[*Problem](err)
-	if !ok {
+	a, ok := errors.AsType[*answer](err)
+	if !ok || !a.genuine {
 		return false
 	}
-	switch p.Status {
+	switch a.Status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return false
 	}
-	return p.Status >= 300 && p.Status < 500
+	return a.Status >= 300 && a.Status < 500
 }
 
 // mistrusted reports whether the hook could not prove who it is.
@@ -174,16 +191,17 @@ func mistrusted(err error) bool {
 
 // neverArrived reports whether the hook surely did not act on the request.
 func neverArrived(err error) bool {
-	if refused(err) {
+	if a, ok := errors.AsType[*answer](err); ok && a.Status >= 300 && a.Status < 500 {
 		return true
 	}
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "dial"
 }
 
+// status is that of a Problem of the hook; 0 for all other errors.
 func status(err error) int {
-	if p, ok := errors.AsType[*Problem](err); ok {
-		return p.Status
+	if a, ok := errors.AsType[*answer](err); ok && a.genuine {
+		return a.Status
 	}
 	return 0
 }

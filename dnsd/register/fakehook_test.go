@@ -3,8 +3,10 @@ package register
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -19,6 +21,7 @@ type fakeHook struct {
 	fault   func(w http.ResponseWriter, r *http.Request) bool // true: answered
 	entries map[string]*fakeEntry
 	holds   map[string]chan struct{} // closed: the hold ends
+	changed chan struct{}            // has one when the hold is to tell
 	lease   time.Duration
 	// What happened.
 	puts, deletes, holdsOpened int
@@ -32,10 +35,11 @@ type fakeHook struct {
 type fakeEntry struct {
 	reg     Registration
 	expires time.Time
+	drained bool
 }
 
 func newFakeHook() *fakeHook {
-	return &fakeHook{entries: map[string]*fakeEntry{}, holds: map[string]chan struct{}{}, lease: 15 * time.Second}
+	return &fakeHook{entries: map[string]*fakeEntry{}, holds: map[string]chan struct{}{}, changed: make(chan struct{}, 1), lease: 15 * time.Second}
 }
 
 func (h *fakeHook) setFault(f func(w http.ResponseWriter, r *http.Request) bool) {
@@ -66,6 +70,17 @@ func (h *fakeHook) put(id string, reg Registration) {
 	}
 }
 
+// drain is what an operator does.
+func (h *fakeHook) drain(id string, on bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.entries[id].drained = on
+	select {
+	case h.changed <- struct{}{}:
+	default:
+	}
+}
+
 func (h *fakeHook) entry(id string) (Registration, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -83,9 +98,14 @@ func (h *fakeHook) counts() (puts, deletes, holds int) {
 }
 
 func fail(w http.ResponseWriter, status int, field, detail string) {
+	problem(w, Problem{Status: status, Field: field, Detail: detail})
+}
+
+func problem(w http.ResponseWriter, p Problem) {
+	p.Title = http.StatusText(p.Status)
 	w.Header().Set("Content-Type", ProblemType)
-	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(Problem{Title: http.StatusText(status), Status: status, Field: field, Detail: detail})
+	w.WriteHeader(p.Status)
+	json.NewEncoder(w).Encode(p)
 }
 
 func (h *fakeHook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -128,13 +148,18 @@ func (h *fakeHook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if e != nil && e.reg.Incarnation > reg.Incarnation {
+			live := e.reg.Incarnation
 			h.mu.Unlock()
-			fail(w, 409, "incarnation", "a newer one lives")
+			problem(w, Problem{Status: 409, Field: "incarnation", Detail: "a newer one lives", Incarnation: live})
 			return
 		}
 		h.revision++
-		h.entries[id] = &fakeEntry{reg: reg, expires: time.Now().Add(h.lease)}
+		drained := e != nil && e.drained
+		h.entries[id] = &fakeEntry{reg: reg, expires: time.Now().Add(h.lease), drained: drained}
 		pub := Published{ID: id, Port: reg.Port, Lease: Duration(h.lease), Revision: h.revision, State: StateUp, RenewAfter: Duration(h.lease / 3)}
+		if drained {
+			pub.State = StateDrained
+		}
 		h.mu.Unlock()
 		json.NewEncoder(w).Encode(pub)
 	case r.Method == http.MethodDelete && action == "":
@@ -199,6 +224,9 @@ func (h *fakeHook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				h.mu.Unlock()
 				io.WriteString(w, ": renewed\n\n")
 				w.(http.Flusher).Flush()
+			case <-h.changed:
+				io.WriteString(w, "id: 7\nevent: changed\ndata: {}\n\n")
+				w.(http.Flusher).Flush()
 			case <-end:
 				return
 			case <-r.Context().Done():
@@ -218,7 +246,7 @@ type memory map[string]http.Handler
 func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
 	h, ok := m[req.URL.Host]
 	if !ok || h == nil {
-		return nil, errRefused{}
+		return nil, errRefused
 	}
 	ctx, cancel := context.WithCancel(req.Context())
 	pr, pw := io.Pipe()
@@ -245,9 +273,7 @@ func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-type errRefused struct{}
-
-func (errRefused) Error() string { return "dial: connection refused" }
+var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
 
 type memoryBody struct {
 	*io.PipeReader

@@ -1,12 +1,14 @@
 package register
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -82,10 +84,19 @@ func TestRedirectDoesNotCarryTheTokenAway(t *testing.T) {
 	defer away.Close()
 	srv := httptest.NewServer(http.RedirectHandler(away.URL, http.StatusTemporaryRedirect))
 	defer srv.Close()
-	_, err := Keep(t.Context(), Config{
-		Hooks: []string{srv.URL}, Service: "_math._tcp", Token: "secret", Registration: Registration{Port: 1},
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	l, err := Keep(ctx, Config{
+		Hooks: []string{srv.URL}, Service: "_math._tcp", Token: "secret", Registration: Registration{Port: 1}, Background: true,
 	})
-	if status(err) != http.StatusTemporaryRedirect || asked {
+	if err != nil {
+		t.Fatal(err)
+	}
+	for l.Status().Failures < 2 {
+		runtime.Gosched()
+	}
+	if err := l.Status().Err; asked || !strings.Contains(err.Error(), away.URL) {
 		t.Errorf("followed: %v, error %v", asked, err)
 	}
+	mustClose(t, l)
 }

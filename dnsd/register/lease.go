@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 )
 
-// closeTimeout is for those who give Close no deadline.
+// closeTimeout bounds the deregistration.
 const closeTimeout = 5 * time.Second
 
 // ErrReplaced means that a newer incarnation of the same id is registered: this
@@ -40,7 +42,8 @@ type Lease struct {
 	closeOnce sync.Once
 	closeErr  error
 	held      *hold // owned by run; by Close after ended
-	doubt     bool  // a PUT without an answer may have arrived; owned as held is
+	notice    notice
+	doubt     bool // a PUT without an answer may have arrived; owned as held is
 
 	mu     sync.Mutex // guards reg, status, err
 	reg    Registration
@@ -58,8 +61,8 @@ type change struct {
 // when the hook has accepted the registration, which is then resolvable. A
 // registration that the hook refuses (a [Problem] naming the field) or that is
 // older than the live one ([ErrReplaced]) is an error at once, as is a hook whose
-// certificate cannot be verified; a hook that cannot be reached is tried again
-// until ctx ends. With Config.Background it returns at
+// certificate cannot be verified; a hook that cannot be reached, or whose answer is
+// not a hook's, is tried again until ctx ends. With Config.Background it returns at
 // once and only an invalid Config is an error.
 //
 // ctx is for Keep itself: the lease outlives it.
@@ -87,6 +90,7 @@ func keep(ctx context.Context, cfg Config, random func() float64) (*Lease, error
 		first:   make(chan error, 1),
 		changes: make(chan *change),
 		reg:     cfg.Registration,
+		notice:  notice{quiet: !cfg.quiet, about: cfg.Service + "/" + cfg.ID},
 		status:  Status{Service: cfg.Service, ID: cfg.ID, Since: time.Now()},
 	}
 	l.reg.Meta = maps.Clone(l.reg.Meta)
@@ -129,7 +133,7 @@ func (l *Lease) abort() {
 		}
 		l.cancel()
 		<-l.ended
-		if l.doubt || l.Status().Registrations > 0 { // best effort: if it fails, the lease runs out by itself
+		if l.doubt || l.registrations() > 0 { // best effort: if it fails, the lease runs out by itself
 			_ = l.client.do(context.Background(), time.Second, http.MethodDelete, l.deletion(), nil, nil)
 		}
 		l.release()
@@ -149,15 +153,13 @@ func (l *Lease) release() {
 
 // Close takes the instance away from the registry and returns when that is done:
 // then no resolver gets it any more but from a cache. An instance that is not
-// registered any more, or was replaced, is no error. Without a deadline in ctx it
-// tries for 5 s. After an error the registration ends with its lease.
+// registered any more, was never, or was replaced, is no error. It tries until ctx
+// ends, and for 5 s at most: a dnsd that is away must not keep a server from
+// stopping. After an error the registration ends with its lease.
 func (l *Lease) Close(ctx context.Context) error {
 	l.closeOnce.Do(func() {
-		if _, ok := ctx.Deadline(); !ok {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, closeTimeout)
-			defer cancel()
-		}
+		ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+		defer cancel()
 		close(l.stop)
 		select {
 		case <-l.ended: // a PUT under way must not overtake the DELETE
@@ -165,7 +167,8 @@ func (l *Lease) Close(ctx context.Context) error {
 			l.cancel()
 			<-l.ended
 		}
-		if !errors.Is(l.Err(), ErrReplaced) {
+		never := l.registrations() == 0 && !l.doubt
+		if !never && !errors.Is(l.Err(), ErrReplaced) {
 			l.closeErr = l.deregister(ctx)
 		}
 		l.release()
@@ -183,7 +186,7 @@ func (l *Lease) deregister(ctx context.Context) error {
 		case refused(err):
 			return fmt.Errorf("register: deregister %s/%s: %w", l.cfg.Service, l.cfg.ID, err)
 		}
-		timer := time.NewTimer(max(l.backoff(fails), retryAfter(err)))
+		timer := time.NewTimer(max(l.pauseAfter(fails), retryAfter(err)))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -195,7 +198,15 @@ func (l *Lease) deregister(ctx context.Context) error {
 
 // deletion is the path of the DELETE, for this incarnation alone.
 func (l *Lease) deletion() string {
-	return fmt.Sprintf("%s?incarnation=%d", l.path, l.cfg.Incarnation)
+	return fmt.Sprintf("%s?incarnation=%d", l.path, l.incarnation())
+}
+
+// incarnation is the one that this process is registered under. It does not change
+// once it is.
+func (l *Lease) incarnation() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.reg.Incarnation
 }
 
 // Update publishes reg in place of the former registration; its Incarnation is
@@ -206,7 +217,6 @@ func (l *Lease) Update(ctx context.Context, reg Registration) error {
 	if reg.Port == 0 {
 		return fmt.Errorf("register: update %s/%s: port is 0: begin with Lease.Registration", l.cfg.Service, l.cfg.ID)
 	}
-	reg.Incarnation = l.cfg.Incarnation
 	reg.Meta = maps.Clone(reg.Meta)
 	c := &change{reg: reg, reply: make(chan error, 1)}
 	select {
@@ -256,6 +266,13 @@ func (l *Lease) Status() Status {
 	return st
 }
 
+// registrations is how often the hook accepted this one.
+func (l *Lease) registrations() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.status.Registrations
+}
+
 // Done is closed when the lease is no longer kept: after Close, or when a newer
 // incarnation replaced it.
 func (l *Lease) Done() <-chan struct{} { return l.done }
@@ -271,12 +288,29 @@ func (l *Lease) Err() error {
 // confirmed notes an accepted registration.
 func (l *Lease) confirmed(reg Registration, pub Published) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	first := l.status.Registrations == 0
+	drained, was := pub.State == StateDrained, l.status.Published.State == StateDrained
 	l.reg = reg
 	l.status.Published = pub
 	l.status.Confirmed = time.Now()
 	l.status.Err = nil
 	l.status.Registrations++
+	l.mu.Unlock()
+	if l.notice.over() || first {
+		l.notice.say("is registered as %s at %s", net.JoinHostPort(pub.Host, strconv.Itoa(int(pub.Port))), l.client.base())
+	}
+	if drained == was {
+		return
+	}
+	text := "drained by an operator: new clients are sent elsewhere"
+	if !drained {
+		text = "no longer drained: clients are sent here again"
+	}
+	l.notice.say("is %s", text)
+	l.log(slog.LevelWarn, "instance "+text)
+	if l.cfg.OnChange != nil {
+		l.cfg.OnChange(l.Status())
+	}
 }
 
 // beat notes a renewal heard on the hold.
@@ -288,18 +322,31 @@ func (l *Lease) beat() {
 	l.enter(Held)
 }
 
-// failed notes a PUT that did not succeed.
-func (l *Lease) failed(err error) {
+// failed notes a PUT that did not succeed, the fails-th in a row; final, when it is
+// not repeated.
+func (l *Lease) failed(err error, fails int, final bool) {
 	l.mu.Lock()
 	l.status.Err = err
 	l.status.Failures++
 	was := l.status.State
 	l.mu.Unlock()
-	if was == Registering {
-		l.log(slog.LevelWarn, "registration failed, trying again", "err", err)
-		return
+	if errors.Is(err, context.Canceled) {
+		return // nobody waits for it any more
 	}
-	l.enter(Retrying)
+	switch {
+	case final:
+		l.log(slog.LevelError, "registration refused", "err", err) // and Keep returns it
+	case was == Registering:
+		l.log(slog.LevelWarn, "registration failed, trying again", "err", err)
+		if fails >= len(l.cfg.Hooks) {
+			l.notice.trouble(time.Now(), "is not registered, so no client finds it; trying again: %s", l.notice.cause(err))
+		}
+	default:
+		l.enter(Retrying)
+		if fails >= restartFails*len(l.cfg.Hooks) {
+			l.notice.trouble(time.Now(), "is not confirmed by dnsd any more; trying again: %s", l.notice.cause(err))
+		}
+	}
 }
 
 // broke notes a hold that ended; what it means shows at the next PUT.
@@ -328,7 +375,11 @@ func (l *Lease) enter(s State) {
 		level = slog.LevelWarn
 		args = append(args, "err", err)
 	}
-	l.log(level, "registration "+s.String(), args...)
+	word := s.String()
+	if was == Registering && (s == Held || s == Renewed) {
+		word = "made" // how it is kept shows later
+	}
+	l.log(level, "registration "+word, args...)
 	if l.cfg.OnChange != nil {
 		l.cfg.OnChange(l.Status())
 	}
@@ -342,10 +393,14 @@ func (l *Lease) end(s State, err error) {
 		return
 	}
 	l.err = err
+	registered := l.status.Registrations > 0
 	if s == Replaced {
 		l.status.Err = err
 	}
 	l.mu.Unlock()
+	if s == Replaced && (registered || l.cfg.Background) { // else Keep returns it
+		l.notice.say("is not registered any more, and no new client finds this process: %s", l.notice.cause(err))
+	}
 	l.enter(s)
 	close(l.done)
 }

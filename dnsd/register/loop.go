@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"time"
 )
@@ -14,6 +15,13 @@ const (
 	// last are far apart, because thousands may be waiting for the same dnsd.
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 5 * time.Second
+	// spread is over what time those come back who were registered with a dnsd:
+	// they all lose it at once.
+	spread = time.Second
+	// restartFails rounds of failures are no restart of dnsd any more.
+	restartFails = 3
+	// maxRaise bounds how often a first registration takes a higher incarnation.
+	maxRaise = 3
 	// A hold that says nothing is not tried again for a while: each try costs a
 	// Timeout during which only the lease's own length protects it.
 	minHoldPause = time.Minute
@@ -31,6 +39,8 @@ type loop struct {
 	timer    *time.Timer // the next PUT, or a hold silent for too long
 	pending  *change     // being made
 	fails    int         // PUTs failed in a row
+	again    bool        // the next PUT is another one than the last: at once
+	raised   int         // incarnations taken because of the clock
 	short    int         // holds that ended early, in a row
 	pause    time.Duration
 	noHoldTo time.Time // no hold is tried before
@@ -45,10 +55,14 @@ func (l *Lease) run(ctx context.Context) {
 		reg := l.Registration()
 		if lp.pending != nil {
 			reg = lp.pending.reg
+			reg.Incarnation = l.incarnation()
 		}
 		pub, err := l.put(ctx, reg)
 		if !lp.settle(reg, pub, err) {
 			return
+		}
+		if err != nil {
+			pub = l.Status().Published
 		}
 		renew := renewAfter(pub)
 		pause := lp.hold(ctx, reg.Incarnation, renew, err)
@@ -72,8 +86,10 @@ func (lp *loop) settle(reg Registration, pub Published, err error) bool {
 		lp.answer(nil)
 		l.answerFirst(nil)
 		return true
+	case status(err) == http.StatusConflict && lp.raise(err):
+		return true
 	case status(err) == http.StatusConflict:
-		err = fmt.Errorf("register: %s/%s incarnation %d: %w: %w", l.cfg.Service, l.cfg.ID, reg.Incarnation, ErrReplaced, err)
+		err = fmt.Errorf("register: %s/%s: incarnation %d: %w: %w", l.cfg.Service, l.cfg.ID, reg.Incarnation, ErrReplaced, err)
 		lp.letGo()
 		l.end(Replaced, err)
 		lp.answer(err)
@@ -81,18 +97,39 @@ func (lp *loop) settle(reg Registration, pub Published, err error) bool {
 		return false
 	}
 	err = fmt.Errorf("register: %s/%s: %w", l.cfg.Service, l.cfg.ID, err)
-	l.failed(err)
 	l.doubt = l.doubt || !neverArrived(err)
 	lp.fails++
-	if refused(err) {
-		l.answerFirst(err) // Keep gives up; without Keep waiting, an operator may yet mend it
-		if lp.pending != nil {
-			lp.answer(err)
-			lp.fails = 0 // the former registration still stands: say so at once
-		}
-	} else if mistrusted(err) && lp.fails >= len(l.cfg.Hooks) {
-		l.answerFirst(err) // the wrong roots or name: waiting does not help
+	// Waiting does not help; with nobody waiting, an operator may yet mend it.
+	hopeless := refused(err) || mistrusted(err) && lp.fails >= len(l.cfg.Hooks)
+	l.failed(err, lp.fails, hopeless && !l.cfg.Background && l.registrations() == 0)
+	if hopeless {
+		l.answerFirst(err)
 	}
+	if refused(err) && lp.pending != nil {
+		lp.answer(err)
+		lp.again = true // the former registration still stands: say so at once
+	}
+	return true
+}
+
+// raise takes a higher incarnation, if the one that this process made of its clock
+// is refused and the clock is to blame: nobody of an earlier time can have a number
+// of the time to come, unless the clock was set back since. A process that was
+// registered, or that waited while a newer one registered, stays fenced.
+func (lp *loop) raise(err error) bool {
+	l := lp.Lease
+	a, _ := errors.AsType[*answer](err)
+	now := uint64(time.Now().UnixMilli())
+	if !l.cfg.ownIncarnation || l.registrations() > 0 || l.doubt || lp.raised == maxRaise ||
+		a.Incarnation <= now || a.Incarnation == math.MaxUint64 {
+		return false
+	}
+	lp.raised++
+	lp.again = true
+	l.mu.Lock()
+	l.reg.Incarnation = a.Incarnation + 1
+	l.mu.Unlock()
+	l.log(slog.LevelWarn, "the clock was set back: taking a higher incarnation than the one before", "incarnation", a.Incarnation+1)
 	return true
 }
 
@@ -112,12 +149,13 @@ func (lp *loop) letGo() {
 // for the next sign or PUT, after a PUT that ended with err. Zero: not at all.
 func (lp *loop) hold(ctx context.Context, incarnation uint64, renew time.Duration, err error) time.Duration {
 	l := lp.Lease
+	if lp.again {
+		lp.again = false
+		return 0
+	}
 	if err != nil {
-		if lp.fails == 0 {
-			return 0
-		}
 		lp.letGo() // where a PUT fails, a hold is not worth more
-		return max(l.backoff(lp.fails), retryAfter(err))
+		return lp.backoff(err, renew)
 	}
 	if l.held != nil && l.held.base != l.client.base() {
 		lp.letGo()
@@ -149,8 +187,10 @@ func (lp *loop) wait(renew time.Duration) bool {
 			return false
 		case c := <-l.changes:
 			lp.answer(fmt.Errorf("register: %s/%s: another change came before this was made", l.cfg.Service, l.cfg.ID))
-			lp.pending, lp.fails = c, 0
-			return true
+			lp.pending = c
+			if lp.fails == 0 {
+				return true // else when the next try is due
+			}
 		case <-lp.timer.C:
 			lp.silent()
 			return true
@@ -205,8 +245,7 @@ func (lp *loop) broken(why error, renew time.Duration) time.Duration {
 		lp.holdLater("it ends early each time")
 	}
 	l.broke(why)
-	// All that were held lose the same dnsd at once.
-	return time.Duration(l.random() * float64(min(time.Second, renew/5)))
+	return time.Duration(l.random() * float64(min(spread, renew)))
 }
 
 // holdLater renews for a while, longer each time.
@@ -241,13 +280,29 @@ func (l *Lease) jitter(renew time.Duration) time.Duration {
 	return renew - time.Duration(l.random()*float64(renew)/5)
 }
 
-// backoff doubles with each round over all hooks, with full jitter. Within the
+// backoff is the pause after a failed PUT. What the hook asks for (Retry-After) can
+// make it longer, not shorter, and not so long that the lease is lost for it; those
+// whom it asks at once do not come at once.
+func (lp *loop) backoff(err error, renew time.Duration) time.Duration {
+	asked := retryAfter(err)
+	if lp.registrations() > 0 {
+		asked = min(asked, renew/2)
+	}
+	asked += time.Duration(lp.random() * float64(asked))
+	return max(lp.pauseAfter(lp.fails), asked)
+}
+
+// pauseAfter doubles with each round over all hooks, with full jitter. Within the
 // first round the next hook is tried at once.
-func (l *Lease) backoff(fails int) time.Duration {
+func (l *Lease) pauseAfter(fails int) time.Duration {
 	n := len(l.cfg.Hooks)
 	if fails < n {
 		return 0
 	}
+	first := minBackoff
+	if l.registrations() > 0 {
+		first = spread
+	}
 	round := min((fails-n)/n, 10) // 100 ms << 10 is far above the cap
-	return minBackoff/2 + time.Duration(l.random()*float64(min(minBackoff<<round, maxBackoff)))
+	return minBackoff/2 + time.Duration(l.random()*float64(min(first<<round, maxBackoff)))
 }

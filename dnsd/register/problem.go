@@ -18,6 +18,8 @@ type Problem struct {
 	Detail string `json:"detail,omitempty"`
 	// Field is the part of the request at fault, as written there: "port".
 	Field string `json:"field,omitempty"`
+	// Incarnation is the one that the request is older than, with a 409.
+	Incarnation uint64 `json:"incarnation,omitempty"`
 	// Instance is the path of the request (RFC 9457 section 3.1.5).
 	Instance string `json:"instance,omitempty"`
 }

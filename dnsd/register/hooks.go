@@ -1,0 +1,74 @@
+package register
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+const (
+	defaultPort = "8053" // of the hook of a dnsd without a Corefile
+	defaultHook = "http://127.0.0.1:" + defaultPort
+	hookVar     = "ROLLCALL_HOOK"
+)
+
+// findHooks gives the base URLs of the hooks: the caller's, else the environment's,
+// else that of a dnsd on this machine.
+func findHooks(given []string, env string) ([]string, error) {
+	list, source := given, "Config.Hooks[%d]"
+	if len(list) == 0 {
+		list = strings.FieldsFunc(env, func(r rune) bool { return r == ',' || r <= ' ' })
+		source = hookVar + " (%d)"
+	}
+	if len(list) == 0 {
+		return []string{defaultHook}, nil
+	}
+	hooks := make([]string, len(list))
+	for i, h := range list {
+		base, ok := baseURL(h)
+		if !ok {
+			return nil, fmt.Errorf("register: "+source+" %q: write a URL such as %s, or host:port", i, h, defaultHook)
+		}
+		hooks[i] = base
+	}
+	return hooks, nil
+}
+
+// baseURL reads a URL, host:port or a host.
+func baseURL(s string) (string, bool) {
+	if !strings.Contains(s, "://") {
+		if _, _, err := net.SplitHostPort(s); err != nil {
+			s = net.JoinHostPort(strings.Trim(s, "[]"), defaultPort)
+		}
+		s = "http://" + s
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return "", false
+	}
+	return strings.TrimRight(u.String(), "/"), true
+}
+
+// proxy is what http.ProxyFromEnvironment says, where a proxy does no harm. The
+// hook publishes the address that it sees, so without a host of our own it has to
+// see ours; and what is in our own network is not reached from outside of it.
+func (cfg Config) proxy(r *http.Request) (*url.URL, error) {
+	if cfg.Host == "" || isPrivate(r.URL.Hostname()) {
+		return nil, nil
+	}
+	return http.ProxyFromEnvironment(r)
+}
+
+var carrierNAT = netip.MustParsePrefix("100.64.0.0/10") // RFC 6598
+
+func isPrivate(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return isLocalhost(host) || !strings.Contains(strings.TrimSuffix(host, "."), ".")
+	}
+	ip = ip.Unmap()
+	return ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast() || carrierNAT.Contains(ip)
+}

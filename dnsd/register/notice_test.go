@@ -1,0 +1,134 @@
+package register
+
+import (
+	"bytes"
+	"log"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// heard collects the standard logger during a test.
+type heard struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func hear(t *testing.T) *heard {
+	h := &heard{}
+	old, flags := log.Writer(), log.Flags()
+	log.SetOutput(h)
+	log.SetFlags(0)
+	t.Cleanup(func() { log.SetOutput(old); log.SetFlags(flags) })
+	return h
+}
+
+func (h *heard) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.buf.Write(p)
+}
+
+// lines gives what was said since the last time.
+func (h *heard) lines() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	text := strings.TrimSpace(h.buf.String())
+	h.buf.Reset()
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, "\n")
+}
+
+func (h *heard) want(t *testing.T, words ...string) {
+	t.Helper()
+	lines := h.lines()
+	if len(lines) != len(words) {
+		t.Fatalf("heard %d lines, want %d: %q", len(lines), len(words), lines)
+	}
+	for i, w := range words {
+		if !strings.Contains(lines[i], w) || !strings.Contains(lines[i], "_math._tcp/a1") {
+			t.Errorf("line %d is %q, want %q in it", i, lines[i], w)
+		}
+	}
+}
+
+// Without a Logger a server that nobody can find says so: once, then less and
+// less often, and once when it is found.
+func TestSilentDNSDIsToldToWhoHasNoLogger(t *testing.T) {
+	h := hear(t)
+	synctest.Test(t, func(t *testing.T) {
+		hooks := memory{}
+		cfg := config(hooks)
+		cfg.Background = true
+		l := mustKeep(t, cfg)
+		synctest.Wait()
+		h.want(t, "is not registered, so no client finds it; trying again: http://hook: dial tcp: connection refused (is dnsd running there?")
+		time.Sleep(minNoticeGap - maxBackoff)
+		h.want(t)
+		time.Sleep(24 * time.Hour)
+		if n := len(h.lines()); n < 24 || n > 33 {
+			t.Errorf("%d lines in a day", n)
+		}
+		mustClose(t, l) // nothing was registered: no DELETE is tried
+
+		f := newFakeHook()
+		hooks["hook"] = f
+		l = mustKeep(t, cfg)
+		time.Sleep(time.Hour)
+		h.want(t, "is registered as :8080 at http://hook")
+		// A restart of dnsd is not worth a line, its absence is.
+		f.forget()
+		time.Sleep(time.Minute)
+		h.want(t)
+		f.setFault(func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(503); return true })
+		f.forget()
+		time.Sleep(30 * time.Second)
+		h.want(t, "is not confirmed by dnsd any more; trying again: 503")
+		f.setFault(nil)
+		time.Sleep(10 * time.Second)
+		h.want(t, "is registered as")
+		f.put("a1", Registration{Port: 1, Incarnation: 6})
+		<-l.Done()
+		h.want(t, "no new client finds this process: incarnation 5: replaced by a newer incarnation")
+		mustClose(t, l)
+
+		cfg.Logger = slog.New(slog.DiscardHandler)
+		l = mustKeep(t, cfg)
+		<-l.Done()
+		mustClose(t, l)
+		h.want(t)
+	})
+}
+
+func TestDrainIsHeard(t *testing.T) {
+	h := hear(t)
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeHook()
+		cfg := config(memory{"hook": f})
+		var states []string
+		cfg.OnChange = func(st Status) { states = append(states, st.State.String()+" "+st.Published.State) }
+		l := mustKeep(t, cfg)
+		time.Sleep(time.Second)
+		h.lines()
+		f.drain("a1", true)
+		synctest.Wait()
+		h.want(t, "is drained by an operator")
+		if p := l.Status().Published; p.State != StateDrained {
+			t.Errorf("published %+v", p)
+		}
+		f.drain("a1", false)
+		synctest.Wait()
+		h.want(t, "no longer drained")
+		mustClose(t, l)
+		want := []string{"renewed up", "held up", "held drained", "held up", "closed up"}
+		if strings.Join(states, ",") != strings.Join(want, ",") {
+			t.Errorf("%q, want %q", states, want)
+		}
+	})
+}
