@@ -17,6 +17,17 @@
 // takes it away before it returns. In between the lease is kept, whatever
 // happens to dnsd: it may be restarted, lose its store, or be away for hours.
 //
+// # Where dnsd is
+//
+// Config.Hooks, else the environment variable ROLLCALL_HOOK
+// ("https://dnsd1.example.org:8053 https://dnsd2.example.org:8053"), else
+// http://127.0.0.1:8053. No proxy of the environment is used for a hook in a private
+// network, nor by whoever leaves the host to the hook: that would publish the proxy.
+//
+// A dnsd that is away is asked again and again, with a growing, jittered pause that
+// nothing but a success makes short again; those who lose the same dnsd at once come
+// back over at least a second. Who gives no Logger hears of it on the standard one.
+//
 // # The wire
 //
 // The package is also the owner of the JSON that goes over the hook: both sides
@@ -58,5 +69,8 @@
 // An incarnation is a number that grows each time a process takes over an id; by
 // default it is the time of Keep in milliseconds. A PUT, DELETE or hold with a
 // lower incarnation than the live one's is answered 409, so that an old process
-// that wakes up cannot take the place back: Keep stops with [ErrReplaced].
+// that wakes up cannot take the place back: Keep stops with [ErrReplaced]. The 409
+// names the live one's incarnation. If it lies in the future, the clock was set back
+// between two starts; a process that was never registered then takes the next number
+// and is the newer one.
 package register

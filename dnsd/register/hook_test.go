@@ -248,3 +248,38 @@ func (m *mortal) die() {
 		c.Close()
 	}
 }
+
+// A process that starts with a clock that was set back is the newer one, whether
+// the older is still registered or only remembered.
+func TestRealHookTakesWhoStartsAfterTheClockWasSetBack(t *testing.T) {
+	d := startHook(t, "")
+	_, port := instance(t)
+	ahead := uint64(time.Now().Add(time.Hour).UnixMilli())
+	cfg := register.Config{Hooks: []string{d.URL()}, Service: "_math._tcp", ID: "a1", Registration: register.Registration{Port: port, Incarnation: ahead}}
+	old, err := register.Keep(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Incarnation = 0
+	for i, before := range []*register.Lease{old, nil} {
+		l, err := register.Keep(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if in, ok := d.registry.Instance(key); !ok || in.Incarnation != ahead+uint64(i)+1 {
+			t.Fatalf("%d: registered %v %+v", i, ok, in.Instance)
+		}
+		if before != nil {
+			<-before.Done()
+			if !errors.Is(before.Err(), register.ErrReplaced) {
+				t.Errorf("the one before: %v", before.Err())
+			}
+			if err := before.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := l.Close(t.Context()); err != nil { // fenced from here on
+			t.Fatal(err)
+		}
+	}
+}

@@ -100,11 +100,11 @@ func problemOf(err error) *problem {
 	case errors.As(err, &fenced) && fenced.Gone:
 		return refuse(http.StatusConflict, "incarnation",
 			"the request is of incarnation %d, and %d was registered last under this id, though it is no more: either a newer process took over, or a clock was ahead; register under a higher incarnation, or let an admin DELETE .../fence",
-			fenced.Given, fenced.Live)
+			fenced.Given, fenced.Live).of(fenced.Live)
 	case errors.As(err, &fenced):
 		return refuse(http.StatusConflict, "incarnation",
 			"incarnation %d lives under this id, the request is of %d: it was replaced; stop, or register under another id",
-			fenced.Live, fenced.Given)
+			fenced.Live, fenced.Given).of(fenced.Live)
 	case errors.Is(err, registry.ErrNotFound):
 		return refuse(http.StatusNotFound, "", "no such instance: it was never registered, was deregistered or has expired; PUT it")
 	case errors.As(err, &limit):
@@ -120,6 +120,12 @@ func problemOf(err error) *problem {
 	default:
 		return refuse(http.StatusInternalServerError, "", "dnsd failed to serve this request; its log has the cause").because(err)
 	}
+}
+
+// of names the incarnation that the request is older than.
+func (p *problem) of(incarnation uint64) *problem {
+	p.Incarnation = incarnation
+	return p
 }
 
 // because keeps the cause for the log.
