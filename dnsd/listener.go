@@ -129,14 +129,12 @@ func addZones(c *nameserver.Config, b *block, notify bool) {
 	for _, t := range b.cfg.Transfer {
 		peers = append(peers, t.peer(notify))
 	}
-	for _, p := range b.zones {
-		c.Zones = append(c.Zones, nameserver.Zone{Zone: p.zone, Transfer: peers})
-	}
+	keys := map[string]nameserver.Key{}
 	for _, k := range b.cfg.TSIG {
-		if c.TSIG == nil {
-			c.TSIG = map[string]nameserver.Key{}
-		}
-		c.TSIG[k.Name] = nameserver.Key{Algorithm: k.Algorithm, Secret: k.Secret}
+		keys[k.Name] = nameserver.Key{Algorithm: k.Algorithm, Secret: k.Secret}
+	}
+	for _, p := range b.zones {
+		c.Zones = append(c.Zones, nameserver.Zone{Zone: p.zone, Transfer: peers, TSIG: keys})
 	}
 }
 

@@ -59,9 +59,13 @@ func (r *responder) respond(dst, msg []byte, from netip.Addr, tr transport) []by
 	case malformed:
 		dst = r.short(dst, msg, dns.RcodeFormatError, 0, &noExtra)
 	case unknownOp:
-		dst = r.short(dst, msg, dns.RcodeNotImplemented, 0, &noExtra)
+		if q.tsigAt > 0 {
+			dst = r.signed(dst, msg)
+		} else {
+			dst = r.short(dst, msg, dns.RcodeNotImplemented, 0, &noExtra)
+		}
 	case parsed:
-		if q.tsig {
+		if q.tsigAt > 0 {
 			dst = r.signed(dst, msg)
 		} else {
 			dst = r.answer(dst, msg)

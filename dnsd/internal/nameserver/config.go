@@ -43,8 +43,6 @@ type Config struct {
 	Addrs []string
 	// Zones are found by longest match. Two of one origin are an error.
 	Zones []Zone
-	// TSIG are the keys by name (FQDN, any case), for queries and transfers.
-	TSIG map[string]Key
 	// RateLimit bounds the UDP answers to clients that proved nothing.
 	RateLimit RateLimit
 	// MaxUDP is the largest UDP answer, and the size advertised to clients:
@@ -72,6 +70,9 @@ type Zone struct {
 	// Transfer are the secondaries: AXFR and IXFR go to whoever matches one of
 	// them, nobody when it is empty.
 	Transfer []Peer
+	// TSIG are the zone's keys by name (FQDN, any case), for queries, transfers
+	// and NOTIFY. Those of other zones do not count here.
+	TSIG map[string]Key
 }
 
 // Peer is one secondary, or a group of them.
@@ -140,7 +141,6 @@ type TLS struct {
 type settings struct {
 	Config
 	zones   []zoneEntry // longest origin first
-	keys    map[string]tsigKey
 	cookies cookieSecrets
 	nsid    []byte
 	log     *slog.Logger
@@ -152,10 +152,7 @@ type zoneEntry struct {
 	peers  []Peer
 	origin string // FQDN, lower case
 	wire   []byte // origin in wire form, lower case, with the root label
-}
-
-type tsigKey struct {
-	name, algorithm, secret string
+	keys   map[string]*tsigKey
 }
 
 // newSettings checks c. random is the cookie secret used when c has none.
@@ -184,11 +181,8 @@ func newSettings(c Config, random [16]byte) (*settings, error) {
 	if s.cookies, err = parseCookieSecrets(c.CookieSecrets, random); err != nil {
 		return nil, err
 	}
-	if s.keys, err = parseKeys(c.TSIG); err != nil {
-		return nil, err
-	}
 	for _, z := range c.Zones {
-		e, err := newZoneEntry(z, s.keys)
+		e, err := newZoneEntry(z)
 		if err != nil {
 			return nil, err
 		}
@@ -205,22 +199,23 @@ func newSettings(c Config, random [16]byte) (*settings, error) {
 	return s, nil
 }
 
-func newZoneEntry(z Zone, keys map[string]tsigKey) (zoneEntry, error) {
+func newZoneEntry(z Zone) (zoneEntry, error) {
 	if z.Zone == nil {
 		return zoneEntry{}, errors.New("nameserver: zone: nil")
 	}
 	e := zoneEntry{zone: z.Zone, peers: slices.Clone(z.Transfer), origin: dns.CanonicalName(z.Zone.Origin())}
-	wire := make([]byte, 255)
-	n, err := dns.PackDomainName(e.origin, wire, 0, nil, false)
-	if err != nil {
-		return zoneEntry{}, fmt.Errorf("nameserver: zone %q: not a domain name: %w", e.origin, err)
+	if e.wire = wireName(e.origin); e.wire == nil {
+		return zoneEntry{}, fmt.Errorf("nameserver: zone %q: not a domain name", e.origin)
 	}
-	e.wire = wire[:n:n]
+	var err error
+	if e.keys, err = parseKeys(z.TSIG); err != nil {
+		return zoneEntry{}, err
+	}
 	for i := range e.peers {
 		p := &e.peers[i]
 		if p.Key != "" {
 			p.Key = dns.CanonicalName(p.Key)
-			if _, ok := keys[p.Key]; !ok {
+			if _, ok := e.keys[p.Key]; !ok {
 				return zoneEntry{}, fmt.Errorf("nameserver: zone %s: transfer: no TSIG key %q", e.origin, p.Key)
 			}
 		}
@@ -294,25 +289,25 @@ func (l TCPLimits) withDefaults() (TCPLimits, error) {
 	return l, nil
 }
 
-func parseKeys(given map[string]Key) (map[string]tsigKey, error) {
-	keys := make(map[string]tsigKey, len(given))
-	for name, k := range given {
-		name = dns.CanonicalName(name)
-		alg := dns.CanonicalName(cmp.Or(k.Algorithm, "hmac-sha256"))
-		switch alg {
-		case dns.HmacSHA1, dns.HmacSHA224, dns.HmacSHA256, dns.HmacSHA384, dns.HmacSHA512:
-		default:
-			return nil, fmt.Errorf("nameserver: TSIG key %s: unknown algorithm %q", name, k.Algorithm)
+func parseKeys(given map[string]Key) (map[string]*tsigKey, error) {
+	keys := make(map[string]*tsigKey, len(given))
+	for name, g := range given {
+		k := &tsigKey{name: dns.CanonicalName(name), algorithm: dns.CanonicalName(cmp.Or(g.Algorithm, "hmac-sha256")), text: strings.TrimSpace(g.Secret)}
+		if k.owner = wireName(k.name); k.owner == nil {
+			return nil, fmt.Errorf("nameserver: TSIG key %q: not a domain name", name)
 		}
-		secret := strings.TrimSpace(k.Secret)
-		if raw, err := base64.StdEncoding.DecodeString(secret); err != nil || len(raw) == 0 {
+		if k.method = wireName(k.algorithm); tsigHashes[k.algorithm] == nil {
+			return nil, fmt.Errorf("nameserver: TSIG key %s: unknown algorithm %q", k.name, g.Algorithm)
+		}
+		var err error
+		if k.secret, err = base64.StdEncoding.DecodeString(k.text); err != nil || len(k.secret) == 0 {
 			// The secret itself is never put into an error.
-			return nil, fmt.Errorf("nameserver: TSIG key %s: secret is empty or not base64", name)
+			return nil, fmt.Errorf("nameserver: TSIG key %s: secret is empty or not base64", k.name)
 		}
-		if _, ok := keys[name]; ok {
-			return nil, fmt.Errorf("nameserver: TSIG key %s: given twice", name)
+		if _, ok := keys[k.name]; ok {
+			return nil, fmt.Errorf("nameserver: TSIG key %s: given twice", k.name)
 		}
-		keys[name] = tsigKey{name: name, algorithm: alg, secret: secret}
+		keys[k.name] = k
 	}
 	return keys, nil
 }

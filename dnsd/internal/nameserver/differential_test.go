@@ -179,7 +179,7 @@ func TestAnswersAreThoseOfNSDKnotAndBIND(t *testing.T) {
 	needPeers(t)
 	addrs, to := peerAddrs(t)
 	z := testZone(t)
-	s := start(t, Config{TSIG: testKeys, Zones: []Zone{{Zone: z, Transfer: to}}})
+	s := start(t, Config{Zones: []Zone{{Zone: z, Transfer: to, TSIG: testKeys}}})
 	c := &changer{z: z, rnd: rand.New(rand.NewPCG(3, 4)), revision: uint64(z.Serial())}
 	for range 150 {
 		c.step()

@@ -88,7 +88,7 @@ func (s *Server) notifyOnce(ctx context.Context, set *settings, z *zoneEntry, p 
 	m := new(dns.Msg).SetNotify(z.origin)
 	soa, _ := z.zone.Transfer()
 	m.Answer = []dns.RR{soa}
-	wire, mac, err := packNotify(m, set, p)
+	wire, mac, err := packNotify(m, z.keys[p.Key])
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (s *Server) notifyOnce(ctx context.Context, set *settings, z *zoneEntry, p 
 		if reply.Unpack(buf[:n]) != nil || reply.Id != m.Id || !reply.Response || reply.Opcode != dns.OpcodeNotify {
 			continue
 		}
-		if p.Key != "" && dns.TsigVerify(buf[:n], set.keys[p.Key].secret, mac, false) != nil {
+		if p.Key != "" && dns.TsigVerify(buf[:n], z.keys[p.Key].text, mac, false) != nil {
 			continue // anybody could have sent this
 		}
 		if reply.Rcode != dns.RcodeSuccess {
@@ -133,14 +133,14 @@ func waitOut(ctx context.Context, err error) error {
 	return ctx.Err()
 }
 
-func packNotify(m *dns.Msg, set *settings, p Peer) (wire []byte, mac string, err error) {
-	if p.Key == "" {
+// packNotify signs m with a key, unless that is nil.
+func packNotify(m *dns.Msg, key *tsigKey) (wire []byte, mac string, err error) {
+	if key == nil {
 		wire, err = m.Pack()
 		return wire, "", err
 	}
-	key := set.keys[p.Key]
-	m.Extra = append(m.Extra, tsigStub(key, m.Id, dns.RcodeSuccess))
-	return dns.TsigGenerate(m, key.secret, "", false)
+	m.SetTsig(key.name, key.algorithm, tsigFudge, time.Now().Unix())
+	return dns.TsigGenerate(m, key.text, "", false)
 }
 
 // notifySource is the address NOTIFY comes from: the one secondaries transfer

@@ -63,7 +63,7 @@ func TestNotifyAtTheStartAndAfterChangesCoalesced(t *testing.T) {
 	z := standard(t)
 	plain := newSecondary(t, nil, accept)
 	signed := newSecondary(t, map[string]string{"xfr.": testSecret}, accept)
-	s := start(t, Config{TSIG: testKeys, Zones: []Zone{{Zone: z, Transfer: []Peer{{Notify: plain.addr}, {Notify: signed.addr, Key: "xfr."}}}}})
+	s := start(t, Config{Zones: []Zone{{Zone: z, TSIG: testKeys, Transfer: []Peer{{Notify: plain.addr}, {Notify: signed.addr, Key: "xfr."}}}}})
 	for _, sec := range []*secondary{plain, signed} {
 		m := sec.next(t)
 		if m.Opcode != dns.OpcodeNotify || !m.Authoritative || m.Question[0] != (dns.Question{Name: "svc.", Qtype: dns.TypeSOA, Qclass: dns.ClassINET}) ||

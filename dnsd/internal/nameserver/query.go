@@ -55,7 +55,7 @@ type query struct {
 	padding   bool
 
 	authority int // where the authority section begins, for IXFR
-	tsig      bool
+	tsigAt    int // where the TSIG record begins; 0: there is none
 }
 
 // parse reads msg as a request. It allocates nothing and accepts no more than
@@ -178,7 +178,7 @@ func (q *query) additional(msg []byte, off int, last bool) int {
 		if !last {
 			return -1 // RFC 8945 5.1: it is the last record, or FORMERR
 		}
-		q.tsig = true
+		q.tsigAt = off
 	}
 	return end
 }

@@ -224,8 +224,9 @@ func (t *transfer) pack(batch []dns.RR, first bool) ([]byte, error) {
 			m.SetEdns0(uint16(t.maxUDP), t.do)
 		}
 	}
-	if t.signer != nil {
-		return t.signer.sign(&m)
+	wire, err := m.Pack()
+	if err != nil || t.signer == nil {
+		return wire, err
 	}
-	return m.Pack()
+	return t.signer.sign(wire, 0), nil
 }

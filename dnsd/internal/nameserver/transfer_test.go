@@ -91,7 +91,7 @@ func withKey(name string, alg string) func(*dns.Transfer, *dns.Msg) {
 func TestAXFRHoldsTheWholeZone(t *testing.T) {
 	for _, n := range []int{0, 1, 200, 5000} { // 5,000 need many messages
 		z := testZone(t, instances("_math._tcp", n)...)
-		s := start(t, Config{Zones: []Zone{{Zone: z, Transfer: []Peer{{Prefix: loopback}}}}, TSIG: testKeys})
+		s := start(t, Config{Zones: []Zone{{Zone: z, Transfer: []Peer{{Prefix: loopback}}, TSIG: testKeys}}})
 		want := contents(z)
 		if got := records(t, s.Addrs()[0].String()); !slices.Equal(got, want) {
 			t.Errorf("n=%d: %d records, want %d", n, len(got), len(want))
@@ -126,7 +126,7 @@ func TestTransferIsAllowedByAddressAndKey(t *testing.T) {
 		"notify alone":               {[]Peer{{Notify: netip.MustParseAddrPort("127.0.0.1:9")}}, "", dns.RcodeRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := responderFor(t, Config{Zones: []Zone{{Zone: z, Transfer: c.peers}}, TSIG: testKeys})
+			r := responderFor(t, Config{Zones: []Zone{{Zone: z, Transfer: c.peers, TSIG: testKeys}}})
 			m := new(dns.Msg).SetAxfr("svc.")
 			p, err := m.Pack()
 			if c.key != "" {
@@ -149,7 +149,7 @@ func TestTransferIsAllowedByAddressAndKey(t *testing.T) {
 
 func TestIXFR(t *testing.T) {
 	z := testZone(t, instances("_math._tcp", 20)...)
-	s := start(t, Config{Zones: []Zone{{Zone: z, Transfer: []Peer{{Prefix: loopback}}}}, TSIG: testKeys})
+	s := start(t, Config{Zones: []Zone{{Zone: z, Transfer: []Peer{{Prefix: loopback}}, TSIG: testKeys}}})
 	addr := s.Addrs()[0].String()
 	begin := z.Serial()
 	before := contents(z)
@@ -305,7 +305,7 @@ func TestQueriesPassATransferOnTheSameConnection(t *testing.T) {
 }
 
 func TestTSIGErrors(t *testing.T) {
-	r := responderFor(t, Config{Zones: []Zone{{Zone: standard(t)}}, TSIG: testKeys})
+	r := responderFor(t, Config{Zones: []Zone{{Zone: standard(t), TSIG: testKeys}}})
 	sign := func(key, alg, secret string, at int64) []byte {
 		m := new(dns.Msg).SetQuestion("_math._tcp.svc.", dns.TypeSRV)
 		m.SetTsig(key, alg, 300, at)
@@ -370,7 +370,7 @@ func TestTSIGErrors(t *testing.T) {
 	}
 	// The signed answer keeps to the size, too.
 	for _, n := range []int{9, 10, 30, 100} {
-		r := responderFor(t, Config{Zones: []Zone{{Zone: testZone(t, instances("_math._tcp", n)...)}}, TSIG: testKeys})
+		r := responderFor(t, Config{Zones: []Zone{{Zone: testZone(t, instances("_math._tcp", n)...), TSIG: testKeys}}})
 		if out := r.respond(nil, sign("long.", dns.HmacSHA512, testSecret, now), client, overUDP); len(out) > 512 {
 			t.Errorf("n=%d: %d octets", n, len(out))
 		}
@@ -427,7 +427,7 @@ func ExampleListen() {
 
 func TestRefusedSignaturesDoNotFillTheLog(t *testing.T) {
 	var log bytes.Buffer
-	r := responderFor(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil)), TSIG: testKeys})
+	r := responderFor(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	m := new(dns.Msg).SetQuestion("_math._tcp.svc.", dns.TypeSRV)
 	m.SetTsig("nope.", dns.HmacSHA256, 300, time.Now().Unix())
 	packet, _, err := dns.TsigGenerate(m, testSecret, "", false)

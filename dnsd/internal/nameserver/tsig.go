@@ -1,11 +1,12 @@
 package nameserver
 
 import (
+	"crypto/hmac"
+	"crypto/sha1" //nolint:gosec // HMAC-SHA1 is sound, and what old secondaries have
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/binary"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"slices"
+	"hash"
 	"time"
 
 	"github.com/miekg/dns"
@@ -14,118 +15,259 @@ import (
 // tsigFudge is how far the clocks may be apart: RFC 8945 10 recommends 300 s.
 const tsigFudge = 300
 
+// tsigKey is a secret and what stands of it in packets.
+type tsigKey struct {
+	name, algorithm string // FQDNs in lower case
+	text            string // the secret in base64, for miekg/dns
+	secret          []byte
+	owner, method   []byte // name and algorithm on the wire
+}
+
+// tsigHashes are the algorithms of RFC 8945 section 6 that are still in use.
+var tsigHashes = map[string]func() hash.Hash{
+	dns.HmacSHA1: sha1.New, dns.HmacSHA224: sha256.New224, dns.HmacSHA256: sha256.New,
+	dns.HmacSHA384: sha512.New384, dns.HmacSHA512: sha512.New,
+}
+
+// tsigRecord is a TSIG record (RFC 8945 section 4.2).
+type tsigRecord struct {
+	owner, method []byte // key and algorithm on the wire, in lower case
+	time          uint64 // 48 bits
+	fudge         uint16
+	mac           []byte
+	id            uint16 // of the message when it was signed
+	code          uint16 // an rcode of its own
+	other         []byte
+}
+
+// readTSIG reads the record that ends msg and begins at off; false: malformed.
+func readTSIG(msg []byte, off int) (t tsigRecord, ok bool) {
+	var at int
+	if t.owner, at = readName(msg, off); t.owner == nil || at+10 > len(msg) {
+		return t, false
+	}
+	class, ttl := binary.BigEndian.Uint16(msg[at+2:]), binary.BigEndian.Uint32(msg[at+4:])
+	if at += 10; class != dns.ClassANY || ttl != 0 {
+		return t, false
+	}
+	if t.method, at = readName(msg, at); t.method == nil || at+10 > len(msg) {
+		return t, false
+	}
+	t.time = uint64(binary.BigEndian.Uint16(msg[at:]))<<32 | uint64(binary.BigEndian.Uint32(msg[at+2:]))
+	t.fudge = binary.BigEndian.Uint16(msg[at+6:])
+	n := int(binary.BigEndian.Uint16(msg[at+8:]))
+	if at += 10; at+n+6 > len(msg) {
+		return t, false
+	}
+	t.mac = msg[at : at+n]
+	at += n
+	t.id, t.code = binary.BigEndian.Uint16(msg[at:]), binary.BigEndian.Uint16(msg[at+2:])
+	t.other = msg[at+6:]
+	return t, len(t.other) == int(binary.BigEndian.Uint16(msg[at+4:]))
+}
+
+// readName returns the name at off, whole and in lower case, and where it ends;
+// nil if it is none.
+func readName(msg []byte, off int) ([]byte, int) {
+	text, end, err := dns.UnpackDomainName(msg, off)
+	if err != nil {
+		return nil, 0
+	}
+	return wireName(dns.CanonicalName(text)), end
+}
+
+// wireName packs a name; nil if it is none.
+func wireName(name string) []byte {
+	wire := make([]byte, 256)
+	n, err := dns.PackDomainName(name, wire, 0, nil, false)
+	if err != nil {
+		return nil
+	}
+	return wire[:n:n]
+}
+
+// appendTimers appends what the digest of every message covers.
+func (t *tsigRecord) appendTimers(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint16(dst, uint16(t.time>>32))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(t.time))
+	return binary.BigEndian.AppendUint16(dst, t.fudge)
+}
+
+// appendVariables appends what the digest covers of the record (RFC 8945 4.3.3).
+func (t *tsigRecord) appendVariables(dst []byte) []byte {
+	dst = append(append(dst, t.owner...), 0, dns.ClassANY, 0, 0, 0, 0)
+	dst = t.appendTimers(append(dst, t.method...))
+	dst = binary.BigEndian.AppendUint16(dst, t.code)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(t.other)))
+	return append(dst, t.other...)
+}
+
+// length is what appendTo adds.
+func (t *tsigRecord) length() int {
+	return len(t.owner) + 10 + len(t.method) + 16 + len(t.mac) + len(t.other)
+}
+
+// appendTo appends the record to the message that begins at base.
+func (t *tsigRecord) appendTo(dst []byte, base int) []byte {
+	count := dst[base+10 : base+12]
+	binary.BigEndian.PutUint16(count, binary.BigEndian.Uint16(count)+1)
+	dst = append(append(dst, t.owner...), 0, byte(dns.TypeTSIG), 0, dns.ClassANY, 0, 0, 0, 0)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(t.length()-len(t.owner)-10))
+	dst = t.appendTimers(append(dst, t.method...))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(t.mac)))
+	dst = append(dst, t.mac...)
+	dst = binary.BigEndian.AppendUint16(dst, t.id)
+	dst = binary.BigEndian.AppendUint16(dst, t.code)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(t.other)))
+	return append(dst, t.other...)
+}
+
+// digest is the HMAC of the parts, behind a MAC from before unless that is nil.
+func (k *tsigKey) digest(before []byte, parts ...[]byte) []byte {
+	h := hmac.New(tsigHashes[k.algorithm], k.secret)
+	if before != nil {
+		h.Write(binary.BigEndian.AppendUint16(nil, uint16(len(before))))
+		h.Write(before)
+	}
+	for _, p := range parts {
+		h.Write(p)
+	}
+	return h.Sum(nil)
+}
+
+// size is how long a digest is.
+func (k *tsigKey) size() int { return tsigHashes[k.algorithm]().Size() }
+
+// record is one of the key, made now.
+func (k *tsigKey) record(msg []byte) tsigRecord {
+	return tsigRecord{owner: k.owner, method: k.method, time: uint64(time.Now().Unix()), fudge: tsigFudge, id: binary.BigEndian.Uint16(msg)}
+}
+
+// check judges the record of a request, in the order of RFC 8945 5.2. It returns
+// an rcode of the message, and if that is NOTAUTH one of the record.
+func (k *tsigKey) check(t *tsigRecord, msg []byte, off int, now uint64) (rcode int, code uint16) {
+	size, n := k.size(), len(t.mac)
+	if n > size || n != 0 && n < max(10, size/2) {
+		return dns.RcodeFormatError, 0 // RFC 8945 5.2.2.1
+	}
+	// As it was before the record: its ID, and one record less.
+	var head [headerLen]byte
+	copy(head[:], msg)
+	binary.BigEndian.PutUint16(head[:], t.id)
+	binary.BigEndian.PutUint16(head[10:], binary.BigEndian.Uint16(msg[10:])-1)
+	want := k.digest(nil, head[:], msg[headerLen:off], t.appendVariables(nil))
+	switch {
+	case n == 0 || !hmac.Equal(t.mac, want[:n]):
+		return dns.RcodeNotAuth, dns.RcodeBadSig
+	case now > t.time+uint64(t.fudge) || now+uint64(t.fudge) < t.time:
+		return dns.RcodeNotAuth, dns.RcodeBadTime
+	case n < size:
+		return dns.RcodeNotAuth, dns.RcodeBadTrunc // cut ones are not taken here: 5.2.4
+	}
+	return dns.RcodeSuccess, 0
+}
+
 // signer signs answers to one request (RFC 8945 5.3).
 type signer struct {
-	key tsigKey
-	mac string // of the request, then of the answer signed last; hex
+	key *tsigKey
+	mac []byte // of the request, then of the answer signed last
 	n   int    // answers signed
 }
 
-// sign packs m with a TSIG record. The first answer covers the request's MAC,
-// each further one of the same stream the MAC before it and the timers only
-// (RFC 8945 5.3.1).
-func (s *signer) sign(m *dns.Msg) ([]byte, error) {
-	m.Extra = append(m.Extra, tsigStub(s.key, m.Id, dns.RcodeSuccess))
-	wire, mac, err := dns.TsigGenerate(m, s.key.secret, s.mac, s.n > 0)
-	if err != nil {
-		return nil, fmt.Errorf("nameserver: sign answer: %w", err)
+// room is what sign adds to a message.
+func (s *signer) room() int {
+	t := tsigRecord{owner: s.key.owner, method: s.key.method}
+	return t.length() + s.key.size()
+}
+
+// sign appends a record to the message that begins at base. The first answer
+// covers the request's MAC, each further one of the same stream the MAC before it
+// and the timers only (RFC 8945 5.3.1).
+func (s *signer) sign(dst []byte, base int) []byte {
+	t := s.key.record(dst[base:])
+	covered := t.appendVariables
+	if s.n > 0 {
+		covered = t.appendTimers
 	}
-	s.mac = mac
+	s.mac = s.key.digest(s.mac, dst[base:], covered(nil))
 	s.n++
-	return wire, nil
-}
-
-func tsigStub(k tsigKey, id uint16, code int) *dns.TSIG {
-	return &dns.TSIG{
-		Hdr:        dns.RR_Header{Name: k.name, Rrtype: dns.TypeTSIG, Class: dns.ClassANY},
-		Algorithm:  k.algorithm,
-		TimeSigned: uint64(time.Now().Unix()),
-		Fudge:      tsigFudge,
-		OrigId:     id,
-		Error:      uint16(code),
-	}
-}
-
-// length is what sign adds to a message at most.
-func (k tsigKey) length() int {
-	mac := map[string]int{dns.HmacSHA1: 20, dns.HmacSHA224: 28, dns.HmacSHA256: 32, dns.HmacSHA384: 48, dns.HmacSHA512: 64}[k.algorithm]
-	return len(k.name) + 1 + 10 + len(k.algorithm) + 1 + 16 + mac + 6
+	t.mac = s.mac
+	return t.appendTo(dst, base)
 }
 
 // signed answers a request with a TSIG record, and signs the answer.
 func (r *responder) signed(dst, msg []byte) []byte {
-	var m dns.Msg
-	if err := m.Unpack(msg); err != nil {
+	q := &r.q
+	t, ok := readTSIG(msg, q.tsigAt)
+	if !ok {
 		return r.short(dst, msg, dns.RcodeFormatError, 0, &noExtra)
 	}
-	t := m.IsTsig()
-	if t == nil {
-		return r.short(dst, msg, dns.RcodeFormatError, 0, &noExtra)
+	key := r.keyOf(&t)
+	if key == nil {
+		return r.tsigError(dst, msg, &t, nil, dns.RcodeBadKey)
 	}
-	name := dns.CanonicalName(t.Hdr.Name)
-	key, ok := r.set.keys[name]
-	if !ok || key.algorithm != dns.CanonicalName(t.Algorithm) {
-		return r.tsigError(dst, msg, t, dns.RcodeBadKey, tsigKey{name: name, algorithm: dns.CanonicalName(t.Algorithm)})
+	switch rcode, code := key.check(&t, msg, q.tsigAt, uint64(time.Now().Unix())); {
+	case code != 0:
+		return r.tsigError(dst, msg, &t, key, code)
+	case rcode != dns.RcodeSuccess:
+		return r.short(dst, msg, rcode, 0, &noExtra)
 	}
-	// Verify changes its argument.
-	switch err := dns.TsigVerify(slices.Clone(msg), key.secret, "", false); {
-	case errors.Is(err, dns.ErrTime):
-		return r.tsigError(dst, msg, t, dns.RcodeBadTime, key)
-	case err != nil:
-		return r.tsigError(dst, msg, t, dns.RcodeBadSig, key)
-	}
-	r.key, r.proved, r.reserve = name, true, key.length()
-	s := &signer{key: key, mac: t.MAC}
+	s := &signer{key: key, mac: append([]byte(nil), t.mac...)}
+	r.key, r.proved, r.reserve = key.name, true, s.room()
 	base := len(dst)
-	dst = r.answer(dst, msg)
-	if r.transfer != nil {
+	if q.opcode() != dns.OpcodeQuery {
+		dst = r.short(dst, msg, dns.RcodeNotImplemented, 0, &noExtra)
+	} else if dst = r.answer(dst, msg); r.transfer != nil {
 		r.transfer.signer = s
 		return dst
 	}
-	var reply dns.Msg
-	if err := reply.Unpack(dst[base:]); err != nil {
-		return r.signFailed(dst[:base], msg, err)
-	}
-	reply.Compress = true
-	wire, err := s.sign(&reply)
-	if err != nil {
-		return r.signFailed(dst[:base], msg, err)
-	}
-	return append(dst[:base], wire...)
+	return s.sign(dst, base)
 }
 
-func (r *responder) signFailed(dst, msg []byte, err error) []byte {
-	r.fault("answer cannot be signed", "error", err)
-	return r.short(dst, msg, dns.RcodeServerFailure, 0, &noExtra)
+// keyOf returns the key that a request names, of the zone that it asks; nil if
+// that has none such.
+func (r *responder) keyOf(t *tsigRecord) *tsigKey {
+	z := r.set.find(r.q.name)
+	if z == nil {
+		return nil
+	}
+	for _, k := range z.keys {
+		if string(k.owner) == string(t.owner) && string(k.method) == string(t.method) {
+			return k
+		}
+	}
+	return nil
 }
 
 // tsigError answers NOTAUTH with the TSIG record that says why (RFC 8945 5.2).
-// Only BADTIME is signed: the other two cannot be.
-func (r *responder) tsigError(dst, msg []byte, request *dns.TSIG, code int, key tsigKey) []byte {
+// An unknown key or a wrong signature cannot be answered with a right one.
+func (r *responder) tsigError(dst, msg []byte, request *tsigRecord, key *tsigKey, code uint16) []byte {
 	r.count.tsigErrors.Add(1)
-	r.refused("TSIG refused", "key", key.name, "from", r.from, "error", dns.RcodeToString[code])
+	r.refused("TSIG refused", "from", r.from, "error", dns.RcodeToString[int(code)], "key", nameText(request.owner))
 	base := len(dst)
-	// No OPT: whoever asked is not known, and gets no more than the reason.
-	edns := r.q.edns
-	r.q.edns = false
 	dst = r.short(dst, msg, dns.RcodeNotAuth, 0, &noExtra)
-	r.q.edns = edns
-	var m dns.Msg
-	if err := m.Unpack(dst[base:]); err != nil {
-		return dst
+	t := tsigRecord{
+		owner: request.owner, method: request.method, time: request.time, fudge: tsigFudge,
+		id: binary.BigEndian.Uint16(msg), code: code,
 	}
-	stub := tsigStub(key, m.Id, code)
-	stub.TimeSigned = request.TimeSigned
 	if code == dns.RcodeBadTime {
 		// RFC 8945 5.2.3: the client's time, and ours in Other Data.
-		var now [8]byte
-		binary.BigEndian.PutUint64(now[:], uint64(time.Now().Unix()))
-		stub.OtherData, stub.OtherLen = hex.EncodeToString(now[2:]), 6
+		t.other = binary.BigEndian.AppendUint64(nil, uint64(time.Now().Unix()))[2:]
 	}
-	m.Extra = append(m.Extra, stub)
-	wire, _, err := dns.TsigGenerate(&m, key.secret, request.MAC, false)
-	if err != nil || r.tr == overUDP && len(wire) > r.set.limit(&r.q, r.tr) {
+	if code == dns.RcodeBadTime || code == dns.RcodeBadTrunc {
+		t.mac = key.digest(request.mac, dst[base:], t.appendVariables(nil))
+	}
+	if r.tr == overUDP && len(dst)-base+t.length() > r.set.limit(&r.q, r.tr) {
 		return dst // the rcode has to do: the names may be the client's, and long
 	}
-	return append(dst[:base], wire...)
+	return t.appendTo(dst, base)
+}
+
+// nameText is a name on the wire as people write it.
+func nameText(wire []byte) string {
+	text, _, err := dns.UnpackDomainName(wire, 0)
+	if err != nil {
+		return "?"
+	}
+	return text
 }
