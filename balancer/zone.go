@@ -18,7 +18,7 @@ func Zone(local string, of func(resolver.Endpoint) string, p Policy) Policy {
 			return p(nodes)
 		}
 		there := merge(nodes, func(n *Node) bool { return of(n.Endpoint()) != local })
-		return &zone{local: p(here), remote: p(there), here: here}
+		return &zone{local: p(here), remote: p(there), here: here, there: there}
 	}
 }
 
@@ -28,7 +28,7 @@ const overflow = 8
 
 type zone struct {
 	local, remote Picker
-	here          []*Node
+	here, there   []*Node
 }
 
 func (z *zone) Pick(h Hint) *Node {

@@ -1,0 +1,36 @@
+package balancer
+
+// Chosen tells which of nodes, all of one priority and taken for usable, p could ever
+// give a call to: all of them, but for those that a Subset leaves out. Who keeps
+// connections asks it to whom. The order is that of nodes.
+func Chosen(p Policy, nodes []*Node) []*Node {
+	if p == nil || len(nodes) == 0 {
+		return nodes
+	}
+	out := make(map[*Node]bool, len(nodes))
+	choose(p(nodes), nodes, out)
+	return merge(nodes, func(n *Node) bool { return out[n] })
+}
+
+// chooser is a Picker that does not pick from all nodes that it was built from.
+type chooser interface {
+	// chosen adds to out the nodes that it picks from.
+	chosen(out map[*Node]bool)
+}
+
+func choose(p Picker, nodes []*Node, out map[*Node]bool) {
+	if c, ok := p.(chooser); ok {
+		c.chosen(out)
+		return
+	}
+	for _, n := range nodes {
+		out[n] = true
+	}
+}
+
+func (s *subset) chosen(out map[*Node]bool) { choose(s.Picker, s.nodes, out) }
+
+func (z *zone) chosen(out map[*Node]bool) {
+	choose(z.local, z.here, out)
+	choose(z.remote, z.there, out)
+}
