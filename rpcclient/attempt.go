@@ -248,10 +248,9 @@ func (t *task) await(ctx context.Context, f *flight) error {
 		if t.choose(f) {
 			return nil
 		}
-		if patience <= 0 || c.hopeless() {
+		if patience <= 0 || c.hopeless.Load() {
 			return c.noNodes()
 		}
-		c.hurry()
 		select {
 		case <-changed:
 		case <-timer.C:
@@ -261,24 +260,5 @@ func (t *task) await(ctx context.Context, f *flight) error {
 		case <-c.ctx.Done():
 			return ErrClosed
 		}
-	}
-}
-
-// hopeless tells that there is nothing to wait for: a server said that there is no
-// such service, and there never was, to this client.
-func (c *Client) hopeless() bool {
-	state := c.state.Load()
-	return state != nil && len(state.Endpoints) == 0 && !c.had.Load() && definite(state.Err)
-}
-
-// hurry makes every dialler try soon, and the source look again.
-func (c *Client) hurry() {
-	c.mu.Lock()
-	for n := range c.nodes {
-		n.hurry()
-	}
-	c.mu.Unlock()
-	if c.state.Load() != nil {
-		c.refresh()
 	}
 }

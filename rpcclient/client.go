@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -33,12 +34,21 @@ type Client struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	state   atomic.Pointer[resolver.State] // nil before the first
-	had     atomic.Bool                    // there was an endpoint once
-	changed signal                         // a node or the state changed
+	state    atomic.Pointer[resolver.State] // nil before the first
+	hopeless atomic.Bool                    // no call need wait for a node
+	changed  signal                         // a node came up, or the endpoints changed
+	events   events                         // for hooks and logger
+	loud     bool                           // there is a logger
 
-	mu    sync.Mutex // guards nodes
-	nodes map[*node]struct{}
+	reach     reach
+	trusted   trustedNames
+	lookAgain chan struct{} // a token: for manage
+	dialling  chan struct{} // a token for each dial under way
+	ups       atomic.Int32  // nodes that are up
+
+	mu     sync.Mutex // guards what follows
+	nodes  map[*node]struct{}
+	byAddr map[string]*node // those of nodes that the group has
 
 	active  atomic.Int64 // calls, and Go's
 	closing atomic.Bool
@@ -49,12 +59,14 @@ type Client struct {
 // the final dot. It neither waits nor dials: calls do the waiting, or Ready.
 // cfg may be nil.
 func New(service string, cfg *Config) (*Client, error) {
-	if service == "" {
-		return nil, errors.New(`rpcclient: new: empty service name: want an SRV name such as "_math._tcp.svc"`)
-	}
 	full, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
+	}
+	if _, ok := full.Source.(*resolver.Resolver); ok || service == "" { // others may have names of their own
+		if err := resolver.CheckService(service); err != nil {
+			return nil, fmt.Errorf("rpcclient: new: %w", err)
+		}
 	}
 	c := &Client{
 		service: service,
@@ -66,47 +78,33 @@ func New(service string, cfg *Config) (*Client, error) {
 			writeWait: full.WriteTimeout,
 			maxQueue:  maxQueue,
 		},
-		types: newGobTypes(),
-		nodes: make(map[*node]struct{}),
-		idle:  make(chan struct{}, 1),
+		types:     newGobTypes(),
+		lookAgain: make(chan struct{}, 1),
+		dialling:  make(chan struct{}, maxDialling),
+		nodes:     make(map[*node]struct{}),
+		byAddr:    make(map[string]*node),
+		idle:      make(chan struct{}, 1),
+		loud:      cfg != nil && cfg.Logger != nil,
 	}
 	c.copies.gob = full.Codec == nil
+	c.events.log = full.Logger
+	c.trusted = trustedNames{domain: serviceDomain(service), listed: full.TLSNames}
+	policy := c.guardPolicy(full.Policy)
+	c.reach = reach{policy: policy, spill: full.Health.Spill, conns: full.ConnsPerNode, most: full.MaxNodes, seed: maphash.MakeSeed()}
 	c.budget = budget{share: full.Budget, floor: full.BudgetFloor}
 	c.tasks.New = func() any { return newTask(c) }
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	health := full.Health
 	health.UpOnly = true // connections are dialled in the background
 	c.group = balancer.NewGroup(balancer.Config{
-		Policy: full.Policy,
+		Policy: policy,
 		Health: health,
 		New:    func(n *balancer.Node) any { return c.newNode(n) },
 		Gone:   func(n *balancer.Node) { n.Value().(*node).leave() },
 	})
+	c.running.Go(c.manage)
 	c.running.Go(c.watch)
 	return c, nil
-}
-
-// watch feeds the group with what the source says.
-func (c *Client) watch() {
-	for state := range c.cfg.Source.Watch(c.ctx, c.service) {
-		c.state.Store(&state)
-		if len(state.Endpoints) > 0 {
-			c.had.Store(true)
-		}
-		c.cfg.Trace.resolved(state)
-		if state.Err != nil {
-			c.cfg.Logger.Warn("rpcclient: resolving", "service", c.service, "endpoints", len(state.Endpoints), "err", state.Err)
-		}
-		c.group.Update(state.Endpoints)
-		c.changed.broadcast()
-	}
-}
-
-// refresh asks the source to look again, if it can.
-func (c *Client) refresh() {
-	if r, ok := c.cfg.Source.(interface{ Refresh(name string) }); ok {
-		r.Refresh(c.service)
-	}
 }
 
 // newWire makes the codec of one connection.
@@ -162,12 +160,7 @@ func (c *Client) Close() error {
 	c.mu.Unlock()
 	c.cancel()
 	c.group.Close()
-	c.mu.Lock()
-	for n := range c.nodes {
-		n.leave()
-	}
-	c.mu.Unlock()
-	c.running.Wait()
+	c.running.Wait() // the nodes, too: their contexts are of the client's
 	return nil
 }
 

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/rpc"
+	"strings"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/balancer"
@@ -22,9 +24,14 @@ type Config struct {
 	// asks Servers. A *resolver.Resolver may be shared between clients.
 	Source resolver.Source
 	// Servers are the DNS servers to ask, "127.0.0.1:5300", or "ns1" for port 53;
-	// empty: the system's.
+	// empty: those in the environment variable ROLLCALL_DNS, else the system's.
 	// It must be empty if Source is given.
 	Servers []string
+
+	// Linger is how long a node that works is used after the source has taken it away
+	// together with more than half of the others: see "Believing" in the package
+	// comment. 0: 30s. Negative: not at all.
+	Linger time.Duration
 
 	// Policy chooses among the usable nodes of a tier. nil: balancer.P2C.
 	Policy balancer.Policy
@@ -39,15 +46,16 @@ type Config struct {
 	// so that there is time for another; else all of it, for there can be none.
 	AttemptTimeout time.Duration
 	// WaitForNode is how long a call waits while no node is usable. 0: 5s.
-	// Negative: it fails at once. A call for a name that does not exist never waits.
+	// Negative: it fails at once. A call for a name that does not exist never waits,
+	// nor one for a name that has been gone for longer than Linger.
 	WaitForNode time.Duration
 	// Retries is how often a call is tried again after a server may have executed
 	// it, which only idempotent methods allow. 0: 2. Negative: never. Tries that
 	// surely were not executed are not counted; they end with the call's time.
 	Retries int
 	// Budget is what retries and hedges together may add to the calls of the last
-	// ten seconds, as a share. 0: 0.1. Beyond it, BudgetFloor a second are always
-	// granted. Tries that surely were not executed are free.
+	// ten seconds, as a share. 0: 0.1. Negative: none. Beyond it, BudgetFloor a
+	// second are always granted. Tries that surely were not executed are free.
 	Budget float64
 	// BudgetFloor is the number of retries and hedges a second granted whatever
 	// the number of calls. 0: 3. Negative: none.
@@ -58,12 +66,23 @@ type Config struct {
 
 	// ConnsPerNode is how many connections are kept to each node. 0: 2.
 	ConnsPerNode int
-	// Dial makes the connection, and returns when ctx ends. nil: TCP to ep.Addr,
-	// then to each of ep.Alt.
+	// MaxNodes is how many nodes of one priority are connected to at most; if there
+	// are more, each client takes some at random, and stays with them. 0: 200, for
+	// with two connections each they stay below the 1,024 descriptors that a process
+	// usually has. A balancer.Subset says more exactly who connects to whom.
+	MaxNodes int
+	// Dial makes the connection, and returns when ctx ends. nil: TCP to ep.Addr and
+	// each of ep.Alt as RFC 8305 has it: the next one 250ms after the one before.
 	Dial func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error)
 	// TLS is spoken on each connection, if not nil. The certificate is verified
-	// against the endpoint's Target, unless ServerName is set.
+	// against ServerName, or if that is empty against the endpoint's Target, which
+	// must be one that TLSNames admits. docs/tls.md has the whole.
 	TLS *tls.Config
+	// TLSNames are the targets that may be verified against: a name, or
+	// ".example.com" for all under it. nil: those under the service's domain, ".svc"
+	// for "_math._tcp.svc". DNS can be forged, so that it must not choose the name
+	// alone.
+	TLSNames []string
 	// DialTimeout is for connecting, TLS and the first ping. 0: 3s.
 	DialTimeout time.Duration
 	// Codec makes the codec of a connection. nil: the gob of net/rpc. Others,
@@ -127,13 +146,12 @@ func (cfg *Config) withDefaults() (Config, error) {
 			return out, fmt.Errorf("rpcclient: config: Servers[%d] %q: want host or host:port: %w", i, server, err)
 		}
 	}
-	if out.Budget < 0 || out.Budget > 1 {
-		return out, fmt.Errorf("rpcclient: config: Budget %v: want a share from 0 to 1", out.Budget)
+	if err := out.check(); err != nil {
+		return out, err
 	}
-	for name, m := range out.Methods {
-		if err := m.check(); err != nil {
-			return out, fmt.Errorf("rpcclient: config: Methods[%q]: %w", name, err)
-		}
+	var err error
+	if out.TLSNames, err = checkTLSNames(out.TLSNames); err != nil {
+		return out, err
 	}
 	if out.Source == nil {
 		out.Source = &resolver.Resolver{Servers: out.Servers, Logger: out.Logger}
@@ -146,10 +164,12 @@ func (cfg *Config) withDefaults() (Config, error) {
 	def(&out.Retries, 2)
 	out.Retries = max(0, out.Retries)
 	def(&out.Budget, 0.1)
+	out.Budget = max(0, out.Budget)
 	def(&out.BudgetFloor, 3)
 	out.BudgetFloor = max(0, out.BudgetFloor)
 	def(&out.ConnsPerNode, 2)
-	out.ConnsPerNode = max(1, out.ConnsPerNode)
+	def(&out.MaxNodes, 200)
+	def(&out.Linger, 30*time.Second)
 	def(&out.DialTimeout, 3*time.Second)
 	def(&out.PingInterval, 10*time.Second)
 	out.PingInterval = max(0, out.PingInterval)
@@ -163,6 +183,36 @@ func (cfg *Config) withDefaults() (Config, error) {
 	return out, nil
 }
 
+// check refuses values that have no meaning, rather than give them one.
+func (cfg *Config) check() error {
+	for name, value := range map[string]float64{"Budget": cfg.Budget, "BudgetFloor": cfg.BudgetFloor} {
+		if math.IsNaN(value) || math.IsInf(value, 0) {
+			return fmt.Errorf("rpcclient: config: %s %v: want a number", name, value)
+		}
+	}
+	if cfg.Budget > 1 {
+		return fmt.Errorf("rpcclient: config: Budget %v: want a share from 0 to 1", cfg.Budget)
+	}
+	for name, value := range map[string]int64{
+		"ConnsPerNode": int64(cfg.ConnsPerNode), "MaxNodes": int64(cfg.MaxNodes), "MaxReply": int64(cfg.MaxReply),
+		"AttemptTimeout": int64(cfg.AttemptTimeout), "DialTimeout": int64(cfg.DialTimeout), "PingTimeout": int64(cfg.PingTimeout),
+		"WriteTimeout": int64(cfg.WriteTimeout), "DrainTimeout": int64(cfg.DrainTimeout),
+	} {
+		if value < 0 {
+			return fmt.Errorf("rpcclient: config: %s is negative: want more than 0, or 0 for the default", name)
+		}
+	}
+	for name, m := range cfg.Methods {
+		if err := m.check(); err != nil {
+			return fmt.Errorf("rpcclient: config: Methods[%q]: %w", name, err)
+		}
+		if service, method, ok := strings.Cut(name, "."); !ok || service == "" || method == "" {
+			return fmt.Errorf(`rpcclient: config: Methods[%q]: want service and method, such as "Arith.Multiply"`, name)
+		}
+	}
+	return nil
+}
+
 // def gives a zero field its default.
 func def[T comparable](field *T, value T) {
 	var zero T
@@ -172,7 +222,7 @@ func def[T comparable](field *T, value T) {
 }
 
 func (m Method) check() error {
-	if m.ExtraLoad < 0 || m.ExtraLoad > 0.5 {
+	if !(m.ExtraLoad >= 0 && m.ExtraLoad <= 0.5) {
 		return fmt.Errorf("ExtraLoad %v: want a share from 0 to 0.5", m.ExtraLoad)
 	}
 	if m.ExtraLoad > 0 && !m.Idempotent {

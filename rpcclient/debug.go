@@ -12,12 +12,14 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/balancer"
+	"github.com/rollcall-dns/rollcall/resolver"
 )
 
 // Page is what the debug page shows, as ?format=json gives it.
 type Page struct {
 	Service string     `json:"service"`
 	Time    time.Time  `json:"time"`
+	Since   time.Time  `json:"since"` // from when actual shares are counted: a look of the last minute, if there was one
 	Names   PageNames  `json:"names"`
 	Nodes   []PageNode `json:"nodes"`
 	Stats   Stats      `json:"stats"` // its nodes are those being seen off, too
@@ -40,7 +42,7 @@ type PageNode struct {
 	Used        bool    `json:"used"`
 	Why         string  `json:"why"`
 	Share       float64 `json:"share"`        // of the calls that it should get now
-	ActualShare float64 `json:"actual_share"` // that it got since the page was last asked for
+	ActualShare float64 `json:"actual_share"` // that it got since Page.Since
 	Cost        string  `json:"cost"`         // what a call is expected to take, failures priced in
 	Latency     string  `json:"latency"`
 	Failing     float64 `json:"failing"` // share of calls that fail, lately
@@ -89,7 +91,7 @@ func (c *Client) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (c *Client) page(now time.Time) Page {
 	p := Page{Service: c.service, Time: now, Stats: c.Stats()}
-	if s := c.state.Load(); s != nil {
+	if s := c.names(); s != nil {
 		p.Names = PageNames{Resolved: true, Endpoints: len(s.Endpoints), Confirmed: s.Confirmed}
 		if s.TTL > 0 {
 			p.Names.TTL = s.TTL.String()
@@ -104,7 +106,8 @@ func (c *Client) page(now time.Time) Page {
 	for _, i := range infos {
 		picks[i.Endpoint.Addr] = i.Picks
 	}
-	actual := c.shares.since(picks)
+	actual, since := c.shares.look(picks, now)
+	p.Since = since
 	tier, used := bestPriority(infos)
 	for _, i := range infos {
 		n, _ := i.Node.Value().(*node)
@@ -129,6 +132,20 @@ func (c *Client) page(now time.Time) Page {
 	return p
 }
 
+// names is what is known of the name. A Source yields what has changed; a Resolver
+// also knows when that was last confirmed.
+func (c *Client) names() *resolver.State {
+	s := c.state.Load()
+	if r, ok := c.cfg.Source.(interface {
+		Cached(name string) (resolver.State, bool)
+	}); ok && s != nil {
+		if cached, ok := r.Cached(c.service); ok {
+			return &cached
+		}
+	}
+	return s
+}
+
 // bestPriority is that of the nodes in use.
 func bestPriority(infos []balancer.NodeInfo) (priority uint16, ok bool) {
 	for _, i := range infos {
@@ -149,7 +166,10 @@ func why(i balancer.NodeInfo, s NodeStats, now time.Time, tier uint16, used bool
 	switch i.Standing {
 	case balancer.Unreachable:
 		text := "not used: no connection" + reason
-		if i.Reason == nil && s.LastError == "" {
+		switch {
+		case s.Note == whySubset, s.Note == whyReserve:
+			return "not used: " + s.Note
+		case i.Reason == nil && s.LastError == "":
 			text = "not used yet: connecting"
 		}
 		if !s.NextDial.IsZero() {
@@ -168,7 +188,12 @@ func why(i balancer.NodeInfo, s NodeStats, now time.Time, tier uint16, used bool
 	case balancer.Probing:
 		return "gets one call at a time, to prove itself" + reason
 	}
+	text := "used"
 	switch {
+	case s.Note == whyKept && !i.Active:
+		return "not used: " + whyKept
+	case s.Note == whyKept:
+		text = "used: " + whyKept
 	case !i.Active && used && i.Endpoint.Priority > tier:
 		return fmt.Sprintf("not used: kept in reserve, nodes of priority %d are usable", tier)
 	case !i.Active:
@@ -176,5 +201,5 @@ func why(i balancer.NodeInfo, s NodeStats, now time.Time, tier uint16, used bool
 	case i.Standing == balancer.Warming:
 		return fmt.Sprintf("used: warming up, at %.0f %% of its share", 100*i.Ramp)
 	}
-	return "used"
+	return text
 }

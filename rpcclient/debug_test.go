@@ -2,9 +2,15 @@ package rpcclient
 
 import (
 	"encoding/json"
+	"net"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/resolver"
 )
 
 func TestDebugPageSaysWhyEachNodeIsUsedOrNot(t *testing.T) {
@@ -63,4 +69,58 @@ func TestDebugPageSaysWhyEachNodeIsUsedOrNot(t *testing.T) {
 			t.Errorf("%s %s: %d, want %d", method, target, w.Code, want)
 		}
 	}
+}
+
+func TestSeveralReadersSeeTheSameShares(t *testing.T) {
+	var s shares
+	now := time.Unix(1e9, 0)
+	counts := func(a, b uint64) map[string]uint64 { return map[string]uint64{"a": a, "b": b} }
+	if got, since := s.look(counts(30, 10), now); got["a"] != 0.75 || !since.IsZero() {
+		t.Error("first look:", got, since)
+	}
+	begin := now
+	now = now.Add(10 * time.Second)
+	for range 3 {
+		if got, since := s.look(counts(40, 40), now); got["a"] != 0.25 || since != begin {
+			t.Error("readers at the same time:", got, since)
+		}
+	}
+	now = now.Add(55 * time.Second) // the second look is the oldest of the last minute
+	if got, _ := s.look(counts(80, 40), now); got["a"] != 1 {
+		t.Error("a minute later:", got)
+	}
+	now = now.Add(time.Hour)
+	if got, since := s.look(counts(80, 140), now); got["b"] != 1 || since.IsZero() {
+		t.Error("an hour later:", got, since)
+	}
+	for range 10_000 {
+		now = now.Add(time.Millisecond)
+		s.look(counts(80, 140), now)
+	}
+	if len(s.looks) > 1+int(lookedFor/lookEvery) {
+		t.Errorf("%d looks are remembered", len(s.looks))
+	}
+}
+
+// confirming is a source that yields once and goes on confirming.
+type confirming struct {
+	eps
+	confirmed *atomic.Pointer[resolver.State]
+}
+
+func (c confirming) Cached(string) (resolver.State, bool) { return *c.confirmed.Load(), true }
+
+func TestDebugPageKnowsWhenTheNameWasLastConfirmed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := confirming{eps{{Addr: "a:1"}}, new(atomic.Pointer[resolver.State])}
+		f := newFakeNet(map[string]func(net.Conn){"a:1": stock(&Arith{})})
+		c := fakeClient(t, f, Config{Source: src})
+		defer c.Close()
+		ready(t, c)
+		time.Sleep(time.Hour)
+		src.confirmed.Store(&resolver.State{Endpoints: src.eps, Confirmed: time.Now().Add(-time.Second), TTL: 5 * time.Second})
+		if got := c.page(time.Now()).Names.ExpiresIn; got != "4s" {
+			t.Errorf("expires in %s, want 4s", got)
+		}
+	})
 }

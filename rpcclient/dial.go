@@ -3,13 +3,11 @@ package rpcclient
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/rpc"
-	"strings"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/resolver"
@@ -23,70 +21,78 @@ const userTimeout = 20 * time.Second
 
 // dial connects to an endpoint, through TLS if so configured.
 func (c *Client) dial(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
-	dial := c.cfg.Dial
-	if dial == nil {
-		dial = dialTCP
+	if c.cfg.TLS != nil {
+		name, err := c.serverName(ep)
+		if err != nil {
+			return nil, err
+		}
+		ctx = context.WithValue(ctx, securingKey{}, &securing{client: c, name: name})
 	}
-	nc, err := dial(ctx, ep)
+	var nc net.Conn
+	var err error
+	if c.cfg.Dial == nil {
+		nc, err = dialTCP(ctx, ep)
+	} else {
+		nc, err = callDial(ctx, c.cfg.Dial, ep)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if t, ok := nc.(*net.TCPConn); ok {
+	if t := tcpOf(nc); t != nil {
 		setUserTimeout(t, userTimeout)
 	}
-	if c.cfg.TLS == nil {
-		return nc, nil
-	}
-	cfg := c.cfg.TLS.Clone()
-	if cfg.ServerName == "" {
-		cfg.ServerName = serverName(ep)
-	}
-	t := tls.Client(nc, cfg)
-	if err := t.HandshakeContext(ctx); err != nil {
-		nc.Close()
-		return nil, fmt.Errorf("tls to %s: %w", cfg.ServerName, err)
-	}
-	return t, nil
+	return secure(ctx, nc)
 }
 
-// serverName is the name a certificate must have: the SRV target, which the
-// service's owner chose, and not the address, which only says where it is.
-func serverName(ep resolver.Endpoint) string {
-	if name := strings.TrimSuffix(ep.Target, "."); name != "" {
-		return name
+// tcpOf is the TCP connection under nc, nil if there is none.
+func tcpOf(nc net.Conn) *net.TCPConn {
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		nc = t.NetConn()
 	}
-	host, _, err := net.SplitHostPort(ep.Addr)
-	if err != nil {
-		return ep.Addr
-	}
-	return host
+	t, _ := nc.(*net.TCPConn)
+	return t
 }
 
-// dialTCP tries the addresses of an endpoint in turn, each for its share of the
-// time, so that one that swallows packets leaves time for the next.
-func dialTCP(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
-	addrs := append([]string{ep.Addr}, ep.Alt...)
-	var errs []error
-	for i, addr := range addrs {
-		d := net.Dialer{}
-		if end, ok := ctx.Deadline(); ok {
-			d.Timeout = time.Until(end) / time.Duration(len(addrs)-i)
-		}
-		nc, err := d.DialContext(ctx, "tcp", addr)
-		if err == nil {
-			return nc, nil
-		}
-		errs = append(errs, err)
-		if ctx.Err() != nil {
-			break
-		}
+// callDial calls a Dial that is not ours, in a goroutine of its own: it may panic, call
+// Close, or not end with its context. What it still returns then is closed.
+func callDial(ctx context.Context, dial func(context.Context, resolver.Endpoint) (net.Conn, error), ep resolver.Endpoint) (net.Conn, error) {
+	type landing struct {
+		nc  net.Conn
+		err error
 	}
-	return nil, errors.Join(errs...)
+	landed := make(chan landing)
+	left := make(chan struct{})
+	go func() {
+		var l landing
+		defer func() {
+			if p := recover(); p != nil {
+				l = landing{err: fmt.Errorf("panic in Config.Dial: %v", p)}
+			}
+			select {
+			case landed <- l:
+			case <-left:
+				if l.nc != nil {
+					l.nc.Close()
+				}
+			}
+		}()
+		if l.nc, l.err = dial(ctx, ep); l.nc == nil && l.err == nil {
+			l.err = errors.New("Config.Dial returned neither a connection nor an error")
+		}
+	}()
+	select {
+	case l := <-landed:
+		return l.nc, l.err
+	case <-ctx.Done():
+		close(left)
+		return nil, context.Cause(ctx)
+	}
 }
 
 // HTTPPath is a Config.Dial for servers behind rpc.HandleHTTP: it connects and asks
 // for the switch to net/rpc on the path, "" for rpc.DefaultRPCPath. It does what
-// rpc.DialHTTPPath does, within the time of its context.
+// rpc.DialHTTPPath does, within the time of its context. With Config.TLS the server is
+// one of HTTPS.
 func HTTPPath(path string) func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
 	if path == "" {
 		path = rpc.DefaultRPCPath
@@ -94,6 +100,9 @@ func HTTPPath(path string) func(ctx context.Context, ep resolver.Endpoint) (net.
 	return func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
 		nc, err := dialTCP(ctx, ep)
 		if err != nil {
+			return nil, err
+		}
+		if nc, err = secure(ctx, nc); err != nil { // before a word is said in clear
 			return nil, err
 		}
 		stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Now()) })

@@ -42,6 +42,21 @@ func (f *fakeNet) dial(_ context.Context, ep resolver.Endpoint) (net.Conn, error
 	return ours, nil
 }
 
+// gate is a dial that takes a while; count hears of each begin (1) and end (-1).
+func (f *fakeNet) gate(count func(int)) func(context.Context, resolver.Endpoint) (net.Conn, error) {
+	note := func(d int) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		count(d)
+	}
+	return func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
+		note(1)
+		defer note(-1)
+		time.Sleep(100 * time.Millisecond)
+		return f.dial(ctx, ep)
+	}
+}
+
 // set replaces what serves an address; nil refuses connections.
 func (f *fakeNet) set(addr string, serve func(net.Conn)) {
 	f.mu.Lock()

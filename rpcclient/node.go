@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,58 +13,57 @@ import (
 	"github.com/rollcall-dns/rollcall/balancer"
 )
 
-// A node holds the connections to one announced address. One goroutine dials, so
-// that no call ever does: a dead node costs one dial now and then, however many
-// call.
+// A node holds the connections to one address. One goroutine dials, so that no call
+// ever does: a dead node costs one dial now and then, however many call.
+//
+// Nothing foreign runs with mu held: no hook, no logger, and not the group, which
+// asks policies.
 type node struct {
 	client   *Client
 	balanced *balancer.Node
 
-	ctx    context.Context // ends when the address is no longer announced
+	ctx    context.Context // ends when the node is let go
 	cancel context.CancelFunc
-	kick   chan struct{} // a token: there is a connection missing
-	urgent chan struct{} // a token: somebody waits for any node
+	kick   chan struct{} // a token: look again whether a connection is missing
 
 	usable atomic.Pointer[[]*conn] // takes calls; replaced, never changed
 	calls  atomic.Uint64           // requests sent
 	bad    atomic.Uint64           // of which failed by its fault
 
-	mu       sync.Mutex // guards what follows; taken before the group's locks
+	reporting sync.Mutex // one report at a time; taken before mu and the group's locks
+	reported  bool       // what the group was told: up
+
+	mu       sync.Mutex // guards what follows
 	all      map[*conn]time.Time
-	leaving  bool // the server said that it drains
+	want     int    // connections to keep; keep: those that there are
+	why      string // why want is what it is, if it is not all; for the debug page
+	redial   redial
+	untried  bool  // no dial has ended yet
+	lostWhy  error // why there is no connection; nil: none was needed
 	lastErr  error
 	lastFail time.Time
 	dials    uint64
 	failures uint64
 	retryAt  time.Time
-	// fruitless counts failed dials and connections that did not last, since the
-	// last one that did.
-	fruitless int
-	recent    []Failure // the last failed tries, oldest first
+	recent   []Failure // the last failed tries, oldest first
 }
 
-const (
-	backoffBase = 50 * time.Millisecond // a restarted server is back in about that
-	backoffCap  = 5 * time.Second       // a recovered node should not wait longer to be noticed
-	// stable is how long a connection must have lived for the next dial not to be
-	// held back: a server that accepts and hangs up is not dialled in a loop.
-	stable = 5 * time.Second
-	// urgentGap is the least time between two dials of a node, however urgent.
-	urgentGap = 100 * time.Millisecond
-)
+// keep is the want of a node that gets no new connection and loses none.
+const keep = -1
 
-// newNode is called by the group, under its lock, for a new address.
+// newNode is called by the group for a new address.
 func (c *Client) newNode(b *balancer.Node) *node {
 	n := &node{
 		client: c, balanced: b,
-		kick:   make(chan struct{}, 1),
-		urgent: make(chan struct{}, 1),
-		all:    make(map[*conn]time.Time),
+		kick:    make(chan struct{}, 1),
+		all:     make(map[*conn]time.Time),
+		untried: true,
 	}
 	n.ctx, n.cancel = context.WithCancel(c.ctx)
 	n.usable.Store(new([]*conn))
 	c.mu.Lock()
 	c.nodes[n] = struct{}{}
+	c.byAddr[n.addr()] = n
 	c.mu.Unlock()
 	b.Down(nil) // not connected yet
 	c.running.Go(n.run)
@@ -72,7 +71,15 @@ func (c *Client) newNode(b *balancer.Node) *node {
 }
 
 // leave lets the node go: no calls any more, those in flight finish.
-func (n *node) leave() { n.cancel() }
+func (n *node) leave() {
+	c := n.client
+	c.mu.Lock()
+	if c.byAddr[n.addr()] == n {
+		delete(c.byAddr, n.addr())
+	}
+	c.mu.Unlock()
+	n.cancel()
+}
 
 // conn is the least loaded connection, nil if there is none.
 func (n *node) conn() *conn {
@@ -90,66 +97,90 @@ func (n *node) conn() *conn {
 	return best
 }
 
+// up tells whether the node has a connection that takes calls. With pings, that
+// is one that answers them.
+func (n *node) up() bool { return len(*n.usable.Load()) > 0 }
+
 // run dials until the node is gone, and then sees the connections off.
 func (n *node) run() {
 	defer n.bye()
 	for n.ctx.Err() == nil {
-		if len(*n.usable.Load()) >= n.client.cfg.ConnsPerNode {
+		if !n.lacks() {
 			select {
 			case <-n.kick:
 			case <-n.ctx.Done():
 			}
 			continue
 		}
-		if wait := n.hold(); wait > 0 && !n.sleep(wait) {
+		if !n.sleep(n.pause()) {
 			return
 		}
-		if err := n.connect(); err != nil {
+		if !n.lacks() {
+			continue
+		}
+		select { // only so many dials at once
+		case n.client.dialling <- struct{}{}:
+		case <-n.ctx.Done():
+			return
+		}
+		err := n.connect()
+		<-n.client.dialling
+		if err != nil {
 			n.connectFailed(err)
 		}
 	}
 }
 
-// hold is how long the next dial must wait.
-func (n *node) hold() time.Duration {
+// lacks tells whether a connection is missing.
+func (n *node) lacks() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(*n.usable.Load()) < n.want
+}
+
+// wants sets how many connections to keep; surplus ones finish what is in flight.
+func (n *node) wants(want int, why string) {
+	n.mu.Lock()
+	n.want, n.why = want, why
+	var surplus []*conn
+	if conns := *n.usable.Load(); want >= 0 && len(conns) > want {
+		surplus = conns[want:]
+	}
+	n.mu.Unlock()
+	for _, c := range surplus {
+		c.retire(errNotNeeded)
+	}
+	n.poke()
+}
+
+var errNotNeeded = errors.New("connection is not needed")
+
+// pause is how long the next dial must wait.
+func (n *node) pause() time.Duration {
+	alone := !n.client.anyUp()
+	now := time.Now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, since := range n.all {
-		if time.Since(since) > stable {
-			n.fruitless = 0
-		}
+		n.redial.lasts(since, now)
 	}
-	f := n.fruitless
-	if n.leaving {
-		f = max(f, 5) // it closes its listener now: about a second
-	}
-	if f <= 0 {
-		return 0
-	}
-	limit := min(backoffCap, backoffBase<<min(f-1, 10))
-	// Full jitter, so that the clients of a dead server do not come together.
-	wait := limit/4 + rand.N(limit-limit/4)
-	n.retryAt = time.Now().Add(wait)
+	wait := n.redial.pause(alone, draw)
+	n.retryAt = now.Add(wait)
 	return wait
 }
 
-// sleep waits, less if a call is waiting for any node. It returns false if the node
-// is gone.
+// sleep waits. It returns false if the node is gone.
 func (n *node) sleep(d time.Duration) bool {
-	begin := time.Now()
+	if d <= 0 {
+		return true
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-			return true
-		case <-n.urgent:
-			if left := urgentGap - time.Since(begin); left < d {
-				t.Reset(max(0, left))
-			}
-		case <-n.ctx.Done():
-			return false
-		}
+	select {
+	case <-t.C:
+		return true
+	case <-n.ctx.Done():
+		return false
 	}
 }
 
@@ -159,46 +190,61 @@ func (n *node) connect() error {
 	defer cancel()
 	n.mu.Lock()
 	n.dials++
+	n.redial.dialled()
 	n.mu.Unlock()
 	n.client.stats.dials.Add(1)
 	nc, err := n.client.dial(ctx, n.balanced.Endpoint())
 	if err != nil {
 		return err
 	}
-	c := newConn(nc, n.client.settings, n, n.client.newWire)
+	c, err := n.client.newConn(nc, n)
+	if err != nil {
+		nc.Close()
+		return err
+	}
 	if n.client.pingEvery > 0 {
 		if err := c.greet(ctx); err != nil {
 			c.fail(err)
 			c.wait()
-			return fmt.Errorf("first ping: %w", err)
+			return n.client.greetError(err)
 		}
 	}
 	n.add(c)
 	return nil
 }
 
+// newConn starts a connection. Config.Codec may panic.
+func (c *Client) newConn(nc net.Conn, n *node) (cn *conn, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic in Config.Codec: %v", p)
+		}
+	}()
+	return newConn(nc, c.settings, n, c.newWire), nil
+}
+
 // add lets calls use a connection.
 func (n *node) add(c *conn) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	// Before it is asked: if the connection dies from here on, connDead waits for mu.
 	n.all[c] = time.Now()
+	n.untried = false
 	if !c.usable() {
 		if c.gone() {
 			delete(n.all, c)
-			n.fruitless++
+			n.redial.failed(time.Now())
 		}
+		n.mu.Unlock()
 		return
 	}
 	conns := append(slices.Clone(*n.usable.Load()), c)
 	n.usable.Store(&conns)
-	n.leaving = false
+	n.redial.made()
 	if len(conns) == 1 {
-		n.lastErr = nil
-		n.balanced.Up()
-		n.client.cfg.Trace.connected(n.addr())
-		n.client.cfg.Logger.Info("rpcclient: node up", "service", n.client.service, "node", n.addr())
+		n.lastErr, n.lostWhy = nil, nil
 	}
+	n.mu.Unlock()
+	n.report()
 	n.client.changed.broadcast()
 }
 
@@ -207,12 +253,13 @@ func (n *node) connRetired(c *conn, why error) {
 	n.mu.Lock()
 	n.dropLocked(c, why)
 	var others []*conn
-	if errors.Is(why, errDraining) && !n.leaving {
+	if errors.Is(why, errDraining) && !n.redial.draining {
 		// What one connection was told is true of all.
-		n.leaving = true
+		n.redial.draining = true
 		others = *n.usable.Load()
 	}
 	n.mu.Unlock()
+	n.report()
 	for _, o := range others {
 		o.retire(errDraining)
 	}
@@ -224,16 +271,15 @@ func (n *node) connDead(c *conn, why error) {
 	n.mu.Lock()
 	n.dropLocked(c, why)
 	if since, ok := n.all[c]; ok {
-		if n.fruitless++; time.Since(since) > stable {
-			n.fruitless = 0
-		}
 		delete(n.all, c)
+		n.redial.ended(since, time.Now(), len(*n.usable.Load()) == 0)
 	}
 	n.mu.Unlock()
+	n.report()
 	n.poke()
 }
 
-// dropLocked takes a connection out of use; with the last one the node is down.
+// dropLocked takes a connection out of use.
 func (n *node) dropLocked(c *conn, why error) {
 	conns := *n.usable.Load()
 	i := slices.Index(conns, c)
@@ -242,17 +288,12 @@ func (n *node) dropLocked(c *conn, why error) {
 	}
 	conns = slices.Delete(slices.Clone(conns), i, i+1)
 	n.usable.Store(&conns)
-	n.lastErr, n.lastFail = why, time.Now()
-	if len(conns) == 0 && n.ctx.Err() == nil {
-		n.downLocked(why)
+	n.redial.lost = true
+	if errors.Is(why, errNotNeeded) {
+		n.lostWhy = nil
+		return
 	}
-}
-
-func (n *node) downLocked(why error) {
-	n.balanced.Down(why)
-	n.client.cfg.Trace.disconnected(n.addr(), why)
-	n.client.cfg.Logger.Info("rpcclient: node down", "service", n.client.service, "node", n.addr(), "err", why)
-	n.client.refresh()
+	n.lostWhy, n.lastErr, n.lastFail = why, why, time.Now()
 }
 
 func (n *node) connectFailed(err error) {
@@ -262,33 +303,62 @@ func (n *node) connectFailed(err error) {
 	n.client.stats.dialFailures.Add(1)
 	n.mu.Lock()
 	n.failures++
-	n.fruitless++
-	first := n.lastErr == nil
-	n.lastErr, n.lastFail = err, time.Now()
-	if len(*n.usable.Load()) == 0 {
-		if first {
-			n.downLocked(err)
-		} else {
-			n.balanced.Down(err)
-		}
-	}
+	n.redial.failed(time.Now())
+	first := n.untried
+	n.untried = false
+	n.lostWhy, n.lastErr, n.lastFail = err, err, time.Now()
 	n.mu.Unlock()
-	n.client.changed.broadcast() // those who wait for a node may learn the reason
+	switch {
+	case n.up():
+	case first:
+		n.down(err)
+	default:
+		n.balanced.Down(err)
+	}
+}
+
+// report tells the group, the hooks and the members' goroutine whether the node is
+// up, if that has changed. Whoever changes it reports after unlocking mu, so that the
+// last one to report tells what is true.
+func (n *node) report() {
+	n.reporting.Lock()
+	defer n.reporting.Unlock()
+	n.mu.Lock()
+	up, why := n.up(), n.lostWhy
+	n.mu.Unlock()
+	if up == n.reported {
+		return
+	}
+	n.reported = up
+	switch {
+	case up:
+		n.client.ups.Add(1)
+		n.balanced.Up()
+		n.client.tellUp(n)
+		n.client.look()
+	case n.ctx.Err() == nil:
+		n.client.ups.Add(-1)
+		n.down(why)
+	default:
+		n.client.ups.Add(-1)
+	}
+}
+
+// down is for a node that was lost, or could not be had from the beginning.
+func (n *node) down(why error) {
+	n.balanced.Down(why)
+	if why == nil {
+		return // it is not needed
+	}
+	n.client.tellDown(n, why)
 	n.client.refresh()
+	n.client.look()
 }
 
 // poke wakes the dialler.
 func (n *node) poke() {
 	select {
 	case n.kick <- struct{}{}:
-	default:
-	}
-}
-
-// hurry makes the dialler try soon, whatever its backoff.
-func (n *node) hurry() {
-	select {
-	case n.urgent <- struct{}{}:
 	default:
 	}
 }
@@ -303,6 +373,7 @@ func (n *node) bye() {
 		conns = append(conns, c)
 	}
 	n.mu.Unlock()
+	n.report()
 	for _, c := range conns {
 		c.retire(errNodeGone)
 	}

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/rollcall-dns/rollcall/resolver"
 )
 
 // noNodesError says why there is no usable node: what the source of endpoints said,
@@ -80,10 +78,4 @@ func (c *Client) noNodes() error {
 		e.errs = append(e.errs, err)
 	}
 	return e
-}
-
-// definite tells a server's word that there is no such service from a failure to
-// ask for it.
-func definite(err error) bool {
-	return errors.Is(err, resolver.ErrNoSuchName) || errors.Is(err, resolver.ErrNotOffered)
 }

@@ -48,6 +48,7 @@ type NodeStats struct {
 	NextDial     time.Time `json:"next_dial,omitzero"` // not before
 	LastError    string    `json:"last_error,omitempty"`
 	LastErrorAt  time.Time `json:"last_error_at,omitzero"`
+	Note         string    `json:"note,omitempty"`   // why it has not Config.ConnsPerNode connections, if that is meant so
 	Recent       []Failure `json:"recent,omitempty"` // the last failed tries, oldest first
 }
 
@@ -110,7 +111,7 @@ func (n *node) stats() NodeStats {
 		Connections: conns, Finishing: len(n.all) - conns, InFlight: n.balanced.InFlight(),
 		Calls: n.calls.Load(), Failures: n.bad.Load(),
 		Dials: n.dials, DialFailures: n.failures,
-		LastErrorAt: n.lastFail, Recent: slices.Clone(n.recent),
+		LastErrorAt: n.lastFail, Note: n.why, Recent: slices.Clone(n.recent),
 	}
 	if n.lastErr != nil {
 		out.LastError = n.lastErr.Error()

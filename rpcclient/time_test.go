@@ -97,13 +97,13 @@ func TestDeadNodeIsDialledWithGrowingDelayThatBeginsAnewWithANewAnnouncement(t *
 		defer c.Close()
 		time.Sleep(time.Minute)
 		dials := f.dialled("dead:1")
-		if len(dials) < 60/5+3 || len(dials) > 60 {
+		if len(dials) < 14 || len(dials) > 19 {
 			t.Errorf("%d dials in a minute", len(dials))
 		}
 		for i := 1; i < len(dials); i++ {
 			gap := dials[i].Sub(dials[i-1])
-			if limit := min(backoffCap, backoffBase<<min(i-1, 10)); gap > limit || gap < limit/4 {
-				t.Errorf("gap %d is %v, want up to %v", i, gap, limit)
+			if least := pauses[min(i, len(pauses))-1]; gap > least+spread || gap < least {
+				t.Errorf("gap %d is %v, want %v to %v", i, gap, least, least+spread)
 			}
 		}
 		a.say()
@@ -113,7 +113,7 @@ func TestDeadNodeIsDialledWithGrowingDelayThatBeginsAnewWithANewAnnouncement(t *
 		again := time.Now()
 		time.Sleep(time.Second)
 		dials = f.dialled("dead:1")[before:]
-		if len(dials) < 4 || dials[0] != again {
+		if len(dials) < 1 || dials[0] != again {
 			t.Errorf("announced anew at %v, dialled at %v", again, dials)
 		}
 	})
@@ -136,7 +136,7 @@ func TestServerThatHangsUpAtOnceIsNotDialledInALoop(t *testing.T) {
 	})
 }
 
-func TestCallsThatFindNoNodeMakeItsDialCome(t *testing.T) {
+func TestServerThatIsBackAfterLongIsFoundWhileACallWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeNet(map[string]func(net.Conn){})
 		c := fakeClient(t, f, Config{}, "back:1")
@@ -147,7 +147,7 @@ func TestCallsThatFindNoNodeMakeItsDialCome(t *testing.T) {
 		if err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int)); err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(begin); took > urgentGap {
+		if took := time.Since(begin); took > 5*time.Second {
 			t.Errorf("took %v", took)
 		}
 	})

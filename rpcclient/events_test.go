@@ -1,0 +1,262 @@
+package rpcclient
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/balancer"
+	"github.com/rollcall-dns/rollcall/resolver"
+)
+
+// hookLog is a log handler that does something at each record.
+type hookLog func(slog.Record)
+
+func (h hookLog) Enabled(context.Context, slog.Level) bool { return true }
+func (h hookLog) Handle(_ context.Context, r slog.Record) error {
+	h(r)
+	return nil
+}
+func (h hookLog) WithAttrs([]slog.Attr) slog.Handler { return h }
+func (h hookLog) WithGroup(string) slog.Handler      { return h }
+
+// userCode is a client in which every hook, the logger, Dial, the policy and the
+// source call f.
+func userCode(t *testing.T, f func(where string, c *Client)) *Client {
+	fn := newFakeNet(map[string]func(net.Conn){"a:1": stock(&Arith{}), "b:1": stock(&Arith{})})
+	ready := make(chan struct{})
+	var c *Client
+	do := func(where string) {
+		<-ready
+		f(where, c)
+	}
+	cfg := Config{
+		Trace: &Trace{
+			Resolved:     func(resolver.State) { do("Resolved") },
+			Connected:    func(string) { do("Connected") },
+			Disconnected: func(string, error) { do("Disconnected") },
+		},
+		Logger: slog.New(hookLog(func(slog.Record) { do("Logger") })),
+		Dial: func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
+			do("Dial")
+			return fn.dial(ctx, ep)
+		},
+		Source: sourceFunc(func(yield func(resolver.State) bool, ctx context.Context) {
+			do("Source")
+			if yield(resolver.State{Endpoints: []resolver.Endpoint{{Addr: "a:1"}, {Addr: "b:1"}, {Addr: "dead:1"}}, Confirmed: time.Now(), TTL: time.Second}) {
+				<-ctx.Done()
+			}
+		}),
+	}
+	var err error
+	if c, err = New("_math._tcp.svc", &cfg); err != nil {
+		t.Fatal(err)
+	}
+	close(ready)
+	return c
+}
+
+type sourceFunc func(yield func(resolver.State) bool, ctx context.Context)
+
+func (f sourceFunc) Watch(ctx context.Context, _ string) iter.Seq[resolver.State] {
+	return func(yield func(resolver.State) bool) { f(yield, ctx) }
+}
+
+func TestUserCodeMayCallBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		seen := map[string]bool{}
+		c := userCode(t, func(where string, c *Client) {
+			mu.Lock()
+			seen[where] = true
+			mu.Unlock()
+			c.Stats()
+			c.page(time.Now())
+			if where != "Dial" && where != "Source" { // these are what the call would wait for
+				c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int))
+			}
+		})
+		if err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int)); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute)
+		c.Close()
+		mu.Lock()
+		defer mu.Unlock()
+		for _, where := range []string{"Resolved", "Connected", "Disconnected", "Logger", "Dial", "Source"} {
+			if !seen[where] {
+				t.Error(where, "was not called")
+			}
+		}
+	})
+}
+
+func TestUserCodeMayClose(t *testing.T) {
+	for _, place := range []string{"Resolved", "Connected", "Disconnected", "Logger", "Dial", "Source"} {
+		synctest.Test(t, func(t *testing.T) {
+			closed := make(chan struct{})
+			var once sync.Once
+			userCode(t, func(where string, c *Client) {
+				if where == place {
+					c.Close()
+					once.Do(func() { close(closed) })
+				}
+			})
+			select {
+			case <-closed:
+			case <-time.After(time.Minute):
+				t.Errorf("Close within %s does not return", place)
+			}
+		})
+	}
+}
+
+func TestUserCodeMayPanic(t *testing.T) {
+	for _, place := range []string{"Resolved", "Connected", "Disconnected", "Logger"} {
+		synctest.Test(t, func(t *testing.T) {
+			c := userCode(t, func(where string, _ *Client) {
+				if where == place {
+					panic(where)
+				}
+			})
+			defer c.Close()
+			if err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int)); err != nil {
+				t.Error(place, err)
+			}
+			time.Sleep(10 * time.Second)
+		})
+	}
+}
+
+func TestPanicInDialIsAFailedDial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New("_math._tcp.svc", &Config{
+			Source: announce("a:1"), WaitForNode: time.Second,
+			Dial: func(context.Context, resolver.Endpoint) (net.Conn, error) { panic("no") },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		err = c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int))
+		mustContain(t, err, "a:1", "panic in Config.Dial: no")
+	})
+}
+
+func TestDialThatForgetsItsContextHoldsNothingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		late := make(chan struct{})
+		var closed atomic.Bool
+		c, err := New("_math._tcp.svc", &Config{
+			Source: announce("a:1"), WaitForNode: time.Second,
+			Dial: func(context.Context, resolver.Endpoint) (net.Conn, error) {
+				<-late
+				ours, _ := net.Pipe()
+				return closeNote{ours, &closed}, nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int))
+		begin := time.Now()
+		c.Close()
+		if took := time.Since(begin); took > userGrace {
+			t.Errorf("Close took %v", took)
+		}
+		close(late)
+		synctest.Wait()
+		if !closed.Load() {
+			t.Error("the late connection was not closed")
+		}
+	})
+}
+
+type closeNote struct {
+	net.Conn
+	closed *atomic.Bool
+}
+
+func (c closeNote) Close() error {
+	c.closed.Store(true)
+	return c.Conn.Close()
+}
+
+func TestPanicInThePolicyLeavesTheDefault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeNet(map[string]func(net.Conn){"a:1": stock(&Arith{})})
+		c := fakeClient(t, f, Config{Policy: func([]*balancer.Node) balancer.Picker { panic("no") }}, "a:1")
+		defer c.Close()
+		if err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestSourceThatEndsOrPanicsIsAskedAgainAndItsListIsStale(t *testing.T) {
+	for name, end := range map[string]func(){"ends": func() {}, "panics": func() { panic("no") }} {
+		synctest.Test(t, func(t *testing.T) {
+			var asked []time.Time
+			f := newFakeNet(map[string]func(net.Conn){"a:1": stock(&Arith{})})
+			c := fakeClient(t, f, Config{Source: sourceFunc(func(yield func(resolver.State) bool, ctx context.Context) {
+				asked = append(asked, time.Now())
+				if len(asked) == 1 {
+					yield(resolver.State{Endpoints: []resolver.Endpoint{{Addr: "a:1"}}, Confirmed: time.Now(), TTL: time.Second})
+				}
+				end()
+			})})
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int)); err != nil {
+				t.Error(name, err)
+			}
+			if text := c.page(time.Now()).Names.Error; text != errSourceEnded.Error() {
+				t.Errorf("%s: the page says %q", name, text)
+			}
+			c.Close()
+			if n := len(asked); n < 10 || n > 20 {
+				t.Errorf("%s: asked %d times in a minute", name, n)
+			}
+		})
+	}
+}
+
+func TestHookThatBlocksCostsBoundedMemoryAndNoCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeNet(map[string]func(net.Conn){"a:1": stock(&Arith{})})
+		block := make(chan struct{})
+		c := fakeClient(t, f, Config{Trace: &Trace{Resolved: func(resolver.State) { <-block }}}, "a:1")
+		for range 3 * maxEvents {
+			c.tellResolved(resolver.State{})
+		}
+		c.events.mu.Lock()
+		if n := len(c.events.queue); n > maxEvents {
+			t.Errorf("%d events are queued", n)
+		}
+		c.events.mu.Unlock()
+		if err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int)); err != nil {
+			t.Error(err)
+		}
+		c.Close()
+		close(block)
+	})
+}
+
+func mustContain(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q lacks %q", err, part)
+		}
+	}
+}

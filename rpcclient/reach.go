@@ -1,0 +1,158 @@
+package rpcclient
+
+import (
+	"cmp"
+	"hash/maphash"
+	"slices"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/balancer"
+)
+
+// reach decides to whom connections are kept: in the best tier to all that the policy
+// may pick, in the next one to a few, until more are needed.
+type reach struct {
+	policy balancer.Policy
+	spill  float64 // Health.Spill; 0: a tier is enough while half of it is up
+	conns  int     // to each node
+	most   int     // nodes of one tier
+	seed   maphash.Seed
+}
+
+const (
+	// standby is how many nodes of the next tier are connected to, once each, so that
+	// the first calls after a failure need not wait for a dial.
+	standby = 2
+	// releaseAfter is how long connections are kept that are not needed any more: a
+	// tier that failed once may do so again.
+	releaseAfter = time.Minute
+	// maxDialling bounds the dials at once: one answer with thousands of endpoints must
+	// not look like an attack to the network.
+	maxDialling = 64
+)
+
+// member is a node as reach sees it.
+type member struct {
+	node     *node
+	balanced *balancer.Node
+	priority uint16
+	kept     bool // it is no longer listed
+	up       bool
+	dead     bool // it was dialled, and is not up
+}
+
+func (m *member) addr() string { return m.balanced.Endpoint().Addr }
+
+// want is how many connections a node should have, and why not all.
+type want struct {
+	conns int
+	why   string
+}
+
+const (
+	whyKept    = "no longer announced, and kept while it works"
+	whySubset  = "not in the subset of nodes to connect to"
+	whyStandby = "one connection, in reserve"
+	whyReserve = "not connected, in reserve"
+)
+
+// plan gives each member its want. Members are in order of priority.
+func (r *reach) plan(members []member) []want {
+	out := make([]want, len(members))
+	better := 0 // 0: more is needed, 1: a tier is enough, 2: and has its reserve
+	for begin := 0; begin < len(members); {
+		end := begin
+		var tier []int // those listed
+		for ; end < len(members) && members[end].priority == members[begin].priority; end++ {
+			if members[end].kept {
+				out[end] = want{keep, whyKept}
+			} else {
+				tier = append(tier, end)
+			}
+		}
+		begin = end
+		switch {
+		case len(tier) == 0:
+		case better == 0:
+			if r.all(members, tier, out) {
+				better = 1
+			}
+		case better == 1:
+			r.few(members, tier, out)
+			better = 2
+		default:
+			for _, i := range tier {
+				out[i] = want{0, whyReserve}
+			}
+		}
+	}
+	return out
+}
+
+// all connects to whom the policy may pick in this tier, and tells whether that is
+// enough. A dead one has a substitute while it is dialled.
+func (r *reach) all(members []member, tier []int, out []want) (enough bool) {
+	alive := slices.DeleteFunc(slices.Clone(tier), func(i int) bool { return members[i].dead })
+	chosen := r.chosen(members, tier)
+	for _, i := range tier {
+		out[i] = want{0, whySubset}
+	}
+	usable := 0
+	for _, i := range slices.Concat(chosen, r.chosen(members, alive)) {
+		if out[i].conns == 0 && !members[i].dead {
+			usable++
+		}
+		out[i] = want{conns: r.conns}
+	}
+	factor := r.spill
+	if factor == 0 {
+		factor = 2
+	}
+	return float64(usable)*factor >= float64(len(chosen))
+}
+
+// few connects to some nodes of this tier, those that are up first.
+func (r *reach) few(members []member, tier []int, out []want) {
+	for _, i := range tier {
+		out[i] = want{0, whyReserve}
+	}
+	order := func(i int) int {
+		switch m := members[i]; {
+		case m.up:
+			return 0
+		case !m.dead:
+			return 1
+		}
+		return 2
+	}
+	chosen := r.chosen(members, tier)
+	slices.SortStableFunc(chosen, func(a, b int) int { return cmp.Compare(order(a), order(b)) })
+	for _, i := range chosen[:min(standby, len(chosen))] {
+		out[i] = want{1, whyStandby}
+	}
+}
+
+// chosen is whom the policy may pick among these of a tier, at most so many.
+func (r *reach) chosen(members []member, tier []int) []int {
+	at := make(map[*balancer.Node]int, len(tier))
+	nodes := make([]*balancer.Node, len(tier))
+	for i, m := range tier {
+		nodes[i] = members[m].balanced
+		at[nodes[i]] = m
+	}
+	out := make([]int, 0, len(tier))
+	for _, b := range balancer.Chosen(r.policy, nodes) {
+		out = append(out, at[b])
+	}
+	if len(out) > r.most {
+		// The same ones as long as they are there, and others for other clients.
+		rank := make(map[int]uint64, len(out))
+		for _, i := range out {
+			rank[i] = maphash.String(r.seed, members[i].addr())
+		}
+		slices.SortFunc(out, func(a, b int) int { return cmp.Compare(rank[a], rank[b]) })
+		out = out[:r.most]
+		slices.Sort(out)
+	}
+	return out
+}

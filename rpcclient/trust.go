@@ -1,0 +1,149 @@
+package rpcclient
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/rollcall-dns/rollcall/resolver"
+)
+
+// trustedNames says which SRV targets a certificate may be verified against. Without
+// DNSSEC, whoever forges an answer chooses the target; so the target alone must not
+// decide whose certificate is accepted (RFC 9525 section 6.1, RFC 6125 6.2.1).
+type trustedNames struct {
+	domain string   // of the service, without dots at its ends; "": none
+	listed []string // Config.TLSNames: ".example.com" or "a1.example.com"
+}
+
+// serviceDomain is what is behind the _service._proto of a name: "svc" for
+// "_math._tcp.svc.". Of a name without these it is what is behind the first label.
+func serviceDomain(service string) string {
+	name := strings.ToLower(strings.Trim(service, "."))
+	label, rest, _ := strings.Cut(name, ".")
+	for strings.HasPrefix(label, "_") {
+		if !strings.HasPrefix(rest, "_") {
+			return rest
+		}
+		label, rest, _ = strings.Cut(rest, ".")
+	}
+	return rest
+}
+
+// admits tells whether a target, without its final dot, is one of them.
+func (t *trustedNames) admits(target string) bool {
+	target = strings.ToLower(target)
+	if t.listed == nil {
+		return t.domain != "" && strings.HasSuffix(target, "."+t.domain)
+	}
+	for _, name := range t.listed {
+		if target == name || strings.HasPrefix(name, ".") && strings.HasSuffix(target, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkTLSNames checks Config.TLSNames and brings them into the form of listed.
+func checkTLSNames(names []string) ([]string, error) {
+	if names == nil {
+		return nil, nil
+	}
+	out := make([]string, 0, len(names))
+	for i, name := range names {
+		bare := strings.ToLower(strings.TrimSuffix(name, "."))
+		host := strings.TrimPrefix(bare, ".")
+		if strings.ContainsAny(host, ":/") || resolver.CheckServer(host) != nil {
+			return nil, fmt.Errorf(`rpcclient: config: TLSNames[%d] %q: want a host name, or ".example.com" for all names under example.com`, i, name)
+		}
+		out = append(out, bare)
+	}
+	return out, nil
+}
+
+// serverName is the name that the certificate of an endpoint must have.
+func (c *Client) serverName(ep resolver.Endpoint) (string, error) {
+	cfg := c.cfg.TLS
+	if cfg.ServerName != "" {
+		return cfg.ServerName, nil
+	}
+	name := strings.TrimSuffix(ep.Target, ".")
+	switch {
+	case name == "":
+		host, _, err := net.SplitHostPort(ep.Addr)
+		if err != nil {
+			return ep.Addr, nil
+		}
+		return host, nil
+	case name == ep.Target, cfg.InsecureSkipVerify:
+		// Without the final dot it is of the configuration (resolver.Static). And one
+		// who verifies by himself, or not at all, needs the name for SNI alone.
+		return name, nil
+	case c.trusted.admits(name):
+		return name, nil
+	case c.trusted.listed != nil:
+		return "", fmt.Errorf("tls: the SRV target %s is not among Config.TLSNames", name)
+	}
+	return "", fmt.Errorf("tls: the SRV target %s is not under %s, the domain of the service, and DNS alone is not believed; if it is right, put it into Config.TLSNames",
+		name, c.trusted.domain)
+}
+
+// securing is TLS on one connection, done once: by a Dial that needs it early, as
+// HTTPPath does, or after Dial.
+type securing struct {
+	client *Client
+	name   string
+	done   bool
+}
+
+type securingKey struct{}
+
+// secure speaks TLS on nc, if the context belongs to a client with Config.TLS. On an
+// error nc is closed.
+func secure(ctx context.Context, nc net.Conn) (net.Conn, error) {
+	s, _ := ctx.Value(securingKey{}).(*securing)
+	if s == nil || s.done {
+		return nc, nil
+	}
+	s.done = true
+	cfg := s.client.cfg.TLS.Clone()
+	cfg.ServerName = s.name
+	t := tls.Client(nc, cfg)
+	if err := t.HandshakeContext(ctx); err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("tls to %s: %w%s", s.name, err, tlsHint(err))
+	}
+	return t, nil
+}
+
+// tlsHint is a question for a handshake that failed as it does when the other side
+// speaks no TLS.
+func tlsHint(err error) string {
+	if is[tls.RecordHeaderError](err) || hungUp(err) {
+		return " (does the server speak TLS on this port?)"
+	}
+	return ""
+}
+
+// greetError is the error of a connection that failed before its first answer.
+func (c *Client) greetError(err error) error {
+	hint := " (does the server speak net/rpc on this port, with this codec and without TLS?)"
+	switch {
+	case errors.Is(err, errDraining), errors.Is(err, errToldToRetire):
+		hint = ""
+	case c.cfg.TLS != nil:
+		hint = " (does the server speak net/rpc on this port, with this codec?)"
+	}
+	return fmt.Errorf("connected, but the first ping failed: %w%s", err, hint)
+}
+
+// hungUp tells whether the other side closed the connection.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
