@@ -1,10 +1,13 @@
 package hook
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -66,7 +69,8 @@ func newGrants(tokens []Token) ([]grant, error) {
 		}
 		for _, v := range t.Verbs {
 			if v.rank() == 0 {
-				return nil, fmt.Errorf("hook: %s: verb %q: give read, write or admin", g.name, v)
+				// The word itself stays out: it may be a secret in the wrong place.
+				return nil, fmt.Errorf("hook: %s: a verb is none of read, write and admin", g.name)
 			}
 			if v.rank() > g.verb.rank() {
 				g.verb = v
@@ -101,6 +105,10 @@ func parsePattern(s string) (pattern, error) {
 	for _, label := range p {
 		literal := strings.TrimSuffix(label, "*")
 		bad = bad || label == "" || strings.Contains(literal, "*") || literal != "" && literal[0] != '_'
+	}
+	if bad && !strings.HasPrefix(s, "_") {
+		// Nor this one: "token write SECRET" makes a pattern of a secret.
+		return pattern{}, errors.New(`a service pattern does not begin with _: write it as _math._tcp, _math.*, _math*._tcp or *`)
 	}
 	if bad {
 		return pattern{}, fmt.Errorf(`service pattern %q: write it as _math._tcp, _math.*, _math*._tcp or *`, s)
@@ -231,6 +239,24 @@ func (x *exchange) needHost(service, host string) error {
 	}
 	return refuse(http.StatusForbidden, "host",
 		"host %.80q is not your own address %v: leave host out, or use a token that may register any host", host, own)
+}
+
+// speaksFor says whether the end of the peer's connection says something about that
+// host: whether it is the peer's own, by address, by certificate or by name. On a
+// loopback without tokens, who could be asked is here anyhow.
+func (x *exchange) speaksFor(ctx context.Context, host string) bool {
+	if x.peer.IsLoopback() && !x.st.secured {
+		return true
+	}
+	own := x.peer.WithZone("")
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a.Unmap() == own
+	}
+	if x.who.cert != nil && x.who.cert.VerifyHostname(strings.TrimSuffix(host, ".")) == nil {
+		return true
+	}
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	return err == nil && slices.ContainsFunc(addrs, func(a netip.Addr) bool { return a.Unmap() == own })
 }
 
 // peerAddr is the address at the other end of the connection. Forwarding headers

@@ -46,17 +46,33 @@ func TestPatternsMatchLabelByLabel(t *testing.T) {
 
 func TestUselessTokensAreRefusedAtStart(t *testing.T) {
 	for name, token := range map[string]Token{
-		"is its variable set":       {Verbs: []Verb{Read}, Services: []string{"*"}},
-		"a header cannot carry":     {Secret: "two words", Verbs: []Verb{Read}, Services: []string{"*"}},
-		"no verb":                   {Secret: "s", Services: []string{"*"}},
-		`verb "own"`:                {Secret: "s", Verbs: []Verb{"own"}, Services: []string{"*"}},
-		"no service":                {Secret: "s", Verbs: []Verb{Read}},
-		`service pattern "math"`:    {Secret: "s", Verbs: []Verb{Read}, Services: []string{"math"}},
-		"named: service pattern \"": {Name: "named", Secret: "s", Verbs: []Verb{Read}, Services: []string{""}},
+		"is its variable set":      {Verbs: []Verb{Read}, Services: []string{"*"}},
+		"a header cannot carry":    {Secret: "two words", Verbs: []Verb{Read}, Services: []string{"*"}},
+		"no verb":                  {Secret: "s", Services: []string{"*"}},
+		"a verb is none of":        {Secret: "s", Verbs: []Verb{"own"}, Services: []string{"*"}},
+		"no service":               {Secret: "s", Verbs: []Verb{Read}},
+		"does not begin with _":    {Secret: "s", Verbs: []Verb{Read}, Services: []string{"math"}},
+		`service pattern "_math"`:  {Secret: "s", Verbs: []Verb{Read}, Services: []string{"_math"}},
+		"named: a service pattern": {Name: "named", Secret: "s", Verbs: []Verb{Read}, Services: []string{""}},
 	} {
 		_, err := newGrants([]Token{token})
 		if err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "two words") {
 			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+// Words in the wrong place may be secrets: no error shows one.
+func TestErrorsOfTokensShowNoSecret(t *testing.T) {
+	const secret = "S3CRET"
+	for _, token := range []Token{
+		{Secret: "write", Verbs: []Verb{secret}, Services: []string{"*"}},
+		{Secret: "write", Verbs: []Verb{Read}, Services: []string{secret}},
+		{Secret: secret + "\n", Verbs: []Verb{Read}, Services: []string{"*"}},
+		{Secret: secret, Services: []string{"*"}},
+	} {
+		if _, err := newGrants([]Token{token}); err == nil || strings.Contains(err.Error(), secret) {
+			t.Errorf("%v", err)
 		}
 	}
 }

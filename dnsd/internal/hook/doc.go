@@ -20,7 +20,7 @@
 //	DELETE /v1/services/{service}/guard                 the guard lets the service's suspects go: 204
 //	DELETE /v1/guard                                    those of all services
 //	GET    /v1/watch?service=&since=ID                  what changes, see below
-//	GET    /healthz /readyz /metrics /                  alive; ready; Prometheus; the console
+//	GET    /healthz /readyz /metrics /                  alive; ready, able to store changes; Prometheus; the console
 //
 // Whoever reads services sees ETag, Rollcall-Revision and Rollcall-Life;
 // If-None-Match is answered with 304 until the next revision. (Deadlines move without
@@ -96,6 +96,10 @@
 // lease as long as the connection is open: curl -N -X POST .../hold. That proves
 // that the peer's kernel lives and, on Linux, that it acknowledges what is sent; a
 // stopped process is found by "again" only.
+//
+// What is probed when a connection breaks is the host that it came from: of a hold
+// for another host, which takes a token with AnyHost, the lease runs. So nobody
+// learns from here which ports of others are open.
 //
 // # Who may
 //

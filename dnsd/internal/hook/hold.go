@@ -237,12 +237,16 @@ func (h *held) renew() (reason string, broken bool) {
 // say writes to the client within the time of one write.
 func (h *held) say(b []byte) error { return h.line.send(h.bearer.st.limits.WriteTimeout, b) }
 
-// lost tells the registry that the connection broke without a word: it probes.
+// lost tells the registry that the connection broke without a word: it probes. Only
+// a host that the connection came from is probed: who holds for another learns
+// nothing about its ports.
 func (h *held) lost() {
 	x := h.bearer
 	ctx, cancel := context.WithTimeout(x.s.life, probeTime)
 	defer cancel()
-	x.st.registry.ConnectionLost(ctx, h.key, h.in.Incarnation)
+	if x.speaksFor(ctx, h.in.Host) {
+		x.st.registry.ConnectionLost(ctx, h.key, h.in.Incarnation)
+	}
 	_, still := x.st.registry.Instance(h.key)
 	x.audit = audit{action: "connection lost", object: h.key.String(), result: "kept", revision: x.st.registry.Revision()}
 	if !still {

@@ -3,11 +3,15 @@ package hook
 import (
 	"container/list"
 	"crypto/tls"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/register"
 )
 
 // listener takes connections as far as there are places, and puts TLS around them
@@ -30,7 +34,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		d := l.door.Load()
-		c := &conn{Conn: raw, pool: l.pool, addr: connAddr(raw), access: d.access}
+		c := &conn{Conn: raw, pool: l.pool, addr: connAddr(raw), access: d.access, sniff: d.config != nil}
 		victim, ok := l.pool.enter(c)
 		if victim != nil {
 			_ = victim.Conn.Close()
@@ -51,15 +55,23 @@ func (l *listener) Accept() (net.Conn, error) {
 // buffer of a new connection is empty.
 func turnAway(c net.Conn, encrypted bool) {
 	if !encrypted {
-		const body = `{"title":"Service Unavailable","status":503,"detail":"too many connections: close some, or raise the limit"}` + "\n"
-		const head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
 		_ = c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-		_, _ = c.Write([]byte(head + body))
+		_, _ = c.Write([]byte(plainProblem(http.StatusServiceUnavailable, "too many connections: close some, or raise the limit")))
 		if tcp, ok := c.(*net.TCPConn); ok {
 			_ = tcp.CloseWrite()
 		}
 	}
 	_ = c.Close()
+}
+
+// plainProblem is a whole answer, for where net/http gives none.
+func plainProblem(status int, detail string) string {
+	retry := ""
+	if status == http.StatusServiceUnavailable {
+		retry = "Retry-After: 1\r\n"
+	}
+	return fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Type: %s\r\n%sConnection: close\r\n\r\n{\"title\":%q,\"status\":%d,\"detail\":%q}\n",
+		status, title(status), register.ProblemType, retry, title(status), status, detail)
 }
 
 func connAddr(c net.Conn) netip.Addr {
@@ -75,6 +87,7 @@ type conn struct {
 	pool   *pool
 	addr   netip.Addr
 	access *access // what was asked for when it was accepted
+	sniff  bool    // nothing has come yet, and TLS should
 
 	// The pool's:
 	peer    *peer // nil: it has no place any more
@@ -103,6 +116,30 @@ func connOf(c net.Conn) *conn {
 func connOfRequest(r *http.Request) *conn {
 	c, _ := r.Context().Value(connKey{}).(net.Conn)
 	return connOf(c)
+}
+
+// Read gives what came. Who speaks HTTP where TLS is spoken is told so: a TLS record
+// begins with 22 (RFC 8446 section 5.1), a method of HTTP with a letter.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.sniff && n > 0 {
+		c.sniff = false
+		if 'A' <= p[0] && p[0] <= 'Z' {
+			c.sayHTTPS()
+			return 0, io.EOF
+		}
+	}
+	return n, err
+}
+
+// sayHTTPS answers a request that was not read, and waits a moment for its sender to
+// hang up: to close on what is still coming would reset the answer away.
+func (c *conn) sayHTTPS() {
+	_ = c.SetDeadline(time.Now().Add(farewell))
+	_, _ = c.Write([]byte(plainProblem(http.StatusBadRequest, "this hook speaks TLS: write https:// in place of http://")))
+	if c.CloseWrite() == nil {
+		_, _ = io.Copy(io.Discard, io.LimitReader(c.Conn, 64<<10))
+	}
 }
 
 func (c *conn) Close() error {

@@ -2,6 +2,8 @@ package hook
 
 import (
 	"net/http"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -57,6 +59,8 @@ func newMetrics(s *Server) *metrics {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		registryCollector{s},
+		buildInfo(),
+		certificateCollector{s},
 	}
 	return m
 }
@@ -99,12 +103,51 @@ func (x *exchange) healthz() error {
 	return x.json(http.StatusOK, map[string]string{"status": "alive"})
 }
 
-// readyz says whether dnsd answers what it should.
+// buildInfo says which build this is, always 1.
+func buildInfo() prometheus.Collector {
+	version, revision := "(unknown)", ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version = info.Main.Version
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				revision = s.Value
+			}
+		}
+	}
+	g := prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: "rollcall", Name: "build_info", Help: "The build that runs; always 1.",
+		ConstLabels: prometheus.Labels{"version": version, "revision": revision, "goversion": runtime.Version()},
+	})
+	g.Set(1)
+	return g
+}
+
+// certificateCollector shows when the hook's certificate ends, if it has one.
+type certificateCollector struct{ s *Server }
+
+func (certificateCollector) desc() *prometheus.Desc {
+	return prometheus.NewDesc("rollcall_hook_certificate_expiry_timestamp_seconds", "When the certificate of the hook ends, as seconds since 1970.", nil, nil)
+}
+
+// Describe implements prometheus.Collector.
+func (c certificateCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc() }
+
+// Collect implements prometheus.Collector.
+func (c certificateCollector) Collect(ch chan<- prometheus.Metric) {
+	if ends := c.s.state.Load().certificateEnds; !ends.IsZero() {
+		ch <- prometheus.MustNewConstMetric(c.desc(), prometheus.GaugeValue, float64(ends.Unix()))
+	}
+}
+
+// readyz says whether dnsd answers what it should, and takes what it is told.
 func (x *exchange) readyz() error {
 	if x.st.ready != nil {
 		if err := x.st.ready(); err != nil {
 			return refuse(http.StatusServiceUnavailable, "", "not ready: %v", err).retryAfter(time.Second)
 		}
+	}
+	if err := x.st.registry.Sick(); err != nil { // what it is may name a path, and anybody may ask
+		return refuse(http.StatusServiceUnavailable, "", "DNS is answered, but changes cannot be stored: dnsd's log has the cause").retryAfter(time.Second)
 	}
 	return x.json(http.StatusOK, map[string]string{"status": "ready"})
 }

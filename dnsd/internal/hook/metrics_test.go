@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -38,6 +39,12 @@ func TestMetricsCountByRouteAndState(t *testing.T) {
 		`rollcall_registry_instances{state="suspect"} 0`,
 		`rollcall_registry_revision 3`,
 		`rollcall_registry_services 1`,
+		`rollcall_registry_service_instances{service="_math._tcp"} 2`,
+		`rollcall_registry_store_sick 0`,
+		`rollcall_registry_unstored_changes 0`,
+		`rollcall_registry_commit_seconds_count 3`,
+		`rollcall_hook_connections_evicted_total 0`,
+		`rollcall_hook_list_bytes 0`,
 		`more 7`,
 	} {
 		if !strings.Contains(text, "\n"+want+"\n") {
@@ -52,5 +59,41 @@ func TestMetricsCountByRouteAndState(t *testing.T) {
 		if strings.HasPrefix(p.Metric, "rollcall_") {
 			t.Errorf("%s: %s", p.Metric, p.Text)
 		}
+	}
+}
+
+// However many services there are, the time series are few.
+func TestServicesHaveFewTimeSeries(t *testing.T) {
+	h := start(t, nil)
+	for i := range mostServices + 50 {
+		h.put(fmt.Sprintf("/v1/services/_s%d._tcp/instances/a1", i), `{"port":1}`)
+	}
+	text := string(h.do("GET", "/metrics", "").body)
+	if n := strings.Count(text, "\nrollcall_registry_service_instances{"); n != mostServices+1 {
+		t.Errorf("%d time series", n)
+	}
+	if !strings.Contains(text, `rollcall_registry_service_instances{service=""} 50`+"\n") {
+		t.Error("the others are not counted")
+	}
+	if !strings.Contains(text, `rollcall_build_info{goversion="go`) {
+		t.Error("no build")
+	}
+}
+
+// A store that cannot store is told to who asks whether dnsd is ready, without a path.
+func TestReadyzAndMetricsSayThatTheStoreIsSick(t *testing.T) {
+	h := start(t, func(_ *Config, r *registry.Config) { r.Backend = brokenDisk{registry.Memory()} })
+	if a := h.do("GET", "/readyz", ""); a.status != 200 {
+		t.Errorf("before anything failed: %d", a.status)
+	}
+	h.do("PUT", a1, `{"port":1}`)
+	if a := h.do("GET", "/readyz", ""); a.status != 503 || strings.Contains(a.problem(t).Detail, "input/output") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if text := string(h.do("GET", "/metrics", "").body); !strings.Contains(text, "\nrollcall_registry_store_sick 1\n") {
+		t.Error("no metric of it")
+	}
+	if a := h.do("GET", "/healthz", ""); a.status != 200 {
+		t.Errorf("alive: %d", a.status)
 	}
 }

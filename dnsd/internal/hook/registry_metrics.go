@@ -22,6 +22,26 @@ func registryName(name, help string, labels ...string) *prometheus.Desc {
 
 func count[T int | uint64](v T) float64 { return float64(v) }
 
+func boolean(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// mostServices bounds the time series by service: the largest have their own, the
+// others share one without a name.
+const mostServices = 200
+
+// serviceDescriptions are those of what has a label or buckets.
+func serviceDescriptions() [3]*prometheus.Desc {
+	return [3]*prometheus.Desc{
+		registryName("service_instances", "Instances by service, of the largest 200; the others together have no name.", "service"),
+		registryName("guard_held_instances", "Instances that the guard holds back now, by service.", "service"),
+		registryName("commit_seconds", "Time of a commit of the store."),
+	}
+}
+
 // registryTable is a function and not a variable: there is no package state.
 func registryTable() []registryMetric {
 	const g, c = prometheus.GaugeValue, prometheus.CounterValue
@@ -37,6 +57,8 @@ func registryTable() []registryMetric {
 		{registryName("expired_total", "Instances removed because their lease ended."), c, func(s *registry.Stats) float64 { return count(s.Expired) }},
 		{registryName("guard_held_total", "Instances that the guard held back."), c, func(s *registry.Stats) float64 { return count(s.Held) }},
 		{registryName("proven_dead_total", "Instances removed because they refused a connection."), c, func(s *registry.Stats) float64 { return count(s.Proven) }},
+		{registryName("unstored_changes", "Changes that are published and could not be stored yet."), g, func(s *registry.Stats) float64 { return count(s.Unstored) }},
+		{registryName("store_sick", "1 while changes cannot be stored."), g, func(s *registry.Stats) float64 { return boolean(s.Sick) }},
 		{registryName("commits_total", "Commits of the store."), c, func(s *registry.Stats) float64 { return count(s.Commits) }},
 		{registryName("commit_failures_total", "Commits that the store refused."), c, func(s *registry.Stats) float64 { return count(s.CommitFailures) }},
 		{registryName("watchers_cut_total", "Watchers that were too slow."), c, func(s *registry.Stats) float64 { return count(s.Cut) }},
@@ -52,6 +74,9 @@ func instancesDesc() *prometheus.Desc {
 // Describe implements prometheus.Collector.
 func (registryCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- instancesDesc()
+	for _, d := range serviceDescriptions() {
+		ch <- d
+	}
 	for _, m := range registryTable() {
 		ch <- m.desc
 	}
@@ -59,13 +84,28 @@ func (registryCollector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c registryCollector) Collect(ch chan<- prometheus.Metric) {
-	st := c.s.state.Load().registry.Stats()
+	r := c.s.state.Load().registry
+	st := r.Stats()
 	desc := instancesDesc()
 	for state, n := range map[registry.State]int{
 		registry.Up: st.Up, registry.Unconfirmed: st.Unconfirmed, registry.Suspect: st.Suspect, registry.Drained: st.Drained,
 	} {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), state.String())
 	}
+	descs := serviceDescriptions()
+	for _, n := range r.Census(mostServices) {
+		ch <- prometheus.MustNewConstMetric(descs[0], prometheus.GaugeValue, float64(n.Instances), n.Service)
+		if n.Held > 0 {
+			ch <- prometheus.MustNewConstMetric(descs[1], prometheus.GaugeValue, float64(n.Held), n.Service)
+		}
+	}
+	buckets, sum := make(map[float64]uint64), uint64(0)
+	for i, bound := range registry.DurationBounds() {
+		sum += st.CommitTook.Counts[i]
+		buckets[bound.Seconds()] = sum
+	}
+	sum += st.CommitTook.Counts[len(st.CommitTook.Counts)-1]
+	ch <- prometheus.MustNewConstHistogram(descs[2], sum, st.CommitTook.Sum.Seconds(), buckets)
 	for _, m := range registryTable() {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.of(&st))
 	}

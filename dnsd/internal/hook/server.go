@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,13 +57,16 @@ type state struct {
 	ready    func() error
 	grants   []grant
 	access   *access
-	secured  bool // tokens or client certificates
-	insecure bool
-	loopback bool
-	limits   Limits
-	metrics  http.Handler
-	log      *slog.Logger
-	audit    *slog.Logger
+	// certificateEnds is when the server's certificate does; zero: there is none.
+	certificateEnds time.Time
+	warned          []string // what was said to the log of it
+	secured         bool     // tokens or client certificates
+	insecure        bool
+	loopback        bool
+	limits          Limits
+	metrics         http.Handler
+	log             *slog.Logger
+	audit           *slog.Logger
 }
 
 // Server is the hook on one address. Make it with Listen, serve with Run.
@@ -198,7 +202,14 @@ func (s *Server) Update(cfg Config) error {
 		d.access = old.access
 	}
 	st.access = d.access
-	s.state.Store(st)
+	st.certificateEnds = d.ends()
+	st.warned = s.warnings(st, cfg.Limits.Connections)
+	old := s.state.Swap(st)
+	for _, w := range st.warned {
+		if old == nil || !slices.Contains(old.warned, w) {
+			st.log.Warn("hook: " + w)
+		}
+	}
 	s.listener.door.Store(d)
 	s.listener.pool.set(st.limits.Connections, st.limits.PerAddr, st.secured)
 	s.callers.set(st.limits.Rate, st.limits.Burst, time.Now())

@@ -62,6 +62,14 @@ func (t *TLS) load() (*door, error) {
 	return d, nil
 }
 
+// ends is when the server's certificate does; zero: there is none.
+func (d *door) ends() time.Time {
+	if d.config == nil || d.config.Certificates[0].Leaf == nil {
+		return time.Time{}
+	}
+	return d.config.Certificates[0].Leaf.NotAfter
+}
+
 // same says whether b asks for what a asks for.
 func (a *access) same(b *access) bool {
 	return a != nil && a.encrypted == b.encrypted && bytes.Equal(a.pem, b.pem)

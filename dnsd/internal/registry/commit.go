@@ -198,6 +198,7 @@ func (r *Registry) commit(batch []*op) (took time.Duration) {
 			r.stats.failures.Add(1)
 		}
 		took = time.Since(began)
+		r.stats.took.add(took)
 	}
 
 	r.mu.Lock()

@@ -39,6 +39,7 @@ type Registry struct {
 type counters struct {
 	registered, renewed, deregistered, expired, held, proven, commits, failures atomic.Uint64
 	unstored                                                                    atomic.Int64
+	took                                                                        durations // of commits
 }
 
 // Open loads what the backend has kept; every lease begins anew. Leases end only

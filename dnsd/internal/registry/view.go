@@ -85,9 +85,10 @@ type Stats struct {
 	Up, Unconfirmed, Suspect, Drained          int
 	History, Fences, Watchers                  int
 	Registered, Renewed, Deregistered, Expired uint64
-	Held                                       uint64        // instances the guard held back
-	Proven                                     uint64        // removed because they refused a connection
-	Commits, CommitFailures                    uint64        // of the backend
+	Held                                       uint64 // instances the guard held back
+	Proven                                     uint64 // removed because they refused a connection
+	Commits, CommitFailures                    uint64 // of the backend
+	CommitTook                                 Durations
 	Unstored                                   int           // changes that are published and could not be stored yet
 	Sick                                       bool          // changes cannot be stored at the moment
 	Cut                                        uint64        // watchers that were too slow
@@ -109,7 +110,7 @@ func (r *Registry) Stats() Stats {
 		Registered: c.registered.Load(), Renewed: c.renewed.Load(),
 		Deregistered: c.deregistered.Load(), Expired: c.expired.Load(),
 		Held: c.held.Load(), Proven: c.proven.Load(),
-		Commits: c.commits.Load(), CommitFailures: c.failures.Load(), Unstored: int(c.unstored.Load()), Sick: r.Sick() != nil,
+		Commits: c.commits.Load(), CommitTook: c.took.read(), CommitFailures: c.failures.Load(), Unstored: int(c.unstored.Load()), Sick: r.Sick() != nil,
 		Cut: cut, Stalls: r.clock.stalls, Stalled: r.clock.stalled,
 	}
 }

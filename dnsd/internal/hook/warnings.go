@@ -1,0 +1,37 @@
+package hook
+
+import "fmt"
+
+// share is how many of the descriptors of the process connections of the hook may
+// take, in percent: DNS, the store and the log need some, too.
+const share = 75
+
+// fit bounds the connections by the descriptors that there are. To run out of them
+// would stop DNS as well. It warns if somebody asked for more.
+func (l *Limits) fit(asked, files int, known bool) (warning string) {
+	if most := max(files*share/100, 1); known && (l.Connections < 0 || l.Connections > most) {
+		l.Connections = most
+	}
+	switch {
+	case asked == 0 || asked == l.Connections:
+		return ""
+	case asked < 0:
+		return fmt.Sprintf("connections are not bounded, but this process may open only %d files: the hook takes at most %d", files, l.Connections)
+	}
+	return fmt.Sprintf("connections %d are more than a process that may open %d files can have: the hook takes at most %d; raise ulimit -n (systemd: LimitNOFILE), or lower connections", asked, files, l.Connections)
+}
+
+// warnings are what an operator should know of a configuration that is taken and
+// asked for so many connections.
+func (s *Server) warnings(st *state, asked int) []string {
+	var list []string
+	files, known := descriptors()
+	if w := st.limits.fit(asked, files, known); w != "" {
+		list = append(list, w)
+	}
+	if len(st.grants) > 0 && !st.loopback && !st.access.encrypted {
+		// RFC 6750 section 5.3 asks for TLS.
+		list = append(list, fmt.Sprintf("tokens come to %v unencrypted: whoever is on the way can read and use them; give the hook tls", s.addr))
+	}
+	return list
+}
