@@ -15,19 +15,23 @@ const (
 	// Kill ends the node as SIGKILL would: its port refuses, its connections
 	// are reset, its registration is abandoned, not withdrawn. See Env.Restart.
 	Kill
-	// Hang accepts connections and bytes and never answers, as a stopped process
-	// does. Nothing is lost: it all goes on when the fault ends.
+	// Hang accepts connections and bytes and never answers, as a process does whose
+	// methods are stuck; its registration is kept. Nothing is lost: it all goes on
+	// when the fault ends.
 	Hang
 	// Refuse resets connections and refuses new ones while the process lives and
 	// keeps its registration.
 	Refuse
 	// Delay answers Setup.Delay late.
 	Delay
+	// Freeze is a process that stands still (SIGSTOP, a debugger): as Hang, and dnsd
+	// hears nothing of it either, though all its connections stay.
+	Freeze
 )
 
 // String is the fault's name in lower case.
 func (f Fault) String() string {
-	return [...]string{"healthy", "kill", "hang", "refuse", "delay"}[f]
+	return [...]string{"healthy", "kill", "hang", "refuse", "delay", "freeze"}[f]
 }
 
 // A gate is a node's listener, with the fault between the network and the node.
@@ -192,7 +196,7 @@ func (c *gateConn) Write(p []byte) (int, error) {
 func (c *gateConn) pass() {
 	for {
 		f, changed := c.gate.now()
-		if f != Hang {
+		if f != Hang && f != Freeze {
 			return
 		}
 		select {

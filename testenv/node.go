@@ -19,7 +19,7 @@ import (
 type Node struct {
 	// ID it is registered under.
 	ID string
-	// Arith is the service it serves.
+	// Arith is a service that it serves, beside Setup.Receivers.
 	Arith *Arith
 
 	env    *Env
@@ -55,8 +55,13 @@ func (e *Env) Fault(i int, f Fault) {
 		e.t.Fatalf("testenv: node %d is killed; Restart it", i)
 	}
 	n.fault = f
-	if f == Kill {
+	switch f {
+	case Kill:
 		n.wire.set(severed)
+	case Freeze:
+		n.wire.set(silent)
+	default:
+		n.wire.set(whole)
 	}
 	if err := n.gate.set(f); err != nil {
 		e.t.Fatal(err)
@@ -120,11 +125,22 @@ func (n *Node) start() {
 			Registration: reg, HTTP: &http.Client{Transport: n.transport()}, Logger: e.setup.Logger,
 		},
 	})
-	if err := s.Register(n.Arith); err != nil {
-		e.t.Fatal(err)
+	for _, rcvr := range n.receivers() {
+		if err := s.Register(rcvr); err != nil {
+			e.t.Fatal(err)
+		}
 	}
 	n.server = s
 	go s.Serve(g)
+}
+
+// receivers are the services of the node's present life.
+func (n *Node) receivers() []any {
+	list := []any{n.Arith}
+	if n.env.setup.Receivers != nil {
+		list = append(list, n.env.setup.Receivers(n.index)...)
+	}
+	return list
 }
 
 // transport reaches the hook while neither the node's nor all nodes' wire is cut.
@@ -150,8 +166,10 @@ func (n *Node) transport() http.RoundTripper {
 func (n *Node) serveStock(reg register.Registration) {
 	e := n.env
 	s := rpc.NewServer()
-	if err := s.Register(n.Arith); err != nil {
-		e.t.Fatal(err)
+	for _, rcvr := range n.receivers() {
+		if err := s.Register(rcvr); err != nil {
+			e.t.Fatal(err)
+		}
 	}
 	go func() { // rpc.Server.Accept, without its line in the log at the end
 		for conn, err := n.gate.Accept(); err == nil; conn, err = n.gate.Accept() {

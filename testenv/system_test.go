@@ -91,6 +91,84 @@ func TestAnInstanceHangs(t *testing.T) {
 	load.finish(t)
 }
 
+// It is not as if it hung: nothing of it works, and dnsd hears nothing of it,
+// though its kernel acknowledges all that is sent.
+func TestAProcessIsFrozen(t *testing.T) {
+	env := New(t, Setup{Nodes: 3})
+	c := env.Client(&rpcclient.Config{AttemptTimeout: 250 * time.Millisecond})
+	load := startLoad(t, c, 4, rpcclient.Idempotent(0))
+	load.awaitCalls(t, 200)
+	frozen := env.Node(1)
+	env.Fault(1, Freeze)
+	env.Await("it is gone", func(in []register.Published) bool { return len(in) == 2 })
+	load.awaitCalls(t, 200)
+	env.Fault(1, Healthy)
+	env.Await("it is back", func(in []register.Published) bool { return len(in) == 3 })
+	awaitCount(t, "calls executed after the frost", frozen.Arith.Calls, frozen.Arith.Calls()+50)
+	load.finish(t)
+}
+
+func TestAnInstanceStopsWhileDnsdIsAway(t *testing.T) {
+	env := New(t, Setup{Nodes: 3})
+	c := env.Client(nil)
+	load := startLoad(t, c, 4) // not idempotent
+	load.awaitCalls(t, 200)
+	env.StopDNSD()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for i := range 2 {
+		_ = env.Node(i).server.Shutdown(ctx) // that it could not deregister is no news
+		if ctx.Err() != nil {
+			t.Fatalf("the stop took all of %v", patience)
+		}
+		env.Node(i).fault = Kill
+	}
+	load.awaitCalls(t, 500)
+	env.StartDNSD()
+	for i := range 2 {
+		env.Restart(i)
+	}
+	env.AwaitNodes()
+	load.awaitCalls(t, 200)
+	load.finish(t)
+}
+
+func TestDnsdForgetsEverything(t *testing.T) {
+	env := New(t, Setup{Nodes: 3})
+	c := env.Client(nil)
+	load := startLoad(t, c, 4) // not idempotent
+	load.awaitCalls(t, 200)
+	for range 3 {
+		env.StopDNSD()
+		env.StartDNSD()
+		env.AwaitNodes()
+		load.awaitCalls(t, 200)
+	}
+	load.finish(t)
+}
+
+// Echo is a service of somebody who tests his own.
+type Echo struct{ node int }
+
+// Node answers which node it is on.
+func (e *Echo) Node(_ int, reply *int) error {
+	*reply = e.node
+	return nil
+}
+
+func TestReceiversOfOnesOwnAreServedUnderFaults(t *testing.T) {
+	for _, stock := range []bool{false, true} {
+		env := New(t, Setup{Nodes: 2, Stock: stock, Receivers: func(i int) []any { return []any{&Echo{i}} }})
+		c := env.Client(&rpcclient.Config{AttemptTimeout: 250 * time.Millisecond})
+		env.Fault(0, Hang)
+		for range 10 {
+			if n, err := rpcclient.Invoke[int](t.Context(), c, "Echo.Node", 0, rpcclient.Idempotent(0)); err != nil || n != 1 {
+				t.Errorf("stock %v: answered by %d, %v", stock, n, err)
+			}
+		}
+	}
+}
+
 func TestDnsdIsKilled(t *testing.T) {
 	env := New(t, Setup{Nodes: 3, Durable: true})
 	c := env.Client(nil)

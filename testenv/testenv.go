@@ -32,6 +32,9 @@ type Setup struct {
 	Delay time.Duration
 	// Instance returns priority and weight of node i; nil: the defaults.
 	Instance func(i int) (priority, weight uint16)
+	// Receivers returns services of your own for node i, to be served beside Arith
+	// under the same faults; it is called again when the node is restarted.
+	Receivers func(i int) []any
 	// Logger gets what dnsd and the nodes log; nil is silent.
 	Logger *slog.Logger
 }

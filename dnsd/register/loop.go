@@ -19,7 +19,7 @@ const (
 	// they all lose it at once.
 	spread = time.Second
 	// restartFails rounds of failures are no restart of dnsd any more.
-	restartFails = 3
+	restartFails = 4
 	// maxRaise bounds how often a first registration takes a higher incarnation.
 	maxRaise = 3
 	// A hold that says nothing is not tried again for a while: each try costs a

@@ -128,7 +128,7 @@ func TestHangingServersAreLeftAndFoundAgain(t *testing.T) {
 	port, _ := strconv.ParseUint(portOf(mute.Addr()), 10, 16)
 	ctx, cancel := timeout(startTime)
 	defer cancel()
-	lease, err := register.Keep(ctx, register.Config{
+	kept, err := register.Keep(ctx, register.Config{
 		Hooks: []string{"http://" + f.hook}, Service: service, ID: "mute",
 		Registration: register.Registration{Port: uint16(port)},
 	})
@@ -168,7 +168,7 @@ func TestHangingServersAreLeftAndFoundAgain(t *testing.T) {
 		t.Errorf("99 %% of the calls took up to %v; an attempt has %v", v.p99, attempt)
 	}
 	// ctx was for Keep: it ends long before a long run does.
-	if err := lease.Close(t.Context()); err != nil {
+	if err := kept.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

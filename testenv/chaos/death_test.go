@@ -2,15 +2,17 @@ package chaos
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/register"
 )
 
-// published lists the ids that dnsd publishes.
+// published lists the ids that dnsd publishes, suspects included.
 func (f *fleet) published() (ids []string) {
 	f.t.Helper()
 	resp, err := http.Get("http://" + f.hook + "/v1/services/" + service)
@@ -48,5 +50,27 @@ func TestKilledServerLeavesTheRegistryAtOnce(t *testing.T) {
 	t.Logf("%d kills; gone after p50 %v, longest %v; the lease is 6s", len(took), took[len(took)/2], took[len(took)-1])
 	if median := took[len(took)/2]; median > 3*time.Second {
 		t.Errorf("half of the dead were published for more than %v, half their lease", median)
+	}
+}
+
+// A process that stands still has a kernel that keeps its connections and takes
+// new ones. It does not answer the roll call, and leaves DNS with its lease.
+func TestStoppedServerLeavesDNSWithItsLease(t *testing.T) {
+	defer http.DefaultClient.CloseIdleConnections()
+	for _, n := range []int{1, 2, 5} {
+		t.Run(fmt.Sprintf("of %d", n), func(t *testing.T) {
+			f := newFleet(t, n)
+			s := f.servers["s0"]
+			s.proc.Signal(syscall.SIGSTOP)
+			stopped := time.Now()
+			f.await("the record of a stopped server goes", func() bool { return !slices.Contains(f.published(), s.id) })
+			took := time.Since(stopped)
+			t.Logf("gone after %v; the lease is %v", took, lease)
+			if took > 2*lease {
+				t.Errorf("published for %v after it was stopped, with a lease of %v", took, lease)
+			}
+			s.proc.Signal(syscall.SIGCONT)
+			f.await("it is found again", func() bool { return slices.Contains(f.published(), s.id) })
+		})
 	}
 }

@@ -11,6 +11,9 @@
 // is held against what the client was told: that is how the tests know whether a
 // call was executed twice, or not at all.
 //
+// The servers are killed, stopped, restarted and frozen; dnsd is killed, with a
+// store on disk and with one in memory.
+//
 // The processes are the test binary itself, started again with another task in
 // its environment. They end when their standard input does, so that none outlives
 // the test.

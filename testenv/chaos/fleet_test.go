@@ -26,6 +26,7 @@ type fleet struct {
 	t         testing.TB
 	dir       string
 	dns, hook string // addresses
+	store     string // dnsd's file; empty: in memory
 	dnsd      *peertest.Process
 
 	mu      sync.Mutex // guards servers, started
@@ -45,6 +46,20 @@ type server struct {
 func newFleet(t testing.TB, n int) *fleet {
 	t.Helper()
 	f := &fleet{t: t, dir: t.TempDir(), servers: map[string]*server{}}
+	f.store = filepath.Join(f.dir, "svc.db")
+	return f.begin(n)
+}
+
+// newForgetfulFleet has a dnsd that keeps registrations in memory.
+func newForgetfulFleet(t testing.TB, n int) *fleet {
+	t.Helper()
+	f := &fleet{t: t, dir: t.TempDir(), servers: map[string]*server{}}
+	return f.begin(n)
+}
+
+func (f *fleet) begin(n int) *fleet {
+	t := f.t
+	t.Helper()
 	addrs := peertest.FreeAddrs(2)
 	f.dns, f.hook = addrs[0].String(), addrs[1].String()
 	if err := f.startDNSD(); err != nil {
@@ -78,7 +93,7 @@ func (f *fleet) start(name string, env ...string) *peertest.Process {
 }
 
 func (f *fleet) startDNSD() error {
-	f.dnsd = f.start("dnsd", envTask+"=dnsd", envDNS+"="+f.dns, envHook+"="+f.hook, envStore+"="+filepath.Join(f.dir, "svc.db"))
+	f.dnsd = f.start("dnsd", envTask+"=dnsd", envDNS+"="+f.dns, envHook+"="+f.hook, envStore+"="+f.store)
 	_, err := f.dnsd.Line()
 	return err
 }

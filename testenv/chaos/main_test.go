@@ -56,19 +56,29 @@ func TestMain(m *testing.M) {
 
 func logger() *slog.Logger {
 	if os.Getenv("ROLLCALL_CHAOS_LOG") == "" {
-		return nil
+		return slog.New(slog.DiscardHandler)
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("task", os.Getenv(envTask), "id", os.Getenv(envID))
 }
 
+// lease of the servers, and TTL of their records.
+const (
+	lease = 6 * time.Second
+	ttl   = time.Second
+)
+
 func runDNSD(ctx context.Context) error {
+	store := dnsd.Store{Kind: "memory"}
+	if path := os.Getenv(envStore); path != "" {
+		store = dnsd.Store{Kind: "bolt", Path: path}
+	}
 	s, err := dnsd.New(dnsd.Config{
 		Logger: logger(),
 		Zones: []dnsd.Zone{{
 			Bind:  []string{os.Getenv(envDNS)},
 			Hook:  dnsd.Hook{Addr: os.Getenv(envHook)},
-			Store: dnsd.Store{Kind: "bolt", Path: os.Getenv(envStore)},
-			TTL:   time.Second, Lease: 6 * time.Second, MinLease: 3 * time.Second,
+			Store: store,
+			TTL:   ttl, Lease: lease, MinLease: 3 * time.Second,
 		}},
 	})
 	if err != nil {
