@@ -1,0 +1,197 @@
+package boltstore_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rollcall-dns/rollcall/internal/peertest"
+)
+
+// faultEnv makes the test binary the process whose system calls fail; its value
+// is the path of the store.
+const faultEnv = "ROLLCALL_FAULT_CHILD"
+
+// TestStoreAndRegistryAgreeAfterEveryFault: each write, sync and growth of the
+// file fails, once or from then on, in a process that goes on with its requests
+// and is then killed. Whatever the registry said last, the store says after a
+// restart; what was refused did not happen.
+func TestStoreAndRegistryAgreeAfterEveryFault(t *testing.T) {
+	if path := os.Getenv(faultEnv); path != "" {
+		faultChild(path)
+		return
+	}
+	strace := peertest.Need(t, "strace")
+	if out, err := exec.Command(strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
+		if peertest.Mandatory() {
+			t.Fatalf("strace does not work here: %v %s", err, out)
+		}
+		t.Skipf("strace does not work here: %v %s", err, out)
+	}
+	for _, c := range []struct{ calls, fails string }{
+		{"pwrite64", "EIO"},
+		{"pwrite64", "ENOSPC"},
+		{"fdatasync", "EIO"},
+		{"fsync", "EIO"},
+		{"ftruncate", "ENOSPC"},
+	} {
+		for _, then := range []string{"", "+"} { // works again, or never
+			t.Run(c.calls+then+"/"+c.fails, func(t *testing.T) {
+				t.Parallel()
+				hit, agreed := 0, 0
+				for n := 1; ; n++ {
+					inject := fmt.Sprintf("inject=%s:error=%s:when=%d%s", c.calls, c.fails, n, then)
+					struck, ok := faultRun(t, strace, inject)
+					if !struck {
+						break
+					}
+					hit++
+					if ok {
+						agreed++
+					}
+				}
+				if hit == 0 {
+					t.Error("nothing failed: nothing was tested")
+				}
+				t.Logf("%d faults, %d with requests answered before or after", hit, agreed)
+			})
+		}
+	}
+}
+
+// faultRun runs a child with one fault and compares. struck: the fault came.
+func faultRun(t *testing.T, strace, inject string) (struck, answered bool) {
+	dir := tempDir(t)
+	path, trace := filepath.Join(dir, "svc.db"), filepath.Join(dir, "trace")
+	cmd := exec.Command(strace, "-f", "-qq", "-o", trace, "-e", "trace=pwrite64,fdatasync,fsync,ftruncate", "-e", inject,
+		os.Args[0], "-test.run=^TestStoreAndRegistryAgreeAfterEveryFault$")
+	cmd.Env = append(os.Environ(), faultEnv+"="+path)
+	out, err := cmd.Output()
+	said := strings.Split(strings.TrimSpace(string(out)), "\n")
+	calls, _ := os.ReadFile(trace)
+	struck = strings.Contains(string(calls), "(INJECTED)")
+	last := said[len(said)-1]
+	switch {
+	case strings.HasPrefix(last, "no store: "): // the fault came before there was one
+		if r, err := tryOpen(path); err != nil {
+			t.Errorf("%s: %s; and then %v", inject, last, err)
+		} else {
+			r.Close()
+		}
+		return struck, false
+	case !strings.HasPrefix(last, "killed "):
+		t.Fatalf("%s: child said %q: %v", inject, out, err)
+	}
+	for _, line := range said {
+		if strings.HasPrefix(line, "wrong: ") {
+			t.Errorf("%s: %s", inject, line)
+		}
+	}
+	_, view, _ := strings.Cut(last, " ")
+	want, owed, _ := strings.Cut(view, " owed")
+	r, err := tryOpen(path)
+	if err != nil {
+		t.Errorf("%s: after the restart: %v", inject, err)
+		return struck, false
+	}
+	defer r.Close()
+	// Whose removal could not be stored may be back.
+	got := published(r)
+	for id := range strings.FieldsSeq(owed) {
+		if !strings.Contains(want, id+"=") {
+			delete(got, id)
+		}
+	}
+	if now := viewOf(got); now != want {
+		t.Errorf("%s: after the restart\n%s\nbefore it\n%s\n%s", inject, now, want, out)
+	}
+	return struck, true
+}
+
+func viewOf(m map[string]string) string {
+	var all []string
+	for _, id := range slices.Sorted(maps.Keys(m)) {
+		all = append(all, id+"="+m[id])
+	}
+	return strings.Join(all, ",")
+}
+
+// faultChild makes requests one after the other, on one thread, because strace
+// counts calls by thread, and checks that each answer is what the registry shows.
+func faultChild(path string) {
+	runtime.LockOSThread()
+	r, err := tryOpen(path)
+	if err != nil {
+		fmt.Println("no store:", err)
+		os.Exit(0)
+	}
+	ctx := context.Background()
+	want := map[string]string{}
+	owed := map[string]bool{}
+	step := func(id, value string, err error) {
+		if err == nil {
+			want[id] = value
+			if r.Stats().Unstored == 0 {
+				clear(owed)
+			}
+		}
+		if value == "" {
+			delete(want, id)
+			if err != nil { // it left, and that is not stored
+				owed[id] = true
+			}
+		}
+		if got := viewOf(published(r)); got != viewOf(want) {
+			fmt.Printf("wrong: after %s=%q, %v: %s, want %s\n", id, value, err, got, viewOf(want))
+		}
+	}
+	put := func(id string, weight uint16) {
+		in := instance(id)
+		in.Weight, in.Incarnation = weight, 3
+		in.Meta = map[string]string{"a": strings.Repeat("v", 200), "b": strings.Repeat("v", 200), "c": strings.Repeat("v", 200)}
+		out, _, err := r.Register(ctx, in)
+		v := ""
+		if err == nil {
+			v = value(out)
+		} else if l, ok := r.Instance(in.Key); ok {
+			v = value(l.Instance)
+		} else {
+			step(id, "refused", err)
+			return
+		}
+		step(id, v, err)
+	}
+	gone := func(id string) {
+		if _, ok := r.Instance(instance(id).Key); !ok {
+			return
+		}
+		step(id, "", r.Deregister(ctx, instance(id).Key, nil))
+	}
+	for i := range 3 {
+		put(fmt.Sprint("a", i), 1)
+	}
+	put("b1", 1)
+	gone("a1")
+	put("c1", 1)
+	put("a0", 2)
+	if l, ok := r.Instance(instance("a0").Key); ok {
+		out, err := r.Drain(ctx, l.Key, false)
+		if err == nil {
+			step("a0", value(out), nil)
+		}
+	}
+	for i := range 10 { // the file grows
+		put(fmt.Sprint("d", i), 1)
+	}
+	gone("d1")
+	put("d2", 2)
+	fmt.Println("killed", viewOf(published(r)), "owed", strings.Join(slices.Sorted(maps.Keys(owed)), " "))
+	os.Exit(0) // without closing anything
+}
