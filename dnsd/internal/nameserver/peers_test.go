@@ -1,6 +1,7 @@
 package nameserver
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -193,13 +194,25 @@ func (p peer) waitSerial(t testing.TB, want uint32) {
 
 // contents are the records that the peer holds of the zone with that serial. NSD
 // answers from several processes: while one has the new zone already, another may
-// still give away the old one.
+// still give away the old one, or end in the middle of it.
 func (p peer) contents(t testing.TB, serial uint32) (held []string) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%s to give away serial %d", p.name, serial), func() bool {
-		rrs := fetch(t, p.addr.String(), new(dns.Msg).SetAxfr("svc."))
+		messages, err := new(dns.Transfer).In(new(dns.Msg).SetAxfr("svc."), p.addr.String())
+		if err != nil {
+			return false
+		}
+		var rrs []dns.RR
+		for m := range messages {
+			if err = cmp.Or(err, m.Error); err == nil {
+				rrs = append(rrs, m.RR...)
+			}
+		}
+		if err != nil || rrs[0].(*dns.SOA).Serial != serial {
+			return false
+		}
 		held = text(t, rrs)
-		return rrs[0].(*dns.SOA).Serial == serial
+		return true
 	})
 	return held
 }

@@ -30,8 +30,12 @@ func tempDir(tb testing.TB) string {
 }
 
 func TestBackend(t *testing.T) {
-	registrytest.Suite{Fresh: func(tb testing.TB) registrytest.Store {
+	fresh := func(tb testing.TB) (registrytest.Store, string) {
 		path := filepath.Join(tempDir(tb), "svc.db")
-		return func() (registry.Backend, error) { return boltstore.Open(path) }
-	}}.Run(t)
+		return func() (registry.Backend, error) { return boltstore.Open(path) }, path
+	}
+	registrytest.Suite{
+		Fresh:     func(tb testing.TB) registrytest.Store { store, _ := fresh(tb); return store },
+		FreshFile: fresh,
+	}.Run(t)
 }

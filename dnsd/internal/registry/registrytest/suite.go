@@ -22,6 +22,8 @@ type Store func() (registry.Backend, error)
 type Suite struct {
 	// Fresh makes an empty store that lasts as long as the test.
 	Fresh func(testing.TB) Store
+	// FreshFile, if the store is in one file, makes one and says where it is.
+	FreshFile func(testing.TB) (Store, string)
 	// Volatile: it forgets everything when closed, as registry.Memory does. The
 	// tests of what survives are left out.
 	Volatile bool
@@ -33,6 +35,7 @@ func (s Suite) Run(t *testing.T) {
 	t.Run("FailedCommitChangesNothing", s.failedCommitChangesNothing)
 	t.Run("ConcurrentWriters", s.concurrentWriters)
 	t.Run("Model", s.model)
+	t.Run("Lives", s.lives)
 	if s.Volatile {
 		return
 	}
@@ -416,7 +419,7 @@ func (s Suite) concurrentWriters(t *testing.T) {
 }
 
 // run opens a registry on the store and runs it until stop.
-func (s Suite) run(tb testing.TB, store Store, cfg registry.Config) (r *registry.Registry, stop func()) {
+func (s Suite) run(tb tester, store Store, cfg registry.Config) (r *registry.Registry, stop func()) {
 	tb.Helper()
 	cfg.Backend = s.open(tb, store)
 	if cfg.Probe == nil {
@@ -442,9 +445,15 @@ func (s Suite) run(tb testing.TB, store Store, cfg registry.Config) (r *registry
 	}
 }
 
+// fataler and tester are what a testing.TB and a *rapid.T have in common.
 type fataler interface {
 	Helper()
 	Fatal(...any)
+}
+
+type tester interface {
+	fataler
+	Errorf(string, ...any)
 }
 
 func (s Suite) open(tb fataler, store Store) registry.Backend {
