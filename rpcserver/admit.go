@@ -64,8 +64,8 @@ func (s *Server) leaveFromLocked(c *conn) {
 // with fewer. Who holds many connections must not keep all others out.
 func (s *Server) makeRoomLocked(c *conn) bool {
 	now := time.Now()
-	if s.yielding > s.cfg.MaxConns/8 || now.Before(s.noRoomTo) {
-		return false // those who were told so are slow to go, or there was nobody
+	if s.yielding > s.cfg.MaxConns/8 {
+		return false // those who were told so are slow to go
 	}
 	var most netip.Prefix
 	for from, n := range s.froms {
@@ -74,6 +74,9 @@ func (s *Server) makeRoomLocked(c *conn) bool {
 		}
 	}
 	crowded := s.froms[most] > s.froms[c.from]+1
+	if !crowded && now.Before(s.noRoomTo) {
+		return false // there was nobody just now
+	}
 	var idle *conn
 	for o := range s.conns {
 		if o.yields || o.inflight.Load() > 0 {

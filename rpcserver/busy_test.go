@@ -1,0 +1,123 @@
+package rpcserver_test
+
+import (
+	"context"
+	"net/rpc"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/rollcall-dns/rollcall/resolver"
+	"github.com/rollcall-dns/rollcall/rpcclient"
+	"github.com/rollcall-dns/rollcall/rpcserver"
+)
+
+const ping = "_rollcall.Ping"
+
+// TestPingsPassTheLimits, on the connection that is at its limit, and on another when
+// all calls together are.
+func TestPingsPassTheLimits(t *testing.T) {
+	for name, cfg := range map[string]rpcserver.Config{
+		"of a connection": {MaxInFlight: 2},
+		"of all":          {MaxInFlightTotal: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newArith()
+			s, addr := serve(t, cfg, a)
+			c, other := raw(t, addr), raw(t, addr)
+			waiting := map[uint64]bool{}
+			for range 5 {
+				waiting[c.send(t, "Arith.Wait", 1)] = true
+			}
+			<-a.begun
+			<-a.begun
+			for _, c := range []*rawClient{c, other} {
+				for range 3 {
+					seq := c.send(t, ping, struct{}{})
+					if resp := c.recv(t, nil); resp.Seq != seq || resp.ServiceMethod != ping {
+						t.Fatalf("got %+v", resp)
+					}
+				}
+			}
+			if n := s.Stats().InFlight; n != 2 || len(a.begun) != 0 {
+				t.Errorf("%d calls run, %d have begun meanwhile", n, len(a.begun))
+			}
+			close(a.gate)
+			for range 5 {
+				resp := c.recv(t, new(int))
+				if !waiting[resp.Seq] || resp.Error != "" {
+					t.Fatalf("got %+v", resp)
+				}
+				delete(waiting, resp.Seq)
+			}
+		})
+	}
+}
+
+// TestClientThatIsHeldBackHearsThatSomebodyIsThere: what waits takes all memory that
+// there may be, so that pings are not read.
+func TestClientThatIsHeldBackHearsThatSomebodyIsThere(t *testing.T) {
+	a := newArith()
+	_, addr := serve(t, rpcserver.Config{MaxInFlight: 1, MaxBytesTotal: 10 << 10}, a)
+	c := raw(t, addr)
+	const calls = 50
+	for range calls {
+		c.send(t, "Arith.Wait", 1)
+	}
+	<-a.begun
+	for range 2 {
+		if resp := c.recv(t, nil); resp != (rpc.Response{ServiceMethod: ping, Seq: maxSeq, Error: "busy"}) {
+			t.Fatalf("got %+v", resp)
+		}
+	}
+	close(a.gate)
+	for answers := 0; answers < calls; {
+		if resp := c.recv(t, new(int)); resp.Seq != maxSeq {
+			answers++
+		}
+	}
+}
+
+// TestRequestsThatAreMoreThanTheMemoryWaitForEachOther, and not for ever: each of them is
+// only half read when there is no memory left.
+func TestRequestsThatAreMoreThanTheMemoryWaitForEachOther(t *testing.T) {
+	_, addr := serve(t, rpcserver.Config{MaxBytesTotal: 1 << 20}, Echo{})
+	var wg sync.WaitGroup
+	for i := range 6 {
+		client := dial(t, addr)
+		wg.Go(func() {
+			for k := range 10 {
+				want := pattern(900<<10 + i*1000 + k)
+				var got Payload
+				if err := client.Call("Echo.Echo", Payload{want}, &got); err != nil || string(got.Data) != string(want) {
+					t.Errorf("%d bytes: %v", len(want), err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestSurplusConnectionLeavesTheHealthyOnesAlone.
+func TestSurplusConnectionLeavesTheHealthyOnesAlone(t *testing.T) {
+	s, addr := serve(t, rpcserver.Config{MaxConns: 1})
+	var lost atomic.Int64
+	c, err := rpcclient.New("_math._tcp.svc", &rpcclient.Config{
+		Source: resolver.Static(addr),
+		Trace:  &rpcclient.Trace{Disconnected: func(string, error) { lost.Add(1) }},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for calls := 0; calls < 20 || s.Stats().Refused == 0; calls++ {
+		var n int
+		if err := c.Call(context.Background(), "Arith.Multiply", Args{6, 7}, &n); err != nil || n != 42 {
+			t.Fatal(n, err)
+		}
+	}
+	if st := s.Stats(); lost.Load() != 0 || st.Accepted != 1 {
+		t.Errorf("the node was lost %d times; %+v", lost.Load(), st)
+	}
+}

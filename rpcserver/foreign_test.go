@@ -1,0 +1,177 @@
+package rpcserver_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/rpc"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/rpcserver"
+)
+
+// touchy is a codec that panics where it is told to.
+type touchy struct {
+	rpc.ServerCodec
+	at     string
+	closed *atomic.Int64
+}
+
+func (c touchy) ReadRequestHeader(r *rpc.Request) error {
+	if c.at == "header" {
+		panic("bad bytes")
+	}
+	return c.ServerCodec.ReadRequestHeader(r)
+}
+
+func (c touchy) ReadRequestBody(v any) error {
+	if c.at == "body" {
+		panic("bad bytes")
+	}
+	return c.ServerCodec.ReadRequestBody(v)
+}
+
+func (c touchy) WriteResponse(r *rpc.Response, v any) error {
+	if c.at == "response" {
+		panic("bad value")
+	}
+	return c.ServerCodec.WriteResponse(r, v)
+}
+
+func (c touchy) Close() error {
+	c.closed.Add(1)
+	if c.at == "close" {
+		panic("closed")
+	}
+	return c.ServerCodec.Close()
+}
+
+// TestCodecsMayPanic: that is their connection's end at most. Each is closed once.
+func TestCodecsMayPanic(t *testing.T) {
+	for _, at := range []string{"making", "header", "body", "response", "close", "nowhere"} {
+		t.Run(at, func(t *testing.T) {
+			var made, closed atomic.Int64
+			ended := make(chan struct{}, 10)
+			_, addr := serve(t, rpcserver.Config{
+				Codec: func(rwc io.ReadWriteCloser) rpc.ServerCodec {
+					if at == "making" {
+						panic("no codec")
+					}
+					made.Add(1)
+					return touchy{jsonCodec(rwc), at, &closed}
+				},
+				Trace: &rpcserver.Trace{ConnEnd: func(string, error) { ended <- struct{}{} }},
+			})
+			for range 2 {
+				c := raw(t, addr)
+				fmt.Fprintf(c.nc, `{"method":"Arith.Multiply","params":[{"A":6,"B":7}],"id":1}`)
+				c.nc.Read(make([]byte, 1))
+				c.nc.Close()
+				<-ended
+			}
+			if made.Load() != closed.Load() {
+				t.Errorf("%d codecs made, %d closed", made.Load(), closed.Load())
+			}
+		})
+	}
+}
+
+// TestTraceMayPanic.
+func TestTraceMayPanic(t *testing.T) {
+	ended := make(chan struct{})
+	_, addr := serve(t, rpcserver.Config{Trace: &rpcserver.Trace{
+		ConnBegin: func(string) { panic(1) },
+		ConnEnd:   func(string, error) { close(ended); panic(2) },
+		CallBegin: func(rpcserver.CallInfo) { panic(3) },
+		CallEnd:   func(rpcserver.CallInfo) { panic(4) },
+	}})
+	c := dial(t, addr)
+	var n int
+	if err := c.Call("Arith.Multiply", Args{6, 7}, &n); err != nil || n != 42 {
+		t.Error(n, err)
+	}
+	c.Close()
+	<-ended
+}
+
+// TestEagerClientOfHTTPIsServed: what it sends with its CONNECT is not lost.
+func TestEagerClientOfHTTPIsServed(t *testing.T) {
+	s := rpcserver.New(rpcserver.Config{})
+	s.Register(newArith())
+	web := httptest.NewServer(s)
+	defer web.Close()
+	defer s.Close()
+	c := raw(t, strings.TrimPrefix(web.URL, "http://"))
+	io.WriteString(c.buf, "CONNECT "+rpc.DefaultRPCPath+" HTTP/1.0\n\n")
+	seq := c.send(t, "Arith.Multiply", Args{6, 7}) // one segment
+	in := bufio.NewReader(c.nc)
+	resp, err := http.ReadResponse(in, &http.Request{Method: http.MethodConnect})
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatal(resp, err)
+	}
+	c.dec = gob.NewDecoder(in)
+	var n int
+	if resp := c.recv(t, &n); resp.Seq != seq || n != 42 {
+		t.Fatalf("%+v %d", resp, n)
+	}
+	seq = c.send(t, "Arith.Multiply", Args{6, 8})
+	if resp := c.recv(t, &n); resp.Seq != seq || n != 48 {
+		t.Fatalf("%+v %d", resp, n)
+	}
+}
+
+// heard collects what is logged.
+type heard struct {
+	slog.Handler
+	lines chan string
+}
+
+func (h heard) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h heard) Handle(_ context.Context, r slog.Record) error {
+	select {
+	case h.lines <- r.Message:
+	default:
+	}
+	return nil
+}
+func (h heard) WithAttrs([]slog.Attr) slog.Handler { return h }
+
+// TestReplacedServerIsHeard: it goes on, but nobody finds it.
+func TestReplacedServerIsHeard(t *testing.T) {
+	h := &sick{do: func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", register.ProblemType)
+		w.WriteHeader(http.StatusConflict)
+		io.WriteString(w, `{"status":409,"detail":"a newer one is there"}`)
+	}}
+	hook := httptest.NewServer(h)
+	defer hook.Close()
+	log := heard{lines: make(chan string, 100)}
+	s, addr := serve(t, rpcserver.Config{
+		Logger: slog.New(log), Register: &register.Config{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true},
+	})
+	if err := s.Registered(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.ill.Store(true)
+	if err := s.Lease().Update(t.Context(), s.Lease().Registration()); !errors.Is(err, register.ErrReplaced) {
+		t.Fatal(err)
+	}
+	for line := range log.lines {
+		if strings.Contains(line, "goes on, unregistered") {
+			break
+		}
+	}
+	if err := dial(t, addr).Call("Arith.Multiply", Args{1, 1}, new(int)); err != nil {
+		t.Error(err)
+	}
+}

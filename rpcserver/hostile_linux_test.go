@@ -1,0 +1,393 @@
+package rpcserver_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"fmt"
+	"io"
+	"net"
+	"net/rpc"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/gobwire"
+	"github.com/rollcall-dns/rollcall/internal/peertest"
+	"github.com/rollcall-dns/rollcall/rpcserver"
+)
+
+// hostileVar in the environment makes the test binary a server to be attacked.
+const hostileVar = "ROLLCALL_HOSTILE"
+
+// Prey has a method for each kind of argument.
+type Prey struct{}
+
+// The arguments.
+type (
+	Flat  struct{ V int }
+	Chain struct {
+		V    int
+		Next *Chain
+	}
+	Nest []Nest
+	Wood map[string]Wood
+	Wide struct{ A [100]int }
+	// Newer is a Flat with a field more.
+	Newer struct {
+		V    int
+		More Chain
+	}
+)
+
+func (Prey) Flat(Flat, *int) error                   { return nil }
+func (Prey) Chain(*Chain, *int) error                { return nil }
+func (Prey) Nest(Nest, *int) error                   { return nil }
+func (Prey) Wood(Wood, *int) error                   { return nil }
+func (Prey) Box(Box, *int) error                     { return nil }
+func (Prey) List([]any, *int) error                  { return nil }
+func (Prey) Map(map[uint64]uint64, *int) error       { return nil }
+func (Prey) Empty(map[Quotient]struct{}, *int) error { return nil }
+func (Prey) Wide([]Wide, *int) error                 { return nil }
+func (Prey) Len(in []byte, out *int) error           { *out = len(in); return nil }
+
+// Big has a large answer.
+func (Prey) Big(n int, out *[]byte) error {
+	*out = make([]byte, n)
+	return nil
+}
+
+// The bounds of the server under attack, and of its memory: what it may hold of
+// requests, once more for what is decoded of them, garbage as much as that, the
+// connections, and the program itself.
+const (
+	preyFrame   = 16 << 20
+	preyBytes   = 32 << 20
+	preyConns   = 300
+	preyTimeout = 500 * time.Millisecond
+	preyMemory  = 2*2*(preyBytes+preyFrame) + 64<<20
+)
+
+func prey(ctx context.Context) error {
+	registerPrey()
+	s := rpcserver.New(rpcserver.Config{
+		MaxFrame: preyFrame, MaxBytesTotal: preyBytes, MaxConns: preyConns, FrameTimeout: preyTimeout, WriteTimeout: preyTimeout,
+	})
+	if err := s.Register(Prey{}); err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Println(l.Addr())
+	return s.Serve(l)
+}
+
+func registerPrey() {
+	gob.Register(Chain{})
+	gob.Register(Nest{})
+	gob.Register(Wood{})
+	gob.Register([]any{})
+}
+
+// stream is a connection's bytes so far, made by encoding/gob and by hand.
+type stream struct {
+	bytes.Buffer
+	enc *gob.Encoder
+	seq uint64
+}
+
+func newStream() *stream {
+	s := new(stream)
+	s.enc = gob.NewEncoder(&s.Buffer)
+	return s
+}
+
+func (s *stream) header(method string) *stream {
+	s.seq++
+	s.enc.Encode(rpc.Request{ServiceMethod: method, Seq: s.seq})
+	return s
+}
+
+// argument is v's definitions, and then a value of its type with this body in place of
+// v's own.
+func (s *stream) argument(v any, body []byte) *stream {
+	mark := s.Len()
+	s.enc.Encode(v)
+	last := gobwire.LastMessage(s.Bytes()[mark:])
+	_, n := gobwire.ReadUint(last)
+	_, k := gobwire.ReadUint(last[n:])
+	id := bytes.Clone(last[n : n+k])
+	s.Truncate(s.Len() - len(last))
+	s.Write(gobwire.AppendUint(nil, uint64(len(id)+len(body))))
+	s.Write(id)
+	s.Write(body)
+	return s
+}
+
+// deep is a body that begins and ends so often.
+func deep(depth int, before string, down, up, after string) []byte {
+	return []byte(before + strings.Repeat(down, depth) + strings.Repeat(up, depth) + after)
+}
+
+// hostileStreams are the requests that encoding/gob does not survive, and those that
+// should cost more than they are worth.
+func hostileStreams() map[string][]byte {
+	const depth = 4_000_000
+	chain := deep(depth, "", "\x02", "\x00", "\x00")
+	nest := deep(depth, "\x00", "\x01", "", "\x00")
+	wood := deep(depth, "\x00", "\x01\x00", "", "\x00")
+	all := map[string][]byte{
+		"length and no more":      append(newStream().header("Prey.Len").Bytes(), 0xfc, 0, 0xff, 0xff, 0xff, 0x0a, 0, 0xfc, 0, 0xff, 0xff, 0xf0),
+		"definitions without end": definitions(),
+	}
+	one := func(name, method string, v any, body []byte) {
+		all[name] = newStream().header(method).argument(v, body).Bytes()
+	}
+	one("deep structs to an unknown method", "Prey.Nope", Chain{V: 1}, chain)
+	one("deep structs in an unknown field", "Prey.Flat", Newer{More: Chain{V: 1}}, append([]byte{2}, chain...))
+	one("deep structs, all but one field unknown", "Prey.Flat", Chain{V: 1}, chain)
+	one("deep structs of a recursive type", "Prey.Chain", Chain{V: 1}, chain)
+	one("deep slices to an unknown method", "Prey.Nope", Nest{{}}, nest)
+	one("deep slices", "Prey.Nest", Nest{{}}, nest)
+	one("deep slices to another type", "Prey.Flat", Nest{{}}, nest)
+	one("deep maps to an unknown method", "Prey.Nope", Wood{"": nil}, wood)
+	one("deep maps", "Prey.Wood", Wood{"": nil}, wood)
+	for _, method := range []string{"Prey.Box", "Prey.Nope", "Prey.Flat"} {
+		for _, v := range []any{Chain{V: 1}, Nest{{}}, Wood{"": nil}} {
+			s := newStream().header(method)
+			body := map[string][]byte{"Chain": chain, "Nest": nest, "Wood": wood}[kindOf(v)]
+			all["deep "+kindOf(v)+" in an interface value to "+method] = s.boxed(v, body)
+		}
+	}
+	level := "\x01\x0e[]interface {}"
+	s := newStream().header("Prey.List")
+	s.enc.Encode([]any{[]any{1}}) // defines it
+	id := listID(s)
+	s.header("Prey.List").argument([]any{1}, deep(400_000, "\x00", level+id+"\x01\x00", "", "\x00"))
+	all["deep interfaces"] = s.Bytes()
+
+	one("a map of 2^30 entries", "Prey.Map", map[uint64]uint64{1: 1}, []byte{0, 0xfc, 0x40, 0, 0, 0, 1, 1})
+	one("a map that counts for ever", "Prey.Empty", map[Quotient]struct{}{{1, 1}: {}}, []byte{0, 0xf8, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
+	one("a map of 2^30 entries, unwanted", "Prey.Nope", map[Quotient]struct{}{{1, 1}: {}}, []byte{0, 0xf8, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
+	one("slices of 2^20 slices of 2^20", "Prey.Nest", Nest{{}}, []byte{0, 0xfd, 0x10, 0, 0, 0xfd, 0x10, 0, 0, 0xfd, 0x10, 0, 0, 0xfd, 0x10, 0, 0})
+	one("elements that are large here", "Prey.Wide", []Wide{{}}, append([]byte{0, 0xfc, 0, 0x80, 0, 0}, make([]byte, 8<<20)...))
+	return all
+}
+
+func kindOf(v any) string { return strings.TrimPrefix(fmt.Sprintf("%T", v), "rpcserver_test.") }
+
+// boxed is a Box with v in it, of which the body is replaced: the definitions go before.
+func (s *stream) boxed(v any, body []byte) []byte {
+	s.enc.Encode(v) // as the argument of the first request, whatever the method thinks of it
+	s.header("Prey.Nope")
+	mark := s.Len()
+	s.enc.Encode(Box{A: v})
+	all := bytes.Clone(s.Bytes()[mark:])
+	last := gobwire.LastMessage(all)
+	_, n := gobwire.ReadUint(last)
+	_, k := gobwire.ReadUint(last[n:])
+	s.Truncate(s.Len() - len(last))
+	// Box's id, field A, name of v's type, its id, a length, and the value.
+	head := bytes.Clone(last[n : n+k])
+	rest := last[n+k+1:]
+	nameLen, m := gobwire.ReadUint(rest)
+	_, ids := gobwire.ReadUint(rest[m+int(nameLen):])
+	head = append(append(head, 1), rest[:m+int(nameLen)+ids]...)
+	head = append(gobwire.AppendUint(head, uint64(len(body))), body...)
+	head = append(head, 0)
+	s.Write(gobwire.AppendUint(nil, uint64(len(head))))
+	s.Write(head)
+	return s.Bytes()
+}
+
+// listID is the id that the stream has for []any.
+func listID(s *stream) string {
+	last := gobwire.LastMessage(s.Bytes())
+	_, n := gobwire.ReadUint(last)
+	_, k := gobwire.ReadUint(last[n:])
+	return string(last[n : n+k])
+}
+
+// definitions are type after type, 4 MB of them.
+func definitions() []byte {
+	b := newStream().header("Prey.Flat").Bytes()
+	for id := int64(100); len(b) < 4<<20; id++ {
+		m := gobwire.AppendUint(nil, gobwire.ToUint(-id))
+		m = append(m, 2, 1, 2) // a slice, which has an id
+		m = append(gobwire.AppendUint(m, gobwire.ToUint(id)), 0, 1)
+		m = append(gobwire.AppendUint(m, gobwire.ToUint(id-1)), 0, 0)
+		b = append(append(b, byte(len(m))), m...)
+	}
+	return b
+}
+
+// TestHostileClients attack a server in a process of its own: it lives, its memory
+// stays within the bound, and others are served.
+func TestHostileClients(t *testing.T) {
+	if os.Getenv(hostileVar) != "" {
+		peertest.Main(prey)
+	}
+	registerPrey()
+	p := peertest.StartSelf(t, "prey", hostileVar+"=1")
+	addr, err := p.Line()
+	if err != nil {
+		t.Fatal(err)
+	}
+	attack := func(name string, f func(t *testing.T)) {
+		t.Run(name, func(t *testing.T) {
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				f(t)
+			}()
+			for served := false; !served; {
+				select {
+				case <-ended:
+					served = true // once more, afterwards
+				default:
+				}
+				good, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 9)}}).Dial("tcp", addr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				good.SetDeadline(time.Now().Add(time.Minute))
+				client := rpc.NewClient(good)
+				var n int
+				if err := client.Call("Prey.Len", make([]byte, 100), &n); err != nil || n != 100 {
+					t.Fatalf("another client: %d, %v", n, err)
+				}
+				client.Close()
+			}
+			if top := peak(t, p.Pid); top > preyMemory && !underRace {
+				t.Errorf("%d MiB of memory, more than %d", top>>20, preyMemory>>20)
+			}
+		})
+	}
+	for name, stream := range hostileStreams() {
+		attack(name, func(t *testing.T) {
+			var wg sync.WaitGroup
+			for range 8 {
+				wg.Go(func() { throw(t, addr, stream) })
+			}
+			wg.Wait()
+		})
+	}
+	attack("a byte at a time", func(t *testing.T) {
+		request := newStream().header("Prey.Len").argument([]byte("x"), []byte("\x00\x01x")).Bytes()
+		nc := connect(t, addr)
+		begin := time.Now()
+		for i := 0; ; i++ {
+			if _, err := nc.Write(request[i%len(request) : i%len(request)+1]); err != nil {
+				return
+			}
+			if time.Since(begin) > time.Minute || i+2 > len(request) {
+				t.Errorf("a request of a byte each 100ms is still being read after %v", time.Since(begin))
+				return
+			}
+			nc.SetReadDeadline(time.Now().Add(preyTimeout / 5))
+			if _, err := nc.Read(make([]byte, 1)); err != nil && !os.IsTimeout(err) {
+				return
+			}
+		}
+	})
+	attack("idle connections", func(t *testing.T) {
+		for range 2 * preyConns {
+			defer connect(t, addr).Close()
+		}
+	})
+	attack("busy idle connections", func(t *testing.T) {
+		for range preyConns {
+			nc := connect(t, addr)
+			defer nc.Close()
+			nc.Write(newStream().header("_rollcall.Ping").argument(Flat{1}, []byte{1, 2, 0}).Bytes())
+		}
+	})
+	attack("requests half sent", func(t *testing.T) {
+		b := newStream().header("Prey.Len").argument([]byte{1}, append([]byte{0, 0xfc, 0, 0x80, 0, 0}, make([]byte, 8<<20)...)).Bytes()
+		var wg sync.WaitGroup
+		for range 40 { // 200 MB
+			wg.Go(func() {
+				nc := connect(t, addr)
+				nc.Write(b[:5<<20])
+				io.Copy(io.Discard, nc)
+			})
+		}
+		wg.Wait()
+	})
+	attack("a client that does not read", func(t *testing.T) {
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				s := newStream()
+				for range 1000 {
+					s.header("Prey.Big")
+					s.enc.Encode(10_000)
+				}
+				nc := connect(t, addr)
+				for { // until it is cut off
+					if _, err := nc.Write(s.Bytes()); os.IsTimeout(err) {
+						t.Error("it is not cut off")
+					} else if err != nil {
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+	})
+	p.Kill()
+}
+
+func connect(t testing.TB, addr string) net.Conn {
+	nc, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	nc.SetDeadline(time.Now().Add(time.Minute))
+	t.Cleanup(func() { nc.Close() })
+	return nc
+}
+
+// throw sends it all, and waits until the server has ended the connection or has
+// nothing more to say.
+func throw(t testing.TB, addr string, stream []byte) {
+	nc := connect(t, addr)
+	if nc == nil {
+		return
+	}
+	go func() {
+		nc.Write(stream)
+		nc.(*net.TCPConn).CloseWrite()
+	}()
+	if _, err := io.Copy(io.Discard, nc); os.IsTimeout(err) {
+		t.Error("the server goes on reading")
+	}
+	nc.Close()
+}
+
+// peak is the most memory that the process has had, in bytes.
+func peak(t testing.TB, pid int) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal("the server has ended: ", err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if f := strings.Fields(line); f[0] == "VmHWM:" {
+			kib, err := strconv.Atoi(f[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%d MiB of memory at most", kib>>10)
+			return kib << 10
+		}
+	}
+	t.Fatalf("no VmHWM in %q: the server has ended", status)
+	return 0
+}

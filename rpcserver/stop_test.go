@@ -1,0 +1,263 @@
+package rpcserver_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/rpc"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/rpcserver"
+)
+
+// sick is a hook that publishes, and does something else with all that comes after it
+// fell ill.
+type sick struct {
+	ill     atomic.Bool
+	do      func(http.ResponseWriter, *http.Request)
+	ttl     time.Duration
+	deleted atomic.Int64 // when, in Unix nanoseconds
+}
+
+func (h *sick) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case h.ill.Load():
+		h.do(w, r)
+	case r.Method == http.MethodPut:
+		json.NewEncoder(w).Encode(register.Published{ID: "a", TTL: register.Duration(h.ttl), RenewAfter: register.Duration(time.Hour)})
+	case r.Method == http.MethodDelete:
+		h.deleted.CompareAndSwap(0, time.Now().UnixNano())
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		w.WriteHeader(http.StatusNotImplemented)
+	}
+}
+
+// TestStopNeedsNoHook: the clients are told, calls in flight are answered, and the stop
+// does not take the time that it might.
+func TestStopNeedsNoHook(t *testing.T) {
+	const limit = time.Minute
+	gone := make(chan struct{})
+	for name, do := range map[string]func(http.ResponseWriter, *http.Request){
+		"dead": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"slow": func(_ http.ResponseWriter, r *http.Request) {
+			select {
+			case <-r.Context().Done():
+			case <-gone:
+			}
+		},
+		"500": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := &sick{do: do}
+			hook := httptest.NewServer(h)
+			defer hook.Close()
+			defer hook.CloseClientConnections()
+			a := newArith()
+			s := rpcserver.New(rpcserver.Config{
+				Addr: "127.0.0.1:0", Quiet: 20 * time.Millisecond, ShutdownTimeout: limit,
+				Register: &register.Config{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true},
+			})
+			s.Register(a)
+			ctx, term := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- s.Run(ctx) }()
+			if err := s.Registered(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			c := raw(t, s.Addr().String())
+			slow := c.send(t, "Arith.Wait", 5)
+			<-a.begun
+			h.ill.Store(true)
+			begin := time.Now()
+			term()
+			isDrain(t, c.recv(t, nil), maxSeq)
+			close(a.gate)
+			var n int
+			if resp := c.recv(t, &n); resp.Seq != slow || n != 5 {
+				t.Errorf("%+v, %d", resp, n)
+			}
+			isDrain(t, c.recv(t, nil), slow)
+			c.nc.Close()
+			if err := <-ended; err == nil {
+				t.Error("nobody hears that the instance could not be deregistered")
+			}
+			if took := time.Since(begin); took > limit/4 {
+				t.Errorf("the stop took %v", took)
+			}
+		})
+	}
+	close(gone)
+}
+
+// TestStoppingServerAcceptsWhileItsRecordMayBeCached, and sends everybody elsewhere.
+func TestStoppingServerAcceptsWhileItsRecordMayBeCached(t *testing.T) {
+	h := &sick{ttl: time.Second}
+	hook := httptest.NewServer(h)
+	defer hook.Close()
+	s, addr := serve(t, rpcserver.Config{
+		Quiet: 500 * time.Millisecond, Register: &register.Config{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true},
+	})
+	if err := s.Registered(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	old := raw(t, addr)
+	old.send(t, "Arith.Multiply", Args{1, 1})
+	old.recv(t, new(int))
+	ended := make(chan error, 1)
+	go func() { ended <- s.Shutdown(t.Context()) }()
+	isDrain(t, old.recv(t, nil), maxSeq)
+	served := 0
+	for {
+		nc, err := net.Dial("tcp", addr)
+		if err != nil {
+			break
+		}
+		c := rpc.NewClient(nc)
+		var n int
+		err = c.Call("Arith.Multiply", Args{6, 7}, &n)
+		c.Close()
+		if err != nil { // the listener was just closed
+			break
+		}
+		if n != 42 {
+			t.Fatal(n)
+		}
+		served++
+	}
+	if after := time.Since(time.Unix(0, h.deleted.Load())); after < h.ttl || served == 0 {
+		t.Errorf("%d new clients were served, the next refused %v after the record was deleted, whose TTL is %v", served, after, h.ttl)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNewConnectionIsSentElsewhereAtOnceWhileTheRecordMayBeCached.
+func TestNewConnectionIsSentElsewhereAtOnceWhileTheRecordMayBeCached(t *testing.T) {
+	h := &sick{ttl: time.Hour}
+	hook := httptest.NewServer(h)
+	defer hook.Close()
+	s, addr := serve(t, rpcserver.Config{
+		Quiet: time.Millisecond, Register: &register.Config{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true},
+	})
+	if err := s.Registered(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	old := raw(t, addr)
+	old.send(t, "Arith.Multiply", Args{1, 1})
+	old.recv(t, new(int))
+	ctx, enough := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Shutdown(ctx) }()
+	isDrain(t, old.recv(t, nil), maxSeq)
+	for range 3 {
+		c := raw(t, addr)
+		isDrain(t, c.recv(t, nil), maxSeq)
+		c.nc.Close()
+	}
+	enough()
+	if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// Counted counts what it executed.
+type Counted struct{ n atomic.Int64 }
+
+// Call is counted.
+func (c *Counted) Call(in int, out *int) error {
+	c.n.Add(1)
+	*out = in
+	return nil
+}
+
+// TestWhatWasReadIsAnsweredBeforeTheTimeIsOver: a client that drops drain frames and
+// never pauses gets an answer to everything that was executed, and learns what was not.
+func TestWhatWasReadIsAnsweredBeforeTheTimeIsOver(t *testing.T) {
+	counted := new(Counted)
+	s, addr := serve(t, rpcserver.Config{Quiet: time.Minute}, counted)
+	c := raw(t, addr)
+	c.send(t, "Counted.Call", 0)
+	c.recv(t, new(int))
+	answered := int64(1)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := 1; ; i++ {
+			c.seq++
+			req := rpc.Request{ServiceMethod: "Counted.Call", Seq: c.seq}
+			if errors.Join(c.enc.Encode(req), c.enc.Encode(i), c.buf.Flush()) != nil {
+				return
+			}
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- s.Shutdown(ctx) }()
+	var last string
+	for {
+		var resp rpc.Response
+		if err := c.dec.Decode(&resp); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.dec.DecodeValue(reflect.Value{}); err != nil {
+			t.Fatal(err)
+		}
+		if resp.Seq == maxSeq {
+			last = resp.Error
+			continue
+		}
+		answered++
+	}
+	c.nc.Close()
+	wg.Wait()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if n := counted.n.Load(); n != answered {
+		t.Errorf("%d executed, %d answered", n, answered)
+	}
+	isDrain(t, rpc.Response{ServiceMethod: drain, Seq: maxSeq, Error: last}, uint64(answered))
+}
+
+func TestRunWithoutMethodsIsAMistake(t *testing.T) {
+	wantError(t, rpcserver.New(rpcserver.Config{Addr: "127.0.0.1:0"}).Run(t.Context()), "call Register first")
+}
+
+// TestRefusedRegistrationEndsRunAndItsConnections.
+func TestRefusedRegistrationEndsRunAndItsConnections(t *testing.T) {
+	begun, refuse := make(chan struct{}), make(chan struct{})
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			close(begun)
+			<-refuse
+		}
+		w.Header().Set("Content-Type", register.ProblemType)
+		w.WriteHeader(http.StatusBadRequest)
+		json.NewEncoder(w).Encode(register.Problem{Status: 400, Field: "weight", Detail: "too heavy"})
+	}))
+	defer hook.Close()
+	s := rpcserver.New(rpcserver.Config{Addr: "127.0.0.1:0", Register: &register.Config{Hooks: []string{hook.URL}, Service: "_math._tcp"}})
+	s.Register(newArith())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(t.Context()) }()
+	<-begun
+	c := raw(t, s.Addr().String())
+	c.send(t, "Arith.Multiply", Args{1, 1})
+	c.recv(t, new(int))
+	close(refuse)
+	wantError(t, <-ended, "too heavy")
+	c.closed(t)
+}
