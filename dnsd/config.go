@@ -158,8 +158,10 @@ type TSIG struct {
 type DNS struct {
 	// UDPSize is the largest UDP answer in octets, default 1232.
 	UDPSize int
-	// RateLimit is how many equal responses a second one address prefix gets;
-	// 0 is off. Loopback is never limited.
+	// RateLimit is how many equal UDP answers a second one address prefix gets,
+	// and a sixteenth of how many in all; what is over gets TC. 0 is the default,
+	// 200 for sources that are not of a private network; negative is off. Loopback,
+	// TCP and clients with a DNS cookie are never limited.
 	RateLimit int
 	// NSID is told to who asks for it, RFC 5001.
 	NSID string

@@ -40,7 +40,7 @@ var directives = map[string]directive{
 	"tls":        {read: readTLS},
 	"tsig":       {repeats: true, read: readTSIG},
 	"udpsize":    {read: numberInto(512, 4096, func(z *Zone) *int { return &z.DNS.UDPSize })},
-	"ratelimit":  {read: numberInto(0, 1_000_000, func(z *Zone) *int { return &z.DNS.RateLimit })},
+	"ratelimit":  {read: readRateLimit},
 	"nsid":       {read: readNSID},
 	"cookie":     {repeats: true, read: readCookie},
 	"tcp":        {block: true, read: readTCP},

@@ -34,6 +34,7 @@ type responder struct {
 	proved  bool          // the client's address is not forged
 	reserve int           // octets kept free for TSIG
 	rcode   int           // of the answer written last
+	zone    *zoneEntry    // that was asked, nil: none
 	key     string        // the TSIG key that the query proved to know, or ""
 	idle    time.Duration // what keepalive tells the client; 0 outside of TCP
 
@@ -49,7 +50,7 @@ type responder struct {
 // respond appends the answer to msg and returns dst, unchanged when there is
 // none. Over UDP the answer is never longer than the client allows.
 func (r *responder) respond(dst, msg []byte, from netip.Addr, tr transport) []byte {
-	r.from, r.tr, r.proved, r.reserve, r.key, r.transfer = from, tr, tr != overUDP, 0, "", nil
+	r.from, r.tr, r.proved, r.reserve, r.zone, r.key, r.transfer = from, tr, tr != overUDP, 0, nil, "", nil
 	q := &r.q
 	base := len(dst)
 	switch q.parse(msg) {
@@ -115,6 +116,7 @@ func (r *responder) answer(dst, msg []byte) []byte {
 		return r.short(dst, msg, dns.RcodeRefused, 0, &x)
 	}
 	z := r.set.find(q.name)
+	r.zone = z
 	switch {
 	case z == nil:
 		x.ede = int(dns.ExtendedErrorCodeNotAuthoritative)
@@ -283,17 +285,18 @@ func (r *responder) optLength(x *extra) int {
 
 // rateLimited replaces the answer at base when its client had its share.
 func (r *responder) rateLimited(dst []byte, base int) []byte {
-	if len(dst) == base || r.from.IsLoopback() {
+	if len(dst) == base || r.limiter.free(r.from) {
 		return dst
 	}
-	class := classError
+	class, what := classError, []byte(nil)
+	var buf [2 + 255]byte
 	switch rcode := dst[base+3] & 0xF; {
 	case rcode == dns.RcodeSuccess && dst[base+6]|dst[base+7] != 0:
-		class = classAnswer
-	case rcode == dns.RcodeSuccess || rcode == dns.RcodeNameError:
-		class = classNegative
+		class, what = classAnswer, r.q.fold(buf[:0])
+	case r.zone != nil && (rcode == dns.RcodeSuccess || rcode == dns.RcodeNameError):
+		class, what = classNegative, r.zone.wire
 	}
-	switch r.limiter.take(r.from, class, r.now) {
+	switch r.limiter.take(r.from, class, what, r.now) {
 	case limitDrop:
 		r.count.limited.Add(1)
 		return dst[:base]

@@ -96,18 +96,24 @@ type Key struct {
 	Secret string
 }
 
-// RateLimit bounds UDP answers for each address prefix. Loopback, clients with
+// RateLimit bounds UDP answers for each address prefix, so that nobody makes of
+// the server an amplifier towards a source that he forges. Loopback, clients with
 // a valid server cookie, and TCP are never limited.
 type RateLimit struct {
-	// PerSecond is how many answers a prefix gets each second, separately for
-	// positive answers, negative answers and errors. 0 means no limit.
+	// PerSecond is how many equal answers a prefix gets each second: those to one
+	// question, negative ones of one zone, and errors; and 16 times as many
+	// positive ones in all. At most 1,000,000, negative means no limit. 0 is the
+	// default: 200, for sources that are not of a private network.
 	PerSecond int
-	// Slip answers every n-th limited query with TC, so that a real client can
-	// come back over TCP; the others are dropped. Default 2, 1 answers all,
-	// negative none.
+	// Slip answers every n-th limited query with TC, or to those who know
+	// cookies with a fresh one, in no more octets than were sent; the others are
+	// dropped. Default 1, so that none whose source another forges is left
+	// without an answer; negative none.
 	Slip int
 	// IPv4 and IPv6 are the prefix lengths: default 24 and 56.
 	IPv4, IPv6 int
+
+	byDefault bool
 }
 
 // TCPLimits bound what TCP clients can hold.
@@ -262,13 +268,13 @@ func equalFold(name, lower []byte) bool {
 }
 
 func (r RateLimit) withDefaults() (RateLimit, error) {
-	if r.PerSecond < 0 {
-		return r, fmt.Errorf("nameserver: rate limit %d: negative", r.PerSecond)
+	if r.PerSecond == 0 {
+		r.PerSecond, r.byDefault = defaultRate, true
 	}
 	if r.PerSecond > maxRate {
 		return r, fmt.Errorf("nameserver: rate limit %d: more than %d", r.PerSecond, maxRate)
 	}
-	r.Slip = cmp.Or(r.Slip, 2)
+	r.Slip = cmp.Or(r.Slip, 1)
 	r.IPv4 = cmp.Or(r.IPv4, 24)
 	r.IPv6 = cmp.Or(r.IPv6, 56)
 	if r.IPv4 < 1 || r.IPv4 > 32 || r.IPv6 < 1 || r.IPv6 > 128 {

@@ -112,6 +112,18 @@ func (q *query) parse(msg []byte) verdict {
 
 func (q *query) opcode() int { return int(q.flags>>opcodeShift) & opcodeMask }
 
+// fold appends type and name of the question, in lower case.
+func (q *query) fold(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint16(dst, q.qtype)
+	for _, c := range q.name {
+		if c-'A' < 26 {
+			c |= 0x20 // length octets are below 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
 // findOPT looks for OPT in a message of an unknown opcode, whose other records
 // do not matter: whoever sent OPT is answered with OPT (RFC 6891 6.1.1).
 func (q *query) findOPT(msg []byte, off, before, additional int) {

@@ -1,6 +1,7 @@
 package nameserver
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -17,7 +18,7 @@ func TestRateLimitCountsByPrefixClassAndSecond(t *testing.T) {
 	l := newLimiter(limit, newSipKey([16]byte{9}))
 	pass := func(addr string, class answerClass, now uint32, n int) (passed, slipped int) {
 		for range n {
-			switch l.take(netip.MustParseAddr(addr), class, now) {
+			switch l.take(netip.MustParseAddr(addr), class, []byte("same"), now) {
 			case limitPass:
 				passed++
 			case limitSlip:
@@ -114,6 +115,82 @@ func TestWhoProvedItsAddressIsNotLimited(t *testing.T) {
 	}
 }
 
+// TestRateLimitIsOfEqualAnswers: who asks 60 different questions gets 60 answers,
+// whatever the case of their names; random names below the zone are one question;
+// and who asks for everything in turn gets 16 times the limit.
+func TestRateLimitIsOfEqualAnswers(t *testing.T) {
+	r := responderFor(t, Config{Zones: []Zone{{Zone: testZone(t, fleet(300, 1)...)}}, RateLimit: RateLimit{PerSecond: 10}})
+	whole := func(name string, qtype uint16) bool {
+		return !answerTo(t, r, wireQuery(t, name, qtype), overUDP).Truncated
+	}
+	count := func(name string, qtype uint16, n int) (passed int) {
+		for i := range n {
+			if whole(fmt.Sprintf(name, i), qtype) {
+				passed++
+			}
+		}
+		return passed
+	}
+	if n := count("_s%d._tcp.svc.", dns.TypeSRV, 60); n != 60 {
+		t.Errorf("%d of 60 different questions answered", n)
+	}
+	if n := count("_s%d._tcp.svc.", dns.TypePTR, 60); n != 60 {
+		t.Errorf("%d of 60 of another type answered", n)
+	}
+	equal := 0
+	for i := range 60 {
+		name := []byte("_s7._tcp.svc.")
+		if i%2 == 1 {
+			name = bytes.ToUpper(name)
+		}
+		if whole(string(name), dns.TypeSRV) {
+			equal++
+		}
+	}
+	if equal != 9 { // one was among the 60
+		t.Errorf("%d equal answers beside the first", equal)
+	}
+	if n := count("random%d.svc.", dns.TypeA, 60); n != 10 {
+		t.Errorf("%d of 60 random names answered", n)
+	}
+	if n := count("random%d.example.", dns.TypeA, 60); n != 10 {
+		t.Errorf("%d of 60 names elsewhere refused", n)
+	}
+	r.now++
+	if n := count("_s%d._tcp.svc.", dns.TypeSRV, 300); n != 160 {
+		t.Errorf("%d of 300 different questions answered", n)
+	}
+}
+
+// TestTheDefaultLimitIsForTheInternet: a network of one's own has no limit that
+// nobody has set.
+func TestTheDefaultLimitIsForTheInternet(t *testing.T) {
+	zones := []Zone{{Zone: standard(t)}}
+	plain := wireQuery(t, "_math._tcp.svc.", dns.TypeSRV)
+	for addr, want := range map[string][3]int{ // default, 300, none
+		"127.0.0.1": {1000, 1000, 1000}, "::1": {1000, 1000, 1000},
+		"10.1.2.3": {1000, 300, 1000}, "192.168.0.1": {1000, 300, 1000}, "100.64.0.1": {1000, 300, 1000}, "fd00::1": {1000, 300, 1000}, "fe80::1": {1000, 300, 1000},
+		"203.0.113.7": {200, 300, 1000}, "2001:db8::1": {200, 300, 1000},
+	} {
+		for i, limit := range []int{0, 300, -1} {
+			r := responderFor(t, Config{Zones: zones, RateLimit: RateLimit{PerSecond: limit}})
+			whole := 0
+			for range 1000 {
+				m := new(dns.Msg)
+				if err := m.Unpack(r.respond(nil, plain, netip.MustParseAddr(addr), overUDP)); err != nil {
+					t.Fatal(err)
+				}
+				if !m.Truncated {
+					whole++
+				}
+			}
+			if whole != want[i] {
+				t.Errorf("limit %d, from %s: %d answers of 1000, want %d", limit, addr, whole, want[i])
+			}
+		}
+	}
+}
+
 // A flood from forged addresses gets no more octets out than it sends in, once
 // each prefix had its share.
 func TestNoAmplificationBeyondTheShare(t *testing.T) {
@@ -150,6 +227,6 @@ func BenchmarkRateLimit(b *testing.B) {
 	var n uint32
 	for b.Loop() {
 		n++
-		l.take(from, classAnswer, n>>10)
+		l.take(from, classAnswer, nil, n>>10)
 	}
 }

@@ -123,7 +123,7 @@ func TestConfigErrorsNameTheirPlace(t *testing.T) {
 	for want, c := range map[string]Config{
 		"max UDP size":   {MaxUDP: 100},
 		"NSID":           {NSID: strings.Repeat("x", 65)},
-		"rate limit":     {RateLimit: RateLimit{PerSecond: -1}},
+		"rate limit":     {RateLimit: RateLimit{PerSecond: 1_000_001}},
 		"prefix":         {RateLimit: RateLimit{IPv4: 33}},
 		"TLS":            {TLS: TLS{Addrs: []string{"127.0.0.1:0"}}},
 		"cookie secret":  {CookieSecrets: []string{"00"}},
