@@ -26,6 +26,7 @@ type block struct {
 	hook  *shared[*hook.Server]
 	dns   atomic.Pointer[[]*listener] // where it is served, for its metrics
 	ready *atomic.Bool                // the server's: whether queries are answered
+	extra []prometheus.Collector      // for its hook's metrics
 }
 
 // shared is a part that may outlive its block, with the task that runs it.
@@ -58,8 +59,8 @@ type nextBlock struct {
 	log  *slog.Logger
 }
 
-func prepareBlock(z Zone, old, door *block, ready *atomic.Bool, log *slog.Logger) (*nextBlock, error) {
-	n := &nextBlock{next: &block{cfg: z, ready: ready}, old: old, door: door, log: log.With("zone", z.Origins[0])}
+func (s *Server) prepareBlock(z Zone, extra []prometheus.Collector, old, door *block) (*nextBlock, error) {
+	n := &nextBlock{next: &block{cfg: z, ready: &s.ready, extra: extra}, old: old, door: door, log: s.log.With("zone", z.Origins[0])}
 	if err := n.open(); err != nil {
 		n.abandon()
 		return nil, err
@@ -257,7 +258,7 @@ func hookConfig(b *block, log *slog.Logger) hook.Config {
 			}
 			return nil
 		},
-		Collectors: []prometheus.Collector{dnsMetrics{b}},
+		Collectors: append([]prometheus.Collector{dnsMetrics{b}}, b.extra...),
 	}
 	if h.Cert != "" {
 		c.TLS = &hook.TLS{Cert: h.Cert, Key: h.Key, ClientCA: h.ClientCA}
@@ -270,7 +271,7 @@ func hookConfig(b *block, log *slog.Logger) hook.Config {
 
 // forHook fills in what a token without verbs or services allows.
 func (t Token) forHook() hook.Token {
-	h := hook.Token{Secret: t.Secret, Services: t.Services, AnyHost: t.AnyHost}
+	h := hook.Token{Name: t.Name, Secret: t.Secret, Services: t.Services, AnyHost: t.AnyHost}
 	for _, v := range t.Verbs {
 		h.Verbs = append(h.Verbs, hook.Verb(v))
 	}

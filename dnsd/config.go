@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"net/netip"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Config is everything a Server is told. The zero value is the default server.
@@ -18,9 +20,18 @@ type Config struct {
 	// Logger gets what an operator should know. Nil is silent.
 	Logger *slog.Logger
 
-	// LogLevel is the Corefile's "log": debug, info, warn or error; empty means
-	// info. New does not use it: it is for whoever builds Logger.
-	LogLevel string
+	// Collectors are shown under /metrics of each hook beside dnsd's own.
+	Collectors []prometheus.Collector
+
+	// LameDuck is how long everything goes on after Run's context has ended, while
+	// /readyz says 503 already: a load balancer or an orchestrator has so long to
+	// look elsewhere. Default 0: not at all.
+	LameDuck time.Duration
+
+	// LogLevel and LogFormat are the Corefile's "log": debug, info, warn or error,
+	// empty means info; json or console, empty means what suits the output. New does
+	// not use them: they are for whoever builds Logger.
+	LogLevel, LogFormat string
 }
 
 // Zone is one server block: who may register, and how it is published.
@@ -52,9 +63,9 @@ type Zone struct {
 	History    int
 	HistoryAge time.Duration
 
-	// NS names the name servers of the zone; empty means "ns." before each
-	// origin, with the addresses of Bind that others can reach.
-	NS []string
+	// NS are the name servers of the zone; empty means "ns." before each origin,
+	// with the addresses of Bind that others can reach.
+	NS []NameServer
 	// Hostmaster is the mailbox of the SOA, as a domain name.
 	Hostmaster string
 	// NegativeTTL is the SOA minimum, RFC 2308; default TTL.
@@ -68,6 +79,14 @@ type Zone struct {
 	TSIG     []TSIG
 	DNS      DNS
 	TLS      TLS
+}
+
+// NameServer is one name of the zone's NS records.
+type NameServer struct {
+	Name string // FQDN
+	// Addrs are published if Name lies in the zone. None means this server's: those
+	// of Bind that others can reach.
+	Addrs []netip.Addr
 }
 
 // Hook is where and for whom the HTTP hook is open.
@@ -91,6 +110,8 @@ type Hook struct {
 
 // Token is a bearer secret and what it allows.
 type Token struct {
+	// Name stands for the token in the audit log. Empty: its place, "token 2".
+	Name   string
 	Secret string
 	// Verbs are of read, write, admin; none means read and write.
 	Verbs []string

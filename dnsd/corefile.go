@@ -40,8 +40,9 @@ func ParseCorefile(file string, text []byte) (Config, error) {
 	}
 	var c Config
 	var readers []*blockReader
+	process := map[string]line{}
 	for _, b := range blocks {
-		d := &blockReader{section: b, dir: filepath.Dir(file), config: &c}
+		d := &blockReader{section: b, dir: filepath.Dir(file), config: &c, process: process}
 		readers = append(readers, d)
 		if err := d.head(); err != nil {
 			return Config{}, err
@@ -73,6 +74,8 @@ type blockReader struct {
 	port   string
 	hosts  []string // of bind
 	seen   map[string]line
+	// process holds the lines, of all blocks, that the whole process has once.
+	process map[string]line
 }
 
 // head reads the head of the block: zone names, each with an optional port.
@@ -112,10 +115,27 @@ func (d *blockReader) directive(l line) error {
 		return l.errorf("stands at %s:%d already", before.file, before.no)
 	}
 	d.seen[l.name()] = l
+	if err := l.noEmptyWord(); err != nil {
+		return err
+	}
 	if l.open && !def.block {
 		return l.errorf("takes no block in braces")
 	}
 	return def.read(d, l)
+}
+
+// noEmptyWord refuses an empty word anywhere in the line: what it should have said is
+// not there, and to go on without it may leave a door open.
+func (l line) noEmptyWord() error {
+	if i := slices.Index(l.args, ""); i >= 0 {
+		return l.errorf("word %d is empty", i)
+	}
+	for _, sub := range l.block {
+		if err := sub.noEmptyWord(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // finish joins bind's hosts with the port of the block's keys.
@@ -157,11 +177,17 @@ func (d *blockReader) path(p string) string {
 
 // suggest names the word that was probably meant, or all of them.
 func suggest(word string, words []string) string {
-	nearest := slices.MinFunc(words, func(a, b string) int { return distance(word, a) - distance(word, b) })
-	if d := distance(word, nearest); d <= 2 && 2*d < len(word) {
-		return fmt.Sprintf("did you mean %q?", nearest)
+	if near, ok := nearest(word, words); ok {
+		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return "expected one of " + strings.Join(words, ", ")
+}
+
+// nearest is the one of words that word was probably meant to be.
+func nearest(word string, words []string) (near string, ok bool) {
+	near = slices.MinFunc(words, func(a, b string) int { return distance(word, a) - distance(word, b) })
+	d := distance(word, near)
+	return near, d <= 2 && 2*d < len(word)
 }
 
 // distance is the edit distance of two short words.

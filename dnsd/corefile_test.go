@@ -11,30 +11,44 @@ import (
 	"time"
 )
 
-func TestCorefileExampleHoldsEveryDirective(t *testing.T) {
+// exampleConfig reads Corefile.example with the variables and files that it names.
+func exampleConfig(t *testing.T) Config {
+	t.Helper()
 	t.Setenv("ROLLCALL_TOKEN", "secret")
 	t.Setenv("XFR_KEY", "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0")
 	t.Setenv("DNS_COOKIE_SECRET", "000102030405060708090a0b0c0d0e0f")
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "example.token"), []byte("other-secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	selfSigned(t, filepath.Join(dir, "dns.pem"), filepath.Join(dir, "dns.key"))
+	c, err := ParseCorefile(filepath.Join(dir, "Corefile"), exampleText(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func exampleZone(t *testing.T) Zone { return exampleConfig(t).Zones[0] }
+
+func exampleText(t *testing.T) []byte {
+	t.Helper()
 	text, err := os.ReadFile("../Corefile.example")
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "example.token"), []byte("other secret\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	selfSigned(t, filepath.Join(dir, "dns.pem"), filepath.Join(dir, "dns.key"))
-	c, err := ParseCorefile(filepath.Join(dir, "Corefile"), text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	return text
+}
+
+func TestCorefileExampleHoldsEveryDirective(t *testing.T) {
+	c, text := exampleConfig(t), exampleText(t)
 	for name := range directives {
 		if n := len(regexp.MustCompile(`(?m)^    `+name+`\b`).FindAll(text, -1)); n == 0 || (n > 1 && !directives[name].repeats) {
 			t.Errorf("directive %q stands %d times in Corefile.example", name, n)
 		}
 	}
 	z := c.Zones[0]
-	if len(z.Hook.Tokens) != 2 || z.Hook.Tokens[1].Secret != "other secret" || !z.Hook.Tokens[1].AnyHost {
+	if len(z.Hook.Tokens) != 2 || z.Hook.Tokens[1].Secret != "other-secret" || !z.Hook.Tokens[1].AnyHost {
 		t.Errorf("tokens: got %+v", z.Hook.Tokens)
 	}
 	if z.Lease != 15*time.Second || z.MinLease != 3*time.Second || z.Bind[0] != "127.0.0.1:5300" {
@@ -73,23 +87,40 @@ func TestCorefileErrorsNamePlaceAndCure(t *testing.T) {
 		{"same zone twice", "svc {\n  ttl 5s\n}\nSVC. {\n  ttl 5s\n}\n", `Corefile:4: zone svc.: given twice`},
 		{"same hook twice", "svc {\n}\nsrv {\n}\n", `Corefile:3: zone srv.: hook: 127.0.0.1:8053 is that of zone svc. already; give each block its own`},
 		{"root zone", ". {\n  ttl 5s\n}\n", `Corefile:1: zone .: origin "." is not a zone name`},
-		{"empty token", "svc {\n  hook 127.0.0.1:8053 {\n    token {$ROLLCALL_UNSET} write\n  }\n}\n", `Corefile:3: token: empty secret; is the environment variable or the file set?`},
+		{"empty token", "svc {\n  hook 127.0.0.1:8053 {\n    token {$ROLLCALL_UNSET} write\n  }\n}\n", `Corefile:3: the environment variable ROLLCALL_UNSET is not set`},
 		{"token verb", "svc {\n  hook 127.0.0.1:8053 {\n    token x wriite\n  }\n}\n", `Corefile:3: token: unexpected "wriite"`},
 		{"store", "svc {\n  store redis x\n}\n", `Corefile:2: store: expected memory, or bolt and a path`},
 		{"guard", "svc {\n  guard 30\n}\n", `Corefile:2: guard: expected a share or off`},
 		{"transfer key", "svc {\n  transfer {\n    to 192.0.2.1 key nokey.\n  }\n}\n", `Corefile:2: zone svc.: transfer: to 192.0.2.1: no tsig key is named nokey.`},
-		{"tsig secret", "svc {\n  tsig k. hmac-sha256 {$ROLLCALL_UNSET}\n}\n", `Corefile:2: tsig: the secret of k. is empty or not base64`},
+		{"tsig secret", "svc {\n  tsig k. hmac-sha256 {$ROLLCALL_UNSET}\n}\n", `Corefile:2: the environment variable ROLLCALL_UNSET is not set`},
 		{"import of nothing", "svc {\n  import nothing/*\n}\n", `Corefile:2: import: no file matches nothing/*`},
 		{"off loopback", "svc {\n  ttl 5s\n  hook 0.0.0.0:8053\n}\n", `Corefile:3: zone svc.: hook: 0.0.0.0:8053 is off loopback`},
 		{"no such certificate", "svc {\n  tls nosuch.pem nosuch.key\n}\n", `Corefile:2: zone svc.: tls: open nosuch.pem`},
 		{"ns twice", "svc {\n  ns a.svc. A.svc\n}\n", `Corefile:2: ns: a.svc. stands twice`},
 		{"log", "svc {\n  log loud\n}\n", `Corefile:2: log: unknown level "loud"`},
+		{"log format", "svc {\n  log info xml\n}\n", `Corefile:2: log: unknown format "xml"; expected json or console`},
+		{"two logs", "svc {\n  log info\n}\nsrv {\n  hook 127.0.0.1:0\n  log info json\n}\n", `Corefile:6: log: Corefile:2 says "info"; the log is one for all blocks`},
+		{"two lame ducks", "svc {\n  lameduck 1s\n}\nsrv {\n  hook 127.0.0.1:0\n  lameduck 0s\n}\n", `Corefile:6: lameduck: Corefile:2 says 1s; the process is one for all blocks`},
+		{"empty word", "svc {\n  hook \"\" {\n  }\n}\n", `Corefile:2: hook: word 1 is empty`},
+		{"empty word inside", "svc {\n  hook 127.0.0.1:0 {\n    tls \"\" \"\"\n  }\n}\n", `Corefile:3: tls: word 1 is empty`},
+		{"one-line block", "svc {\n  lease 15s { min 3s max 24h }\n}\n", `Corefile:2: lease: "min" stands on the line of the opening brace; each line of a block needs a line of its own`},
+		{"# within a word", "svc {\n  nsid host#7\n}\n", `Corefile:2: a "#" within a word: put the word into double quotes, or a blank before the "#"`},
+		{"bind of two in one word", "svc {\n  bind \"127.0.0.1 ::1\"\n}\n", `Corefile:2: bind: bad address "127.0.0.1 ::1"; expected an IP address`},
+		{"secret second", "svc {\n  hook {\n    token write S3CRET\n  }\n}\n", `Corefile:3: token: write stands where the secret belongs`},
+		{"secret third", "svc {\n  hook {\n    token s3cret S3CRET\n  }\n}\n", `Corefile:3: token: word 1 behind the secret is unknown; expected read,`},
+		{"secret with a blank", "svc {\n  hook {\n    token \"S3 CRET\" read\n  }\n}\n", `Corefile:3: token: the secret holds a blank`},
+		{"name without a secret", "svc {\n  hook {\n    token name deploy\n  }\n}\n", `Corefile:3: token: expected a secret, as in: token name deploy`},
+		{"tsig turned round", "svc {\n  tsig xfr. S3CRETS3CRETS3CRET= hmac-sha256\n}\n", `Corefile:2: tsig: the second word is no algorithm; expected one of hmac-sha256.`},
+		{"import of itself", "svc {\n  import Corefile\n}\n", `import: no file matches Corefile`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := ParseCorefile("Corefile", []byte(tt.text))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("ParseCorefile(%q):\n got %v\nwant %s", tt.text, err, tt.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "CRET") {
+				t.Errorf("the error shows a secret: %v", err)
 			}
 		})
 	}

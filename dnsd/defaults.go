@@ -80,7 +80,7 @@ func (c Config) withDefaults() (Config, error) {
 		}
 		c.Zones[i] = z
 	}
-	return c, nil
+	return c, c.check()
 }
 
 // fileName is an origin as a part of a path.
@@ -89,15 +89,24 @@ func fileName(origin string) string {
 }
 
 func (z Zone) withDefaults() (Zone, error) {
+	if err := z.fillOrigins(); err != nil {
+		return z, err
+	}
 	if len(z.Bind) == 0 {
 		z.Bind = []string{DefaultDNS}
 	}
-	for _, a := range z.Bind {
+	for i, a := range z.Bind {
 		if err := checkAddr(a); err != nil {
 			return z, fmt.Errorf("bind: %w", err)
 		}
+		if ap, err := netip.ParseAddrPort(a); err == nil && ap.Port() != 0 {
+			same := func(b string) bool { bp, err := netip.ParseAddrPort(b); return err == nil && bp == ap }
+			if slices.ContainsFunc(z.Bind[:i], same) {
+				return z, fmt.Errorf("bind: %s stands twice", ap.Addr())
+			}
+		}
 	}
-	for _, fill := range []func() error{z.fillOrigins, z.Hook.fill, z.Store.fill, z.fillLeases, z.TLS.fill} {
+	for _, fill := range []func() error{z.Hook.fill, z.Store.fill, z.fillLeases, z.TLS.fill} {
 		if err := fill(); err != nil {
 			return z, err
 		}

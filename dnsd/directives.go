@@ -44,7 +44,8 @@ var directives = map[string]directive{
 	"nsid":       {read: readNSID},
 	"cookie":     {repeats: true, read: readCookie},
 	"tcp":        {block: true, read: readTCP},
-	"log":        {repeats: true, read: readLog},
+	"log":        {read: readLog},
+	"lameduck":   {read: readLameDuck},
 }
 
 func readBind(d *blockReader, l line) error {
@@ -86,28 +87,37 @@ func readHook(d *blockReader, l line) error {
 	})
 }
 
-// readToken reads: token SECRET|file PATH [read|write|admin|any-host ...] [SERVICE ...].
-func readToken(d *blockReader, l line) (Token, error) {
+// readToken reads: token [name NAME] SECRET|file PATH [read|write|admin|any-host ...]
+// [SERVICE ...]. No error repeats a word that may be the secret.
+func readToken(d *blockReader, l line) (t Token, err error) {
 	args := l.args[1:]
-	if len(args) == 0 {
-		return Token{}, l.errorf("expected a secret, as in: token {$ROLLCALL_TOKEN} write _math._tcp")
+	if len(args) >= 2 && args[0] == "name" {
+		t.Name, args = args[1], args[2:]
 	}
-	t := Token{Secret: args[0]}
-	args = args[1:]
-	if t.Secret == "file" {
+	if len(args) == 0 {
+		return t, l.errorf("expected a secret, as in: token name deploy {$ROLLCALL_TOKEN} write _math._tcp")
+	}
+	t.Secret, args = args[0], args[1:]
+	switch t.Secret {
+	case "file":
 		if len(args) == 0 {
-			return Token{}, l.errorf("expected a path, as in: token file /etc/rollcall/token write")
+			return t, l.errorf("expected a path, as in: token file /etc/rollcall/token write")
 		}
 		text, err := os.ReadFile(d.path(args[0]))
 		if err != nil {
-			return Token{}, l.errorf("%w", err)
+			return t, l.errorf("%w", err)
 		}
 		t.Secret, args = strings.TrimSpace(string(text)), args[1:]
+		if t.Secret == "" {
+			return t, l.errorf("the file holds no secret")
+		}
+	case "read", "write", "admin", "any-host", "name":
+		return t, l.errorf("%s stands where the secret belongs: the secret comes first, what it allows behind it", t.Secret)
 	}
-	if t.Secret == "" {
-		return Token{}, l.errorf("empty secret; is the environment variable or the file set?")
+	if strings.ContainsFunc(t.Secret, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return t, l.errorf("the secret holds a blank or a character that a header cannot carry; a variable is one word")
 	}
-	for _, a := range args {
+	for i, a := range args {
 		switch {
 		case a == "read" || a == "write" || a == "admin":
 			t.Verbs = append(t.Verbs, a)
@@ -116,8 +126,15 @@ func readToken(d *blockReader, l line) (Token, error) {
 		case a == "*" || strings.HasPrefix(a, "_"):
 			t.Services = append(t.Services, a)
 		default:
-			return Token{}, l.errorf("unexpected %q; expected read, write, admin, any-host or a service pattern such as _math._tcp, _math.* or *", a)
+			rights := []string{"read", "write", "admin", "any-host"}
+			if near, ok := nearest(a, rights); ok {
+				return t, l.errorf("unexpected %q; did you mean %q?", a, near)
+			}
+			return t, l.errorf("word %d behind the secret is unknown; expected read, write, admin, any-host or a service pattern such as _math._tcp, _math.* or *", i+1)
 		}
+	}
+	if err := t.forHook().Check(); err != nil {
+		return t, l.errorf("%w", err)
 	}
 	return t, nil
 }
@@ -201,19 +218,29 @@ func readHistory(d *blockReader, l line) error {
 	return nil
 }
 
+// readNS reads: ns NAME [ADDRESS ...] [NAME [ADDRESS ...] ...].
 func readNS(d *blockReader, l line) error {
 	if len(l.args) < 2 {
-		return l.errorf("expected names of name servers, as in: ns ns1.example. ns2.example.")
+		return l.errorf("expected names of name servers, each with its addresses if it lies in the zone, as in: ns ns1.svc. 192.0.2.1 ns2.example.")
 	}
-	for _, n := range l.args[1:] {
-		name, err := l.domain(n)
+	begun := len(d.zone.NS) // addresses belong to a name of this line
+	for _, word := range l.args[1:] {
+		if addr, err := netip.ParseAddr(word); err == nil {
+			if len(d.zone.NS) == begun {
+				return l.errorf("%s stands before any name; expected the name of a server and then its addresses", word)
+			}
+			ns := &d.zone.NS[len(d.zone.NS)-1]
+			ns.Addrs = append(ns.Addrs, addr)
+			continue
+		}
+		name, err := l.domain(word)
 		if err != nil {
 			return err
 		}
-		if slices.Contains(d.zone.NS, name) {
+		if slices.ContainsFunc(d.zone.NS, func(ns NameServer) bool { return ns.Name == name }) {
 			return l.errorf("%s stands twice", name)
 		}
-		d.zone.NS = append(d.zone.NS, name)
+		d.zone.NS = append(d.zone.NS, NameServer{Name: name})
 	}
 	return nil
 }
@@ -293,7 +320,11 @@ func readTSIG(d *blockReader, l line) error {
 	}
 	alg := dns.CanonicalName(l.args[2])
 	if !slices.Contains(algorithms, alg) {
-		return l.errorf("unknown algorithm %q; expected one of %s", l.args[2], strings.Join(algorithms, " "))
+		// Perhaps it is the secret.
+		if near, ok := nearest(alg, algorithms); ok {
+			return l.errorf("unknown algorithm %q; did you mean %q?", l.args[2], near)
+		}
+		return l.errorf("the second word is no algorithm; expected one of %s, and then the secret", strings.Join(algorithms, " "))
 	}
 	if raw, err := base64.StdEncoding.DecodeString(l.args[3]); err != nil || len(raw) == 0 {
 		return l.errorf("the secret of %s is empty or not base64; is the environment variable set?", name)
@@ -351,18 +382,41 @@ func readTCP(d *blockReader, l line) error {
 	})
 }
 
+// readLog reads: log LEVEL [json|console].
 func readLog(d *blockReader, l line) error {
-	if err := l.want(1, "debug, info, warn or error"); err != nil {
-		return err
+	if n := len(l.args); n < 2 || n > 3 {
+		return l.errorf("expected a level and perhaps a format, as in: log info json")
 	}
-	level := l.args[1]
+	level, format := l.args[1], ""
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, level) {
 		return l.errorf("unknown level %q; expected debug, info, warn or error", level)
 	}
-	if old := d.config.LogLevel; old != "" && old != level {
-		return l.errorf("another block says %q already; the log is one for all blocks", old)
+	if len(l.args) == 3 {
+		if format = l.args[2]; format != "json" && format != "console" {
+			return l.errorf("unknown format %q; expected json or console", format)
+		}
 	}
-	d.config.LogLevel = level
+	c := d.config
+	if before, twice := d.process["log"]; twice && (c.LogLevel != level || c.LogFormat != format) {
+		return l.errorf("%s:%d says %q; the log is one for all blocks", before.file, before.no, strings.Join(before.args[1:], " "))
+	}
+	c.LogLevel, c.LogFormat = level, format
+	d.process["log"] = l
+	return nil
+}
+
+func readLameDuck(d *blockReader, l line) error {
+	var v time.Duration
+	if len(l.args) != 2 || l.args[1] != "0s" && l.args[1] != "0" {
+		if err := l.duration(&v); err != nil {
+			return err
+		}
+	}
+	if before, twice := d.process["lameduck"]; twice && d.config.LameDuck != v {
+		return l.errorf("%s:%d says %v; the process is one for all blocks", before.file, before.no, d.config.LameDuck)
+	}
+	d.config.LameDuck = v
+	d.process["lameduck"] = l
 	return nil
 }
 

@@ -45,13 +45,14 @@ func prepareListener(addr string, p *plan, old *listener, log *slog.Logger) (*ne
 	if !overTLS {
 		l.cfg.Addrs = []string{addr}
 	}
+	var settings DNS
 	for _, n := range p.blocks {
 		b := n.next
 		if !slices.Contains(b.cfg.listeners(), addr) {
 			continue
 		}
-		if len(l.blocks) == 0 { // the first block's settings are the socket's
-			serverSettings(&l.cfg, b.cfg.DNS)
+		settings.merge(b.cfg.DNS) // Config.check has seen that they agree
+		if len(l.blocks) == 0 {
 			if overTLS {
 				cert, err := tls.LoadX509KeyPair(b.cfg.TLS.Cert, b.cfg.TLS.Key)
 				if err != nil {
@@ -66,6 +67,7 @@ func prepareListener(addr string, p *plan, old *listener, log *slog.Logger) (*ne
 		l.blocks = append(l.blocks, b)
 		addZones(&l.cfg, b, addr == b.cfg.Bind[0])
 	}
+	serverSettings(&l.cfg, settings)
 	if old != nil {
 		l.server, l.task = old.server, old.task
 		return &nextListener{next: l, old: old}, nil

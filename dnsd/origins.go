@@ -16,8 +16,8 @@ func zoneConfigs(z Zone) []zone.Config {
 		NSAddrs: boundAddrs(z.Bind, interfaceAddrs), Hostmaster: z.Hostmaster,
 		TTL: z.TTL, NegativeTTL: z.NegativeTTL,
 	}
-	for _, host := range z.NS {
-		common.NS = append(common.NS, zone.NameServer{Host: host})
+	for _, ns := range z.NS {
+		common.NS = append(common.NS, zone.NameServer{Host: ns.Name, Addrs: ns.Addrs})
 	}
 	var configs []zone.Config
 	for _, o := range z.Origins {

@@ -27,7 +27,7 @@ func (s *Server) prepare(cfg Config) (_ *plan, err error) {
 	for _, z := range cfg.Zones {
 		old := take(&stores, func(b *block) bool { return b.sameStore(z) })
 		door := take(&doors, func(b *block) bool { return b.cfg.Hook.Addr == z.Hook.Addr })
-		n, err := prepareBlock(z, old, door, &s.ready, s.log)
+		n, err := s.prepareBlock(z, cfg.Collectors, old, door)
 		if err != nil {
 			return nil, fmt.Errorf("dnsd: zone %s: %w", z.Origins[0], err)
 		}

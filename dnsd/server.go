@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // A Server is dnsd whole: registries, zones, name servers, hooks. Make it with
@@ -47,8 +48,8 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Run serves until ctx ends, which is no error, or until a part fails, which is
-// returned. Either way everything is stopped gracefully and closed: first the
+// Run serves until ctx ends, which is no error, and for Config.LameDuck more; or until
+// a part fails, which is returned. Either way everything is stopped gracefully and closed: first the
 // hook, so that no request is accepted that cannot be answered, then DNS, then
 // the registries. A Server runs once.
 func (s *Server) Run(ctx context.Context) error {
@@ -70,9 +71,29 @@ func (s *Server) Run(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
+		err = s.limp()
 	case err = <-s.failed:
 	}
 	return errors.Join(err, s.Close())
+}
+
+// limp goes on for Config.LameDuck, with /readyz saying that it does not for long.
+func (s *Server) limp() error {
+	s.ready.Store(false)
+	s.mu.Lock()
+	d := s.cfg.LameDuck
+	s.mu.Unlock()
+	if d <= 0 {
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case err := <-s.failed:
+		return err
+	}
 }
 
 // Close stops and closes everything at once. Run does it by itself; Close is for

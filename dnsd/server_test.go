@@ -195,7 +195,7 @@ func TestReloadWithOtherNameServersIsTransferredWhole(t *testing.T) {
 		t.Fatalf("the journal does not work: %v", rrs)
 	}
 
-	z.NS = []string{"other.example."}
+	z.NS = []NameServer{{Name: "other.example."}}
 	if err := s.Reload(Config{Zones: []Zone{z}}); err != nil {
 		t.Fatal(err)
 	}

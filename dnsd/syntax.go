@@ -3,7 +3,6 @@ package dnsd
 import (
 	"bytes"
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -91,38 +90,6 @@ func parseBlocks(file string, text []byte) ([]section, error) {
 	return blocks, nil
 }
 
-// scan reads over the file for two things that caddyfile's parser does not tell:
-// the lines of what stands outside braces, by its text, and imports of a pattern
-// that matches no file (the parser only writes to the standard logger then).
-func scan(file string, text []byte) (heads map[string][]int, err error) {
-	heads = map[string][]int{}
-	depth := 0
-	for d := caddyfile.NewDispenser(file, bytes.NewReader(text)); d.Next(); {
-		switch v := d.Val(); {
-		case v == "{":
-			depth++
-		case v == "}":
-			depth--
-		case v == "import":
-			at := d.Line()
-			if !d.NextArg() || !strings.Contains(d.Val(), "*") || strings.Contains(d.Val(), "{$") {
-				continue
-			}
-			pattern := d.Val()
-			if !filepath.IsAbs(pattern) {
-				pattern = filepath.Join(filepath.Dir(file), pattern)
-			}
-			if found, err := filepath.Glob(pattern); err == nil && len(found) == 0 {
-				return nil, fmt.Errorf("%s:%d: import: no file matches %s", file, at, d.Val())
-			}
-		case depth == 0:
-			key := strings.TrimSuffix(v, ",")
-			heads[key] = append(heads[key], d.Line())
-		}
-	}
-	return heads, nil
-}
-
 // splitLines groups a directive's tokens, which caddyfile gives flat (a repeated
 // directive's runs one after another), into lines and nested blocks.
 func splitLines(file string, tokens []caddyfile.Token) ([]line, error) {
@@ -154,12 +121,17 @@ func nestLines(file string, tokens []caddyfile.Token, depth int) (lines []line, 
 				return nil, nil, fmt.Errorf("%s:%d: unexpected {; it must stand on the line of its directive", place(file, t), t.Line)
 			}
 			l.open = true
+			if len(tokens) > 1 && tokens[1].Line == t.Line && tokens[1].File == t.File {
+				return nil, nil, fmt.Errorf("%s:%d: %s: %q stands on the line of the opening brace; each line of a block needs a line of its own", place(file, t), t.Line, l.name(), tokens[1].Text)
+			}
 			if l.block, tokens, err = nestLines(file, tokens[1:], depth+1); err != nil {
 				return nil, nil, err
 			}
 			continue
 		}
-		if n := len(lines); n > 0 && !lines[n-1].open && lines[n-1].no == t.Line && lines[n-1].file == place(file, t) {
+		if n := len(lines); t.Text == "{}" && n > 0 && !lines[n-1].open && lines[n-1].no == t.Line {
+			lines[n-1].open = true // an empty block without a blank
+		} else if n > 0 && !lines[n-1].open && lines[n-1].no == t.Line && lines[n-1].file == place(file, t) {
 			lines[n-1].args = append(lines[n-1].args, t.Text)
 		} else {
 			lines = append(lines, line{file: place(file, t), no: t.Line, args: []string{t.Text}})

@@ -2,12 +2,17 @@
 // register themselves with it over HTTP.
 //
 //	dnsd                 zone svc., DNS on 127.0.0.1:5300, hook on 127.0.0.1:8053
+//	dnsd -dns 127.0.0.1:5301 -hook 127.0.0.1:8054
 //	dnsd -conf Corefile  what the Corefile says
 //	dnsd -conf Corefile -validate
 //	dnsd -version
 //
 // SIGHUP and SIGUSR1 read the Corefile again; SIGTERM and SIGINT stop the server
 // gracefully, with exit status 0; a second one at once, with status 2.
+//
+// The log goes to standard error: lines for people on a terminal, else JSON (the
+// Corefile's "log LEVEL json" and "log LEVEL console" choose). It never holds up the
+// server: lines that nobody reads in time are dropped and counted.
 package main
 
 import (
@@ -16,15 +21,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"syscall"
-
-	"go.uber.org/zap"
-	"go.uber.org/zap/exp/zapslog"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
 )
@@ -33,11 +34,20 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
+// options are what the command line says.
+type options struct {
+	conf      string
+	dns, hook string // for a start without conf; empty: the defaults
+}
+
 // run is main with its surroundings as arguments; it returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("dnsd", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	conf := flags.String("conf", "", "the Corefile; without it, defaults in memory")
+	var o options
+	flags.StringVar(&o.conf, "conf", "", "the Corefile; without it, zone svc. with registrations in memory")
+	flags.StringVar(&o.dns, "dns", "", "without -conf: the `address` of DNS, UDP and TCP (default "+dnsd.DefaultDNS+")")
+	flags.StringVar(&o.hook, "hook", "", "without -conf: the `address` of the HTTP hook (default "+dnsd.DefaultHook+")")
 	validate := flags.Bool("validate", false, "check the Corefile and exit: 0 good, 1 bad")
 	version := flags.Bool("version", false, "print the version and exit")
 	if err := flags.Parse(args); err != nil {
@@ -54,113 +64,90 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "dnsd", buildVersion())
 		return 0
 	}
-	cfg, err := load(*conf)
+	cfg, err := o.load()
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
 	if *validate {
-		if *conf == "" {
+		if o.conf == "" {
 			fmt.Fprintln(stderr, "dnsd: -validate needs -conf FILE")
 			return 1
 		}
-		fmt.Fprintf(stdout, "%s: good\n", *conf)
+		fmt.Fprintf(stdout, "%s: good\n", o.conf)
 		return 0
 	}
-	return serve(cfg, *conf, stderr)
+	return serve(cfg, o, stderr)
 }
 
-func load(conf string) (dnsd.Config, error) {
-	if conf == "" {
-		return dnsd.Config{}, nil
+// load reads the Corefile, or makes a configuration of the flags.
+func (o options) load() (dnsd.Config, error) {
+	if o.conf != "" {
+		if o.dns != "" || o.hook != "" {
+			return dnsd.Config{}, errors.New("dnsd: -dns and -hook are for a start without -conf: the Corefile has bind and hook")
+		}
+		return dnsd.ReadCorefile(o.conf)
 	}
-	return dnsd.ReadCorefile(conf)
+	z := dnsd.Zone{Hook: dnsd.Hook{Addr: o.hook}}
+	if o.dns != "" {
+		z.Bind = []string{o.dns}
+	}
+	return dnsd.Config{Zones: []dnsd.Zone{z}}, nil
 }
 
 // serve runs the server until a signal or a failure ends it.
-func serve(cfg dnsd.Config, conf string, stderr io.Writer) int {
-	level := zap.NewAtomicLevelAt(zapLevel(cfg.LogLevel))
-	logger := newLogger(level, stderr)
-	cfg.Logger = logger
-	cfg.StateDir = stateDir()
+func serve(cfg dnsd.Config, o options, stderr io.Writer) int {
+	ignoreBrokenPipes()
+	log := newLogger(stderr, cfg)
+	defer log.Close()
+	r := &reloader{conf: o.conf, log: log, again: make(chan struct{}, 1), counts: newReloadCounts()}
+	cfg = r.equip(cfg)
 
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1)
+	signal.Notify(signals, append([]os.Signal{syscall.SIGTERM, os.Interrupt}, reloadSignals...)...)
 	defer signal.Stop(signals)
 
 	s, err := dnsd.New(cfg)
 	if err != nil {
-		fmt.Fprintln(stderr, err)
+		if o.conf == "" && errors.Is(err, syscall.EADDRINUSE) {
+			err = fmt.Errorf("%w: is another dnsd running? Choose other addresses with -dns ADDR and -hook ADDR", err)
+		}
+		fmt.Fprintln(log.sink, err)
 		return 1
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
-	if conf == "" {
-		logger.Info("no Corefile: defaults, registrations in memory", "serves", s.String())
+	if o.conf == "" {
+		log.Info("no Corefile: defaults, registrations in memory", "serves", s.String())
 	} else {
-		logger.Info("started", "serves", s.String())
+		log.Info("started", "serves", s.String())
 	}
+	go r.run(ctx, s)
 	stopping := false
 	for {
 		select {
 		case err := <-ended:
 			if err != nil {
-				fmt.Fprintln(stderr, err)
+				fmt.Fprintln(log.sink, err)
 				return 1
 			}
-			logger.Info("stopped")
+			log.Info("stopped")
 			return 0
 		case sig := <-signals:
 			switch {
-			case sig == syscall.SIGHUP || sig == syscall.SIGUSR1:
-				reload(s, conf, level, logger)
+			case slices.Contains(reloadSignals, sig):
+				r.ask()
 			case stopping:
 				return 2
 			default:
 				stopping = true
-				logger.Info("stopping", "signal", sig.String())
+				log.Info("stopping", "signal", sig.String())
 				cancel()
 			}
 		}
 	}
-}
-
-func reload(s *dnsd.Server, conf string, level zap.AtomicLevel, logger *slog.Logger) {
-	if conf == "" {
-		logger.Warn("nothing to reload: started without -conf")
-		return
-	}
-	cfg, err := dnsd.ReadCorefile(conf)
-	if err == nil {
-		cfg.Logger = logger
-		cfg.StateDir = stateDir()
-		err = s.Reload(cfg)
-	}
-	if err != nil {
-		logger.Error("reload failed, nothing changed", "error", err)
-		return
-	}
-	level.SetLevel(zapLevel(cfg.LogLevel))
-	logger.Info("reloaded", "serves", s.String())
-}
-
-// newLogger is zap behind slog: the rooms know only slog.
-func newLogger(level zap.AtomicLevel, w io.Writer) *slog.Logger {
-	enc := zap.NewProductionEncoderConfig()
-	enc.EncodeTime = zapcore.ISO8601TimeEncoder
-	core := zapcore.NewCore(zapcore.NewConsoleEncoder(enc), zapcore.Lock(zapcore.AddSync(w)), level)
-	// An error's place is in its text; a stack would only bury it.
-	return slog.New(zapslog.NewHandler(core, zapslog.AddStacktraceAt(slog.LevelError+100)))
-}
-
-func zapLevel(name string) zapcore.Level {
-	level, err := zapcore.ParseLevel(name)
-	if name == "" || err != nil {
-		return zapcore.InfoLevel
-	}
-	return level
 }
 
 func buildVersion() string {

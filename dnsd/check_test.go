@@ -1,0 +1,107 @@
+package dnsd
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/hook"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/nameserver"
+)
+
+// TestCorefileRefusesWhatAStartWouldRefuse: with the place, before anything changes.
+func TestCorefileRefusesWhatAStartWouldRefuse(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("not a key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cert, key := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
+	selfSigned(t, cert, key)
+	const two = "svc {\n  hook 127.0.0.1:0\n  A\n}\nsrv {\n  hook 127.0.0.1:0\n  B\n}\n"
+	pair := func(a, b string) string { return strings.NewReplacer("A", a, "B", b).Replace(two) }
+	for _, tt := range []struct{ name, text, want string }{
+		{"token pattern", "svc {\n  hook {\n    token x read _math\n  }\n}\n", `Corefile:3: token: service pattern "_math": write it as _math._tcp`},
+		{"name server above an instance", "svc {\n  ns ns1.tcp.svc. 192.0.2.1\n}\n", `Corefile:2: zone svc.: ns: zone: `},
+		{"hostmaster", "svc {\n  hostmaster " + strings.Repeat("a", 64) + ".\n}\n", `Corefile:2: hostmaster: bad name`},
+		{"reverse twice", "svc {\n  reverse 10.0.0.0/8\n  reverse 10.0.0.0/8\n}\n", `Corefile:3: zone svc.: reverse: 10.in-addr.arpa. is served by zone svc. already`},
+		{"reverse of two blocks", pair("reverse 10.0.0.0/8", "reverse 10.0.0.0/8"), `Corefile:7: zone srv.: reverse: 10.in-addr.arpa. is served by zone svc. already`},
+		{"client CA that is none", "svc {\n  hook {\n    tls " + cert + " " + key + " " + file + "\n  }\n}\n", `Corefile:2: zone svc.: hook: tls: `},
+		{"bind twice", "svc {\n  bind ::1 0:0:0:0:0:0:0:1\n}\n", `Corefile:2: zone svc.: bind: ::1 stands twice`},
+		{"store in a file", "svc {\n  store bolt " + file + "/svc.db\n}\n", `Corefile:2: zone svc.: store: `},
+		{"store is a folder", "svc {\n  store bolt " + dir + "\n}\n", `Corefile:2: zone svc.: store: ` + dir + ` is not a file; expected one such as ` + dir + `/svc.db`},
+		{"origin too long", strings.Repeat("a.", 120) + " {\n  ttl 5s\n}\n", `Corefile:1: zone a.a.`},
+		{"key twice", "svc {\n  tsig k. hmac-sha256 c2VjcmV0\n  tsig k. hmac-sha256 b3RoZXI=\n}\n", `Corefile:3: zone svc.: tsig: k. stands twice`},
+		{"address before a name server", "svc {\n  ns 192.0.2.1 ns.svc.\n}\n", `Corefile:2: ns: 192.0.2.1 stands before any name`},
+		{"udpsize of one address", pair("udpsize 1232", "udpsize 512"), `Corefile:7: zone srv.: udpsize: zone svc. on the same address, 127.0.0.1:5300, says otherwise`},
+		{"nsid of one address", pair("nsid a", "nsid b"), `Corefile:7: zone srv.: nsid: zone svc.`},
+		{"ratelimit of one address", pair("ratelimit 1", "ratelimit 2"), `Corefile:7: zone srv.: ratelimit: zone svc.`},
+		{"tcp of one address", pair("tcp {\n    idle 1s\n  }", "tcp {\n    idle 2s\n  }"), `Corefile:9: zone srv.: tcp: zone svc.`},
+		{"cookies of one address", pair("cookie 000102030405060708090a0b0c0d0e0f", "cookie f00102030405060708090a0b0c0d0e0f"), `Corefile:7: zone srv.: cookie: zone svc.`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := ParseCorefile("Corefile", []byte(tt.text))
+			if err == nil || !strings.HasPrefix(err.Error(), tt.want) {
+				t.Errorf("%s\n got %v\nwant %s", tt.text, err, tt.want)
+			}
+		})
+	}
+	// The same, or said once, is no contradiction.
+	for _, text := range []string{
+		pair("nsid a", "nsid a"), pair("ttl 5s", "udpsize 512"), pair("tsig k. hmac-sha256 c2VjcmV0", "tsig k. hmac-sha256 b3RoZXI="), // keys are a zone's
+		strings.Replace(pair("nsid a", "nsid b"), "srv {", "srv:5301 {", 1),
+		"svc {\n  store bolt " + dir + "/new/deep/svc.db\n}\n",
+		"svc {\n  ns ns1.svc. 192.0.2.1 2001:db8::1 ns2.svc. 192.0.2.2\n  ns other.example.\n}\n",
+	} {
+		if _, err := ParseCorefile("Corefile", []byte(text)); err != nil {
+			t.Errorf("%s%v", text, err)
+		}
+	}
+}
+
+// TestCorefileExampleShowsTheDefaults: what the example shows and the rooms do when
+// nothing is said are the same values.
+func TestCorefileExampleShowsTheDefaults(t *testing.T) {
+	example := exampleZone(t)
+	zero, err := Config{}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := zero.Zones[0]
+	reg, err := registryConfig(want, nil).WithDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	udp, rate, tcp := nameserver.Defaults()
+	limits := hook.Limits{}.WithDefaults()
+	for _, v := range []struct {
+		what      string
+		got, want any
+	}{
+		{"bind", example.Bind, want.Bind},
+		{"hook", example.Hook.Addr, want.Hook.Addr},
+		{"hook rate", example.Hook.RequestRate, int(limits.Rate)},
+		{"hook connections", example.Hook.Connections, limits.Connections},
+		{"store", example.Store.Kind, want.Store.Kind},
+		{"ttl", example.TTL, reg.TTL},
+		{"negative", example.NegativeTTL, want.NegativeTTL},
+		{"lease", []time.Duration{example.Lease, example.MinLease, example.MaxLease}, []time.Duration{reg.Lease, reg.MinLease, reg.MaxLease}},
+		{"guard", []any{example.Guard.Percent, example.Guard.Leases, example.Guard.Max, example.Guard.NoProbe}, []any{reg.Guard.Percent, reg.Guard.HoldLeases, reg.Guard.HoldMax, reg.Guard.NoProbe}},
+		{"limits", []int{example.Limits.Instances, example.Limits.PerService}, []int{reg.MaxInstances, reg.MaxPerService}},
+		{"history", []any{example.History, example.HistoryAge}, []any{reg.History, reg.HistoryAge}},
+		{"udpsize", example.DNS.UDPSize, udp},
+		{"ratelimit", example.DNS.RateLimit, rate.PerSecond},
+		{"tcp", []any{example.DNS.TCPConnections, example.DNS.TCPPerAddress, example.DNS.TCPIdle}, []any{tcp.Conns, tcp.ConnsPerAddr, tcp.Idle}},
+		{"tls port", example.TLS.Port, want.TLS.Port},
+	} {
+		if !reflect.DeepEqual(v.got, v.want) {
+			t.Errorf("Corefile.example says %s %v, the default is %v", v.what, v.got, v.want)
+		}
+	}
+	if c := exampleConfig(t); c.LameDuck != zero.LameDuck || c.LogLevel != "info" {
+		t.Errorf("lameduck %v, log %s", c.LameDuck, c.LogLevel)
+	}
+}

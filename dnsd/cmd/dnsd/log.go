@@ -1,0 +1,79 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/rollcall-dns/rollcall/dnsd"
+)
+
+// A logger is zap behind slog: the rooms know only slog. Its level and format follow
+// the Corefile at each reload.
+type logger struct {
+	*slog.Logger
+	level    zap.AtomicLevel
+	json     atomic.Bool
+	terminal bool // whether a person reads along
+	sink     *sink
+	dropped  prometheus.Collector // lines
+}
+
+func newLogger(w io.Writer, cfg dnsd.Config) *logger {
+	l := &logger{level: zap.NewAtomicLevel(), terminal: isTerminal(w)}
+	l.sink = newSink(w, sinkRoom, func(lost uint64) {
+		l.Warn("log lines dropped: they came faster than they were read", "lines", lost)
+	})
+	l.dropped = prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "rollcall_log_dropped_total",
+		Help: "Log lines dropped because nobody read them in time.",
+	}, func() float64 { return float64(l.sink.Dropped()) })
+	l.follow(cfg)
+	enc := zap.NewProductionEncoderConfig()
+	enc.EncodeTime = zapcore.ISO8601TimeEncoder
+	enc.EncodeDuration = zapcore.StringDurationEncoder
+	when := func(json bool) zap.LevelEnablerFunc {
+		return func(level zapcore.Level) bool { return l.level.Enabled(level) && l.json.Load() == json }
+	}
+	core := zapcore.NewTee(
+		zapcore.NewCore(zapcore.NewConsoleEncoder(enc), l.sink, when(false)),
+		zapcore.NewCore(zapcore.NewJSONEncoder(enc), l.sink, when(true)),
+	)
+	// An error's place is in its text; a stack would only bury it.
+	l.Logger = slog.New(zapslog.NewHandler(core, zapslog.AddStacktraceAt(slog.LevelError+100)))
+	return l
+}
+
+// follow takes level and format of cfg. Without a format a terminal gets lines for
+// people, and everything else gets JSON.
+func (l *logger) follow(cfg dnsd.Config) {
+	level, err := zapcore.ParseLevel(cfg.LogLevel)
+	if cfg.LogLevel == "" || err != nil {
+		level = zapcore.InfoLevel
+	}
+	l.level.SetLevel(level)
+	l.json.Store(cfg.LogFormat == "json" || cfg.LogFormat == "" && !l.terminal)
+}
+
+// patience is how long the end of the process waits for the reader of its log.
+const patience = time.Second
+
+// Close writes what waits.
+func (l *logger) Close() { l.sink.Close(patience) }
+
+// isTerminal says whether a person may be reading.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rollcall-dns/rollcall/dnsd"
+)
+
+// A reloader reads the Corefile again when it is asked to, beside the loop that
+// listens for signals: a slow disk must not hold up the end of the process.
+type reloader struct {
+	conf   string // empty: there is none
+	log    *logger
+	again  chan struct{}
+	counts reloadCounts
+}
+
+// ask asks for one more reload. What is asked for while one waits is that one.
+func (r *reloader) ask() {
+	select {
+	case r.again <- struct{}{}:
+	default:
+	}
+}
+
+// run reloads s as often as it is asked to, until ctx ends.
+func (r *reloader) run(ctx context.Context, s *dnsd.Server) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.again:
+			r.reload(s)
+		}
+	}
+}
+
+func (r *reloader) reload(s *dnsd.Server) {
+	if r.conf == "" {
+		r.log.Warn("nothing to reload: started without -conf")
+		return
+	}
+	cfg, err := dnsd.ReadCorefile(r.conf)
+	if err == nil {
+		err = s.Reload(r.equip(cfg))
+	}
+	if err != nil {
+		r.counts.good.Set(0)
+		r.log.Error("reload failed, nothing changed", "error", err)
+		return
+	}
+	r.counts.good.Set(1)
+	r.counts.at.SetToCurrentTime()
+	r.log.follow(cfg)
+	r.log.Info("reloaded", "serves", s.String())
+}
+
+// equip adds what the command has to the Corefile's configuration.
+func (r *reloader) equip(cfg dnsd.Config) dnsd.Config {
+	cfg.Logger = r.log.Logger
+	cfg.StateDir = stateDir()
+	cfg.Collectors = []prometheus.Collector{r.log.dropped, r.counts.good, r.counts.at}
+	return cfg
+}
+
+// reloadCounts are shown under /metrics.
+type reloadCounts struct{ good, at prometheus.Gauge }
+
+func newReloadCounts() reloadCounts {
+	c := reloadCounts{
+		good: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "rollcall_config_last_reload_successful",
+			Help: "Whether the Corefile was good when it was last read.",
+		}),
+		at: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "rollcall_config_last_reload_success_timestamp_seconds",
+			Help: "When the configuration at work was read.",
+		}),
+	}
+	c.good.Set(1)
+	c.at.SetToCurrentTime()
+	return c
+}

@@ -1,0 +1,16 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// reloadSignals read the Corefile again.
+var reloadSignals = []os.Signal{syscall.SIGHUP, syscall.SIGUSR1}
+
+// ignoreBrokenPipes lets the server live when whoever reads its log has gone: a
+// write to a broken pipe on standard error would end the process.
+func ignoreBrokenPipes() { signal.Ignore(syscall.SIGPIPE) }

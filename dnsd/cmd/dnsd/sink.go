@@ -1,0 +1,104 @@
+package main
+
+import (
+	"io"
+	"sync"
+	"time"
+)
+
+// A sink takes log lines without ever waiting for who reads them: a full pipe, a
+// stopped collector or a slow disk must not stop the server. What finds no room is
+// dropped and counted. Make it with newSink; it is safe for concurrent use.
+type sink struct {
+	out  io.Writer
+	room int // octets that may wait
+
+	mu      sync.Mutex // guards all below
+	more    sync.Cond  // signalled when a line comes, or at the end
+	waiting []byte     // whole lines
+	lost    uint64     // lines, since the last report
+	dropped uint64     // lines, in all
+	ended   bool
+	done    chan struct{} // closed when all is written after the end
+	report  func(lost uint64)
+}
+
+// sinkRoom holds some 4,000 lines: a burst while the reader is away for a moment.
+const sinkRoom = 1 << 20
+
+// newSink starts the sink's writer. report is called, from the writer, when lines were
+// lost and there is room again; it may write to the sink. Nil reports nothing.
+func newSink(out io.Writer, room int, report func(lost uint64)) *sink {
+	s := &sink{out: out, room: room, done: make(chan struct{}), report: report}
+	s.more.L = &s.mu
+	go s.run()
+	return s
+}
+
+// Write takes one line, whole, or drops it. It never fails and keeps nothing of p.
+func (s *sink) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || len(s.waiting)+len(p) > s.room {
+		s.lost++
+		s.dropped++
+		return len(p), nil
+	}
+	s.waiting = append(s.waiting, p...)
+	s.more.Signal()
+	return len(p), nil
+}
+
+// run writes what waits, until the end.
+func (s *sink) run() {
+	defer close(s.done)
+	var spare []byte
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		for len(s.waiting) == 0 && !s.ended {
+			s.more.Wait()
+		}
+		if len(s.waiting) == 0 {
+			return
+		}
+		lines := s.waiting
+		s.waiting = spare[:0]
+		s.mu.Unlock()
+		// What cannot be written is lost: there is nobody to tell.
+		s.out.Write(lines)
+		s.mu.Lock()
+		spare = lines
+		if lost := s.lost; lost > 0 && s.report != nil && len(s.waiting) < s.room/2 {
+			s.lost = 0
+			s.mu.Unlock()
+			s.report(lost)
+			s.mu.Lock()
+		}
+	}
+}
+
+// Dropped returns how many lines found no room so far.
+func (s *sink) Dropped() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dropped
+}
+
+// Sync is for zap: there is nothing to wait for.
+func (s *sink) Sync() error { return nil }
+
+// Close waits until everything is written, but no longer than patience: the reader
+// may be gone for good. What comes later is dropped.
+func (s *sink) Close(patience time.Duration) {
+	s.mu.Lock()
+	s.ended = true
+	s.more.Signal()
+	s.mu.Unlock()
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	select {
+	case <-s.done:
+	case <-timeout.C:
+	}
+}
