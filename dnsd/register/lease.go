@@ -375,11 +375,11 @@ func (l *Lease) enter(s State) {
 		level = slog.LevelWarn
 		args = append(args, "err", err)
 	}
-	word := s.String()
+	msg := "registration " + s.String()
 	if was == Registering && (s == Held || s == Renewed) {
-		word = "made" // how it is kept shows later
+		msg = "registered" // how it is kept shows later
 	}
-	l.log(level, "registration "+word, args...)
+	l.log(level, msg, args...)
 	if l.cfg.OnChange != nil {
 		l.cfg.OnChange(l.Status())
 	}

@@ -132,3 +132,30 @@ func TestDrainIsHeard(t *testing.T) {
 		}
 	})
 }
+
+// A Logger hears the same in its own form; a refusal that ends Keep is no "trying
+// again", and the first registration no renewal.
+func TestLoggerHearsWhatHappened(t *testing.T) {
+	h := hear(t)
+	synctest.Test(t, func(t *testing.T) {
+		var text heard
+		cfg := config(memory{"hook": newFakeHook()})
+		cfg.Logger = slog.New(slog.NewTextHandler(&text, nil))
+		l := mustKeep(t, cfg)
+		synctest.Wait()
+		mustClose(t, l)
+		all := strings.Join(text.lines(), "\n")
+		if !strings.Contains(all, "msg=registered ") || strings.Contains(all, `msg="registration renewed"`) {
+			t.Error(all)
+		}
+		cfg.Weight = new(uint16(666))
+		if _, err := keep(t.Context(), cfg, half); err == nil {
+			t.Fatal("accepted")
+		}
+		all = strings.Join(text.lines(), "\n")
+		if !strings.Contains(all, "registration refused") || strings.Contains(all, "trying again") {
+			t.Error(all)
+		}
+	})
+	h.want(t)
+}

@@ -55,7 +55,12 @@ func TestDemoEndsEarlyWithASummary(t *testing.T) {
 	defer cancel()
 	s, err := run(ctx, o)
 	if err != nil || s.Failed != 0 || s.Kills != 0 {
-		t.Errorf("got %+v, %v", s, err)
+		t.Fatalf("got %+v, %v", s, err)
+	}
+	var text bytes.Buffer
+	s.print(&text, false)
+	if !strings.Contains(text.String(), "nobody was killed") {
+		t.Errorf("got %q", text.String())
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -74,7 +75,7 @@ func parse(args []string) (options, error) {
 	f.IntVar(&o.servers, "servers", 3, "math servers, 2 to 50")
 	f.IntVar(&o.rate, "rate", 200, "calls a second, 1 to 20000")
 	f.DurationVar(&o.killEvery, "kill-every", 4*time.Second, "time between kills; 0 kills nobody")
-	f.StringVar(&o.policy, "policy", "p2c", "balancing policy")
+	f.StringVar(&o.policy, "policy", "p2c", "balancing policy: "+strings.Join(balancer.Names(), ", "))
 	f.BoolVar(&o.json, "json", false, "print only the summary, as JSON")
 	if err := f.Parse(args); err != nil {
 		return o, err

@@ -55,13 +55,18 @@ func show(ctx context.Context, s screen, c *caller, f *fleet) {
 // hint says how to look inside while it runs.
 func hint(server *dnsd.Server, o options) string {
 	dns, hook := server.DNSAddr(), server.HookURL()
+	kills := fmt.Sprintf("every %v a server is killed with SIGKILL", o.killEvery)
+	if o.killEvery == 0 {
+		kills = "nobody is killed"
+	}
 	return fmt.Sprintf(`Rollcall: %d math servers register themselves; a client calls _math._tcp.svc %d times a second
-for %v by policy %s; every %v a server is killed with SIGKILL. Look inside meanwhile:
+for %v by policy %s; %s. Look inside meanwhile:
+  %s/ is the console, for a browser
   dig @%s -p %d _math._tcp.svc SRV
   dig @%s -p %d +short a1.math.tcp.svc A
   curl -s %s/v1/services/_math._tcp
   curl -sN %s/v1/watch
-`, o.servers, o.rate, o.duration, o.policy, o.killEvery, host(dns), dns.Port(), host(dns), dns.Port(), hook, hook)
+`, o.servers, o.rate, o.duration, o.policy, kills, hook, host(dns), dns.Port(), host(dns), dns.Port(), hook, hook)
 }
 
 func host(a netip.AddrPort) string { return a.Addr().String() }

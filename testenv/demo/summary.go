@@ -49,11 +49,15 @@ func (s *summary) print(w io.Writer, asJSON bool) {
 	for _, id := range ids {
 		fmt.Fprintf(w, "  %-4s answered %d\n", id, s.PerInstance[id])
 	}
-	fmt.Fprintf(w, "%d kills (SIGKILL); from each to the last call sent there:", s.Kills)
-	for _, k := range s.KillToLastCall {
-		fmt.Fprintf(w, " %s %.1f ms", k.ID, k.MS)
+	if s.Kills == 0 {
+		fmt.Fprintln(w, "nobody was killed")
+	} else {
+		fmt.Fprintf(w, "%d kills (SIGKILL); the last call was sent to the dead one this long after it died:", s.Kills)
+		for _, k := range s.KillToLastCall {
+			fmt.Fprintf(w, " %s %.1f ms", k.ID, k.MS)
+		}
+		fmt.Fprintln(w)
 	}
-	fmt.Fprintln(w)
 	if s.FirstError != "" {
 		fmt.Fprintln(w, "first error:", s.FirstError)
 	}
