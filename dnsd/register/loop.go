@@ -167,7 +167,7 @@ func (lp *loop) hold(ctx context.Context, incarnation uint64, renew time.Duratio
 	l.enter(Renewed)
 	if l.held == nil && !l.cfg.NoHold && !time.Now().Before(lp.noHoldTo) {
 		l.held = openHold(ctx, l.client, fmt.Sprintf("%s/hold?heartbeat=1&incarnation=%d", l.path, incarnation), renew, l.jitter)
-		return l.cfg.Timeout
+		return min(l.cfg.Timeout, silence(renew)) // the lease runs meanwhile
 	}
 	return l.jitter(renew)
 }

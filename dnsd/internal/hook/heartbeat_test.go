@@ -117,16 +117,72 @@ func TestHeartbeatIsChecked(t *testing.T) {
 
 // An operator's drain reaches the instance that is held.
 func TestHoldHearsOfADrain(t *testing.T) {
-	h := start(t, nil)
-	h.put(a1, `{"port":1}`)
-	s, _ := h.beating("")
-	h.do("PUT", a1+"/drain", "")
-	if e := s.next(); e.name != "changed" || !strings.Contains(e.data, `"state":"drained"`) {
-		t.Errorf("%+v", e)
+	ca := newAuthority(t)
+	ca.issue(t, "s", "", nil, []byte{127, 0, 0, 1})
+	for name, way := range map[string]struct{ tls, http2 bool }{"plain": {}, "TLS": {tls: true}, "HTTP/2": {true, true}} {
+		t.Run(name, func(t *testing.T) {
+			h := start(t, func(c *Config, _ *registry.Config) {
+				if way.tls {
+					c.TLS = &TLS{Cert: ca.file("s.pem"), Key: ca.file("s.key")}
+				}
+			})
+			if way.tls {
+				h.client = ca.client(t, "")
+				h.client.Transport.(*http.Transport).ForceAttemptHTTP2 = way.http2
+			}
+			h.put(a1, `{"port":1,"lease":"3s","ttl":"1s"}`)
+			s, heart := h.beating("")
+			for _, c := range []struct{ method, state string }{{"PUT", "drained"}, {"DELETE", "up"}} {
+				h.do(c.method, a1+"/drain", "")
+				if e := s.next(); e.name != "changed" || !strings.Contains(e.data, `"state":"`+c.state+`"`) {
+					t.Errorf("%+v", e)
+				}
+				// What interrupted the wait for heartbeats did not end it.
+				renewed := make(chan struct{})
+				go func() {
+					defer close(renewed)
+					for e, ok := s.block(); e.comment != "renewed"; e, ok = s.block() {
+						if !ok {
+							t.Error("the stream ended")
+							return
+						}
+					}
+				}()
+				for waiting := true; waiting; {
+					heart.Write([]byte("."))
+					select {
+					case <-renewed:
+						waiting = false
+					case <-time.After(50 * time.Millisecond):
+					}
+				}
+			}
+		})
 	}
-	h.do("DELETE", a1+"/drain", "")
-	if e := s.next(); e.name != "changed" || !strings.Contains(e.data, `"state":"up"`) {
-		t.Errorf("%+v", e)
+}
+
+// Who sends what he need not send is renewed no less, and asked to come again no
+// later.
+func TestHoldWithoutHeartbeatsKeepsItsClock(t *testing.T) {
+	h := start(t, nil)
+	c, in := hijacked(t, h, `{"port":1,"lease":"3s","ttl":"1s"}`)
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+				c.Write([]byte("."))
+			}
+		}
+	}()
+	for line := ""; !strings.HasPrefix(line, ": renewed"); {
+		var err error
+		if line, err = in.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

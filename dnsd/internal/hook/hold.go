@@ -142,9 +142,11 @@ func (h *held) run(broken bool) {
 		switch {
 		case err != nil:
 			broken = true
-		case came && h.beats && time.Since(h.renewed) >= renewAfter(h.in)/earlyBeat:
-			reason, broken = h.renew()
-		case !came:
+		case came && h.beats:
+			if time.Since(h.renewed) >= renewAfter(h.in)/earlyBeat {
+				reason, broken = h.renew()
+			}
+		case !came || !time.Now().Before(h.due(began)): // who talks without being asked keeps no clock from us
 			reason, broken = h.look(began)
 		}
 	}

@@ -76,6 +76,7 @@ func (l *ownLine) open(x *exchange, first ...[]byte) error {
 	x.w.status = http.StatusOK
 	h := x.w.Header()
 	streamHeader(h)
+	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	h.Set("Connection", "close") // the end of the connection is the end of the answer
 	var b bytes.Buffer
 	b.WriteString("HTTP/1.1 200 OK\r\n")
