@@ -36,7 +36,7 @@ func TestGRPC3252OutageKeepsTheEndpoints(t *testing.T) {
 					t.Errorf("%d states, want 2: the answer and its staleness", n)
 				}
 				s.become(service(t, 3))
-				time.Sleep(5*time.Second*5/4 + 4*time.Second) // a retry and the one under way
+				time.Sleep(2*5*time.Second + 2*time.Second) // a retry and the one under way
 				synctest.Wait()
 				if got := w.last(); len(got.Endpoints) != 3 || got.Err != nil {
 					t.Errorf("after the outage: %v, %v", addrs(got), got.Err)
@@ -68,14 +68,15 @@ func TestStaleEndpointsEndAfterStaleFor(t *testing.T) {
 				t.Fatalf("StaleFor %v: never dropped", staleFor)
 			}
 			after := w.times[i].Sub(begin)
-			if low, high := want+5*time.Second, want+5*time.Second+7*time.Second; after < low || after > high {
+			if low, high := want+5*time.Second, want+5*time.Second+12*time.Second; after < low || after > high {
 				t.Errorf("StaleFor %v: dropped after %v, want %v to %v", staleFor, after, low, high)
 			}
 		})
 	}
 }
 
-// TestRetriesBackOff: from MinTTL, doubling, to the rate of the TTL, never faster.
+// TestRetriesBackOff: from MinTTL, doubling, to half the rate of the TTL, for a
+// question that is not answered costs two packets.
 func TestRetriesBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := one(ttl(t, 20))
@@ -85,9 +86,9 @@ func TestRetriesBackOff(t *testing.T) {
 		s.become(rcode(dns.RcodeServerFailure))
 		time.Sleep(5 * time.Minute)
 		got := gaps(s.asked("SRV"))[1:]
-		for i, want := range []time.Duration{2, 4, 8, 16, 20, 20, 20, 20, 20} {
+		for i, want := range []time.Duration{2, 4, 8, 16, 32, 40, 40, 40} {
 			low, high := want*time.Second/2, want*time.Second
-			if want == 20 {
+			if want == 40 {
 				low = high * 8 / 10
 			}
 			if got[i] < low || got[i] > high {
@@ -120,8 +121,8 @@ func TestAWrongNXDOMAINChangesNothing(t *testing.T) {
 				if states := w.seen(); len(states) != 1 || states[0].Err != nil {
 					t.Errorf("%d states: %v", len(states), states)
 				}
-				if got := gaps(s.asked("SRV"))[2]; got != time.Second {
-					t.Errorf("confirmed after %v, want 1s", got)
+				if got := gaps(s.asked("SRV"))[2]; got < confirmAfter || got > 2*confirmAfter {
+					t.Errorf("confirmed after %v, want 1 to 2s", got)
 				}
 			})
 		})
@@ -160,7 +161,7 @@ func TestATrueNXDOMAINIsBelievedOnceConfirmed(t *testing.T) {
 					t.Fatalf("states %v", states)
 				}
 				w.mu.Lock()
-				if got := w.times[1].Sub(s.asked("SRV")[1].at); got != tt.after {
+				if got := w.times[1].Sub(s.asked("SRV")[1].at); got < tt.after || got > tt.after+confirmAfter || tt.after == 0 && got != 0 {
 					t.Errorf("believed %v after it was first said, want %v", got, tt.after)
 				}
 				w.mu.Unlock()

@@ -36,8 +36,8 @@
 //
 //   - An answer is asked for again after a random 80 to 100 % of its TTL (the
 //     smallest in it), clamped to MinTTL and MaxTTL.
-//   - After a hint ([Resolver.Refresh]) it is asked for again at once and then a
-//     few times at growing distances, for who went often comes back elsewhere.
+//   - After a hint ([Resolver.Refresh]) it is asked for again five times within a
+//     second, at random moments; hints that find nothing new count ever less.
 //   - A negative answer lives as long as its SOA says (RFC 2308 section 5),
 //     clamped likewise.
 //   - When nobody answers, the last endpoints stay for StaleFor past their

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -94,11 +95,11 @@ func (r *Resolver) dueLocked(e *entry) time.Duration {
 	if e.version == 0 {
 		return 0
 	}
-	wait := e.wait
-	if e.hint.pending() {
-		wait = min(wait, r.paceLocked(e))
+	due := e.wait - r.sinceLocked(e)
+	if e.hint.pending() && e.failures == 0 { // servers that fail are not asked faster for it
+		due = min(due, time.Until(e.hint.next))
 	}
-	return wait - r.sinceLocked(e)
+	return due
 }
 
 // currentLocked tells whether the state may be used without asking.
@@ -164,7 +165,8 @@ func (r *Resolver) startLocked(ctx context.Context, e *entry) *flight {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	f := &flight{done: make(chan struct{}), cancel: cancel}
 	e.flight = f
-	e.hint.asked(r.minTTL())
+	e.memory.failures = e.failures
+	e.hint.asked(time.Now(), max(e.state.TTL, r.minTTL()), r.randomLocked())
 	var last []Endpoint
 	if r.usableLocked(e) {
 		last = e.state.Endpoints
@@ -203,10 +205,12 @@ func (r *Resolver) applyLocked(e *entry, out outcome) {
 			next.Endpoints, next.Trust = e.state.Endpoints, Stale
 		}
 	}
+	if !slices.EqualFunc(e.state.Endpoints, next.Endpoints, Endpoint.equal) {
+		e.hint.news = true
+	}
 	if e.version == 0 || !e.state.sameNews(next) {
 		r.tell(e.state, next, e.name)
 		e.version++
-		e.hint.news = true
 	} else {
 		next.Endpoints, next.Err = e.state.Endpoints, e.state.Err
 	}
@@ -235,17 +239,13 @@ func (e *entry) weigh(out outcome) Trust {
 	return Confirmed
 }
 
-// retryLocked is the pause after a failure: up to the rate at which the name is
-// asked for anyway, so that servers coming back are found as fast as changes are,
-// and no server hears more of us dead than alive.
+// retryLocked is the pause after a failure. It ends at two TTLs, with two packets for
+// each question (a light way): no server hears more of us dead than alive. Without
+// endpoints there is no rate to compare with, and more to win.
 func (r *Resolver) retryLocked(e *entry) time.Duration {
-	const (
-		unknown = 5 * time.Second // the name has never been answered for
-		longest = 30 * time.Second
-	)
-	limit := unknown
-	if e.state.TTL > 0 {
-		limit = min(e.state.TTL, longest)
+	limit := 5 * time.Second
+	if r.usableLocked(e) {
+		limit = max(2*e.state.TTL, limit)
 	}
 	return r.pauseLocked(e.failures, limit)
 }
@@ -271,11 +271,14 @@ func (r *Resolver) pause(failures int, limit time.Duration) time.Duration {
 
 // spreadLocked is a random time between two.
 func (r *Resolver) spreadLocked(from, to time.Duration) time.Duration {
-	random := rand.Float64
+	return from + time.Duration(float64(to-from)*r.randomLocked()())
+}
+
+func (r *Resolver) randomLocked() func() float64 {
 	if r.Rand != nil {
-		random = r.Rand.Float64
+		return r.Rand.Float64
 	}
-	return from + time.Duration(float64(to-from)*random())
+	return rand.Float64
 }
 
 // tell logs what a program may want to hear once and not at each query.

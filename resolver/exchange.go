@@ -35,7 +35,7 @@ func (r *Resolver) transport(ctx context.Context, server string, q question, w w
 }
 
 func (r *Resolver) overTCP(ctx context.Context, server string, q question, edns bool, timeout time.Duration) (*reply, error) {
-	rep, err := r.try(ctx, "tcp", server, q, edns, timeout)
+	rep, err := r.try(ctx, "tcp", server, q, edns, 0, timeout)
 	switch {
 	case err != nil:
 		return nil, err
@@ -75,7 +75,11 @@ func (r *Resolver) overUDP(ctx context.Context, server string, q question, edns 
 			stopUDP()
 		}
 	})
-	rep, err := r.try(udpCtx, "udp", server, q, edns, timeout)
+	resend := timeout / resendAfter
+	if w.once {
+		resend = timeout
+	}
+	rep, err := r.try(udpCtx, "udp", server, q, edns, resend, timeout)
 	good := err == nil && !rep.truncated
 	if begun := !hedge.Stop(); begun {
 		if good {

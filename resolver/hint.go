@@ -2,43 +2,85 @@ package resolver
 
 import "time"
 
-// firstPace is the distance of the first question after a hint from the last one
-// before it: about as long as a server needs to start again. It doubles from one
-// to the next, so that with a MinTTL of 1s a hint costs five questions. Only a hint
-// that follows on news begins anew: while each answer differs from the last and
-// connections fail all the time, that makes twenty questions a second.
-const firstPace = 50 * time.Millisecond
+const (
+	// seriesSpan is how long the questions of a series take. What makes a client
+	// give a hint makes others do so in the same moment: it is the shortest time over
+	// which a thousand of them are an even load and no blow.
+	seriesSpan = time.Second
+	// seriesSize is how many there are. One client sees what changed after a tenth of
+	// a second on average: about as long as a server needs to start again.
+	seriesSize = 5
+	// seriesPause is the longest time from a series that found nothing to the next,
+	// unless the TTL is longer.
+	seriesPause = 10 * time.Minute
+)
 
-// hint is what callers of Refresh want: the name asked for sooner than it is due.
+// hint is what callers of Refresh want: the name asked for sooner than it is due. It
+// makes a series of questions, one at a random moment of each part of seriesSpan.
+//
+// Connections may fail for a day while DNS has nothing new to say. So each series
+// that found nothing has the next one wait twice as long, from a TTL on, and ask one
+// question less, down to one. A changed answer puts an end to that.
 type hint struct {
-	pace time.Duration // from the last question to the next; 0: nothing is wanted
-	news bool          // the state changed since the hint
+	begun time.Time // the last series
+	size  int       // its questions
+	done  int       // of these
+	next  time.Time // when the next is due; zero: the series is over
+	more  bool      // another series is wanted after this one
+	news  bool      // the endpoints changed since it began
+	vain  int       // series without news in a row
+	pause time.Time // no series begins before this, without news
 }
 
+func (h *hint) pending() bool { return !h.next.IsZero() }
+
 // given takes a hint, and tells whether it changes anything.
-func (h *hint) given() bool {
-	if h.pace > 0 && !h.news {
+func (h *hint) given(now time.Time, random func() float64) bool {
+	switch {
+	case h.pending():
+		h.more = h.more || h.news
 		return false
+	case !h.news && now.Before(h.pause):
+		return false
+	case h.news:
+		h.vain = 0
 	}
-	*h = hint{pace: firstPace}
+	h.begin(now, random)
 	return true
 }
 
-func (h *hint) pending() bool { return h.pace > 0 }
-
-// asked notes that a question begins. The hint is over when the next would not
-// come sooner than the TTL could allow.
-func (h *hint) asked(minTTL time.Duration) {
-	if h.pace *= 2; h.pace >= minTTL {
-		h.pace = 0
-	}
+func (h *hint) begin(now time.Time, random func() float64) {
+	h.begun, h.done, h.more, h.news = now, 0, false, false
+	h.size = max(seriesSize-h.vain, 1)
+	h.plan(random)
 }
 
-// paceLocked is the time from the last answer or failure to the next question
-// after a hint. Servers that fail are not asked faster for it.
-func (r *Resolver) paceLocked(e *entry) time.Duration {
-	if e.failures > 0 {
-		return r.minTTL()
+// plan draws the moment of the next question.
+func (h *hint) plan(random func() float64) {
+	part := float64(seriesSpan) / float64(h.size)
+	h.next = h.begun.Add(time.Duration(part * (float64(h.done) + random())))
+}
+
+// asked notes that a question begins. The series is over with its last one.
+func (h *hint) asked(now time.Time, ttl time.Duration, random func() float64) {
+	for h.pending() && !h.next.After(now) {
+		if h.done++; h.done < h.size {
+			h.plan(random)
+			continue
+		}
+		h.next = time.Time{}
+		switch {
+		case h.more:
+			h.vain = 0
+			h.begin(h.begun.Add(seriesSpan), random) // a herd's stays even
+			return
+		case h.news: // the next hint is as good as the first
+			h.vain = 0
+			return
+		}
+		const doubled = 16 // enough to pass any limit
+		wait := min(ttl<<min(h.vain, doubled), max(ttl, seriesPause))
+		h.pause = now.Add(time.Duration(float64(wait) * (1 + random()/2)))
+		h.vain++
 	}
-	return min(e.hint.pace, r.minTTL())
 }

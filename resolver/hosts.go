@@ -186,7 +186,7 @@ func (r *Resolver) confirm(ctx context.Context, errands []*errand, w way, server
 					e.fail(context.Cause(ctx))
 				}
 				return
-			case <-time.After(confirmAfter):
+			case <-time.After(r.confirmPause()):
 			}
 			others = w
 		}

@@ -20,6 +20,8 @@ type outcome struct {
 // memory is what one resolution of a name leaves for the next. Only one runs at
 // a time.
 type memory struct {
+	failures int // since the last answer
+
 	tcp     bool             // the answer was too large for UDP: do not try UDP first
 	scant   bool             // TCP brings no more glue than UDP: do not ask for it
 	hosts   map[string]*held // of targets that came without glue, or with a part of it
@@ -28,10 +30,17 @@ type memory struct {
 	seed    maphash.Seed     // of the choice below the bound
 }
 
-// confirmAfter is the pause before an emptied set is asked for again, when there
-// is no other server to confirm it: time for a server that is just loading its
-// zone.
+// confirmAfter is the shortest pause before a set that has shrunk is asked for again,
+// when there is no other server to confirm it: time for a server that is just loading
+// its zone. It lasts up to twice as long, for a thousand clients see the set shrink
+// in the same moment.
 const confirmAfter = time.Second
+
+func (r *Resolver) confirmPause() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.spreadLocked(confirmAfter, 2*confirmAfter)
+}
 
 // resolve asks for the endpoints of a name, of which the last known are given.
 // An answer that takes away more than half of them is only believed when it is
@@ -61,7 +70,7 @@ func (r *Resolver) resolve(ctx context.Context, name string, last []Endpoint, m 
 	select {
 	case <-ctx.Done():
 		return outcome{err: &Error{Name: name, Type: typeSRV.String(), Err: context.Cause(ctx)}}
-	case <-time.After(confirmAfter):
+	case <-time.After(r.confirmPause()):
 	}
 	second := r.resolveAt(ctx, name, w, last, m)
 	if !second.vouched {
@@ -84,7 +93,11 @@ func (r *Resolver) resolveAt(ctx context.Context, name string, w way, last []End
 	q := question{name, typeSRV}
 	ttl := r.maxTTL()
 	for range maxAliases {
-		rep, server, err := r.ask(ctx, q, w, m.tcp)
+		try := w
+		if m.failures >= lightAfter {
+			try = w.light()
+		}
+		rep, server, err := r.ask(ctx, q, try, m.tcp)
 		if err != nil {
 			m.tcp = false // perhaps it was only TCP that failed
 			return outcome{err: err}

@@ -162,10 +162,11 @@ func (r *Resolver) Watch(ctx context.Context, name string) iter.Seq[State] {
 }
 
 // Refresh is a hint that what is known of the name may be old, as when
-// connections fail: it is asked for again at once, and a few times more at
-// distances that grow to MinTTL, for who went often comes back elsewhere in a
-// moment. It does not wait. More hints meanwhile add nothing, unless there were
-// news since. For a name that nobody watches, it makes the next Lookups ask.
+// connections fail: it is asked for again five times within a second, for who went
+// often comes back elsewhere in a moment, and each time at random, for others have
+// lost the same connection. It does not wait. More hints add nothing, for a TTL and
+// then ever longer, unless the endpoints have changed since; nor do hints while the
+// servers fail. For a name that nobody watches, it makes the next Lookups ask.
 func (r *Resolver) Refresh(name string) {
 	key, err := canonicalName(name)
 	if err != nil {
@@ -173,7 +174,7 @@ func (r *Resolver) Refresh(name string) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if e := r.names[key]; e != nil && e.hint.given() {
+	if e := r.names[key]; e != nil && e.failures == 0 && e.hint.given(time.Now(), r.randomLocked()) {
 		e.wake()
 	}
 }

@@ -26,11 +26,11 @@ const resendAfter = 4
 var errOversized = fmt.Errorf("malformed reply: over %d octets by UDP", maxUDP)
 
 // try is one question over one transport, within Timeout.
-func (r *Resolver) try(ctx context.Context, network, server string, q question, edns bool, timeout time.Duration) (*reply, error) {
+func (r *Resolver) try(ctx context.Context, network, server string, q question, edns bool, resend, timeout time.Duration) (*reply, error) {
 	begin := time.Now()
 	within, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	rep, err := r.tryWithin(within, network, server, q, edns, begin, timeout)
+	rep, err := r.tryWithin(within, network, server, q, edns, begin.Add(resend), begin.Add(timeout))
 	switch {
 	case err == nil:
 		return rep, nil
@@ -53,7 +53,7 @@ func withoutPorts(err error) error {
 	return &net.OpError{Op: op.Op, Net: op.Net, Err: op.Err}
 }
 
-func (r *Resolver) tryWithin(ctx context.Context, network, server string, q question, edns bool, begin time.Time, timeout time.Duration) (*reply, error) {
+func (r *Resolver) tryWithin(ctx context.Context, network, server string, q question, edns bool, resend, deadline time.Time) (*reply, error) {
 	var random [2]byte
 	rand.Read(random[:])
 	id := binary.BigEndian.Uint16(random[:])
@@ -70,9 +70,9 @@ func (r *Resolver) tryWithin(ctx context.Context, network, server string, q ques
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	if network == "tcp" {
-		return askStream(conn, q, query, id, begin.Add(timeout))
+		return askStream(conn, q, query, id, deadline)
 	}
-	return askPacket(conn, q, query, id, begin.Add(timeout/resendAfter), begin.Add(timeout))
+	return askPacket(conn, q, query, id, resend, deadline)
 }
 
 func (r *Resolver) dial(ctx context.Context, network, server string) (net.Conn, error) {
@@ -102,12 +102,16 @@ func (r *Resolver) dial(ctx context.Context, network, server string) (net.Conn, 
 	return secure, nil
 }
 
-// askPacket sends the query, again at resend, and reads until the true reply or
+// askPacket sends the query, again at resend if that is before the deadline, and reads until the true reply or
 // the deadline. Packets that are no answer to the question are passed over: they
 // may be forged, or late (RFC 5452 section 9).
 func askPacket(conn net.Conn, q question, query []byte, id uint16, resend, deadline time.Time) (*reply, error) {
 	buf := make([]byte, maxUDP+1)
-	for _, until := range []time.Time{resend, deadline} {
+	untils := []time.Time{resend, deadline}
+	if !resend.Before(deadline) {
+		untils = untils[1:]
+	}
+	for _, until := range untils {
 		if err := conn.SetDeadline(until); err != nil {
 			return nil, err
 		}

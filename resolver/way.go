@@ -16,6 +16,7 @@ type way struct {
 	attempts int           // rounds over the servers
 	stream   bool          // never by UDP
 	eager    bool          // UDP was in vain before: TCP at the same time
+	once     bool          // a datagram that is not answered is not sent again
 	system   bool          // nobody named the servers: they are those of the machine
 }
 
@@ -63,6 +64,18 @@ func (r *Resolver) way() (way, error) {
 	}
 	w.servers = slices.Concat(w.servers[begin:], w.servers[:begin])
 	return w, nil
+}
+
+// lightAfter is how many failures in a row, a sign of servers that are down and not
+// of a lost packet, have the next questions cost no more than those of a client that
+// is answered: see [way.light] and retryLocked.
+const lightAfter = 3
+
+// light is the way to see whether somebody is back: one round, one datagram and one
+// stream.
+func (w way) light() way {
+	w.attempts, w.once = 1, true
+	return w
 }
 
 // at is the same way to other servers.
