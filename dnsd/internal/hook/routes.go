@@ -243,6 +243,11 @@ func (x *exchange) writeSoon() {
 func (x *exchange) fail(err error) {
 	p := problemOf(err)
 	x.audit.err = p
+	if x.w.status != 0 { // the reader went, or was too slow
+		x.st.log.Debug("hook: answer broke off", "path", x.r.URL.Path, "error", err)
+		x.broken = true
+		return
+	}
 	if p.err != nil {
 		// Only a 500 is news: what else fails is the registry's to tell, once and
 		// not with each request (a full disk), or the client's own end.
@@ -253,11 +258,6 @@ func (x *exchange) fail(err error) {
 		if level < slog.LevelError || x.s.failures.take() {
 			x.st.log.Log(context.WithoutCancel(x.r.Context()), level, "hook: serve", "method", x.r.Method, "path", x.r.URL.Path, "status", p.Status, "error", p.err)
 		}
-	}
-	if x.w.status != 0 {
-		x.st.log.Debug("hook: answer broke off", "path", x.r.URL.Path, "error", err)
-		x.broken = true
-		return
 	}
 	x.writeSoon()
 	p.write(x.w, x.r)

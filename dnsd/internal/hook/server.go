@@ -84,6 +84,7 @@ type Server struct {
 	failures few       // lines of what went wrong here
 	accepts  few       // lines of connections that could not be taken
 	buffers  sync.Pool // of *bufio.Writer, a piece each
+	bursts   sync.Pool // of *bufio.Writer, a burst each
 	origin   *http.CrossOriginProtection
 	// consolePolicy is the page's Content-Security-Policy.
 	consolePolicy string
@@ -126,6 +127,7 @@ func newServer(ln net.Listener, cfg Config) (*Server, error) {
 		callers: newLimiter(),
 		lists:   newBudget(listBytes),
 		buffers: sync.Pool{New: func() any { return bufio.NewWriterSize(nil, piece) }},
+		bursts:  sync.Pool{New: func() any { return bufio.NewWriterSize(nil, burst) }},
 		holds:   newHolds(),
 		origin:  http.NewCrossOriginProtection(),
 

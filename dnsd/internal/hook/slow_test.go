@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
@@ -83,14 +84,14 @@ func TestReadersWhoDoNotReadCostLittle(t *testing.T) {
 	}
 }
 
-// A slow reader of events costs a piece while it is written to, however many wait.
+// A slow reader of events costs a burst while it is written to, however many wait.
 func TestBurstOfEventsGoesOutInPieces(t *testing.T) {
 	var sizes []int
 	s := &stream{
 		w: &response{ResponseWriter: writesTo(func(p []byte) { sizes = append(sizes, len(p)) })}, timeout: time.Hour,
 	}
 	h := start(t, nil)
-	s.buffers, s.control = &h.buffers, http.NewResponseController(s.w)
+	s.bursts, s.control = &h.bursts, http.NewResponseController(s.w)
 	part, total := []byte(strings.Repeat("x", 1500)), 0
 	parts := make([][]byte, 1000)
 	for i := range parts {
@@ -101,7 +102,7 @@ func TestBurstOfEventsGoesOutInPieces(t *testing.T) {
 	}
 	for _, n := range sizes {
 		total += n
-		if n > piece {
+		if n > burst {
 			t.Errorf("a write of %d bytes", n)
 		}
 	}
@@ -171,6 +172,31 @@ func TestReaderThatHardlyReadsIsCut(t *testing.T) {
 			t.Errorf("cut after %v, having read %d", took, read)
 		}
 	})
+}
+
+// That a reader goes in the middle of an answer is no news.
+func TestReaderThatGoesIsNoError(t *testing.T) {
+	var log lines
+	p := newPipes()
+	h := startOn(t, p, func(c *Config, _ *registry.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	h.fill(100)
+	for _, path := range []string{"/v1/services", "/v1/services/_math._tcp", "/v1/watch"} {
+		g := p.guest(t, net.IPv4(127, 0, 0, 1))
+		g.send(path)
+		if _, err := io.ReadFull(g.conn, make([]byte, 100)); err != nil {
+			t.Fatal(err)
+		}
+		g.conn.Close()
+	}
+	eventually(t, "all are over", func() bool { return h.lists.inUse() == 0 })
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if text := log.String(); strings.Contains(text, "level=ERROR") || !strings.Contains(text, "answer broke off") {
+		t.Error(text)
+	}
 }
 
 // TestBudgetHoldsItsBounds takes and gives back at random.

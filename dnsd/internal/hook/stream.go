@@ -16,13 +16,13 @@ type stream struct {
 	w       *response
 	control *http.ResponseController
 	timeout time.Duration
-	buffers *sync.Pool
+	bursts  *sync.Pool
 }
 
 // begin sends the header and the first bytes. X-Accel-Buffering asks nginx not
 // to wait for the end.
 func (x *exchange) begin(first ...[]byte) (*stream, error) {
-	s := &stream{w: x.w, control: http.NewResponseController(x.w), timeout: x.st.limits.WriteTimeout, buffers: &x.s.buffers}
+	s := &stream{w: x.w, control: http.NewResponseController(x.w), timeout: x.st.limits.WriteTimeout, bursts: &x.s.bursts}
 	streamHeader(x.w.Header())
 	x.w.WriteHeader(http.StatusOK)
 	return s, s.send(first...)
@@ -34,14 +34,18 @@ func streamHeader(h http.Header) {
 	h.Set("X-Accel-Buffering", "no")
 }
 
+// burst is how much of many events is in memory at one time, for each reader that
+// does not read just now.
+const burst = 8 << 10
+
 // send writes and flushes. Many parts go out in pieces, so that a burst costs no
 // more memory than one.
 func (s *stream) send(parts ...[]byte) error {
 	if len(parts) == 1 {
 		return s.flush(parts[0])
 	}
-	buf := s.buffers.Get().(*bufio.Writer)
-	defer s.buffers.Put(buf)
+	buf := s.bursts.Get().(*bufio.Writer)
+	defer s.bursts.Put(buf)
 	buf.Reset(writerFunc(func(p []byte) (int, error) { return len(p), s.write(p) }))
 	defer buf.Reset(nil)
 	for _, p := range parts {
