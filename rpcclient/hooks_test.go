@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +82,19 @@ func TestConfigIsChecked(t *testing.T) {
 	for _, cfg := range []Config{
 		{Servers: []string{"127.0.0.1:53"}, Source: announce()},
 		{Budget: 2},
+		{Budget: math.NaN()},
+		{BudgetFloor: math.Inf(1)},
+		{Methods: map[string]Method{"A.B": {Idempotent: true, ExtraLoad: math.NaN()}}},
+		{Methods: map[string]Method{"Get": {Idempotent: true}}},
+		{Methods: map[string]Method{"Store.": {Idempotent: true}}},
+		{ConnsPerNode: -1},
+		{MaxNodes: -1},
+		{MaxReply: -1},
+		{AttemptTimeout: -1},
+		{DialTimeout: -1},
+		{PingTimeout: -1},
+		{WriteTimeout: -1},
+		{DrainTimeout: -1},
 		{Methods: map[string]Method{"A.B": {ExtraLoad: 0.1}}},
 		{Methods: map[string]Method{"A.B": {Idempotent: true, ExtraLoad: 0.9}}},
 	} {
@@ -87,9 +103,50 @@ func TestConfigIsChecked(t *testing.T) {
 			t.Errorf("%+v was taken", cfg)
 		}
 	}
-	if _, err := New("", nil); err == nil {
-		t.Error("empty name was taken")
+}
+
+// These are what people write at first; each says what to write instead.
+func TestNamesThatCannotBeServicesFailAtOnce(t *testing.T) {
+	for name, cure := range map[string]string{
+		"":                      "_math._tcp.svc",
+		"math":                  "_math._tcp.svc",
+		"_math._tcp":            "_math._tcp.svc",
+		"127.0.0.1:9001":        "resolver.Static",
+		"_math._tcp.svc:5300":   "Servers",
+		"http://_math._tcp.svc": "_math._tcp.svc",
+		"math.tcp.svc":          "_math._tcp.svc",
+		"_math._tcp..svc":       "_math._tcp.svc",
+	} {
+		c, err := New(name, nil)
+		if err == nil {
+			c.Close()
+			t.Errorf("%q was taken", name)
+			continue
+		}
+		mustContain(t, err, "rpcclient: new: ", strconv.Quote(name), cure)
 	}
+	// To a source of one's own a name may be anything.
+	c, err := New("math", &Config{Source: announce()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+}
+
+func TestForgottenServerIsAskedAfter(t *testing.T) {
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := pc.LocalAddr().String()
+	pc.Close()
+	c, err := New("_math._tcp.svc", &Config{Servers: []string{server}, WaitForNode: 300 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	err = c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int))
+	mustContain(t, err, server, "is dnsd running there?")
 }
 
 func TestServersAreHostsOrHostPorts(t *testing.T) {
