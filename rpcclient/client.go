@@ -44,7 +44,6 @@ type Client struct {
 	trusted   trustedNames
 	lookAgain chan struct{} // a token: for manage
 	dialling  chan struct{} // a token for each dial under way
-	ups       atomic.Int32  // nodes that are up
 
 	mu     sync.Mutex // guards what follows
 	nodes  map[*node]struct{}

@@ -130,9 +130,6 @@ func (c *Client) member(addr string) *node {
 	return c.byAddr[addr]
 }
 
-// anyUp tells whether any node is up.
-func (c *Client) anyUp() bool { return c.ups.Load() > 0 }
-
 // definite tells a server's word that there is no such service from a failure to
 // ask for it.
 func definite(err error) bool {

@@ -157,14 +157,13 @@ var errNotNeeded = errors.New("connection is not needed")
 
 // pause is how long the next dial must wait.
 func (n *node) pause() time.Duration {
-	alone := !n.client.anyUp()
 	now := time.Now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, since := range n.all {
 		n.redial.lasts(since, now)
 	}
-	wait := n.redial.pause(alone, draw)
+	wait := n.redial.pause(draw)
 	n.retryAt = now.Add(wait)
 	return wait
 }
@@ -288,7 +287,9 @@ func (n *node) dropLocked(c *conn, why error) {
 	}
 	conns = slices.Delete(slices.Clone(conns), i, i+1)
 	n.usable.Store(&conns)
-	n.redial.lost = true
+	if !errors.Is(why, errToldToRetire) && !errors.Is(why, errRetired) {
+		n.redial.lost = true // not by a word about this connection alone, which is no event to others
+	}
 	if errors.Is(why, errNotNeeded) {
 		n.lostWhy = nil
 		return
@@ -332,15 +333,11 @@ func (n *node) report() {
 	n.reported = up
 	switch {
 	case up:
-		n.client.ups.Add(1)
 		n.balanced.Up()
 		n.client.tellUp(n)
 		n.client.look()
 	case n.ctx.Err() == nil:
-		n.client.ups.Add(-1)
 		n.down(why)
-	default:
-		n.client.ups.Add(-1)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 type redial struct {
 	fruitless int       // failed dials and connections that did not last, since one that did
 	failedAt  time.Time // when the last of them ended
-	lost      bool      // a connection went since the last dial
+	lost      bool      // a connection was lost since the last dial
 	draining  bool      // the server said that it goes; until a connection is made
 }
 
@@ -20,13 +20,9 @@ const (
 	// stable is how long a connection must live to have lasted: a server that accepts
 	// and hangs up is not dialled in a loop.
 	stable = 5 * time.Second
-	// spread is the width of every pause but the first one of a client that has no
-	// other node: what a thousand clients do because one server died is spread evenly
-	// over it.
+	// spread is the width of every pause: what a thousand clients do because one
+	// server died, or came back, is spread evenly over it.
 	spread = time.Second
-	// atOnce is the width of that first pause. A server that only closed its
-	// connections, or is back already, costs a waiting call no more.
-	atOnce = 50 * time.Millisecond
 )
 
 // pauses are the least pauses after one, two, ... fruitless dials. The last one and
@@ -41,8 +37,8 @@ var pauses = [...]time.Duration{
 // now, and is back in a second or not at all.
 const afterDrain = 2
 
-// pause is how long to wait now. alone: no other node of the client is usable.
-func (r *redial) pause(alone bool, draw func(time.Duration) time.Duration) time.Duration {
+// pause is how long to wait now.
+func (r *redial) pause(draw func(time.Duration) time.Duration) time.Duration {
 	n := r.fruitless
 	if r.draining {
 		n = max(n, afterDrain)
@@ -50,12 +46,10 @@ func (r *redial) pause(alone bool, draw func(time.Duration) time.Duration) time.
 	switch {
 	case n > 0:
 		return pauses[min(n, len(pauses))-1] + draw(spread)
-	case !r.lost:
-		return 0 // a new node, or a further connection to one that is well
-	case alone:
-		return draw(atOnce)
+	case r.lost:
+		return draw(spread)
 	}
-	return draw(spread)
+	return 0 // a new node, or a further connection to one that is well
 }
 
 // dialled notes that a dial begins.
@@ -80,7 +74,6 @@ func (r *redial) lasts(since, now time.Time) {
 // ended notes that a connection is dead. last: it was the node's only one. If that one
 // had lasted, what is found now is another server than the one that refused more.
 func (r *redial) ended(since, now time.Time, last bool) {
-	r.lost = true
 	switch lasted := now.Sub(since) > stable; {
 	case !lasted:
 		r.failed(now)

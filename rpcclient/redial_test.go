@@ -159,9 +159,9 @@ func TestDialsArePacedWhateverTheServerDoes(t *testing.T) {
 func TestPausesGrowAndOnlyAConnectionThatLastedBeginsAnew(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	fixed := func(time.Duration) time.Duration { return 0 }
-	after := func(r *redial, d time.Duration) time.Duration { now = now.Add(d); return r.pause(false, fixed) }
+	after := func(r *redial, d time.Duration) time.Duration { now = now.Add(d); return r.pause(fixed) }
 	r := &redial{}
-	if got := r.pause(true, fixed); got != 0 {
+	if got := r.pause(fixed); got != 0 {
 		t.Errorf("first dial waits %v", got)
 	}
 	good := now // a connection is made, and stays
@@ -185,13 +185,15 @@ func TestPausesGrowAndOnlyAConnectionThatLastedBeginsAnew(t *testing.T) {
 	if r.fruitless != 0 {
 		t.Error("not forgotten although a connection that came later has lasted")
 	}
-	// The only connection of a node is lost: at once, once.
+	// The only connection of a node is lost, and had lasted.
 	r.failed(now)
+	r.lost = true
 	r.ended(now.Add(-time.Minute), now, true)
-	if got := r.pause(true, func(d time.Duration) time.Duration { return d }); got != atOnce {
-		t.Errorf("first dial of a lone node waits up to %v, want %v", got, atOnce)
+	if got := r.pause(func(d time.Duration) time.Duration { return d }); got != spread {
+		t.Errorf("first dial after a loss waits up to %v, want %v", got, spread)
 	}
-	if got := r.pause(false, func(d time.Duration) time.Duration { return d }); got != spread {
-		t.Errorf("first dial beside other nodes waits up to %v, want %v", got, spread)
+	r.dialled()
+	if got := r.pause(func(d time.Duration) time.Duration { return d }); got != 0 {
+		t.Errorf("the second connection after it waits %v", got)
 	}
 }
