@@ -3,8 +3,10 @@ package rpcserver_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http/httptest"
 	"net/rpc"
+	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/register"
 	"github.com/rollcall-dns/rollcall/rpcserver"
@@ -51,4 +53,59 @@ func ExampleServer_Run() {
 	stop()
 	fmt.Println(s.Run(ctx))
 	// Output: <nil>
+}
+
+// A server of net/rpc's own, registered by register.Keep, stops without an error for
+// its clients.
+func ExampleListener() {
+	hook := httptest.NewServer(&hook{changed: make(chan struct{}, 100)}) // in place of a dnsd on 127.0.0.1:8053
+	defer hook.Close()
+
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	server := rpc.NewServer()
+	server.RegisterName("Arith", new(Arithmetic))
+	l := rpcserver.NewListener(inner)
+	go func() { // as server.Accept(l), without its line in the log
+		for nc, err := l.Accept(); err == nil; nc, err = l.Accept() {
+			go server.ServeConn(nc)
+		}
+	}()
+	lease, err := register.Keep(context.Background(), register.Config{
+		Service: "_math._tcp", Hooks: []string{hook.URL},
+		Registration: register.Registration{Port: uint16(l.Addr().(*net.TCPAddr).Port)},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client, err := rpc.Dial("tcp", l.Addr().String())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var product int
+	call := client.Go("Arith.Multiply", Args{6, 7}, &product, nil)
+	// In main: after <-ctx.Done(), of signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	fmt.Println(l.Stop(ctx, lease))
+	err = (<-call.Done).Error
+	fmt.Println(product, err)
+	client.Close()
+	// Output:
+	// <nil>
+	// 42 <nil>
+}
+
+// Arithmetic is what net/rpc publishes without a word about what it cannot.
+type Arithmetic struct{}
+
+// Multiply is as Arith's.
+func (Arithmetic) Multiply(args Args, product *int) error {
+	*product = args.A * args.B
+	return nil
 }

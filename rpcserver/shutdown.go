@@ -13,18 +13,6 @@ import (
 // closing the listener would reset them. They are there at once or not at all.
 const backlogTime = 10 * time.Millisecond
 
-const (
-	// headStart is how long Shutdown waits for the hook before it tells the clients:
-	// those who are told ask DNS at once, and should not find the instance there.
-	headStart = 100 * time.Millisecond
-	// farewellTime is how long before the end of Shutdown's time connections stop
-	// reading, at most: what they have read can be answered then. It is a tenth of the
-	// time, if that is less.
-	farewellTime = time.Second
-	// hookTime is how long the deregistration may take beyond everything else.
-	hookTime = 800 * time.Millisecond
-)
-
 // Shutdown ends the server without an error for anybody:
 //
 //  1. The instance leaves the registry: no resolver sends new clients. A hook that does
@@ -43,7 +31,7 @@ const (
 // deregistered; its record then ends with its lease. Serve returns as soon as the
 // listener is closed, so main has to wait for Shutdown, not for Serve.
 func (s *Server) Shutdown(ctx context.Context) error {
-	hook := s.leave(ctx)
+	hook := leave(ctx, s.Lease(), s.deregister)
 	defer hook.cancel()
 	hook.wait(ctx, headStart)
 	s.mu.Lock()
@@ -81,81 +69,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.end()
 	return errors.Join(hook.finish(ctx), err)
 }
-
-// beforeEnd ends a little before ctx does, if that has a deadline.
-func beforeEnd(ctx context.Context) (context.Context, context.CancelFunc) {
-	end, ok := ctx.Deadline()
-	if !ok {
-		return ctx, func() {}
-	}
-	return context.WithDeadline(ctx, end.Add(-min(farewellTime, time.Until(end)/10)))
-}
-
-// leaving is a deregistration under way.
-type leaving struct {
-	began  time.Time
-	ttl    time.Duration // of the record; zero: there is none
-	ctx    context.Context
-	cancel context.CancelFunc
-	done   chan struct{}
-	ended  time.Time // before done
-	err    error     // before done
-}
-
-// leave begins to deregister.
-func (s *Server) leave(ctx context.Context) *leaving {
-	g := &leaving{began: time.Now(), done: make(chan struct{})}
-	g.ctx, g.cancel = context.WithCancel(ctx)
-	if lease := s.Lease(); lease != nil {
-		g.ttl = lease.Status().Published.TTL.Std()
-	}
-	go func() {
-		defer close(g.done)
-		g.err = s.deregister(g.ctx)
-		g.ended = time.Now()
-	}()
-	return g
-}
-
-// wait waits for the end for d or ctx. An end that does not come is an error.
-func (g *leaving) wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-g.done:
-		return g.err
-	case <-t.C:
-	case <-ctx.Done():
-	}
-	return errNotDeregistered
-}
-
-// finish is the last wait. What is left of a deregistration ends soon by itself.
-func (g *leaving) finish(ctx context.Context) error {
-	if err := g.wait(ctx, hookTime); err != errNotDeregistered {
-		return err
-	}
-	g.cancel()
-	return g.wait(context.WithoutCancel(ctx), headStart)
-}
-
-// waitForRecord waits until no cache can hold the record any more.
-func (g *leaving) waitForRecord(ctx context.Context) {
-	if g.ttl == 0 {
-		return
-	}
-	wait(ctx, time.Until(g.began.Add(g.ttl)))
-	select {
-	case <-g.done:
-		if g.err == nil {
-			wait(ctx, min(hookTime, time.Until(g.ended.Add(g.ttl))))
-		}
-	default:
-	}
-}
-
-// errNotDeregistered is what is known when the hook has not answered at all.
-var errNotDeregistered = errors.New("rpcserver: the hook did not answer in time: the registration ends with its lease")
 
 // seal lets no more connections in.
 func (s *Server) seal() {
@@ -228,15 +141,5 @@ func (s *Server) closeListeners(grace time.Duration) {
 			}
 		}
 		l.Close()
-	}
-}
-
-// wait waits for d or ctx.
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
 	}
 }
