@@ -69,13 +69,15 @@ type Config struct {
 	// Quiet is how long nothing must arrive on a connection before Shutdown
 	// believes that nothing will. Default 300ms.
 	Quiet time.Duration
-	// ShutdownTimeout bounds the shutdown at the end of Run. Default 30s.
+	// ShutdownTimeout bounds the shutdown at the end of Run, which takes the record's
+	// TTL at least if the server is registered. Default 30s.
 	ShutdownTimeout time.Duration
 
 	// Trace is told what happens. Nil: nobody is.
 	Trace *Trace
 	// Logger gets panics, refused connections, and what happens to the
-	// registration. Nil: silent.
+	// registration. Nil: of the latter the standard logger (package log) hears what
+	// must not go unnoticed, see register.Config.
 	Logger *slog.Logger
 }
 

@@ -28,10 +28,38 @@
 //     an argument with interface values that does not fit, behind its answer, for
 //     encoding/gob does not find its end; a failed reply with interface values, whose
 //     types' definitions are lost with it, has the connection drained.
-//   - Limits (Config.MaxConns and following) hold back or close; they do not fail
-//     calls.
+//   - Limits hold back or close; they do not fail calls. A call over Config.MaxInFlight
+//     waits for its turn, while the connection is read on.
 //   - Responses that become ready together leave in one write. A response never
 //     waits for a call that is still running.
+//
+// # Stopping
+//
+// [Server.Shutdown], with which Run ends, takes the time that clients need: those that
+// are connected are told to call elsewhere, and those that have the record in a cache
+// find somebody who tells them, until its TTL (5 s by default) is over. So does
+// [Listener.Stop] for a server of net/rpc's own, without the telling. Neither waits for
+// a dnsd that does not answer. Config.ShutdownTimeout, or the context, ends it.
+//
+// # Hostile clients
+//
+// A stranger who may connect cannot end the process, nor have it take more memory than
+// about this, times two for what the garbage collector has not freed yet:
+//
+//	2 * (MaxBytesTotal + MaxFrame)        what is read of requests, and decoded of that
+//	MaxConns * 50 KiB                     buffers of the connections
+//	MaxInFlightTotal * 20 KiB             calls with small arguments
+//	what the methods themselves take, and their answers on the way
+//
+// An argument may take more memory than its bytes: for each it is bounded by four times
+// MaxFrame. Nothing reaches encoding/gob that it would not survive: values nested more
+// than 10,000 deep (a linked list counts each of its elements), and maps and slices that
+// announce more than their message holds, are errors for that call or end the connection;
+// so do type definitions of more than 1 MiB. A request that takes longer than
+// FrameTimeout, all of it together, and a client that does not read a piece of 256 KiB
+// within WriteTimeout, lose their connection. With MaxConns open, a connection that
+// never asked anything makes room for a new one, and so does an idle one of the
+// address that holds the most.
 //
 // # Drain frames
 //
@@ -47,5 +75,8 @@
 // response and drops it.
 //
 // A request "_rollcall.Ping" is answered at once, with an empty reply, however
-// busy the methods are.
+// busy the methods are. If the memory for what waits (Config.MaxBytesTotal) is taken, so
+// that nothing is read, the client hears each half second that somebody is there:
+//
+//	rpc.Response{ServiceMethod: "_rollcall.Ping", Seq: 1<<64 - 1, Error: "busy"}
 package rpcserver

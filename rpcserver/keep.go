@@ -40,22 +40,13 @@ func (s *Server) keep(l net.Listener) {
 	}
 }
 
-// watch tells when another process has taken the instance's place. It ends with the
-// lease.
+// watch tells when another process has taken the instance's place; without a Logger,
+// register does. It ends with the lease.
 func (s *Server) watch(lease *register.Lease) {
 	<-lease.Done()
 	if err := lease.Err(); errors.Is(err, register.ErrReplaced) {
-		s.loud("this server goes on, unregistered: no new client finds it", "err", err)
+		s.log(slog.LevelError, "this server goes on, unregistered: no new client finds it", "err", err)
 	}
-}
-
-// loud is for what an operator has to hear, with a Logger or without.
-func (s *Server) loud(msg string, args ...any) {
-	l := s.logger
-	if l == nil {
-		l = slog.Default()
-	}
-	l.Error("rpcserver: "+msg, args...)
 }
 
 // Lease is the server's registration, nil before it is made. It tells how it

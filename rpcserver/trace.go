@@ -16,7 +16,7 @@ type CallInfo struct {
 	Method string // "Arith.Multiply"
 	Remote string
 	// At the end:
-	Took   time.Duration // from the request's last byte to the method's return
+	Took   time.Duration // of the method; the time before its turn is not in it
 	Failed string        // what the client was told instead of a reply
 	Panic  any           // what the method panicked with
 }
