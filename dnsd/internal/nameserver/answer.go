@@ -154,7 +154,10 @@ func (r *responder) fromZone(dst, msg []byte, z *zoneEntry, qtype uint16, x *ext
 	return r.complete(rejoin(dst, base, out), base, c, x)
 }
 
-// refused and fault log what a query is the reason for, at most once a second
+// tellEvery is how often something is logged that anybody can be the reason for.
+const tellEvery = time.Minute
+
+// refused and fault log what a query is the reason for, at most once a minute
 // for each loop: whoever sends queries must not fill the disk, nor make the loop
 // wait for it. The counters tell how often it was.
 func (r *responder) refused(msg string, args ...any) {
@@ -170,10 +173,10 @@ func (r *responder) fault(msg string, args ...any) {
 	}
 }
 
-// first tells whether nobody was here before in this second.
+// first tells whether nobody was here before in this minute.
 func (r *responder) first(told *atomic.Uint32) bool {
 	last := told.Load()
-	return last != r.now && told.CompareAndSwap(last, r.now)
+	return r.now-last >= uint32(tellEvery/time.Second) && told.CompareAndSwap(last, r.now)
 }
 
 // room is what a message may hold before OPT and TSIG.

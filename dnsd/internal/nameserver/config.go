@@ -181,6 +181,7 @@ func newSettings(c Config, random [16]byte) (*settings, error) {
 	if s.TCP, err = c.TCP.withDefaults(); err != nil {
 		return nil, err
 	}
+	s.fitDescriptors(descriptors())
 	if len(c.TLS.Addrs) > 0 && c.TLS.Config == nil {
 		return nil, errors.New("nameserver: TLS: no certificate given")
 	}
@@ -203,6 +204,15 @@ func newSettings(c Config, random [16]byte) (*settings, error) {
 		}
 	}
 	return s, nil
+}
+
+// fitDescriptors bounds the connections to half of the files that the process may
+// open: those who only ask must not take what the hook and the store need.
+func (s *settings) fitDescriptors(limit int) {
+	if limit > 0 && s.TCP.Conns > limit/2 {
+		s.log.Warn("fewer TCP connections than configured: raise the limit of open files (RLIMIT_NOFILE)", "configured", s.TCP.Conns, "now", limit/2, "limit", limit)
+		s.TCP.Conns = max(limit/2, 1)
+	}
 }
 
 func newZoneEntry(z Zone) (zoneEntry, error) {

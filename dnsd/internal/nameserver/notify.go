@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -41,6 +42,7 @@ func (s *Server) runNotify(ctx context.Context, set *settings) {
 func (s *Server) notifyPeer(ctx context.Context, set *settings, z *zoneEntry, p Peer) {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
+	told := false // that it does not hear
 	for {
 		// Taken before the serial is read, so that no change is missed.
 		changed := z.zone.Changed()
@@ -50,8 +52,14 @@ func (s *Server) notifyPeer(ctx context.Context, set *settings, z *zoneEntry, p 
 		}
 		if err != nil {
 			s.transfers.notifyFailed.Add(1)
-			set.log.Warn("secondary not notified", "zone", z.origin, "secondary", p.Notify, "error", err)
+			level := slog.LevelWarn
+			if told {
+				level = slog.LevelDebug // one that does not serve the zone says so at each change
+			}
+			told = true
+			set.log.Log(ctx, level, "secondary not notified", "zone", z.origin, "secondary", p.Notify, "error", err)
 		} else {
+			told = false
 			s.transfers.notified.Add(1)
 		}
 		pause.Reset(notifyInterval)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"runtime"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -46,7 +48,7 @@ type Server struct {
 
 	conns     connTable
 	transfers transferCounts
-	running   chan struct{} // a token for each transfer under way
+	slots     *transferSlots
 	buffers   sync.Pool     // *[]byte: answers of one TCP write
 	updated   chan struct{} // a token when settings changed
 
@@ -78,7 +80,7 @@ func listen(c Config, portable bool) (*Server, error) {
 		return nil, errors.New("nameserver: listen: no address given")
 	}
 	s.use(set)
-	s.running = make(chan struct{}, set.TCP.Transfers)
+	s.slots = newTransferSlots(set.TCP.Transfers)
 	for _, a := range c.Addrs {
 		if err := s.listenBoth(a); err != nil {
 			s.Close()
@@ -323,14 +325,19 @@ func (s *Server) tcpCounters() *counters {
 	return s.counters[len(s.counters)-tcpShards+int(s.nextTCP.Add(1)%tcpShards)]
 }
 
+// hungUp tells whether a write failed because the client is gone.
+func hungUp(err error) bool {
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
+}
+
 // panicked appends SERVFAIL for msg, whose answering ended in a panic: one bad
 // query must not take the others with it.
 func (s *Server) panicked(r *responder, dst, msg []byte, p any) []byte {
 	r.count.panics.Add(1)
 	r.count.failed.Add(1)
 	now := time.Now().Unix()
-	if last := s.panicLog.Load(); last != now && s.panicLog.CompareAndSwap(last, now) {
-		// At most one a second: a query that panics can be sent again and again.
+	if last := s.panicLog.Load(); now-last >= int64(tellEvery/time.Second) && s.panicLog.CompareAndSwap(last, now) {
+		// A query that panics can be sent again and again.
 		s.settings.Load().log.Error("panic while answering", "panic", p, "query", fmt.Sprintf("%x", msg), "stack", string(debug.Stack()))
 	}
 	r.transfer = nil
@@ -340,19 +347,21 @@ func (s *Server) panicked(r *responder, dst, msg []byte, p any) []byte {
 	return r.short(dst, msg, dns.RcodeServerFailure, 0, &noExtra)
 }
 
-// runTransfer sends t, when there is room for one more, and counts it.
-func (s *Server) runTransfer(ctx context.Context, t *transfer, from netip.Addr, write func([]byte) error) error {
-	log := s.settings.Load().log
-	select {
-	case s.running <- struct{}{}:
-		defer func() { <-s.running }()
-	case <-ctx.Done():
-		return ctx.Err()
+// runTransfer sends t over c, when there is room for one more, and counts it.
+func (s *Server) runTransfer(ctx context.Context, t *transfer, c *conn) error {
+	log := s.settings.Load().log.With("zone", t.question.Name, "to", c.from)
+	if err := s.slots.take(ctx, c, func() { log.Info("transfer waits until another is done", "places", cap(s.slots.places)) }); err != nil {
+		return err
 	}
-	kind, err := t.send(ctx, write)
+	defer s.slots.leave(c)
+	kind, err := t.send(ctx, c.writeTransfer)
 	if err != nil {
 		s.transfers.failed.Add(1)
-		log.Warn("transfer failed", "zone", t.question.Name, "to", from, "error", err)
+		level := slog.LevelWarn
+		if hungUp(err) || ctx.Err() != nil {
+			level = slog.LevelDebug // NSD does when it has seen the SOA
+		}
+		log.Log(ctx, level, "transfer failed", "error", err)
 		return err
 	}
 	switch kind {
@@ -364,6 +373,6 @@ func (s *Server) runTransfer(ctx context.Context, t *transfer, from netip.Addr, 
 	case sentIXFR:
 		s.transfers.ixfr.Add(1)
 	}
-	log.Debug("transfer sent", "zone", t.question.Name, "to", from, "incremental", kind == sentIXFR)
+	log.Debug("transfer sent", "incremental", kind == sentIXFR)
 	return nil
 }

@@ -27,12 +27,16 @@ const (
 	// for a transfer at 5 MB/s over 50 ms.
 	kernelReads  = 64 << 10
 	kernelWrites = 256 << 10
+	// Pauses after a failed accept, growing: somebody has to close a file first.
+	acceptPause    = 5 * time.Millisecond
+	maxAcceptPause = time.Second
 	// keepBuffer is the largest buffer that goes back to the pool.
 	keepBuffer = 128 << 10
 )
 
 // acceptLoop serves the connections of one listener until it is closed.
 func (s *Server) acceptLoop(ctx context.Context, ln net.Listener, tr transport, wg *sync.WaitGroup) error {
+	pause, failures, told := acceptPause, 0, time.Time{}
 	for {
 		c, err := ln.Accept()
 		if err != nil {
@@ -40,15 +44,22 @@ func (s *Server) acceptLoop(ctx context.Context, ln net.Listener, tr transport, 
 				return nil
 			}
 			// Out of file descriptors, or a client that went away: neither
-			// is a reason to stop, and the first needs a pause.
-			s.settings.Load().log.Warn("accept failed", "listener", ln.Addr(), "error", err)
+			// is a reason to stop, and the first needs a pause. It may last,
+			// and be somebody's doing: the log must not grow with it.
+			failures++
+			if now := time.Now(); now.Sub(told) >= tellEvery {
+				s.settings.Load().log.Warn("accept failed", "listener", ln.Addr(), "times", failures, "error", err)
+				failures, told = 0, now
+			}
 			select {
-			case <-time.After(50 * time.Millisecond):
+			case <-time.After(pause):
 			case <-ctx.Done():
 				return nil
 			}
+			pause = min(2*pause, maxAcceptPause)
 			continue
 		}
+		pause = acceptPause
 		set := s.settings.Load()
 		from := addrOf(c.RemoteAddr())
 		if !s.conns.add(c, from, set.TCP) {
@@ -89,8 +100,9 @@ func addrOf(a net.Addr) netip.Addr {
 // a zone transfer goes on beside them, so answers may pass it (RFC 7766 6.2.1.1).
 type conn struct {
 	net.Conn
-	srv *Server
-	r   responder
+	srv  *Server
+	from netip.Addr
+	r    responder
 
 	buf      []byte        // what was read and not answered
 	idle     time.Duration // how long the next query may take
@@ -104,7 +116,7 @@ type conn struct {
 }
 
 func (s *Server) serveConn(ctx context.Context, nc net.Conn, from netip.Addr, tr transport) {
-	c := &conn{Conn: nc, srv: s, buf: make([]byte, 0, readBuffer), busy: make(chan struct{}, 1), progress: true}
+	c := &conn{Conn: nc, srv: s, from: from, buf: make([]byte, 0, readBuffer), busy: make(chan struct{}, 1), progress: true}
 	c.r = responder{count: s.tcpCounters(), from: from}
 	raw := nc
 	if t, ok := nc.(*tlsConn); ok {
@@ -225,9 +237,13 @@ func (c *conn) flush(out *[]byte) bool {
 }
 
 func (c *conn) write(p []byte) error {
+	return c.writeWithin(p, c.srv.settings.Load().TCP.Write)
+}
+
+func (c *conn) writeWithin(p []byte, patience time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.SetWriteDeadline(time.Now().Add(c.srv.settings.Load().TCP.Write))
+	c.SetWriteDeadline(time.Now().Add(patience))
 	_, err := c.Conn.Write(p)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		c.srv.conns.slow.Add(1)
@@ -245,20 +261,22 @@ func (c *conn) startTransfer(ctx context.Context) bool {
 	case <-ctx.Done():
 		return false
 	}
-	from := c.r.from
 	c.transfer.Go(func() {
 		defer func() { <-c.busy }()
-		if err := c.srv.runTransfer(ctx, t, from, func(wire []byte) error {
-			if len(wire) > maxTCP {
-				return errors.New("message too long")
-			}
-			frame := make([]byte, 2, 2+len(wire))
-			binary.BigEndian.PutUint16(frame, uint16(len(wire)))
-			return c.write(append(frame, wire...))
-		}); err != nil {
+		if err := c.srv.runTransfer(ctx, t, c); err != nil {
 			// Half a transfer cannot be mended: the client must see it end.
 			c.Close()
 		}
 	})
 	return true
+}
+
+// writeTransfer writes one message of a transfer.
+func (c *conn) writeTransfer(wire []byte) error {
+	if len(wire) > maxTCP {
+		return errors.New("message too long")
+	}
+	frame := make([]byte, 2, 2+len(wire))
+	binary.BigEndian.PutUint16(frame, uint16(len(wire)))
+	return c.writeWithin(append(frame, wire...), c.srv.slots.patience(c.srv.settings.Load().TCP.Write))
 }
