@@ -52,12 +52,11 @@ func (f *flight) landing() <-chan struct{} {
 // recall gives a flight that is out up. It returns false if it has landed: its result
 // is there.
 func (f *flight) recall() bool {
-	if f.conn.abandon(&f.call) {
-		f.out = false
-		return true
+	f.out = !f.conn.abandon(&f.call)
+	if f.out {
+		<-f.call.done // soon: it is being decoded, or what waits for it is told
 	}
-	<-f.call.done // soon: it is being decoded, or what waits for it is told
-	return false
+	return !f.out
 }
 
 // try sends the request to one node and waits for what comes of it.
@@ -179,6 +178,12 @@ func (t *task) giveUp(ctx context.Context, f *flight) result {
 	if !f.recall() {
 		return t.landed(f)
 	}
+	return t.gaveUp(ctx, f)
+}
+
+// gaveUp is the result of a flight that was given up for its context.
+func (t *task) gaveUp(ctx context.Context, f *flight) result {
+	f.out = false
 	outcome := balancer.Canceled
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		// To a node that does not answer it makes no difference whose
@@ -248,8 +253,11 @@ func (t *task) await(ctx context.Context, f *flight) error {
 		if t.choose(f) {
 			return nil
 		}
-		if patience <= 0 || c.hopeless.Load() {
+		switch {
+		case c.cfg.WaitForNode <= 0, c.hopeless.Load():
 			return c.noNodes()
+		case patience <= 0:
+			return &noNodeError{limit, c.noNodes()}
 		}
 		select {
 		case <-changed:

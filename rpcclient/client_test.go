@@ -300,11 +300,11 @@ func TestAnErrorSaysItsCauseOnce(t *testing.T) {
 			Err:      &noNodesError{source: errors.New("no such name")},
 			Attempts: []Attempt{{Phase: Pick}},
 		},
-		"lost (maybe executed); try 1: a:1 wait 1s maybe executed": {
+		"lost (maybe executed); try 1: a:1 wait maybe executed": {
 			Executed: Maybe, Err: lost,
 			Attempts: []Attempt{{Node: "a:1", Phase: Wait, Took: time.Second, Executed: Maybe, Err: lost}},
 		},
-		"lost (maybe executed); try 1: a:1 write 0s: half; try 2: b:1 hedge wait 1s maybe executed": {
+		"lost (maybe executed); try 1: a:1 write: half; try 2: b:1 hedge wait maybe executed": {
 			Executed: Maybe, Err: lost,
 			Attempts: []Attempt{
 				{Node: "a:1", Phase: Write, Err: errors.New("half")},

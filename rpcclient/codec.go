@@ -2,7 +2,6 @@ package rpcclient
 
 import (
 	"fmt"
-	"io"
 	"net/rpc"
 )
 
@@ -67,27 +66,3 @@ func (w *codecWire) close() {
 	defer func() { recover() }() // nobody is left to be told
 	w.codec.Close()
 }
-
-// makeWire makes the codec of a connection. One that panics ends the connection.
-func makeWire(newWire func(io.ReadWriteCloser) wire, stream *connStream) (w wire) {
-	defer func() {
-		if p := recover(); p != nil {
-			w = brokenWire{fmt.Errorf("making the codec panicked: %v", p)}
-		}
-	}()
-	return newWire(stream)
-}
-
-// brokenWire is what fails at once.
-type brokenWire struct{ err error }
-
-func (w brokenWire) encode(b []byte, _ *rpc.Request, _ any) ([]byte, bool, error) {
-	return b, true, w.err
-}
-func (w brokenWire) header(*rpc.Response) error    { return w.err }
-func (w brokenWire) whole() error                  { return w.err }
-func (w brokenWire) body(any) (bool, error, error) { return true, w.err, w.err }
-func (w brokenWire) direct(any) bool               { return false }
-func (w brokenWire) loose(any) bool                { return false }
-func (w brokenWire) framed() bool                  { return true }
-func (w brokenWire) close()                        {}

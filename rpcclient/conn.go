@@ -23,7 +23,8 @@ type conn struct {
 	lastRead   atomic.Int64 // when a byte was last read, on the client's clock
 	reading    atomic.Bool  // the reader waits for more
 	readerGone atomic.Bool
-	prompt     atomic.Bool // the server answers pings at once, however busy it is
+	prompt     atomic.Bool             // the server answers pings at once, however busy it is
+	heard      atomic.Pointer[[4]byte] // the first few bytes from the server
 
 	encodeState
 
@@ -73,7 +74,7 @@ func newConn(nc net.Conn, s *settings, owner connOwner, newWire func(r io.ReadWr
 	c.wake = make(chan struct{}, 1)
 	c.room = make(chan struct{}, 1)
 	c.turn.free = make(chan struct{}, 1)
-	c.wire = makeWire(newWire, (*connStream)(c))
+	c.wire = newWire((*connStream)(c))
 	c.raw = newRawWriter(nc)
 	c.timer = time.AfterFunc(time.Hour, c.onTimer)
 	c.mu.Lock()
@@ -96,6 +97,11 @@ func (s *connStream) Read(p []byte) (int, error) {
 	n, err := s.read(p)
 	s.reading.Store(false)
 	if n > 0 {
+		if s.heard.Load() == nil {
+			first := new([4]byte)
+			copy(first[:], p[:n])
+			s.heard.Store(first)
+		}
 		s.lastRead.Store(int64(s.now()))
 	}
 	return n, err
@@ -126,12 +132,16 @@ func (c *conn) lastSign(now time.Duration) time.Duration {
 	return time.Duration(c.lastRead.Load())
 }
 
+// slowEncoding is when whoever encodes holds up the others: it takes a microsecond, but
+// for arguments of megabytes, and for methods of the caller's types.
+const slowEncoding = time.Millisecond
+
 // weight says how much a call on this connection has to wait for others: what is in
-// flight, and first of all who encodes.
+// flight, and first of all who encodes for long.
 func (c *conn) weight() int32 {
 	w := c.load.Load()
-	if c.turn.taken.Load() {
-		w += crowd
+	if c.turn.taken.Load() && c.now()-time.Duration(c.encodes.Load()) > slowEncoding {
+		w += 1 << 20
 	}
 	return w
 }

@@ -93,10 +93,12 @@ type Attempt struct {
 }
 
 // String is "10.0.0.7:8080 wait 1.2s maybe executed: connection closed by the server".
-func (a Attempt) String() string { return fmt.Sprintf("%s: %v", a.outline(), a.Err) }
+func (a Attempt) String() string {
+	return fmt.Sprintf("%s: %v", a.outline(" "+a.Took.Round(10*time.Microsecond).String()), a.Err)
+}
 
 // outline is what String says before the cause.
-func (a Attempt) outline() string {
+func (a Attempt) outline(took string) string {
 	var b strings.Builder
 	if a.Node != "" {
 		b.WriteString(a.Node + " ")
@@ -104,7 +106,7 @@ func (a Attempt) outline() string {
 	if a.Hedge {
 		b.WriteString("hedge ")
 	}
-	fmt.Fprintf(&b, "%v %v", a.Phase, a.Took.Round(10*time.Microsecond))
+	b.WriteString(a.Phase.String() + took)
 	if a.Executed == Maybe {
 		b.WriteString(" maybe executed")
 	}
@@ -123,7 +125,7 @@ type Error struct {
 
 // Error is "rpcclient: call Arith.Divide of _math._tcp.svc: divide by zero" for a
 // server's error on the first try; else the attempts follow, without their cause
-// where it is that of the call.
+// where it is that of the call, and without the time they took: like errors read alike.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "rpcclient: call %s of %s: %v", e.Method, e.Service, e.Err)
@@ -138,7 +140,7 @@ func (e *Error) Error() string {
 		if said && a.Phase == Pick && a.Node == "" {
 			continue // nothing was tried, and Err says why
 		}
-		fmt.Fprintf(&b, "; try %d: %s", i+1, a.outline())
+		fmt.Fprintf(&b, "; try %d: %s", i+1, a.outline(""))
 		if !said {
 			fmt.Fprintf(&b, ": %v", a.Err)
 		}

@@ -21,6 +21,7 @@ type fakeNet struct {
 	mu    sync.Mutex // guards what follows
 	nodes map[string]func(net.Conn)
 	dials map[string][]time.Time
+	room  bool // writes do not wait for reads, as with sockets
 }
 
 func newFakeNet(nodes map[string]func(net.Conn)) *fakeNet {
@@ -38,6 +39,9 @@ func (f *fakeNet) dial(_ context.Context, ep resolver.Endpoint) (net.Conn, error
 		return nil, errRefused
 	}
 	ours, theirs := net.Pipe()
+	if f.room {
+		ours, theirs = memoryPipe()
+	}
 	go serve(theirs)
 	return ours, nil
 }

@@ -57,16 +57,37 @@ func (t *task) race(ctx context.Context, f, h *flight) result {
 	}
 }
 
-// quit ends a race whose context has ended. An answer that is at hand counts.
+// quit ends a race whose context has ended. Both are given up before it waits for one
+// that is being decoded, the answer of which counts.
 func (t *task) quit(ctx context.Context, f, h *flight) result {
-	if h.out {
-		res := t.giveUp(ctx, h)
-		if res.final() || !f.out {
-			return t.won(res, h, f)
+	var failed []result
+	for _, x := range []*flight{f, h} {
+		if x.out && x.conn.abandon(&x.call) {
+			failed = append(failed, t.gaveUp(ctx, x))
 		}
+	}
+	for _, x := range []*flight{f, h} {
+		if !x.out {
+			continue
+		}
+		<-x.call.done
+		res := t.landed(x)
+		if res.final() {
+			return t.won(res, x, x.other(f, h))
+		}
+		failed = append(failed, res)
+	}
+	for _, res := range failed[1:] {
 		t.note(res)
 	}
-	return t.won(t.giveUp(ctx, f), f, h)
+	return failed[0]
+}
+
+func (x *flight) other(f, h *flight) *flight {
+	if x == f {
+		return h
+	}
+	return f
 }
 
 // won is the end of every race: nobody else makes a result of one flight that of the

@@ -35,7 +35,12 @@ func (e timeoutError) Timeout() bool        { return true }
 // there was room.
 type unsentError struct{ limit }
 
-func (e unsentError) Error() string        { return "not written within " + e.limit.String() }
+func (e unsentError) Error() string {
+	if e.limit == byContext {
+		return context.DeadlineExceeded.Error()
+	}
+	return "not written within " + e.limit.String()
+}
 func (e unsentError) Is(target error) bool { return target == context.DeadlineExceeded }
 func (e unsentError) Timeout() bool        { return true }
 
@@ -47,9 +52,12 @@ type noNodeError struct {
 }
 
 func (e *noNodeError) Error() string {
+	if e.limit == byContext {
+		return context.DeadlineExceeded.Error() + ": " + e.err.Error()
+	}
 	return "nothing within " + e.limit.String() + ": " + e.err.Error()
 }
 func (e *noNodeError) Unwrap() error { return e.err }
 func (e *noNodeError) Is(target error) bool {
-	return target == context.DeadlineExceeded && e.limit == byContext
+	return target == context.DeadlineExceeded && e.limit != byWaiting
 }

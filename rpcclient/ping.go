@@ -35,33 +35,6 @@ func (c *conn) sendPing() {
 	}
 }
 
-// greet pings a fresh connection and waits for the answer: what accepts
-// connections need not be an rpc server, nor alive.
-func (c *conn) greet(ctx context.Context) error {
-	now := c.now()
-	cl := &call{method: pingMethod, args: struct{}{}, start: now, deadline: now + c.pingWait, limit: byPing, done: make(chan struct{}, 1)}
-	if err := c.send(ctx, cl); err != nil {
-		return err
-	}
-	select {
-	case <-cl.done:
-	case <-ctx.Done():
-		if c.abandon(cl) {
-			return context.Cause(ctx)
-		}
-		<-cl.done
-	}
-	switch cl.err.(type) {
-	case nil:
-		// Not the refusal of a stock server: rpcserver answers pings before anything.
-		c.prompt.Store(true)
-		return nil
-	case rpc.ServerError:
-		return nil
-	}
-	return cl.err
-}
-
 // The drain frame tells a client that its server goes: a response to a request
 // nobody made, which the rpc.Client of the standard library reads and drops. Its
 // error is "drain N": requests after N were not accepted. "retire N" is of this

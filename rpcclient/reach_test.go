@@ -2,7 +2,9 @@ package rpcclient
 
 import (
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -130,7 +132,11 @@ func TestReserveIsConnectedToWhenItIsNeeded(t *testing.T) {
 		}
 		down := func(addr string) {
 			f.set(addr, nil)
-			for conn := range c.member(addr).all {
+			n := c.member(addr)
+			n.mu.Lock()
+			conns := slices.Collect(maps.Keys(n.all))
+			n.mu.Unlock()
+			for _, conn := range conns {
 				conn.fail(errPeerClosed)
 			}
 		}

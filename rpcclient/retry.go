@@ -22,14 +22,14 @@ const (
 func (t *task) next(ctx context.Context, res result) (delay time.Duration, stop error) {
 	c := t.client
 	switch {
+	case res.exec == Yes: // an answer counts, whatever has ended meanwhile
+		return 0, res.err
+	case res.phase == Pick, is[*encodeError](res.err):
+		return 0, res.err
 	case ctx.Err() != nil:
 		return 0, contextError(ctx)
 	case c.ctx.Err() != nil:
 		return 0, ErrClosed
-	case res.phase == Pick, is[*encodeError](res.err):
-		return 0, res.err
-	case res.exec == Yes:
-		return 0, res.err
 	case t.deadline > 0 && c.now() >= t.deadline:
 		return 0, res.err
 	case len(t.attempts) >= maxTries:

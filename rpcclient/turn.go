@@ -67,14 +67,20 @@ type patience struct {
 	left  time.Duration // at first
 	ends  bool          // it ends after left
 	limit limit         // of it
+	none  bool          // it does not wait at all
 	timer *time.Timer   // made when it comes to waiting
 }
 
 var errEnded = errors.New("connection has ended")
 
-// wait returns when there is a token in ch; else with errEnded, or the error of a call
-// whose time is over.
+var errBusy = errors.New("others are being encoded or written")
+
+// wait returns when there is a token in ch; else with errEnded, errBusy, or the error of
+// a call whose time is over.
 func (p *patience) wait(ch <-chan struct{}) error {
+	if p.none {
+		return errBusy
+	}
 	var expired <-chan time.Time
 	if p.ends {
 		if p.timer == nil {

@@ -2,10 +2,10 @@ package rpcclient
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/rpc"
 	"runtime"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,6 +20,7 @@ import (
 // encodeState belongs to who has the turn.
 type encodeState struct {
 	turn    turn
+	encodes atomic.Int64 // when the call began that is encoded, on the client's clock
 	request rpc.Request
 	seq     uint64 // of the last request; begins with 1
 	enc     []byte // what is being encoded
@@ -64,15 +65,13 @@ func (c *conn) send(ctx context.Context, cl *call) error {
 	return c.sent(err)
 }
 
-var errBusy = errors.New("others are being encoded or written")
-
 // sendNow is send for one who does not wait, neither for another's encoding nor for
 // room: then it fails with errBusy.
 func (c *conn) sendNow(ctx context.Context, cl *call) error {
 	c.load.Add(1)
 	err := error(errBusy)
 	if c.turn.spin() {
-		err = c.put(cl, &patience{ctx: ctx, dead: c.dead})
+		err = c.put(cl, &patience{ctx: ctx, dead: c.dead, none: true})
 	}
 	return c.sent(err)
 }
@@ -95,6 +94,7 @@ func (c *conn) sent(err error) error {
 // put waits for room, encodes a call and puts it into out. It has the turn, and gives
 // it back.
 func (c *conn) put(cl *call, p *patience) error {
+	c.encodes.Store(int64(cl.start))
 	whole := false
 	defer func() {
 		if !whole { // the argument's own method has ended its goroutine

@@ -1,0 +1,113 @@
+package rpcclient
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// TestDeadlinesGiveTheEarliestFirst whatever came and went before.
+func TestDeadlinesGiveTheEarliestFirst(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var d deadlines
+		in := make(map[*call]bool)
+		var made []*call
+		for range rapid.IntRange(0, 200).Draw(t, "steps") {
+			if len(in) == 0 || rapid.IntRange(0, 2).Draw(t, "what") > 0 {
+				cl := &call{deadline: time.Duration(rapid.IntRange(1, 50).Draw(t, "deadline"))}
+				d.add(cl)
+				in[cl], made = true, append(made, cl)
+			} else if cl := made[rapid.IntRange(0, len(made)-1).Draw(t, "which")]; in[cl] {
+				d.remove(cl)
+				delete(in, cl)
+			}
+			if len(d) != len(in) {
+				t.Fatalf("%d in the heap, want %d", len(d), len(in))
+			}
+			for i, cl := range d {
+				if cl.slot != i+1 || !in[cl] {
+					t.Fatalf("slot %d holds one of slot %d", i+1, cl.slot)
+				}
+			}
+		}
+		last := time.Duration(0)
+		for len(d) > 0 {
+			cl := d[0]
+			if cl.deadline < last {
+				t.Fatalf("%v after %v", cl.deadline, last)
+			}
+			last = cl.deadline
+			d.remove(cl)
+			if cl.slot != 0 {
+				t.Fatal("it keeps its slot")
+			}
+		}
+	})
+}
+
+// TestTimeoutsSayWhichOneItWas, always in the same words: they have to be counted.
+func TestTimeoutsSayWhichOneItWas(t *testing.T) {
+	none := func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} }
+	ends := func(ctx context.Context) (context.Context, context.CancelFunc) {
+		return context.WithTimeout(ctx, 3*time.Second)
+	}
+	idempotent := []CallOption{Idempotent(0)}
+	for name, tt := range map[string]struct {
+		cfg  Config
+		ctx  func(context.Context) (context.Context, context.CancelFunc)
+		opts []CallOption
+		node func(net.Conn)
+		want string
+		took time.Duration
+		is   error
+	}{
+		"Timeout":        {node: silent, ctx: none, want: "no answer within Config.Timeout", took: 10 * time.Second, is: context.DeadlineExceeded},
+		"AttemptTimeout": {cfg: Config{AttemptTimeout: time.Second, Retries: -1}, node: silent, ctx: none, want: "no answer within Config.AttemptTimeout", took: time.Second, is: context.DeadlineExceeded},
+		"half":           {cfg: Config{Retries: -1}, node: silent, ctx: none, opts: idempotent, want: "no answer within Config.AttemptTimeout", took: 5 * time.Second, is: context.DeadlineExceeded},
+		"context":        {node: silent, ctx: ends, want: "context deadline exceeded", took: 3 * time.Second, is: context.DeadlineExceeded},
+		"not written": {cfg: Config{WriteTimeout: time.Hour, PingInterval: -1, Timeout: 7 * time.Second}, ctx: none, node: func(nc net.Conn) {
+			nc.Read(make([]byte, 1))
+			<-time.After(time.Hour)
+		}, want: "no answer within Config.Timeout", took: 7 * time.Second, is: context.DeadlineExceeded},
+		"WaitForNode":       {ctx: none, want: "nothing within Config.WaitForNode: no usable node of 1 announced; a:1: connection refused", took: 5 * time.Second, is: ErrNoNodes},
+		"Timeout, no node":  {cfg: Config{Timeout: time.Second}, ctx: none, want: "nothing within Config.Timeout: no usable node of 1 announced; a:1: connection refused", took: time.Second, is: context.DeadlineExceeded},
+		"context, no node":  {ctx: ends, want: "context deadline exceeded: no usable node of 1 announced; a:1: connection refused", took: 3 * time.Second, is: context.DeadlineExceeded},
+		"first ping":        {node: func(nc net.Conn) { io.Copy(io.Discard, nc) }, ctx: none, want: "nothing within Config.WaitForNode: no usable node of 1 announced; a:1: connected, but the first ping failed: no answer within Config.PingTimeout", took: 5 * time.Second, is: ErrNoNodes},
+		"first ping closed": {node: func(nc net.Conn) { nc.Read(make([]byte, 4096)); nc.Close() }, ctx: none, want: "nothing within Config.WaitForNode: no usable node of 1 announced; a:1: connected, but the first ping failed: connection closed by the server", took: 5 * time.Second, is: ErrNoNodes},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			defer time.Sleep(2 * time.Hour) // the node ends what it is at
+			f := newFakeNet(map[string]func(net.Conn){"a:1": tt.node})
+			if tt.node == nil {
+				delete(f.nodes, "a:1")
+			}
+			tt.cfg.ConnsPerNode = 1
+			c := fakeClient(t, f, tt.cfg, "a:1")
+			defer c.Close()
+			ctx, cancel := tt.ctx(t.Context())
+			defer cancel()
+			begin := time.Now()
+			err := c.Call(ctx, "Arith.Multiply", &Args{2, 3}, new(int), tt.opts...)
+			if took := time.Since(begin); took != tt.took {
+				t.Errorf("%s: took %v, want %v", name, took, tt.took)
+			}
+			var e *Error
+			if !errors.As(err, &e) || !errors.Is(err, tt.is) {
+				t.Fatalf("%s: %#v", name, err)
+			}
+			if !strings.HasPrefix(e.Err.Error(), tt.want) {
+				t.Errorf("%s: error is %q, want %q", name, e.Err, tt.want)
+			}
+			if text := err.Error(); strings.Contains(text, "0s") || strings.Contains(text, "ms") {
+				t.Errorf("%s: numbers: %v", name, text)
+			}
+		})
+	}
+}

@@ -1,0 +1,335 @@
+package rpcclient
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"errors"
+	"net"
+	"net/rpc"
+	"net/rpc/jsonrpc"
+	"reflect"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/rollcall-dns/rollcall/resolver"
+)
+
+// Letters notes what it gets, in the order in which it comes.
+type Letters struct {
+	mu  sync.Mutex // guards got
+	got []byte
+}
+
+func (l *Letters) note(b byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.got = append(l.got, b)
+}
+
+func (l *Letters) all() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.got)
+}
+
+// inOrder serves requests one after the other, in gob.
+func (l *Letters) inOrder(nc net.Conn) {
+	dec, enc := gob.NewDecoder(nc), gob.NewEncoder(nc)
+	for {
+		var req rpc.Request
+		if dec.Decode(&req) != nil {
+			return
+		}
+		if req.ServiceMethod == pingMethod {
+			dec.DecodeValue(reflect.Value{})
+			enc.Encode(rpc.Response{Seq: req.Seq, Error: "no such method"})
+			enc.Encode(struct{}{})
+			continue
+		}
+		var data []byte
+		if dec.Decode(&data) != nil {
+			return
+		}
+		l.note(data[0])
+		enc.Encode(rpc.Response{Seq: req.Seq})
+		enc.Encode(int(data[0]))
+	}
+}
+
+// TestGoHasEncodedInOrderWhenItReturns, as rpc.Client.Go has: the buffer is used again
+// for each call.
+func TestGoHasEncodedInOrderWhenItReturns(t *testing.T) {
+	pass := func(ctx context.Context, call *Call, next func(context.Context, *Call) error) error {
+		return next(ctx, call)
+	}
+	for name, tt := range map[string]struct {
+		cfg   Config
+		queue int
+		later bool // the node is announced when all calls are made
+	}{
+		"connected":                {},
+		"with interceptors":        {cfg: Config{Interceptors: []Interceptor{pass, pass}}},
+		"no room to write":         {queue: 1},
+		"no node":                  {later: true},
+		"no node, interceptors":    {cfg: Config{Interceptors: []Interceptor{pass}}, later: true},
+		"no node and then no room": {queue: 1, later: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				letters := new(Letters)
+				f := newFakeNet(map[string]func(net.Conn){"a:1": letters.inOrder})
+				source := &announcer{make(chan resolver.State, 10)}
+				tt.cfg.ConnsPerNode, tt.cfg.Source = 1, source
+				c := fakeClient(t, f, tt.cfg)
+				defer c.Close()
+				if tt.queue > 0 {
+					c.settings.maxQueue = tt.queue
+				}
+				if !tt.later {
+					source.say("a:1")
+					ready(t, c)
+				}
+				buf := make([]byte, 100)
+				var calls []*rpc.Call
+				var want []byte
+				for i := range 200 {
+					buf[0] = byte(i)
+					want = append(want, byte(i))
+					calls = append(calls, c.Go(t.Context(), "Letters.Put", buf, new(int), nil))
+				}
+				buf[0] = 255
+				if tt.later {
+					synctest.Wait()
+					source.say("a:1")
+				}
+				for i, call := range calls {
+					if <-call.Done; call.Error != nil || *call.Reply.(*int) != i {
+						t.Fatalf("call %d: %d, %v", i, *call.Reply.(*int), call.Error)
+					}
+				}
+				if got := letters.all(); !bytes.Equal(got, want) {
+					t.Errorf("got  %v\nwant %v", got, want)
+				}
+			})
+		})
+	}
+}
+
+// TestGoIsTriedAgainWithWhatItWasCalledWith: the first node loses the request unwritten,
+// and the caller has changed the argument meanwhile.
+func TestGoIsTriedAgainWithWhatItWasCalledWith(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		letters := new(Letters)
+		block := make(chan struct{})
+		defer close(block)
+		f := newFakeNet(map[string]func(net.Conn){
+			"stuck:1": func(nc net.Conn) { greeted(nc); <-block },
+			"good:1":  letters.inOrder,
+		})
+		a := announce("stuck:1")
+		c := fakeClient(t, f, Config{ConnsPerNode: 1, Source: a})
+		defer c.Close()
+		ready(t, c)
+		buf := []byte{7}
+		call := c.Go(t.Context(), "Letters.Put", buf, new(int), nil)
+		buf[0] = 8
+		a.say("stuck:1", "good:1")
+		if <-call.Done; call.Error != nil || !bytes.Equal(letters.all(), []byte{7}) {
+			t.Error(letters.all(), call.Error)
+		}
+	})
+}
+
+// TestGoDoesNotWaitForAPeerThatReadsNothing, nor for a node.
+func TestGoDoesNotWaitForAPeerThatReadsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		block := make(chan struct{})
+		defer close(block)
+		f := newFakeNet(map[string]func(net.Conn){"stuck:1": func(nc net.Conn) { greeted(nc); <-block }})
+		for _, addrs := range [][]string{{"stuck:1"}, {"none:1"}} {
+			c := fakeClient(t, f, Config{ConnsPerNode: 1}, addrs...)
+			if addrs[0] == "stuck:1" {
+				ready(t, c)
+			}
+			begin := time.Now()
+			var calls []*rpc.Call
+			for range 100 {
+				calls = append(calls, c.Go(t.Context(), "Letters.Put", make([]byte, 64<<10), new(int), nil))
+			}
+			if took := time.Since(begin); took > 0 {
+				t.Errorf("%v: Go waited %v", addrs, took)
+			}
+			for _, call := range calls {
+				if <-call.Done; call.Error == nil {
+					t.Error("an answer from nowhere")
+				}
+			}
+			if took := time.Since(begin); took > 10*time.Second {
+				t.Errorf("%v: the calls took %v", addrs, took)
+			}
+			c.Close()
+		}
+	})
+}
+
+// oneWay encodes, and cannot be decoded: it cannot be copied.
+type oneWay struct{ b []byte }
+
+func (o oneWay) GobEncode() ([]byte, error) { return o.b, nil }
+
+func TestGoWaitsUntilAnArgumentIsEncodedThatItCannotCopy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeNet(map[string]func(net.Conn){"a:1": stock(&Raw{})})
+		source := &announcer{make(chan resolver.State, 10)}
+		c := fakeClient(t, f, Config{Source: source})
+		defer c.Close()
+		arg := oneWay{[]byte("x")}
+		time.AfterFunc(2*time.Second, func() { source.say("a:1") })
+		begin := time.Now()
+		var reply string
+		call := c.Go(t.Context(), "Raw.Read", arg, &reply, nil)
+		if took := time.Since(begin); took < 2*time.Second {
+			t.Errorf("Go returned after %v", took)
+		}
+		arg.b[0] = 'y'
+		if <-call.Done; call.Error != nil || reply != "x" {
+			t.Error(reply, call.Error)
+		}
+	})
+}
+
+// Raw reads what oneWay writes.
+type (
+	Raw    struct{}
+	RawArg struct{ b []byte }
+)
+
+func (r *RawArg) GobDecode(b []byte) error { r.b = bytes.Clone(b); return nil }
+
+func (Raw) Read(r *RawArg, out *string) error { *out = string(r.b); return nil }
+
+func TestGoInJSONHasEncodedWhenItReturns(t *testing.T) {
+	s := startStock(t, "")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			nc, err := l.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() { s.rpc.ServeCodec(jsonrpc.NewServerCodec(nc)) })
+		}
+	})
+	t.Cleanup(func() { l.Close(); serving.Wait() })
+	c := newClient(t, Config{Codec: jsonrpc.NewClientCodec}, l.Addr().String())
+	args := &Args{}
+	var calls []*rpc.Call
+	for i := range 200 {
+		args.A, args.B = i, 1
+		calls = append(calls, c.Go(t.Context(), "Arith.Multiply", args, new(int), nil))
+	}
+	for i, call := range calls {
+		if <-call.Done; call.Error != nil || *call.Reply.(*int) != i {
+			t.Fatal(i, *call.Reply.(*int), call.Error)
+		}
+	}
+}
+
+func TestPanicOfAHookIsTheErrorOfGo(t *testing.T) {
+	s := startStock(t, "")
+	c := newClient(t, Config{Interceptors: []Interceptor{
+		func(context.Context, *Call, func(context.Context, *Call) error) error { panic("hook") },
+	}}, s.addr)
+	var e *Error
+	if call := <-c.Go(t.Context(), "Arith.Multiply", &Args{}, new(int), nil).Done; !errors.As(call.Error, &e) {
+		t.Error(call.Error)
+	}
+	if n := c.Stats().InFlight; n != 0 {
+		t.Errorf("%d calls in flight", n)
+	}
+}
+
+type deepArg struct {
+	N    int
+	S    string
+	B    []byte
+	M    map[string][]int
+	P    *Args
+	PP   **int
+	A    [2][]string
+	T    time.Time
+	hide int
+}
+
+// TestCopiesShareNothing: whatever is changed in the original, the copy encodes as the
+// original did.
+func TestCopiesShareNothing(t *testing.T) {
+	c := &copies{gob: true}
+	encoded := func(v any) string {
+		var buf bytes.Buffer
+		if err := gob.NewEncoder(&buf).Encode(v); err != nil {
+			return err.Error()
+		}
+		return buf.String()
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.Int().Draw(t, "n")
+		pn := &n
+		d := &deepArg{
+			N: n, S: "s", B: rapid.SliceOf(rapid.Byte()).Draw(t, "b"),
+			M: map[string][]int{"k": rapid.SliceOf(rapid.Int()).Draw(t, "m")}, P: &Args{1, 2}, PP: &pn,
+			A: [2][]string{rapid.SliceOf(rapid.String()).Draw(t, "a"), nil}, T: time.Unix(1e9, 0), hide: 5,
+		}
+		in := []any{
+			d, *d, d.B, d.M, &d.M, d.A, &d.PP, &Any{Inner{n}}, &Any{[]any{d.B}},
+			[]any{n, "x", d.B},
+			d.T, d.P, &d.B,
+			n, "s",
+			[1]int{n},
+			&Panicky{Decode: true},
+		}
+		gob.Register([]any{})
+		v := in[rapid.IntRange(0, len(in)-1).Draw(t, "which")]
+		want := encoded(v)
+		own, ok := c.of(v)
+		if !ok {
+			t.Fatalf("%T cannot be copied", v)
+		}
+		if reflect.TypeOf(own) != reflect.TypeOf(v) || encoded(own) != want {
+			t.Fatalf("copy of %#v is %#v", v, own)
+		}
+		for i := range d.B {
+			d.B[i]++
+		}
+		for i := range d.M["k"] {
+			d.M["k"][i]++
+		}
+		for i := range d.A[0] {
+			d.A[0][i] += "!"
+		}
+		d.M["new"], d.P.A, n = []int{1}, 99, n+1
+		if encoded(own) != want {
+			t.Fatalf("copy of a %T changes with the original", v)
+		}
+	})
+	for _, v := range []any{make(chan int), func() {}, &Any{make(chan int)}, &struct{ V any }{nobodysType{}}, oneWay{}} {
+		if _, ok := c.of(v); ok {
+			t.Errorf("%T was copied", v)
+		}
+	}
+	if _, ok := (&copies{}).of(&Any{1}); ok {
+		t.Error("with a foreign codec, gob is no way to copy")
+	}
+}
+
+type nobodysType struct{ N int }

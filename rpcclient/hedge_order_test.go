@@ -1,0 +1,288 @@
+package rpcclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// gated is an answer that is decoded when it is let: until then its flight has neither
+// landed nor can it be given up.
+type gated struct{ v int }
+
+// gates are those of the running test: one a flight, with what comes of the decoding.
+var gates struct {
+	sync.Mutex
+	of [2]chan error
+}
+
+func (g gated) GobEncode() ([]byte, error) { return []byte{byte(g.v)}, nil }
+
+func (g *gated) GobDecode(b []byte) error {
+	gates.Lock()
+	gate := gates.of[b[0]]
+	gates.Unlock()
+	if err := <-gate; err != nil {
+		return err
+	}
+	g.v = 42
+	return nil
+}
+
+var errMisfit = errors.New("it does not fit")
+
+// What becomes of a flight, as the steps that it takes.
+var fates = map[string][]string{
+	"answered": {"arrives", "decoded"},
+	"misfit":   {"arrives", "fails"},
+	"refused":  {"refused"},
+	"lost":     {"lost"},
+	"silent":   {},
+}
+
+// step is one thing that happens to a flight, or, for flight -1, to the call's context.
+type step struct {
+	flight int
+	what   string
+}
+
+func (s step) String() string { return fmt.Sprintf("%d %s", s.flight, s.what) }
+
+// interleavings are all orders of the steps that keep those of each row.
+func interleavings(rows ...[]step) [][]step {
+	var all [][]step
+	left := false
+	for i, row := range rows {
+		if len(row) == 0 {
+			continue
+		}
+		left = true
+		rest := slices.Clone(rows)
+		rest[i] = row[1:]
+		for _, tail := range interleavings(rest...) {
+			all = append(all, append([]step{row[0]}, tail...))
+		}
+	}
+	if !left {
+		return [][]step{nil}
+	}
+	return all
+}
+
+// TestEveryOrderOfFirstTryHedgeAndCancel drives them one by one: no error means that an
+// answer was decoded into the reply, whatever the order; nothing touches the reply when
+// the call has returned; and nothing is left of it. Each order is played once with
+// a pause after each step, and once for each step without one after it.
+func TestEveryOrderOfFirstTryHedgeAndCancel(t *testing.T) {
+	orders := 0
+	for first, a := range fates {
+		for hedge, b := range fates {
+			for _, quit := range [][]step{nil, {{-1, "quit"}}} {
+				row := func(flight int, whats []string) (row []step) {
+					for _, what := range whats {
+						row = append(row, step{flight, what})
+					}
+					return row
+				}
+				for _, steps := range interleavings(row(0, a), row(1, b), quit) {
+					for rush := -1; rush < len(steps)-1; rush++ {
+						orders++
+						synctest.Test(t, func(t *testing.T) { playOrder(t, steps, rush) })
+						if t.Failed() {
+							t.Fatalf("first try %s, hedge %s, steps %v, no pause after %d", first, hedge, steps, rush)
+						}
+					}
+				}
+			}
+		}
+	}
+	t.Logf("%d orders", orders)
+}
+
+// request is one that a node has got.
+type request struct {
+	p   *peer
+	seq uint64
+}
+
+func playOrder(t *testing.T, steps []step, rush int) {
+	gates.Lock()
+	gates.of = [2]chan error{make(chan error, 1), make(chan error, 1)}
+	gates.Unlock()
+	requests := make(chan request, 2)
+	node := func(nc net.Conn) {
+		p := newPeer(nc)
+		for {
+			req, _, err := p.next()
+			if err != nil {
+				return
+			}
+			requests <- request{p, req.Seq}
+		}
+	}
+	f := newFakeNet(map[string]func(net.Conn){"a:1": node, "b:1": node})
+	c := fakeClient(t, f, Config{Retries: -1, ConnsPerNode: 1, BudgetFloor: 100}, "a:1", "b:1")
+	defer c.Close()
+	allUp(t, c, 2)
+	for range 100 { // so that the method's usual time is known, and a hedge allowed
+		c.quick.record("Gate.Ask", time.Millisecond, c.now())
+		c.quick.earn("Gate.Ask", 0.02)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var reply gated
+	returned := make(chan error, 1)
+	go func() { returned <- c.Call(ctx, "Gate.Ask", &Args{}, &reply, Idempotent(0.02)) }()
+	flights := [2]request{<-requests, <-requests}
+	synctest.Wait()
+	if n := c.Stats().Hedges; n != 1 {
+		t.Fatalf("%d hedges", n)
+	}
+
+	var err error
+	over := false
+	see := func() {
+		select {
+		case err = <-returned:
+			over = true
+			check(t, err, reply)
+		default:
+		}
+	}
+	atReturn := reply
+	for i, s := range steps {
+		switch s.what {
+		case "arrives":
+			go flights[s.flight].p.answer(flights[s.flight].seq, "", gated{s.flight})
+		case "decoded":
+			gates.of[s.flight] <- nil
+		case "fails":
+			gates.of[s.flight] <- errMisfit
+		case "refused":
+			go flights[s.flight].p.answer(flights[s.flight].seq, "refused", struct{}{})
+		case "lost":
+			flights[s.flight].p.nc.Close()
+		case "quit":
+			cancel()
+		}
+		if i == rush {
+			continue
+		}
+		synctest.Wait()
+		if !over {
+			see()
+			atReturn = reply
+		} else if reply != atReturn {
+			t.Errorf("after it has returned, step %d writes %v to the reply", i, reply)
+		}
+	}
+	if !over {
+		err = <-returned // at its deadline
+		atReturn = reply
+		check(t, err, reply)
+	}
+	if rush < 0 {
+		if want := outcome(steps); want != said(err) {
+			t.Errorf("steps %v: want %q, got %q: %v", steps, want, said(err), err)
+		}
+	}
+	cancel()
+	time.Sleep(20 * time.Second) // whatever is late comes now
+	synctest.Wait()
+	if reply != atReturn {
+		t.Errorf("long after it has returned, the reply becomes %v", reply)
+	}
+	for _, n := range c.Stats().Nodes {
+		if n.InFlight != 0 {
+			t.Errorf("%d picks are left on %s", n.InFlight, n.Addr)
+		}
+	}
+	for n := range c.nodes {
+		if cn := n.conn(); cn != nil && cn.load.Load() != 0 {
+			t.Errorf("%d calls are left on a connection", cn.load.Load())
+		}
+	}
+}
+
+func check(t *testing.T, err error, reply gated) {
+	t.Helper()
+	if err == nil && reply.v != 42 {
+		t.Errorf("no error, and the reply is %v", reply)
+	}
+}
+
+// said is what an error comes to.
+func said(err error) string {
+	switch {
+	case err == nil:
+		return "answer"
+	case errors.Is(err, errMisfit) || strings.Contains(err.Error(), errMisfit.Error()):
+		return "misfit"
+	case strings.Contains(err.Error(), "refused"):
+		return "refused"
+	case errors.Is(err, context.Canceled):
+		return "quit"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "time-out"
+	}
+	return "lost"
+}
+
+// outcome is what the steps should come to: the first answer of a server that is
+// decoded; one that arrived before the context ended counts, too. A good answer that is
+// at hand by then is better than another's error.
+func outcome(steps []step) string {
+	result := ""                          // of who has landed first with a server's word
+	arrived, over := [2]bool{}, [2]bool{} // over: landed, lost or given up
+	last := ""
+	for _, s := range steps {
+		if s.flight >= 0 && over[s.flight] {
+			continue
+		}
+		switch s.what {
+		case "arrives":
+			arrived[s.flight] = true
+			continue
+		case "quit":
+			for i := range over {
+				if !over[i] && !arrived[i] {
+					over[i] = true
+					last = "quit"
+				}
+			}
+		case "lost":
+			over[s.flight] = true
+			last = "lost"
+		case "decoded":
+			over[s.flight], result = true, "answer"
+		case "fails", "refused":
+			over[s.flight] = true
+			if result == "" {
+				result = map[string]string{"fails": "misfit", "refused": "refused"}[s.what]
+			}
+		}
+		if result != "" { // the other is given up, unless it is being decoded
+			for i := range over {
+				over[i] = over[i] || !arrived[i]
+			}
+		}
+		if over[0] && over[1] {
+			break
+		}
+	}
+	switch {
+	case result != "":
+		return result
+	case !over[0] || !over[1]:
+		return "time-out"
+	}
+	return last
+}

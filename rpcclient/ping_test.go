@@ -1,0 +1,202 @@
+package rpcclient
+
+import (
+	"context"
+	"encoding/gob"
+	"errors"
+	"net"
+	"net/rpc"
+	"reflect"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// oneByOne serves like rpc.Server.ServeRequest in a loop: pings wait for the calls
+// before them. d is how long a call takes, from its argument.
+func oneByOne(nc net.Conn) {
+	p := newPeer(nc)
+	for {
+		req, args, err := p.next()
+		if err != nil {
+			return
+		}
+		time.Sleep(time.Duration(args.A) * time.Second)
+		p.answer(req.Seq, "", args.A)
+	}
+}
+
+// freezes serves calls until one of them has an argument of 99, and then reads no more.
+// pong is its answer to pings: rpcserver has none, a stock server an error.
+func freezes(pong string) func(net.Conn) {
+	return func(nc net.Conn) {
+		dec, enc := gob.NewDecoder(nc), gob.NewEncoder(nc)
+		for {
+			var req rpc.Request
+			if dec.Decode(&req) != nil {
+				return
+			}
+			if req.ServiceMethod == pingMethod {
+				dec.DecodeValue(reflect.Value{})
+				enc.Encode(rpc.Response{Seq: req.Seq, Error: pong})
+				enc.Encode(struct{}{})
+				continue
+			}
+			var args Args
+			if dec.Decode(&args) != nil {
+				return
+			}
+			if args.A == 99 {
+				for _, err := nc.Read(make([]byte, 4096)); err == nil; _, err = nc.Read(make([]byte, 4096)) {
+				}
+				return
+			}
+			enc.Encode(rpc.Response{Seq: req.Seq})
+			enc.Encode(args.A)
+		}
+	}
+}
+
+func TestServerThatWorksOnOneCallAtATimeIsNotCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeNet(map[string]func(net.Conn){"serial:1": oneByOne})
+		f.room = true
+		defer time.Sleep(time.Minute) // the server ends what it is at
+		c := fakeClient(t, f, Config{ConnsPerNode: 1, Timeout: time.Minute}, "serial:1")
+		defer c.Close()
+		ready(t, c)
+		var calls []*rpc.Call
+		for _, seconds := range []int{13, 14, 15} { // the last waits for the others
+			calls = append(calls, c.Go(t.Context(), "Serial.Work", &Args{A: seconds}, new(int), nil))
+		}
+		time.Sleep(20 * time.Second)
+		if _, err := Invoke[int](t.Context(), c, "Serial.Work", &Args{A: 1}); err != nil {
+			t.Error("a call beside those:", err)
+		}
+		for _, call := range calls {
+			if <-call.Done; call.Error != nil {
+				t.Error(call.Args, call.Error)
+			}
+		}
+	})
+}
+
+// TestFrozenServerIsFound within the interval and the time of a ping, with calls in
+// flight. An rpcserver is known to be hung, and its calls end at once; any other may be
+// at work, and they keep their time, but no new ones come to it.
+func TestFrozenServerIsFound(t *testing.T) {
+	for pong, ends := range map[string]time.Duration{"": 12 * time.Second, "no such method": time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFakeNet(map[string]func(net.Conn){"a:1": freezes(pong)})
+			down := make(chan error, 10)
+			c := fakeClient(t, f, Config{ConnsPerNode: 1, Timeout: time.Minute, Trace: &Trace{Disconnected: func(_ string, err error) {
+				down <- err
+			}}}, "a:1")
+			defer c.Close()
+			ready(t, c)
+			begin := time.Now()
+			call := c.Go(t.Context(), "Frozen.Do", &Args{A: 99}, new(int), nil)
+			f.set("a:1", deaf) // it accepts, and no more
+			if why := <-down; !errors.Is(why, errSilent) || time.Since(begin) != 12*time.Second {
+				t.Errorf("pong %q: down after %v: %v", pong, time.Since(begin), why)
+			}
+			<-call.Done
+			var e *Error
+			if took := time.Since(begin); took != ends || !errors.As(call.Error, &e) || e.Executed != Maybe {
+				t.Errorf("pong %q: the call ended after %v: %v", pong, took, call.Error)
+			}
+		})
+	}
+}
+
+// TestReaderAtWorkIsNoSilence: a reply that takes long to decode keeps pings from being
+// read, and says nothing of the server.
+func TestReaderAtWorkIsNoSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeNet(map[string]func(net.Conn){"a:1": stock(Slow{}, &Arith{})})
+		c := fakeClient(t, f, Config{ConnsPerNode: 1, Timeout: time.Minute}, "a:1")
+		defer c.Close()
+		ready(t, c)
+		slow := c.Go(t.Context(), "Slow.Get", 0, new(SlowReply), nil)
+		synctest.Wait()
+		other := c.Go(t.Context(), "Arith.Multiply", &Args{2, 3}, new(int), nil)
+		for _, call := range []*rpc.Call{slow, other} {
+			if <-call.Done; call.Error != nil {
+				t.Error(call.Error)
+			}
+		}
+		if n := len(f.dialled("a:1")); n != 1 {
+			t.Errorf("%d dials", n)
+		}
+	})
+}
+
+type (
+	Slow      struct{}
+	SlowReply struct{}
+)
+
+func (Slow) Get(int, *SlowReply) error { return nil }
+
+func (SlowReply) GobEncode() ([]byte, error) { return []byte{1}, nil }
+
+func (*SlowReply) GobDecode([]byte) error {
+	time.Sleep(30 * time.Second)
+	return nil
+}
+
+// SlowArg takes as long to encode as it says.
+type SlowArg struct{ D time.Duration }
+
+func (s SlowArg) GobEncode() ([]byte, error) { time.Sleep(s.D); return []byte{1}, nil }
+
+func (s *SlowArg) GobDecode([]byte) error { return nil }
+
+func (Slow) Put(SlowArg, *int) error { return nil }
+
+// TestSlowEncoderHoldsUpNobodyElse: with another connection, calls are answered at once;
+// with none, they end at their own deadlines, and the connection ends at once when it
+// has to.
+func TestSlowEncoderHoldsUpNobodyElse(t *testing.T) {
+	for conns := 1; conns <= 2; conns++ {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFakeNet(map[string]func(net.Conn){"a:1": stock(Slow{}, &Arith{})})
+			c := fakeClient(t, f, Config{ConnsPerNode: conns}, "a:1")
+			defer c.Close()
+			allUp(t, c, 1)
+			slow := make(chan error, 1)
+			go func() { slow <- c.Call(t.Context(), "Slow.Put", SlowArg{2 * time.Second}, new(int)) }()
+			time.Sleep(2 * slowEncoding)
+			begin := time.Now()
+			ended := make(chan error, 20)
+			for range cap(ended) {
+				go func() {
+					ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+					defer cancel()
+					ended <- c.Call(ctx, "Arith.Multiply", &Args{2, 3}, new(int))
+				}()
+			}
+			for range cap(ended) {
+				err := <-ended
+				took := time.Since(begin)
+				if conns == 2 && (err != nil || took > 0) {
+					t.Errorf("beside a slow encoder: %v after %v", err, took)
+				}
+				if conns == 1 && (!errors.Is(err, context.DeadlineExceeded) || took != 100*time.Millisecond) {
+					t.Errorf("after %v: %v", took, err)
+				}
+			}
+			for n := range c.nodes {
+				for _, cn := range *n.usable.Load() {
+					cn.fail(errors.New("lost"))
+				}
+			}
+			if took := time.Since(begin); took > 100*time.Millisecond {
+				t.Errorf("to end it took %v", took)
+			}
+			if err := <-slow; err != nil {
+				t.Error("tried again:", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,215 @@
+package rpcclient
+
+import (
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// storm is a connection that fails in all the ways there are, once: at a random
+// operation, with all, part or none of the bytes out, at once or after a moment.
+type storm struct {
+	net.Conn
+
+	closed chan struct{}
+
+	mu       sync.Mutex // guards what follows
+	rnd      *rand.Rand
+	left     int // operations until it fails
+	fault    int
+	deadline time.Time // of writes
+	shut     bool
+}
+
+// The faults of a storm.
+const (
+	writeNothing  = iota // a write fails, and nothing is out
+	writeHalf            // a part is out
+	writeAllFails        // all is out, but for the last byte
+	readFails
+	resets    // the connection is closed under both ends
+	hangs     // a write goes nowhere until its deadline, or until the connection is closed
+	halfClose // the server reads an end, and may still answer
+	faults
+)
+
+func newStorm(nc net.Conn, rnd *rand.Rand) *storm {
+	return &storm{Conn: nc, closed: make(chan struct{}), rnd: rnd, left: 2 + rnd.IntN(60), fault: rnd.IntN(faults)}
+}
+
+// slowError takes a moment to be told: whoever formats it holds up what is behind it.
+type slowError struct{ text string }
+
+func (e slowError) Error() string {
+	for range 20 {
+		runtime.Gosched()
+	}
+	return e.text
+}
+
+var errStorm = slowError{"storm"}
+
+// next tells which fault an operation has, -1 for none.
+func (s *storm) next(write bool) (fault, at int) {
+	s.mu.Lock()
+	jitter, d := s.rnd.IntN(8), time.Duration(s.rnd.IntN(200))*time.Microsecond
+	s.mu.Unlock()
+	switch jitter { // at each step
+	case 0:
+		time.Sleep(d)
+	case 1:
+		runtime.Gosched()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left--; s.left > 0 || !write && s.fault != readFails && s.fault != resets || write && s.fault == readFails {
+		return -1, 0
+	}
+	return s.fault, s.rnd.Int()
+}
+
+func (s *storm) Write(p []byte) (int, error) {
+	fault, at := s.next(true)
+	switch fault {
+	case writeNothing:
+		return 0, errStorm
+	case writeHalf:
+		n, _ := s.Conn.Write(p[:at%len(p)])
+		return n, errStorm
+	case writeAllFails:
+		n, _ := s.Conn.Write(p[:len(p)-1])
+		return n, errStorm
+	case hangs:
+		s.mu.Lock()
+		wait := time.Until(s.deadline)
+		s.mu.Unlock()
+		select {
+		case <-s.closed:
+			return 0, net.ErrClosed
+		case <-time.After(wait):
+			return 0, os.ErrDeadlineExceeded
+		}
+	case resets:
+		s.reset()
+		return 0, errStorm
+	case halfClose:
+		if w, ok := s.Conn.(interface{ CloseWrite() error }); ok {
+			w.CloseWrite()
+		} else {
+			s.Close()
+		}
+	}
+	return s.Conn.Write(p)
+}
+
+func (s *storm) Read(p []byte) (int, error) {
+	switch fault, _ := s.next(false); fault {
+	case readFails:
+		return 0, errStorm
+	case resets:
+		s.reset()
+	}
+	return s.Conn.Read(p)
+}
+
+// reset closes without a farewell, as the death of a process does.
+func (s *storm) reset() {
+	if t, ok := s.Conn.(*net.TCPConn); ok {
+		t.SetLinger(0)
+	}
+	s.Conn.Close()
+}
+
+func (s *storm) SetWriteDeadline(t time.Time) error {
+	s.mu.Lock()
+	s.deadline = t
+	s.mu.Unlock()
+	return s.Conn.SetWriteDeadline(t)
+}
+
+func (s *storm) Close() error {
+	s.mu.Lock()
+	if !s.shut {
+		s.shut = true
+		close(s.closed)
+	}
+	s.mu.Unlock()
+	return s.Conn.Close()
+}
+
+// memory is one direction of a connection in memory. A write never waits: in fake time,
+// who waits for a lock of somebody that waits for a reader would stop the clock.
+type memory struct {
+	mu     sync.Mutex // guards what follows
+	more   sync.Cond
+	data   []byte
+	closed bool
+}
+
+func newMemory() *memory {
+	m := new(memory)
+	m.more.L = &m.mu
+	return m
+}
+
+func (m *memory) close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	m.more.Broadcast()
+}
+
+// memoryConn is one end of a connection in memory. Of net.Conn it has what is used.
+type memoryConn struct {
+	net.Conn
+	in, out *memory
+}
+
+func memoryPipe() (a, b net.Conn) {
+	x, y := newMemory(), newMemory()
+	return &memoryConn{in: x, out: y}, &memoryConn{in: y, out: x}
+}
+
+func (c *memoryConn) Read(p []byte) (int, error) {
+	m := c.in
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for len(m.data) == 0 {
+		if m.closed {
+			return 0, io.EOF
+		}
+		m.more.Wait()
+	}
+	n := copy(p, m.data)
+	m.data = m.data[n:]
+	return n, nil
+}
+
+func (c *memoryConn) Write(p []byte) (int, error) {
+	m := c.out
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return 0, io.ErrClosedPipe
+	}
+	m.data = append(m.data, p...)
+	m.more.Broadcast()
+	return len(p), nil
+}
+
+func (c *memoryConn) CloseWrite() error {
+	c.out.close()
+	return nil
+}
+
+func (c *memoryConn) Close() error {
+	c.in.close()
+	c.out.close()
+	return nil
+}
+
+func (c *memoryConn) SetWriteDeadline(time.Time) error { return nil }

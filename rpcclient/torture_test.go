@@ -1,0 +1,262 @@
+package rpcclient
+
+import (
+	"context"
+	"crypto/tls"
+	"flag"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net"
+	"net/rpc"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var tortureRounds = flag.Int("torture", 150, "rounds of each torture test: thousands find what is rare")
+
+// witness is a service that knows what it executed.
+type witness struct {
+	mu    sync.Mutex // guards what follows
+	rnd   *rand.Rand
+	times map[int]int
+}
+
+func (w *witness) Double(id int, reply *int) error {
+	w.mu.Lock()
+	w.times[id]++
+	pause := w.rnd.IntN(4) == 0
+	d := time.Duration(w.rnd.IntN(3000)) * time.Microsecond
+	w.mu.Unlock()
+	if pause {
+		time.Sleep(d)
+	}
+	*reply = 2 * id
+	return nil
+}
+
+func (w *witness) executed(id int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.times[id]
+}
+
+// recorder is an owner that counts what it is told.
+type recorder struct {
+	retired atomic.Int32
+	dead    chan struct{}
+}
+
+func (r *recorder) connRetired(*conn, error) { r.retired.Add(1) }
+func (r *recorder) connDead(*conn, error)    { r.dead <- struct{}{} }
+
+// quietly keeps net/rpc from telling of each connection that ends.
+func quietly(t *testing.T) {
+	log.SetOutput(io.Discard)
+	t.Cleanup(func() { log.SetOutput(log.Default().Writer()) })
+}
+
+// torment sends calls of 32 callers over one connection that fails, and checks each:
+// it returns in time, once, with the truth.
+func torment(t *testing.T, seed uint64, client, server net.Conn, slack time.Duration) {
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	w := &witness{rnd: rand.New(rand.NewPCG(seed, 2)), times: make(map[int]int)}
+	s := rpc.NewServer()
+	s.RegisterName("Witness", w)
+	var serving sync.WaitGroup
+	serving.Go(func() { s.ServeConn(server) })
+
+	settings := testSettings()
+	settings.writeWait = 20 * time.Millisecond
+	settings.pingEvery = time.Duration(rnd.IntN(2)) * 5 * time.Millisecond
+	settings.pingWait = 10 * time.Millisecond
+	settings.maxQueue = 1 + rnd.IntN(2000)
+	owner := &recorder{dead: make(chan struct{}, 10)}
+	c := newConn(client, settings, owner, func(r io.ReadWriteCloser) wire { return newGobWire(r, 1<<20, newGobTypes()) })
+
+	type ended struct {
+		id   int
+		cl   *call
+		exec Executed
+		err  error
+	}
+	var mu sync.Mutex
+	var all []ended
+	var ids atomic.Int32
+	var callers sync.WaitGroup
+	for i := range 32 {
+		rnd := rand.New(rand.NewPCG(seed, uint64(i+10)))
+		callers.Go(func() {
+			for range 20 {
+				id := int(ids.Add(1))
+				var reply int
+				cl := &call{method: "Witness.Double", args: id, reply: &reply, done: make(chan struct{}, 1), start: c.now()}
+				most := time.Duration(1+rnd.IntN(5000)) * time.Microsecond
+				if rnd.IntN(4) == 0 {
+					most = 50 * time.Millisecond
+				}
+				ctx, cancel := context.Background(), context.CancelFunc(func() {})
+				if rnd.IntN(2) == 0 {
+					ctx, cancel = context.WithTimeout(ctx, most)
+				} else {
+					cl.deadline = cl.start + most
+				}
+				err := c.send(ctx, cl)
+				e := ended{id: id, cl: cl, exec: Never, err: err}
+				if err == nil {
+					select {
+					case <-cl.done:
+						e.exec, e.err = cl.exec, cl.err
+					case <-ctx.Done():
+						e.exec, e.err = Maybe, ctx.Err()
+						if !c.abandon(cl) {
+							<-cl.done
+							e.exec, e.err = cl.exec, cl.err
+						}
+					}
+					if e.err == nil && reply != 2*id {
+						t.Errorf("seed %d: no error, and the answer to %d is %d", seed, id, reply)
+					}
+				}
+				cancel()
+				if took := c.now() - cl.start; took > most+slack {
+					t.Errorf("seed %d: a call of at most %v took %v: %v", seed, most, took, e.err)
+				}
+				mu.Lock()
+				all = append(all, e)
+				mu.Unlock()
+				if !c.usable() {
+					return
+				}
+				if rnd.IntN(3) == 0 {
+					runtime.Gosched()
+				}
+			}
+		})
+	}
+	callers.Wait()
+	if rnd.IntN(2) == 0 {
+		c.retire(errNodeGone)
+	} else {
+		c.fail(errClosed)
+	}
+	c.fail(errClosed)
+	c.wait()
+	serving.Wait()
+
+	// What only now finds its way to the end must have found it: the last write of a
+	// caller, which settles.
+	select {
+	case <-owner.dead:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("seed %d: the connection never settles", seed)
+	}
+	if r, d := owner.retired.Load(), len(owner.dead); r != 1 || d != 0 {
+		t.Errorf("seed %d: told %d times that it is retired, %d times that it is dead", seed, r, d+1)
+	}
+	if n := c.load.Load(); n != 0 {
+		t.Errorf("seed %d: load is %d at the end", seed, n)
+	}
+	if len(c.pending)+len(c.deadlines) > 0 || c.life != settled {
+		t.Errorf("seed %d: %d calls pending, %d deadlines, life %d", seed, len(c.pending), len(c.deadlines), c.life)
+	}
+	for _, e := range all {
+		if len(e.cl.done) > 0 {
+			t.Errorf("seed %d: call %d ended twice", seed, e.id)
+		}
+		times := w.executed(e.id)
+		if times > 1 || times > 0 && e.exec == Never || times == 0 && (e.exec == Yes || e.err == nil) {
+			t.Errorf("seed %d: call %d was executed %d times and says %v: %v", seed, e.id, times, e.exec, e.err)
+		}
+	}
+}
+
+// TestTortureInFakeTime finds a call that hangs at once, for then nothing runs, and one
+// that is late by a nanosecond.
+func TestTortureInFakeTime(t *testing.T) {
+	quietly(t)
+	for range 5 * *tortureRounds {
+		seed := rand.Uint64()
+		synctest.Test(t, func(t *testing.T) {
+			client, server := memoryPipe()
+			torment(t, seed, newStorm(client, rand.New(rand.NewPCG(seed, 3))), server, 0)
+		})
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+func TestTortureTCP(t *testing.T) {
+	quietly(t)
+	tortureSockets(t, func(rnd *rand.Rand, nc net.Conn) net.Conn {
+		if rnd.IntN(2) == 0 {
+			return newStorm(nc, rnd)
+		}
+		return nc // the client writes to the socket itself
+	}, func(nc net.Conn) net.Conn { return nc })
+}
+
+func TestTortureTLS(t *testing.T) {
+	quietly(t)
+	cert, pool := certificate(t, "a1.math.tcp.svc")
+	tortureSockets(t, func(rnd *rand.Rand, nc net.Conn) net.Conn {
+		var under net.Conn = nc
+		if rnd.IntN(2) == 0 {
+			s := newStorm(nc, rnd)
+			s.left += 6 // after the handshake, mostly
+			under = s
+		}
+		return tls.Client(under, &tls.Config{RootCAs: pool, ServerName: "a1.math.tcp.svc"})
+	}, func(nc net.Conn) net.Conn {
+		return tls.Server(nc, &tls.Config{Certificates: []tls.Certificate{cert}})
+	})
+}
+
+// tortureSockets kills the server's end of real connections, at a random moment, beside
+// what client's does.
+func tortureSockets(t *testing.T, client func(*rand.Rand, net.Conn) net.Conn, server func(net.Conn) net.Conn) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for range *tortureRounds {
+		seed := rand.Uint64()
+		rnd := rand.New(rand.NewPCG(seed, 4))
+		ours, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		how, when := rnd.IntN(4), time.Duration(rnd.IntN(4000))*time.Microsecond
+		kill := time.AfterFunc(when, func() {
+			tcp := theirs.(*net.TCPConn)
+			switch how {
+			case 0: // a process is killed
+				tcp.SetLinger(0)
+				tcp.Close()
+			case 1: // one ends
+				tcp.Close()
+			case 2:
+				tcp.CloseWrite()
+			case 3:
+				tcp.CloseRead()
+			}
+		})
+		// What it may be late by is the machine's, not the client's: only what hangs counts.
+		torment(t, seed, client(rnd, ours), server(theirs), 20*time.Second)
+		kill.Stop()
+		theirs.Close()
+		if t.Failed() {
+			return
+		}
+	}
+}
