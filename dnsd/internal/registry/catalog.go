@@ -19,7 +19,8 @@ type service struct {
 	name     string
 	revision uint64          // of its last change
 	entries  []*entry        // ordered by id: 8 bytes an instance, and a view needs no sorting
-	lost     []time.Duration // when instances expired unproven, for the guard
+	lost     []time.Duration // when instances went, by silence or refusal, for the guard
+	suspects int
 }
 
 // entry is one instance and its lease.
@@ -66,15 +67,15 @@ func (c *catalog) insert(in *Instance, deadline time.Duration) *entry {
 	i, _ := s.search(in.ID)
 	s.entries = slices.Insert(s.entries, i, e)
 	c.instances++
-	c.states[in.State]++
+	c.count(s, in, 1)
 	c.wheel.add(e)
 	return e
 }
 
 // replace gives an entry another instance of the same key.
 func (c *catalog) replace(e *entry, in *Instance) {
-	c.states[e.in.State]--
-	c.states[in.State]++
+	c.count(e.service, e.in, -1)
+	c.count(e.service, in, 1)
 	e.in = in
 }
 
@@ -87,8 +88,16 @@ func (c *catalog) remove(e *entry) {
 		delete(c.services, s.name)
 	}
 	c.instances--
-	c.states[e.in.State]--
+	c.count(s, e.in, -1)
 	c.wheel.remove(e)
+}
+
+// count notes that there is one more in a state, or one less.
+func (c *catalog) count(s *service, in *Instance, n int) {
+	c.states[in.State] += n
+	if in.State == Suspect {
+		s.suspects += n
+	}
 }
 
 // extend moves a deadline. Later costs nothing: the wheel looks again.

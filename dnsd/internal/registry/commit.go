@@ -183,6 +183,7 @@ func (r *Registry) commit(batch []*op) (took time.Duration) {
 			o.err = o.decide(p)
 		}
 	}
+	p.rank()
 	p.pending(true)
 	b := p.batch()
 	r.mu.Unlock()
@@ -249,6 +250,7 @@ func (r *Registry) replanLocked(batch []*op, failure error) *Batch {
 			o.err = failure
 		}
 	}
+	p.rank()
 	b := p.batch() // with revisions that the ceiling knows: it is a part of the first plan
 	r.debt.add(b)
 	return b

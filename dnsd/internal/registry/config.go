@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"time"
 )
 
@@ -22,7 +21,8 @@ type Config struct {
 
 	Guard Guard
 	// Probe tries to connect to an instance; only an error that is
-	// syscall.ECONNREFUSED proves it dead. nil: a TCP connection, closed at once.
+	// syscall.ECONNREFUSED proves it dead. nil: a TCP connection, closed at once,
+	// which is refused when the host itself resets it, and for a name every host.
 	Probe func(ctx context.Context, hostport string) error
 
 	History    int           // changes kept for Watch and for sinks; default 32,768
@@ -48,8 +48,8 @@ type Config struct {
 // Guard holds back mass expiry that is not proven. The zero value is on.
 type Guard struct {
 	Off     bool
-	Percent int // of a service that may expire unproven in one lease, but at least one; default 30, 1..100
-	Min     int // size from which a service is guarded; default 3
+	Percent int // of a service that may go in one lease, expired or refusing, but at least one; default 30, 1..100
+	Min     int // size from which a service is guarded; default 3. In smaller ones a silent instance is probed before it goes
 
 	HoldLeases int           // a hold ends after so many leases; default 10
 	HoldMax    time.Duration // and at the latest after this; default 15m
@@ -113,14 +113,4 @@ func def[T comparable](v *T, d T) {
 	if *v == zero {
 		*v = d
 	}
-}
-
-// dial is the default probe.
-func dial(ctx context.Context, hostport string) error {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "tcp", hostport)
-	if err != nil {
-		return err
-	}
-	return c.Close()
 }

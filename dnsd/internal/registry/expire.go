@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -108,7 +110,7 @@ func (r *Registry) expire(ctx context.Context) (suspects []probed, err error) {
 			return nil
 		}}); err == nil {
 			suspects = append(suspects, j.suspects...)
-			r.stats.expired.Add(uint64(j.expired))
+			r.stats.expired.Add(uint64(len(j.expired)))
 			r.logJudgement(&j)
 		}
 		r.reschedule(part)
@@ -131,9 +133,9 @@ func (r *Registry) reschedule(part []ended) {
 
 // judgement of some leases that ended.
 type judgement struct {
-	expired  int
+	expired  []string // instances
 	held     int
-	service  string // of the first one held
+	services []string // of those held
 	deaf     bool
 	suspects []probed
 }
@@ -144,27 +146,29 @@ func (j *judgement) judge(p *plan, e *entry) {
 	if current != e || in == nil || p.touched(in.Key) || e.deadline > p.now {
 		return // renewed, removed, or about to be
 	}
+	guard := &r.settings().Guard
 	held, isHeld := r.holds[e]
-	w := window{
-		size: p.size(in.Service),
-		lost: e.service.lostSince(p.now-in.Lease) + p.tallies[in.Service].lost,
-		deaf: r.deafLocked(p.now, in.Lease),
-	}
+	w := p.window(in, e)
+	w.deaf = p.deaf(e)
 	switch {
-	case in.State == Drained, isHeld && (held.over || r.settings().Guard.Off || p.now >= r.settings().Guard.end(held.since, in.Lease)):
+	case in.State == Drained, isHeld && held.ended(guard, p.now, in.Lease) && !(held.trial && !held.over && guard.holds(w)):
 		p.remove(in, e, keepLease)
-		j.expired++
+		j.expired = append(j.expired, in.Key.String())
 		return
 	case isHeld && in.State == Suspect:
 		p.hold(in, e)
-	case isHeld, r.settings().Guard.holds(w):
+	case isHeld, guard.holds(w):
 		in = p.put(in, in.with(Suspect), e, holdLease)
 		j.held++
 		j.deaf = j.deaf || w.deaf
-		j.service = cmp.Or(j.service, in.Service)
+		if !slices.Contains(j.services, in.Service) {
+			j.services = append(j.services, in.Service)
+		}
+	case !guard.Off && guard.small(w) && r.provable(in):
+		in = p.put(in, in.with(Suspect), e, trialLease)
 	default:
 		p.remove(in, e, loseLease)
-		j.expired++
+		j.expired = append(j.expired, in.Key.String())
 		return
 	}
 	j.suspects = append(j.suspects, probed{entry: e, instance: in})
@@ -172,11 +176,21 @@ func (j *judgement) judge(p *plan, e *entry) {
 
 func (r *Registry) logJudgement(j *judgement) {
 	if j.held > 0 {
-		r.settings().Logger.Warn("registry: guard holds back expired leases", "held", j.held, "service", j.service, "deaf", j.deaf)
+		r.settings().Logger.Warn("registry: guard holds back expired leases", "held", j.held, "services", some(j.services), "deaf", j.deaf)
 	}
-	if j.expired > 0 {
-		r.settings().Logger.Info("registry: leases expired", "instances", j.expired)
+	if len(j.expired) > 0 {
+		r.settings().Logger.Info("registry: leases expired", "count", len(j.expired), "instances", some(j.expired))
 	}
+}
+
+// some names as many as fit into a line of the log.
+func some(names []string) string {
+	const most = 20
+	text := strings.Join(names[:min(len(names), most)], " ")
+	if more := len(names) - most; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 func (r *Registry) logStall(stalls uint64, stalled time.Duration) {

@@ -10,13 +10,25 @@ import (
 type hold struct {
 	since time.Duration // in lease time
 	over  bool          // released by an operator
+	trial bool          // it is of a service too small to be guarded: one lease, and it goes
+}
+
+// ended says whether a suspect goes now.
+func (h hold) ended(g *Guard, now, lease time.Duration) bool {
+	switch {
+	case h.over, g.Off:
+		return true
+	case h.trial:
+		return now >= h.since+lease
+	}
+	return now >= g.end(h.since, lease)
 }
 
 // window is what the guard knows when a lease ends.
 type window struct {
 	size int  // of the service, the one judged included
-	lost int  // expired unproven in the last lease
-	deaf bool // nobody was heard in the last lease
+	lost int  // gone in the last lease, by silence or refusal
+	deaf bool // nobody was heard although several should have been
 }
 
 // holds says whether the guard holds back an instance whose lease ended. Some
@@ -26,12 +38,14 @@ func (g *Guard) holds(w window) bool {
 	if g.Off {
 		return false
 	}
-	if w.deaf {
-		return true
-	}
-	before := w.size + w.lost
-	return before >= g.Min && w.lost >= max(1, before*g.Percent/100)
+	return w.deaf || !g.small(w) && w.lost >= g.share(w)
 }
+
+// small says whether a service has too few instances for a share of them.
+func (g *Guard) small(w window) bool { return w.size+w.lost < g.Min }
+
+// share is how many of a service may go in one lease.
+func (g *Guard) share(w window) int { return max(1, (w.size+w.lost)*g.Percent/100) }
 
 // end of a hold that began at since.
 func (g *Guard) end(since, lease time.Duration) time.Duration {
@@ -42,20 +56,58 @@ func (g *Guard) end(since, lease time.Duration) time.Duration {
 	return since + g.HoldMax
 }
 
-// deafLocked says whether nobody was heard for a lease. The silence of fewer
-// than the guard's minimum proves nothing about us.
-func (r *Registry) deafLocked(now, lease time.Duration) bool {
-	return r.catalog.instances >= r.settings().Guard.Min && r.heard <= now-lease
+// window around an instance.
+func (p *plan) window(in *Instance, e *entry) window {
+	return window{
+		size: p.size(in.Service),
+		lost: e.service.lostSince(p.now-in.Lease) + p.tallies[in.Service].lost,
+	}
+}
+
+// deaf says whether the silence of in is likely ours: nobody at all was heard
+// since it should have renewed, although others should have been. The silence of
+// fewer than the guard's minimum proves nothing about us.
+func (p *plan) deaf(e *entry) bool {
+	r := p.r
+	least := r.settings().Guard.Min
+	if r.heard >= r.dueLocked(e) || r.catalog.instances < least {
+		return false
+	}
+	if p.overdue < 0 {
+		p.overdue = 0
+		for _, s := range r.catalog.services {
+			for _, e := range s.entries {
+				if at := r.dueLocked(e); r.heard < at && at <= p.now {
+					p.overdue++
+				}
+			}
+			if p.overdue >= least {
+				break
+			}
+		}
+	}
+	return p.overdue >= least
+}
+
+// dueLocked is when e should have been heard again at the latest: servers are told
+// to renew after a third of the lease, so that half of it is late.
+func (r *Registry) dueLocked(e *entry) time.Duration {
+	end := e.deadline
+	if h, ok := r.holds[e]; ok {
+		end = h.since // when its own lease ended
+	}
+	return end - e.in.Lease/2
 }
 
 // holdLocked lets a suspect go on for another lease, or until its hold ends.
-func (r *Registry) holdLocked(e *entry, now time.Duration) {
+func (r *Registry) holdLocked(e *entry, now time.Duration, trial bool) {
 	h, ok := r.holds[e]
 	if !ok {
 		h.since = now
-		r.holds[e] = h
 		r.stats.held.Add(1)
 	}
+	h.trial = trial
+	r.holds[e] = h
 	r.catalog.extend(e, max(min(now+e.in.Lease, r.settings().Guard.end(h.since, e.in.Lease)), now+tick))
 }
 
@@ -74,12 +126,12 @@ func (r *Registry) ReleaseGuard(service string) {
 	}
 }
 
-// lostSince counts the instances that expired unproven after t.
+// lostSince counts the instances that went after t, by silence or refusal.
 func (s *service) lostSince(t time.Duration) int {
 	return len(s.lost) - sort.Search(len(s.lost), func(i int) bool { return s.lost[i] > t })
 }
 
-// lose remembers that an instance expired unproven.
+// lose remembers that an instance went.
 func (s *service) lose(now time.Duration) {
 	if len(s.lost) >= 16 && len(s.lost) == cap(s.lost) { // before it grows: what no window reaches any more
 		var longest time.Duration

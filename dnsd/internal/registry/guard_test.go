@@ -40,7 +40,7 @@ func fleet(t *testing.T, r *registry.Registry, n int) (ids []string) {
 // Of a service's silent instances, so many go in a lease without proof.
 func TestGuardLetsThirtyPercentGo(t *testing.T) {
 	for _, c := range []struct{ size, silent, gone int }{
-		{1, 1, 1}, {2, 2, 2}, // below the guard's minimum
+		{1, 1, 0}, {2, 2, 0}, // below the guard's minimum: one more lease, as below
 		{3, 1, 1}, {3, 2, 1}, {4, 3, 1}, {6, 5, 1}, {7, 6, 2}, {10, 9, 3}, {10, 2, 2}, {20, 19, 6},
 	} {
 		t.Run(fmt.Sprintf("%dOf%d", c.silent, c.size), func(t *testing.T) {
@@ -60,6 +60,19 @@ func TestGuardLetsThirtyPercentGo(t *testing.T) {
 				s := r.Stats()
 				if gone := c.size + 1 - s.Instances; gone != c.gone || s.Suspect != c.silent-c.gone {
 					t.Errorf("%d gone and %d suspects, want %d and %d", gone, s.Suspect, c.gone, c.silent-c.gone)
+				}
+				if c.size > 2 {
+					return
+				}
+				for range 3 {
+					time.Sleep(lease / 3)
+					if _, err := r.Renew(t.Context(), in.Key, 0); err != nil {
+						t.Fatal(err)
+					}
+				}
+				synctest.Wait()
+				if s := r.Stats(); s.Instances != 1 {
+					t.Errorf("after another lease: %+v, want only the other service", s)
 				}
 			})
 		})
@@ -207,18 +220,20 @@ func TestStallIsNotHeldAgainstLeases(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		register(t, r, math("a1"))
+		in := math("a1")
+		in.Service = "_math._udp" // which is not probed
+		register(t, r, in)
 		run(10 * time.Second)
 		time.Sleep(time.Hour) // stopped
 		run(4 * time.Second)
-		if l, ok := r.Instance(math("a1").Key); !ok || l.ExpiresIn > time.Second || l.ExpiresIn < 900*time.Millisecond {
+		if l, ok := r.Instance(in.Key); !ok || l.ExpiresIn > time.Second || l.ExpiresIn < 900*time.Millisecond {
 			t.Errorf("after 14 of 15 seconds and a stall it is %+v, %v", l, ok)
 		}
 		if s := r.Stats(); s.Stalls != 1 || s.Stalled < time.Hour-time.Second || s.Stalled > time.Hour+time.Second {
 			t.Errorf("stats: %+v", s)
 		}
 		run(2 * time.Second)
-		if _, ok := r.Instance(math("a1").Key); ok {
+		if _, ok := r.Instance(in.Key); ok {
 			t.Error("not expired after its 15 seconds")
 		}
 	})

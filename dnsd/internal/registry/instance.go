@@ -25,6 +25,8 @@ type Instance struct {
 	State       State
 	Sticky      bool   // drained, also when it registers again after it was gone
 	Revision    uint64 // of the change that made it what it is
+
+	behind uint16 // of a suspect: the priority to publish; 0: not ranked
 }
 
 // State says how an instance is published. The zero value is Up.
@@ -48,24 +50,29 @@ func (s State) String() string {
 	return "state(" + strconv.Itoa(int(s)) + ")"
 }
 
-// suspectBehind is added to the priority of a suspect: RFC 2782 clients use the
-// lowest priority they can reach, so suspects are the last resort.
-const suspectBehind = 1000
+const (
+	// suspectBehind is what a suspect stands behind its own priority at least: RFC
+	// 2782 clients use the lowest priority they can reach, so suspects are the last
+	// resort.
+	suspectBehind = 1000
+	// lastLive is the highest priority published of who is not a suspect. What is
+	// registered above is published as this, so that there are priorities behind
+	// every live tier.
+	lastLive = math.MaxUint16 - 16
+)
 
 // Published returns the priority to publish, or false for an instance that is
 // not to be published at all.
 func (in *Instance) Published() (priority uint16, ok bool) {
-	switch in.State {
-	case Drained:
+	switch {
+	case in.State == Drained:
 		return 0, false
-	case Suspect:
-		if in.Priority > math.MaxUint16-suspectBehind {
-			return math.MaxUint16, true
-		}
-		return in.Priority + suspectBehind, true
-	default:
-		return in.Priority, true
+	case in.State != Suspect:
+		return min(in.Priority, lastLive), true
+	case in.behind != 0:
+		return in.behind, true
 	}
+	return uint16(min(int(in.Priority)+suspectBehind, math.MaxUint16)), true
 }
 
 // Addr returns Host as an address; false: Host is a name.
@@ -82,7 +89,7 @@ func (in *Instance) HostPort() string {
 // with returns a copy in another state.
 func (in *Instance) with(s State) *Instance {
 	c := *in
-	c.State = s
+	c.State, c.behind = s, 0
 	return &c
 }
 

@@ -12,7 +12,8 @@ const (
 	keepLease  leaseAction = iota
 	renewLease             // begins anew
 	holdLease              // goes on as a suspect
-	loseLease              // ended without proof: counts for the guard
+	trialLease             // goes on as a suspect, for one lease
+	loseLease              // ended by silence or refusal: counts for the guard
 )
 
 // step is one planned change, or (Revision 0) something done to a lease only.
@@ -36,6 +37,7 @@ type plan struct {
 	total    int // instances, after the batch
 	fenced   map[Key]Fence
 	marked   []Key // those of fenced, in order
+	overdue  int   // how many are silent that should have been heard; -1: not counted yet
 	changed  Batch
 	failure  error // why this batch is not stored; nil: it will be, or else it did not happen
 }
@@ -43,13 +45,13 @@ type plan struct {
 // tally is what a batch does to a service.
 type tally struct {
 	instances int // more or fewer
-	lost      int // expired without proof
+	lost      int // gone by silence or refusal
 }
 
 func (p *plan) begin(r *Registry) {
 	p.r = r
 	p.now, p.wall = r.clock.read(), time.Now()
-	p.revision, p.total = r.revision, r.catalog.instances
+	p.revision, p.total, p.overdue = r.revision, r.catalog.instances, -1
 }
 
 func (p *plan) end() {
@@ -244,10 +246,9 @@ func (p *plan) apply() []*Event {
 		if e != nil && s.New != nil { // what a later step removes is still there
 			switch s.lease {
 			case renewLease:
-				delete(r.holds, e)
 				r.renewLocked(e, p.now)
-			case holdLease:
-				r.holdLocked(e, p.now)
+			case holdLease, trialLease:
+				r.holdLocked(e, p.now, s.lease == trialLease)
 			}
 		}
 		if s.Revision > 0 {

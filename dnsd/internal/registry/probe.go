@@ -71,27 +71,41 @@ func (r *Registry) prove(ctx context.Context, s probed) (open bool) {
 	err := r.settings().Probe(pctx, s.instance.HostPort())
 	cancel()
 	<-r.probes
-	// Only the host itself says "refused" (RFC 9293 section 3.10.7.1: a reset for
-	// a closed port). A timeout or an unreachable net may well be ours.
+	// A host resets a connection to a closed port (RFC 9293 section 3.10.7.1). A
+	// timeout or an unreachable net may well be ours.
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		var silent net.Error // the clock of the context or of the socket, whichever was first
 		return err == nil || errors.Is(err, syscall.ECONNRESET) || errors.As(err, &silent) && silent.Timeout()
 	}
-	removed := false
+	removed, kept := false, false
 	err = r.submit(ctx, &op{unstored: true, decide: func(p *plan) error {
-		removed = false
+		removed, kept = false, false
 		in, e := p.find(s.instance.Key)
 		if in == nil || e != s.entry || p.touched(in.Key) || in.Incarnation != s.instance.Incarnation ||
 			in.HostPort() != s.instance.HostPort() || in.State != Suspect && e.deadline != s.deadline {
 			return nil
 		}
-		p.remove(in, e, keepLease)
+		// A firewall that resets looks like the hosts behind it. So no more than the
+		// guard's share goes at once; who would be beyond it is asked again.
+		guard := &r.settings().Guard
+		if w := p.window(in, e); !guard.Off && !guard.small(w) && w.lost >= guard.share(w) {
+			kept = true
+			if in.State != Suspect && in.State != Drained {
+				p.put(in, in.with(Suspect), e, holdLease)
+			}
+			return nil
+		}
+		p.remove(in, e, loseLease)
 		removed = true
 		return nil
 	}})
-	if err == nil && removed {
+	switch {
+	case err != nil:
+	case removed:
 		r.stats.proven.Add(1)
 		r.settings().Logger.Info("registry: removed, it refuses connections", "instance", s.instance.Key.String(), "host", s.instance.HostPort())
+	case kept:
+		r.settings().Logger.Warn("registry: refuses connections, and is held back as a suspect, because too many of the service do", "instance", s.instance.Key.String(), "host", s.instance.HostPort())
 	}
 	return false
 }

@@ -98,6 +98,7 @@ func (r *Registry) load() error {
 			r.holds[e] = hold{since: now}
 		}
 	}
+	r.rankAll()
 	for f, err := range snap.Fences {
 		if err != nil {
 			return err

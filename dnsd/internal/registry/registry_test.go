@@ -105,14 +105,18 @@ func TestLeaseEndsWithoutRenewal(t *testing.T) {
 		r, m := start(t, registry.Config{})
 		register(t, r, math("a1"))
 		register(t, r, math("a2"))
+		register(t, r, math("a3"))
+		register(t, r, math("a4"))
 		for range 10 {
 			time.Sleep(5 * time.Second)
-			renew(t, r, "a1")
+			renew(t, r, "a1", "a3", "a4")
 		}
-		if got, want := published(m), "_math._tcp/a1 up 10:100"; got != want {
+		if got, want := published(m), "_math._tcp/a1 up 10:100\n_math._tcp/a3 up 10:100\n_math._tcp/a4 up 10:100"; got != want {
 			t.Errorf("published %q, want %q", got, want)
 		}
-		time.Sleep(15*time.Second - time.Millisecond)
+		time.Sleep(10 * time.Second)
+		renew(t, r, "a3", "a4")
+		time.Sleep(5*time.Second - time.Millisecond)
 		if _, ok := r.Instance(math("a1").Key); !ok {
 			t.Error("gone before its lease ended")
 		}
@@ -164,17 +168,51 @@ func TestDeathIsProvenByARefusedConnection(t *testing.T) {
 		r, m := start(t, registry.Config{Probe: func(context.Context, string) error {
 			return errRefused
 		}})
-		for _, id := range []string{"a1", "a2", "a3", "a4"} {
+		for _, id := range []string{"a1", "a2"} {
 			register(t, r, math(id))
 		}
-		r.ConnectionLost(t.Context(), math("a4").Key, 0)
-		if strings.Contains(published(m), "a4") {
-			t.Errorf("a4 refused and is still published:\n%s", published(m))
+		r.ConnectionLost(t.Context(), math("a2").Key, 0)
+		if strings.Contains(published(m), "a2") {
+			t.Errorf("a2 refused and is still published:\n%s", published(m))
 		}
 		time.Sleep(15*time.Second + 2*50*time.Millisecond)
 		synctest.Wait()
 		if got := published(m); got != "" {
 			t.Errorf("all refused and still published:\n%s", got)
+		}
+	})
+}
+
+// A firewall that resets looks like all hosts behind it at once.
+func TestNoMoreThanTheGuardsShareIsProvenDeadAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refuse := false
+		r, m := start(t, registry.Config{Probe: func(context.Context, string) error {
+			if refuse {
+				return errRefused
+			}
+			return errors.New("no route to host")
+		}})
+		ids := fleet(t, r, 10)
+		refuse = true
+		for _, id := range ids[1:] {
+			r.ConnectionLost(t.Context(), math(id).Key, 0)
+		}
+		s := r.Stats()
+		if s.Instances != 7 || s.Suspect != 6 || s.Proven != 3 {
+			t.Errorf("nine of ten refuse: %+v, want 3 gone and 6 suspects", s)
+		}
+		renew(t, r, ids[9]) // it was the firewall
+		if got := published(m); !strings.Contains(got, "_math._tcp/a9 up 10:100") {
+			t.Errorf("published\n%s", got)
+		}
+		for range 3 { // those that really died go, as the share allows
+			time.Sleep(lease / 3)
+			renew(t, r, ids[0], ids[9])
+		}
+		time.Sleep(time.Second)
+		if s := r.Stats(); s.Instances != 5 || s.Suspect != 3 {
+			t.Errorf("a lease later: %+v, want 2 of 7 more gone", s)
 		}
 	})
 }

@@ -246,8 +246,8 @@ func TestWatchTellsWhenTheHistoryIsGone(t *testing.T) {
 			in.Weight++
 			register(t, r, in)
 		}
-		// A registration and an expiry each time; trimmed a sixteenth late.
-		if h := r.Stats().History; h < 12 || h > 14 {
+		// A registration, a suspicion and an expiry each time; trimmed a sixteenth late.
+		if h := r.Stats().History; h < 18 || h > 21 {
 			t.Errorf("%d changes kept, the oldest older than an hour", h)
 		}
 		if _, err := behind.Next(t.Context()); !errors.Is(err, registry.ErrCompacted) {

@@ -197,6 +197,9 @@ func (r *Registry) renewLocked(e *entry, now time.Duration) {
 	if e.in.State == Unconfirmed {
 		r.catalog.replace(e, e.in.with(Up))
 	}
+	if len(r.holds) > 0 {
+		delete(r.holds, e) // of one that is drained: others have their turn
+	}
 	r.catalog.extend(e, now+e.in.Lease)
 	r.heard = now
 }

@@ -32,6 +32,7 @@ type lease struct {
 	held     bool // by the guard, since
 	since    time.Duration
 	released bool
+	trial    bool // held only for a lease, because the service is small
 }
 
 type answer int
@@ -54,7 +55,8 @@ const (
 func modelConfig() registry.Config {
 	return registry.Config{
 		MaxInstances: modelMax, MaxPerService: modelPerService,
-		Guard: registry.Guard{HoldLeases: modelHoldLeases, HoldMax: modelHoldMax},
+		// One at a time, so that the first is the first to be proven dead.
+		Guard: registry.Guard{HoldLeases: modelHoldLeases, HoldMax: modelHoldMax, Probes: 1},
 	}
 }
 
@@ -171,7 +173,7 @@ func (m *model) unfence(k registry.Key) answer {
 
 func (m *model) connectionLost(k registry.Key, incarnation uint64) {
 	if l := m.leases[k]; l != nil && l.Incarnation == incarnation && m.dead(l) {
-		m.remove(l)
+		m.proven(l)
 	}
 }
 
@@ -190,6 +192,7 @@ func (m *model) restart(revision uint64) {
 	for _, l := range m.leases {
 		l.Revision = revision
 		l.deadline, l.held, l.since, l.released = l.Lease, l.State == registry.Suspect, 0, false
+		l.trial = l.held && m.size(l.Service) < 3
 		if l.State == registry.Up {
 			l.State = registry.Unconfirmed
 		}
@@ -209,40 +212,94 @@ func (m *model) tick() {
 		return cmp.Or(cmp.Compare(a.deadline, b.deadline), a.Compare(b.Key))
 	})
 	all := len(m.leases)
+	overdue := 0
+	for _, l := range m.leases {
+		if at := m.due(l); m.heard < at && at <= m.now {
+			overdue++
+		}
+	}
 	var suspects []*lease
 	for _, l := range due {
-		lost := 0
-		for _, t := range m.lost[l.Service] {
-			if t > m.now-l.Lease {
-				lost++
-			}
-		}
-		before := m.size(l.Service) + lost
-		deaf := all >= 3 && m.heard <= m.now-l.Lease
+		deaf := all >= 3 && m.heard < m.due(l) && overdue >= 3
+		hold := deaf || m.beyondShare(l)
 		end := l.since + min(modelHoldLeases*l.Lease, modelHoldMax)
-		switch {
-		case l.State == registry.Drained || l.held && (l.released || m.now >= end):
-			m.remove(l)
-		case l.held || deaf || before >= 3 && lost >= max(1, before*3/10):
-			if !l.held {
-				l.held, l.since = true, m.now
-			}
-			if l.State != registry.Suspect {
-				m.state(l, registry.Suspect)
-			}
-			end = l.since + min(modelHoldLeases*l.Lease, modelHoldMax)
-			l.deadline = min(m.now+l.Lease, end)
-			suspects = append(suspects, l)
-		default:
-			m.lost[l.Service] = append(m.lost[l.Service], m.now)
-			m.remove(l)
+		if l.trial {
+			end = l.since + l.Lease
 		}
+		ended := l.released || m.now >= end
+		if l.trial && !l.released && hold {
+			ended = false
+		}
+		switch {
+		case l.State == registry.Drained || l.held && ended:
+			m.remove(l)
+			continue
+		case l.held || hold:
+			m.suspect(l, false)
+		case m.before(l) < 3 && strings.HasSuffix(l.Service, "._tcp"):
+			m.suspect(l, true)
+		default:
+			m.lose(l)
+			continue
+		}
+		suspects = append(suspects, l)
 	}
 	for _, l := range suspects {
 		if m.dead(l) {
-			m.remove(l)
+			m.proven(l)
 		}
 	}
+}
+
+// due is when l should have been heard at the latest: half a lease after the last
+// time.
+func (m *model) due(l *lease) time.Duration {
+	if l.held {
+		return l.since - l.Lease/2
+	}
+	return l.deadline - l.Lease/2
+}
+
+// gone counts those of the service who went in the last lease.
+func (m *model) gone(l *lease) (n int) {
+	for _, t := range m.lost[l.Service] {
+		if t > m.now-l.Lease {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *model) before(l *lease) int { return m.size(l.Service) + m.gone(l) }
+
+func (m *model) beyondShare(l *lease) bool {
+	return m.before(l) >= 3 && m.gone(l) >= max(1, m.before(l)*3/10)
+}
+
+// proven lets go who refuses, but no more than the guard's share.
+func (m *model) proven(l *lease) {
+	switch {
+	case !m.beyondShare(l):
+		m.lose(l)
+	case l.State != registry.Suspect && l.State != registry.Drained:
+		m.suspect(l, false)
+	}
+}
+
+func (m *model) suspect(l *lease, trial bool) {
+	if !l.held {
+		l.held, l.since = true, m.now
+	}
+	l.trial = trial
+	if l.State != registry.Suspect {
+		m.state(l, registry.Suspect)
+	}
+	l.deadline = max(min(m.now+l.Lease, l.since+min(modelHoldLeases*l.Lease, modelHoldMax)), m.now+tick)
+}
+
+func (m *model) lose(l *lease) {
+	m.lost[l.Service] = append(m.lost[l.Service], m.now)
+	m.remove(l)
 }
 
 // dead: a TCP server is who refuses TCP.
@@ -254,7 +311,7 @@ func (m *model) begin(l *lease) {
 	if l.State == registry.Unconfirmed {
 		l.State = registry.Up
 	}
-	l.deadline, l.held, l.released = m.now+l.Lease, false, false
+	l.deadline, l.held, l.released, l.trial = m.now+l.Lease, false, false, false
 	m.heard = m.now
 }
 

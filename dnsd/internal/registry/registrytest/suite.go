@@ -140,10 +140,10 @@ func (s Suite) leasesBeginAnew(t *testing.T) {
 			t.Errorf("renewed it is %+v, %v, at revision %d after %d", out, err, r.Revision(), before)
 		}
 		time.Sleep(14 * time.Second)
-		if _, ok := r.Instance(in.Key); !ok {
+		if l, ok := r.Instance(in.Key); !ok || l.State != registry.Up {
 			t.Error("gone before its lease ended")
 		}
-		time.Sleep(2 * time.Second)
+		time.Sleep(2*time.Second + 15*time.Second) // one more, because the service is small
 		synctest.Wait()
 		if _, ok := r.Instance(in.Key); ok {
 			t.Error("still there after its lease")
