@@ -250,8 +250,11 @@ func hookConfig(b *block, log *slog.Logger) hook.Config {
 	c := hook.Config{
 		Addr: h.Addr, Registry: b.reg.part, Zone: b.cfg.Origins[0],
 		Insecure: h.Insecure,
-		Limits:   hook.Limits{Rate: float64(h.RequestRate), Connections: h.Connections},
-		Logger:   log, Audit: log.With("audit", true),
+		Limits: hook.Limits{
+			Rate: float64(h.RequestRate), Connections: h.Connections, PerAddr: h.PerAddress,
+			IdleTimeout: h.Idle, Holds: h.Holds, Watches: h.Watches,
+		},
+		Logger: log, Audit: log.With("audit", true),
 		Ready: func() error {
 			if !b.ready.Load() {
 				return errors.New("not serving yet, or no more")

@@ -106,6 +106,13 @@ type Hook struct {
 	// Connections is how many connections the hook holds in all. Zero: the
 	// hook's default.
 	Connections int
+	// PerAddress is how many of them one address may have, Idle how long one that
+	// nobody uses stays open. Zero: the hook's defaults.
+	PerAddress int
+	Idle       time.Duration
+	// Holds and Watches are how many registrations may be held, and how many watches
+	// open, at one time. Zero: the hook's defaults.
+	Holds, Watches int
 }
 
 // Token is a bearer secret and what it allows.

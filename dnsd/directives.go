@@ -84,6 +84,10 @@ func readHook(d *blockReader, l line) error {
 		"insecure":    func(l line) error { h.Insecure = true; return l.want(0, "no argument") },
 		"rate":        func(l line) error { return l.number(1, 10_000_000, &h.RequestRate) },
 		"connections": func(l line) error { return l.number(1, 1_000_000, &h.Connections) },
+		"per-address": func(l line) error { return l.number(1, 1_000_000, &h.PerAddress) },
+		"idle":        func(l line) error { return l.duration(&h.Idle) },
+		"holds":       func(l line) error { return l.number(1, 1_000_000, &h.Holds) },
+		"watches":     func(l line) error { return l.number(1, 1_000_000, &h.Watches) },
 	})
 }
 

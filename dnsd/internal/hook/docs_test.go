@@ -1,0 +1,88 @@
+package hook
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+func page(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile("../../../docs/hook.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// The page names every metric that there is, and no other.
+func TestPageNamesTheMetrics(t *testing.T) {
+	ca := newAuthority(t)
+	ca.issue(t, "server", "", nil, net.IPv4(127, 0, 0, 1))
+	h := start(t, func(c *Config, _ *registry.Config) {
+		c.TLS = &TLS{Cert: ca.file("server.pem"), Key: ca.file("server.key")}
+	})
+	h.client = ca.client(t, "")
+	h.put(a1, `{"port":1}`)
+	there := map[string]bool{"rollcall_registry_guard_held_instances": true} // only while one is
+	for _, line := range strings.Split(string(h.do("GET", "/metrics", "").body), "\n") {
+		if name, ok := strings.CutPrefix(line, "# TYPE rollcall_"); ok {
+			name, _, _ = strings.Cut(name, " ")
+			there["rollcall_"+name] = true
+		}
+	}
+	named := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `(rollcall_[a-z_]+)`").FindAllStringSubmatch(page(t), -1) {
+		named[m[1]] = true
+		if !there[m[1]] {
+			t.Errorf("%s is named and not there", m[1])
+		}
+	}
+	for name := range there {
+		if !named[name] {
+			t.Errorf("%s is not named", name)
+		}
+	}
+}
+
+// The page has every request with what it needs.
+func TestPageHasTheRequests(t *testing.T) {
+	text := page(t)
+	for _, n := range requests() {
+		path, _, _ := strings.Cut(strings.ReplaceAll(n.route, "{$}", ""), "?")
+		row := "| `" + n.method + " " + path + "` | "
+		_, needs, ok := strings.Cut(text, row)
+		needs, _, _ = strings.Cut(needs, "\n")
+		word := string(n.verb)
+		if n.verb == "" {
+			word = "nothing"
+		}
+		if !ok || !strings.HasPrefix(needs, word) || n.verb != "" && n.service == "" && !strings.Contains(needs, "`*`") {
+			t.Errorf("%s%s: %q", row, word, needs)
+		}
+	}
+}
+
+// The defaults on the page are the defaults.
+func TestPageHasTheDefaults(t *testing.T) {
+	text, l := page(t), Limits{}.withDefaults()
+	for directive, want := range map[string]any{
+		"connections": l.Connections, "per-address": l.PerAddr, "holds": l.Holds, "watches": l.Watches, "rate": int(l.Rate),
+		"idle": strings.TrimSuffix(l.IdleTimeout.String(), "0s"),
+	} {
+		row := regexp.MustCompile("(?m)^\\| `" + directive + "` \\|.*\\| (\\S+) \\|$").FindStringSubmatch(text)
+		if row == nil || row[1] != fmt.Sprint(want) {
+			t.Errorf("%s: %q, want %v", directive, row, want)
+		}
+	}
+	for word, want := range map[string]int{" KiB. What they": piece >> 10, " MiB, half": listBytes >> 20, " KiB a second": slowest >> 10} {
+		if !strings.Contains(text, fmt.Sprint(want)+word) {
+			t.Errorf("the page does not say %d%s", want, word)
+		}
+	}
+}
