@@ -201,7 +201,7 @@ func (a *assembly) add(s srv, glue map[string]host) {
 	}
 	if h := a.hosts[s.target]; h != nil {
 		if len(addrs) == 0 && len(h.addrs()) == 0 {
-			if err, again := h.failed(); err != nil {
+			if again, err := h.failed(); err != nil {
 				a.unresolved(s, h, err, again)
 				return
 			}

@@ -51,7 +51,7 @@ func (h *held) addrs() []netip.Addr {
 
 // failed gives the error of the last questions, if they failed, and when all of
 // them are due again.
-func (h *held) failed() (err error, again time.Time) {
+func (h *held) failed() (again time.Time, err error) {
 	for i := range h {
 		if h[i].err == nil {
 			continue
@@ -63,7 +63,7 @@ func (h *held) failed() (err error, again time.Time) {
 			again = h[i].retry
 		}
 	}
-	return err, again
+	return again, err
 }
 
 // refused tells whether every server refused to answer for a target, and none was

@@ -225,7 +225,7 @@ func ready(h handler) handler {
 	}
 }
 
-// TestHerds tells (-v) what clients ask, one and 200, as time goes by after one event,
+// TestHerds tells (-v) what clients ask, one and 100, as time goes by after one event,
 // while each gives a hint every half second as long as it cannot connect: nothing comes
 // at once, and in the end no more than before.
 func TestHerds(t *testing.T) {
@@ -242,7 +242,7 @@ func TestHerds(t *testing.T) {
 		fmt.Sprintf("%-40s %7s %10s %s %8s", "event", "clients", "before", strings.Join(header, " "), "peak"),
 	}
 	for event := range strings.SplitSeq(events, "|") {
-		for _, clients := range []int{1, 200} {
+		for _, clients := range []int{1, 100} {
 			synctest.Test(t, func(t *testing.T) {
 				s := newServer(ready(service(t, 5)))
 				n := fakeNet{"ns1:53": s}
