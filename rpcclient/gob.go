@@ -77,6 +77,7 @@ func newGobWire(r io.Reader, maxReply int, types *gobTypes) *gobWire {
 		gobTypes: types,
 	}
 	w.enc = gob.NewEncoder((*gobSink)(w))
+	w.in.values.Under(w.in.guard)
 	w.dec = gob.NewDecoder(&w.in)
 	return w
 }

@@ -52,6 +52,7 @@ func (Prey) List([]any, *int) error                  { return nil }
 func (Prey) Map(map[uint64]uint64, *int) error       { return nil }
 func (Prey) Empty(map[Quotient]struct{}, *int) error { return nil }
 func (Prey) Wide([]Wide, *int) error                 { return nil }
+func (Prey) Wides([][]Wide, *int) error              { return nil }
 func (Prey) Len(in []byte, out *int) error           { *out = len(in); return nil }
 
 // Big has a large answer.
@@ -176,6 +177,14 @@ func hostileStreams() map[string][]byte {
 	one("a map of 2^30 entries, unwanted", "Prey.Nope", map[Quotient]struct{}{{1, 1}: {}}, []byte{0, 0xf8, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
 	one("slices of 2^20 slices of 2^20", "Prey.Nest", Nest{{}}, []byte{0, 0xfd, 0x10, 0, 0, 0xfd, 0x10, 0, 0, 0xfd, 0x10, 0, 0, 0xfd, 0x10, 0, 0})
 	one("elements that are large here", "Prey.Wide", []Wide{{}}, append([]byte{0, 0xfc, 0, 0x80, 0, 0}, make([]byte, 8<<20)...))
+	many := []byte{0, 0xfe, 0xc3, 0x50} // 50,000 times 80, each of which is small enough
+	for range 50_000 {
+		many = append(append(many, 80), make([]byte, 80)...)
+	}
+	one("many elements that are large here", "Prey.Wides", [][]Wide{{{}}}, many)
+	s = newStream().header("Prey.Wides")
+	s.enc.Encode([][]Wide{{{}}}) // and of a type that is known
+	all["many elements of a known type"] = s.header("Prey.Wides").argument([][]Wide{{{}}}, many).Bytes()
 	return all
 }
 

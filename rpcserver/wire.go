@@ -79,6 +79,7 @@ func newGobWire(r io.Reader, out *output, limit int, claim func(int) error, type
 		values: gobwire.NewEncoder(&types.plans),
 		failed: &types.failed,
 	}
+	w.in.values.Under(w.in.guard)
 	w.dec = gob.NewDecoder(&w.in)
 	w.enc = gob.NewEncoder(out)
 	return w

@@ -22,7 +22,8 @@ type Decoder struct {
 	loose   map[int64]bool // see Loose
 	last    *target        // never nil
 	kept    int
-	off     bool // nothing more is done here
+	off     bool   // nothing more is done here
+	guard   *Guard // see Under
 }
 
 // pairing is a type of the sender and one of ours.
@@ -36,10 +37,15 @@ type target struct {
 	pairing
 	layout *layout // nil: left to encoding/gob
 	single bool    // not a struct: a zero comes first
+	swell  uint64  // bytes of memory that a byte of the message may become
 }
 
 // NewDecoder is for a new stream.
 func NewDecoder(p *Plans) *Decoder { return &Decoder{plans: p, last: new(target)} }
+
+// Under leaves values that take more memory than g allows to encoding/gob, before which
+// g refuses them. It is called before anything else, and g sees every definition, too.
+func (d *Decoder) Under(g *Guard) { d.guard = g }
 
 // Define takes the message of a definition, without its length, as it goes by; one
 // that is kept from it leaves the types that need it to encoding/gob. After one that
@@ -72,7 +78,7 @@ func (d *Decoder) keep(n int) bool {
 }
 
 func (d *Decoder) end() {
-	*d = Decoder{plans: d.plans, last: new(target), off: true}
+	*d = Decoder{plans: d.plans, last: new(target), off: true, guard: d.guard}
 }
 
 // Decode decodes a value's message, without its length, into what v points to, as
@@ -111,6 +117,9 @@ func (d *Decoder) decode(message []byte, v reflect.Value, o *owner) (ok bool) {
 		t = d.target(pairing{id, rt})
 	}
 	if t.layout == nil {
+		return false
+	}
+	if g := d.guard; g != nil && uint64(len(data)) > g.most/t.swell && g.Check(message, t.rt, nil) != nil {
 		return false
 	}
 	if t.single {
@@ -167,6 +176,9 @@ func (d *Decoder) target(p pairing) *target {
 		t.single = local.op != opStruct
 		if !t.single && t.layout != nil && !t.layout.matches() {
 			t.layout = nil
+		}
+		if t.layout != nil {
+			t.swell = t.layout.swell(make(map[*layout]uint64))
 		}
 		if !d.keep(128) {
 			return d.last

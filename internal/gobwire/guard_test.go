@@ -395,3 +395,38 @@ func TestGuardAndGobEndAtTheSamePlace(t *testing.T) {
 		}
 	})
 }
+
+// TestDecoderUnderAGuardLeavesLargeValuesToIt: no count is wrong, but what the elements
+// are on the wire says little of what they are here.
+func TestDecoderUnderAGuardLeavesLargeValuesToIt(t *testing.T) {
+	type wide struct{ A [100]int }
+	all := split(encoded(t, [][]wide{{{}}}))
+	value := all[len(all)-1]
+	_, n := ReadUint(value)
+	message := append(bytes.Clone(value[:n]), 0)
+	message = AppendUint(message, 1000)
+	for range 1000 {
+		message = append(append(message, 80), make([]byte, 80)...)
+	}
+	for most, want := range map[int]bool{1 << 20: false, 100 << 20: true} {
+		var plans Plans
+		d, g := NewDecoder(&plans), NewGuard(&plans, most)
+		d.Under(g)
+		for _, m := range all[:len(all)-1] {
+			if err := g.Define(m); err != nil {
+				t.Fatal(err)
+			}
+			d.Define(m)
+		}
+		var v [][]wide
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if ok := d.Decode(message, &v); ok != want {
+			t.Errorf("with %d bytes: %v", most, ok)
+		}
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; !want && used > 1<<20 {
+			t.Errorf("with %d bytes %d are allocated", most, used)
+		}
+	}
+}

@@ -129,3 +129,28 @@ func (l *layout) matches() bool {
 	}
 	return l.rt.NumField() == 0
 }
+
+// swell is how many bytes of memory one byte of a message may become, at most.
+func (l *layout) swell(known map[*layout]uint64) uint64 {
+	if s, ok := known[l]; ok {
+		return s
+	}
+	s := uint64(1) // as of strings
+	switch l.op {
+	case opStruct:
+		for i := range l.fields {
+			if f := l.fields[i].layout; f != nil {
+				s = max(s, f.swell(known))
+			}
+		}
+	case opPointer, opSlice:
+		s = l.elem.swell(known) + uint64(l.elem.rt.Size())/uint64(l.elem.least) + 1
+	case opArray:
+		s = l.elem.swell(known)
+	case opMap:
+		size, least := l.key.rt.Size()+l.elem.rt.Size()+8, l.key.least+l.elem.least
+		s = max(l.key.swell(known), l.elem.swell(known)) + uint64(size)/uint64(least) + 1
+	}
+	known[l] = s
+	return s
+}
