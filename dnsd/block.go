@@ -245,10 +245,20 @@ func registryConfig(z Zone, log *slog.Logger) registry.Config {
 	}
 }
 
+// check says why an instance cannot be published in one of the zones.
+func (b *block) check(key registry.Key, host string) error {
+	for _, p := range b.zones {
+		if err := p.zone.Check(key, host); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func hookConfig(b *block, log *slog.Logger) hook.Config {
 	h := b.cfg.Hook
 	c := hook.Config{
-		Addr: h.Addr, Registry: b.reg.part, Zone: b.cfg.Origins[0],
+		Addr: h.Addr, Registry: b.reg.part, Zone: b.cfg.Origins[0], Check: b.check,
 		Insecure: h.Insecure,
 		Limits: hook.Limits{
 			Rate: float64(h.RequestRate), Connections: h.Connections, PerAddr: h.PerAddress,

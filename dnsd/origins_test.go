@@ -1,6 +1,7 @@
 package dnsd
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -96,5 +97,30 @@ func TestNamedCheckzoneLoadsTheZoneOfEveryBind(t *testing.T) {
 				t.Errorf("named-checkzone: %v\n%s\n%s", err, out, text.String())
 			}
 		})
+	}
+}
+
+// TestHostsInTheZoneMustBeThere: an SRV record that leads to NXDOMAIN is a mistake
+// that dnsd sees first.
+func TestHostsInTheZoneMustBeThere(t *testing.T) {
+	s := run(t, Config{Zones: []Zone{free(Zone{Reverse: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})}})
+	put := func(id, host string) (int, string) {
+		status, answer := request(t, "PUT", s.HookURL()+"/v1/services/_math._tcp/instances/"+id, `{"port":8080,"host":"`+host+`"}`)
+		return status, fmt.Sprint(answer)
+	}
+	for _, host := range []string{"a1.math.tcp.svc", "svc", "nothere.svc", "b1.math.tcp.svc."} {
+		if status, answer := put("b1", host); status != 400 || !strings.Contains(answer, "host") {
+			t.Errorf("host %s: %d %s", host, status, answer)
+		}
+	}
+	for _, step := range []struct{ id, host string }{{"a1", "10.0.0.7"}, {"b1", "a1.math.tcp.svc"}, {"b1", "a1.math.tcp.svc"}, {"c1", "web.example.com"}} {
+		if status, answer := put(step.id, step.host); status/100 != 2 {
+			t.Errorf("%s at %s: %d %s", step.id, step.host, status, answer)
+		}
+	}
+	// What is registered is renewed, also when what it names has gone.
+	request(t, "DELETE", s.HookURL()+"/v1/services/_math._tcp/instances/a1", "")
+	if status, answer := put("b1", "a1.math.tcp.svc"); status != 200 {
+		t.Errorf("renewal: %d %s", status, answer)
 	}
 }

@@ -76,6 +76,11 @@ func (x *exchange) register(key registry.Key, reg register.Registration) (*regis
 		in.Weight = *reg.Weight
 	}
 	before, existed := x.st.registry.Instance(key)
+	if x.st.check != nil && (!existed || before.Host != host) {
+		if err := x.st.check(key, host); err != nil {
+			return nil, false, err
+		}
+	}
 	out, created, err := x.st.registry.Register(x.r.Context(), in)
 	if err != nil {
 		return nil, false, err

@@ -28,6 +28,10 @@ type Config struct {
 	// Zone is the origin that the registry is published under, for the console:
 	// "svc.".
 	Zone string
+	// Check says why an instance of a key cannot be published at a host, with a
+	// *registry.FieldError; nil, or a nil function: it can. It is asked when
+	// either is new.
+	Check func(key registry.Key, host string) error
 	// Ready says why dnsd cannot answer yet; nil, or a nil function: it can.
 	Ready func() error
 	// Tokens, when there are any, must be shown with every request to /v1 and
@@ -54,6 +58,7 @@ const DefaultAddr = "127.0.0.1:8053"
 type state struct {
 	registry *registry.Registry
 	console  []byte
+	check    func(registry.Key, string) error
 	ready    func() error
 	grants   []grant
 	access   *access
@@ -226,6 +231,7 @@ func (s *Server) prepare(cfg Config) (*state, error) {
 	st := &state{
 		registry: cfg.Registry,
 		console:  consoleFor(cfg.Zone),
+		check:    cfg.Check,
 		ready:    cfg.Ready,
 		insecure: cfg.Insecure,
 		loopback: s.addr.Addr().IsLoopback(),

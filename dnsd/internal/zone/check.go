@@ -1,7 +1,10 @@
 package zone
 
 import (
+	"fmt"
 	"strings"
+
+	"github.com/miekg/dns"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
@@ -26,3 +29,35 @@ func (z *Zone) fits(key registry.Key) bool {
 // the service has a name of 15 characters (RFC 6335 section 5.1): an id of one
 // label, the service, the protocol.
 const usual = 1 + 63 + 1 + 16 + 1 + 4
+
+// Check tells why an instance of a key at a host cannot be published, as a
+// *registry.FieldError, or nil if it can. The key and the host are such as a
+// registry takes. A host with a name in the zone must be there, or its SRV record
+// would lead to NXDOMAIN: it is the name of a name server, of an instance that has
+// an address, or of all that a service has. Whether it still is later on, nobody
+// looks.
+func (z *Zone) Check(key registry.Key, host string) error {
+	if !z.fits(key) {
+		return &registry.FieldError{Field: "id", Value: key.ID, Problem: fmt.Sprintf(
+			"must be shorter: %s.%s.%s has more than the %d octets of a name (RFC 1035 section 2.3.4)", key.ID, key.Service, z.origin, maxName)}
+	}
+	if z.forward != "" || !strings.HasSuffix(host, ".") {
+		return nil
+	}
+	if !dns.IsSubDomain(z.origin, host) {
+		return nil
+	}
+	bad := func(problem string) error {
+		return &registry.FieldError{Field: "host", Value: host, Problem: problem}
+	}
+	own := fmt.Sprintf("%s.%s.%s", key.ID, strings.ReplaceAll(key.Service, "_", ""), z.origin)
+	if host == own {
+		return bad("is the name that the instance gets itself, if it registers with an address: give that, or leave it out")
+	}
+	for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		if len(z.Lookup(host, qtype).Answer) > 0 {
+			return nil
+		}
+	}
+	return bad("lies in the zone " + z.origin + " and has no address there: register what it names first, or give an address")
+}
