@@ -243,8 +243,19 @@ func (h *fakeHook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // that synctest can see when everything waits.
 type memory map[string]http.Handler
 
+var memoryMu sync.Mutex // guards every memory
+
+// set begins to answer at a host.
+func (m memory) set(host string, h http.Handler) {
+	memoryMu.Lock()
+	defer memoryMu.Unlock()
+	m[host] = h
+}
+
 func (m memory) RoundTrip(req *http.Request) (*http.Response, error) {
+	memoryMu.Lock()
 	h, ok := m[req.URL.Host]
+	memoryMu.Unlock()
 	if !ok || h == nil {
 		return nil, errRefused
 	}

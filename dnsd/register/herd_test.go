@@ -13,7 +13,7 @@ import (
 // time it was away, and whether it said that it went or not.
 func TestTenThousandComeBackOverASecond(t *testing.T) {
 	const n = 10_000
-	for _, away := range []time.Duration{0, 50 * time.Millisecond, 300 * time.Millisecond, time.Second, 2 * time.Second, 10 * time.Second, time.Hour} {
+	for _, away := range []time.Duration{0, 50 * time.Millisecond, 300 * time.Millisecond, time.Second, 2 * time.Second, 10 * time.Second, time.Minute} {
 		t.Run(fmt.Sprint(away), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(1, 2))
 			var back []time.Duration

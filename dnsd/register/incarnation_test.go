@@ -52,7 +52,7 @@ func TestProcessThatWaitedWhileANewerOneRegisteredIsFenced(t *testing.T) {
 		time.Sleep(time.Hour)
 		h.put("a1", Registration{Port: 8080, Incarnation: uint64(time.Now().UnixMilli())})
 		time.Sleep(time.Second)
-		hooks["hook"] = h
+		hooks.set("hook", h)
 		<-old.Done()
 		if !errors.Is(old.Err(), ErrReplaced) {
 			t.Errorf("ended by %v", old.Err())

@@ -130,12 +130,17 @@ func TestHookOrProxyThatCannotHoldMeansRenewals(t *testing.T) {
 		hold  func(w http.ResponseWriter, r *http.Request)
 		holds int // tried in 5 minutes, at most
 	}{
-		"old hook":       {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(405) }, 3},
-		"no such path":   {func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, 3},
-		"not written":    {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(501) }, 3},
-		"forbidden":      {func(w http.ResponseWriter, _ *http.Request) { fail(w, 403, "", "not with this token") }, 3},
-		"html":           {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") }, 3},
-		"buffering":      {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 3},
+		"old hook":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(405) }, 3},
+		"no such path": {func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, 3},
+		"not written":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(501) }, 3},
+		"forbidden":    {func(w http.ResponseWriter, _ *http.Request) { fail(w, 403, "", "not with this token") }, 3},
+		"html":         {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") }, 3},
+		"buffering":    {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 3},
+		"keeps the body": {func(w http.ResponseWriter, r *http.Request) { // to itself: no heartbeat reaches the hook
+			w.Header().Set("Content-Type", "text/event-stream")
+			io.WriteString(w, ": held\n\n")
+			<-r.Context().Done()
+		}, 3},
 		"closes at once": {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "text/event-stream") }, 9},
 		"bad gateway":    {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }, 9},
 	}
@@ -279,10 +284,14 @@ func TestRefusedRegistrationIsAnErrorAtOnce(t *testing.T) {
 // them is a hook that refuses, and a hook may yet be there.
 func TestAnswerThatIsNoHooksIsWaitedOut(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
-		"404":      http.NotFound,
-		"403":      func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no backend is ready", 403) },
-		"409":      func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(409) },
-		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", 307) },
+		"404": http.NotFound,
+		"403": func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "no backend is ready", http.StatusForbidden)
+		},
+		"409": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(409) },
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/login", http.StatusTemporaryRedirect)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

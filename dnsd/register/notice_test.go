@@ -78,7 +78,7 @@ func TestSilentDNSDIsToldToWhoHasNoLogger(t *testing.T) {
 		mustClose(t, l) // nothing was registered: no DELETE is tried
 
 		f := newFakeHook()
-		hooks["hook"] = f
+		hooks.set("hook", f)
 		l = mustKeep(t, cfg)
 		time.Sleep(time.Hour)
 		h.want(t, "is registered as :8080 at http://hook")
