@@ -28,9 +28,8 @@
 //   - An instance with a lower incarnation than the one that lives, or that
 //     lived last under the same key, is fenced: [FencedError].
 //
-// Names follow RFC 2782 (_service._proto), RFC 6335 section 5.1 (service
-// names), RFC 1123 section 2.1 (labels and hosts) and RFC 6763 section 6
-// (metadata as TXT).
+// Names follow RFC 2782 (_service._proto), RFC 1123 section 2.1 (labels and hosts)
+// and RFC 6763 section 6 (metadata as TXT).
 //
 // All methods of Registry are safe for concurrent use. Instances are immutable
 // once published and shared by pointer.

@@ -43,25 +43,22 @@ func CheckID(id string) error {
 	return nil
 }
 
-// CheckService returns a *FieldError unless s is _name._tcp or _name._udp with
-// a name by RFC 6335 section 5.1, in lower case.
+// CheckService returns a *FieldError unless s is _name._tcp or _name._udp in lower
+// case, with a name of letters, digits and inner hyphens. With its underscore it is
+// one label, of at most 63 octets; RFC 2782 has no other limit. The 15 characters
+// of RFC 6335 section 5.1 are for names that are to be registered with IANA.
 func CheckService(s string) error {
 	const shape = "must be _name._tcp or _name._udp, like _math._tcp"
 	name, proto, ok := strings.Cut(s, ".")
 	if !ok || (proto != "_tcp" && proto != "_udp") || !strings.HasPrefix(name, "_") {
 		return &FieldError{"service", s, shape}
 	}
-	name = name[1:]
-	problem := ""
+	problem := labelProblem(name[1:])
 	switch {
-	case name == "" || len(name) > 15:
-		problem = "the name after the underscore must have 1 to 15 characters (RFC 6335)"
-	case strings.Contains(name, "--"):
-		problem = "hyphens must not be adjacent (RFC 6335)"
-	case !strings.ContainsFunc(name, func(c rune) bool { return 'a' <= c && c <= 'z' }) && labelProblem(name) == "":
-		problem = "the name needs at least one letter (RFC 6335)"
-	default:
-		problem = labelProblem(name)
+	case name == "_":
+		problem = "needs a name after the underscore"
+	case len(name) > maxLabel:
+		problem = fmt.Sprintf("the name must have at most %d characters after the underscore, has %d", maxLabel-1, len(name)-1)
 	}
 	if problem != "" {
 		return &FieldError{"service", s, problem}
@@ -69,13 +66,15 @@ func CheckService(s string) error {
 	return nil
 }
 
+const maxLabel = 63 // octets: RFC 1035 section 2.3.4
+
 // labelProblem says why s is not one lower-case LDH label; "" when it is.
 func labelProblem(s string) string {
 	switch {
 	case s == "":
 		return "must not be empty"
-	case len(s) > 63:
-		return fmt.Sprintf("must have at most 63 characters, has %d", len(s))
+	case len(s) > maxLabel:
+		return fmt.Sprintf("must have at most %d characters, has %d", maxLabel, len(s))
 	case s[0] == '-' || s[len(s)-1] == '-':
 		return "must not begin or end with a hyphen"
 	}

@@ -62,7 +62,7 @@ func Open(cfg Config) (*Registry, error) {
 		fences:   fences{max: cfg.Fences, age: cfg.FenceAge},
 		holds:    make(map[*entry]hold),
 		heard:    -1,
-		watchers: newWatchers(cfg.WatchQueue),
+		watchers: watchers{limit: cfg.WatchQueue, by: make(map[string]map[*Watch]struct{})},
 		probes:   make(chan struct{}, cfg.Guard.Probes),
 	}
 	r.cfg.Store(&cfg)

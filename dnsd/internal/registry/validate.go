@@ -76,13 +76,17 @@ func CheckHost(h string) (string, error) {
 			return bad("is no address that a client can reach")
 		case a.IsMulticast():
 			return bad("a multicast address cannot be called")
+		case a.IsLinkLocalUnicast(): // RFC 3927, RFC 4291 section 2.5.6
+			return bad("a link-local address is another host on each link: give an address that every client reaches")
+		case a.Is4() && (a.As4()[0] == 0 || a.As4()[0] >= 240): // RFC 1122 section 3.2.1.3, RFC 1112 section 4
+			return bad("no host has an address in 0.0.0.0/8 or 240.0.0.0/4, which is reserved, nor is a broadcast one")
 		}
 		return a.String(), nil
 	}
 	if h == "" {
 		return bad("must be an IP address or a host name")
 	}
-	name := strings.ToLower(strings.TrimSuffix(h, "."))
+	name := asciiLower(strings.TrimSuffix(h, "."))
 	if len(name) > 253 {
 		return bad("must have at most 253 characters")
 	}
@@ -98,7 +102,22 @@ func CheckHost(h string) (string, error) {
 	if strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") && strings.Trim(last[2:], "0123456789abcdef") == "" {
 		return bad("looks like an IP address but is none")
 	}
+	if last == name {
+		return bad(fmt.Sprintf("has only one label, which clients would look for in their own domains or at the top of DNS: give the full name, like %s.example.com, or an address", name))
+	}
 	return name + ".", nil
+}
+
+// asciiLower folds what DNS folds (RFC 4343 section 3): strings.ToLower would make
+// a k of the Kelvin sign.
+func asciiLower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
 }
 
 // CheckMeta returns a *FieldError unless m can be published as TXT (RFC 6763

@@ -101,17 +101,16 @@ func (r *Registry) Stats() Stats {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	n, c := &r.catalog.states, &r.stats
-	watchers, cut := r.watchers.count()
 	return Stats{
 		Revision: r.revision,
 		Services: len(r.catalog.services), Instances: r.catalog.instances,
 		Up: n[Up], Unconfirmed: n[Unconfirmed], Suspect: n[Suspect], Drained: n[Drained],
-		History: len(r.history.events), Fences: len(r.fences.by), Watchers: watchers,
+		History: len(r.history.events), Fences: len(r.fences.by), Watchers: int(r.watchers.n.Load()),
 		Registered: c.registered.Load(), Renewed: c.renewed.Load(),
 		Deregistered: c.deregistered.Load(), Expired: c.expired.Load(),
 		Held: c.held.Load(), Proven: c.proven.Load(),
 		Commits: c.commits.Load(), CommitTook: c.took.read(), CommitFailures: c.failures.Load(), Unstored: int(c.unstored.Load()), Sick: r.Sick() != nil,
-		Cut: cut, Stalls: r.clock.stalls, Stalled: r.clock.stalled,
+		Cut: r.watchers.cut.Load(), Stalls: r.clock.stalls, Stalled: r.clock.stalled,
 	}
 }
 

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // Event is a change as watchers get it, shared by all of them.
@@ -44,6 +45,9 @@ type Watch struct {
 // comes back after long costs memory for no more than these.
 const catchUp = 256
 
+// lookAt is how many events catchUp looks at while it holds up renewals.
+const lookAt = 2048
+
 // Watch begins to watch a service ("": all): everything after since; nil: from now
 // on. The service need not exist.
 //
@@ -70,7 +74,7 @@ func (r *Registry) Watch(service string, since *Position) (*Watch, error) {
 	}
 	if from == r.revision {
 		w.live, w.from = true, from
-		if !r.watchers.add(w) {
+		if !r.watchers.join(w) {
 			return nil, ErrClosed
 		}
 	}
@@ -114,6 +118,16 @@ func (w *Watch) Next(ctx context.Context) ([]*Event, error) {
 
 // catchUp reads from the history; when it reaches the end, the watch is live.
 func (w *Watch) catchUp() ([]*Event, error) {
+	for {
+		events, err := w.readHistory()
+		if err != nil || len(events) > 0 || w.live {
+			return events, err
+		}
+	}
+}
+
+// readHistory reads a part of the history.
+func (w *Watch) readHistory() ([]*Event, error) {
 	r := w.r
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -121,9 +135,9 @@ func (w *Watch) catchUp() ([]*Event, error) {
 	if !ok {
 		return nil, ErrCompacted
 	}
-	events := make([]*Event, 0, min(len(history), catchUp))
-	for _, e := range history {
-		if len(events) == catchUp {
+	var events []*Event
+	for i, e := range history {
+		if len(events) == catchUp || i == lookAt {
 			return events, nil
 		}
 		if w.service == "" || w.service == e.Key().Service {
@@ -133,7 +147,7 @@ func (w *Watch) catchUp() ([]*Event, error) {
 	}
 	// Nothing is published while mu is held: what comes next is delivered.
 	w.live, w.from = true, r.revision
-	if !r.watchers.add(w) {
+	if !r.watchers.join(w) {
 		return nil, ErrClosed
 	}
 	return events, nil
@@ -182,38 +196,53 @@ func (w *Watch) wake() {
 // watchers are the live watches.
 type watchers struct {
 	limit int
+	n     atomic.Int64  // live ones
+	cut   atomic.Uint64 // those that were too slow
 
-	mu     sync.Mutex
-	by     map[string]map[*Watch]struct{} // by service, "" for all; guarded by mu
-	n      int                            // guarded by mu
-	cut    uint64                         // guarded by mu
-	closed bool                           // guarded by mu
+	// joinMu guards what follows. It is never held for long: Watch takes it while it
+	// holds up renewals.
+	joinMu  sync.Mutex
+	joined  []*Watch // live, and not among by yet
+	closing bool
+
+	mu sync.Mutex                     // held while events are delivered; taken before joinMu
+	by map[string]map[*Watch]struct{} // by service, "" for all; guarded by mu
 }
 
-func newWatchers(limit int) watchers {
-	return watchers{limit: limit, by: make(map[string]map[*Watch]struct{})}
-}
-
-// add makes w live; what was delivered before is not delivered to it.
-func (ws *watchers) add(w *Watch) bool {
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	if ws.closed {
+// join makes w live; what was published before is not delivered to it. False: the
+// registry is closed.
+func (ws *watchers) join(w *Watch) bool {
+	ws.joinMu.Lock()
+	defer ws.joinMu.Unlock()
+	if ws.closing {
 		return false
 	}
-	set := ws.by[w.service]
-	if set == nil {
-		set = make(map[*Watch]struct{})
-		ws.by[w.service] = set
-	}
-	set[w] = struct{}{}
-	ws.n++
+	ws.joined = append(ws.joined, w)
+	ws.n.Add(1)
 	return true
+}
+
+// admitLocked takes in those who joined. An event that is published after one did
+// is delivered after this.
+func (ws *watchers) admitLocked() {
+	ws.joinMu.Lock()
+	joined := ws.joined
+	ws.joined = nil
+	ws.joinMu.Unlock()
+	for _, w := range joined {
+		set := ws.by[w.service]
+		if set == nil {
+			set = make(map[*Watch]struct{})
+			ws.by[w.service] = set
+		}
+		set[w] = struct{}{}
+	}
 }
 
 func (ws *watchers) remove(w *Watch) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
+	ws.admitLocked()
 	ws.removeLocked(w)
 }
 
@@ -223,7 +252,7 @@ func (ws *watchers) removeLocked(w *Watch) {
 		return
 	}
 	delete(set, w)
-	ws.n--
+	ws.n.Add(-1)
 	if len(set) == 0 {
 		delete(ws.by, w.service)
 	}
@@ -232,38 +261,36 @@ func (ws *watchers) removeLocked(w *Watch) {
 // deliver hands events to those who watch their service. A watch that became
 // live between the publication of an event and its delivery has it already.
 func (ws *watchers) deliver(events []*Event) {
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	if ws.n == 0 {
+	if ws.n.Load() == 0 {
 		return
 	}
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.admitLocked()
 	for _, e := range events {
 		for _, service := range [...]string{"", e.Key().Service} {
 			for w := range ws.by[service] {
 				if e.Revision > w.from && !w.push(e, ws.limit) {
 					ws.removeLocked(w)
-					ws.cut++
+					ws.cut.Add(1)
 				}
 			}
 		}
 	}
 }
 
-func (ws *watchers) count() (n int, cut uint64) {
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	return ws.n, ws.cut
-}
-
 func (ws *watchers) close() {
+	ws.joinMu.Lock()
+	ws.closing = true
+	ws.joinMu.Unlock()
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	ws.closed = true
+	ws.admitLocked()
 	for _, set := range ws.by {
 		for w := range set {
 			w.cut(ErrClosed)
 		}
 	}
 	clear(ws.by)
-	ws.n = 0
+	ws.n.Store(0)
 }

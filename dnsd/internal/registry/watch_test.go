@@ -287,3 +287,33 @@ func at(r *registry.Registry, revision uint64) *registry.Position {
 	p := r.At(revision)
 	return &p
 }
+
+// A watcher that comes back from long ago reads the history in parts.
+func TestWatchReadsALongHistory(t *testing.T) {
+	r, _ := start(t, registry.Config{History: 10_000})
+	in := math("a1")
+	const changes = 5000
+	for i := range changes {
+		in.Weight = uint16(i)
+		register(t, r, in)
+	}
+	other := math("b1")
+	other.Service = "_text._tcp"
+	register(t, r, other)
+	// The watch of a service of which the history has one change, the last.
+	w, err := r.Watch("_text._tcp", at(r, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if events, err := w.Next(t.Context()); err != nil || len(events) != 1 || events[0].Key() != other.Key {
+		t.Errorf("Next = %v, %v", events, err)
+	}
+	if n := r.Stats().Watchers; n != 1 {
+		t.Errorf("%d watchers, want 1", n)
+	}
+	w.Close()
+	if n := r.Stats().Watchers; n != 0 {
+		t.Errorf("%d watchers after the end, want 0", n)
+	}
+}

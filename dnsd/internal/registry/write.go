@@ -28,7 +28,10 @@ func (r *Registry) Register(ctx context.Context, in Instance) (out *Instance, cr
 	in.Service, in.ID, in.Host = strings.Clone(in.Service), strings.Clone(in.ID), strings.Clone(in.Host)
 	in.Meta = maps.Clone(in.Meta)
 	in.State, in.Sticky = Up, false
-	err = r.submit(ctx, &op{decide: func(p *plan) (err error) {
+	err = r.submit(ctx, &op{unstored: true, decide: func(p *plan) (err error) {
+		if p.failure != nil && !p.renews(&in) {
+			return p.failure
+		}
 		out, created, err = p.register(in)
 		return err
 	}})
@@ -83,6 +86,12 @@ func (p *plan) register(in Instance) (out *Instance, created bool, err error) {
 	}
 	in.Service, in.ID = old.Service, old.ID
 	return p.put(old, &in, e, renewLease), false, nil
+}
+
+// renews says whether to register in is to renew it, which needs no store.
+func (p *plan) renews(in *Instance) bool {
+	old, _ := p.find(in.Key)
+	return old != nil && old.same(in)
 }
 
 // Renew begins the lease of key anew. incarnation 0 renews whoever lives there;

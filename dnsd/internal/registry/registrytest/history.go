@@ -34,6 +34,7 @@ type history struct {
 	suite  Suite
 	rt     *rapid.T
 	store  Store
+	disk   *failing
 	model  *model
 	r      *registry.Registry
 	mirror *Mirror
@@ -53,7 +54,8 @@ func newHistory(s Suite, rt *rapid.T, store Store) *history {
 
 func (h *history) open() {
 	cfg := modelConfig()
-	cfg.Backend = h.suite.open(h.rt, h.store)
+	h.disk = &failing{Backend: h.suite.open(h.rt, h.store)}
+	cfg.Backend = h.disk
 	cfg.Probe = func(_ context.Context, hostport string) error {
 		if h.refuses(hostport) {
 			return fmt.Errorf("dial %s: %w", hostport, syscall.ECONNREFUSED)
@@ -89,6 +91,7 @@ func (h *history) pause() {
 
 func (h *history) stop() {
 	h.pause()
+	h.disk.set(nil)
 	if err := h.r.Close(); err != nil {
 		h.rt.Errorf("Close: %v", err)
 	}
@@ -173,6 +176,21 @@ func (h *history) actions() map[string]func(*rapid.T) {
 			defer h.mu.Unlock()
 			h.refusing[in.HostPort()] = !h.refusing[in.HostPort()]
 		},
+		"diskFull": func(rt *rapid.T) {
+			h.disk.set(registry.ErrNoSpace)
+			h.model.diskFull = true
+		},
+		"diskHasSpace": func(rt *rapid.T) {
+			if !h.model.diskFull {
+				rt.Skip("it has")
+			}
+			h.disk.set(nil)
+			h.wait(int(31 * time.Second / tick)) // the longest pause of trying again
+			h.model.heal()
+			if err := h.r.Sick(); err != nil || h.r.Stats().Unstored != 0 {
+				rt.Fatalf("there is space, and it is still sick: %v, %d changes unstored", err, h.r.Stats().Unstored)
+			}
+		},
 		"release": func(rt *rapid.T) {
 			service := rapid.SampledFrom([]string{"", "_math._tcp", "_math-2._tcp"}).Draw(rt, "service")
 			h.r.ReleaseGuard(service)
@@ -194,6 +212,7 @@ func (h *history) actions() map[string]func(*rapid.T) {
 	if !h.suite.Volatile {
 		acts["restart"] = func(rt *rapid.T) {
 			h.stop()
+			h.model.heal() // at the latest when it is closed
 			time.Sleep(time.Duration(rapid.IntRange(0, 3600).Draw(rt, "seconds")) * time.Second)
 			h.open()
 			if h.model.revision > 0 && h.r.Revision() <= h.model.revision {
@@ -287,6 +306,8 @@ func answerOf(rt *rapid.T, err error) answer {
 		return fenced
 	case errors.Is(err, registry.ErrFull):
 		return full
+	case errors.Is(err, registry.ErrNoSpace):
+		return noSpace
 	}
 	rt.Fatal(err)
 	return ok

@@ -24,6 +24,10 @@ type model struct {
 	heard    time.Duration
 	lost     map[string][]time.Duration
 	refusing func(hostport string) bool
+
+	diskFull bool
+	debt     bool                  // something was published and not stored
+	owed     map[registry.Key]bool // whose removal was
 }
 
 type lease struct {
@@ -43,6 +47,7 @@ const (
 	notFound
 	fenced
 	full
+	noSpace
 )
 
 const (
@@ -63,19 +68,22 @@ func modelConfig() registry.Config {
 func newModel(refusing func(string) bool) *model {
 	return &model{
 		leases: map[registry.Key]*lease{}, fences: map[registry.Key]uint64{}, sticky: map[registry.Key]bool{},
-		heard: -1, lost: map[string][]time.Duration{}, refusing: refusing,
+		owed: map[registry.Key]bool{}, heard: -1, lost: map[string][]time.Duration{}, refusing: refusing,
 	}
 }
 
 func (m *model) register(in registry.Instance) answer {
 	old := m.leases[in.Key]
-	if old == nil {
-		switch {
-		case in.Incarnation > 0 && in.Incarnation < m.fences[in.Key]:
-			return fenced
-		case len(m.leases) >= modelMax || m.size(in.Service) >= modelPerService:
-			return full
+	if m.diskFull && (old == nil || !m.sameRegistration(in, old)) {
+		if refused := m.refuse(in, old); refused != ok {
+			return m.unlessDebt(refused)
 		}
+		return noSpace
+	}
+	if refused := m.refuse(in, old); refused != ok {
+		return refused
+	}
+	if old == nil {
 		in.State = registry.Up
 		if m.sticky[in.Key] {
 			in.State, in.Sticky = registry.Drained, true
@@ -88,12 +96,11 @@ func (m *model) register(in registry.Instance) answer {
 		m.fencesNow(in)
 		return created
 	}
-	if in.Incarnation < old.Incarnation || in.Incarnation > 0 && in.Incarnation < m.fences[in.Key] {
-		return fenced
-	}
 	was := old.Instance
+	changed := !m.sameRegistration(in, old)
 	in.State, in.Sticky, in.Revision = was.State, was.Sticky, was.Revision
-	if changed := !sameInstance(in, was); changed || was.State == registry.Suspect {
+	if changed || was.State == registry.Suspect {
+		m.debt = m.debt || m.diskFull
 		m.revision++
 		in.Revision = m.revision
 		if in.State != registry.Drained {
@@ -104,6 +111,37 @@ func (m *model) register(in registry.Instance) answer {
 	old.Instance = in
 	m.begin(old)
 	return ok
+}
+
+func (m *model) sameRegistration(in registry.Instance, old *lease) bool {
+	in.State, in.Sticky, in.Revision = old.State, old.Sticky, old.Revision
+	return sameInstance(in, old.Instance)
+}
+
+// refuse says why in cannot be registered; ok: it can.
+func (m *model) refuse(in registry.Instance, old *lease) answer {
+	switch {
+	case old != nil && in.Incarnation < old.Incarnation, in.Incarnation > 0 && in.Incarnation < m.fences[in.Key]:
+		return fenced
+	case old == nil && (len(m.leases) >= modelMax || m.size(in.Service) >= modelPerService):
+		return full
+	}
+	return ok
+}
+
+// unlessDebt is a refusal, which nobody can be sure of while something is owed to
+// the store.
+func (m *model) unlessDebt(a answer) answer {
+	if m.diskFull && m.debt {
+		return noSpace
+	}
+	return a
+}
+
+// heal: there is space again, and what was owed is stored.
+func (m *model) heal() {
+	m.diskFull, m.debt = false, false
+	clear(m.owed)
 }
 
 func (m *model) renew(k registry.Key, incarnation uint64) answer {
@@ -124,12 +162,17 @@ func (m *model) renew(k registry.Key, incarnation uint64) answer {
 func (m *model) deregister(k registry.Key, incarnation *uint64) answer {
 	l := m.leases[k]
 	switch {
+	case l == nil && m.owed[k]:
+		return noSpace
 	case l == nil:
 		return notFound
 	case incarnation != nil && *incarnation < l.Incarnation:
 		return fenced
 	}
 	m.remove(l)
+	if m.diskFull {
+		return noSpace // and it has left the answers
+	}
 	return ok
 }
 
@@ -137,22 +180,31 @@ func (m *model) drain(k registry.Key, sticky bool) answer {
 	l := m.leases[k]
 	switch {
 	case l == nil:
-		return notFound
+		return m.unlessDebt(notFound)
 	case l.State != registry.Drained || l.Sticky != sticky:
+		if m.diskFull {
+			return noSpace
+		}
 		l.Sticky = sticky
 		m.state(l, registry.Drained)
 	}
-	return ok
+	return m.unlessDebt(ok)
 }
 
 func (m *model) undrain(k registry.Key) answer {
 	l := m.leases[k]
 	switch {
 	case l == nil && m.sticky[k]:
+		if m.diskFull {
+			return noSpace
+		}
 		delete(m.sticky, k)
 	case l == nil:
-		return notFound
+		return m.unlessDebt(notFound)
 	case l.State == registry.Drained:
+		if m.diskFull {
+			return noSpace
+		}
 		l.Sticky = false
 		if l.held {
 			m.state(l, registry.Suspect)
@@ -160,12 +212,15 @@ func (m *model) undrain(k registry.Key) answer {
 			m.state(l, registry.Up)
 		}
 	}
-	return ok
+	return m.unlessDebt(ok)
 }
 
 func (m *model) unfence(k registry.Key) answer {
-	if m.fences[k] == 0 {
-		return notFound
+	switch {
+	case m.fences[k] == 0:
+		return m.unlessDebt(notFound)
+	case m.diskFull:
+		return noSpace
 	}
 	delete(m.fences, k)
 	return ok
@@ -316,11 +371,15 @@ func (m *model) begin(l *lease) {
 }
 
 func (m *model) state(l *lease, s registry.State) {
+	m.debt = m.debt || m.diskFull
 	m.revision++
 	l.State, l.Revision = s, m.revision
 }
 
 func (m *model) remove(l *lease) {
+	if m.diskFull {
+		m.debt, m.owed[l.Key] = true, true
+	}
 	m.revision++
 	delete(m.leases, l.Key)
 	m.fences[l.Key] = max(m.fences[l.Key], l.Incarnation)
