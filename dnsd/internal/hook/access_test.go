@@ -94,6 +94,9 @@ func (h *hook) status(t testing.TB, c *http.Client, n needing, token string) int
 	if err != nil {
 		return 0
 	}
+	if resp.Header.Get("Content-Type") != "text/event-stream" { // else the connection is not used again
+		_, _ = io.Copy(io.Discard, resp.Body)
+	}
 	resp.Body.Close()
 	return resp.StatusCode
 }

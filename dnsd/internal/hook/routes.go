@@ -168,11 +168,11 @@ func (x *exchange) admit(rt route, op operation, known bool) error {
 				retryAfter(wait)
 		}
 	}
-	clean, isClean := cleanPath(x.r)
 	switch {
-	case !isClean:
-		return refuse(http.StatusNotFound, "", "no such path: it has empty, . or .. elements; write it as %.200s", clean)
 	case len(rt.methods) == 0:
+		if clean, ok := cleanPath(x.r); !ok {
+			return refuse(http.StatusNotFound, "", "no such path: it has empty, . or .. elements; write it as %.200s", clean)
+		}
 		return refuse(http.StatusNotFound, "", "no such path: the paths begin with /v1/services, /v1/renew, /v1/watch; a service is one label pair such as _math._tcp")
 	case !known:
 		return refuse(http.StatusMethodNotAllowed, "", "%s is not for this path: use %s", x.r.Method, allow(rt)).with("Allow", allow(rt))
