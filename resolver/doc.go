@@ -20,17 +20,28 @@
 //
 // # Asking
 //
+// Whom to ask: [Resolver.Servers], else ROLLCALL_DNS in the environment, else
+// resolv.conf(5) with its options, else the local host.
+//
 // Servers are asked over UDP with EDNS 1232 (RFC 6891), and over TCP when the
-// answer is truncated, malformed or larger than asked for (RFC 7766). A part of
-// a truncated answer is never used. Query ids come from crypto/rand; a packet
-// that does not carry the id and the question is ignored, and the wait for the
-// true one goes on (RFC 5452). A server that times out, refuses or fails is left
-// for the next, and the one that answered is asked first from then on.
+// answer is truncated, malformed or larger than asked for (RFC 7766), when UDP is
+// refused, and beside UDP when that is silent for half of Timeout; then, for a
+// minute, over TCP first. [Resolver.TCP] and [Resolver.TLS] want nothing else. A
+// part of a truncated answer is never used. Query ids come from crypto/rand; a
+// packet that does not carry the id and the question is ignored, and the wait for
+// the true one goes on (RFC 5452). A server that times out, refuses, fails or
+// answers lamely is left for the next, and the one that answered is asked first
+// from then on.
 //
 // Addresses are taken from the additional section, so that one query brings N
 // endpoints. A target without them is asked for, A and AAAA, bounded in number
-// and in concurrency. A target with several addresses is one endpoint: the one
-// that RFC 6724 prefers is Addr, the others are Alt.
+// and in concurrency. Nobody waits for what is silent while the rest is there: 50
+// ms for the second family (RFC 8305), half of Timeout for a target among others. It
+// is asked for again after a pause that grows; what it had answered before stays.
+//
+// A target with several addresses is one endpoint: the one that RFC 6724 prefers is
+// Addr, the others are Alt. Addr stays while the target has it. One answer brings at
+// most [Resolver.MaxEndpoints].
 //
 // # Believing
 //
@@ -40,6 +51,9 @@
 //     second, at random moments; hints that find nothing new count ever less.
 //   - A negative answer lives as long as its SOA says (RFC 2308 section 5),
 //     clamped likewise.
+//   - After a failure it is asked for again after a pause that doubles from MinTTL,
+//     at random, up to two TTLs, with less and less effort: no server hears more of
+//     a client while it is down than while it is well.
 //   - When nobody answers, the last endpoints stay for StaleFor past their
 //     expiry, and State.Err says why (RFC 8767).
 //   - An answer that takes away more than half of the set is confirmed, by a second

@@ -253,6 +253,18 @@ func TestDNSPacketsVanish(t *testing.T) {
 			break
 		}
 	}
+
+	env.DropUDP(true) // TCP is used, by those who know the name and by others
+	env.AddNode()
+	env.AwaitNodes()
+	for s := range r.Watch(t.Context(), env.Name()) {
+		if len(s.Endpoints) == 4 {
+			break
+		}
+	}
+	if s, err := env.Resolver().Lookup(t.Context(), env.Name()); err != nil || len(s.Endpoints) != 4 {
+		t.Errorf("without UDP: %d endpoints, %v, want 4", len(s.Endpoints), err)
+	}
 	load.finish(t)
 }
 
