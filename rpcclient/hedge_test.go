@@ -89,6 +89,36 @@ func TestHedgingAddsNoMoreLoadThanAskedFor(t *testing.T) {
 	})
 }
 
+// TestHedgesStayWithinTheirShare though four times as many calls are slow, from the first call
+// on and after a long quiet time.
+func TestHedgesStayWithinTheirShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Second) // the losers end
+		var n atomic.Int64
+		delay := func() time.Duration { // what is slow comes in crowds, and at first there is none
+			if i := n.Add(1); i > 300 && i%200 < 8 {
+				return time.Duration(20+10*(i%200)) * time.Millisecond
+			}
+			return 2 * time.Millisecond
+		}
+		f := newFakeNet(map[string]func(net.Conn){"a:1": slow(delay), "b:1": slow(delay), "c:1": slow(delay)})
+		c := fakeClient(t, f, Config{}, "a:1", "b:1", "c:1")
+		defer c.Close()
+		ready(t, c)
+		for calls := 1; calls <= 3000; calls++ {
+			if err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int), Idempotent(0.01)); err != nil {
+				t.Fatal(err)
+			}
+			if s := c.Stats(); s.Hedges > uint64(calls)/100 {
+				t.Fatalf("%d hedges of %d calls", s.Hedges, calls)
+			}
+		}
+		if s := c.Stats(); s.Hedges < 10 {
+			t.Errorf("only %d hedges of 3000 calls, of which 4 %% are slow", s.Hedges)
+		}
+	})
+}
+
 func TestEarlyFailureDoesNotHideTheOthersAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var hang atomic.Bool

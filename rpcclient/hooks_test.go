@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -165,6 +167,103 @@ func TestServersAreHostsOrHostPorts(t *testing.T) {
 			t.Errorf("%q was taken", server)
 		} else if want := fmt.Sprintf("rpcclient: config: Servers[1] %q: want host or host:port: ", server); !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("error is %q\nwant     %q...", err, want)
+		}
+	}
+}
+
+// TestAHookThatPanicsLeaksNothing: the panic is the caller's, and no request and no pick
+// stays behind.
+func TestAHookThatPanicsLeaksNothing(t *testing.T) {
+	boom := func() { panic("hook") }
+	for name, trace := range map[string]*Trace{
+		"Picked":   {Picked: func(string, string, int) { boom() }},
+		"Sent":     {Sent: func(string, string) { boom() }},
+		"Answered": {Answered: func(string, string, time.Duration, error) { boom() }},
+		"Failed":   {Failed: func(string, Attempt) { boom() }},
+		"Retrying": {Retrying: func(string, time.Duration) { boom() }},
+		"Hedging":  {Hedging: func(string, time.Duration) { boom() }},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var lose atomic.Bool
+			node := func(nc net.Conn) {
+				p := newPeer(nc)
+				for {
+					req, args, err := p.next()
+					if err != nil {
+						return
+					}
+					if lose.Load() {
+						nc.Close()
+						return
+					}
+					time.Sleep(10 * time.Millisecond)
+					p.answer(req.Seq, "", args.A*args.B)
+				}
+			}
+			f := newFakeNet(map[string]func(net.Conn){"a:1": node, "b:1": node})
+			c := fakeClient(t, f, Config{}, "a:1", "b:1")
+			defer c.Close()
+			allUp(t, c, 2)
+			for range 100 {
+				c.quick.record("Arith.Multiply", time.Millisecond, c.now())
+				c.quick.earn("Arith.Multiply", 0.02)
+			}
+			lose.Store(name == "Failed" || name == "Retrying")
+			ctx := WithTrace(t.Context(), trace)
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%s: no panic", name)
+					}
+				}()
+				c.Call(ctx, "Arith.Multiply", &Args{6, 7}, new(int), Idempotent(0.02))
+			}()
+			if call := <-c.Go(ctx, "Arith.Multiply", &Args{6, 7}, new(int), nil, Idempotent(0.02)).Done; call.Error == nil && name != "Hedging" {
+				t.Errorf("%s: Go has no error", name)
+			}
+			lose.Store(false)
+			time.Sleep(time.Second)
+			synctest.Wait()
+			s := c.Stats()
+			for _, n := range s.Nodes {
+				if n.InFlight != 0 {
+					t.Errorf("%s: %d picks are left on %s", name, n.InFlight, n.Addr)
+				}
+			}
+			if s.InFlight != 0 {
+				t.Errorf("%s: %d calls are under way", name, s.InFlight)
+			}
+			if product, err := Invoke[int](t.Context(), c, "Arith.Multiply", &Args{6, 7}); err != nil || product != 42 {
+				t.Errorf("%s: the next call: %d, %v", name, product, err)
+			}
+		})
+	}
+}
+
+// TestInterceptorMakesNoMethodIdempotentByAccident, neither by a share of extra load alone
+// nor by another name.
+func TestInterceptorMakesNoMethodIdempotentByAccident(t *testing.T) {
+	declared := map[string]Method{"A.Safe": {Idempotent: true, ExtraLoad: 0.1}, "A.Other": {Idempotent: true}}
+	for name, tt := range map[string]struct {
+		method string
+		change func(*Call)
+		want   Method
+	}{
+		"nothing":                {"A.Safe", func(*Call) {}, Method{true, 0.1}},
+		"extra load alone":       {"A.Risky", func(c *Call) { c.ExtraLoad = 0.1 }, Method{}},
+		"too much of it":         {"A.Safe", func(c *Call) { c.ExtraLoad = 7 }, Method{true, 0.5}},
+		"on purpose":             {"A.Risky", func(c *Call) { c.Idempotent, c.ExtraLoad = true, 0.2 }, Method{true, 0.2}},
+		"another name":           {"A.Safe", func(c *Call) { c.Method = "A.Risky" }, Method{}},
+		"another declared name":  {"A.Safe", func(c *Call) { c.Method = "A.Other" }, Method{true, 0}},
+		"from a risky to a safe": {"A.Risky", func(c *Call) { c.Method = "A.Safe" }, Method{true, 0.1}},
+		"no more":                {"A.Safe", func(c *Call) { c.Idempotent = false }, Method{}},
+	} {
+		c := newClient(t, Config{Methods: declared, Source: announce()})
+		was := c.task(tt.method, nil, nil, nil)
+		call := &Call{Method: tt.method, Idempotent: was.Idempotent, ExtraLoad: was.ExtraLoad}
+		tt.change(call)
+		if got := was.declared(call); got != tt.want {
+			t.Errorf("%s: %+v, want %+v", name, got, tt.want)
 		}
 	}
 }
