@@ -7,8 +7,9 @@ import "context"
 // comes late. What the server left out of the answer, for gob sends no zeros, stays as
 // it is in reply, as with net/rpc; but a reply that can hold interface values, or
 // is the answer of a hedge or of another codec, is replaced as a whole. An answer is
-// better not dropped if it may hold nil interface values beside such of struct types:
-// the first of a type, encoding/gob then does not find its end.
+// better not dropped if it may hold interface values within others, or nil beside such of
+// struct types: the first of a type, encoding/gob then does not find its end, and the
+// connection is lost, with the other calls in flight on it.
 //
 // Every error is an *Error. A server's own error is in it as rpc.ServerError.
 func (c *Client) Call(ctx context.Context, method string, args, reply any, opts ...CallOption) error {

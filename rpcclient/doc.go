@@ -20,14 +20,17 @@
 //
 //   - Never: there was no node or no connection; the request could not be encoded;
 //     the connection was lost before the last byte of the request was handed to the
-//     kernel, and half a request cannot be decoded; the server said that it drains
+//     kernel, and half a request cannot be decoded (of a codec other than gob that is
+//     not known: there it is the first byte); the server said that it drains
 //     and which request was its last. Such a call is tried again at once on another
 //     node, whatever the method, without end but the call's time (and sixteen
 //     tries); only an argument that cannot be encoded is not, for it is the same
 //     everywhere.
 //   - Maybe: the request was sent, and the connection was lost or time ran out. It
 //     is tried again only if the method is declared idempotent ([Method]), at most
-//     Config.Retries times, out of a budget that retries and hedges share.
+//     Config.Retries times, out of a budget that retries and hedges share. A request
+//     that ends the process of its server ends the next one's, too, when it is tried
+//     again: a panic in a method of a net/rpc server does (rpcserver survives it).
 //   - Yes: a server answered, with its error (rpc.ServerError, in the words of
 //     net/rpc) or with a reply that does not fit. It is never tried again. That
 //     goes for a method the server does not know, too: net/rpc tells it from the
@@ -43,28 +46,42 @@
 // value only while the caller still waits. The server is not told; net/rpc has no
 // way to. A call encodes its argument and decodes its reply in methods of the
 // caller's types, if they have any (GobEncode and so on): these are not
-// interrupted, and must not call the same client.
+// interrupted, and had better not call the same client. One that takes long to encode
+// makes its own call late, and no other.
+//
+// The error of a call that is late is a context.DeadlineExceeded and names the limit:
+// Config.Timeout, Config.AttemptTimeout, the context. It has no numbers, so that logs
+// can be grouped; [Attempt] has them.
 //
 // # Connections
 //
 // Each node has one goroutine that dials, so that calls never do, with a growing
 // delay that begins anew for a node that is announced anew. A connection begins
 // with a ping, is pinged when it was silent, and is closed when a ping is not
-// answered; a node without connections is told to the balancer and asks the
+// answered. A server other than rpcserver may work on one request after the other, and
+// then answers no ping before the calls in flight: these keep their time, and only new
+// calls go elsewhere. A node without connections is told to the balancer and asks the
 // resolver to look again. A node that is no longer announced finishes what is in
 // flight. A server of package rpcserver that shuts down says so on the connection:
 // no call is lost then, idempotent or not.
 //
 // Where net/rpc's client fails a whole connection, only the call at fault fails: an
 // argument that cannot be encoded, a reply that does not fit, a panic in a method
-// of the caller's types. A write that blocks holds up nobody beyond his own
+// of the caller's types. A write that blocks holds up no call beyond its own
 // deadline. Requests that queue behind each other leave in one write.
 //
 // # Hedging
 //
 // For an idempotent method, ExtraLoad is the share of calls that may be sent to a
 // second node while the first is out, say 0.02: the slowest 2 % of calls, measured
-// all along, get a second chance, and the first answer counts.
+// all along, get a second chance, and the first answer counts. Never more than the
+// share of the calls so far are sent twice, whatever becomes slow.
+//
+// # Hooks
+//
+// A hook or interceptor that panics in a [Client.Call] panics in its caller, and nothing
+// is left of the call; in a [Client.Go] the panic is the call's error. They may use the
+// client, but Close and Shutdown, called within them, wait for what called them.
 //
 // # Looking inside
 //

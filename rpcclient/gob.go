@@ -213,8 +213,8 @@ func (w *gobWire) body(reply any) (spent bool, err, fatal error) {
 			err = nil
 		}
 		return false, err, nil
-	case reply == nil:
-		return true, err, err
+	case reply == nil: // the call has its answer, which nobody wants; the stream ends here
+		return true, nil, err
 	}
 	w.in.rewind()
 	if w.in.check(nil) != nil || decodeValue(w.dec, nil) != nil {

@@ -180,6 +180,18 @@ func TestNilReplyDropsTheAnswer(t *testing.T) {
 	}
 }
 
+// TestDroppedAnswerIsNoFailure whatever encoding/gob cannot skip in it: the server has
+// answered.
+func TestDroppedAnswerIsNoFailure(t *testing.T) {
+	s := startStock(t, "")
+	c := newClient(t, Config{ConnsPerNode: 1}, s.addr)
+	for _, method := range []string{"Odd.Nested", "Odd.Nils", "Odd.Nested", "Odd.Text"} {
+		if err := c.Call(t.Context(), method, &Args{}, nil); err != nil {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+}
+
 // The headers by hand are those of encoding/gob, byte for byte.
 func TestRequestHeaderIsGobs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
