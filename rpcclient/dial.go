@@ -72,7 +72,7 @@ func callDial(ctx context.Context, dial func(context.Context, resolver.Endpoint)
 			case landed <- l:
 			case <-left:
 				if l.nc != nil {
-					l.nc.Close()
+					closeNow(l.nc)
 				}
 			}
 		}()

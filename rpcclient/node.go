@@ -198,7 +198,7 @@ func (n *node) connect() error {
 	}
 	c, err := n.client.newConn(nc, n)
 	if err != nil {
-		nc.Close()
+		closeNow(nc)
 		return err
 	}
 	if n.client.pingEvery > 0 {
