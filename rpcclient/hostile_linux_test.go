@@ -1,0 +1,328 @@
+package rpcclient
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/rpc"
+	"os"
+	"reflect"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/gobwire"
+	"github.com/rollcall-dns/rollcall/internal/peertest"
+)
+
+// preyVar in the environment makes the test binary a client that calls the hostile
+// servers in it: "name=address name=address".
+const preyVar = "ROLLCALL_HOSTILE_SERVERS"
+
+// The replies that a hostile server lets loose on them.
+type (
+	Flat  struct{ V int }
+	Chain struct {
+		V    int
+		Next *Chain
+	}
+	Nest []Nest
+	Wood map[string]Wood
+	Deep struct { // a Flat to those that know no more
+		V    int
+		More Chain
+	}
+)
+
+// The bounds of the client under attack: a reply that is being read, what may come of
+// it, garbage as much as that, and the program itself.
+const (
+	preyReply  = 16 << 20
+	preyMemory = 2*(2+decodedReply)*preyReply + 64<<20
+)
+
+// goodMark begins the names of those whose answers are to be understood.
+const goodMark = "good:"
+
+// answers is a server's side of a stream, made by encoding/gob and by hand.
+type answers struct {
+	bytes.Buffer
+	enc *gob.Encoder
+}
+
+func newAnswers() *answers {
+	a := new(answers)
+	a.enc = gob.NewEncoder(&a.Buffer)
+	return a
+}
+
+func (a *answers) header(seq uint64, text string) *answers {
+	a.enc.Encode(rpc.Response{ServiceMethod: "Hostile.Get", Seq: seq, Error: text})
+	return a
+}
+
+func (a *answers) value(v any) *answers {
+	a.enc.Encode(v)
+	return a
+}
+
+// body is v's definitions, and then a value of its type with these bytes in place of v's.
+func (a *answers) body(v any, body []byte) *answers {
+	mark := a.Len()
+	a.enc.Encode(v)
+	last := gobwire.LastMessage(a.Bytes()[mark:])
+	_, n := gobwire.ReadUint(last)
+	_, k := gobwire.ReadUint(last[n:])
+	id := bytes.Clone(last[n : n+k])
+	a.Truncate(a.Len() - len(last))
+	a.Write(gobwire.AppendUint(nil, uint64(len(id)+len(body))))
+	a.Write(id)
+	a.Write(body)
+	return a
+}
+
+// attack answers a request; good says that the answer may be had all the same.
+type attack struct {
+	good  bool
+	reply func(a *answers, seq uint64)
+	send  func(nc net.Conn, b []byte) // nil: at once
+}
+
+func deepBody(before, down, up string) []byte {
+	const depth = 4_000_000
+	return []byte(before + strings.Repeat(down, depth) + strings.Repeat(up, depth) + "\x00")
+}
+
+func attacks() map[string]attack {
+	chain, nest, wood := deepBody("", "\x02", "\x00"), deepBody("\x00", "\x01", ""), deepBody("\x00", "\x01\x00", "")
+	raw := func(v any, body []byte) func(*answers, uint64) {
+		return func(a *answers, seq uint64) { a.header(seq, "").body(v, body) }
+	}
+	return map[string]attack{
+		"deep structs":                    {reply: raw(Chain{V: 1}, chain)},
+		"deep structs in a field":         {reply: raw(Deep{More: Chain{V: 1}}, append([]byte{2}, chain...))},
+		"deep slices":                     {reply: raw(Nest{{}}, nest)},
+		"deep maps":                       {reply: raw(Wood{"": nil}, wood)},
+		"deep, beside an error":           {reply: func(a *answers, seq uint64) { a.header(seq, "no").body(Chain{V: 1}, chain) }},
+		"deep, asked by nobody":           {reply: func(a *answers, seq uint64) { a.header(seq+1000, "").body(Chain{V: 1}, chain) }},
+		"2^30 entries":                    {reply: raw(map[int]int{1: 1}, []byte{0, 0xfc, 0x40, 0, 0, 0, 1, 1})},
+		"entries for ever":                {reply: raw(map[struct{ A, B int }]struct{}{{1, 1}: {}}, []byte{0, 0xf8, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})},
+		"slices of slices":                {reply: raw(Nest{{}}, []byte{0, 0xfd, 0x10, 0, 0, 0xfd, 0x10, 0, 0, 0xfd, 0x10, 0, 0})},
+		"an unknown type in an interface": {reply: raw(Any{Inner{1}}, []byte("\x01\x07no.Type\x50\x01\x00\x00"))},
+		"a length and no more":            {reply: func(a *answers, seq uint64) { a.header(seq, "").Write([]byte{0xfd, 0xf0, 0, 0}) }},
+		"a length of 2^63": {reply: func(a *answers, seq uint64) {
+			a.header(seq, "").Write([]byte{0xf8, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
+		}},
+		"half an answer": {reply: raw([]byte{1}, append([]byte{0, 0xfd, 0x10, 0, 0}, make([]byte, 1000)...)), send: func(nc net.Conn, b []byte) {
+			nc.Write(b[:len(b)-10])
+			nc.Close()
+		}},
+		"noise": {reply: func(a *answers, seq uint64) {
+			rnd := rand.New(rand.NewPCG(seq, 1))
+			for range 100_000 {
+				a.WriteByte(byte(rnd.Uint32()))
+			}
+		}},
+		"definitions without end": {reply: func(a *answers, seq uint64) {
+			a.header(seq, "")
+			for id := int64(100); a.Len() < 4<<20; id++ {
+				m := gobwire.AppendUint(nil, gobwire.ToUint(-id))
+				m = append(m, 2, 1, 2) // a slice, which has an id
+				m = append(gobwire.AppendUint(m, gobwire.ToUint(id)), 0, 1)
+				m = append(gobwire.AppendUint(m, gobwire.ToUint(id-1)), 0, 0)
+				a.Write(gobwire.AppendUint(nil, uint64(len(m))))
+				a.Write(m)
+			}
+		}},
+		"answers that nobody asked for, without end": {reply: func(a *answers, seq uint64) {
+			for i := range uint64(1000) {
+				a.header(seq+1000+i, "").value(make([]byte, 1000))
+			}
+		}, send: func(nc net.Conn, b []byte) {
+			// Definitions come once: the first answer has them, the others begin behind it.
+			for _, err := nc.Write(b); err == nil; _, err = nc.Write(b[len(b)-1020:]) {
+			}
+		}},
+		"a drain that is none": {good: true, reply: func(a *answers, seq uint64) {
+			for _, text := range []string{"drain", "drain x", "drain -1", "retire 99999999999999999999", ""} {
+				a.enc.Encode(rpc.Response{ServiceMethod: drainMethod, Seq: drainSeq, Error: text})
+				a.value(struct{}{})
+			}
+			a.header(seq, "").value(Flat{42})
+		}},
+		"ids that nobody used": {good: true, reply: func(a *answers, seq uint64) {
+			for i := range uint64(1000) {
+				a.header(seq+1+i, "").value(Flat{1})
+			}
+			a.header(seq, "").value(Flat{42})
+		}},
+		"the same answer again": {good: true, reply: func(a *answers, seq uint64) {
+			for range 100 {
+				a.header(seq, "").value(Flat{42})
+			}
+		}},
+		"a byte at a time": {good: true, reply: func(a *answers, seq uint64) { a.header(seq, "").value(Flat{42}) }, send: func(nc net.Conn, b []byte) {
+			for i := range b {
+				nc.Write(b[i : i+1])
+			}
+		}},
+		"nothing wrong": {good: true, reply: func(a *answers, seq uint64) { a.header(seq, "").value(Flat{42}) }},
+	}
+}
+
+// serveHostile answers the first ping as it should, and every call by the attack.
+func serveHostile(l net.Listener, x attack, serving *sync.WaitGroup) {
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			return
+		}
+		serving.Go(func() {
+			defer nc.Close()
+			dec := gob.NewDecoder(nc)
+			a := newAnswers()
+			for {
+				var req rpc.Request
+				var args Args
+				if dec.Decode(&req) != nil {
+					return
+				}
+				if req.ServiceMethod == pingMethod {
+					dec.DecodeValue(reflect.Value{})
+					a.header(req.Seq, "no such method").value(struct{}{})
+					nc.Write(a.Bytes())
+					a.Reset()
+					continue
+				}
+				if dec.Decode(&args) != nil {
+					return
+				}
+				x.reply(a, req.Seq)
+				if x.send != nil {
+					x.send(nc, a.Bytes())
+				} else {
+					nc.Write(a.Bytes())
+				}
+				a.Reset()
+			}
+		})
+	}
+}
+
+// prey calls each server for each kind of reply, and says what came of it.
+func prey(ctx context.Context) error {
+	for _, server := range strings.Split(os.Getenv(preyVar), " ") {
+		name, addr, _ := strings.Cut(server, "=")
+		good, late := 0, 0
+		// What is good must not fail for a busy machine; what is not may wait for nothing.
+		limit := 300 * time.Millisecond
+		if strings.HasPrefix(name, goodMark) {
+			limit = time.Minute
+		}
+		for _, reply := range []any{nil, new(Flat), new(Chain), new(Nest), new(Wood), new(Any), new(map[int]int), new(map[struct{ A, B int }]struct{})} {
+			c, err := New("_prey._tcp.svc", &Config{
+				Source: announce(addr), ConnsPerNode: 1, MaxReply: preyReply, Timeout: limit, WaitForNode: time.Minute, Retries: -1,
+			})
+			if err != nil {
+				return err
+			}
+			if err := c.Ready(ctx); err != nil {
+				return err
+			}
+			begin := time.Now()
+			err = c.Call(ctx, "Hostile.Get", &Args{1, 2}, reply)
+			if flat, ok := reply.(*Flat); ok && err == nil && flat.V == 42 {
+				good++
+			}
+			if time.Since(begin) > limit+20*time.Second {
+				late++
+			}
+			c.Close()
+		}
+		fmt.Println(name, good, late, peakMemory())
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// peakMemory is the most that this process ever had.
+func peakMemory() int {
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		panic(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "VmHWM:")
+	kb, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		panic(err)
+	}
+	return kb << 10
+}
+
+// underRace tells that memory is not to be measured.
+func underRace() bool {
+	info, _ := debug.ReadBuildInfo()
+	for _, s := range info.Settings {
+		if s.Key == "-race" {
+			return s.Value == "true"
+		}
+	}
+	return false
+}
+
+// TestHostileServers answer a client in a process of its own: it lives, its calls end,
+// its memory stays within the bound, and what can be understood is.
+func TestHostileServers(t *testing.T) {
+	if os.Getenv(preyVar) != "" {
+		peertest.Main(prey)
+	}
+	all := attacks()
+	var serving sync.WaitGroup
+	defer serving.Wait() // when the client and the listeners are closed
+	var env []string
+	var names []string
+	for name, x := range all {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		serving.Go(func() { serveHostile(l, x, &serving) })
+		word := strings.ReplaceAll(name, " ", "_")
+		if x.good {
+			word = goodMark + word
+		}
+		env = append(env, word+"="+l.Addr().String())
+		names = append(names, name)
+	}
+	p := peertest.StartSelf(t, "prey", preyVar+"="+strings.Join(env, " "))
+	defer p.Kill()
+	for _, name := range names {
+		line, err := p.Line()
+		if err != nil {
+			t.Fatalf("%s: %v", name, errors.Join(err))
+		}
+		fields := strings.Fields(line)
+		if len(fields) != 4 || strings.TrimPrefix(fields[0], goodMark) != strings.ReplaceAll(name, " ", "_") {
+			t.Fatalf("%s: the client says %q", name, line)
+		}
+		good, _ := strconv.Atoi(fields[1])
+		memory, _ := strconv.Atoi(fields[3])
+		if all[name].good != (good == 1) {
+			t.Errorf("%s: %d good answers", name, good)
+		}
+		if fields[2] != "0" {
+			t.Errorf("%s: %s calls end long after their time", name, fields[2])
+		}
+		if memory > preyMemory && !underRace() {
+			t.Errorf("%s: %d MiB of memory, more than %d", name, memory>>20, preyMemory>>20)
+		}
+	}
+}
