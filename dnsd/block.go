@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -27,6 +26,8 @@ type block struct {
 	dns   atomic.Pointer[[]*listener] // where it is served, for its metrics
 	ready *atomic.Bool                // the server's: whether queries are answered
 	extra []prometheus.Collector      // for its hook's metrics
+
+	evicted bool // the hook is closed to make room for a plan
 }
 
 // shared is a part that may outlive its block, with the task that runs it.
@@ -49,95 +50,6 @@ func (b *block) sameStore(z Zone) bool {
 		return z.Store.Kind == "memory" && slices.ContainsFunc(z.Origins, func(o string) bool { return slices.Contains(b.cfg.Origins, o) })
 	}
 	return b.cfg.Store == z.Store
-}
-
-// A nextBlock is a block of a plan.
-type nextBlock struct {
-	next *block
-	old  *block // whose registry and zones go on; nil: none
-	door *block // whose hook goes on; nil: none
-	log  *slog.Logger
-}
-
-func (s *Server) prepareBlock(z Zone, extra []prometheus.Collector, old, door *block) (*nextBlock, error) {
-	n := &nextBlock{next: &block{cfg: z, ready: &s.ready, extra: extra}, old: old, door: door, log: s.log.With("zone", z.Origins[0])}
-	if err := n.open(); err != nil {
-		n.abandon()
-		return nil, err
-	}
-	return n, nil
-}
-
-// open fills next with the parts kept from old and new ones for the rest.
-func (n *nextBlock) open() error {
-	b := n.next
-	if n.old != nil {
-		b.reg = n.old.reg
-	} else {
-		reg, err := openRegistry(b.cfg, n.log)
-		if err != nil {
-			return err
-		}
-		b.reg = &shared[*registry.Registry]{part: reg}
-	}
-	for _, zc := range zoneConfigs(b.cfg) {
-		p := n.old.published(zc)
-		if p == nil {
-			fresh := zc
-			fresh.Renewed = n.old.publishes(zc.Origin)
-			z, err := zone.New(fresh)
-			if err != nil {
-				return err
-			}
-			p = &published{cfg: zc, zone: z}
-			p.detach = b.reg.part.Attach(z)
-		}
-		b.zones = append(b.zones, p)
-	}
-	if n.door != nil {
-		b.hook = n.door.hook
-		return nil
-	}
-	h, err := hook.Listen(hookConfig(b, n.log))
-	if err != nil {
-		return fmt.Errorf("hook %s: %w", b.cfg.Hook.Addr, err)
-	}
-	b.hook = &shared[*hook.Server]{part: h}
-	return nil
-}
-
-// update gives kept parts their new settings, and adds to undo what gives the
-// old ones back.
-func (n *nextBlock) update(undo *[]func() error) error {
-	if old := n.old; old != nil {
-		if err := old.reg.part.Update(registryConfig(n.next.cfg, n.log)); err != nil {
-			return err
-		}
-		*undo = append(*undo, func() error { return old.reg.part.Update(registryConfig(old.cfg, n.log)) })
-	}
-	if door := n.door; door != nil {
-		if err := door.hook.part.Update(hookConfig(n.next, n.log)); err != nil {
-			return fmt.Errorf("hook %s: %w", n.next.cfg.Hook.Addr, err)
-		}
-		*undo = append(*undo, func() error { return door.hook.part.Update(hookConfig(door, n.log)) })
-	}
-	return nil
-}
-
-// abandon closes what next does not share with old.
-func (n *nextBlock) abandon() {
-	b := n.next
-	if b.hook != nil && n.door == nil {
-		b.hook.part.Close()
-	}
-	for _, p := range b.zones {
-		if n.old.published(p.cfg) != p {
-			p.detach()
-		}
-	}
-	if b.reg != nil && n.old == nil {
-		b.reg.part.Close()
-	}
 }
 
 // published finds the zone of b that was made from zc; nil if there is none.
@@ -217,10 +129,11 @@ func (b *block) closeRegistry() error {
 	return b.reg.part.Close()
 }
 
-func openRegistry(z Zone, log *slog.Logger) (*registry.Registry, error) {
+// openRegistry opens the registry of z, whose revisions are at least those told.
+func openRegistry(z Zone, least uint64, log *slog.Logger) (*registry.Registry, error) {
 	cfg := registryConfig(z, log)
 	cfg.Ceiling = z.Store.Ceiling
-	cfg.Revision = registry.ByClock(time.Now())
+	cfg.Revision = least
 	if z.Store.Kind == "bolt" {
 		store, err := boltstore.Open(z.Store.Path)
 		if err != nil {

@@ -3,7 +3,6 @@ package dnsd
 import (
 	"crypto/tls"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -19,6 +18,8 @@ type listener struct {
 	cfg    nameserver.Config
 	server *nameserver.Server
 	task   *task
+
+	evicted bool // closed to make room for a plan
 }
 
 // addresses are the DNS addresses of a configuration, each once, in order.
@@ -39,8 +40,8 @@ type nextListener struct {
 	next, old *listener
 }
 
-func prepareListener(addr string, p *plan, old *listener, log *slog.Logger) (*nextListener, error) {
-	l := &listener{addr: addr, cfg: nameserver.Config{Logger: log}}
+func (s *Server) prepareListener(addr string, p *plan, old *listener) (*nextListener, error) {
+	l := &listener{addr: addr, cfg: nameserver.Config{Logger: s.log}}
 	tlsAddr, overTLS := strings.CutPrefix(addr, tlsPrefix)
 	if !overTLS {
 		l.cfg.Addrs = []string{addr}
@@ -73,6 +74,9 @@ func prepareListener(addr string, p *plan, old *listener, log *slog.Logger) (*ne
 		return &nextListener{next: l, old: old}, nil
 	}
 	server, err := nameserver.Listen(l.cfg)
+	if tookRoom(err) && s.evictDNS(p, addr) {
+		server, err = nameserver.Listen(l.cfg)
+	}
 	if err != nil {
 		return nil, err
 	}

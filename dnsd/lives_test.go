@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
@@ -55,7 +56,7 @@ func TestNoLifeRepeatsARevision(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			last := uint64(0)
 			for life := range 3 {
-				r, err := openRegistry(c.zone, slog.New(slog.DiscardHandler))
+				r, err := openRegistry(c.zone, registry.ByClock(time.Now()), slog.New(slog.DiscardHandler))
 				if err != nil {
 					t.Fatal(err)
 				}

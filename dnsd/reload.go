@@ -9,9 +9,10 @@ import (
 // A plan is a configuration made ready: everything new is open, everything kept
 // is untouched. It is committed or abandoned as a whole.
 type plan struct {
-	cfg    Config
-	blocks []*nextBlock
-	dns    []*nextListener
+	cfg     Config
+	blocks  []*nextBlock
+	dns     []*nextListener
+	restore []func() error // opens again what had to make room: see evict.go
 }
 
 // prepare makes a plan of cfg beside what runs. An error has closed again what
@@ -20,14 +21,14 @@ func (s *Server) prepare(cfg Config) (_ *plan, err error) {
 	p := &plan{cfg: cfg}
 	defer func() {
 		if err != nil {
-			p.abandon()
+			err = errors.Join(err, p.abandon())
 		}
 	}()
 	stores, doors := slices.Clone(s.blocks), slices.Clone(s.blocks) // what no new block has taken yet
 	for _, z := range cfg.Zones {
 		old := take(&stores, func(b *block) bool { return b.sameStore(z) })
 		door := take(&doors, func(b *block) bool { return b.cfg.Hook.Addr == z.Hook.Addr })
-		n, err := s.prepareBlock(z, cfg.Collectors, old, door)
+		n, err := s.prepareBlock(p, z, old, door)
 		if err != nil {
 			return nil, fmt.Errorf("dnsd: zone %s: %w", z.Origins[0], err)
 		}
@@ -38,7 +39,7 @@ func (s *Server) prepare(cfg Config) (_ *plan, err error) {
 		if i := slices.IndexFunc(s.dns, func(l *listener) bool { return l.addr == addr }); i >= 0 {
 			old = s.dns[i]
 		}
-		n, err := prepareListener(addr, p, old, s.log)
+		n, err := s.prepareListener(addr, p, old)
 		if err != nil {
 			return nil, fmt.Errorf("dnsd: bind %s: %w", addr, err)
 		}
@@ -58,14 +59,20 @@ func take(left *[]*block, fits func(*block) bool) *block {
 	return b
 }
 
-// abandon closes what the plan opened and leaves what it would have kept.
-func (p *plan) abandon() {
+// abandon closes what the plan opened, leaves what it would have kept, and opens
+// again what made room for it.
+func (p *plan) abandon() error {
 	for _, n := range p.dns {
 		n.abandon()
 	}
 	for _, n := range p.blocks {
 		n.abandon()
 	}
+	var errs []error
+	for _, restore := range p.restore {
+		errs = append(errs, restore())
+	}
+	return errors.Join(errs...)
 }
 
 // commit puts the plan in the place of what runs. If a kept part refuses its new
@@ -77,7 +84,7 @@ func (s *Server) commit(p *plan) (err error) {
 			for _, u := range slices.Backward(undo) {
 				err = errors.Join(err, u())
 			}
-			p.abandon()
+			err = errors.Join(err, p.abandon())
 		}
 	}()
 	for _, n := range p.blocks {

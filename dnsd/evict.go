@@ -1,0 +1,85 @@
+package dnsd
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/hook"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/nameserver"
+)
+
+// An address and the wildcard of its port cannot be bound at the same time, so a
+// reload from one to the other has to close the old socket before it opens the new
+// one: for a moment nobody listens. If the plan fails, the old one is opened again.
+
+// tookRoom says whether err means that another socket has the port.
+func tookRoom(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }
+
+// samePort says whether two addresses of listeners have the same port, and one that
+// the system was not to choose.
+func samePort(a, b string) bool {
+	_, pa, _ := net.SplitHostPort(strings.TrimPrefix(a, tlsPrefix))
+	_, pb, _ := net.SplitHostPort(strings.TrimPrefix(b, tlsPrefix))
+	return pa == pb && pa != "0"
+}
+
+// evictDNS closes the listeners with addr's port that the plan does not keep, and
+// says whether there were any.
+func (s *Server) evictDNS(p *plan, addr string) (any bool) {
+	for i, l := range s.dns {
+		if !samePort(l.addr, addr) || slices.Contains(addresses(p.cfg), l.addr) || l.evicted {
+			continue
+		}
+		any = true
+		l.close()
+		l.evicted = true
+		p.restore = append(p.restore, func() error {
+			again := *l
+			server, err := nameserver.Listen(l.cfg)
+			if err != nil {
+				return fmt.Errorf("dnsd: bind %s: open again: %w", l.addr, err)
+			}
+			again.server, again.task, again.evicted = server, nil, false
+			s.dns[i] = &again
+			for _, b := range s.blocks {
+				b.servedBy(s.dns)
+			}
+			if s.running {
+				again.start(s.failed)
+			}
+			return nil
+		})
+	}
+	return any
+}
+
+// evictHooks is evictDNS for hooks.
+func (s *Server) evictHooks(p *plan, addr string) (any bool) {
+	keeps := func(b *block) bool {
+		return slices.ContainsFunc(p.cfg.Zones, func(z Zone) bool { return z.Hook.Addr == b.cfg.Hook.Addr })
+	}
+	for _, b := range s.blocks {
+		if !samePort(b.cfg.Hook.Addr, addr) || keeps(b) || b.evicted {
+			continue
+		}
+		any = true
+		b.closeHook()
+		b.evicted = true
+		p.restore = append(p.restore, func() error {
+			h, err := hook.Listen(hookConfig(b, s.log.With("zone", b.cfg.Origins[0])))
+			if err != nil {
+				return fmt.Errorf("dnsd: hook %s: open again: %w", b.cfg.Hook.Addr, err)
+			}
+			b.hook, b.evicted = &shared[*hook.Server]{part: h}, false
+			if s.running {
+				b.start(s.failed)
+			}
+			return nil
+		})
+	}
+	return any
+}

@@ -1,0 +1,157 @@
+package dnsd
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/hook"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
+)
+
+// A nextBlock is a block of a plan.
+type nextBlock struct {
+	next *block
+	old  *block // whose registry and zones go on; nil: none
+	door *block // whose hook goes on; nil: none
+	from *block // whose registrations a new registry takes over; nil: none
+	log  *slog.Logger
+}
+
+func (s *Server) prepareBlock(p *plan, z Zone, old, door *block) (*nextBlock, error) {
+	n := &nextBlock{
+		next: &block{cfg: z, ready: &s.ready, extra: p.cfg.Collectors}, old: old, door: door,
+		log: s.log.With("zone", z.Origins[0]),
+	}
+	if old == nil {
+		n.from = s.publisher(z)
+	}
+	if err := n.open(); err != nil {
+		n.abandon()
+		return nil, err
+	}
+	if door != nil {
+		n.next.hook = door.hook
+		return n, nil
+	}
+	h, err := hook.Listen(hookConfig(n.next, n.log))
+	if tookRoom(err) && s.evictHooks(p, z.Hook.Addr) {
+		h, err = hook.Listen(hookConfig(n.next, n.log))
+	}
+	if err != nil {
+		n.abandon()
+		return nil, fmt.Errorf("hook %s: %w", z.Hook.Addr, err)
+	}
+	n.next.hook = &shared[*hook.Server]{part: h}
+	return n, nil
+}
+
+// publisher is the block that publishes one of z's zones at present; nil: none does.
+func (s *Server) publisher(z Zone) *block {
+	for _, b := range s.blocks {
+		if slices.ContainsFunc(z.Origins, func(o string) bool { return slices.Contains(b.cfg.Origins, o) }) {
+			return b
+		}
+	}
+	return nil
+}
+
+// open fills next with the parts kept from old and new ones for the rest, but for the
+// hook.
+func (n *nextBlock) open() error {
+	if err := n.openRegistry(); err != nil {
+		return err
+	}
+	return n.openZones()
+}
+
+// openRegistry takes over old's registry, or opens a new one. That begins above the
+// revisions of the one that published the zone before, and takes over who is
+// registered there: a change of the store is no reason for anybody to be lost.
+func (n *nextBlock) openRegistry() error {
+	if n.old != nil {
+		n.next.reg = n.old.reg
+		return nil
+	}
+	least := registry.ByClock(time.Now())
+	if n.from != nil {
+		least = max(least, n.from.reg.part.Revision()+handover)
+	}
+	reg, err := openRegistry(n.next.cfg, least, n.log)
+	if err != nil {
+		return err
+	}
+	n.next.reg = &shared[*registry.Registry]{part: reg}
+	if n.from == nil {
+		return nil
+	}
+	taken, err := reg.Adopt(context.Background(), n.from.reg.part)
+	if err != nil {
+		return fmt.Errorf("store: take over the registrations: %w", err)
+	}
+	n.log.Info("registrations taken over into another store", "instances", taken)
+	return nil
+}
+
+// handover is more revisions than a registry gives out while a reload is under way.
+const handover = 1 << 16
+
+func (n *nextBlock) openZones() error {
+	b := n.next
+	before := n.old
+	if before == nil {
+		before = n.from
+	}
+	for _, zc := range zoneConfigs(b.cfg) {
+		p := n.old.published(zc)
+		if p == nil {
+			fresh := zc
+			fresh.Renewed = before.publishes(zc.Origin)
+			z, err := zone.New(fresh)
+			if err != nil {
+				return err
+			}
+			p = &published{cfg: zc, zone: z}
+			p.detach = b.reg.part.Attach(z)
+		}
+		b.zones = append(b.zones, p)
+	}
+	return nil
+}
+
+// update gives kept parts their new settings, and adds to undo what gives the
+// old ones back.
+func (n *nextBlock) update(undo *[]func() error) error {
+	if old := n.old; old != nil {
+		if err := old.reg.part.Update(registryConfig(n.next.cfg, n.log)); err != nil {
+			return err
+		}
+		*undo = append(*undo, func() error { return old.reg.part.Update(registryConfig(old.cfg, n.log)) })
+	}
+	if door := n.door; door != nil {
+		if err := door.hook.part.Update(hookConfig(n.next, n.log)); err != nil {
+			return fmt.Errorf("hook %s: %w", n.next.cfg.Hook.Addr, err)
+		}
+		*undo = append(*undo, func() error { return door.hook.part.Update(hookConfig(door, n.log)) })
+	}
+	return nil
+}
+
+// abandon closes what next does not share with old.
+func (n *nextBlock) abandon() {
+	b := n.next
+	if b.hook != nil && n.door == nil {
+		b.hook.part.Close()
+	}
+	for _, p := range b.zones {
+		if n.old.published(p.cfg) != p {
+			p.detach()
+		}
+	}
+	if b.reg != nil && n.old == nil {
+		b.reg.part.Close()
+	}
+}

@@ -1,0 +1,109 @@
+package dnsd
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// freePort is a port of loopback that is free for UDP and TCP.
+func freePort(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	return port
+}
+
+// TestReloadFromAnAddressToTheWildcard: and back, on the same ports, for DNS and for
+// the hook; and when the reload fails, the address is served as before.
+func TestReloadFromAnAddressToTheWildcard(t *testing.T) {
+	dnsPort, hookPort := freePort(t), freePort(t)
+	on := func(host string) Zone {
+		return Zone{Bind: []string{net.JoinHostPort(host, dnsPort)}, Hook: Hook{Addr: net.JoinHostPort(host, hookPort), Insecure: true}, Lease: time.Hour}
+	}
+	s := run(t, Config{Zones: []Zone{on("127.0.0.1")}})
+	url := "http://127.0.0.1:" + hookPort + "/v1/services/_math._tcp/instances/a1"
+	request(t, "PUT", url, `{"port":8080}`)
+	serves := func(when string) {
+		t.Helper()
+		m := new(dns.Msg).SetQuestion("_math._tcp.svc.", dns.TypeSRV)
+		for _, network := range []string{"udp", "tcp"} {
+			c := &dns.Client{Net: network, Timeout: 10 * time.Second}
+			if r, _, err := c.Exchange(m.Copy(), "127.0.0.1:"+dnsPort); err != nil || len(r.Answer) != 1 {
+				t.Fatalf("%s, over %s: %v %v", when, network, r, err)
+			}
+		}
+		if status, _ := request(t, "GET", url, ""); status != http.StatusOK {
+			t.Fatalf("%s: the hook answers %d", when, status)
+		}
+	}
+	serves("at first")
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	fails := Zone{Origins: []string{"other."}, Bind: []string{taken.Addr().String()}, Hook: Hook{Addr: "127.0.0.1:0"}}
+	for _, host := range []string{"0.0.0.0", "127.0.0.1"} {
+		if err := s.Reload(Config{Zones: []Zone{on(host), fails}}); err == nil {
+			t.Fatal("a taken address is no error")
+		}
+		serves("after a reload to " + host + " that failed")
+		if err := s.Reload(Config{Zones: []Zone{on(host)}}); err != nil {
+			t.Fatalf("to %s: %v", host, err)
+		}
+		serves("after a reload to " + host)
+	}
+}
+
+// TestReloadToAnotherStoreKeepsTheRegistrations: nobody has to register again, and the
+// serial grows.
+func TestReloadToAnotherStoreKeepsTheRegistrations(t *testing.T) {
+	z := free(Zone{Lease: 24 * time.Hour, TTL: time.Second})
+	s := run(t, Config{Zones: []Zone{z}})
+	for i := range 10 {
+		request(t, "PUT", fmt.Sprintf("%s/v1/services/_math._tcp/instances/a%d", s.HookURL(), i), `{"port":8080}`)
+	}
+	request(t, "PUT", s.HookURL()+"/v1/services/_math._tcp/instances/a0/drain", "")
+	serial := func() uint32 { return ask(t, s.DNSAddr(), "svc.", dns.TypeSOA).Answer[0].(*dns.SOA).Serial }
+	dir := t.TempDir()
+	for _, store := range []Store{
+		{Kind: "bolt", Path: filepath.Join(dir, "one.db")},
+		{Kind: "bolt", Path: filepath.Join(dir, "two.db")},
+		{Kind: "memory"},
+	} {
+		before := serial()
+		z.Store = store
+		if err := s.Reload(Config{Zones: []Zone{z}}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(ask(t, s.DNSAddr(), "_math._tcp.svc.", dns.TypeSRV).Answer); n != 9 {
+			t.Errorf("in %v: %d of 9 instances that are not drained", store, n)
+		}
+		if _, a0 := request(t, "GET", s.HookURL()+"/v1/services/_math._tcp/instances/a0", ""); a0["state"] != "drained" {
+			t.Errorf("in %v: the drained one is %v", store, a0["state"])
+		}
+		if after := serial(); int32(after-before) <= 0 {
+			t.Errorf("in %v: serial %d after %d", store, after, before)
+		}
+	}
+	// Too many for the next store: nothing changes.
+	z.Store = Store{Kind: "bolt", Path: filepath.Join(dir, "three.db")}
+	z.Limits = Limits{PerService: 5}
+	if err := s.Reload(Config{Zones: []Zone{z}}); err == nil || !strings.Contains(err.Error(), "take over the registrations") {
+		t.Errorf("into a store with room for 5: %v", err)
+	}
+	if n := len(ask(t, s.DNSAddr(), "_math._tcp.svc.", dns.TypeSRV).Answer); n != 9 {
+		t.Errorf("after a reload that failed: %d instances", n)
+	}
+}
