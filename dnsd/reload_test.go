@@ -2,9 +2,11 @@ package dnsd
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,16 +14,24 @@ import (
 	"github.com/miekg/dns"
 )
 
-// freePort is a port of loopback that is free for UDP and TCP.
+// freePort is a port of loopback that is free for UDP and TCP, below those that
+// systems take for outgoing connections: the test lets go of it and comes back.
 func freePort(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := strconv.Itoa(10_000 + rand.IntN(20_000))
+		ln, err := net.Listen("tcp", "0.0.0.0:"+port)
+		if err != nil {
+			continue
+		}
+		defer ln.Close()
+		if pc, err := net.ListenPacket("udp", "0.0.0.0:"+port); err == nil {
+			pc.Close()
+			return port
+		}
 	}
-	defer ln.Close()
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	return port
+	t.Fatal("no free port")
+	return ""
 }
 
 // TestReloadFromAnAddressToTheWildcard: and back, on the same ports, for DNS and for
@@ -105,5 +115,33 @@ func TestReloadToAnotherStoreKeepsTheRegistrations(t *testing.T) {
 	}
 	if n := len(ask(t, s.DNSAddr(), "_math._tcp.svc.", dns.TypeSRV).Answer); n != 9 {
 		t.Errorf("after a reload that failed: %d instances", n)
+	}
+}
+
+// TestHistoryBoundsIncrementalTransfer: as many changes back as the Corefile says.
+func TestHistoryBoundsIncrementalTransfer(t *testing.T) {
+	z := free(Zone{History: 10, Transfer: []Transfer{{To: "127.0.0.0/8"}}})
+	s := run(t, Config{Zones: []Zone{z}})
+	var serials []uint32
+	for i := range 15 {
+		request(t, "PUT", fmt.Sprintf("%s/v1/services/_math._tcp/instances/a%d", s.HookURL(), i), `{"port":8080}`)
+		serials = append(serials, ask(t, s.DNSAddr(), "svc.", dns.TypeSOA).Answer[0].(*dns.SOA).Serial)
+	}
+	for back, want := range map[int]bool{1: true, 10: true, 11: false, 14: false} {
+		m := new(dns.Msg).SetIxfr("svc.", serials[len(serials)-1-back], "ns.svc.", "hostmaster.svc.")
+		envelopes, err := new(dns.Transfer).In(m, s.DNSAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var records []dns.RR
+		for e := range envelopes {
+			if e.Error != nil {
+				t.Fatal(e.Error)
+			}
+			records = append(records, e.RR...)
+		}
+		if incremental := records[1].Header().Rrtype == dns.TypeSOA; incremental != want {
+			t.Errorf("%d changes back: incremental is %v, want %v", back, incremental, want)
+		}
 	}
 }

@@ -44,7 +44,7 @@ type Config struct {
 	// Journal begins after the first change, so that they transfer all of it.
 	Renewed bool
 
-	JournalSteps int // changes remembered for Journal; default 10,000, negative none
+	JournalSteps int // changes remembered for Journal; default 32,768 as in the registry, negative none
 	JournalBytes int // memory they may hold, about; default 64 MiB
 }
 
@@ -101,7 +101,7 @@ func New(cfg Config) (*Zone, error) {
 		ttl:    seconds(cmp.Or(cfg.TTL, defaultTTL)),
 		static: make(map[string][]dns.RR),
 		journal: journal{
-			maxSteps: cmp.Or(cfg.JournalSteps, 10_000),
+			maxSteps: cmp.Or(cfg.JournalSteps, 32_768),
 			maxBytes: cmp.Or(cfg.JournalBytes, 64<<20),
 			renewed:  cfg.Renewed,
 		},
