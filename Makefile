@@ -24,6 +24,14 @@ lint: ## vet, gofumpt, staticcheck
 	@files=$$($(GOFUMPT) -l .); if [ -n "$$files" ]; then echo "gofumpt wants to change: $$files"; exit 1; fi
 	$(STATICCHECK) ./...
 
+# Servers run on all of these; clients on 32 bits as well.
+CLIENTS = ./resolver ./balancer ./rpcclient ./rpcserver ./dnsd/register ./internal/gobwire
+
+.PHONY: cross
+cross: ## build and vet for other systems and processors
+	for os in darwin windows; do GOOS=$$os go build ./... && GOOS=$$os go vet ./... || exit 1; done
+	for arch in 386 arm; do GOOS=linux GOARCH=$$arch go build $(CLIENTS) && GOOS=linux GOARCH=$$arch go vet $(CLIENTS) || exit 1; done
+
 .PHONY: fuzz
 fuzz: ## every fuzz target, FUZZTIME runs each (20000x; a time such as 1m works too)
 	@go list -f '{{.Dir}} {{join .TestGoFiles " "}} {{join .XTestGoFiles " "}}' ./... | while read dir files; do \

@@ -6,9 +6,7 @@ import (
 	"net"
 	"net/rpc"
 	"sync/atomic"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/rollcall-dns/rollcall/resolver"
 	"github.com/rollcall-dns/rollcall/rpcclient"
@@ -112,14 +110,4 @@ func inParallel(b *testing.B, conc int, call func() error) {
 			b.Fatal(err)
 		}
 	}
-}
-
-// cpuTime is what the process has used: a measure that other processes disturb
-// less than they do the clock.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
