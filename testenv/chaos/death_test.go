@@ -55,8 +55,12 @@ func TestKilledServerLeavesTheRegistryAtOnce(t *testing.T) {
 	}
 }
 
+// slack is for probes, timers and a busy machine.
+const slack = 3 * time.Second
+
 // A process that stands still has a kernel that keeps its connections and takes
-// new ones. It does not answer the roll call, and leaves DNS with its lease.
+// new ones. It does not answer the roll call, and leaves DNS with its lease; one of
+// two at the most, whose port takes connections, a lease later.
 func TestStoppedServerLeavesDNSWithItsLease(t *testing.T) {
 	defer http.DefaultClient.CloseIdleConnections()
 	for _, n := range []int{1, 2, 5} {
@@ -68,7 +72,11 @@ func TestStoppedServerLeavesDNSWithItsLease(t *testing.T) {
 			f.await("the record of a stopped server goes", func() bool { return !slices.Contains(f.published(), s.id) })
 			took := time.Since(stopped)
 			t.Logf("gone after %v; the lease is %v", took, lease)
-			if took > 2*lease {
+			leases := lease
+			if n <= 2 {
+				leases *= 2
+			}
+			if took > leases+slack {
 				t.Errorf("published for %v after it was stopped, with a lease of %v", took, lease)
 			}
 			s.proc.Signal(syscall.SIGCONT)
