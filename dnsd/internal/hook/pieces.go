@@ -95,16 +95,16 @@ type pace struct {
 	control *http.ResponseController
 	timeout time.Duration // of one write, and the start that the reader has
 	began   time.Time
-	written int
+	written int64
 }
 
 func (p *pace) Write(b []byte) (int, error) {
 	deadline := time.Now().Add(p.timeout)
-	if all := p.began.Add(p.timeout + time.Duration(p.written)*time.Second/slowest); all.Before(deadline) {
+	if all := p.began.Add(p.timeout + time.Duration(p.written/slowest)*time.Second); all.Before(deadline) {
 		deadline = all
 	}
 	_ = p.control.SetWriteDeadline(deadline) // a recorder has none
 	n, err := p.w.Write(b)
-	p.written += n
+	p.written += int64(n)
 	return n, err
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -224,3 +225,38 @@ func TestPoolKeepsItsCounts(t *testing.T) {
 		})
 	})
 }
+
+// Everybody at once: connections come, are used, are known and go in many goroutines,
+// and are evicted under their hands. In the end every place is free.
+func TestPoolUnderManyHands(t *testing.T) {
+	p := newPool()
+	p.set(20, 5, true)
+	var hands sync.WaitGroup
+	for n := range 16 {
+		hands.Go(func() {
+			for i := range 2000 {
+				c := &conn{Conn: closed{}, pool: p, addr: netip.AddrFrom4([4]byte{10, 0, 0, byte((n + i) % 7)})}
+				victim, ok := p.enter(c)
+				if victim != nil {
+					_ = victim.Conn.Close() // as the listener does; its owner still holds it
+				}
+				if !ok {
+					continue
+				}
+				p.use(c, true)
+				p.know(c, i%3 == 0)
+				p.use(c, false)
+				_ = c.Close()
+			}
+		})
+	}
+	hands.Wait()
+	if p.open != 0 || p.strangers != 0 || len(p.peers) != 0 || len(p.crowd) != 0 {
+		t.Errorf("%d open, %d strangers, %d peers, %d in the crowd", p.open, p.strangers, len(p.peers), len(p.crowd))
+	}
+}
+
+// closed is a connection of which nothing but its end is asked.
+type closed struct{ net.Conn }
+
+func (closed) Close() error { return nil }
