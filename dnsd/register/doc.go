@@ -55,7 +55,8 @@
 // process, so one that is stopped is not renewed and leaves DNS with its lease. The
 // hook answers 200 with content type text/event-stream and a first comment line at
 // once (": held"), then a comment for each heartbeat that renewed. An event "changed"
-// says that an operator drained the instance, or ended that. The stream ends when the
+// says that the instance is published otherwise, because an operator drained it or its
+// heartbeats do not arrive: a PUT is due. The stream ends when the
 // hook stops, when the instance is deregistered, or when a newer incarnation takes
 // its place: the other side then sends its PUT again and learns from the answer which
 // it was (409: replaced). When the connection breaks instead, the hook probes the

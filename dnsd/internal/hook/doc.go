@@ -77,7 +77,8 @@
 //
 // A hold is a POST whose answer stays open: a comment at once, an event
 // "registered" with the instance, then a comment at each renewal, and an event
-// "changed" when an operator has drained the instance or ended that. When the
+// "changed" when an operator has drained the instance or ended that, or when the guard
+// holds it back as a suspect. When the
 // connection breaks, the registry probes the instance and removes it if it
 // refuses: that is milliseconds after a kill -9. Otherwise an event "end" comes
 // first, and the lease runs on:
@@ -90,7 +91,9 @@
 // body of its request, which does not end, one at each renew_after (package
 // register does): each is a renewal, and nothing else is. They prove that the
 // process works. One that is stopped (SIGSTOP, a debugger, a frozen container)
-// sends none and leaves DNS with its lease, though its kernel keeps the connection.
+// sends none and leaves DNS with its lease, though its kernel keeps the connection;
+// the guard's reprieve for small services is not for it, since its host acknowledges
+// (on Linux): the silence is not the network's.
 //
 // Without it, with the body of the PUT or none, the hook renews every third of the
 // lease as long as the connection is open: curl -N -X POST .../hold. That proves

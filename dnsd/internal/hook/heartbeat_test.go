@@ -2,6 +2,7 @@ package hook
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -67,6 +68,36 @@ func TestHeartbeatsThatStopEndTheLease(t *testing.T) {
 		}
 		if took := time.Since(last); took < 15*time.Second || took > 31*time.Second {
 			t.Errorf("told after %v, with a lease of 15s", took)
+		}
+	})
+}
+
+// The guard keeps a silent instance of a small service for a lease more, if its port
+// takes connections. A stopped process has such a port, and a host that answers:
+// there is nothing to wait for. A PUT shows that it works after all.
+func TestStoppedProcessOfASmallServiceIsNotHeldBack(t *testing.T) {
+	fake(t, func(_ *Config, r *registry.Config) {
+		r.Probe = func(context.Context, string) error { return nil }
+	}, func(t *testing.T, h *hook) {
+		h.put(a1, `{"port":1}`)
+		s, _ := h.beating("")
+		if e := s.next(); e.name != "changed" || !strings.Contains(e.data, `"state":"suspect"`) {
+			t.Fatalf("%+v", e)
+		}
+		h.put(a1, `{"port":1}`)
+		time.Sleep(10 * time.Second)
+		if in, ok := h.registry.Instance(keyA1); !ok || in.State != registry.Up {
+			t.Fatalf("after a PUT: %v, %v", ok, in.State)
+		}
+		last := time.Now().Add(-10 * time.Second)
+		if e := s.next(); e.name != "changed" {
+			t.Fatalf("%+v", e)
+		}
+		if e := s.next(); e.name != "end" || !strings.Contains(e.data, `"reason":"gone"`) {
+			t.Errorf("%+v", e)
+		}
+		if took := time.Since(last); took < 15*time.Second || took > 24*time.Second {
+			t.Errorf("gone after %v, with a lease of 15s", took)
 		}
 	})
 }

@@ -15,6 +15,7 @@ type held struct {
 	line    line
 	beats   bool // the client sends heartbeats
 	renewed time.Time
+	asked   time.Time // when its host was, after its lease; zero: not yet
 
 	mu  sync.Mutex // guards why
 	why string     // the reason to end, once there is one

@@ -17,6 +17,10 @@ const (
 	// earlyBeat is the part of the time between two renewals before which a
 	// heartbeat says nothing new: whoever sends more gets no more.
 	earlyBeat = 4
+	// afterLease is when a hold without heartbeats looks whether its lease was judged.
+	afterLease = 500 * time.Millisecond
+	// askTime is for the host of a silent client to acknowledge what it is sent.
+	askTime = time.Second
 )
 
 // hold begins a hold. What it needs from then on is little, and it has a goroutine
@@ -163,7 +167,14 @@ func (h *held) run(broken bool) {
 // due is when to look again if nothing comes.
 func (h *held) due(began time.Time) time.Time {
 	if h.beats {
-		return time.Now().Add(h.in.Lease)
+		switch now, end := time.Now(), h.renewed.Add(h.in.Lease+afterLease); {
+		case now.Before(end):
+			return end
+		case !h.asked.IsZero() && now.Before(h.asked.Add(askTime)):
+			return h.asked.Add(askTime)
+		default:
+			return now.Add(renewAfter(h.in))
+		}
 	}
 	next := h.renewed.Add(renewAfter(h.in))
 	if most := h.bearer.st.limits.HoldFor; most >= 0 {
@@ -188,15 +199,13 @@ func (h *held) look(began time.Time) (reason string, broken bool) {
 		h.in = lease.Instance
 		if (was.State == registry.Drained) != (h.in.State == registry.Drained) {
 			// An operator did that, and the instance cannot know.
-			p := published(lease)
-			p.RenewAfter = register.Duration(renewAfter(h.in))
-			if h.say(frameAt(h.bearer.st.registry.At(h.in.Revision), "changed", p)) != nil {
+			if h.tell(lease) != nil {
 				return "", true
 			}
 		}
 	}
 	if h.beats {
-		return "", false
+		return h.silent(lease)
 	}
 	if most := h.bearer.st.limits.HoldFor; most >= 0 && time.Since(began) >= max(most, 2*h.in.Lease) {
 		return endAgain, false
@@ -213,12 +222,35 @@ func (h *held) look(began time.Time) (reason string, broken bool) {
 	return h.renew()
 }
 
+// silent judges a client whose lease is over and whose instance the guard holds
+// back: is the silence the network's? When its host acknowledges what it is sent now,
+// it is not: the process stands still, and need not be waited for.
+func (h *held) silent(lease registry.Lease) (reason string, broken bool) {
+	switch {
+	case !knowsAcknowledgements || h.in.State != registry.Suspect:
+		h.asked = time.Time{}
+		return "", false
+	case h.asked.IsZero():
+		h.asked = time.Now()
+		return "", h.tell(lease) != nil
+	case time.Since(h.asked) < askTime || !h.line.acknowledged(askTime):
+		return "", false
+	}
+	x := h.bearer
+	if err := x.st.registry.Deregister(x.s.life, h.key, &h.in.Incarnation); err != nil {
+		return "", false // it is judged as any other
+	}
+	x.audit = audit{action: "no heartbeat", object: h.key.String(), result: "removed", revision: x.st.registry.Revision()}
+	x.writeAudit()
+	return endGone, false
+}
+
 // renew renews the lease and says so.
 func (h *held) renew() (reason string, broken bool) {
 	if !h.bearer.stillMay(Write, h.key.Service) {
 		return endRevoked, false
 	}
-	h.renewed = time.Now()
+	h.renewed, h.asked = time.Now(), time.Time{}
 	renewed, err := h.bearer.st.registry.Renew(h.bearer.s.life, h.key, h.in.Incarnation)
 	var fenced *registry.FencedError
 	switch {
@@ -234,6 +266,13 @@ func (h *held) renew() (reason string, broken bool) {
 	}
 	h.in = renewed
 	return "", h.say(comment("renewed")) != nil
+}
+
+// tell says how the instance is published now. A client that works PUTs then.
+func (h *held) tell(lease registry.Lease) error {
+	p := published(lease)
+	p.RenewAfter = register.Duration(renewAfter(h.in))
+	return h.say(frameAt(h.bearer.st.registry.At(h.in.Revision), "changed", p))
 }
 
 // say writes to the client within the time of one write.

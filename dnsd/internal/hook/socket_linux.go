@@ -7,6 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// knowsAcknowledgements: the kernel tells what the peer's has taken.
+const knowsAcknowledgements = true
+
 // giveUpAfter lets the connection break when what was sent is not acknowledged
 // for d (RFC 5482): the peer's host is gone, not only slow.
 func giveUpAfter(c net.Conn, d time.Duration) {

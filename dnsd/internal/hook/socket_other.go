@@ -9,6 +9,8 @@ import (
 
 // Here nothing more is known of a connection than that it is open.
 
+const knowsAcknowledgements = false
+
 func giveUpAfter(net.Conn, time.Duration)    {}
 func unacknowledged(net.Conn) (bytes int)    { return 0 }
 func lastHeard(net.Conn) (ago time.Duration) { return 0 }
