@@ -92,8 +92,8 @@ func (r *Resolver) overUDP(ctx context.Context, server string, q question, edns 
 	if good {
 		return rep, nil
 	}
-	if beside.rep == nil && beside.err == nil { // ctx ended
-		return nil, err
+	if beside.rep == nil && beside.err == nil {
+		return nil, context.Cause(ctx) // it ended before TCP began
 	}
 	why := "truncated over UDP"
 	switch broken := (*brokenError)(nil); {

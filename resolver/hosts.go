@@ -91,6 +91,10 @@ func (r *Resolver) hosts(ctx context.Context, needs []need, w way, server string
 	}
 	r.run(ctx, errands, w.first(server), atHand)
 	r.confirm(ctx, errands, w, server)
+	if ctx.Err() != nil { // nobody will see the outcome, and nobody failed
+		m.hosts = known
+		return out
+	}
 	for _, e := range errands {
 		for i := range e.got {
 			r.keep(&e.held[i], &e.got[i], now)

@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -260,6 +261,24 @@ func TestAnAnswerIsBounded(t *testing.T) {
 		slices.Sort(sets)
 		if n := len(slices.Compact(sets)); n < 4 {
 			t.Errorf("%d different parts among 5 resolvers", n)
+		}
+	})
+}
+
+// TestALookupThatGaveUpLeavesNoTrace: its targets were not asked in vain, but not to
+// the end.
+func TestALookupThatGaveUpLeavesNoTrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, r := one(glueless(t, 3, 5, func(string) handler { return silence }))
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if got, err := r.Lookup(ctx, mathTCP); err == nil {
+			t.Errorf("%v", got)
+		}
+		s.become(glueless(t, 3, 5, func(string) handler { return nil }))
+		got, err := r.Lookup(t.Context(), mathTCP)
+		if err != nil || len(got.Endpoints) != 3 {
+			t.Errorf("the next: %v, %v", addrs(got), err)
 		}
 	})
 }

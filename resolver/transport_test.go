@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"math/big"
 	"net"
 	"slices"
@@ -84,6 +85,35 @@ func TestADialThatKnowsNoUDPIsEnough(t *testing.T) {
 			t.Errorf("asked by %q", got)
 		}
 	})
+}
+
+// TestTheEndOfTimeAfterATruncatedReply is an error: there was no time for TCP.
+func TestTheEndOfTimeAfterATruncatedReply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		truncated := conducts(t)["truncated"].reply(nil)
+		_, r := one(truncated)
+		inner := r.Dial
+		r.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := inner(ctx, network, addr)
+			return endingConn{conn, cancel}, err
+		}
+		rep, err := r.exchange(ctx, "ns1:53", question{mathTCP, typeSRV}, must(r.way()), false)
+		if rep != nil || !errors.Is(err, context.Canceled) {
+			t.Errorf("%v, %v", rep, err)
+		}
+	})
+}
+
+// endingConn ends its user's context as it is closed, after the reply.
+type endingConn struct {
+	net.Conn
+	end func()
+}
+
+func (c endingConn) Close() error {
+	c.end()
+	return c.Conn.Close()
 }
 
 // TestTCPOnlyIsTCPOnly, also for the hosts.
