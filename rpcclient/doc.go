@@ -55,20 +55,55 @@
 //
 // # Connections
 //
-// Each node has one goroutine that dials, so that calls never do, with a growing
-// delay that begins anew for a node that is announced anew. A connection begins
-// with a ping, is pinged when it was silent, and is closed when a ping is not
-// answered. A server other than rpcserver may work on one request after the other, and
-// then answers no ping before the calls in flight: these keep their time, and only new
-// calls go elsewhere. A node without connections is told to the balancer and asks the
-// resolver to look again. A node that is no longer announced finishes what is in
-// flight. A server of package rpcserver that shuts down says so on the connection:
-// no call is lost then, idempotent or not.
+// Each node has one goroutine that dials, so that calls never do. After a loss or a
+// failure it pauses, longer each time, up to five seconds; docs/storms.md has the rule
+// and what it means for many clients. A connection begins with a ping, is pinged when
+// it was silent, and is closed when a ping is not answered. A server other than
+// rpcserver may work on one request after the other, and then answers no ping before
+// the calls in flight: these keep their time, and only new calls go elsewhere. A node
+// without connections is told to the balancer and is a hint to the resolver to look
+// again. A server of package rpcserver that shuts down says so on the connection: no
+// call is lost then, idempotent or not.
+//
+// Connections are kept to the nodes that the policy may pick, which with
+// balancer.Subset are not all, in the tier that is in use; to two nodes of the next
+// tier, once each; and to at most Config.MaxNodes of one tier. When less than half of
+// a tier is up, the next is connected to as a whole. What is not needed any more is
+// let go after a minute. Addresses of one endpoint are tried as RFC 8305 has it.
 //
 // Where net/rpc's client fails a whole connection, only the call at fault fails: an
 // argument that cannot be encoded, a reply that does not fit, a panic in a method
 // of the caller's types. A write that blocks holds up no call beyond its own
 // deadline. Requests that queue behind each other leave in one write.
+//
+// # Believing
+//
+// DNS says which nodes there are, and pings say which work. When they differ:
+//
+//   - Nobody answers (time-outs, SERVFAIL, REFUSED): nodes that work are used without
+//     limit.
+//   - An answer takes away at most half of the nodes: it is believed at once. A node
+//     taken away finishes what is in flight. It gets new calls only while no listed
+//     node is usable.
+//   - An answer takes away more than half at once, or all: a registry that was started
+//     without its memory says the same. The nodes taken away that work go on being
+//     used as before for Config.Linger, 30 s by default, which is longer than servers
+//     take to register again.
+//   - A node that said that it drains, or that does not work, goes at once; so do all
+//     when the service is decidedly not offered (target ".").
+//
+// A Source of one's own that knows better sets State.Trust: what is Confirmed is
+// believed at once, whatever it takes away.
+//
+// With Config.TLS, DNS does not choose whose certificate is accepted, either: docs/tls.md.
+//
+// # Code of the user
+//
+// Hooks of Config.Trace that are the client's, and the Logger, are called in order, one
+// at a time and without locks, in a goroutine of their own. They, Dial and Source may
+// call the client and may close it; Close waits for them for a second at most. A Policy
+// is called under a lock and must not call the client. A panic in one of them is
+// logged, and counts as a failed dial, as an end of the Source, or as P2C for a Policy.
 //
 // # Hedging
 //
