@@ -15,7 +15,7 @@ func zoneConfigs(z Zone) []zone.Config {
 	common := zone.Config{
 		NSAddrs: boundAddrs(z.Bind, interfaceAddrs), Hostmaster: z.Hostmaster,
 		TTL: z.TTL, NegativeTTL: z.NegativeTTL,
-		JournalSteps: z.History, // 0: the zone's default is the registry's
+		JournalSteps: z.History, JournalAge: z.HistoryAge, // 0: the zone's defaults are the registry's
 	}
 	for _, ns := range z.NS {
 		common.NS = append(common.NS, zone.NameServer{Host: ns.Name, Addrs: ns.Addrs})

@@ -2,6 +2,7 @@ package zone
 
 import (
 	"slices"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -23,6 +24,7 @@ type journal struct {
 	steps              []step // each begins where the one before ended
 	bytes              int
 	maxSteps, maxBytes int
+	maxAge             time.Duration // 0: any
 
 	renewed bool   // see Config
 	fence   uint64 // of a renewed zone: the revision it was loaded at
@@ -31,8 +33,9 @@ type journal struct {
 // step leads from one revision to the next that was published.
 type step struct {
 	from, to uint64
-	was      []was // of the parts it touched
-	bytes    int   // that it holds, about
+	at       time.Time // of its last change
+	was      []was     // of the parts it touched
+	bytes    int       // that it holds, about
 }
 
 // was is a part before a step; nil: it was not published.
@@ -49,7 +52,8 @@ func (j *journal) add(s step) {
 	j.steps = append(j.steps, s)
 	j.bytes += s.bytes
 	drop := 0
-	for drop < len(j.steps) && (len(j.steps)-drop > j.maxSteps || j.bytes > j.maxBytes) {
+	old := func(t step) bool { return j.maxAge > 0 && t.at.Before(s.at.Add(-j.maxAge)) }
+	for drop < len(j.steps) && (len(j.steps)-drop > j.maxSteps || j.bytes > j.maxBytes || old(j.steps[drop])) {
 		j.bytes -= j.steps[drop].bytes
 		drop++
 	}
@@ -77,9 +81,9 @@ func (j *journal) rebuild(z *Zone, v *version, history []registry.Change) {
 			break // not the history of this revision
 		}
 		if to < end && len(steps) == 0 {
-			steps = append(steps, step{from: to, to: end}) // nothing of it is in DNS
+			steps = append(steps, step{from: to, to: end, at: history[i].Time}) // nothing of it is in DNS
 		}
-		st := step{to: to, from: to - 1}
+		st := step{to: to, from: to - 1, at: history[i].Time}
 		seen := make(map[string]bool, 1)
 		for ; i >= 0 && history[i].Revision == to; i-- {
 			c := &history[i]

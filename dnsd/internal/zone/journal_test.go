@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -235,5 +236,50 @@ func TestJournalOfALargeServiceCostsItsChange(t *testing.T) {
 	}
 	if allocs > 1000 {
 		t.Errorf("%v allocations", allocs)
+	}
+}
+
+// TestJournalReachesAsFarAsItMay: in changes and in time, also after a restart.
+func TestJournalReachesAsFarAsItMay(t *testing.T) {
+	var history []registry.Change
+	for i := range 100 {
+		history = append(history, registry.Change{
+			Revision: uint64(i + 1), Time: time.Unix(0, 0).Add(time.Duration(i) * time.Second),
+			New: parseInstance(t, fmt.Sprintf("_math._tcp/i%d 10.0.0.%d:80", i, i)),
+		})
+	}
+	for _, tc := range []struct {
+		steps int
+		age   time.Duration
+		reach int // how many changes back
+	}{{0, 0, 100}, {10, 0, 10}, {0, 20 * time.Second, 21}, {10, 20 * time.Second, 10}, {50, 20 * time.Second, 21}, {-1, 0, 0}} {
+		cfg := testConfig()
+		cfg.JournalSteps, cfg.JournalAge = tc.steps, tc.age
+		lived := newTestZone(t, cfg, 0)
+		for i := range history {
+			lived.Apply(history[i : i+1])
+		}
+		loaded, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		loaded.Load(100, func(yield func(*registry.Instance) bool) {
+			for _, c := range history {
+				if !yield(c.New) {
+					return
+				}
+			}
+		}, history)
+		for what, z := range map[string]*Zone{"lived": lived, "loaded": loaded} {
+			// A small difference is never refused for its size: ask at the edge.
+			_, within := z.Journal(uint32(100 - tc.reach))
+			if tc.reach == 100 {
+				_, within = z.Journal(50)
+			}
+			_, beyond := z.Journal(uint32(100 - tc.reach - 1))
+			if !within || beyond && tc.reach < 100 {
+				t.Errorf("%d steps, %v, %s: %d changes back %t, %d %t", tc.steps, tc.age, what, tc.reach, within, tc.reach+1, beyond)
+			}
+		}
 	}
 }

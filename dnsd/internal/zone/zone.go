@@ -44,8 +44,9 @@ type Config struct {
 	// Journal begins after the first change, so that they transfer all of it.
 	Renewed bool
 
-	JournalSteps int // changes remembered for Journal; default 32,768 as in the registry, negative none
-	JournalBytes int // memory they may hold, about; default 64 MiB
+	JournalSteps int           // changes remembered for Journal; default 32,768 as in the registry, negative none
+	JournalBytes int           // memory they may hold, about; default 64 MiB
+	JournalAge   time.Duration // how long before the newest change; default any time; by the clock of the changes
 }
 
 // Server is a host and a port.
@@ -103,6 +104,7 @@ func New(cfg Config) (*Zone, error) {
 		journal: journal{
 			maxSteps: cmp.Or(cfg.JournalSteps, 32_768),
 			maxBytes: cmp.Or(cfg.JournalBytes, 64<<20),
+			maxAge:   cfg.JournalAge,
 			renewed:  cfg.Renewed,
 		},
 	}
@@ -251,7 +253,7 @@ func (z *Zone) Apply(changes []registry.Change) {
 	if epoch := next.revision >> epochBits; epoch != next.listing.epoch {
 		next.listing = &listing{epoch: epoch}
 	}
-	step := step{from: old.revision, to: next.revision}
+	step := step{from: old.revision, to: next.revision, at: changes[len(changes)-1].Time}
 	touched := make(map[string]part, 1)
 	for i := range changes {
 		c := &changes[i]
