@@ -37,8 +37,11 @@
 // Abuse. UDP has one loop for each socket and no goroutine for a query: what
 // comes faster than it can be answered is dropped by the kernel. TCP is bounded
 // in connections, in memory for each, and in time. A client that proves its
-// address by a DNS Cookie (RFC 7873, 9018) or by TCP is never rate limited.
+// address by a DNS Cookie (RFC 7873, 9018) or by TCP is never rate limited; others
+// are by default, unless they are of a private network (RateLimit). No question
+// over UDP costs more than some times a plain one: images for everything, no
+// difference for IXFR.
 //
 // Transfers: AXFR (RFC 5936), IXFR (RFC 1995) and NOTIFY (RFC 1996), allowed
-// by address, by TSIG key (RFC 8945) or both.
+// by address, by TSIG key (RFC 8945) or both. A key is good for its zone.
 package nameserver

@@ -23,7 +23,7 @@ func (s *service) appendTXT(b []byte, m member) []byte {
 		t, _ := s.txts.find(m.ID)
 		return append(b, t.data...)
 	}
-	var room [fewPairs]string
+	var room [fewPairs]pair
 	return appendPairs(b, m.Meta, room[:0])
 }
 
@@ -37,22 +37,26 @@ func withTXT(txts list[txt], m member) list[txt] {
 
 func newTXT(m member) txt { return txt{m.ID, appendPairs(nil, m.Meta, nil)} }
 
-// appendPairs appends the strings of txtStrings. The keys are put in order in
-// room, or where that does not do, elsewhere.
-func appendPairs(b []byte, meta map[string]string, room []string) []byte {
-	keys := room
-	for k := range meta {
-		keys = append(keys, k)
+// pair is one of a meta.
+type pair struct{ key, value string }
+
+// appendPairs appends the strings of txtStrings. They are put in order in room,
+// or where that does not do, elsewhere.
+func appendPairs(b []byte, meta map[string]string, room []pair) []byte {
+	pairs := room
+	for k, v := range meta {
+		pairs = append(pairs, pair{k, v})
 	}
-	slices.SortFunc(keys, strings.Compare)
+	if len(pairs) > 1 {
+		slices.SortFunc(pairs, func(a, b pair) int { return strings.Compare(a.key, b.key) })
+	}
 	start := len(b)
-	for _, k := range keys {
-		v := meta[k]
-		n := len(k) + 1 + len(v)
-		if !txtKey(k) || n > 255 || len(b)-start+1+n > maxTXT {
+	for _, p := range pairs {
+		n := len(p.key) + 1 + len(p.value)
+		if !txtKey(p.key) || n > 255 || len(b)-start+1+n > maxTXT {
 			continue
 		}
-		b = append(append(append(append(b, byte(n)), k...), '='), v...)
+		b = append(append(append(append(b, byte(n)), p.key...), '='), p.value...)
 	}
 	if len(b) == start {
 		b = append(b, 0)
