@@ -1,0 +1,74 @@
+package hook
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+)
+
+// audit is the line about one write.
+type audit struct {
+	action   string // empty: none
+	object   string // "_math._tcp/a1", "_math._tcp", "12 instances"
+	host     string
+	result   string // "created", "renewed"...; empty: the status
+	revision uint64
+	quiet    bool // a renewal without a change
+	err      *problem
+}
+
+// writeAudit says who did what, with which result. Tokens have no way into it.
+func (x *exchange) writeAudit() {
+	a := &x.audit
+	if a.action == "" {
+		return
+	}
+	ctx, level := context.WithoutCancel(x.r.Context()), a.level()
+	if !x.st.audit.Enabled(ctx, level) {
+		return
+	}
+	if a.err != nil && len(x.who.grants) == 0 && x.who.cert == nil && !x.s.refusals.take() {
+		return
+	}
+	if a.object == "" {
+		a.object = strings.TrimPrefix(x.r.URL.Path, "/v1/")
+	}
+	attrs := []slog.Attr{slog.String("who", x.who.name), slog.String("what", a.action), slog.String("object", cut(a.object))}
+	if a.host != "" {
+		attrs = append(attrs, slog.String("host", cut(a.host)))
+	}
+	if a.result == "" {
+		a.result = strings.ToLower(title(x.w.status))
+	}
+	attrs = append(attrs, slog.String("result", a.result), slog.Int("status", x.w.status), slog.Uint64("revision", a.revision))
+	if a.err != nil {
+		attrs = append(attrs, slog.String("reason", cut(a.err.Detail)))
+	}
+	x.st.audit.LogAttrs(ctx, level, "hook write", attrs...)
+}
+
+// level of the line: a warning is what an operator should look into.
+func (a *audit) level() slog.Level {
+	switch {
+	case a.err == nil && a.quiet:
+		return slog.LevelDebug
+	case a.err == nil:
+		return slog.LevelInfo
+	}
+	switch a.err.Status {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusRequestTimeout,
+		http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType:
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
+}
+
+// cut bounds text that a stranger may have chosen.
+func cut(s string) string {
+	const most = 256
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
+}
