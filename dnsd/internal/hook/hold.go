@@ -173,7 +173,7 @@ func (h *held) due(began time.Time) time.Time {
 		case !h.asked.IsZero() && now.Before(h.asked.Add(askTime)):
 			return h.asked.Add(askTime)
 		default:
-			return now.Add(renewAfter(h.in))
+			return now.Add(afterLease) // not judged yet, or judged as no fault of its own
 		}
 	}
 	next := h.renewed.Add(renewAfter(h.in))
