@@ -111,3 +111,50 @@ func TestTimeoutsSayWhichOneItWas(t *testing.T) {
 		})
 	}
 }
+
+// stuck is a connection whose writes do not come back, not even when it is closed.
+type stuck struct {
+	net.Conn
+	free chan struct{}
+}
+
+func (s *stuck) Write([]byte) (int, error) {
+	<-s.free
+	return 0, net.ErrClosed
+}
+
+// TestDeadlinesHoldThoughAWriteDoesNotComeBack: the connection has ended, and nobody can
+// say yet what was written; the calls do not wait for that.
+func TestDeadlinesHoldThoughAWriteDoesNotComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		s := &stuck{ours, make(chan struct{})}
+		owner := &recorder{dead: make(chan struct{}, 1)}
+		c := newConn(s, testSettings(), owner, func(r io.ReadWriteCloser) wire { return newGobWire(r, 1<<20, newGobTypes()) })
+		timed := &call{method: "A.B", args: 1, done: make(chan struct{}, 1), start: c.now(), deadline: c.now() + time.Second}
+		endless := &call{method: "A.B", args: 2, done: make(chan struct{}, 1), start: c.now()}
+		for _, cl := range []*call{timed, endless} {
+			if err := c.send(t.Context(), cl); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		c.fail(errPeerClosed)
+		begin := time.Now()
+		<-timed.done
+		if took := time.Since(begin); took != time.Second || timed.exec != Maybe || !errors.Is(timed.err, context.DeadlineExceeded) {
+			t.Errorf("after %v: %v, %v", took, timed.exec, timed.err)
+		}
+		if len(endless.done) > 0 || len(owner.dead) > 0 {
+			t.Error("settled before the write has come back")
+		}
+		close(s.free)
+		<-endless.done
+		if endless.exec != Never || !errors.Is(endless.err, errNotWritten) {
+			t.Errorf("of what was not written: %v, %v", endless.exec, endless.err)
+		}
+		c.wait()
+		<-owner.dead
+	})
+}
