@@ -123,5 +123,13 @@ func from(nc net.Conn) netip.Prefix {
 func (c *conn) refuse() {
 	c.alone.Store(!c.server.isDraining())
 	c.farewell()
+	c.discard()
+}
+
+// discard closes a connection that was never served.
+func (c *conn) discard() {
 	closeNow(c.nc)
+	if c.broken == nil {
+		c.wire.end()
+	}
 }

@@ -2,9 +2,12 @@ package rpcserver_test
 
 import (
 	"context"
+	"errors"
+	"net"
 	"net/rpc"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/rollcall-dns/rollcall/resolver"
@@ -120,4 +123,68 @@ func TestSurplusConnectionLeavesTheHealthyOnesAlone(t *testing.T) {
 	if st := s.Stats(); lost.Load() != 0 || st.Accepted != 1 {
 		t.Errorf("the node was lost %d times; %+v", lost.Load(), st)
 	}
+}
+
+// TestCallsOfAClientThatIsGoneAreNotBegun: nobody is there to be answered.
+func TestCallsOfAClientThatIsGoneAreNotBegun(t *testing.T) {
+	for name, cfg := range map[string]rpcserver.Config{
+		"of a connection": {MaxInFlight: 1},
+		"of all":          {MaxInFlightTotal: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newArith()
+			failed := make(chan struct{})
+			inner := listener(t)
+			serveOn(t, &watchedListener{inner, failed}, cfg, a)
+			c := raw(t, inner.Addr().String())
+			const calls = 50
+			for range calls {
+				c.send(t, "Arith.Wait", 1)
+			}
+			<-a.begun
+			seq := c.send(t, ping, struct{}{}) // behind them all
+			if resp := c.recv(t, nil); resp.Seq != seq {
+				t.Fatalf("got %+v", resp)
+			}
+			c.nc.(*net.TCPConn).SetLinger(0)
+			c.nc.Close()
+			<-failed
+			a.gate <- struct{}{} // for the one that runs, and perhaps the next is quick
+			close(a.gate)
+			other := dial(t, inner.Addr().String())
+			if err := other.Call("Arith.Wait", 1, new(int)); err != nil { // behind them all, if all share a limit
+				t.Error(err)
+			}
+			if n := len(a.begun); n > calls/2 {
+				t.Errorf("%d more were begun", n)
+			}
+		})
+	}
+}
+
+// watchedListener tells when reading from a connection fails.
+type watchedListener struct {
+	net.Listener
+	failed chan struct{}
+}
+
+func (l *watchedListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &watchedConn{nc, l.failed}, nil
+}
+
+type watchedConn struct {
+	net.Conn
+	failed chan struct{}
+}
+
+func (c *watchedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if errors.Is(err, syscall.ECONNRESET) {
+		close(c.failed)
+	}
+	return n, err
 }

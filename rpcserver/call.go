@@ -81,7 +81,7 @@ func (k *call) turn() bool {
 	c := k.conn
 	k.mine = k.mine || c.calls.enter()
 	k.all = k.mine && c.server.calls.enter()
-	return k.all
+	return k.all && !c.lost.Load()
 }
 
 // invoke calls the method. A panic is that call's failure, not the process's.

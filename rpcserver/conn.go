@@ -56,6 +56,7 @@ type conn struct {
 	mu       sync.Mutex // guards stopped, and with it the read deadline
 	stopped  bool       // read no more
 	aborted  atomic.Bool
+	lost     atomic.Bool // nobody is there to be answered
 	draining atomic.Bool
 	alone    atomic.Bool // it ends, and the server goes on
 }
@@ -105,6 +106,10 @@ func (c *conn) serve() error {
 		err = c.read()
 	}
 	c.server.memory.give(&c.charge)
+	if _, lost := errors.AsType[*net.OpError](err); lost && !c.isStopped() {
+		c.lost.Store(true) // what waits for its turn would be executed for nobody
+		c.calls.close()
+	}
 	c.ended.Store(true)
 	if errors.Is(err, errLoose) {
 		c.alone.Store(true)

@@ -47,7 +47,8 @@
 // about this, times two for what the garbage collector has not freed yet:
 //
 //	2 * (MaxBytesTotal + MaxFrame)        what is read of requests, and decoded of that
-//	MaxConns * 50 KiB                     buffers of the connections
+//	MaxBytesTotal / 4                     type definitions
+//	MaxConns * 300 KiB                    buffers of the connections, and their first types
 //	MaxInFlightTotal * 20 KiB             calls with small arguments
 //	what the methods themselves take, and their answers on the way
 //
@@ -55,7 +56,7 @@
 // MaxFrame. Nothing reaches encoding/gob that it would not survive: values nested more
 // than 10,000 deep (a linked list counts each of its elements), and maps and slices that
 // announce more than their message holds, are errors for that call or end the connection;
-// so do type definitions of more than 1 MiB. A request that takes longer than
+// so do type definitions of more than 1 MiB, or when all together are too many. A request that takes longer than
 // FrameTimeout, all of it together, and a client that does not read a piece of 256 KiB
 // within WriteTimeout, lose their connection. With MaxConns open, a connection that
 // never asked anything makes room for a new one, and so does an idle one of the

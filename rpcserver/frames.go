@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"sync/atomic"
 
 	"github.com/rollcall-dns/rollcall/internal/gobwire"
 )
@@ -28,8 +29,10 @@ type frames struct {
 	r      *bufio.Reader
 	limit  int // bytes a message may have
 	pool   *buffers
-	values *gobwire.Decoder      // knows the definitions that went by
-	guard  *gobwire.Guard        // and so does this; it sees whatever encoding/gob is given
+	values *gobwire.Decoder // knows the definitions that went by
+	guard  *gobwire.Guard   // and so does this; it sees whatever encoding/gob is given
+	types  *typeMemory
+	kept   int64                 // bytes of it, for definitions
 	claim  func(bytes int) error // waits until there may be so much memory for a buffer; nil: there may
 
 	ahead      []byte // of messages that are whole in memory: what was not yet read
@@ -146,7 +149,11 @@ func (f *frames) enter() error {
 	if err != nil {
 		return err
 	}
-	if err := f.guard.Define(b[prefix:]); err != nil {
+	err = f.guard.Define(b[prefix:])
+	if err == nil {
+		err = f.keepTypes()
+	}
+	if err != nil {
 		return f.fail(err)
 	}
 	f.values.Define(b[prefix:])
@@ -179,7 +186,11 @@ func (f *frames) check(prefix, size int, id int64) error {
 	if f.into == nil {
 		more = nil
 	}
-	if f.refused = f.guard.Check(b[prefix:], f.into, more); f.refused == nil {
+	f.refused = f.guard.Check(b[prefix:], f.into, more)
+	if err := f.keepTypes(); err != nil {
+		return f.fail(err)
+	}
+	if f.refused == nil {
 		return nil
 	}
 	if f.err != nil {
@@ -189,6 +200,37 @@ func (f *frames) check(prefix, size int, id int64) error {
 	f.left = 0
 	return f.refused
 }
+
+// typeMemory bounds what the type definitions of all connections take, which are kept as
+// long as those live. A connection has some for nothing.
+type typeMemory struct {
+	used atomic.Int64
+	most int64
+}
+
+const (
+	freeTypes = 16 << 10 // bytes of definitions: some hundred types
+	typeCost  = 16       // bytes that are kept for one of a definition, about
+)
+
+// errTypes is for a connection that defines more types when others have done so, too.
+var errTypes = errors.New("type definitions take more memory than there is for them")
+
+// keepTypes counts what has been defined meanwhile.
+func (f *frames) keepTypes() error {
+	more := int64(max(f.guard.Defined()-freeTypes, 0))*typeCost - f.kept
+	if more == 0 {
+		return nil
+	}
+	f.kept += more
+	if f.types.used.Add(more) > f.types.most {
+		return errTypes
+	}
+	return nil
+}
+
+// end forgets all types.
+func (f *frames) end() { f.types.used.Add(-f.kept) }
 
 // value decodes the next message, or skips it if v is nil, if it is a value of a type
 // that is known here. Else nothing is consumed.

@@ -144,7 +144,7 @@ func hostileStreams() map[string][]byte {
 	wood := deep(depth, "\x00", "\x01\x00", "", "\x00")
 	all := map[string][]byte{
 		"length and no more":      append(newStream().header("Prey.Len").Bytes(), 0xfc, 0, 0xff, 0xff, 0xff, 0x0a, 0, 0xfc, 0, 0xff, 0xff, 0xf0),
-		"definitions without end": definitions(),
+		"definitions without end": append(newStream().header("Prey.Flat").Bytes(), definitions(4<<20)...),
 	}
 	one := func(name, method string, v any, body []byte) {
 		all[name] = newStream().header(method).argument(v, body).Bytes()
@@ -222,10 +222,9 @@ func listID(s *stream) string {
 	return string(last[n : n+k])
 }
 
-// definitions are type after type, 4 MB of them.
-func definitions() []byte {
-	b := newStream().header("Prey.Flat").Bytes()
-	for id := int64(100); len(b) < 4<<20; id++ {
+// definitions are type after type, of so many bytes.
+func definitions(size int) (b []byte) {
+	for id := int64(100); len(b) < size; id++ {
 		m := gobwire.AppendUint(nil, gobwire.ToUint(-id))
 		m = append(m, 2, 1, 2) // a slice, which has an id
 		m = append(gobwire.AppendUint(m, gobwire.ToUint(id)), 0, 1)
@@ -233,6 +232,42 @@ func definitions() []byte {
 		b = append(append(b, byte(len(m))), m...)
 	}
 	return b
+}
+
+// TestDefinitionsOfAllConnectionsAreBounded, and forgotten with their connection.
+func TestDefinitionsOfAllConnectionsAreBounded(t *testing.T) {
+	ended := make(chan error, 100)
+	_, addr := serve(t, rpcserver.Config{
+		MaxBytesTotal: 2 << 20, Trace: &rpcserver.Trace{ConnEnd: func(_ string, err error) { ended <- err }},
+	}, Prey{})
+	s := newStream().header("Prey.Flat")
+	s.Write(definitions(40 << 10))
+	s.argument(Flat{1}, []byte{1, 2, 0})
+	for range 5 { // each takes more than a third of what there is
+		throw(t, addr, s.Bytes())
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+	}
+	var open []*rawClient
+	for range 3 {
+		c := raw(t, addr)
+		open = append(open, c)
+		c.nc.Write(s.Bytes())
+		if len(open) < 3 {
+			if resp := c.recv(t, new(int)); resp.Error != "" {
+				t.Fatal(resp.Error)
+			}
+		}
+	}
+	open[2].closed(t)
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "type definitions") {
+		t.Errorf("the third at once: %v", err)
+	}
+	for _, c := range open[:2] {
+		c.nc.Close()
+		<-ended
+	}
 }
 
 // TestHostileClients attack a server in a process of its own: it lives, its memory

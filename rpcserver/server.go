@@ -69,6 +69,7 @@ func New(cfg Config) *Server {
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.calls.init(s.cfg.MaxInFlightTotal)
 	s.memory.init(s.cfg.MaxBytesTotal)
+	s.types.memory.most = int64(s.cfg.MaxBytesTotal) / 4
 	s.refusals.init(maxRefusals)
 	return s
 }
@@ -228,7 +229,7 @@ func (s *Server) take(nc net.Conn) {
 		return
 	}
 	if s.cfg.TLS != nil || !s.refusals.try() { // no handshake for those we do not serve
-		closeNow(nc)
+		c.discard()
 		return
 	}
 	go func() {

@@ -67,12 +67,13 @@ var requestType = reflect.TypeFor[rpc.Request]()
 type gobTypes struct {
 	plans  gobwire.Plans
 	failed gobwire.FailedTypes
+	memory typeMemory
 }
 
 func newGobWire(r io.Reader, out *output, limit int, claim func(int) error, types *gobTypes) *gobWire {
 	w := &gobWire{
 		in: frames{
-			r: bufio.NewReaderSize(r, readBuffer), limit: limit, pool: out.pool, claim: claim,
+			r: bufio.NewReaderSize(r, readBuffer), limit: limit, pool: out.pool, claim: claim, types: &types.memory,
 			values: gobwire.NewDecoder(&types.plans), guard: gobwire.NewGuard(&types.plans, decoded*limit),
 		},
 		out:    out,
@@ -225,7 +226,7 @@ func (w *gobWire) appendHeader(method string, seq uint64, errText string) (mark 
 func (w *gobWire) drains() bool { return true }
 
 // end has nothing to close.
-func (w *gobWire) end() {}
+func (w *gobWire) end() { w.in.end() }
 
 // encode contains panics of the reply's own methods and of encoding/gob, which
 // panics at a nil pointer.

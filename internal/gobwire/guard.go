@@ -141,6 +141,9 @@ func (g *Guard) Check(message []byte, into reflect.Type, more func() ([]byte, er
 	return err
 }
 
+// Defined is how many bytes of definitions there were so far.
+func (g *Guard) Defined() int { return g.defined }
+
 // Memory is what the last value that was checked takes when it is decoded, roughly.
 func (g *Guard) Memory() int { return int(min(g.memory, math.MaxInt)) }
 
