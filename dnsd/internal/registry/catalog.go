@@ -17,9 +17,9 @@ type catalog struct {
 // service is one service with at least one instance.
 type service struct {
 	name     string
-	revision uint64          // of its last change
-	entries  []*entry        // ordered by id: 8 bytes an instance, and a view needs no sorting
-	lost     []time.Duration // when instances went, by silence or refusal, for the guard
+	revision uint64   // of its last change
+	entries  []*entry // ordered by id: 8 bytes an instance, and a view needs no sorting
+	lost     losses   // when instances went, by silence or refusal, for the guard
 	suspects int
 }
 

@@ -60,7 +60,7 @@ func (g *Guard) end(since, lease time.Duration) time.Duration {
 func (p *plan) window(in *Instance, e *entry) window {
 	return window{
 		size: p.size(in.Service),
-		lost: e.service.lostSince(p.now-in.Lease) + p.tallies[in.Service].lost,
+		lost: e.service.lost.since(p.now-in.Lease) + p.tallies[in.Service].lost,
 	}
 }
 
@@ -126,9 +126,12 @@ func (r *Registry) ReleaseGuard(service string) {
 	}
 }
 
-// lostSince counts the instances that went after t, by silence or refusal.
-func (s *service) lostSince(t time.Duration) int {
-	return len(s.lost) - sort.Search(len(s.lost), func(i int) bool { return s.lost[i] > t })
+// losses are the times at which instances went, by silence or refusal.
+type losses []time.Duration
+
+// since counts those after t.
+func (l losses) since(t time.Duration) int {
+	return len(l) - sort.Search(len(l), func(i int) bool { return l[i] > t })
 }
 
 // lose remembers that an instance went.
@@ -138,7 +141,39 @@ func (s *service) lose(now time.Duration) {
 		for _, e := range s.entries {
 			longest = max(longest, e.in.Lease)
 		}
-		s.lost = slices.Delete(s.lost, 0, len(s.lost)-s.lostSince(now-longest))
+		s.lost = slices.Delete(s.lost, 0, len(s.lost)-s.lost.since(now-longest))
 	}
 	s.lost = append(s.lost, now)
+}
+
+const (
+	fewRefusals  = 16   // that many of all may refuse in a lease, however small the registry
+	mostRefusals = 8192 // remembered: the window of a long lease may be cut short
+)
+
+// refuses says whether the death of in, which refuses connections, is believed. A
+// firewall that resets looks like the hosts behind it: so no more than the guard's
+// share goes in a lease, of its service and of all, where most may be in services
+// that are too small for a share.
+func (p *plan) refuses(in *Instance, e *entry) bool {
+	guard := &p.r.settings().Guard
+	if guard.Off {
+		return true
+	}
+	all := window{size: p.total, lost: p.r.refused.since(p.now-in.Lease) + p.refused}
+	if all.lost >= max(fewRefusals, guard.share(all)) {
+		return false
+	}
+	w := p.window(in, e)
+	return guard.small(w) || w.lost < guard.share(w)
+}
+
+// noteRefusedLocked remembers n of them.
+func (r *Registry) noteRefusedLocked(n int, now time.Duration) {
+	for range n {
+		r.refused = append(r.refused, now)
+	}
+	if len(r.refused) > mostRefusals {
+		r.refused = slices.Delete(r.refused, 0, len(r.refused)-mostRefusals/2)
+	}
 }

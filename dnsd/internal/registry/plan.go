@@ -37,6 +37,7 @@ type plan struct {
 	total    int // instances, after the batch
 	fenced   map[Key]Fence
 	marked   []Key // those of fenced, in order
+	refused  int   // how many it removes because they refuse
 	overdue  int   // how many are silent that should have been heard; -1: not counted yet
 	changed  Batch
 	failure  error // why this batch is not stored; nil: it will be, or else it did not happen
@@ -51,7 +52,7 @@ type tally struct {
 func (p *plan) begin(r *Registry) {
 	p.r = r
 	p.now, p.wall = r.clock.read(), time.Now()
-	p.revision, p.total, p.overdue = r.revision, r.catalog.instances, -1
+	p.revision, p.total, p.overdue, p.refused = r.revision, r.catalog.instances, -1, 0
 }
 
 func (p *plan) end() {
@@ -261,6 +262,7 @@ func (p *plan) apply() []*Event {
 		r.fences.apply(f)
 	}
 	r.fences.tidy()
+	r.noteRefusedLocked(p.refused, p.now)
 	r.history.trim(p.wall)
 	r.revision = p.revision
 	return events

@@ -85,16 +85,14 @@ func (r *Registry) prove(ctx context.Context, s probed) (open bool) {
 			in.HostPort() != s.instance.HostPort() || in.State != Suspect && e.deadline != s.deadline {
 			return nil
 		}
-		// A firewall that resets looks like the hosts behind it. So no more than the
-		// guard's share goes at once; who would be beyond it is asked again.
-		guard := &r.settings().Guard
-		if w := p.window(in, e); !guard.Off && !guard.small(w) && w.lost >= guard.share(w) {
+		if !p.refuses(in, e) { // it is asked again
 			kept = true
 			if in.State != Suspect && in.State != Drained {
 				p.put(in, in.with(Suspect), e, holdLease)
 			}
 			return nil
 		}
+		p.refused++
 		p.remove(in, e, loseLease)
 		removed = true
 		return nil
@@ -105,7 +103,7 @@ func (r *Registry) prove(ctx context.Context, s probed) (open bool) {
 		r.stats.proven.Add(1)
 		r.settings().Logger.Info("registry: removed, it refuses connections", "instance", s.instance.Key.String(), "host", s.instance.HostPort())
 	case kept:
-		r.settings().Logger.Warn("registry: refuses connections, and is held back as a suspect, because too many of the service do", "instance", s.instance.Key.String(), "host", s.instance.HostPort())
+		r.settings().Logger.Warn("registry: refuses connections, and is held back as a suspect, because too many do at once", "instance", s.instance.Key.String(), "host", s.instance.HostPort())
 	}
 	return false
 }

@@ -28,6 +28,7 @@ type Registry struct {
 	history  history
 	fences   fences
 	holds    map[*entry]hold
+	refused  losses        // removed because they refused a connection
 	heard    time.Duration // lease time of the last sign of life from anybody; -1: none yet
 
 	watchers     watchers
@@ -154,9 +155,20 @@ func (r *Registry) Update(cfg Config) error {
 func (r *Registry) settings() *Config { return r.cfg.Load() }
 
 // Attach loads s and then keeps it informed, until detach.
-func (r *Registry) Attach(s Sink) (detach func()) {
+func (r *Registry) Attach(s Sink) (detach func()) { return r.attach(s, false) }
+
+// AttachRenewed is Attach for a sink that publishes something else than another did
+// at the present revision, as a zone does that has other name servers: it is loaded
+// at the next one, which is not given to anybody else. The history begins there,
+// so that nobody gets a difference to what was before.
+func (r *Registry) AttachRenewed(s Sink) (detach func()) { return r.attach(s, true) }
+
+func (r *Registry) attach(s Sink, renewed bool) (detach func()) {
 	attached := &op{after: func() {
 		// The leader's turn: nobody but renewals changes anything meanwhile.
+		if renewed {
+			r.skip()
+		}
 		r.mu.RLock()
 		names := r.namesLocked()
 		r.mu.RUnlock()
@@ -185,6 +197,17 @@ func (r *Registry) Attach(s Sink) (detach func()) {
 			}
 		}})
 	}
+}
+
+// skip passes a revision without a change.
+func (r *Registry) skip() {
+	r.mu.RLock()
+	next := r.revision + 1
+	r.mu.RUnlock()
+	r.ceiling.cover(next)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.revision, r.history.events = next, nil
 }
 
 // Close lets finish what was asked before, then closes the backend and cuts off

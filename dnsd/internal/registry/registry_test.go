@@ -217,6 +217,25 @@ func TestNoMoreThanTheGuardsShareIsProvenDeadAtOnce(t *testing.T) {
 	})
 }
 
+// The same, where every service is too small for a share.
+func TestNoMoreThanTheGuardsShareOfAllIsProvenDeadAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := start(t, registry.Config{Probe: func(context.Context, string) error { return errRefused }})
+		var keys []registry.Key
+		for i := range 200 {
+			in := math(fmt.Sprint("a", i%2))
+			in.Service = fmt.Sprintf("_s%d._tcp", i/2)
+			keys = append(keys, register(t, r, in).Key)
+		}
+		for _, k := range keys {
+			r.ConnectionLost(t.Context(), k, 0)
+		}
+		if s := r.Stats(); s.Instances != 140 || s.Suspect != 140 {
+			t.Errorf("all 200 refuse: %+v, want 60 gone and 140 suspects", s)
+		}
+	})
+}
+
 func TestDrainOutlivesRenewalsAndChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, m := start(t, registry.Config{})
@@ -440,5 +459,32 @@ func TestUpdateChangesWhatComesNext(t *testing.T) {
 	in.Weight = 7
 	if got, _, err := r.Register(t.Context(), in); err != nil || got.Lease != 30*time.Second {
 		t.Errorf("after a refused update: %v, %v, want a lease of 30s", got, err)
+	}
+}
+
+// What publishes something else than before has a revision of its own.
+func TestRenewedSinkIsLoadedAtARevisionOfItsOwn(t *testing.T) {
+	r, m := start(t, registry.Config{})
+	register(t, r, math("a1"))
+	seen := r.At(r.Revision())
+	m.Gaps = true
+	renewed := &registrytest.Mirror{TB: t}
+	defer r.AttachRenewed(renewed)()
+	if renewed.Revision() != m.Revision()+1 || r.Revision() != renewed.Revision() || len(renewed.History()) != 0 {
+		t.Errorf("loaded at %d with a history of %d, the other is at %d, the registry at %d", renewed.Revision(), len(renewed.History()), m.Revision(), r.Revision())
+	}
+	if _, err := r.Watch("", &seen); !errors.Is(err, registry.ErrCompacted) {
+		t.Errorf("Watch from before: %v, want ErrCompacted", err)
+	}
+	late, err := r.Watch("", at(r, r.Revision()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	if next := register(t, r, math("a2")); next.Revision != r.Revision() || len(renewed.Instances()) != 2 {
+		t.Errorf("the next is %+v, the renewed sink knows %v", next, renewed.Instances())
+	}
+	if events, err := late.Next(t.Context()); err != nil || len(events) != 1 {
+		t.Errorf("Next = %v, %v", events, err)
 	}
 }
