@@ -33,6 +33,7 @@ type plan struct {
 	revision uint64
 	steps    []step
 	overlay  map[Key]*Instance // as this batch leaves it; nil: removed
+	added    []Key             // which have no entry yet
 	tallies  map[string]tally
 	total    int // instances, after the batch
 	fenced   map[Key]Fence
@@ -59,8 +60,9 @@ func (p *plan) end() {
 	clear(p.steps)
 	p.steps = p.steps[:0]
 	if cap(p.steps) > maxBatch {
-		p.steps, p.overlay, p.tallies, p.fenced, p.marked = nil, nil, nil, nil, nil
+		p.steps, p.overlay, p.added, p.tallies, p.fenced, p.marked = nil, nil, nil, nil, nil, nil
 	}
+	p.added = p.added[:0]
 	clear(p.overlay)
 	clear(p.tallies)
 	clear(p.fenced)
@@ -163,6 +165,9 @@ func (p *plan) touched(k Key) bool {
 func (p *plan) step(s step) {
 	if p.overlay == nil {
 		p.overlay = make(map[Key]*Instance)
+	}
+	if _, again := p.overlay[s.key]; !again && s.entry == nil {
+		p.added = append(p.added, s.key)
 	}
 	p.overlay[s.key] = s.New
 	p.steps = append(p.steps, s)

@@ -56,9 +56,9 @@ func (p *plan) rankService(name string) {
 			look(in, e)
 		}
 	}
-	for k, in := range p.overlay {
-		if k.Service == name && p.r.catalog.find(k) == nil {
-			look(in, nil)
+	for _, k := range p.added {
+		if k.Service == name {
+			look(p.overlay[k], nil)
 		}
 	}
 	for i, behind := range behindAll(suspects, top) {
