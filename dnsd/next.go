@@ -115,7 +115,11 @@ func (n *nextBlock) openZones() error {
 				return err
 			}
 			p = &published{cfg: zc, zone: z}
-			p.detach = b.reg.part.Attach(z)
+			attach := b.reg.part.Attach
+			if fresh.Renewed {
+				attach = b.reg.part.AttachRenewed // it is not what the serial stands for
+			}
+			p.detach = attach(z)
 		}
 		b.zones = append(b.zones, p)
 	}

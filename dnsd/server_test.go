@@ -199,7 +199,9 @@ func TestReloadWithOtherNameServersIsTransferredWhole(t *testing.T) {
 	if err := s.Reload(Config{Zones: []Zone{z}}); err != nil {
 		t.Fatal(err)
 	}
-	put("a3")
+	if now := serial(); int32(now-loaded) <= 0 {
+		t.Errorf("serial %d with the new name server, %d was given out with the old one", now, loaded)
+	}
 	for _, since := range []uint32{before, loaded} {
 		whole, rrs := ixfr(since)
 		if !whole || !slices.ContainsFunc(rrs, func(rr dns.RR) bool {
@@ -209,6 +211,7 @@ func TestReloadWithOtherNameServersIsTransferredWhole(t *testing.T) {
 			t.Errorf("a secondary at %d never sees the new name server: %v", since, rrs)
 		}
 	}
+	put("a3")
 	renewed := serial()
 	put("a4")
 	if whole, rrs := ixfr(renewed); whole {

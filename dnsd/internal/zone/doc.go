@@ -79,10 +79,10 @@
 // wrap by RFC 1982. For a zone that comes by a reload Load rebuilds the journal from
 // the registry's history; after a restart there is none.
 //
-// The serial counts the registry's changes, not those of Config: other name
-// servers or TTLs reach the secondaries with the next change, by a whole
-// transfer if Config.Renewed says so. After a restart nobody knows that they
-// changed: make secondaries transfer the zone anew.
+// The serial counts the registry's changes. A zone that takes another's place with
+// other name servers or TTLs (Config.Renewed) has to be loaded at a revision of its
+// own (registry.AttachRenewed), and secondaries transfer it whole, as they do
+// after a restart, which begins above every serial given out.
 //
 // # Reverse zones
 //
