@@ -33,6 +33,12 @@ func TestMain(m *testing.M) {
 				return err
 			}
 			fmt.Println(s.HookURL())
+			fmt.Println(s.DNSAddr())
+			if os.Getenv(fullVar) != "" {
+				if err := noMoreDisk(path); err != nil {
+					return err
+				}
+			}
 			return s.Run(ctx)
 		})
 	}

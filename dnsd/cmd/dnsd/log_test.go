@@ -62,41 +62,6 @@ func awaitHook(t *testing.T, addr string) {
 	}
 }
 
-// TestServesWhileNobodyReadsItsLog: registrations, queries and the end of the process
-// do not wait for the reader of a full pipe.
-func TestServesWhileNobodyReadsItsLog(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	addrs := freeAddrs(t, 2)
-	cmd := command(t, w, "-dns", addrs[0], "-hook", addrs[1])
-	w.Close()
-	awaitHook(t, addrs[1])
-	client := &http.Client{Timeout: 20 * time.Second}
-	for i := range 1000 { // some 300 octets each: a pipe takes 64 KiB
-		req, _ := http.NewRequest("PUT", fmt.Sprintf("http://%s/v1/services/_math._tcp/instances/a%d", addrs[1], i), strings.NewReader(`{"port":80}`))
-		resp, err := client.Do(req)
-		if err != nil {
-			t.Fatalf("registration %d: %v", i, err)
-		}
-		resp.Body.Close()
-	}
-	m := new(dns.Msg).SetQuestion("_math._tcp.svc.", dns.TypeSRV)
-	m.SetTsig("nobody.", dns.HmacSHA256, 300, time.Now().Unix()) // is logged
-	c := &dns.Client{Timeout: 10 * time.Second, TsigSecret: map[string]string{"nobody.": "c2VjcmV0"}}
-	for range 3 {
-		if resp, _, err := c.Exchange(m.Copy(), addrs[0]); resp == nil {
-			t.Fatalf("query: %v", err)
-		}
-	}
-	cmd.Process.Signal(syscall.SIGTERM)
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("after SIGTERM: %v", err)
-	}
-}
-
 // TestOutlivesTheReaderOfItsLog: a write to a broken pipe does not end the process.
 func TestOutlivesTheReaderOfItsLog(t *testing.T) {
 	r, w, err := os.Pipe()
