@@ -61,11 +61,14 @@ func (c *ceiling) read() uint64 {
 	return c.high
 }
 
-// cover sees to it that the file knows of revision. When it cannot be written,
-// that is logged, and the clock has to do at the next start.
-func (c *ceiling) cover(revision uint64) {
-	if c.path == "" || revision <= c.high || c.bad && time.Now().Before(c.again) {
-		return
+// cover sees to it that the file knows of revision, and says whether it does. When
+// it cannot be written, that is logged, and the clock has to do at the next start.
+func (c *ceiling) cover(revision uint64) (known bool) {
+	switch {
+	case c.path == "" || revision <= c.high:
+		return true
+	case c.bad && time.Now().Before(c.again):
+		return false
 	}
 	// Another process may have written: what it gave out counts, too.
 	if text, err := os.ReadFile(c.path); err == nil {
@@ -76,13 +79,28 @@ func (c *ceiling) cover(revision uint64) {
 	err := writeCeiling(c.path, revision+ceilingStep)
 	if err == nil {
 		c.high, c.bad = revision+ceilingStep, false
-		return
+		return true
 	}
 	if !c.bad {
 		c.log.Error("registry: cannot keep the highest revision given out: after a crash the clock decides where revisions begin, and secondaries may keep a wrong zone if there were more than 15 changes a second",
 			"file", c.path, "err", err)
 	}
 	c.bad, c.again = true, time.Now().Add(ceilingRetry)
+	return false
+}
+
+// since is how far the clock went on after the file was written: what tells the
+// lives apart that could not write it.
+func (c *ceiling) since(clock uint64) uint64 {
+	info, err := os.Stat(c.path)
+	if err != nil {
+		return 0
+	}
+	written := ByClock(info.ModTime())
+	if clock < written || clock-written > farthest {
+		return 0
+	}
+	return clock - written
 }
 
 const ceilingFormat = "rollcall ceiling 1"
@@ -103,8 +121,32 @@ func parseCeiling(text string) (high uint64, err error) {
 	return high, nil
 }
 
-// writeCeiling replaces the file as a whole and syncs it.
+// writeCeiling replaces the file as a whole. Where no new one can be made, as on a
+// full disk, the octets of the old one are written over: they are in one sector, and
+// a torn one would not be believed.
 func writeCeiling(path string, high uint64) error {
+	err := replaceCeiling(path, high)
+	if err != nil && overwriteCeiling(path, high) == nil {
+		return nil
+	}
+	return err
+}
+
+func overwriteCeiling(path string, high uint64) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	text := formatCeiling(high)
+	if info, err := f.Stat(); err != nil || info.Size() != int64(len(text)) {
+		return errors.Join(err, f.Close(), errors.New("of another length"))
+	}
+	_, err = f.WriteAt([]byte(text), 0)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// replaceCeiling makes a new file, syncs it, and gives it the name.
+func replaceCeiling(path string, high uint64) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err

@@ -39,6 +39,58 @@ func TestCeilingCoversWhatAKilledLifeGaveOut(t *testing.T) {
 	}
 }
 
+// On a full disk no new file can be made beside the old one.
+func TestCeilingIsKeptWhereNoFileCanBeMade(t *testing.T) {
+	dir := t.TempDir()
+	made := filepath.Join(dir, "svc.ceiling")
+	last := life(t, registry.Config{Ceiling: made, Revision: 1_000_000}).Revision()
+	path := filepath.Join(dir, strings.Repeat("c", 250)) // what is made beside it has too long a name
+	if err := os.Rename(made, path); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		var said strings.Builder
+		r := life(t, registry.Config{Ceiling: path, Revision: 1_000_000, Logger: slog.New(slog.NewTextHandler(&said, nil))})
+		if r.Revision() <= last {
+			t.Errorf("life %d begins at %d, %d was given out", i, r.Revision(), last)
+		}
+		for n := range 12_000 {
+			in := math("a1")
+			in.Weight = uint16(n)
+			register(t, r, in)
+		}
+		if last = r.Revision(); said.Len() > 0 {
+			t.Errorf("life %d: %s", i, said.String())
+		}
+	}
+}
+
+// Lives that cannot write the file go on by the clock from what it says.
+func TestCeilingThatCannotBeWrittenIsFollowedByTheClock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), strings.Repeat("c", 250)) // as above
+	const high = 99_999_999_999                                  // what comes next is longer, so it is not written over
+	if err := os.WriteFile(path, []byte(registry.FormatCeiling(high)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	written := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	if err := os.Chtimes(path, written, written); err != nil {
+		t.Fatal(err)
+	}
+	last := uint64(high)
+	for i := range 4 {
+		r := life(t, registry.Config{Ceiling: path, Revision: registry.ByClock(written.Add(time.Duration(i) * time.Minute))})
+		if r.Revision() <= last {
+			t.Errorf("life %d begins at %d, %d was given out", i, r.Revision(), last)
+		}
+		for n := range 900 { // 15 a second
+			in := math("a1")
+			in.Weight = uint16(n)
+			register(t, r, in)
+		}
+		last = r.Revision()
+	}
+}
+
 func TestClockBackAndFarAhead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "svc.ceiling")
 	at := func(when time.Time) uint64 {

@@ -127,7 +127,9 @@ func (r *Registry) first(stored uint64) uint64 {
 	if clock := r.settings().Revision; first == 0 || clock < first+farthest {
 		first = max(first, clock)
 	}
-	r.ceiling.cover(first)
+	if !r.ceiling.cover(first) {
+		first += r.ceiling.since(r.settings().Revision) // the next life knows no more than this one
+	}
 	return first
 }
 
