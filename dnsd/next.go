@@ -2,8 +2,10 @@ package dnsd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"time"
 
@@ -19,6 +21,8 @@ type nextBlock struct {
 	door *block // whose hook goes on; nil: none
 	from *block // whose registrations a new registry takes over; nil: none
 	log  *slog.Logger
+
+	made bool // the store's file is not older than the plan
 }
 
 func (s *Server) prepareBlock(p *plan, z Zone, old, door *block) (*nextBlock, error) {
@@ -69,8 +73,7 @@ func (n *nextBlock) open() error {
 }
 
 // openRegistry takes over old's registry, or opens a new one. That begins above the
-// revisions of the one that published the zone before, and takes over who is
-// registered there: a change of the store is no reason for anybody to be lost.
+// revisions of the one that published the zone before.
 func (n *nextBlock) openRegistry() error {
 	if n.old != nil {
 		n.next.reg = n.old.reg
@@ -80,15 +83,26 @@ func (n *nextBlock) openRegistry() error {
 	if n.from != nil {
 		least = max(least, n.from.reg.part.Revision()+handover)
 	}
+	if path := n.next.cfg.Store.Path; path != "" {
+		_, err := os.Stat(path)
+		n.made = errors.Is(err, os.ErrNotExist)
+	}
 	reg, err := openRegistry(n.next.cfg, least, n.log)
 	if err != nil {
 		return err
 	}
 	n.next.reg = &shared[*registry.Registry]{part: reg}
+	return nil
+}
+
+// adopt takes over who is registered where the zone was published before: a change of
+// the store is no reason for anybody to be lost. It is not a part of open, for who
+// leaves between a reload that fails and the next one must not be left in the store.
+func (n *nextBlock) adopt() error {
 	if n.from == nil {
 		return nil
 	}
-	taken, err := reg.Adopt(context.Background(), n.from.reg.part)
+	taken, err := n.next.reg.part.Adopt(context.Background(), n.from.reg.part)
 	if err != nil {
 		return fmt.Errorf("store: take over the registrations: %w", err)
 	}
@@ -144,7 +158,8 @@ func (n *nextBlock) update(undo *[]func() error) error {
 	return nil
 }
 
-// abandon closes what next does not share with old.
+// abandon closes what next does not share with old, and removes the store that was
+// made for it.
 func (n *nextBlock) abandon() {
 	b := n.next
 	if b.hook != nil && n.door == nil {
@@ -157,5 +172,8 @@ func (n *nextBlock) abandon() {
 	}
 	if b.reg != nil && n.old == nil {
 		b.reg.part.Close()
+		if n.made {
+			os.Remove(b.cfg.Store.Path)
+		}
 	}
 }

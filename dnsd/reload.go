@@ -87,6 +87,11 @@ func (s *Server) commit(p *plan) (err error) {
 			err = errors.Join(err, p.abandon())
 		}
 	}()
+	for _, n := range p.blocks { // before a hook asks the new registry who is known
+		if err := n.adopt(); err != nil {
+			return fmt.Errorf("dnsd: zone %s: %w", n.next.cfg.Origins[0], err)
+		}
+	}
 	for _, n := range p.blocks {
 		if err := n.update(&undo); err != nil {
 			return fmt.Errorf("dnsd: zone %s: %w", n.next.cfg.Origins[0], err)

@@ -1,11 +1,14 @@
 package dnsd
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -115,6 +118,59 @@ func TestReloadToAnotherStoreKeepsTheRegistrations(t *testing.T) {
 	}
 	if n := len(ask(t, s.DNSAddr(), "_math._tcp.svc.", dns.TypeSRV).Answer); n != 9 {
 		t.Errorf("after a reload that failed: %d instances", n)
+	}
+	if _, err := os.Stat(z.Store.Path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a reload that failed left its store: %v", err)
+	}
+}
+
+// TestReloadBelievesWhoIsRegisteredNow: neither a reload that failed nor the file of an
+// earlier life brings back what was changed since.
+func TestReloadBelievesWhoIsRegisteredNow(t *testing.T) {
+	memory := free(Zone{Lease: time.Hour})
+	bolt := memory
+	bolt.Store = Store{Kind: "bolt", Path: filepath.Join(t.TempDir(), "svc.db")}
+	s := run(t, Config{Zones: []Zone{memory}})
+	put := func(id string, port int) {
+		t.Helper()
+		request(t, "PUT", fmt.Sprintf("%s/v1/services/_math._tcp/instances/%s", s.HookURL(), id), fmt.Sprintf(`{"port":%d}`, port))
+	}
+	ports := func() (all []uint16) {
+		for _, rr := range ask(t, s.DNSAddr(), "_math._tcp.svc.", dns.TypeSRV).Answer {
+			all = append(all, rr.(*dns.SRV).Port)
+		}
+		slices.Sort(all)
+		return all
+	}
+	put("stays", 1)
+	put("changes", 2)
+	put("leaves", 3)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	fails := Zone{Origins: []string{"other."}, Bind: []string{taken.Addr().String()}, Hook: Hook{Addr: "127.0.0.1:0"}}
+	if err := s.Reload(Config{Zones: []Zone{bolt, fails}}); err == nil {
+		t.Fatal("a taken address is no error")
+	}
+	put("changes", 4)
+	request(t, "DELETE", s.HookURL()+"/v1/services/_math._tcp/instances/leaves", "")
+	if err := s.Reload(Config{Zones: []Zone{bolt}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := ports(); !slices.Equal(got, []uint16{1, 4}) {
+		t.Errorf("after a reload that failed and one that did not: ports %v, want [1 4]", got)
+	}
+	if err := s.Reload(Config{Zones: []Zone{memory}}); err != nil {
+		t.Fatal(err)
+	}
+	put("changes", 8)
+	if err := s.Reload(Config{Zones: []Zone{bolt}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := ports(); !slices.Equal(got, []uint16{1, 8}) {
+		t.Errorf("back in the same file: ports %v, want [1 8]", got)
 	}
 }
 

@@ -5,11 +5,12 @@ import (
 	"slices"
 )
 
-// Adopt takes over who is registered with from and not here, and what from
-// remembers of those who were, so that a store can be changed without anybody
-// having to register again. Every lease begins anew. What from is told meanwhile
-// may be missed: those servers are asked to register when they renew. It returns
-// how many it took over, also with an error.
+// Adopt takes over who is registered with from, and what from remembers of those who
+// were, so that a store can be changed without anybody having to register again. from
+// knows better than what was loaded from a store, and less than who registered here
+// since. Every lease begins anew. What from is told meanwhile may be missed: those
+// servers are asked to register when they renew. It returns how many it took over,
+// also with an error.
 //
 // Errors: *LimitError (here fit fewer than there), ErrNoSpace, ErrClosed.
 func (r *Registry) Adopt(ctx context.Context, from *Registry) (n int, err error) {
@@ -65,13 +66,17 @@ func (r *Registry) Adopt(ctx context.Context, from *Registry) (n int, err error)
 	return n, nil
 }
 
-// adopt plans to register what is registered elsewhere, if it is not here.
+// adopt plans to register what is registered elsewhere, unless somebody registered
+// it here in this life.
 func (p *plan) adopt(in *Instance) (ok bool, err error) {
-	if here, _ := p.find(in.Key); here != nil {
+	here, e := p.find(in.Key)
+	if here != nil && (here.Revision > p.r.began || here.Incarnation > in.Incarnation) {
 		return false, nil
 	}
-	if err := p.room(in.Service); err != nil {
-		return false, err
+	if here == nil {
+		if err := p.room(in.Service); err != nil {
+			return false, err
+		}
 	}
 	lease := renewLease
 	state := in.State
@@ -81,7 +86,7 @@ func (p *plan) adopt(in *Instance) (ok bool, err error) {
 	case Suspect:
 		lease = holdLease
 	}
-	p.put(nil, in.with(state), nil, lease)
+	p.put(here, in.with(state), e, lease)
 	return true, nil
 }
 

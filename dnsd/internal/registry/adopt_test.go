@@ -3,11 +3,13 @@ package registry_test
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry/boltstore"
 )
 
 func TestAdoptTakesOverWhoIsRegisteredElsewhere(t *testing.T) {
@@ -75,5 +77,57 @@ func TestAdoptSaysWhatDoesNotFit(t *testing.T) {
 	var limit *registry.LimitError
 	if _, err := r.Adopt(t.Context(), old); !errors.As(err, &limit) || limit.Max != 3 {
 		t.Errorf("Adopt = %v, want a LimitError", err)
+	}
+}
+
+// What a store remembers of an earlier life is older than what from knows.
+func TestAdoptKnowsBetterThanTheStore(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "svc.db")
+	open := func() registry.Backend {
+		store, err := boltstore.Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return store
+	}
+	before := life(t, registry.Config{Backend: open()})
+	for _, id := range []string{"changed", "same", "newer", "drained", "quick"} {
+		in := math(id)
+		in.Incarnation = 5
+		register(t, before, in)
+	}
+	if _, err := before.Drain(t.Context(), math("drained").Key, false); err != nil {
+		t.Fatal(err)
+	}
+
+	if err := before.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	from, _ := start(t, registry.Config{})
+	for id, incarnation := range map[string]uint64{"changed": 6, "same": 5, "newer": 4, "drained": 5, "quick": 6} {
+		in := math(id)
+		in.Incarnation = incarnation
+		if id != "same" {
+			in.Port = 999
+		}
+		register(t, from, in)
+	}
+
+	r, m := start(t, registry.Config{Backend: open()})
+	quick := math("quick")
+	quick.Incarnation, quick.Port = 6, 1000
+	register(t, r, quick)
+	if _, err := r.Adopt(t.Context(), from); err != nil {
+		t.Fatal(err)
+	}
+	for id, port := range map[string]uint16{"changed": 999, "same": math("same").Port, "newer": math("newer").Port, "drained": 999, "quick": 1000} {
+		l, ok := r.Instance(math(id).Key)
+		if !ok || l.Port != port || l.State == registry.Drained {
+			t.Errorf("%s: port %d, %v, registered: %t; want port %d", id, l.Port, l.State, ok, port)
+		}
+	}
+	if n := len(m.Instances()); n != 5 {
+		t.Errorf("%d published, want 5", n)
 	}
 }

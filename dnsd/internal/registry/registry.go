@@ -13,6 +13,7 @@ import (
 type Registry struct {
 	cfg     atomic.Pointer[Config]
 	life    Life
+	began   uint64 // the revision of what was loaded; never changed after Open
 	backend Backend
 	queue   queue
 	plan    *plan                 // the leader's
@@ -83,7 +84,8 @@ func (r *Registry) load() error {
 	if err != nil {
 		return err
 	}
-	r.revision = r.first(snap.Revision)
+	r.began = r.first(snap.Revision)
+	r.revision = r.began
 	now := r.clock.read()
 	for in, err := range snap.Instances {
 		if err != nil {
