@@ -3,6 +3,8 @@ package boltstore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"runtime/debug"
 
 	bolt "go.etcd.io/bbolt"
@@ -28,6 +30,9 @@ func (s *Store) Commit(b *registry.Batch) (err error) {
 	}
 	s.values = s.values[:0]
 	before, err := s.metas()
+	if err == nil {
+		err = s.ours(before)
+	}
 	if err != nil {
 		return fmt.Errorf("boltstore: commit %s: %w", s.path, err)
 	}
@@ -65,6 +70,9 @@ func (s *Store) Commit(b *registry.Batch) (err error) {
 	})
 	if err == nil {
 		s.revision, s.instances = revision, instances
+		if s.known, err = s.metas(); err != nil { // it is stored; the next one would not know where
+			s.broken = fmt.Errorf("boltstore: commit %s: %w", s.path, err)
+		}
 		return nil
 	}
 	err = fmt.Errorf("boltstore: commit %s: %w", s.path, s.classify(err))
@@ -104,6 +112,28 @@ func (s *Store) metas() (m metaPages, err error) {
 		}
 	}
 	return m, nil
+}
+
+// ours says why the file is not the one that was opened and written last: a copy that
+// was put in its place while it is open would hide what is stored from the next start.
+func (s *Store) ours(now metaPages) error {
+	const cure = "stop dnsd before a copy is put back, then start it"
+	opened, err := s.file.Stat()
+	if err != nil {
+		return err
+	}
+	named, err := os.Stat(s.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return errors.New("the file was removed or renamed while it is in use: " + cure)
+	case err != nil:
+		return err
+	case !os.SameFile(opened, named):
+		return errors.New("another file was put in its place while it is in use: " + cure)
+	case now != s.known:
+		return errors.New("somebody else wrote to the file while it is in use: " + cure)
+	}
+	return nil
 }
 
 // undo makes the file what it was before a commit that failed. bbolt writes the

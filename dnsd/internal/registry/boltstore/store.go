@@ -48,9 +48,10 @@ type Store struct {
 	log       *failures
 	revision  uint64
 	instances uint64
-	broken    error  // it cannot be used any more: what the file holds is not known
-	key       []byte // scratch
-	values    []byte // of one commit: bbolt wants each to stay until its end
+	known     metaPages // as the last commit left them
+	broken    error     // it cannot be used any more: what the file holds is not known
+	key       []byte    // scratch
+	values    []byte    // of one commit: bbolt wants each to stay until its end
 }
 
 // Open opens the store at path, or makes one where there is no file, with the
@@ -171,19 +172,27 @@ func (s *Store) open() (err error) {
 		old, err = s.look(tx)
 		return err
 	})
-	if err != nil || !old {
+	if err != nil {
 		return err
 	}
-	err = s.db.Update(func(tx *bolt.Tx) error {
-		if tx.Bucket(bucketHistory) != nil {
-			if err := tx.DeleteBucket(bucketHistory); err != nil {
-				return err
+	if old {
+		err = s.db.Update(func(tx *bolt.Tx) error {
+			if tx.Bucket(bucketHistory) != nil {
+				if err := tx.DeleteBucket(bucketHistory); err != nil {
+					return err
+				}
 			}
+			return tx.Bucket(bucketMeta).Put(keyFormat, []byte(format))
+		})
+		if err != nil {
+			return fmt.Errorf("boltstore: open %s: change from %q to %q: %w", s.path, formatFirst, format, s.classify(err))
 		}
-		return tx.Bucket(bucketMeta).Put(keyFormat, []byte(format))
-	})
+	}
+	if s.known, err = s.metas(); err == nil {
+		err = s.ours(s.known) // it may have been replaced while its lock was awaited
+	}
 	if err != nil {
-		return fmt.Errorf("boltstore: open %s: change from %q to %q: %w", s.path, formatFirst, format, s.classify(err))
+		return fmt.Errorf("boltstore: open %s: %w", s.path, err)
 	}
 	return nil
 }
