@@ -1,9 +1,9 @@
 package dnsd
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,7 +11,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/hook"
-	"github.com/rollcall-dns/rollcall/dnsd/internal/nameserver"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry/boltstore"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 )
 
@@ -35,11 +35,14 @@ func (c Config) check() error {
 			}
 			all[zn.Origin()] = z.Origins[0]
 		}
-		for _, err := range []error{checkStore(z.Store), checkHook(z.Hook), checkKeys(z.TSIG)} {
+		for _, err := range []error{checkServers(z.NS, zones), checkStore(z.Store), checkHook(z.Hook), checkKeys(z.TSIG)} {
 			if err != nil {
 				return fail(err)
 			}
 		}
+	}
+	if err := c.checkPorts(); err != nil {
+		return err
 	}
 	for _, addr := range addresses(c) {
 		if err := c.checkSocket(addr); err != nil {
@@ -72,10 +75,23 @@ func directiveOf(zc zone.Config, err error) error {
 	switch {
 	case blame(func(zc *zone.Config) { zc.Hostmaster = "" }):
 		return fmt.Errorf("hostmaster: %w", err)
-	case blame(func(zc *zone.Config) { zc.NS = nil }):
+	case len(zc.NS) == 0 && blame(func(zc *zone.Config) { zc.NSAddrs = []netip.Addr{netip.IPv6Loopback()} }):
+		return fmt.Errorf("bind: %w", err)
+	case blame(func(zc *zone.Config) { zc.NS, zc.NSAddrs = nil, []netip.Addr{netip.IPv6Loopback()} }):
 		return fmt.Errorf("ns: %w", err)
 	}
 	return err
+}
+
+// checkServers refuses addresses that would be published nowhere.
+func checkServers(servers []NameServer, zones []*zone.Zone) error {
+	for _, ns := range servers {
+		within := func(zn *zone.Zone) bool { return dns.IsSubDomain(zn.Origin(), ns.Name) }
+		if len(ns.Addrs) > 0 && !slices.ContainsFunc(zones, within) {
+			return fmt.Errorf("ns: %s: it lies in no zone of this block, so its addresses are told by others; leave them out", ns.Name)
+		}
+	}
+	return nil
 }
 
 // checkStore says whether the file of a store can be there.
@@ -87,11 +103,10 @@ func checkStore(s Store) error {
 	case err == nil && !info.Mode().IsRegular():
 		return fmt.Errorf("store: %s is not a file; expected one such as %s", s.Path, filepath.Join(s.Path, "svc.db"))
 	case err == nil:
-		f, err := os.OpenFile(s.Path, os.O_RDWR, 0)
-		if err != nil {
+		if err := boltstore.Check(s.Path); err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
-		return f.Close()
+		return nil
 	case !errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("store: %w", err)
 	}
@@ -135,53 +150,4 @@ func checkKeys(keys []TSIG) error {
 		seen[name] = true
 	}
 	return nil
-}
-
-// checkSocket says whether the blocks that share a DNS address agree on what is the
-// address's and not the zone's.
-func (c Config) checkSocket(addr string) error {
-	var shared DNS
-	first := ""
-	for i, z := range c.Zones {
-		if !slices.Contains(z.listeners(), addr) {
-			continue
-		}
-		if word := shared.merge(z.DNS); word != "" {
-			return &zoneError{i, z.Origins[0], fmt.Errorf("%s: zone %s on the same address, %s, says otherwise; the setting is the address's: write it once, or the same", word, first, addr)}
-		}
-		first = cmp.Or(first, z.Origins[0])
-	}
-	var cfg nameserver.Config
-	serverSettings(&cfg, shared)
-	return cfg.Check()
-}
-
-// merge takes what o says and d does not. It returns the directive in which both say
-// something, and not the same.
-func (d *DNS) merge(o DNS) (conflict string) {
-	one := func(word string, d *int, o int) {
-		if *d != 0 && o != 0 && *d != o {
-			conflict = word
-		}
-		*d = cmp.Or(*d, o)
-	}
-	one("udpsize", &d.UDPSize, o.UDPSize)
-	one("ratelimit", &d.RateLimit, o.RateLimit)
-	one("tcp", &d.TCPConnections, o.TCPConnections)
-	one("tcp", &d.TCPPerAddress, o.TCPPerAddress)
-	if d.TCPIdle != 0 && o.TCPIdle != 0 && d.TCPIdle != o.TCPIdle {
-		conflict = "tcp"
-	}
-	d.TCPIdle = cmp.Or(d.TCPIdle, o.TCPIdle)
-	if d.NSID != "" && o.NSID != "" && d.NSID != o.NSID {
-		conflict = "nsid"
-	}
-	d.NSID = cmp.Or(d.NSID, o.NSID)
-	if len(d.CookieSecrets) > 0 && len(o.CookieSecrets) > 0 && !slices.Equal(d.CookieSecrets, o.CookieSecrets) {
-		conflict = "cookie"
-	}
-	if len(d.CookieSecrets) == 0 {
-		d.CookieSecrets = o.CookieSecrets
-	}
-	return conflict
 }

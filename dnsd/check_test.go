@@ -21,6 +21,8 @@ func TestCorefileRefusesWhatAStartWouldRefuse(t *testing.T) {
 	}
 	cert, key := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
 	selfSigned(t, cert, key)
+	cert2, key2 := filepath.Join(dir, "c2.pem"), filepath.Join(dir, "k2.pem")
+	selfSigned(t, cert2, key2)
 	const two = "svc {\n  hook 127.0.0.1:0\n  A\n}\nsrv {\n  hook 127.0.0.1:0\n  B\n}\n"
 	pair := func(a, b string) string { return strings.NewReplacer("A", a, "B", b).Replace(two) }
 	for _, tt := range []struct{ name, text, want string }{
@@ -29,7 +31,7 @@ func TestCorefileRefusesWhatAStartWouldRefuse(t *testing.T) {
 		{"hostmaster", "svc {\n  hostmaster " + strings.Repeat("a", 64) + ".\n}\n", `Corefile:2: hostmaster: bad name`},
 		{"reverse twice", "svc {\n  reverse 10.0.0.0/8\n  reverse 10.0.0.0/8\n}\n", `Corefile:3: zone svc.: reverse: 10.in-addr.arpa. is served by zone svc. already`},
 		{"reverse of two blocks", pair("reverse 10.0.0.0/8", "reverse 10.0.0.0/8"), `Corefile:7: zone srv.: reverse: 10.in-addr.arpa. is served by zone svc. already`},
-		{"client CA that is none", "svc {\n  hook {\n    tls " + cert + " " + key + " " + file + "\n  }\n}\n", `Corefile:2: zone svc.: hook: tls: `},
+		{"client CA that is none", "svc {\n  hook {\n    tls " + cert + " " + key + " " + file + "\n  }\n}\n", `Corefile:3: zone svc.: hook: tls: `},
 		{"bind twice", "svc {\n  bind ::1 0:0:0:0:0:0:0:1\n}\n", `Corefile:2: zone svc.: bind: ::1 stands twice`},
 		{"store in a file", "svc {\n  store bolt " + file + "/svc.db\n}\n", `Corefile:2: zone svc.: store: `},
 		{"store is a folder", "svc {\n  store bolt " + dir + "\n}\n", `Corefile:2: zone svc.: store: ` + dir + ` is not a file; expected one such as ` + dir + `/svc.db`},
@@ -41,6 +43,24 @@ func TestCorefileRefusesWhatAStartWouldRefuse(t *testing.T) {
 		{"ratelimit of one address", pair("ratelimit 1", "ratelimit 2"), `Corefile:7: zone srv.: ratelimit: zone svc.`},
 		{"tcp of one address", pair("tcp {\n    idle 1s\n  }", "tcp {\n    idle 2s\n  }"), `Corefile:9: zone srv.: tcp: zone svc.`},
 		{"cookies of one address", pair("cookie 000102030405060708090a0b0c0d0e0f", "cookie f00102030405060708090a0b0c0d0e0f"), `Corefile:7: zone srv.: cookie: zone svc.`},
+		{"certificates of one address", pair("tls "+cert+" "+key, "tls "+cert2+" "+key2), `Corefile:7: zone srv.: tls: zone svc. on the same address, tls://127.0.0.1:853, says otherwise`},
+		{"store of another kind", "svc {\n  store bolt " + file + "\n}\n", `Corefile:2: zone svc.: store: boltstore: open ` + file + `: not a whole Rollcall store`},
+		{"hooks of one port", "svc {\n}\nsrv {\n  hook localhost:8053\n}\n", `Corefile:4: zone srv.: hook: localhost:8053 and 127.0.0.1:8053, the hook of zone svc., cannot`},
+		{"certificate of the hook", "svc {\n  hook {\n    rate 1\n    tls " + cert + " " + key2 + "\n  }\n}\n", `Corefile:4: zone svc.: hook: tls: `},
+		{"no host's name", "svc {\n  ns *.svc.\n}\n", `Corefile:2: zone svc.: ns: `},
+		{"an address mistyped", "svc {\n  ns ns1.svc. 192.0.2.300\n}\n", `Corefile:2: zone svc.: ns: zone: name server 192.0.2.300.: looks like an IP address`},
+		{"a name of one label", "svc {\n  ns ns1\n}\n", `Corefile:2: zone svc.: ns: zone: name server ns1.: has only one label`},
+		{"an address of one link", "svc {\n  ns ns1.svc. fe80::1\n}\n", `Corefile:2: zone svc.: ns: zone: name server ns1.svc.: address fe80::1: a link-local`},
+		{"an address told nowhere", "svc {\n  ns ns1.example.com 192.0.2.1\n}\n", `Corefile:2: zone svc.: ns: ns1.example.com.: it lies in no zone of this block`},
+		{"bind to one link", "svc {\n  bind fe80::1\n}\n", `Corefile:2: zone svc.: bind: zone: name server ns.svc.: `},
+		{"reverse of mapped addresses", "svc {\n  reverse ::ffff:10.0.0.0/104\n}\n", `Corefile:2: reverse: bad prefix`},
+		{"negative beyond ttl", "svc {\n  ttl 2s\n  negative 3s\n}\n", `Corefile:3: zone svc.: negative: 3s is more than the ttl 2s`},
+		{"two at signs", "svc {\n  hostmaster a@b@c\n}\n", `Corefile:2: hostmaster: bad mailbox`},
+		{"twice in a block", "svc {\n  lease 9s {\n    min 3s\n    min 4s\n  }\n}\n", `Corefile:4: min: stands at Corefile:3 already`},
+		{"limits without a block", "svc {\n  limits\n}\n", `Corefile:2: limits: expected a block`},
+		{"an address for a zone", "svc {\n}\n127.0.0.1:53 {\n}\n", `Corefile:3: zone "127.0.0.1:53": expected a zone name`},
+		{"no brace", "svc nsid ns1\n", `Corefile:1: zone "nsid": nsid is a directive; is there no brace before it?`},
+		{"another script", "m\u00fcller {\n}\n", `Corefile:1: zone "müller": expected a zone name`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := ParseCorefile("Corefile", []byte(tt.text))

@@ -31,7 +31,17 @@ func ParseCorefile(file string, text []byte) (Config, error) {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return Config{}, fmt.Errorf("%s:1: empty file; expected a server block such as svc:5300 { }", file)
 	}
-	blocks, err := parseBlocks(file, text)
+	s, err := scan(file, text)
+	if err != nil {
+		return Config{}, hide(err, s.values)
+	}
+	c, err := parse(file, text, s.heads)
+	return c, hide(err, s.values)
+}
+
+// parse is ParseCorefile of a text that scan has found good.
+func parse(file string, text []byte, heads map[string][]int) (Config, error) {
+	blocks, err := parseBlocks(file, text, heads)
 	if err != nil {
 		return Config{}, err
 	}
@@ -81,7 +91,7 @@ type blockReader struct {
 // head reads the head of the block: zone names, each with an optional port.
 func (d *blockReader) head() error {
 	d.seen = map[string]line{}
-	for _, key := range d.keys {
+	for i, key := range d.keys {
 		name, port := key, ""
 		if i := strings.LastIndexByte(key, ':'); i >= 0 {
 			name, port = key[:i], key[i+1:]
@@ -91,8 +101,12 @@ func (d *blockReader) head() error {
 				port = strconv.FormatUint(n, 10)
 			}
 		}
-		if name == "" || strings.ContainsAny(name, "{}/\\ \t") {
+		_, notIP := netip.ParseAddr(name)
+		if name == "" || notIP == nil || strings.ContainsFunc(name, notInZone) {
 			return fmt.Errorf("%s: zone %q: expected a zone name as in svc:5300 { }", d.place(), key)
+		}
+		if _, word := directives[name]; word && i > 0 && port == "" {
+			return fmt.Errorf("%s: zone %q: %s is a directive; is there no brace before it?", d.place(), key, name)
 		}
 		if port != "" && d.port != "" && port != d.port {
 			return fmt.Errorf("%s: zone %q: the block has port %s already; give each port a block of its own", d.place(), key, d.port)
@@ -103,6 +117,12 @@ func (d *blockReader) head() error {
 		d.zone.Origins = append(d.zone.Origins, name)
 	}
 	return nil
+}
+
+// notInZone says whether a zone's name has no place for r. Names of other scripts are
+// written as DNS has them, xn--...
+func notInZone(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r))
 }
 
 // directive reads one line of the block by the table of directives.
@@ -158,10 +178,14 @@ func (d *blockReader) finish() error {
 }
 
 // placeOf finds the line that an error of Zone.withDefaults speaks of: its text
-// begins with the directive's name.
+// begins with the directive's name, and that of a line in its braces may follow.
 func (d *blockReader) placeOf(err error) string {
-	name, _, _ := strings.Cut(err.Error(), ":")
+	name, rest, _ := strings.Cut(err.Error(), ": ")
 	if l, ok := d.seen[name]; ok {
+		word, _, _ := strings.Cut(rest, ": ")
+		if i := slices.IndexFunc(l.block, func(sub line) bool { return sub.name() == word }); i >= 0 {
+			l = l.block[i]
+		}
 		return fmt.Sprintf("%s:%d", l.file, l.no)
 	}
 	return d.place()

@@ -95,17 +95,18 @@ func (z Zone) withDefaults() (Zone, error) {
 	if len(z.Bind) == 0 {
 		z.Bind = []string{DefaultDNS}
 	}
+	bind := make([]string, len(z.Bind))
 	for i, a := range z.Bind {
 		if err := checkAddr(a); err != nil {
 			return z, fmt.Errorf("bind: %w", err)
 		}
-		if ap, err := netip.ParseAddrPort(a); err == nil && ap.Port() != 0 {
-			same := func(b string) bool { bp, err := netip.ParseAddrPort(b); return err == nil && bp == ap }
-			if slices.ContainsFunc(z.Bind[:i], same) {
-				return z, fmt.Errorf("bind: %s stands twice", ap.Addr())
-			}
+		bind[i] = canonicalAddr(a)
+		if slices.Contains(bind[:i], bind[i]) && !portIsZero(a) {
+			host, _, _ := net.SplitHostPort(bind[i])
+			return z, fmt.Errorf("bind: %s stands twice", host)
 		}
 	}
+	z.Bind = bind
 	for _, fill := range []func() error{z.Hook.fill, z.Store.fill, z.fillLeases, z.TLS.fill} {
 		if err := fill(); err != nil {
 			return z, err
@@ -144,6 +145,7 @@ func (h *Hook) fill() error {
 	if err := checkAddr(h.Addr); err != nil {
 		return fmt.Errorf("hook: %w", err)
 	}
+	h.Addr = canonicalAddr(h.Addr)
 	if err := checkPair(h.Cert, h.Key); err != nil {
 		return fmt.Errorf("hook: tls: %w", err)
 	}
@@ -189,6 +191,8 @@ func (z *Zone) fillLeases() error {
 		return fmt.Errorf("ttl: %v; expected whole seconds, at least 1s", z.TTL)
 	case z.TTL > z.Lease/2:
 		return fmt.Errorf("ttl: %v is more than half of the lease %v; clients would keep dead instances for longer than the lease", z.TTL, z.Lease)
+	case z.NegativeTTL > z.TTL:
+		return fmt.Errorf("negative: %v is more than the ttl %v, which bounds it (RFC 2308 section 5)", z.NegativeTTL, z.TTL)
 	case z.NegativeTTL < time.Second || z.NegativeTTL%time.Second != 0:
 		return fmt.Errorf("negative: %v; expected whole seconds, at least 1s", z.NegativeTTL)
 	}
@@ -226,6 +230,15 @@ func checkAddr(addr string) error {
 		}
 	}
 	return fmt.Errorf("bad address %q; expected IP:port such as 127.0.0.1:5300 or [::1]:5300", addr)
+}
+
+// canonicalAddr spells one address in one way: ::ffff:127.0.0.1 is 127.0.0.1.
+func canonicalAddr(addr string) string {
+	ap, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return addr // of all addresses, or of localhost
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()).String()
 }
 
 // onLoopback says whether only this host reaches addr.

@@ -197,7 +197,7 @@ func readGuard(d *blockReader, l line) error {
 }
 
 func readLimits(d *blockReader, l line) error {
-	if err := l.want(0, "a block in braces"); err != nil {
+	if err := l.wantBlock("a block in braces"); err != nil {
 		return err
 	}
 	lim := &d.zone.Limits
@@ -253,7 +253,14 @@ func readHostmaster(d *blockReader, l line) (err error) {
 	if err := l.want(1, "a mailbox as a domain name, as in: hostmaster admin.example."); err != nil {
 		return err
 	}
-	d.zone.Hostmaster, err = l.domain(strings.Replace(l.args[1], "@", ".", 1))
+	mailbox := l.args[1]
+	if local, host, ok := strings.Cut(mailbox, "@"); ok {
+		if local == "" || strings.ContainsAny(local, `\"@`) || strings.Contains(host, "@") {
+			return l.errorf("bad mailbox %q; expected one such as admin@example.", mailbox)
+		}
+		mailbox = strings.ReplaceAll(local, ".", `\.`) + "." + host // RFC 1035 section 8
+	}
+	d.zone.Hostmaster, err = l.domain(mailbox)
 	return err
 }
 
@@ -263,7 +270,7 @@ func readReverse(d *blockReader, l line) error {
 	}
 	for _, a := range l.args[1:] {
 		p, err := netip.ParsePrefix(a)
-		if err != nil || p != p.Masked() {
+		if err != nil || p != p.Masked() || p.Addr().Is4In6() {
 			return l.errorf("bad prefix %q; expected one such as 10.0.0.0/8, with no bit set behind its length", a)
 		}
 		step := 4
@@ -279,7 +286,7 @@ func readReverse(d *blockReader, l line) error {
 }
 
 func readTransfer(d *blockReader, l line) error {
-	if err := l.want(0, "a block in braces with lines such as: to 192.0.2.53 key xfr."); err != nil {
+	if err := l.wantBlock("a block in braces with lines such as: to 192.0.2.53 key xfr."); err != nil {
 		return err
 	}
 	return subBlock(l, map[string]func(line) error{
@@ -375,7 +382,7 @@ func readTLS(d *blockReader, l line) error {
 }
 
 func readTCP(d *blockReader, l line) error {
-	if err := l.want(0, "a block in braces"); err != nil {
+	if err := l.wantBlock("a block in braces"); err != nil {
 		return err
 	}
 	t := &d.zone.DNS
@@ -426,6 +433,7 @@ func readLameDuck(d *blockReader, l line) error {
 
 // subBlock reads the lines in a directive's braces by a table of their words.
 func subBlock(l line, table map[string]func(line) error) error {
+	seen := map[string]line{}
 	for _, sub := range l.block {
 		read, known := table[sub.name()]
 		if !known {
@@ -434,6 +442,10 @@ func subBlock(l line, table map[string]func(line) error) error {
 		if sub.open {
 			return sub.errorf("takes no block in braces")
 		}
+		if before, twice := seen[sub.name()]; twice && sub.name() != "token" && sub.name() != "to" {
+			return sub.errorf("stands at %s:%d already", before.file, before.no)
+		}
+		seen[sub.name()] = sub
 		if err := read(sub); err != nil {
 			return err
 		}
@@ -447,6 +459,14 @@ func durationInto(field func(*Zone) *time.Duration) func(*blockReader, line) err
 
 func numberInto(low, high int, field func(*Zone) *int) func(*blockReader, line) error {
 	return func(d *blockReader, l line) error { return l.number(low, high, field(&d.zone)) }
+}
+
+// wantBlock says whether the line has nothing but a block in braces.
+func (l line) wantBlock(expected string) error {
+	if !l.open {
+		return l.errorf("expected %s", expected)
+	}
+	return l.want(0, expected)
 }
 
 // want says whether the line has n arguments behind its first word.

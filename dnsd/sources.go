@@ -2,6 +2,7 @@ package dnsd
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,10 +21,13 @@ const maxImports = 1000
 
 // sources looks over a Corefile and all that it imports, before caddyfile's parser
 // expands it, for what that parser does not tell: where each block begins; variables
-// that are not set, which it makes empty; a "#" within a word, where it ends the
-// word; imports in a ring, which it follows for ever; and imports that match no file.
+// that are not set, which it makes empty, and those misspelled, which it leaves as they
+// are; a "#" within a word, where it ends the word; quotes that are left open, where it
+// goes on to the next; imports in a ring, which it follows for ever; and imports that
+// match no file.
 type sources struct {
 	heads    map[string][]int   // lines of what stands outside braces in the Corefile, by its text
+	values   map[string]string  // of the variables that are used
 	snippets map[string]*source // by name
 	open     []*source          // that are being looked over, the outer ones first
 	imports  int
@@ -46,14 +50,15 @@ func (i imported) errorf(format string, args ...any) error {
 	return fmt.Errorf("%s:%d: import: %s", i.file, i.line, fmt.Sprintf(format, args...))
 }
 
-// scan looks over the Corefile.
-func scan(file string, text []byte) (heads map[string][]int, err error) {
-	s := &sources{heads: map[string][]int{}, snippets: map[string]*source{}}
+// scan looks over the Corefile. With an error, too, what it gives holds the values of
+// the variables seen so far.
+func scan(file string, text []byte) (*sources, error) {
+	s := &sources{heads: map[string][]int{}, values: map[string]string{}, snippets: map[string]*source{}}
 	main, err := s.read(file, file, text, s.heads)
 	if err != nil {
-		return nil, err
+		return s, err
 	}
-	return s.heads, s.follow(main)
+	return s, s.follow(main)
 }
 
 // follow looks over what src imports.
@@ -120,8 +125,8 @@ func (s *sources) find(i imported) ([]*source, error) {
 
 // read takes the imports and snippets of one file, and the heads of its blocks.
 func (s *sources) read(name, file string, text []byte, heads map[string][]int) (*source, error) {
-	if no := hashWithinWord(text); no > 0 {
-		return nil, fmt.Errorf(`%s:%d: a "#" within a word: put the word into double quotes, or a blank before the "#" if it begins a comment`, file, no)
+	if no, problem := badWord(text); no > 0 {
+		return nil, fmt.Errorf("%s:%d: %s", file, no, problem)
 	}
 	if abs, err := filepath.Abs(name); err == nil && len(s.open) > 0 {
 		name = abs
@@ -132,7 +137,7 @@ func (s *sources) read(name, file string, text []byte, heads map[string][]int) (
 	last := ""
 	for d := caddyfile.NewDispenser(file, bytes.NewReader(text)); d.Next(); {
 		v := d.Val()
-		if err := checkVariables(v); err != nil {
+		if err := s.variables(v); err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", file, d.Line(), err)
 		}
 		switch {
@@ -149,7 +154,7 @@ func (s *sources) read(name, file string, text []byte, heads map[string][]int) (
 			i := imported{file: file, line: d.Line()}
 			if d.NextArg() {
 				i.pattern = d.Val()
-				if err := checkVariables(i.pattern); err != nil {
+				if err := s.variables(i.pattern); err != nil {
 					return nil, fmt.Errorf("%s:%d: %w", file, d.Line(), err)
 				}
 				into.imports = append(into.imports, i)
@@ -166,9 +171,14 @@ func (s *sources) read(name, file string, text []byte, heads map[string][]int) (
 // variable is how caddyfile spells one of the environment, for Unix and Windows.
 var variable = regexp.MustCompile(`\{\$([^{}]+)\}|\{%([^{}%]+)%\}`)
 
-// checkVariables says whether all variables in a word are set: caddyfile takes the
-// others for empty, and what they should have switched on stays off.
-func checkVariables(word string) error {
+// misspelled is a word, or what is left of one without its variables, that was meant to
+// be a variable: as a shell has it, as Caddy's next version does, or with a brace lost.
+// To take it as it stands would make a secret of what everybody can read here.
+var misspelled = regexp.MustCompile(`^\$\w+$|\$\{|\{[$%]|^\{+[\w.]+\}+$`)
+
+// variables says whether all variables in a word are set: caddyfile takes the others
+// for empty, and what they should have switched on stays off.
+func (s *sources) variables(word string) error {
 	for _, m := range variable.FindAllStringSubmatch(word, -1) {
 		name := m[1] + m[2]
 		switch v, set := os.LookupEnv(name); {
@@ -178,18 +188,31 @@ func checkVariables(word string) error {
 			return fmt.Errorf("the environment variable %s is empty", name)
 		case variable.MatchString(v):
 			return fmt.Errorf("the environment variable %s names another one", name)
+		default:
+			s.values[name] = v
 		}
+	}
+	if misspelled.MatchString(variable.ReplaceAllString(word, "")) {
+		return errors.New("a word looks like an environment variable and is none; write it as {$NAME}")
 	}
 	return nil
 }
 
-// hashWithinWord returns the first line with a "#" that is neither in double quotes
-// nor at the beginning of a comment; 0: there is none. Words are caddyfile's.
-func hashWithinWord(text []byte) (no int) {
+// badWord returns the first line with a word that is not what it seems: a "#" that is
+// neither in double quotes nor at the beginning of a comment, or a double quote that is
+// not closed on its line. 0: there is none. Words are caddyfile's.
+func badWord(text []byte) (no int, problem string) {
+	const (
+		hash  = `a "#" within a word: put the word into double quotes, or a blank before the "#" if it begins a comment`
+		quote = `a double quote is not closed on its line`
+	)
 	no = 1
 	var word, quoted, escaped, comment bool
 	for _, r := range string(text) {
 		if r == '\n' {
+			if quoted {
+				return no, quote
+			}
 			no++
 			comment = false
 		}
@@ -201,7 +224,7 @@ func hashWithinWord(text []byte) (no int) {
 		case unicode.IsSpace(r):
 			word = false
 		case r == '#' && word:
-			return no
+			return no, hash
 		case r == '#':
 			comment = true
 		case r == '"' && !word:
@@ -210,5 +233,8 @@ func hashWithinWord(text []byte) (no int) {
 			word = true
 		}
 	}
-	return 0
+	if quoted {
+		return no, quote
+	}
+	return 0, ""
 }

@@ -97,9 +97,9 @@ func TestCorefileVariablesMustBeSet(t *testing.T) {
 	}
 }
 
-// FuzzHashWithinWord: the words of a text without one are those that caddyfile reads
+// FuzzBadWord: the words of a text without one are those that caddyfile reads
 // when every "#" that it could take for a comment's beginning is told.
-func FuzzHashWithinWord(f *testing.F) {
+func FuzzBadWord(f *testing.F) {
 	for _, s := range []string{"a#b", "a #b", "#a", "\"a#b\"", "\"a\\\"#\"#", "a\n#b\nc#", "a\"#b\"", "\"\"#", "\\#"} {
 		f.Add(s)
 	}
@@ -107,7 +107,7 @@ func FuzzHashWithinWord(f *testing.F) {
 		if strings.ContainsRune(text, '\uFEFF') || strings.ContainsAny(text, "\r\x00") {
 			t.Skip("left out or changed by the lexer")
 		}
-		no := hashWithinWord([]byte(text))
+		no, _ := badWord([]byte(text))
 		// The same with something behind each "#": only where one is within a word, or
 		// in quotes, may the words change.
 		words := func(s string) (out []string) {

@@ -40,7 +40,7 @@ func (b section) place() string {
 	case b.no > 0:
 		return fmt.Sprintf("%s:%d", b.file, b.no)
 	case len(b.lines) > 0:
-		return fmt.Sprintf("%s:%d", b.file, b.lines[0].no)
+		return fmt.Sprintf("%s:%d", b.lines[0].file, b.lines[0].no)
 	}
 	return b.file
 }
@@ -49,12 +49,8 @@ func (b section) place() string {
 var caddyPlace = regexp.MustCompile(`^(.*):(\d+) - (?:Error during parsing|Syntax error): (.*)$`)
 
 // parseBlocks gives the structure of a Corefile: blocks of lines, in the order
-// of the file.
-func parseBlocks(file string, text []byte) ([]section, error) {
-	heads, err := scan(file, text)
-	if err != nil {
-		return nil, err
-	}
+// of the file, whose blocks begin at heads.
+func parseBlocks(file string, text []byte, heads map[string][]int) ([]section, error) {
 	parsed, err := caddyfile.Parse(file, bytes.NewReader(text), nil)
 	if err != nil {
 		if m := caddyPlace.FindStringSubmatch(err.Error()); m != nil {

@@ -1,12 +1,15 @@
 package zone
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
 // NameServer is one of the zone's name servers.
@@ -42,16 +45,22 @@ func (z *Zone) addServer(ns NameServer, own []netip.Addr) error {
 	if err != nil {
 		return err
 	}
+	inside := dns.IsSubDomain(z.origin, host)
+	if inside {
+		if err := z.freeForServer(host); err != nil {
+			return err
+		}
+	}
+	if err := checkServer(host); err != nil {
+		return fmt.Errorf("zone: name server %w", err)
+	}
 	record := &dns.NS{Hdr: header(z.origin, dns.TypeNS, z.ttl), Ns: host}
 	if slices.ContainsFunc(z.static[z.origin], func(rr dns.RR) bool { return rr.(*dns.NS).Ns == host }) {
 		return fmt.Errorf("zone: name server %s: given twice", host)
 	}
 	z.static[z.origin] = append(z.static[z.origin], record)
-	if !dns.IsSubDomain(z.origin, host) {
+	if !inside {
 		return nil
-	}
-	if err := z.freeForServer(host); err != nil {
-		return err
 	}
 	addrs := own
 	if len(ns.Addrs) > 0 {
@@ -62,11 +71,10 @@ func (z *Zone) addServer(ns NameServer, own []netip.Addr) error {
 	}
 	var set []dns.RR
 	for _, a := range addrs {
-		a = a.Unmap().WithZone("")
-		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() {
-			return fmt.Errorf("zone: name server %s: %s is not the address of a host", host, a)
+		if err := checkServer(a.String()); err != nil {
+			return fmt.Errorf("zone: name server %s: address %w", host, err)
 		}
-		set = append(set, addrRR(host, a, z.ttl))
+		set = append(set, addrRR(host, a.Unmap(), z.ttl))
 	}
 	z.static[host] = dns.Dedup(set, nil)
 	for up := host; ; {
@@ -78,6 +86,17 @@ func (z *Zone) addServer(ns NameServer, own []netip.Addr) error {
 			z.static[up] = nil
 		}
 	}
+}
+
+// checkServer tells why a name or an address cannot be a server's: nobody can reach
+// what is no host's, and a secondary may refuse the zone for it.
+func checkServer(host string) error {
+	_, err := registry.CheckHost(host)
+	var bad *registry.FieldError
+	if errors.As(err, &bad) {
+		return fmt.Errorf("%s: %s", host, bad.Problem)
+	}
+	return err
 }
 
 // freeForServer tells why a name in the zone cannot be a name server's: what the

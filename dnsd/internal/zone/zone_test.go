@@ -157,7 +157,7 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		{Config{Origin: "svc.", NS: []NameServer{{Host: "svc."}}}, `zone: name server svc.: it is the zone itself`},
 		{Config{Origin: "svc."}, `zone: name server ns.svc.: the name lies in the zone and has no address`},
 		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns.example."}, {Host: "a.svc."}}}, `zone: name server a.svc.: the name lies in the zone and has no address`},
-		{Config{Origin: "svc.", NS: []NameServer{{Host: "a.svc.", Addrs: []netip.Addr{netip.IPv4Unspecified()}}}}, `zone: name server a.svc.: 0.0.0.0 is not the address of a host`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "a.svc.", Addrs: []netip.Addr{netip.IPv4Unspecified()}}}}, `zone: name server a.svc.: address 0.0.0.0: is no address`},
 		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns.example."}, {Host: "NS.example."}}}, `zone: name server ns.example.: given twice`},
 		{Config{Origin: "10.in-addr.arpa.", Forward: "svc.", NS: []NameServer{{Host: "ns.7.10.in-addr.arpa."}}}, `zone: name server ns.7.10.in-addr.arpa.: the name belongs to the addresses`},
 		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns.example."}}, Hostmaster: "a..b."}, `zone: hostmaster "a..b.": not a domain name`},

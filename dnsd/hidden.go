@@ -1,0 +1,49 @@
+package dnsd
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// hidden is an error without what variables of the environment hold: they hold the
+// secrets, and one that stands in the wrong place is in the message of that mistake.
+type hidden struct {
+	text string
+	err  error
+}
+
+// Error implements error.
+func (h *hidden) Error() string { return h.text }
+
+// Unwrap implements the chain of errors.Is.
+func (h *hidden) Unwrap() error { return h.err }
+
+// minHidden is the length of a value that is hidden: shorter ones are words such as a
+// zone's name, and are found in messages that do not speak of them.
+const minHidden = 6
+
+// hide replaces the values of variables in err, and their parts, by their names.
+func hide(err error, values map[string]string) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		v := values[name]
+		quoted := strconv.Quote(v) // as %q has it
+		parts := strings.FieldsFunc(v, func(r rune) bool { return strings.ContainsRune("./:% ", r) })
+		for _, as := range append([]string{v, quoted[1 : len(quoted)-1]}, parts...) {
+			if len(as) >= minHidden {
+				// Names are in lower case by then.
+				text = regexp.MustCompile("(?i)"+regexp.QuoteMeta(as)).ReplaceAllLiteralString(text, "{$"+name+"}")
+			}
+		}
+	}
+	if text == err.Error() {
+		return err
+	}
+	return &hidden{text, err}
+}
