@@ -29,11 +29,11 @@ type logger struct {
 func newLogger(w io.Writer, cfg dnsd.Config) *logger {
 	l := &logger{level: zap.NewAtomicLevel(), terminal: isTerminal(w)}
 	l.sink = newSink(w, sinkRoom, func(lost uint64) {
-		l.Warn("log lines dropped: they came faster than they were read", "lines", lost)
+		l.Warn("log lines dropped: they came faster than they were read, or could not be written", "lines", lost)
 	})
 	l.dropped = prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "rollcall_log_dropped_total",
-		Help: "Log lines dropped because nobody read them in time.",
+		Help: "Log lines dropped because nobody read them in time, or because they could not be written.",
 	}, func() float64 { return float64(l.sink.Dropped()) })
 	l.follow(cfg)
 	enc := zap.NewProductionEncoderConfig()

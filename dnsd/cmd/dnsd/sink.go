@@ -1,14 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"sync"
 	"time"
 )
 
 // A sink takes log lines without ever waiting for who reads them: a full pipe, a
-// stopped collector or a slow disk must not stop the server. What finds no room is
-// dropped and counted. Make it with newSink; it is safe for concurrent use.
+// stopped collector or a slow disk must not stop the server. What finds no room, or
+// cannot be written, is dropped and counted. Make it with newSink; it is safe for concurrent use.
 type sink struct {
 	out  io.Writer
 	room int // octets that may wait
@@ -53,6 +54,7 @@ func (s *sink) Write(p []byte) (int, error) {
 func (s *sink) run() {
 	defer close(s.done)
 	var spare []byte
+	torn := false // what was written last ends within a line
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
@@ -65,11 +67,24 @@ func (s *sink) run() {
 		lines := s.waiting
 		s.waiting = spare[:0]
 		s.mu.Unlock()
-		// What cannot be written is lost: there is nobody to tell.
-		s.out.Write(lines)
+		n, err := 0, error(nil)
+		if torn {
+			_, err = s.out.Write([]byte("\n"))
+		}
+		if err == nil {
+			n, err = s.out.Write(lines)
+		}
 		s.mu.Lock()
+		if n > 0 {
+			torn = lines[n-1] != '\n'
+		}
+		if err != nil { // a full disk, a pipe without a reader: what is left is lost
+			lost := uint64(bytes.Count(lines[n:], []byte("\n")))
+			s.lost += lost
+			s.dropped += lost
+		}
 		spare = lines
-		if lost := s.lost; lost > 0 && s.report != nil && len(s.waiting) < s.room/2 {
+		if lost := s.lost; lost > 0 && err == nil && s.report != nil && len(s.waiting) < s.room/2 {
 			s.lost = 0
 			s.mu.Unlock()
 			s.report(lost)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -98,4 +99,42 @@ func TestLogKeepsWholeLinesInOrder(t *testing.T) {
 	if len(next) != 8 || s.Dropped() != 0 {
 		t.Errorf("lines of %d writers, %d dropped", len(next), s.Dropped())
 	}
+}
+
+// disk takes so many octets, then says that it is full.
+type disk struct {
+	room int
+	got  bytes.Buffer
+}
+
+func (d *disk) Write(p []byte) (int, error) {
+	if len(p) <= d.room {
+		d.room -= len(p)
+		return d.got.Write(p)
+	}
+	n, _ := d.got.Write(p[:d.room])
+	d.room = 0
+	return n, syscall.ENOSPC
+}
+
+func TestLogCountsWhatCannotBeWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &disk{room: 25}
+		var s *sink
+		s = newSink(d, 1000, func(lost uint64) { fmt.Fprintf(s, "lost %d\n", lost) })
+		for i := range 10 {
+			fmt.Fprintf(s, "line %d\n", i) // 7 octets
+			synctest.Wait()
+		}
+		if n := s.Dropped(); n != 7 {
+			t.Errorf("%d lines dropped, want 7", n)
+		}
+		d.room = 1000
+		fmt.Fprintln(s, "after")
+		synctest.Wait()
+		s.Close(time.Second)
+		if got, want := d.got.String(), "line 0\nline 1\nline 2\nline\nafter\nlost 7\n"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
 }
