@@ -41,7 +41,7 @@ func (s *Server) evictDNS(p *plan, addr string) (any bool) {
 			again := *l
 			server, err := nameserver.Listen(l.cfg)
 			if err != nil {
-				return fmt.Errorf("dnsd: bind %s: open again: %w", l.addr, err)
+				return fmt.Errorf("dnsd: open again: %w", at("bind", l.addr, err))
 			}
 			again.server, again.task, again.evicted = server, nil, false
 			s.dns[i] = &again
@@ -72,7 +72,7 @@ func (s *Server) evictHooks(p *plan, addr string) (any bool) {
 		p.restore = append(p.restore, func() error {
 			h, err := hook.Listen(hookConfig(b, s.log.With("zone", b.cfg.Origins[0])))
 			if err != nil {
-				return fmt.Errorf("dnsd: hook %s: open again: %w", b.cfg.Hook.Addr, err)
+				return fmt.Errorf("dnsd: open again: %w", at("hook", b.cfg.Hook.Addr, err))
 			}
 			b.hook, b.evicted = &shared[*hook.Server]{part: h}, false
 			if s.running {

@@ -47,7 +47,7 @@ func (s *Server) prepareBlock(p *plan, z Zone, old, door *block) (*nextBlock, er
 	}
 	if err != nil {
 		n.abandon()
-		return nil, fmt.Errorf("hook %s: %w", z.Hook.Addr, err)
+		return nil, at("hook", z.Hook.Addr, err)
 	}
 	n.next.hook = &shared[*hook.Server]{part: h}
 	return n, nil
@@ -151,7 +151,7 @@ func (n *nextBlock) update(undo *[]func() error) error {
 	}
 	if door := n.door; door != nil {
 		if err := door.hook.part.Update(hookConfig(n.next, n.log)); err != nil {
-			return fmt.Errorf("hook %s: %w", n.next.cfg.Hook.Addr, err)
+			return at("hook", n.next.cfg.Hook.Addr, err)
 		}
 		*undo = append(*undo, func() error { return door.hook.part.Update(hookConfig(door, n.log)) })
 	}

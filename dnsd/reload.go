@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // A plan is a configuration made ready: everything new is open, everything kept
@@ -41,7 +42,7 @@ func (s *Server) prepare(cfg Config) (_ *plan, err error) {
 		}
 		n, err := s.prepareListener(addr, p, old)
 		if err != nil {
-			return nil, fmt.Errorf("dnsd: bind %s: %w", addr, err)
+			return nil, fmt.Errorf("dnsd: %w", at("bind", addr, err))
 		}
 		p.dns = append(p.dns, n)
 	}
@@ -57,6 +58,18 @@ func take(left *[]*block, fits func(*block) bool) *block {
 	b := (*left)[i]
 	*left = slices.Delete(*left, i, i+1)
 	return b
+}
+
+// at says in which directive err is, and of which address, unless err itself does.
+func at(directive, addr string, err error) error {
+	text := err.Error()
+	switch {
+	case !strings.Contains(text, strings.TrimPrefix(addr, tlsPrefix)):
+		return fmt.Errorf("%s %s: %w", directive, addr, err)
+	case !strings.HasPrefix(text, directive+": "):
+		return fmt.Errorf("%s: %w", directive, err)
+	}
+	return err
 }
 
 // abandon closes what the plan opened, leaves what it would have kept, and opens
@@ -99,7 +112,7 @@ func (s *Server) commit(p *plan) (err error) {
 	}
 	for _, n := range p.dns {
 		if err := n.update(&undo); err != nil {
-			return fmt.Errorf("dnsd: bind %s: %w", n.next.addr, err)
+			return fmt.Errorf("dnsd: %w", at("bind", n.next.addr, err))
 		}
 	}
 

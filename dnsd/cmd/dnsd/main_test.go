@@ -48,8 +48,9 @@ func TestArguments(t *testing.T) {
 		{"help", []string{"-help"}, 0, `^$`, `-conf`},
 		{"flags with a Corefile", []string{"-conf", good, "-dns", "127.0.0.1:0"}, 1, `^$`, `-dns and -hook are for a start without -conf`},
 		{"bad address", []string{"-dns", "localhost"}, 1, `^$`, `^dnsd: zone svc.: bind: bad address "localhost"; expected IP:port`},
-		{"taken hook without a Corefile", []string{"-dns", "127.0.0.1:0", "-hook", taken.Addr().String()}, 1, `^$`, `address already in use: is another dnsd running\? Choose other addresses with -dns ADDR and -hook ADDR\n$`},
-		{"taken port", []string{"-conf", inUse}, 1, `^$`, `^dnsd: zone svc.: hook .*address already in use\n$`},
+		{"taken DNS without a Corefile", []string{"-dns", taken.Addr().String(), "-hook", "127.0.0.1:0"}, 1, `^$`, `^dnsd: bind: nameserver: listen tcp4 ` + taken.Addr().String() + `: bind: address already in use: is another dnsd running\? Choose other addresses with -dns ADDR and -hook ADDR\n$`},
+		{"taken hook without a Corefile", []string{"-dns", "127.0.0.1:0", "-hook", taken.Addr().String()}, 1, `^$`, `hook: listen tcp4 ` + taken.Addr().String() + `: bind: address already in use: is another dnsd running\? Choose other addresses with -dns ADDR and -hook ADDR\n$`},
+		{"taken port", []string{"-conf", inUse}, 1, `^$`, `^dnsd: zone svc.: hook: listen tcp4 \S+: bind: address already in use\n$`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

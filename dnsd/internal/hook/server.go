@@ -121,7 +121,7 @@ func Listen(cfg Config) (*Server, error) {
 	}
 	ln, err := lc.Listen(context.Background(), network, cfg.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("hook: listen %s: %w", cfg.Addr, err)
+		return nil, fmt.Errorf("hook: %w", err) // which names the address
 	}
 	return newServer(ln, cfg)
 }

@@ -91,7 +91,7 @@ func listen(c Config, portable bool) (*Server, error) {
 		ln, err := net.Listen("tcp", a)
 		if err != nil {
 			s.Close()
-			return nil, fmt.Errorf("nameserver: listen: %w", err)
+			return nil, fmt.Errorf("nameserver: %w", err)
 		}
 		s.tls = append(s.tls, ln)
 		s.tlsAddrs = append(s.tlsAddrs, ln.Addr().(*net.TCPAddr).AddrPort())
@@ -118,7 +118,7 @@ func (s *Server) listenBoth(addr string) error {
 			return nil
 		}
 		if try == tries {
-			return fmt.Errorf("nameserver: listen %s: %w", addr, err)
+			return fmt.Errorf("nameserver: %w", err) // which names the address
 		}
 	}
 }

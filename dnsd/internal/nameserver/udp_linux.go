@@ -99,7 +99,7 @@ type udpLoop struct {
 func newUDPLoop(s *Server, c *net.UDPConn, count *counters) (*udpLoop, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return nil, fmt.Errorf("nameserver: listen %s: %w", c.LocalAddr(), err)
+		return nil, fmt.Errorf("listen %s: %w", c.LocalAddr(), err)
 	}
 	l := &udpLoop{srv: s, conn: c, raw: raw}
 	l.r.count = count
@@ -107,7 +107,7 @@ func newUDPLoop(s *Server, c *net.UDPConn, count *counters) (*udpLoop, error) {
 	var failed error
 	err = raw.Control(func(fd uintptr) { failed = l.setOptions(int(fd)) })
 	if err = errors.Join(err, failed); err != nil {
-		return nil, fmt.Errorf("nameserver: listen %s: %w", c.LocalAddr(), err)
+		return nil, fmt.Errorf("listen %s: %w", c.LocalAddr(), err)
 	}
 	for i := range l.recv {
 		l.recvIov[i].Base = &l.in[i][0]
