@@ -43,6 +43,7 @@ type conn struct {
 	calls    gate          // those of them that run
 	idle     chan struct{} // capacity 1: the last call ended after the reader had
 	ended    atomic.Bool   // the reader reads no more requests
+	greeted  chan struct{} // closed when it can be written to: TLS has shaken hands
 	done     chan struct{} // closed when serve ends
 
 	requests atomic.Uint64
@@ -64,7 +65,7 @@ type conn struct {
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{
 		server: s, nc: nc, remote: nc.RemoteAddr().String(), from: from(nc), born: time.Now(),
-		idle: make(chan struct{}, 1), done: make(chan struct{}),
+		idle: make(chan struct{}, 1), greeted: make(chan struct{}), done: make(chan struct{}),
 	}
 	c.calls.init(s.cfg.MaxInFlight)
 	c.out = newOutput(nc, s.cfg.WriteTimeout, &s.buffers, c.busy)
@@ -103,6 +104,7 @@ func (c *conn) serve() error {
 		err = c.handshake()
 	}
 	if err == nil {
+		close(c.greeted)
 		err = c.read()
 	}
 	c.server.memory.give(&c.charge)

@@ -15,9 +15,13 @@ func (c *conn) drain(quiet time.Duration, stop <-chan struct{}) {
 	if c.draining.Swap(true) {
 		return
 	}
-	c.sendDrain(math.MaxUint64) // no request is refused yet
 	tick := time.NewTicker(quiet)
 	defer tick.Stop()
+	if !c.greets(tick, stop) {
+		c.stop()
+		return
+	}
+	c.sendDrain(math.MaxUint64) // no request is refused yet
 	seen := c.requests.Load()
 	for {
 		select {
@@ -33,6 +37,25 @@ func (c *conn) drain(quiet time.Duration, stop <-chan struct{}) {
 		case <-stop:
 			c.stop()
 			return
+		}
+	}
+}
+
+// greets waits for the TLS handshake; false: the client lets us wait for longer than its
+// two flights may take, or stop was closed. Until then nothing can be written.
+func (c *conn) greets(tick *time.Ticker, stop <-chan struct{}) bool {
+	for flights := 1; ; flights-- {
+		select {
+		case <-c.greeted:
+			return true
+		case <-c.done:
+			return false
+		case <-stop:
+			return false
+		case <-tick.C:
+			if flights == 0 {
+				return false
+			}
 		}
 	}
 }

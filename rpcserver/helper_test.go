@@ -185,6 +185,11 @@ func raw(t testing.TB, addr string) *rawClient {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return rawOn(t, nc)
+}
+
+// rawOn is raw on a connection that is there.
+func rawOn(t testing.TB, nc net.Conn) *rawClient {
 	t.Cleanup(func() { nc.Close() })
 	nc.SetDeadline(time.Now().Add(20 * time.Second)) // a test that hangs says where
 	w := bufio.NewWriter(nc)
