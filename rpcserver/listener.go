@@ -88,14 +88,18 @@ func (l *Listener) open() []*tracked {
 	return slices.Collect(maps.Keys(l.conns))
 }
 
-// Stop closes the lease, goes on accepting until the TTL of the record is over, for
+// Stop closes the lease (nil: there is none), goes on accepting until the TTL of the record is over, for
 // somebody may have it in a cache, and then ends each connection on which nothing has
 // come for Quiet: reading fails, and the server answers what it had read. A second (or a
 // tenth of the time) before the end of ctx's time, reading fails on all; when ctx
 // ends, all are closed, and Stop returns the cause: calls may have been lost. A hook that
 // does not answer is not waited for, and is an error, too.
 func (l *Listener) Stop(ctx context.Context, lease *register.Lease) error {
-	hook := leave(ctx, lease, lease.Close)
+	deregister := func(context.Context) error { return nil }
+	if lease != nil {
+		deregister = lease.Close
+	}
+	hook := leave(ctx, lease, deregister)
 	defer hook.cancel()
 	reading, cancel := beforeEnd(ctx)
 	defer cancel()

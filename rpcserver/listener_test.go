@@ -113,3 +113,15 @@ func TestStopOfAStockServerIsBounded(t *testing.T) {
 	}
 	close(slow.gate)
 }
+
+// TestStockServerStopsWithoutARegistration.
+func TestStockServerStopsWithoutARegistration(t *testing.T) {
+	l := rpcserver.NewListener(listener(t))
+	l.Quiet = time.Millisecond
+	go rpc.NewServer().Accept(l)
+	c := dial(t, l.Addr().String())
+	wantError(t, c.Call("Nobody.Knows", 1, nil), "can't find")
+	if err := l.Stop(t.Context(), nil); err != nil {
+		t.Error(err)
+	}
+}
