@@ -122,7 +122,7 @@ func from(nc net.Conn) netip.Prefix {
 // connections of its stay as they are.
 func (c *conn) refuse() {
 	c.alone.Store(!c.server.isDraining())
-	c.farewell()
+	c.farewell(linger)
 	c.discard()
 }
 

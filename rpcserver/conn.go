@@ -18,8 +18,10 @@ import (
 const (
 	readBuffer = 16 << 10 // a burst of requests in one read
 	// linger is how long a closed connection is still read from, so that what the
-	// client had sent does not become a reset that destroys our last words.
-	linger = 250 * time.Millisecond
+	// client had sent does not become a reset that destroys our last words. Who goes on
+	// sending has not read them yet, and gets more time, up to lingerMost in all.
+	linger     = 250 * time.Millisecond
+	lingerMost = 2 * time.Second
 	// signOfLife is well below the time that rpcclient waits for the answer of a ping.
 	signOfLife = 500 * time.Millisecond
 
@@ -54,8 +56,9 @@ type conn struct {
 	charge   charge // for the request that is being read; owned by the reader
 	last     uint64 // highest sequence number accepted; owned by the reader
 
-	mu       sync.Mutex // guards stopped, and with it the read deadline
-	stopped  bool       // read no more
+	mu       sync.Mutex    // guards stopped, and with it the read deadline
+	stopped  bool          // read no more
+	halt     chan struct{} // closed when stopped
 	aborted  atomic.Bool
 	lost     atomic.Bool // nobody is there to be answered
 	draining atomic.Bool
@@ -65,7 +68,7 @@ type conn struct {
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{
 		server: s, nc: nc, remote: nc.RemoteAddr().String(), from: from(nc), born: time.Now(),
-		idle: make(chan struct{}, 1), greeted: make(chan struct{}), done: make(chan struct{}),
+		idle: make(chan struct{}, 1), greeted: make(chan struct{}), halt: make(chan struct{}), done: make(chan struct{}),
 	}
 	c.calls.init(s.cfg.MaxInFlight)
 	c.out = newOutput(nc, s.cfg.WriteTimeout, &s.buffers, c.busy)
@@ -124,9 +127,9 @@ func (c *conn) serve() error {
 	switch {
 	case c.isStopped() && errors.Is(err, os.ErrDeadlineExceeded):
 		err = nil
-		c.farewell()
+		c.farewell(lingerMost)
 	case errors.Is(err, errLoose):
-		c.farewell()
+		c.farewell(lingerMost)
 	}
 	c.out.fail(net.ErrClosed)
 	if c.broken == nil {
@@ -158,6 +161,7 @@ func (c *conn) read() error {
 	for {
 		s.memory.give(&c.charge)
 		c.in.within = false
+		c.out.clear(c.halt)
 		name, seq, err := c.wire.request()
 		if err != nil {
 			return err

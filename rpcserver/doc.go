@@ -29,7 +29,8 @@
 //     encoding/gob does not find its end; a failed reply with interface values, whose
 //     types' definitions are lost with it, has the connection drained.
 //   - Limits hold back or close; they do not fail calls. A call over Config.MaxInFlight
-//     waits for its turn, while the connection is read on.
+//     waits for its turn, while the connection is read on. A client with 256 KiB of
+//     answers that it has not read is not read from until it has.
 //   - Responses that become ready together leave in one write. A response never
 //     waits for a call that is still running.
 //

@@ -1,7 +1,6 @@
 package rpcserver
 
 import (
-	"io"
 	"math"
 	"net"
 	"strconv"
@@ -84,7 +83,10 @@ func (c *conn) tell(method, text string) {
 // stop ends the reading, wherever it is.
 func (c *conn) stop() {
 	c.mu.Lock()
-	c.stopped = true
+	if !c.stopped {
+		c.stopped = true
+		close(c.halt)
+	}
 	c.nc.SetReadDeadline(time.Unix(1, 0))
 	c.mu.Unlock()
 	c.server.memory.wake()
@@ -97,15 +99,21 @@ func (c *conn) isStopped() bool {
 }
 
 // farewell says which requests were executed and which never will be, and lets
-// the client close first.
-func (c *conn) farewell() {
+// the client close first, for which it has so much time.
+func (c *conn) farewell(most time.Duration) {
 	c.sendDrain(c.last)
 	c.out.flushed()
 	if half, ok := c.nc.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
 		return
 	}
-	c.nc.SetReadDeadline(time.Now().Add(linger))
-	io.Copy(io.Discard, c.nc) // until it has read all and closed, or the time is over
+	var waste [4096]byte
+	end := time.Now().Add(most)
+	for now := time.Now(); now.Before(end); now = time.Now() {
+		c.nc.SetReadDeadline(now.Add(min(linger, end.Sub(now))))
+		if _, err := c.nc.Read(waste[:]); err != nil {
+			return // it has read all and closed, or is silent
+		}
+	}
 }
 
 // abort ends the connection at once.

@@ -4,6 +4,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,6 +31,9 @@ type output struct {
 	busy    func() bool // calls are in flight
 	pool    *buffers    // for those above maxKept
 
+	full    atomic.Bool   // more than maxQueued waits; changed with mu held
+	cleared chan struct{} // a token: full is no more
+
 	mu      sync.Mutex // guards all below, and the wire's encoder
 	room    sync.Cond  // there is room in buf, for one who wakes the next; or the end came
 	still   sync.Cond  // nobody writes any more
@@ -45,7 +49,7 @@ type output struct {
 }
 
 func newOutput(nc net.Conn, timeout time.Duration, pool *buffers, busy func() bool) *output {
-	o := &output{nc: nc, timeout: timeout, pool: pool, busy: busy}
+	o := &output{nc: nc, timeout: timeout, pool: pool, busy: busy, cleared: make(chan struct{}, 1)}
 	o.room.L, o.still.L = &o.mu, &o.mu
 	return o
 }
@@ -92,6 +96,9 @@ func (o *output) lock() error {
 // unlock releases, and writes unless somebody does already.
 func (o *output) unlock() {
 	if o.writing || len(o.buf) == 0 {
+		if len(o.buf) > maxQueued && o.err == nil {
+			o.full.Store(true)
+		}
 		o.passRoom()
 		o.mu.Unlock()
 		return
@@ -146,6 +153,24 @@ func (o *output) passRoom() {
 		o.room.Broadcast()
 	case len(o.buf) <= maxQueued:
 		o.room.Signal()
+	default:
+		return
+	}
+	if o.full.Load() {
+		o.full.Store(false)
+		signal(o.cleared)
+	}
+}
+
+// clear waits until answers have room again, or halt is closed. Without it, requests
+// would be read and executed of a client that does not read what comes of them.
+func (o *output) clear(halt <-chan struct{}) {
+	for o.full.Load() {
+		select {
+		case <-o.cleared:
+		case <-halt:
+			return
+		}
 	}
 }
 
@@ -195,6 +220,6 @@ func (o *output) fail(err error) {
 	if o.err == nil {
 		o.err = err
 	}
-	o.room.Broadcast()
+	o.passRoom()
 	o.mu.Unlock()
 }

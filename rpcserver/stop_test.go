@@ -1,7 +1,9 @@
 package rpcserver_test
 
 import (
+	"bufio"
 	"context"
+	"encoding/gob"
 	"encoding/json"
 	"errors"
 	"io"
@@ -13,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/register"
@@ -182,7 +185,8 @@ func (c *Counted) Call(in int, out *int) error {
 }
 
 // TestWhatWasReadIsAnsweredBeforeTheTimeIsOver: a client that drops drain frames and
-// never pauses gets an answer to everything that was executed, and learns what was not.
+// never pauses, with many calls in flight, gets an answer to everything that was
+// executed, and learns what was not.
 func TestWhatWasReadIsAnsweredBeforeTheTimeIsOver(t *testing.T) {
 	counted := new(Counted)
 	s, addr := serve(t, rpcserver.Config{Quiet: time.Minute}, counted)
@@ -190,9 +194,16 @@ func TestWhatWasReadIsAnsweredBeforeTheTimeIsOver(t *testing.T) {
 	c.send(t, "Counted.Call", 0)
 	c.recv(t, new(int))
 	answered := int64(1)
+	callers := make(chan struct{}, 200) // what they have in flight is answered within the last second
+	gone := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for i := 1; ; i++ {
+			select {
+			case callers <- struct{}{}:
+			case <-gone:
+				return
+			}
 			c.seq++
 			req := rpc.Request{ServiceMethod: "Counted.Call", Seq: c.seq}
 			if errors.Join(c.enc.Encode(req), c.enc.Encode(i), c.buf.Flush()) != nil {
@@ -200,7 +211,7 @@ func TestWhatWasReadIsAnsweredBeforeTheTimeIsOver(t *testing.T) {
 			}
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- s.Shutdown(ctx) }()
@@ -220,7 +231,9 @@ func TestWhatWasReadIsAnsweredBeforeTheTimeIsOver(t *testing.T) {
 			continue
 		}
 		answered++
+		<-callers
 	}
+	close(gone)
 	c.nc.Close()
 	wg.Wait()
 	if err := <-ended; err != nil {
@@ -230,6 +243,95 @@ func TestWhatWasReadIsAnsweredBeforeTheTimeIsOver(t *testing.T) {
 		t.Errorf("%d executed, %d answered", n, answered)
 	}
 	isDrain(t, rpc.Response{ServiceMethod: drain, Seq: maxSeq, Error: last}, uint64(answered))
+}
+
+// TestNoMoreIsExecutedThanCanBeAnswered: of a client that does not read, requests are
+// left unread as soon as its answers have no room, so that there is not much to be
+// answered when the server stops. All are, when it reads.
+func TestNoMoreIsExecutedThanCanBeAnswered(t *testing.T) {
+	const requests, most = 50_000, 20_000 // 256 KiB are 7,500 answers; twice that, and what had been read
+	synctest.Test(t, func(t *testing.T) {
+		counted := new(Counted)
+		s := rpcserver.New(rpcserver.Config{})
+		if err := s.Register(counted); err != nil {
+			t.Fatal(err)
+		}
+		ours, theirs := net.Pipe() // has no buffers
+		served := make(chan struct{})
+		go func() {
+			s.ServeConn(theirs)
+			close(served)
+		}()
+		var sent atomic.Int64
+		go func() {
+			buf := bufio.NewWriter(ours)
+			enc := gob.NewEncoder(buf)
+			for i := range requests {
+				if errors.Join(enc.Encode(rpc.Request{ServiceMethod: "Counted.Call", Seq: uint64(i)}), enc.Encode(i+1), buf.Flush()) != nil {
+					return
+				}
+				sent.Add(1)
+			}
+		}()
+		synctest.Wait()
+		if n, read := counted.n.Load(), sent.Load(); n == 0 || read > most {
+			t.Errorf("%d read and %d executed of a client that reads no answer", read, n)
+		}
+		dec := gob.NewDecoder(ours)
+		for range requests {
+			var n int
+			if resp := (rpc.Response{}); errors.Join(dec.Decode(&resp), dec.Decode(&n)) != nil || uint64(n) != resp.Seq+1 {
+				t.Fatalf("%+v, %d", resp, n)
+			}
+		}
+		ours.Close()
+		<-served
+		s.Close()
+	})
+}
+
+// TestLastWordsReachWhoGoesOnSending: a client that is slow to read the end, and sends
+// until it does, reads every answer.
+func TestLastWordsReachWhoGoesOnSending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		counted := new(Counted)
+		s := rpcserver.New(rpcserver.Config{Quiet: time.Minute})
+		if err := s.Register(counted); err != nil {
+			t.Fatal(err)
+		}
+		ours, theirs := net.Pipe()
+		half := &halfPipe{Conn: theirs, shut: make(chan struct{})}
+		served := make(chan struct{})
+		go func() {
+			s.ServeConn(half)
+			close(served)
+		}()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		go s.Shutdown(ctx)
+		go io.Copy(io.Discard, ours)
+		<-half.shut
+		for range 8 { // a second, in all
+			time.Sleep(100 * time.Millisecond)
+			if _, err := ours.Write([]byte("x")); err != nil {
+				t.Error(err)
+			}
+		}
+		ours.Close()
+		<-served
+		s.Close()
+	})
+}
+
+// halfPipe tells when its writing has ended.
+type halfPipe struct {
+	net.Conn
+	shut chan struct{}
+}
+
+func (p *halfPipe) CloseWrite() error {
+	close(p.shut)
+	return nil
 }
 
 func TestRunWithoutMethodsIsAMistake(t *testing.T) {
