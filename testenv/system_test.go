@@ -8,10 +8,14 @@ import (
 	"net"
 	"net/http"
 	"net/rpc"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/dnsd"
 	"github.com/rollcall-dns/rollcall/dnsd/register"
 	"github.com/rollcall-dns/rollcall/resolver"
 	"github.com/rollcall-dns/rollcall/rpcclient"
@@ -301,8 +305,33 @@ func TestTheAnswerShrinksToNothing(t *testing.T) {
 
 func TestARecordSetOutgrowsUDP(t *testing.T) {
 	env := New(t, Setup{Nodes: -1})
-	for n := range 200 {
-		env.Put(fmt.Sprintf("n%d", n), register.Registration{Port: uint16(1000 + n), Lease: register.Duration(time.Minute)})
+	instances := 0
+	grow := func(to int) {
+		for ; instances < to; instances++ {
+			env.Put(fmt.Sprintf("n%d", instances), register.Registration{Port: uint16(1000 + instances), Lease: register.Duration(time.Minute)})
+		}
+	}
+	ask := func(network string) *dns.Msg {
+		t.Helper()
+		client := dns.Client{Net: network, Timeout: patience}
+		m, _, err := client.Exchange(new(dns.Msg).SetQuestion("_math._tcp.svc.", dns.TypeSRV).SetEdns0(1232, false), env.DNSAddr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+
+	grow(25) // all records, not all addresses
+	if m := ask("udp"); m.Truncated || len(m.Answer) != 25 || len(m.Extra) > 25 {
+		t.Errorf("25 over UDP: TC %v, %d records, %d additional ones", m.Truncated, len(m.Answer), len(m.Extra))
+	}
+
+	grow(200) // the whole over TCP
+	if m := ask("udp"); !m.Truncated {
+		t.Error("200 over UDP: no TC")
+	}
+	if m := ask("tcp"); m.Truncated || len(m.Answer) != 200 {
+		t.Errorf("200 over TCP: TC %v, %d records", m.Truncated, len(m.Answer))
 	}
 	s, err := env.Resolver().Lookup(t.Context(), env.Name())
 	if err != nil || len(s.Endpoints) != 200 {
@@ -316,9 +345,16 @@ func TestARecordSetOutgrowsUDP(t *testing.T) {
 	if err != nil || len(records) != 200 {
 		t.Errorf("net.LookupSRV: got %d records, %v; want 200", len(records), err)
 	}
+
+	grow(2000) // a sample
+	m := ask("tcp")
+	told := slices.ContainsFunc(m.IsEdns0().Option, func(o dns.EDNS0) bool { return o.Option() == dns.EDNS0EDE })
+	if m.Truncated || !told || len(m.Answer) < 1000 || len(m.Answer) > 1999 {
+		t.Errorf("2,000 over TCP: TC %v, %d records, told to be a sample: %v", m.Truncated, len(m.Answer), told)
+	}
 }
 
-func TestBadInputChangesNothing(t *testing.T) {
+func TestBadInput(t *testing.T) {
 	env := New(t, Setup{Nodes: 1})
 	for _, packet := range []string{"", "x", strings.Repeat("\xff", 12), strings.Repeat("\xc0\x0c", 300), "\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x3f"} {
 		conn, err := net.Dial("udp", env.DNSAddr())
@@ -356,6 +392,12 @@ func TestBadInputChangesNothing(t *testing.T) {
 			!strings.Contains(text.String(), tt.field) {
 			t.Errorf("%.60s: got %s %s", tt.body, resp.Status, text.String())
 		}
+	}
+	if _, err := dnsd.ParseCorefile("Corefile", []byte("svc {\n  leese 15s\n}\n")); err == nil || !strings.HasPrefix(err.Error(), "Corefile:2: ") {
+		t.Errorf("a bad Corefile: %v", err)
+	}
+	if err := env.DNSD().Reload(dnsd.Config{Zones: []dnsd.Zone{{Lease: time.Second}}}); err == nil {
+		t.Error("a bad configuration was taken")
 	}
 	env.AwaitNodes() // the one node, and nothing else
 	if s, err := env.Resolver().Lookup(t.Context(), env.Name()); err != nil || len(s.Endpoints) != 1 {

@@ -1,0 +1,62 @@
+package testenv
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+// testOf is the name of the test for a row of README's table "What happens when":
+// the words of the fault, without apostrophes and what is in parentheses.
+func testOf(fault string) string {
+	fault = regexp.MustCompile(`\([^)]*\)`).ReplaceAllString(fault, "")
+	fault = strings.ReplaceAll(fault, "'", "")
+	var name strings.Builder
+	name.WriteString("Test")
+	for _, word := range strings.FieldsFunc(fault, func(r rune) bool { return !unicode.IsLetter(r) }) {
+		name.WriteString(strings.ToUpper(word[:1]) + word[1:])
+	}
+	return name.String()
+}
+
+// TestEachRowOfTheTableIsATest: a promise that nothing holds is taken out, or held.
+func TestEachRowOfTheTableIsATest(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, ok := strings.Cut(string(readme), "\n## What happens when\n")
+	if !ok {
+		t.Fatal(`README.md has no section "What happens when"`)
+	}
+	table, _, _ = strings.Cut(table, "\n## ")
+	var tests strings.Builder
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests.Write(text)
+	}
+	rows := 0
+	for line := range strings.Lines(table) {
+		cells := strings.Split(line, " | ")
+		if len(cells) != 2 || cells[0] == "| fault" {
+			continue
+		}
+		rows++
+		if name := testOf(cells[0]); !strings.Contains(tests.String(), "\nfunc "+name+"(t *testing.T)") {
+			t.Errorf("row %q has no test %s", cells[0], name)
+		}
+	}
+	if rows < 15 {
+		t.Errorf("only %d rows were found", rows)
+	}
+}
