@@ -101,8 +101,10 @@ func (d *blockReader) head() error {
 				port = strconv.FormatUint(n, 10)
 			}
 		}
-		_, notIP := netip.ParseAddr(name)
-		if name == "" || notIP == nil || strings.ContainsFunc(name, notInZone) {
+		if addr, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+			return fmt.Errorf("%s: zone %q: expected a zone name as in svc:5300 { }; an address goes inside, as in bind %v", d.place(), key, addr)
+		}
+		if name == "" || strings.ContainsFunc(name, notInZone) {
 			return fmt.Errorf("%s: zone %q: expected a zone name as in svc:5300 { }", d.place(), key)
 		}
 		if _, word := directives[name]; word && i > 0 && port == "" {

@@ -103,6 +103,8 @@ func TestCorefileErrorsNamePlaceAndCure(t *testing.T) {
 		{"two lame ducks", "svc {\n  lameduck 1s\n}\nsrv {\n  hook 127.0.0.1:0\n  lameduck 0s\n}\n", `Corefile:6: lameduck: Corefile:2 says 1s; the process is one for all blocks`},
 		{"empty word", "svc {\n  hook \"\" {\n  }\n}\n", `Corefile:2: hook: word 1 is empty`},
 		{"empty word inside", "svc {\n  hook 127.0.0.1:0 {\n    tls \"\" \"\"\n  }\n}\n", `Corefile:3: tls: word 1 is empty`},
+		{"address for a zone", "127.0.0.1:5300 {\n}\n", `Corefile:1: zone "127.0.0.1:5300": expected a zone name as in svc:5300 { }; an address goes inside, as in bind 127.0.0.1`},
+		{"IPv6 address for a zone", "[::1]:5300 {\n}\n", `Corefile:1: zone "[::1]:5300": expected a zone name as in svc:5300 { }; an address goes inside, as in bind ::1`},
 		{"one-line block", "svc {\n  lease 15s { min 3s max 24h }\n}\n", `Corefile:2: lease: "min" stands on the line of the opening brace; each line of a block needs a line of its own`},
 		{"# within a word", "svc {\n  nsid host#7\n}\n", `Corefile:2: a "#" within a word: put the word into double quotes, or a blank before the "#"`},
 		{"bind of two in one word", "svc {\n  bind \"127.0.0.1 ::1\"\n}\n", `Corefile:2: bind: bad address "127.0.0.1 ::1"; expected an IP address`},

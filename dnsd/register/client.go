@@ -75,10 +75,14 @@ func (c *client) request(ctx context.Context, method, base, path string, body an
 // do makes one request and decodes a good answer into out, if not nil. A hook
 // that could not be reached or failed is left for the next.
 func (c *client) do(ctx context.Context, timeout time.Duration, method, path string, body, out any) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	outer := ctx
+	ctx, cancel := context.WithTimeout(outer, timeout)
 	defer cancel()
 	base := c.base()
 	err := c.try(ctx, method, base, path, body, out)
+	if errors.Is(err, context.DeadlineExceeded) && outer.Err() == nil {
+		err = &timeoutError{base}
+	}
 	if err != nil && !refused(err) {
 		c.next(base)
 	}
@@ -112,6 +116,12 @@ func (c *client) try(ctx context.Context, method, base, path string, body, out a
 	}
 	return nil
 }
+
+// timeoutError is a hook that did not answer in time.
+type timeoutError struct{ base string }
+
+func (e *timeoutError) Error() string { return e.base + ": no answer within Config.Timeout" }
+func (e *timeoutError) Unwrap() error { return context.DeadlineExceeded }
 
 // withoutURL takes the long path, which our own errors name better, out of
 // an error of net/http.

@@ -159,3 +159,36 @@ func TestLoggerHearsWhatHappened(t *testing.T) {
 	})
 	h.want(t)
 }
+
+// What is told names the limit, and a wrong scheme its cure.
+func TestWhatADeafOrPlainHookIsToldAs(t *testing.T) {
+	h := hear(t)
+	for _, tc := range []struct {
+		hook string
+		trip func(*http.Request) (*http.Response, error)
+		want string
+	}{
+		{
+			"http://hook", func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() },
+			"trying again: http://hook: no answer within Config.Timeout (is dnsd running there?",
+		},
+		{
+			"https://hook", func(*http.Request) (*http.Response, error) { return nil, http.ErrSchemeMismatch },
+			"trying again: https://hook: http: server gave HTTP response to HTTPS client (write http:// in place of https://)",
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := config(nil)
+			cfg.Hooks, cfg.HTTP, cfg.Background = []string{tc.hook}, &http.Client{Transport: trip(tc.trip)}, true
+			l := mustKeep(t, cfg)
+			time.Sleep(defaultTimeout + time.Second)
+			h.want(t, tc.want)
+			_ = l.Close(t.Context())
+			h.lines()
+		})
+	}
+}
+
+type trip func(*http.Request) (*http.Response, error)
+
+func (f trip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

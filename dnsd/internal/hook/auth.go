@@ -238,7 +238,7 @@ func (x *exchange) needHost(service, host string) error {
 		return nil
 	}
 	return refuse(http.StatusForbidden, "host",
-		"host %.80q is not your own address %v: leave host out, or use a token that may register any host", host, own)
+		"host %.80q is not your own address %v: leave host out, or use a token with any-host", host, own)
 }
 
 // speaksFor says whether the end of the peer's connection says something about that

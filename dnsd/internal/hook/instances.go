@@ -110,7 +110,7 @@ func (x *exchange) hostOf(service, host string) (string, error) {
 	// section 7.6.3, RFC 7239; the others by custom.)
 	for _, name := range []string{"Via", "Forwarded", "X-Forwarded-For", "X-Real-Ip"} {
 		if x.r.Header.Get(name) != "" {
-			return "", refuse(http.StatusBadRequest, "host", "this request came through a proxy (it has %s), so %v is not your address: give host, with a token that may register it, or go around the proxy", name, x.peer)
+			return "", refuse(http.StatusBadRequest, "host", "this request came through a proxy (it has %s), so %v is not your address: give host, with a token that has any-host, or go around the proxy", name, x.peer)
 		}
 	}
 	if !x.peer.IsValid() || x.peer.Zone() != "" {
