@@ -76,11 +76,12 @@ func TestTimeoutsSayWhichOneItWas(t *testing.T) {
 			nc.Read(make([]byte, 1))
 			<-time.After(time.Hour)
 		}, want: "no answer within Config.Timeout", took: 7 * time.Second, is: context.DeadlineExceeded},
-		"WaitForNode":       {ctx: none, want: "nothing within Config.WaitForNode: no usable node of 1 announced; a:1: connection refused", took: 5 * time.Second, is: ErrNoNodes},
-		"Timeout, no node":  {cfg: Config{Timeout: time.Second}, ctx: none, want: "nothing within Config.Timeout: no usable node of 1 announced; a:1: connection refused", took: time.Second, is: context.DeadlineExceeded},
-		"context, no node":  {ctx: ends, want: "context deadline exceeded: no usable node of 1 announced; a:1: connection refused", took: 3 * time.Second, is: context.DeadlineExceeded},
-		"first ping":        {node: func(nc net.Conn) { io.Copy(io.Discard, nc) }, ctx: none, want: "nothing within Config.WaitForNode: no usable node of 1 announced; a:1: connected, but the first ping failed: no answer within Config.PingTimeout", took: 5 * time.Second, is: ErrNoNodes},
-		"first ping closed": {node: func(nc net.Conn) { nc.Read(make([]byte, 4096)); nc.Close() }, ctx: none, want: "nothing within Config.WaitForNode: no usable node of 1 announced; a:1: connected, but the first ping failed: connection closed by the server", took: 5 * time.Second, is: ErrNoNodes},
+		"WaitForNode":        {ctx: none, want: "nothing within Config.WaitForNode: no usable node of 1 announced; a:1: connection refused", took: 5 * time.Second, is: ErrNoNodes},
+		"Timeout, no node":   {cfg: Config{Timeout: time.Second}, ctx: none, want: "nothing within Config.Timeout: no usable node of 1 announced; a:1: connection refused", took: time.Second, is: context.DeadlineExceeded},
+		"context, no node":   {ctx: ends, want: "context deadline exceeded: no usable node of 1 announced; a:1: connection refused", took: 3 * time.Second, is: context.DeadlineExceeded},
+		"first ping":         {node: func(nc net.Conn) { io.Copy(io.Discard, nc) }, ctx: none, want: "nothing within Config.WaitForNode: no usable node of 1 announced; a:1: connected, but the first ping failed: no answer within Config.PingTimeout", took: 5 * time.Second, is: ErrNoNodes},
+		"first ping goes on": {cfg: Config{Timeout: time.Second}, node: func(nc net.Conn) { io.Copy(io.Discard, nc) }, ctx: none, want: "nothing within Config.Timeout: no usable node of 1 announced; a:1: the first dial and its ping have not ended yet", took: time.Second, is: context.DeadlineExceeded},
+		"first ping closed":  {node: func(nc net.Conn) { nc.Read(make([]byte, 4096)); nc.Close() }, ctx: none, want: "nothing within Config.WaitForNode: no usable node of 1 announced; a:1: connected, but the first ping failed: connection closed by the server", took: 5 * time.Second, is: ErrNoNodes},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			defer time.Sleep(2 * time.Hour) // the node ends what it is at

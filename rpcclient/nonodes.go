@@ -44,7 +44,10 @@ func (e *noNodesError) Unwrap() []error {
 	return errs
 }
 
-var errUnresolved = errors.New("the name is not resolved yet")
+var (
+	errUnresolved = errors.New("the name is not resolved yet")
+	errConnecting = errors.New("the first dial and its ping have not ended yet")
+)
 
 // noNodes is the error of now.
 func (c *Client) noNodes() error {
@@ -65,8 +68,11 @@ func (c *Client) noNodes() error {
 	slices.SortFunc(nodes, func(a, b *node) int { return strings.Compare(a.addr(), b.addr()) })
 	for _, n := range nodes {
 		n.mu.Lock()
-		err := n.lastErr
+		err, untried := n.lastErr, n.untried
 		n.mu.Unlock()
+		if err == nil && untried {
+			err = errConnecting
+		}
 		if err == nil {
 			continue
 		}
