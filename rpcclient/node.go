@@ -33,10 +33,11 @@ type node struct {
 	reporting sync.Mutex // one report at a time; taken before mu and the group's locks
 	reported  bool       // what the group was told: up
 
-	mu       sync.Mutex // guards what follows
-	all      map[*conn]time.Time
-	want     int    // connections to keep; keep: those that there are
-	why      string // why want is what it is, if it is not all; for the debug page
+	mu       sync.Mutex          // guards what follows
+	all      map[*conn]time.Time // when it was made; zero: it takes no more calls
+	want     int                 // connections to keep; keep: those that there are
+	why      string              // why want is what it is, if it is not all; for the debug page
+	placed   bool                // want was set once
 	redial   redial
 	untried  bool  // no dial has ended yet
 	lostWhy  error // why there is no connection; nil: none was needed
@@ -138,10 +139,15 @@ func (n *node) lacks() bool {
 	return len(*n.usable.Load()) < n.want
 }
 
-// wants sets how many connections to keep; surplus ones finish what is in flight.
+// wants sets how many connections to keep; surplus ones finish what is in flight. A
+// node that was there and is wanted more stands in for others, which all clients have
+// lost in the same moment.
 func (n *node) wants(want int, why string) {
 	n.mu.Lock()
-	n.want, n.why = want, why
+	if want > n.want && n.placed {
+		n.redial.lost = true
+	}
+	n.want, n.why, n.placed = want, why, true
 	var surplus []*conn
 	if conns := *n.usable.Load(); want >= 0 && len(conns) > want {
 		surplus = conns[want:]
@@ -251,6 +257,9 @@ func (n *node) add(c *conn) {
 func (n *node) connRetired(c *conn, why error) {
 	n.mu.Lock()
 	n.dropLocked(c, why)
+	if !errors.Is(why, errNotNeeded) {
+		n.endedLocked(c) // now: it may have calls in flight for long, and be followed at once
+	}
 	var others []*conn
 	if errors.Is(why, errDraining) && !n.redial.draining {
 		// What one connection was told is true of all.
@@ -269,13 +278,19 @@ func (n *node) connRetired(c *conn, why error) {
 func (n *node) connDead(c *conn, why error) {
 	n.mu.Lock()
 	n.dropLocked(c, why)
-	if since, ok := n.all[c]; ok {
-		delete(n.all, c)
-		n.redial.ended(since, time.Now(), len(*n.usable.Load()) == 0)
-	}
+	n.endedLocked(c)
+	delete(n.all, c)
 	n.mu.Unlock()
 	n.report()
 	n.poke()
+}
+
+// endedLocked has the pauses depend on how long a connection has lasted, once.
+func (n *node) endedLocked(c *conn) {
+	if since := n.all[c]; !since.IsZero() {
+		n.all[c] = time.Time{}
+		n.redial.ended(since, time.Now(), len(*n.usable.Load()) == 0)
+	}
 }
 
 // dropLocked takes a connection out of use.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"net/rpc"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -152,6 +154,39 @@ func TestDialsArePacedWhateverTheServerDoes(t *testing.T) {
 			if n := len(dials); n > minutes*60 {
 				t.Errorf("seed %d: %d dials in %d minutes", seed, n, minutes)
 			}
+		})
+	}
+}
+
+// A server gives up each connection with the first call on it, and never answers the
+// call: the connection lives on, as long as its calls.
+func TestConnectionsGivenUpWithCallsInFlightArePaced(t *testing.T) {
+	for _, prefix := range []string{retirePrefix, drainPrefix} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFakeNet(map[string]func(net.Conn){})
+			f.set("odd:1", func(nc net.Conn) {
+				p := newPeer(nc)
+				for {
+					req, _, err := p.next()
+					if err != nil {
+						return
+					}
+					p.enc.Encode(rpc.Response{ServiceMethod: drainMethod, Seq: drainSeq, Error: prefix + strconv.FormatUint(req.Seq, 10)})
+					p.enc.Encode(struct{}{})
+				}
+			})
+			c := fakeClient(t, f, Config{}, "odd:1")
+			defer c.Close()
+			ready(t, c)
+			var calls sync.WaitGroup
+			for range 1000 {
+				time.Sleep(5 * time.Millisecond)
+				calls.Go(func() { c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int)) })
+			}
+			if n := len(f.dialled("odd:1")); n > 8 {
+				t.Errorf("%q: %d dials in 5s, of 1000 calls", prefix, n)
+			}
+			calls.Wait()
 		})
 	}
 }

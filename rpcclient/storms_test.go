@@ -48,6 +48,7 @@ type scenario struct {
 	scale      int // of 1,000 clients so many are played
 	phases     []phase
 	play       func(s *world)
+	priorities []uint16 // of the instances; nil: they have the same
 }
 
 var stormScenarios = []scenario{
@@ -58,6 +59,17 @@ var stormScenarios = []scenario{
 			s.kill("10.0.0.1:80")
 			time.Sleep(2 * time.Minute)
 		},
+		nil,
+	},
+	{
+		"priority", "All servers of the best priority die\n\nTwo of priority 10. There are two of priority 20, which have one connection each in reserve\nand get the second, and two of priority 30, which become the reserve.", 6, 4,
+		[]phase{{"before", -20 * time.Second, 0}, {"first second", 0, time.Second}, {"2nd to 10th", time.Second, 10 * time.Second}, {"2nd minute", time.Minute, 2 * time.Minute}},
+		func(s *world) {
+			s.kill("10.0.0.1:80")
+			s.kill("10.0.0.2:80")
+			time.Sleep(2 * time.Minute)
+		},
+		[]uint16{10, 10, 20, 20, 30, 30},
 	},
 	{
 		"all", "All servers die and come back\n\nBoth of two die at once and are back after a minute. Each client has a call waiting.", 2, 4,
@@ -77,6 +89,7 @@ var stormScenarios = []scenario{
 			s.set(func() { s.up["10.0.0.1:80"], s.up["10.0.0.2:80"] = true, true })
 			time.Sleep(2 * time.Minute)
 		},
+		nil,
 	},
 	{
 		"dnsd", "dnsd dies and comes back\n\nIts port refuses for a minute, by UDP and TCP. The servers live.", 2, 4,
@@ -95,6 +108,7 @@ var stormScenarios = []scenario{
 			s.set(func() { s.dnsd = true })
 			time.Sleep(2 * time.Minute)
 		},
+		nil,
 	},
 	{
 		"hour", "One of 20 endpoints is dead for an hour\n\nIt stays announced.", 20, 50,
@@ -103,6 +117,7 @@ var stormScenarios = []scenario{
 			s.kill("10.0.0.1:80")
 			time.Sleep(time.Hour)
 		},
+		nil,
 	},
 }
 
@@ -125,8 +140,9 @@ The rules behind them:
   50 ms to 1.05 s, then 0.5 to 1.5 s, 1.5 to 2.5 s, 3 to 4 s, and from then on 4 to 5 s.
   No waiting call, no hint and no other connection makes it shorter, and only a
   connection that was made after the last failure and has lasted 5 s begins anew.
-* The first dial after a loss comes at any moment of the second after it. Calls that
-  find no other node wait for it.
+* The first dial after a loss comes at any moment of the second after it, and so do
+  those of nodes that stand in for the lost ones: of the next priority, or of a subset.
+  Calls that find no other node wait for it.
 * A lost node is a hint to ask DNS again: a few questions within a second, one series a
   TTL at most, and fewer when they find nothing.
 `
@@ -142,12 +158,12 @@ func TestStorms(t *testing.T) {
 			fmt.Fprintf(doc, "\n## %s\n\n", sc.text)
 			doc.WriteString("| when | queries: one | 1,000 | peak | dials: one | 1,000 | peak |\n|---|---|---|---|---|---|---|\n")
 			var many [][]float64
-			play(t, sc, 1000/sc.scale, func(row []float64) { many = append(many, row) })
+			play(t, sc, 1000/sc.scale, 0, func(row []float64) { many = append(many, row) })
 			one := make([][]float64, len(sc.phases))
-			const times = 10
-			for range times {
+			const times = 50
+			for run := range uint64(times) {
 				i := 0
-				play(t, sc, 1, func(row []float64) {
+				play(t, sc, 1, run, func(row []float64) {
 					if one[i] == nil {
 						one[i] = make([]float64, len(row))
 					}
@@ -203,9 +219,10 @@ func TestStorms(t *testing.T) {
 
 // play runs a scenario and gives a row of each phase: queries a second, their peak,
 // dials a second, their peak.
-func play(t *testing.T, sc scenario, clients int, row func([]float64)) {
+func play(t *testing.T, sc scenario, clients int, seed uint64, row func([]float64)) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newWorld(t, sc.instances)
+		s := newWorld(t, sc.instances, sc.priorities...)
+		s.seed = seed
 		leave := s.join(t, clients)
 		time.Sleep(time.Minute)
 		begin := time.Now()

@@ -27,18 +27,24 @@ type world struct {
 	dials   []time.Time
 	answer  []byte              // to a question for SRV, but for its id and name
 	odd     func(q, m *dns.Msg) // answers instead, if not nil
+	seed    uint64              // of the resolvers
 }
 
 const stormTTL = 5 // seconds, the default of a registration
 
-func newWorld(t *testing.T, instances int) *world {
+// newWorld has so many instances, of priority 10 or of those given.
+func newWorld(t *testing.T, instances int, priorities ...uint16) *world {
 	s := &world{dnsd: true, up: map[string]bool{}, conns: map[string]map[net.Conn]bool{}}
 	m := new(dns.Msg)
 	m.SetQuestion("_math._tcp.svc.", dns.TypeSRV)
 	m.Response, m.Authoritative, m.Compress = true, true, true
 	for i := range instances {
+		priority := uint16(10)
+		if i < len(priorities) {
+			priority = priorities[i]
+		}
 		target, addr := fmt.Sprintf("a%d.math.tcp.svc.", i), fmt.Sprintf("10.0.0.%d", i+1)
-		m.Answer = append(m.Answer, &dns.SRV{Hdr: dns.RR_Header{Name: "_math._tcp.svc.", Rrtype: dns.TypeSRV, Class: dns.ClassINET, Ttl: stormTTL}, Priority: 10, Weight: 100, Port: 80, Target: target})
+		m.Answer = append(m.Answer, &dns.SRV{Hdr: dns.RR_Header{Name: "_math._tcp.svc.", Rrtype: dns.TypeSRV, Class: dns.ClassINET, Ttl: stormTTL}, Priority: priority, Weight: 100, Port: 80, Target: target})
 		m.Extra = append(m.Extra, &dns.A{Hdr: dns.RR_Header{Name: target, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: stormTTL}, A: net.ParseIP(addr)})
 		s.up[addr+":80"] = true
 		s.conns[addr+":80"] = map[net.Conn]bool{}
@@ -169,7 +175,7 @@ func (s *world) join(t *testing.T, clients int) (leave func()) {
 			Dial:         s.dial,
 			PingInterval: time.Minute, // they say nothing here, and cost much
 			Source: &resolver.Resolver{
-				Servers: []string{"10.0.0.53"}, Dial: s.ask, Rand: rand.New(rand.NewPCG(uint64(i), 1)),
+				Servers: []string{"10.0.0.53"}, Dial: s.ask, Rand: rand.New(rand.NewPCG(uint64(i), s.seed)),
 			},
 		})
 		if err != nil {
