@@ -14,7 +14,9 @@ import (
 
 // An address and the wildcard of its port cannot be bound at the same time, so a
 // reload from one to the other has to close the old socket before it opens the new
-// one: for a moment nobody listens. If the plan fails, the old one is opened again.
+// one: for a moment nobody listens. If the plan fails, the old one is opened again. If
+// another process has taken the address meanwhile, that is the end of the server, as it
+// would be at the start: nobody would see that it does not listen.
 
 // tookRoom says whether err means that another socket has the port.
 func tookRoom(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }
@@ -41,7 +43,7 @@ func (s *Server) evictDNS(p *plan, addr string) (any bool) {
 			again := *l
 			server, err := nameserver.Listen(l.cfg)
 			if err != nil {
-				return fmt.Errorf("dnsd: open again: %w", at("bind", l.addr, err))
+				return s.lost(at("bind", l.addr, err))
 			}
 			again.server, again.task, again.evicted = server, nil, false
 			s.dns[i] = &again
@@ -72,7 +74,7 @@ func (s *Server) evictHooks(p *plan, addr string) (any bool) {
 		p.restore = append(p.restore, func() error {
 			h, err := hook.Listen(hookConfig(b, s.log.With("zone", b.cfg.Origins[0])))
 			if err != nil {
-				return fmt.Errorf("dnsd: open again: %w", at("hook", b.cfg.Hook.Addr, err))
+				return s.lost(at("hook", b.cfg.Hook.Addr, err))
 			}
 			b.hook, b.evicted = &shared[*hook.Server]{part: h}, false
 			if s.running {
@@ -82,4 +84,14 @@ func (s *Server) evictHooks(p *plan, addr string) (any bool) {
 		})
 	}
 	return any
+}
+
+// lost ends the server because of what could not be opened again.
+func (s *Server) lost(err error) error {
+	err = fmt.Errorf("dnsd: open again after a reload that failed: %w", err)
+	select {
+	case s.failed <- err:
+	default: // it ends already
+	}
+	return err
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -76,6 +77,43 @@ func TestReloadFromAnAddressToTheWildcard(t *testing.T) {
 			t.Fatalf("to %s: %v", host, err)
 		}
 		serves("after a reload to " + host)
+	}
+}
+
+// TestReloadThatLosesAnAddressEndsTheServer: when another process takes it while a
+// plan makes room, a server that goes on without it would look sound.
+func TestReloadThatLosesAnAddressEndsTheServer(t *testing.T) {
+	for _, part := range []string{"bind", "hook"} {
+		t.Run(part, func(t *testing.T) {
+			dnsPort, hookPort := freePort(t), freePort(t)
+			s, err := New(Config{Zones: []Zone{{Bind: []string{"127.0.0.1:" + dnsPort}, Hook: Hook{Addr: "127.0.0.1:" + hookPort}}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- s.Run(t.Context()) }()
+			s.mu.Lock()
+			p := &plan{}
+			taken := "127.0.0.1:" + dnsPort
+			if part == "bind" {
+				s.evictDNS(p, "0.0.0.0:"+dnsPort)
+			} else {
+				taken = "127.0.0.1:" + hookPort
+				s.evictHooks(p, "0.0.0.0:"+hookPort)
+			}
+			ln, err := net.Listen("tcp", taken)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer ln.Close()
+			err = p.abandon()
+			s.mu.Unlock()
+			for _, err := range []error{err, <-ended} {
+				if err == nil || !strings.Contains(err.Error(), "open again after a reload that failed: "+part+": ") || !errors.Is(err, syscall.EADDRINUSE) {
+					t.Errorf("%v, want that %s is in use", err, taken)
+				}
+			}
+		})
 	}
 }
 
