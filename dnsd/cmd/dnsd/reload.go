@@ -61,6 +61,9 @@ func (r *reloader) reload(s *dnsd.Server) {
 func (r *reloader) equip(cfg dnsd.Config) dnsd.Config {
 	cfg.Logger = r.log.Logger
 	cfg.StateDir = stateDir()
+	if forgets(cfg) {
+		r.log.Warn("nowhere to keep the highest revision given out: after a crash the clock decides where revisions begin, and secondaries may keep a wrong zone if there were more than 15 changes a second; set STATE_DIRECTORY or HOME")
+	}
 	cfg.Collectors = []prometheus.Collector{r.log.dropped, r.counts.good, r.counts.at}
 	return cfg
 }

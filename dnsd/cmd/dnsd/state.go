@@ -3,7 +3,10 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/rollcall-dns/rollcall/dnsd"
 )
 
 // stateDir is where the small files of memory stores are: what systemd gives
@@ -19,4 +22,12 @@ func stateDir() string {
 		return ""
 	}
 	return filepath.Join(caches, "rollcall")
+}
+
+// forgets says whether a store of cfg has nowhere to keep the highest revision that
+// it gave out.
+func forgets(cfg dnsd.Config) bool {
+	return cfg.StateDir == "" && (len(cfg.Zones) == 0 || slices.ContainsFunc(cfg.Zones, func(z dnsd.Zone) bool {
+		return z.Store.Kind != "bolt" && z.Store.Ceiling == ""
+	}))
 }
