@@ -116,7 +116,8 @@ func (c *conn) serve() error {
 		c.calls.close()
 	}
 	c.ended.Store(true)
-	if errors.Is(err, errLoose) {
+	unread := errors.Is(err, errLoose) || errors.Is(err, io.ErrUnexpectedEOF)
+	if unread {
 		c.alone.Store(true)
 		c.sendDrain(c.last) // now: what comes behind it is read by nobody
 	}
@@ -128,7 +129,7 @@ func (c *conn) serve() error {
 	case c.isStopped() && errors.Is(err, os.ErrDeadlineExceeded):
 		err = nil
 		c.farewell(lingerMost)
-	case errors.Is(err, errLoose):
+	case unread:
 		c.farewell(lingerMost)
 	}
 	c.out.fail(net.ErrClosed)
@@ -173,8 +174,8 @@ func (c *conn) read() error {
 			method := string(name)
 			_, broken := c.wire.body(nil)
 			c.mid = false
-			if errors.Is(broken, os.ErrDeadlineExceeded) {
-				return broken
+			if err := cutOff(broken); err != nil {
+				return err
 			}
 			c.last = max(c.last, seq)
 			if method == pingMethod {
@@ -190,8 +191,8 @@ func (c *conn) read() error {
 		k := m.newCall(c, seq)
 		bad, broken := c.wire.body(k.arg.Interface())
 		c.mid = false
-		if errors.Is(broken, os.ErrDeadlineExceeded) {
-			return broken
+		if err := cutOff(broken); err != nil {
+			return err
 		}
 		c.last = max(c.last, seq)
 		if bad != nil {
@@ -212,6 +213,19 @@ func (c *conn) read() error {
 		}
 		go k.run()
 	}
+}
+
+// cutOff is why a body did not come to its end, nil if it did. Such a request is not
+// answered: it may be sent again elsewhere, when the client knows that it was not
+// executed here.
+func cutOff(broken error) error {
+	switch {
+	case errors.Is(broken, os.ErrDeadlineExceeded):
+		return broken
+	case errors.Is(broken, io.EOF), errors.Is(broken, io.ErrUnexpectedEOF):
+		return io.ErrUnexpectedEOF
+	}
+	return nil
 }
 
 // claim waits until a request may take so many bytes of memory.

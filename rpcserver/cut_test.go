@@ -1,0 +1,74 @@
+package rpcserver_test
+
+import (
+	"bytes"
+	"encoding/gob"
+	"errors"
+	"io"
+	"net"
+	"net/rpc"
+	"testing"
+
+	"github.com/rollcall-dns/rollcall/rpcserver"
+)
+
+// TestRequestThatIsCutOffIsKnownNotToBeExecuted, wherever a proxy that closes one
+// direction has cut it: the answer is no error of the method, which would be final.
+func TestRequestThatIsCutOffIsKnownNotToBeExecuted(t *testing.T) {
+	counted := new(Counted)
+	_, addr := serve(t, rpcserver.Config{}, counted)
+	var stream bytes.Buffer
+	enc := gob.NewEncoder(&stream)
+	var whole [3]int // where each request ends
+	for i := range whole {
+		if err := errors.Join(enc.Encode(rpc.Request{ServiceMethod: "Counted.Call", Seq: uint64(i + 1)}), enc.Encode(1000*i)); err != nil {
+			t.Fatal(err)
+		}
+		whole[i] = stream.Len()
+	}
+	for cut := whole[0]; cut <= whole[2]; cut++ {
+		c := raw(t, addr)
+		if _, err := c.nc.Write(stream.Bytes()[:cut]); err != nil {
+			t.Fatal(err)
+		}
+		c.nc.(*net.TCPConn).CloseWrite()
+		complete := uint64(0)
+		for _, end := range whole {
+			if cut >= end {
+				complete++
+			}
+		}
+		answered, last := uint64(0), ""
+		for {
+			var resp rpc.Response
+			err := c.dec.Decode(&resp)
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if resp.Seq == maxSeq {
+				last = resp.Error
+				c.dec.Decode(&struct{}{})
+				continue
+			}
+			var n int
+			if err := c.dec.Decode(&n); err != nil || resp.Error != "" || n != 1000*int(resp.Seq-1) {
+				t.Fatalf("cut at %d: %+v, %d, %v", cut, resp, n, err)
+			}
+			answered++
+		}
+		if answered != complete {
+			t.Errorf("cut at %d: %d answered of %d", cut, answered, complete)
+		}
+		between := cut == whole[0] || cut == whole[1] || cut == whole[2]
+		if want := "retire " + string(rune('0'+complete)); !between && last != want {
+			t.Errorf("cut at %d: got %q, want %q", cut, last, want)
+		}
+		c.nc.Close()
+	}
+	if n := counted.n.Load(); n == 0 {
+		t.Error("nothing was executed")
+	}
+}
