@@ -1,6 +1,7 @@
 package dnsd
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -42,7 +43,7 @@ func TestNoLifeRepeatsARevision(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := cfg.Zones[1].Store.Path
+	db, ceiling := cfg.Zones[1].Store.Path, cfg.Zones[1].Store.Ceiling
 	for _, c := range []struct {
 		name    string
 		zone    Zone
@@ -51,6 +52,9 @@ func TestNoLifeRepeatsARevision(t *testing.T) {
 		{"memory is forgotten", cfg.Zones[0], func() error { return nil }},
 		{"a restart", cfg.Zones[1], func() error { return nil }},
 		{"the file is lost", cfg.Zones[1], func() error { return os.Remove(db) }},
+		{"an old copy is put back with its ceiling", cfg.Zones[1], func() error {
+			return errors.Join(os.Rename(db+".copy", db), os.Rename(ceiling+".copy", ceiling))
+		}},
 		{"an old copy is put back", cfg.Zones[1], func() error { return os.Rename(db+".copy", db) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -65,9 +69,11 @@ func TestNoLifeRepeatsARevision(t *testing.T) {
 				}
 				if life == 0 {
 					burst(t, r, 10)
-					if data, err := os.ReadFile(db); err == nil {
-						if err := os.WriteFile(db+".copy", data, 0o600); err != nil {
-							t.Fatal(err)
+					for _, path := range []string{db, ceiling} {
+						if data, err := os.ReadFile(path); err == nil {
+							if err := os.WriteFile(path+".copy", data, 0o600); err != nil {
+								t.Fatal(err)
+							}
 						}
 					}
 				}

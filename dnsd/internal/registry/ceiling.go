@@ -16,8 +16,10 @@ const (
 	// written and synced for so many changes.
 	ceilingStep = 10_000
 	// lifeStep is what a life begins above what its backend holds: others may have
-	// seen more than a copy that was put back knows.
-	lifeStep = 1 << 16
+	// seen more than a copy that was put back knows, where the ceiling came out of
+	// the same copy. A secondary can miss two thousand lives before serials so far
+	// apart cannot be compared.
+	lifeStep = 1 << 20
 	// farthest a clock may lead: serials further apart than 1 << 31 cannot be
 	// compared (RFC 1982 section 3.2), and a clock may be wrong.
 	farthest = 1 << 30

@@ -65,6 +65,31 @@ func TestCeilingIsKeptWhereNoFileCanBeMade(t *testing.T) {
 	}
 }
 
+// remembers is a backend that was put back from a copy.
+type remembers struct {
+	registry.Backend
+	revision uint64
+}
+
+func (b remembers) Load() (*registry.Snapshot, error) {
+	s, err := b.Backend.Load()
+	s.Revision = b.revision
+	return s, err
+}
+
+// A copy of the whole directory brings back the ceiling, too.
+func TestLifeBeginsAMillionAboveACopy(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "svc.ceiling")
+	const copied, since = 5_000_000, 1_000_000
+	if err := os.WriteFile(path, []byte(registry.FormatCeiling(copied+9999)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := life(t, registry.Config{Backend: remembers{registry.Memory(), copied}, Ceiling: path, Revision: 1000})
+	if first := r.Revision(); first <= copied+since || first-copied > 1<<22 {
+		t.Errorf("begins at %d; the copy knows of %d, and %d changes came since", first, copied, since)
+	}
+}
+
 // Lives that cannot write the file go on by the clock from what it says.
 func TestCeilingThatCannotBeWrittenIsFollowedByTheClock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), strings.Repeat("c", 250)) // as above
