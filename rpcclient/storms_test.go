@@ -123,8 +123,8 @@ var stormScenarios = []scenario{
 
 const stormsPreface = `# What a thousand clients do when something dies
 
-Played by TestStorms: real clients and resolvers in fake time, with a DNS server and
-servers that are functions. TTL 5 s, two connections to each server, all else by
+Measured by TestStorms: real clients and resolvers in fake time; the DNS server and the
+servers are functions of the test. TTL 5 s, two connections to each server, all else by
 default; 250 clients, times 4, and 20 clients, times 50, for the hour. Questions to
 the DNS server and dials of servers are counted, whether somebody is there to hear
 them or not. All clients see the event in the same moment.
@@ -139,7 +139,7 @@ The rules behind them:
 * Whatever is repeated has a pause that grows and is drawn at random. For dials it is
   50 ms to 1.05 s, then 0.5 to 1.5 s, 1.5 to 2.5 s, 3 to 4 s, and from then on 4 to 5 s.
   No waiting call, no hint and no other connection makes it shorter, and only a
-  connection that was made after the last failure and has lasted 5 s begins anew.
+  connection that was made after the last failure and has lasted 5 s begins again.
 * The first dial after a loss comes at any moment of the second after it, and so do
   those of nodes that stand in for the lost ones: of the next priority, or of a subset.
   Calls that find no other node wait for it.
