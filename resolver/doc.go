@@ -50,7 +50,7 @@
 //   - After a hint ([Resolver.Refresh]) it is asked for again five times within a
 //     second, at random moments; hints that find nothing new count ever less.
 //   - A negative answer lives as long as its SOA says (RFC 2308 section 5),
-//     clamped likewise.
+//     clamped likewise; if it is given again and again, up to five seconds at least.
 //   - After a failure it is asked for again after a pause that doubles from MinTTL,
 //     at random, up to two TTLs, with less and less effort: no server hears more of
 //     a client while it is down than while it is well.

@@ -23,6 +23,7 @@ type entry struct {
 	vouched  bool          // last was an answer
 	partial  bool          // of which a part is missing
 	failures int           // since the last answer
+	nothing  int           // answers since the last one with endpoints
 	full     int           // endpoints when the set was last Confirmed
 	shrunk   time.Time     // since when the set is not half of that; zero: it is
 	hint     hint          // what Refresh asked for
@@ -193,6 +194,11 @@ func (r *Resolver) applyLocked(e *entry, out outcome) {
 	if out.vouched {
 		e.failures = 0
 		e.wait = r.spreadLocked(out.ttl*refreshFrom/100, out.ttl)
+		if e.nothing++; len(out.endpoints) > 0 {
+			e.nothing = 0
+		} else if e.nothing > 1 { // still: it may stay so for ever
+			e.wait = max(e.wait, r.pauseLocked(e.nothing-1, patienceForNothing))
+		}
 		if out.again > 0 {
 			e.wait = min(e.wait, out.again)
 		}
@@ -239,11 +245,15 @@ func (e *entry) weigh(out outcome) Trust {
 	return Confirmed
 }
 
+// patienceForNothing is the longest pause, unless a TTL is longer, while there are no
+// endpoints: as long as that of a name with the default TTL of a registration.
+const patienceForNothing = 5 * time.Second
+
 // retryLocked is the pause after a failure. It ends at two TTLs, with two packets for
 // each question (a light way): no server hears more of us dead than alive. Without
 // endpoints there is no rate to compare with, and more to win.
 func (r *Resolver) retryLocked(e *entry) time.Duration {
-	limit := 5 * time.Second
+	limit := patienceForNothing
 	if r.usableLocked(e) {
 		limit = max(2*e.state.TTL, limit)
 	}

@@ -25,6 +25,43 @@ func ttl(t testing.TB, seconds uint32) handler {
 	return zone(t, fmt.Sprintf("%s %d IN SRV 0 0 80 a.svc.", mathTCP, seconds), "a.svc. 99999 IN A 10.0.0.1")
 }
 
+// TestNothingIsAskedForEverMoreSeldom: a name that is not there, by a server whose word
+// lives for a second or that gives none, is asked for as often as one that is, in the end.
+func TestNothingIsAskedForEverMoreSeldom(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		h    handler
+	}{
+		{"NXDOMAIN", rcode(dns.RcodeNameError)},
+		{"nothing", rcode(dns.RcodeSuccess)},
+		{"negative TTL 0", zone(t, "svc. 0 IN SOA ns.svc. h.svc. 1 1 1 1 0")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, r := one(tt.h)
+				w := watch(t, r, mathTCP)
+				time.Sleep(10 * time.Minute)
+				all := gaps(s.asked("SRV"))
+				if first := all[0]; first > 2*time.Second {
+					t.Errorf("asked again after %v", first)
+				}
+				if low, high := slices.Min(all[5:]), slices.Max(all); low < 4*time.Second-time.Millisecond || high > 5*time.Second {
+					t.Errorf("asked again after %v to %v, want 4 s to 5 s", low, high)
+				}
+				s.become(ttl(t, 10))
+				time.Sleep(10 * time.Second)
+				s.become(tt.h)
+				n := len(s.asked("SRV"))
+				time.Sleep(30 * time.Second)
+				w.close()
+				if again := gaps(s.asked("SRV")[n:]); len(again) < 2 || slices.Min(again) > 3*time.Second {
+					t.Errorf("after it was there, asked again after %v: it does not begin anew", again)
+				}
+			})
+		})
+	}
+}
+
 // TestRefreshFollowsTheTTL, which the net package does not tell, so that clients
 // guess (kedge#147, prometheus#692, choria#96): each gap is 80 to 100 % of the TTL, they use the
 // whole range, and the clamps hold (a TTL of 0 and one of a day).
