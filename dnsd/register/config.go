@@ -55,8 +55,8 @@ type Config struct {
 	// took the instance's place, that an operator drained it.
 	Logger *slog.Logger
 	// OnChange is called at each change of Status.State, and when an operator drains
-	// the instance or ends that (Status.Published.State), one call at a time. It
-	// must return soon and not call Close or Update.
+	// the instance or ends that (Status.Published.State), in order, one call at a time.
+	// It may call Close and Update; while it does not return, it hears of nothing else.
 	OnChange func(Status)
 
 	ownIncarnation bool // Incarnation is not the caller's

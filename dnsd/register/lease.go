@@ -43,6 +43,7 @@ type Lease struct {
 	closeErr  error
 	held      *hold // owned by run; by Close after ended
 	notice    notice
+	teller    teller
 	doubt     bool // a PUT without an answer may have arrived; owned as held is
 
 	mu     sync.Mutex // guards reg, status, err
@@ -308,9 +309,7 @@ func (l *Lease) confirmed(reg Registration, pub Published) {
 	}
 	l.notice.say("is %s", text)
 	l.log(slog.LevelWarn, "instance "+text)
-	if l.cfg.OnChange != nil {
-		l.cfg.OnChange(l.Status())
-	}
+	l.tell()
 }
 
 // beat notes a renewal heard on the hold.
@@ -380,9 +379,7 @@ func (l *Lease) enter(s State) {
 		msg = "registered" // how it is kept shows later
 	}
 	l.log(level, msg, args...)
-	if l.cfg.OnChange != nil {
-		l.cfg.OnChange(l.Status())
-	}
+	l.tell()
 }
 
 // end is the last change. Only the first counts.
