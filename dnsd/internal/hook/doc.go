@@ -43,7 +43,7 @@
 //	410  the history is gone: watch anew            413  the body is above 64 KiB
 //	415  the body is not JSON                       421  see Who may
 //	429  too many requests or instances, see Retry-After
-//	503  too many streams or connections, not ready, or stopping
+//	503  too many streams or connections, not ready, stopping, or changes cannot be stored
 //	507  the store is full
 //
 // Refused writes are in the audit log, but of those without a token only the first

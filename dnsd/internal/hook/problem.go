@@ -25,7 +25,8 @@ type problem struct {
 func (p *problem) Error() string { return p.Problem.Error() }
 func (p *problem) Unwrap() error { return p.err }
 
-// limitRetry is when a full registry may have room again: the default lease.
+// limitRetry is when a full registry may have room again, or a sick store be well: the
+// default lease.
 const limitRetry = 15 * time.Second
 
 // refuse makes a problem. The detail says what is wrong and what to do.
@@ -111,6 +112,8 @@ func problemOf(err error) *problem {
 		return refuse(http.StatusTooManyRequests, "", "dnsd holds at most %d %s: deregister some, or raise the limit", limit.Max, limit.What).retryAfter(limitRetry)
 	case errors.Is(err, registry.ErrNoSpace):
 		return refuse(http.StatusInsufficientStorage, "", "the store has no space left: free some on dnsd's disk, then try again").because(err)
+	case errors.Is(err, registry.ErrStore):
+		return refuse(http.StatusServiceUnavailable, "", "changes cannot be stored: dnsd's log has the cause").retryAfter(limitRetry).because(err)
 	case errors.Is(err, registry.ErrCompacted):
 		return refuse(http.StatusGone, "since", "the history does not reach back to there, or that was another life of this registry: watch again without since")
 	case errors.Is(err, registry.ErrClosed):

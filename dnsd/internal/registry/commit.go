@@ -195,7 +195,7 @@ func (r *Registry) commit(batch []*op) (took time.Duration) {
 		r.stats.commits.Add(1)
 		began := time.Now()
 		if err = r.backend.Commit(r.debt.before(b)); err != nil {
-			err = fmt.Errorf("registry: commit: %w", err)
+			err = fmt.Errorf("%w: %w", ErrStore, err)
 			r.stats.failures.Add(1)
 		}
 		took = time.Since(began)

@@ -9,6 +9,7 @@ import (
 var (
 	ErrNotFound  = errors.New("registry: no such instance")
 	ErrFull      = errors.New("registry: full")                                              // see LimitError
+	ErrStore     = errors.New("registry: cannot store changes")                              // nobody new is taken in
 	ErrNoSpace   = errors.New("registry: no space left for the store")                       // nothing changed; free some, then try again
 	ErrCompacted = errors.New("registry: the history does not reach this revision any more") // read again, then watch from there
 	ErrSlow      = errors.New("registry: watcher too slow")                                  // cut off; watch again since the last revision seen
