@@ -119,13 +119,19 @@ func (c *Client) Service() string { return c.service }
 
 // Ready waits until a node is usable. The error of a context that ends first says
 // what was asked of whom, and what came back.
-func (c *Client) Ready(ctx context.Context) error {
+func (c *Client) Ready(ctx context.Context) error { return c.ready(ctx, byContext) }
+
+// ready is Ready; by says whose time ctx's deadline is.
+func (c *Client) ready(ctx context.Context, by limit) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(c.ctx, func() { cancel(ErrClosed) })()
 	if err := c.group.Wait(ctx); err != nil {
 		if c.ctx.Err() != nil {
 			return fmt.Errorf("rpcclient: wait for %s: %w", c.service, ErrClosed)
+		}
+		if by != byContext {
+			return fmt.Errorf("rpcclient: wait for %s: %w", c.service, &noNodeError{by, c.noNodes()})
 		}
 		return fmt.Errorf("rpcclient: wait for %s: %w: %w", c.service, err, c.noNodes())
 	}

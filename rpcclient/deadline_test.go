@@ -6,11 +6,14 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/rollcall-dns/rollcall/resolver"
 )
 
 // TestDeadlinesGiveTheEarliestFirst whatever came and went before.
@@ -157,5 +160,20 @@ func TestDeadlinesHoldThoughAWriteDoesNotComeBack(t *testing.T) {
 		}
 		c.wait()
 		<-owner.dead
+	})
+}
+
+// Dial's user gave no context, so that the setting is named that ended the wait.
+func TestDialNamesTheLimitThatEndedIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		_, err := Dial("_math._tcp.svc", &Config{
+			Source: resolver.Static("a:1"), Timeout: 2 * time.Second,
+			Dial: func(context.Context, resolver.Endpoint) (net.Conn, error) { return nil, syscall.ECONNREFUSED },
+		})
+		mustContain(t, err, "rpcclient: wait for _math._tcp.svc: nothing within Config.Timeout: no usable node of 1 announced; a:1: connection refused")
+		if took := time.Since(began); took != 2*time.Second || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrNoNodes) {
+			t.Errorf("%v after %v", err, took)
+		}
 	})
 }

@@ -30,7 +30,7 @@ func Dial(service string, cfg *Config) (*Plain, error) {
 		ctx, cancel = context.WithTimeout(ctx, c.cfg.Timeout)
 		defer cancel()
 	}
-	if err := c.Ready(ctx); err != nil {
+	if err := c.ready(ctx, byTimeout); err != nil {
 		c.Close()
 		return nil, err
 	}

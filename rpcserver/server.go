@@ -158,6 +158,11 @@ func (s *Server) Serve(l net.Listener) error {
 		s.mu.Unlock()
 		return ErrServerClosed
 	}
+	// As tls.Listen has it: each handshake would fail, and only the clients would hear why.
+	if c := s.cfg.TLS; c != nil && len(c.Certificates) == 0 && c.GetCertificate == nil && c.GetConfigForClient == nil {
+		s.mu.Unlock()
+		return errors.New("rpcserver: Config.TLS has no certificate: set Certificates, GetCertificate or GetConfigForClient")
+	}
 	s.listeners[l] = struct{}{}
 	s.accepting.Add(1)
 	first := s.addr == nil

@@ -3,6 +3,7 @@ package rpcserver_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/gob"
 	"encoding/json"
 	"errors"
@@ -332,6 +333,14 @@ type halfPipe struct {
 func (p *halfPipe) CloseWrite() error {
 	close(p.shut)
 	return nil
+}
+
+func TestTLSWithoutACertificateIsAMistake(t *testing.T) {
+	s := rpcserver.New(rpcserver.Config{Addr: "127.0.0.1:0", TLS: &tls.Config{}})
+	if err := s.Register(new(Arith)); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, s.Run(t.Context()), "Config.TLS has no certificate")
 }
 
 func TestRunWithoutMethodsIsAMistake(t *testing.T) {
