@@ -60,6 +60,17 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "dnsd: unexpected argument %q; see dnsd -help\n", flags.Arg(0))
 		return 1
 	}
+	// What an unset variable made empty is no start without a Corefile.
+	empty := ""
+	flags.Visit(func(f *flag.Flag) {
+		if f.Value.String() == "" {
+			empty = f.Name
+		}
+	})
+	if empty != "" {
+		fmt.Fprintf(stderr, "dnsd: -%s: the argument is empty; leave the flag out for the default\n", empty)
+		return 1
+	}
 	if *version {
 		fmt.Fprintln(stdout, "dnsd", buildVersion())
 		return 0

@@ -44,6 +44,8 @@ func TestArguments(t *testing.T) {
 		{"validate nothing", []string{"-validate"}, 1, `^$`, `-validate needs -conf FILE`},
 		{"no such file", []string{"-conf", good + ".nosuch"}, 1, `^$`, `^dnsd: read Corefile: .*no such file.*\n$`},
 		{"bad flag", []string{"-nosuch"}, 1, `^$`, `not defined: -nosuch`},
+		{"empty Corefile's name", []string{"-conf", ""}, 1, `^$`, `-conf: the argument is empty`},
+		{"empty address", []string{"-dns", "127.0.0.1:0", "-hook="}, 1, `^$`, `-hook: the argument is empty`},
 		{"argument", []string{"Corefile"}, 1, `^$`, `unexpected argument "Corefile"`},
 		{"help", []string{"-help"}, 0, `^$`, `-conf`},
 		{"flags with a Corefile", []string{"-conf", good, "-dns", "127.0.0.1:0"}, 1, `^$`, `-dns and -hook are for a start without -conf`},

@@ -2,6 +2,7 @@ package hook
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -297,6 +298,39 @@ func TestTokensAreNeverLogged(t *testing.T) {
 	for _, text := range []string{log.String(), h.audit.String()} {
 		if text == "" || strings.Contains(text, secret) {
 			t.Errorf("logged:\n%s", text)
+		}
+	}
+}
+
+// TestWatchEndsWithItsTokenWhereSomethingChangesAllTheTime: nothing of what happened
+// after the token was taken away is told.
+func TestWatchEndsWithItsTokenWhereSomethingChangesAllTheTime(t *testing.T) {
+	for _, after := range []string{"/v1/watch", "/v1/watch?service=_math._tcp"} {
+		h := start(t, func(c *Config, _ *registry.Config) {
+			c.Tokens = []Token{
+				{Secret: "old", Verbs: []Verb{Read}, Services: []string{"*"}},
+				{Secret: "stays", Verbs: []Verb{Write}, Services: []string{"*"}},
+			}
+			c.Limits.KeepAlive = time.Hour // no silence
+		})
+		cut := h.stream("GET", after, "", "Authorization", "Bearer old")
+		kept := h.stream("GET", after, "", "Authorization", "Bearer stays")
+		cut.until(eventSync)
+		kept.until(eventSync)
+		h.cfg.Tokens = h.cfg.Tokens[1:]
+		if err := h.Update(h.cfg); err != nil {
+			t.Fatal(err)
+		}
+		for port := range 3 {
+			if a := h.do("PUT", a1, fmt.Sprintf(`{"port":%d}`, port+1), "Authorization", "Bearer stays"); a.status/100 != 2 {
+				t.Fatalf("%d %s", a.status, a.body)
+			}
+		}
+		if e := cut.next(); e.name != "end" || !strings.Contains(e.data, `"reason":"revoked"`) {
+			t.Errorf("%s: %+v", after, e)
+		}
+		if e := kept.next(); e.name != "put" {
+			t.Errorf("%s: %+v", after, e)
 		}
 	}
 }

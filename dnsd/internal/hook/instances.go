@@ -97,6 +97,13 @@ func (x *exchange) register(key registry.Key, reg register.Registration) (*regis
 	return out, created, nil
 }
 
+// proxyHeaders are those by which proxies show that they are there, as net/http spells
+// them.
+var proxyHeaders = []string{
+	"Via", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Server",
+	"X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "X-Envoy-External-Address",
+}
+
 // hostOf is where the instance is: what it says, if it may, or where it asks from.
 func (x *exchange) hostOf(service, host string) (string, error) {
 	if host != "" {
@@ -108,8 +115,8 @@ func (x *exchange) hostOf(service, host string) (string, error) {
 	}
 	// A proxy's address is where nobody listens, or somebody else does. (RFC 9110
 	// section 7.6.3, RFC 7239; the others by custom.)
-	for _, name := range []string{"Via", "Forwarded", "X-Forwarded-For", "X-Real-Ip"} {
-		if x.r.Header.Get(name) != "" {
+	for _, name := range proxyHeaders {
+		if x.r.Header[name] != nil {
 			return "", refuse(http.StatusBadRequest, "host", "this request came through a proxy (it has %s), so %v is not your address: give host, with a token that has any-host, or go around the proxy", name, x.peer)
 		}
 	}

@@ -143,6 +143,11 @@ func (x *exchange) follow(ctx context.Context, s *stream, w *registry.Watch, ser
 		cancel()
 		switch {
 		case err == nil:
+			// Asked here, too: where something changes all the time it is never silent.
+			if !x.stillMay(Read, service) {
+				s.end(endRevoked)
+				return nil
+			}
 			if err := s.sendEvents(events, f); err != nil {
 				return nil
 			}
