@@ -116,7 +116,8 @@ func (c *conn) serve() error {
 		c.calls.close()
 	}
 	c.ended.Store(true)
-	unread := errors.Is(err, errLoose) || errors.Is(err, io.ErrUnexpectedEOF)
+	unread := errors.Is(err, errLoose) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		c.in.idled // what comes just now crosses our end
 	if unread {
 		c.alone.Store(true)
 		c.sendDrain(c.last) // now: what comes behind it is read by nobody

@@ -7,7 +7,9 @@ import (
 	"io"
 	"net"
 	"net/rpc"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rollcall-dns/rollcall/rpcserver"
 )
@@ -63,12 +65,28 @@ func TestRequestThatIsCutOffIsKnownNotToBeExecuted(t *testing.T) {
 			t.Errorf("cut at %d: %d answered of %d", cut, answered, complete)
 		}
 		between := cut == whole[0] || cut == whole[1] || cut == whole[2]
-		if want := "retire " + string(rune('0'+complete)); !between && last != want {
+		if want := "retire " + strconv.FormatUint(complete, 10); !between && last != want {
 			t.Errorf("cut at %d: got %q, want %q", cut, last, want)
 		}
 		c.nc.Close()
 	}
 	if n := counted.n.Load(); n == 0 {
 		t.Error("nothing was executed")
+	}
+}
+
+// TestRequestThatCrossesTheEndOfAnIdleConnectionIsKnownNotToBeExecuted: the end says
+// which request was the last.
+func TestRequestThatCrossesTheEndOfAnIdleConnectionIsKnownNotToBeExecuted(t *testing.T) {
+	_, addr := serve(t, rpcserver.Config{IdleTimeout: 50 * time.Millisecond})
+	c := raw(t, addr)
+	seq := c.send(t, "Arith.Multiply", Args{1, 1})
+	c.recv(t, new(int))
+	var resp rpc.Response
+	if err := c.dec.Decode(&resp); err != nil {
+		t.Fatal(err)
+	}
+	if want := "retire " + strconv.FormatUint(seq, 10); resp.Error != want || resp.Seq != maxSeq {
+		t.Errorf("got %+v, want %q", resp, want)
 	}
 }

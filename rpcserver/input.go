@@ -12,6 +12,7 @@ type input struct {
 	conn   *conn
 	until  time.Time // the read deadline; zero: none
 	within bool      // it is that of the request that has begun
+	idled  bool      // it is over, between two requests
 }
 
 func (in *input) Read(p []byte) (int, error) {
@@ -33,6 +34,7 @@ func (in *input) Read(p []byte) (int, error) {
 			if !mid && c.inflight.Load() > 0 {
 				continue // it is not idle: it waits for us
 			}
+			in.idled = !mid
 			c.server.log(slog.LevelDebug, "timeout", "remote", c.remote, "within request", mid)
 		}
 		return n, err
