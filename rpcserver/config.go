@@ -52,8 +52,8 @@ type Config struct {
 	// Default 64 MiB.
 	MaxFrame int
 	// MaxBytesTotal is how many bytes the requests of all connections may have that are
-	// being read, wait for their turn, or run; requests that fit the read buffer
-	// (16 KiB) and need not wait are not counted. Beyond that requests are left
+	// being read, wait for their turn, or run, and their arguments of 1 MiB and more;
+	// requests that fit the read buffer (16 KiB) and need not wait are not counted. Beyond that requests are left
 	// unread, but for one, which may be as large as MaxFrame. Default 256 MiB.
 	MaxBytesTotal int
 	// FrameTimeout is how long a request may take to arrive once it has begun, or

@@ -47,14 +47,14 @@
 // A stranger who may connect cannot end the process, nor have it take more memory than
 // about this, times two for what the garbage collector has not freed yet:
 //
-//	2 * (MaxBytesTotal + MaxFrame)        what is read of requests, and decoded of that
+//	2 * (MaxBytesTotal + 4 * MaxFrame)    what is read of requests and decoded of them
 //	MaxBytesTotal / 4                     type definitions
 //	MaxConns * 300 KiB                    buffers of the connections, and their first types
 //	MaxInFlightTotal * 20 KiB             calls with small arguments
 //	what the methods themselves take, and their answers on the way
 //
 // An argument may take more memory than its bytes: for each it is bounded by four times
-// MaxFrame. Nothing reaches encoding/gob that it would not survive: values nested more
+// MaxFrame, and from 1 MiB on it is counted before it is decoded. Nothing reaches encoding/gob that it would not survive: values nested more
 // than 10,000 deep (a linked list counts each of its elements), and maps and slices that
 // announce more than their message holds, are errors for that call or end the connection;
 // so do type definitions of more than 1 MiB, or when all together are too many. A request that takes longer than

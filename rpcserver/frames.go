@@ -259,10 +259,21 @@ func (f *frames) value(v any) (ok bool, err error) {
 			f.keeps = 0
 		}
 	}
+	if f.err != nil { // no memory was left for it
+		return false, f.err
+	}
 	if ok {
 		f.drop(size)
 	}
 	return ok, nil
+}
+
+// claimDecoded waits until there is memory for what the present message becomes.
+func (f *frames) claimDecoded(memory int) error {
+	if err := f.claim(len(f.ahead) + memory); err != nil {
+		return f.fail(err)
+	}
+	return nil
 }
 
 // whole gives the next message, of so many bytes, without consuming it.

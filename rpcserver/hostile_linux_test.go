@@ -51,9 +51,13 @@ func (Prey) Box(Box, *int) error                     { return nil }
 func (Prey) List([]any, *int) error                  { return nil }
 func (Prey) Map(map[uint64]uint64, *int) error       { return nil }
 func (Prey) Empty(map[Quotient]struct{}, *int) error { return nil }
-func (Prey) Wide([]Wide, *int) error                 { return nil }
-func (Prey) Wides([][]Wide, *int) error              { return nil }
-func (Prey) Len(in []byte, out *int) error           { *out = len(in); return nil }
+func (Prey) Wide(in []Wide, out *int) error {
+	time.Sleep(100 * time.Millisecond) // for other arguments to be there, too
+	*out = len(in)
+	return nil
+}
+func (Prey) Wides([][]Wide, *int) error    { return nil }
+func (Prey) Len(in []byte, out *int) error { *out = len(in); return nil }
 
 // Big has a large answer.
 func (Prey) Big(n int, out *[]byte) error {
@@ -62,14 +66,14 @@ func (Prey) Big(n int, out *[]byte) error {
 }
 
 // The bounds of the server under attack, and of its memory: what it may hold of
-// requests, once more for what is decoded of them, garbage as much as that, the
-// connections, and the program itself.
+// requests and of what is decoded of them, with one beyond the limit, twice while slices
+// grow, garbage as much as that, the connections, and the program itself.
 const (
 	preyFrame   = 16 << 20
 	preyBytes   = 32 << 20
 	preyConns   = 300
 	preyTimeout = 500 * time.Millisecond
-	preyMemory  = 2*2*(preyBytes+preyFrame) + 64<<20
+	preyMemory  = 2*2*(preyBytes+4*preyFrame) + 64<<20
 )
 
 func prey(ctx context.Context) error {
@@ -321,6 +325,16 @@ func TestHostileClients(t *testing.T) {
 			wg.Wait()
 		})
 	}
+	attack("small requests that swell, many at once", func(t *testing.T) {
+		const n = 75_000 // of 800 bytes each, of which one is sent: 60 MB, what one may take
+		body := append([]byte{0, 0xfd, n >> 16, n >> 8 & 0xff, n & 0xff}, make([]byte, n)...)
+		stream := newStream().header("Prey.Wide").argument([]Wide{{}}, body).Bytes()
+		var wg sync.WaitGroup
+		for range 30 {
+			wg.Go(func() { throw(t, addr, stream) })
+		}
+		wg.Wait()
+	})
 	attack("a byte at a time", func(t *testing.T) {
 		request := newStream().header("Prey.Len").argument([]byte("x"), []byte("\x00\x01x")).Bytes()
 		nc := connect(t, addr)

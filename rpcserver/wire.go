@@ -80,6 +80,9 @@ func newGobWire(r io.Reader, out *output, limit int, claim func(int) error, type
 		values: gobwire.NewEncoder(&types.plans),
 		failed: &types.failed,
 	}
+	if claim != nil {
+		w.in.guard.Claim = w.in.claimDecoded
+	}
 	w.in.values.Under(w.in.guard)
 	w.dec = gob.NewDecoder(&w.in)
 	w.enc = gob.NewEncoder(out)

@@ -119,7 +119,7 @@ func (d *Decoder) decode(message []byte, v reflect.Value, o *owner) (ok bool) {
 	if t.layout == nil {
 		return false
 	}
-	if g := d.guard; g != nil && uint64(len(data)) > g.most/t.swell && g.Check(message, t.rt, nil) != nil {
+	if g := d.guard; g != nil && uint64(len(data)) > g.unseen()/t.swell && g.Check(message, t.rt, nil) != nil {
 		return false
 	}
 	if t.single {

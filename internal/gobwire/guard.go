@@ -19,7 +19,8 @@ const (
 	// maxUnproven is how many elements a message may announce that do not come.
 	maxUnproven = 64
 	maxCached   = 1 << 14
-	maxName     = 1024 // of a type, in an interface value; encoding/gob's bound
+	unclaimed   = 1 << 20 // see Guard.Claim
+	maxName     = 1024    // of a type, in an interface value; encoding/gob's bound
 )
 
 // The reasons for which a Guard refuses a message.
@@ -46,6 +47,10 @@ var errGob = errors.New("encoding/gob will say what is wrong")
 // It goes the way of encoding/gob exactly, by the sender's types and by ours: what
 // one side takes for a value, the other must not take for something else.
 type Guard struct {
+	// Claim is asked before a value is decoded that takes so many bytes of memory; nil:
+	// nobody is. What takes less than a MiB is not worth asking for.
+	Claim func(memory int) error
+
 	plans   *Plans
 	most    uint64 // bytes of memory for one value
 	defined int    // bytes of definitions
@@ -135,17 +140,25 @@ func (g *Guard) Check(message []byte, into reflect.Type, more func() ([]byte, er
 	if err == nil {
 		err = g.whole(id, into)
 	}
-	if g.b, g.more = nil, nil; err == errGob {
-		return nil
+	if g.b, g.more = nil, nil; err != nil && err != errGob {
+		return err
 	}
-	return err
+	if g.Claim != nil && g.memory > unclaimed {
+		return g.Claim(int(min(g.memory, math.MaxInt)))
+	}
+	return nil
+}
+
+// unseen is how many bytes a value may take that needs no Check, if it cannot be nested.
+func (g *Guard) unseen() uint64 {
+	if g.Claim != nil {
+		return min(g.most, unclaimed)
+	}
+	return g.most
 }
 
 // Defined is how many bytes of definitions there were so far.
 func (g *Guard) Defined() int { return g.defined }
-
-// Memory is what the last value that was checked takes when it is decoded, roughly.
-func (g *Guard) Memory() int { return int(min(g.memory, math.MaxInt)) }
 
 func (g *Guard) uint() (uint64, error) {
 	x, n := ReadUint(g.b)
