@@ -42,7 +42,8 @@ func kill(t *testing.T, ledger *Ledger, rounds int, call func(c *Client, id int)
 		return out
 	}
 	a := announce(addrs()...)
-	c := newClient(t, Config{Source: a, Health: balancer.Health{SlowStart: -1}})
+	// On a slow machine a call may meet more kills than the default has tries.
+	c := newClient(t, Config{Source: a, Health: balancer.Health{SlowStart: -1}, Retries: 8})
 	allUp(t, c, 3)
 	var calls sync.WaitGroup
 	var ids atomic.Int64
