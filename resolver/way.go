@@ -35,7 +35,7 @@ func (r *Resolver) way() (way, error) {
 	rotate := false
 	if len(r.Servers) > 0 {
 		w.servers = withPorts(r.Servers, port)
-	} else if named, err := environment(); err != nil || len(named) > 0 {
+	} else if named, err := Environment(); err != nil || len(named) > 0 {
 		if err != nil {
 			return way{}, err
 		}
@@ -101,9 +101,10 @@ func (r *Resolver) prefer(server string) {
 	}
 }
 
-// environment gives the servers that the environment names, separated by commas or
-// blanks.
-func environment() ([]string, error) {
+// Environment gives the servers that ROLLCALL_DNS names, separated by commas or blanks:
+// those that a Resolver without Servers asks. Without the variable there are none. The
+// error names the one that is not host or host:port.
+func Environment() ([]string, error) {
 	servers := strings.FieldsFunc(os.Getenv(envServers), func(c rune) bool { return c == ',' || c == ' ' || c == '\t' || c == '\n' })
 	for _, s := range servers {
 		if err := CheckServer(s); err != nil {

@@ -146,6 +146,11 @@ func (cfg *Config) withDefaults() (Config, error) {
 			return out, fmt.Errorf("rpcclient: config: Servers[%d] %q: want host or host:port: %w", i, server, err)
 		}
 	}
+	if out.Source == nil && len(out.Servers) == 0 {
+		if _, err := resolver.Environment(); err != nil {
+			return out, fmt.Errorf("rpcclient: config: %w", err)
+		}
+	}
 	if err := out.check(); err != nil {
 		return out, err
 	}

@@ -127,6 +127,13 @@ func TestNamesThatCannotBeServicesFailAtOnce(t *testing.T) {
 		}
 		mustContain(t, err, "rpcclient: new: ", strconv.Quote(name), cure)
 	}
+	t.Setenv("ROLLCALL_DNS", "127.0.0.1:99999")
+	if c, err := New("_math._tcp.svc", nil); err == nil {
+		c.Close()
+		t.Error("a server of the environment with a bad port was taken")
+	} else {
+		mustContain(t, err, "ROLLCALL_DNS", "127.0.0.1:99999")
+	}
 	// To a source of one's own a name may be anything.
 	c, err := New("math", &Config{Source: announce()})
 	if err != nil {
