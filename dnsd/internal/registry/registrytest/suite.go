@@ -226,16 +226,17 @@ func (s Suite) revisionToBeginAt(t *testing.T) {
 		r, stop := s.run(t, store, registry.Config{})
 		mustRegister(t, r, example("a1"))
 		stop()
-		r, stop = s.run(t, store, registry.Config{Revision: 1_000_000})
-		if r.Revision() != 1_000_000 {
-			t.Errorf("begins at %d, want 1000000", r.Revision())
+		const begin = 1 << 24 // above what a life leaves between itself and the one before
+		r, stop = s.run(t, store, registry.Config{Revision: begin})
+		if r.Revision() != begin {
+			t.Errorf("begins at %d, want %d", r.Revision(), begin)
 		}
 		mustRegister(t, r, example("a2"))
 		stop()
 		r, stop = s.run(t, store, registry.Config{Revision: 1 << 40}) // a clock that is wrong
 		defer stop()
-		if got := r.Revision(); got <= 1_000_001 || got > 1_000_001+1<<17 {
-			t.Errorf("begins at %d, want a little above 1000001", got)
+		if got := r.Revision(); got <= begin+1 || got > 2*begin {
+			t.Errorf("begins at %d, want a little above %d", got, begin+1)
 		}
 	})
 }
