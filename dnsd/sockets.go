@@ -108,29 +108,28 @@ func (c Config) checkSocket(addr string) error {
 // merge takes what o says and d does not. It returns the directive in which both say
 // something, and not the same.
 func (d *DNS) merge(o DNS) (conflict string) {
-	one := func(word string, d *int, o int) {
-		if *d != 0 && o != 0 && *d != o {
+	note := func(word string, differs bool) {
+		if differs {
 			conflict = word
 		}
-		*d = cmp.Or(*d, o)
 	}
-	one("udpsize", &d.UDPSize, o.UDPSize)
-	one("ratelimit", &d.RateLimit, o.RateLimit)
-	one("tcp", &d.TCPConnections, o.TCPConnections)
-	one("tcp", &d.TCPPerAddress, o.TCPPerAddress)
-	if d.TCPIdle != 0 && o.TCPIdle != 0 && d.TCPIdle != o.TCPIdle {
-		conflict = "tcp"
-	}
-	d.TCPIdle = cmp.Or(d.TCPIdle, o.TCPIdle)
-	if d.NSID != "" && o.NSID != "" && d.NSID != o.NSID {
-		conflict = "nsid"
-	}
-	d.NSID = cmp.Or(d.NSID, o.NSID)
-	if len(d.CookieSecrets) > 0 && len(o.CookieSecrets) > 0 && !slices.Equal(d.CookieSecrets, o.CookieSecrets) {
-		conflict = "cookie"
-	}
+	note("udpsize", mergeOne(&d.UDPSize, o.UDPSize))
+	note("ratelimit", mergeOne(&d.RateLimit, o.RateLimit))
+	note("tcp", mergeOne(&d.TCPConnections, o.TCPConnections))
+	note("tcp", mergeOne(&d.TCPPerAddress, o.TCPPerAddress))
+	note("tcp", mergeOne(&d.TCPIdle, o.TCPIdle))
+	note("nsid", mergeOne(&d.NSID, o.NSID))
+	note("cookie", len(d.CookieSecrets) > 0 && len(o.CookieSecrets) > 0 && !slices.Equal(d.CookieSecrets, o.CookieSecrets))
 	if len(d.CookieSecrets) == 0 {
 		d.CookieSecrets = o.CookieSecrets
 	}
 	return conflict
+}
+
+// mergeOne is merge for one setting, whose zero value says nothing.
+func mergeOne[T comparable](d *T, o T) (differs bool) {
+	var nothing T
+	differs = *d != nothing && o != nothing && *d != o
+	*d = cmp.Or(*d, o)
+	return differs
 }
