@@ -25,7 +25,7 @@ lint: ## vet, gofumpt, staticcheck
 	$(STATICCHECK) ./...
 
 # Servers run on all of these; clients on 32 bits as well.
-CLIENTS = ./resolver ./balancer ./rpcclient ./rpcserver ./dnsd/register ./internal/gobwire
+CLIENTS = ./resolver ./balancer ./rpcclient ./rpcserver ./register ./internal/gobwire
 
 .PHONY: cross
 cross: ## build and vet for other systems and processors
@@ -43,14 +43,14 @@ fuzz: ## every fuzz target, FUZZTIME runs each (20000x; a time such as 1m works 
 .PHONY: bench
 bench: ## every benchmark for benchstat (BENCHTIME=1s), and a call beside net/rpc and grpc-go
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
-	cd testenv/peers/call && go test -run '^$$' -bench Ratio -benchtime 41x .
+	cd bench/call && go test -run '^$$' -bench Ratio -benchtime 41x .
 
 .PHONY: bench-peers
 bench-peers: ## side by side with other programs and libraries, as far as they are installed
-	go run ./testenv/peers/dns
-	cd testenv/peers/etcd && go run .
-	cd testenv/peers/pick && go test -run '^$$' -bench . -benchtime $(BENCHTIME) .
-	cd testenv/peers/call && go test -run '^$$' -bench . -benchtime $(BENCHTIME) .
+	go run ./bench/dns
+	cd bench/etcd && go run .
+	cd bench/pick && go test -run '^$$' -bench . -benchtime $(BENCHTIME) .
+	cd bench/call && go test -run '^$$' -bench . -benchtime $(BENCHTIME) .
 
 .PHONY: demo
 demo: ## the whole, live, for 30 seconds

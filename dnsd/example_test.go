@@ -7,7 +7,7 @@ import (
 	"net"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
-	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/register"
 )
 
 // A server inside the program, an instance that registers with it, and Go's own

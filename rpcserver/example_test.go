@@ -8,7 +8,7 @@ import (
 	"net/rpc"
 	"time"
 
-	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/register"
 	"github.com/rollcall-dns/rollcall/rpcserver"
 )
 

@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"net"
 
-	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/register"
 )
 
 // keep registers the server as listening on l. A hook that cannot be reached is

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/register"
 )
 
 const (

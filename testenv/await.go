@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/register"
 )
 
 // patience bounds every wait: far above what anything takes on a busy machine.

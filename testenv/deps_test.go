@@ -17,18 +17,18 @@ var arrows = []struct {
 	reason    string
 }{
 	{
-		rooms:     []string{"resolver", "balancer", "rpcclient", "rpcserver", "dnsd/register"},
-		forbidden: []string{"go.uber.org/zap", "github.com/coredns", "go.etcd.io", "github.com/prometheus", module + "/dnsd/internal", module + "/testenv"},
+		rooms:     []string{"resolver", "balancer", "rpcclient", "rpcserver", "register"},
+		forbidden: []string{"go.uber.org/zap", "github.com/coredns", "go.etcd.io", "github.com/prometheus", module + "/dnsd", module + "/testenv"},
 		reason:    "the client side goes into other people's programs and stays light",
 	},
 	{
-		rooms:   []string{"dnsd/register"},
+		rooms:   []string{"register"},
 		allowed: []string{},
 		reason:  "register needs nothing but the standard library",
 	},
 	{
 		rooms:   []string{"rpcserver"},
-		allowed: []string{module + "/dnsd/register", module + "/internal/gobwire"},
+		allowed: []string{module + "/register", module + "/internal/gobwire"},
 		reason:  "a server imports only what registers it, and the wire",
 	},
 	{
@@ -43,8 +43,8 @@ var arrows = []struct {
 	},
 	{
 		rooms:     []string{"rpcclient", "balancer", "resolver"},
-		forbidden: []string{module + "/dnsd", module + "/rpcserver"},
-		reason:    "a client knows DNS and net/rpc, not the server's insides",
+		forbidden: []string{module + "/register", module + "/rpcserver"},
+		reason:    "a client knows DNS and net/rpc, not how a server registers",
 	},
 	{
 		rooms:     []string{"resolver"},
@@ -106,8 +106,8 @@ func TestOnlyTestsRunOtherPrograms(t *testing.T) {
 	}
 	for line := range strings.Lines(string(out)) {
 		f := strings.Fields(line) // the package, and what it imports, tests left out
-		if slices.Contains(f[1:], room) && !strings.HasPrefix(f[0], module+"/testenv/peers/") {
-			t.Errorf("%s imports internal/peertest: only tests and testenv/peers may", f[0])
+		if slices.Contains(f[1:], room) && !strings.HasPrefix(f[0], module+"/bench/") {
+			t.Errorf("%s imports internal/peertest: only tests and bench may", f[0])
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/register"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 

@@ -27,6 +27,6 @@
 //		os.Exit(m.Run())
 //	}
 //
-// Only tests, and the measurements in testenv/peers, import this package; a test
+// Only tests, and the measurements in bench, import this package; a test
 // in testenv holds them to it.
 package peertest

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/register"
 	"github.com/rollcall-dns/rollcall/testenv"
 )
 

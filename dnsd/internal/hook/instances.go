@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
-	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/register"
 )
 
 // What an instance is that does not say (RFC 2782 fields). The weight is far

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
-	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/register"
 )
 
 func TestRegistrationIsAnsweredAsPublished(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
-	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/register"
 )
 
 // Paths that ServeMux would redirect meet the limits, the metrics and the problems

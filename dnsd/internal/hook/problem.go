@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
-	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/register"
 )
 
 // problem is a refusal on its way to the client: the body, and the headers that

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
-	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/register"
 )
 
 // renew renews many leases in one request. Those it does not know come back: to

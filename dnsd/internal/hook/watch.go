@@ -6,7 +6,7 @@ import (
 	"net/http"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
-	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/register"
 )
 
 // Names of events beside register.EventPut and register.EventDelete.

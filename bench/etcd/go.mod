@@ -1,4 +1,4 @@
-module github.com/rollcall-dns/rollcall/testenv/peers/etcd
+module github.com/rollcall-dns/rollcall/bench/etcd
 
 go 1.26.0
 

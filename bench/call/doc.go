@@ -1,7 +1,7 @@
 // Package call measures one call of rpcclient beside bare net/rpc and grpc-go, in
 // the same process and the same run:
 //
-//	cd testenv/peers/call && go test -bench .
+//	cd bench/call && go test -bench .
 //
 // It is a module of its own, so that nobody who imports Rollcall gets gRPC.
 package call

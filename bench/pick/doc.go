@@ -1,7 +1,7 @@
 // Package pick measures what a pick costs beside the pickers of grpc-go, go-zero and
 // kratos, in the same process and the same run:
 //
-//	cd testenv/peers/pick && go test -bench .
+//	cd bench/pick && go test -bench .
 //
 // The pickers of gRPC and go-zero are not exported: they are had through the registered
 // balancer.Builder, with a ClientConn and SubConns that are always ready. Each

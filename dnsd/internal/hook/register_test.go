@@ -1,4 +1,4 @@
-package register_test
+package hook_test
 
 import (
 	"cmp"
@@ -12,7 +12,7 @@ import (
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/hook"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
-	"github.com/rollcall-dns/rollcall/dnsd/register"
+	"github.com/rollcall-dns/rollcall/register"
 )
 
 // Against the real hook, over real sockets.

@@ -2,7 +2,7 @@
 // have its zone from a transfer, and beside an echo that sends ready bytes back
 // and so shows the ceiling.
 //
-//	go run ./testenv/peers/dns [-services 100] [-instances 10] [-rounds 3] [-for 2s] [-only echo,dnsd,nsd,knot] [-over udp,tcp]
+//	go run ./bench/dns [-services 100] [-instances 10] [-rounds 3] [-for 2s] [-only echo,dnsd,nsd,knot] [-over udp,tcp]
 //
 // The server under test runs on one core and the generator on another; the
 // servers take turns in each round. The generator keeps a fixed number of

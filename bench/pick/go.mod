@@ -1,4 +1,4 @@
-module github.com/rollcall-dns/rollcall/testenv/peers/pick
+module github.com/rollcall-dns/rollcall/bench/pick
 
 go 1.26.0
 
@@ -100,4 +100,4 @@ require (
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
 
-replace github.com/rollcall-dns/rollcall => ../../..
+replace github.com/rollcall-dns/rollcall => ../..

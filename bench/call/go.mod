@@ -1,4 +1,4 @@
-module github.com/rollcall-dns/rollcall/testenv/peers/call
+module github.com/rollcall-dns/rollcall/bench/call
 
 go 1.26.0
 
@@ -16,4 +16,4 @@ require (
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
 )
 
-replace github.com/rollcall-dns/rollcall => ../../..
+replace github.com/rollcall-dns/rollcall => ../..
