@@ -138,7 +138,8 @@ func (g *Group) swap(order []*Node, kept map[string]*Node, eps []resolver.Endpoi
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, i := range moved {
-		kept[eps[i].Addr].ep.Store(new(eps[i]))
+		ep := eps[i]
+		kept[ep.Addr].ep.Store(&ep)
 	}
 	for _, n := range g.order {
 		if kept[n.ep.Load().Addr] != n {

@@ -126,7 +126,7 @@ func (e *timeoutError) Unwrap() error { return context.DeadlineExceeded }
 // withoutURL takes the long path, which our own errors name better, out of
 // an error of net/http.
 func withoutURL(err error) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
+	if u, ok := asType[*url.Error](err); ok {
 		if host, perr := url.Parse(u.URL); perr == nil && host.Host != "" {
 			return fmt.Errorf("%s://%s: %w", host.Scheme, host.Host, u.Err)
 		}
@@ -182,7 +182,7 @@ func firstLine(data []byte) string {
 // again, would not help. What is no Problem is not of a hook, but of something
 // before it that is not ready: an ingress without a backend, a login page.
 func refused(err error) bool {
-	a, ok := errors.AsType[*answer](err)
+	a, ok := asType[*answer](err)
 	if !ok || !a.genuine {
 		return false
 	}
@@ -195,29 +195,29 @@ func refused(err error) bool {
 
 // mistrusted reports whether the hook could not prove who it is.
 func mistrusted(err error) bool {
-	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	_, ok := asType[*tls.CertificateVerificationError](err)
 	return ok
 }
 
 // neverArrived reports whether the hook surely did not act on the request.
 func neverArrived(err error) bool {
-	if a, ok := errors.AsType[*answer](err); ok && a.Status >= 300 && a.Status < 500 {
+	if a, ok := asType[*answer](err); ok && a.Status >= 300 && a.Status < 500 {
 		return true
 	}
-	op, ok := errors.AsType[*net.OpError](err)
+	op, ok := asType[*net.OpError](err)
 	return ok && op.Op == "dial"
 }
 
 // status is that of a Problem of the hook; 0 for all other errors.
 func status(err error) int {
-	if a, ok := errors.AsType[*answer](err); ok && a.genuine {
+	if a, ok := asType[*answer](err); ok && a.genuine {
 		return a.Status
 	}
 	return 0
 }
 
 func retryAfter(err error) time.Duration {
-	if a, ok := errors.AsType[*answer](err); ok {
+	if a, ok := asType[*answer](err); ok {
 		return a.retryAfter
 	}
 	return 0

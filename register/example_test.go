@@ -29,7 +29,7 @@ func ExampleKeep() {
 		Hooks:        []string{hook.URL},
 		Service:      "_math._tcp",
 		ID:           "a1",
-		Registration: register.Registration{Port: 8080, Weight: new(uint16(50))},
+		Registration: register.Registration{Port: 8080, Weight: register.Uint16(50)},
 		NoHold:       true,
 	})
 	if err != nil {

@@ -115,7 +115,7 @@ func (h *hold) follow(pace time.Duration) {
 // cannotHold tells a hook or proxy that does not know the request from one that
 // does not know the instance, and from one that is broken now.
 func cannotHold(err error) bool {
-	a, ok := errors.AsType[*answer](err)
+	a, ok := asType[*answer](err)
 	if !ok {
 		return false
 	}

@@ -21,7 +21,7 @@ func TestClockSetBackBetweenTwoStartsIsNoReplacement(t *testing.T) {
 			t.Errorf("registered as %d, want %d", reg.Incarnation, ahead+1)
 		}
 		reg := l.Registration()
-		reg.Weight = new(uint16(7))
+		reg.Weight = Uint16(7)
 		if err := l.Update(t.Context(), reg); err != nil {
 			t.Error(err)
 		}

@@ -264,10 +264,10 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 func TestRefusedRegistrationIsAnErrorAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config(memory{"hook": newFakeHook()})
-		cfg.Weight = new(uint16(666))
+		cfg.Weight = Uint16(666)
 		begin := time.Now()
 		_, err := keep(t.Context(), cfg, half)
-		p, ok := errors.AsType[*Problem](err)
+		p, ok := asType[*Problem](err)
 		if !ok || p.Field != "weight" || p.Status != 400 {
 			t.Fatalf("got %v", err)
 		}
@@ -511,7 +511,7 @@ func TestUpdate(t *testing.T) {
 		}
 
 		err := l.Update(t.Context(), weigh(l, 666))
-		if p, ok := errors.AsType[*Problem](err); !ok || p.Field != "weight" {
+		if p, ok := asType[*Problem](err); !ok || p.Field != "weight" {
 			t.Fatalf("refused change: %v", err)
 		}
 		synctest.Wait()

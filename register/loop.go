@@ -118,7 +118,7 @@ func (lp *loop) settle(reg Registration, pub Published, err error) bool {
 // registered, or that waited while a newer one registered, stays fenced.
 func (lp *loop) raise(err error) bool {
 	l := lp.Lease
-	a, _ := errors.AsType[*answer](err)
+	a, _ := asType[*answer](err)
 	now := uint64(time.Now().UnixMilli())
 	if !l.cfg.ownIncarnation || l.registrations() > 0 || l.doubt || lp.raised == maxRaise ||
 		a.Incarnation <= now || a.Incarnation == math.MaxUint64 {

@@ -34,7 +34,7 @@ func (n *notice) say(format string, args ...any) {
 // to look at.
 func (n *notice) cause(err error) string {
 	text := strings.TrimPrefix(err.Error(), "register: "+n.about+": ")
-	if _, answered := errors.AsType[*answer](err); errors.Is(err, http.ErrSchemeMismatch) {
+	if _, answered := asType[*answer](err); errors.Is(err, http.ErrSchemeMismatch) {
 		text += " (write http:// in place of https://)"
 	} else if !answered {
 		text += " (is dnsd running there? Config.Hooks or " + hookVar + " say where)"

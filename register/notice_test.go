@@ -148,7 +148,7 @@ func TestLoggerHearsWhatHappened(t *testing.T) {
 		if !strings.Contains(all, "msg=registered ") || strings.Contains(all, `msg="registration renewed"`) {
 			t.Error(all)
 		}
-		cfg.Weight = new(uint16(666))
+		cfg.Weight = Uint16(666)
 		if _, err := keep(t.Context(), cfg, half); err == nil {
 			t.Fatal("accepted")
 		}

@@ -1,6 +1,7 @@
 package register
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -39,4 +40,11 @@ func (p *Problem) Error() string {
 		b.WriteString(": " + p.Detail)
 	}
 	return b.String()
+}
+
+// asType is errors.AsType of Go 1.26: the first error of type E in err.
+func asType[E error](err error) (E, bool) {
+	var e E
+	ok := errors.As(err, &e)
+	return e, ok
 }

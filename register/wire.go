@@ -96,3 +96,7 @@ type Event struct {
 	Service  string    `json:"service"`
 	Instance Published `json:"instance"`
 }
+
+// Uint16 returns a pointer to v, for the fields of [Registration] in which 0 is
+// a value and nil means the default.
+func Uint16(v uint16) *uint16 { return &v }

@@ -20,7 +20,7 @@ func TestRegistrationLeavesDefaultsToTheHook(t *testing.T) {
 
 func TestRegistrationOnTheWire(t *testing.T) {
 	in := Registration{
-		Host: "10.0.0.7", Port: 8080, Priority: new(uint16(0)), Weight: new(uint16(100)),
+		Host: "10.0.0.7", Port: 8080, Priority: Uint16(0), Weight: Uint16(100),
 		TTL: Duration(5 * time.Second), Lease: Duration(15 * time.Second),
 		Meta: map[string]string{"version": "1.2"}, Incarnation: 1,
 	}

@@ -69,8 +69,9 @@ func (s *system) read() (systemConf, error) {
 	case err != nil:
 		return systemConf{}, fmt.Errorf("no name servers: %w; set Resolver.Servers or %s", err, envServers)
 	}
-	s.conf, s.modTime, s.size = new(parseSystemConf(string(text))), info.ModTime(), info.Size()
-	return *s.conf, nil
+	conf := parseSystemConf(string(text))
+	s.conf, s.modTime, s.size = &conf, info.ModTime(), info.Size()
+	return conf, nil
 }
 
 // parseSystemConf reads resolv.conf as glibc does: a line that cannot be understood

@@ -171,8 +171,8 @@ var (
 
 // is tells whether an error of type E is in err.
 func is[E error](err error) bool {
-	_, ok := errors.AsType[E](err)
-	return ok
+	var e E
+	return errors.As(err, &e)
 }
 
 // encodeError marks an argument that cannot be encoded: it is the same everywhere.

@@ -111,7 +111,8 @@ func (c *conn) serve() error {
 		err = c.read()
 	}
 	c.server.memory.give(&c.charge)
-	if _, lost := errors.AsType[*net.OpError](err); lost && !c.isStopped() {
+	var lost *net.OpError
+	if errors.As(err, &lost) && !c.isStopped() {
 		c.lost.Store(true) // what waits for its turn would be executed for nobody
 		c.calls.close()
 	}

@@ -242,7 +242,8 @@ func TestRefusedRegistrationEndsServe(t *testing.T) {
 	s.Register(newArith())
 	defer s.Close()
 	err := s.ListenAndServe("127.0.0.1:0")
-	if p, ok := errors.AsType[*register.Problem](err); !ok || p.Field != "weight" {
+	var p *register.Problem
+	if !errors.As(err, &p) || p.Field != "weight" {
 		t.Errorf("got %v", err)
 	}
 	if err := s.Registered(t.Context()); err == nil {

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
-	"github.com/rollcall-dns/rollcall/register"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
+	"github.com/rollcall-dns/rollcall/register"
 )
 
 // storeVar in the environment makes the test binary a dnsd with that bolt file.

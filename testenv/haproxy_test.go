@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-dns/rollcall/register"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
+	"github.com/rollcall-dns/rollcall/register"
 )
 
 // TestHAProxyFollows runs HAProxy with the configuration of the README, against
@@ -42,7 +42,7 @@ func TestHAProxyFollows(t *testing.T) {
 	admin.await(t, env, "a registration", map[string]int{"a1": 1, "a2": 1, "a3": 1, "a4": 1})
 
 	err = env.Node(0).server.Lease().Update(t.Context(), register.Registration{
-		Host: "127.0.0.1", Port: portOf(env.Node(0).Addr()), Weight: new(uint16(1024)),
+		Host: "127.0.0.1", Port: portOf(env.Node(0).Addr()), Weight: register.Uint16(1024),
 		Lease: register.Duration(3 * time.Second), TTL: register.Duration(time.Second),
 	})
 	if err != nil {

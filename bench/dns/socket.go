@@ -16,11 +16,17 @@ const (
 	packetSize = 2048
 )
 
+// mmsghdr is struct mmsghdr of recvmmsg(2); the compiler pads it as C does.
+type mmsghdr struct {
+	Hdr unix.Msghdr
+	Len uint32
+}
+
 // batcher moves packets of one UDP socket in batches.
 type batcher struct {
 	fd    int
-	recv  [batch]unix.Mmsghdr
-	send  [batch]unix.Mmsghdr
+	recv  [batch]mmsghdr
+	send  [batch]mmsghdr
 	riov  [batch]unix.Iovec
 	siov  [batch]unix.Iovec
 	names [batch]unix.RawSockaddrInet4

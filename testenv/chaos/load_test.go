@@ -117,7 +117,8 @@ func judge(results []result, executed map[uint64]int) verdict {
 		if len(v.firsts) < 3 {
 			v.firsts = append(v.firsts, r.err)
 		}
-		e, ok := errors.AsType[*rpcclient.Error](r.err)
+		var e *rpcclient.Error
+		ok := errors.As(r.err, &e)
 		switch {
 		case ok && e.Executed == rpcclient.Maybe:
 			v.maybe++

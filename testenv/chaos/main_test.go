@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
-	"github.com/rollcall-dns/rollcall/register"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
+	"github.com/rollcall-dns/rollcall/register"
 	"github.com/rollcall-dns/rollcall/rpcserver"
 	"go.uber.org/goleak"
 )

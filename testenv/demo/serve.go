@@ -49,7 +49,7 @@ func serve(hook, id, weight string) error {
 	lease, err := register.Keep(ctx, register.Config{
 		Hooks: []string{hook}, Service: "_math._tcp", ID: id,
 		Registration: register.Registration{
-			Port: uint16(l.Addr().(*net.TCPAddr).Port), Weight: new(uint16(w)),
+			Port: uint16(l.Addr().(*net.TCPAddr).Port), Weight: register.Uint16(uint16(w)),
 			TTL: register.Duration(ttl), Lease: register.Duration(lease),
 		},
 		Logger: slog.New(slog.DiscardHandler),

@@ -105,7 +105,7 @@ func TestRealHookHoldsUpdatesAndDeregisters(t *testing.T) {
 	reach(t, seen, register.Held)
 
 	reg := l.Registration()
-	reg.Weight = new(uint16(7))
+	reg.Weight = register.Uint16(7)
 	if err := l.Update(t.Context(), reg); err != nil {
 		t.Fatal(err)
 	}
@@ -113,8 +113,9 @@ func TestRealHookHoldsUpdatesAndDeregisters(t *testing.T) {
 		t.Errorf("weight %d", in.Weight)
 	}
 	reg.TTL = register.Duration(time.Hour)
-	if p, ok := errors.AsType[*register.Problem](l.Update(t.Context(), reg)); !ok || p.Field != "ttl" {
-		t.Errorf("a ttl above half the lease: %v", p)
+	var p *register.Problem
+	if err := l.Update(t.Context(), reg); !errors.As(err, &p) || p.Field != "ttl" {
+		t.Errorf("a ttl above half the lease: %v", err)
 	}
 	if err := l.Close(t.Context()); err != nil {
 		t.Fatal(err)

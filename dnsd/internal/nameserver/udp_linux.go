@@ -70,6 +70,12 @@ func (s *Server) newLoop(c *net.UDPConn, count *counters) (loop, error) {
 	return newUDPLoop(s, c, count)
 }
 
+// mmsghdr is struct mmsghdr of recvmmsg(2); the compiler pads it as C does.
+type mmsghdr struct {
+	Hdr unix.Msghdr
+	Len uint32
+}
+
 // udpLoop serves one UDP socket by recvmmsg and sendmmsg on fixed arrays.
 //
 // The system calls are raw: they never block (MSG_DONTWAIT), so the scheduler
@@ -82,7 +88,7 @@ type udpLoop struct {
 	r    responder
 	wild bool // bound to all addresses: replies name the one asked
 
-	recv, send [udpBatch]unix.Mmsghdr
+	recv, send [udpBatch]mmsghdr
 	recvIov    [udpBatch]unix.Iovec
 	sendIov    [udpBatch]unix.Iovec
 	names      [udpBatch]unix.RawSockaddrInet6 // either family fits
