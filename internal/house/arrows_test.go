@@ -1,4 +1,4 @@
-package testenv
+package house
 
 import (
 	"os/exec"

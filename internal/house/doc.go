@@ -1,0 +1,3 @@
+// Package house holds the tests of the tree itself: which room may import which,
+// and why.
+package house
