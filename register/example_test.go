@@ -18,7 +18,7 @@ func ExampleKeep() {
 		case http.MethodPut:
 			var reg register.Registration
 			json.NewDecoder(r.Body).Decode(&reg)
-			json.NewEncoder(w).Encode(register.Published{ID: "a1", Port: reg.Port, State: register.StateUp})
+			json.NewEncoder(w).Encode(register.Published{ID: "a1", Port: reg.Port, State: register.InstanceUp})
 		case http.MethodDelete:
 			w.WriteHeader(http.StatusNoContent)
 		}

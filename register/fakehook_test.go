@@ -156,9 +156,9 @@ func (h *fakeHook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.revision++
 		drained := e != nil && e.drained
 		h.entries[id] = &fakeEntry{reg: reg, expires: time.Now().Add(h.lease), drained: drained}
-		pub := Published{ID: id, Port: reg.Port, Lease: Duration(h.lease), Revision: h.revision, State: StateUp, RenewAfter: Duration(h.lease / 3)}
+		pub := Published{ID: id, Port: reg.Port, Lease: Duration(h.lease), Revision: h.revision, State: InstanceUp, RenewAfter: Duration(h.lease / 3)}
 		if drained {
-			pub.State = StateDrained
+			pub.State = InstanceDrained
 		}
 		h.mu.Unlock()
 		json.NewEncoder(w).Encode(pub)

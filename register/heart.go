@@ -57,3 +57,5 @@ func (h *heart) Close() error {
 	h.once.Do(func() { close(h.stop) })
 	return nil
 }
+
+// Tests: hold_test.go.

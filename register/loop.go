@@ -91,7 +91,7 @@ func (lp *loop) settle(reg Registration, pub Published, err error) bool {
 	case status(err) == http.StatusConflict:
 		err = fmt.Errorf("register: %s/%s: incarnation %d: %w: %w", l.cfg.Service, l.cfg.ID, reg.Incarnation, ErrReplaced, err)
 		lp.letGo()
-		l.end(Replaced, err)
+		l.end(LeaseReplaced, err)
 		lp.answer(err)
 		l.answerFirst(err)
 		return false
@@ -164,7 +164,7 @@ func (lp *loop) hold(ctx context.Context, incarnation uint64, renew time.Duratio
 		l.held.follow(renew)
 		return silence(renew)
 	}
-	l.enter(Renewed)
+	l.enter(LeaseRenewed)
 	if l.held == nil && !l.cfg.NoHold && !time.Now().Before(lp.noHoldTo) {
 		l.held = openHold(ctx, l.client, fmt.Sprintf("%s/hold?heartbeat=1&incarnation=%d", l.path, incarnation), renew, l.jitter)
 		return min(l.cfg.Timeout, silence(renew)) // the lease runs meanwhile
@@ -234,7 +234,7 @@ func (lp *loop) broken(why error, renew time.Duration) time.Duration {
 	h.cancel()
 	if errors.Is(why, errCannotHold) {
 		lp.holdLater(why)
-		l.enter(Renewed)
+		l.enter(LeaseRenewed)
 		return l.jitter(renew) // just registered: nothing to repeat
 	}
 	if time.Since(h.began) < renew {

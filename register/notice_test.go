@@ -112,14 +112,14 @@ func TestDrainIsHeard(t *testing.T) {
 		f := newFakeHook()
 		cfg := config(memory{"hook": f})
 		var states []string
-		cfg.OnChange = func(st Status) { states = append(states, st.State.String()+" "+st.Published.State) }
+		cfg.OnChange = func(st Status) { states = append(states, st.State.String()+" "+string(st.Published.State)) }
 		l := mustKeep(t, cfg)
 		time.Sleep(time.Second)
 		h.lines()
 		f.drain("a1", true)
 		synctest.Wait()
 		h.want(t, "is drained by an operator")
-		if p := l.Status().Published; p.State != StateDrained {
+		if p := l.Status().Published; p.State != InstanceDrained {
 			t.Errorf("published %+v", p)
 		}
 		f.drain("a1", false)

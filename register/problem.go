@@ -48,3 +48,5 @@ func asType[E error](err error) (E, bool) {
 	ok := errors.As(err, &e)
 	return e, ok
 }
+
+// Tests: client_test.go.

@@ -1,34 +1,41 @@
 package register
 
-import "time"
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+)
 
-// State is how a lease stands.
-type State uint8
+// LeaseState says whether and how a lease is kept.
+type LeaseState uint8
 
 // The states of a lease.
 const (
-	Registering State = iota // not registered yet
-	Held                     // registered, held by an open request
-	Renewed                  // registered, kept by renewals
-	Retrying                 // registered once, the hook does not confirm it now
-	Replaced                 // a newer incarnation has the place; final
-	Closed                   // by Close; final
+	LeaseRegistering LeaseState = iota // not registered yet
+	LeaseHeld                          // registered, held by an open request
+	LeaseRenewed                       // registered, kept by renewals
+	LeaseRetrying                      // registered once, the hook does not confirm it now
+	LeaseReplaced                      // a newer incarnation has the place; final
+	LeaseClosed                        // by Close; final
 )
 
 // String is the word for logs and metrics.
-func (s State) String() string {
+func (s LeaseState) String() string {
 	switch s {
-	case Registering:
+	case LeaseRegistering:
 		return "registering"
-	case Held:
+	case LeaseHeld:
 		return "held"
-	case Renewed:
+	case LeaseRenewed:
 		return "renewed"
-	case Retrying:
+	case LeaseRetrying:
 		return "retrying"
-	case Replaced:
+	case LeaseReplaced:
 		return "replaced"
-	case Closed:
+	case LeaseClosed:
 		return "closed"
 	}
 	return "unknown"
@@ -36,7 +43,7 @@ func (s State) String() string {
 
 // Status is how a lease stands at a moment.
 type Status struct {
-	State       State
+	State       LeaseState
 	Service, ID string
 	Hook        string    // base URL in use
 	Published   Published // the last answer of the hook; zero before the first
@@ -48,3 +55,126 @@ type Status struct {
 	Beats         uint64 // renewals heard on holds
 	Failures      uint64 // requests that failed, holds that broke included
 }
+
+// confirmed notes an accepted registration.
+func (l *Lease) confirmed(reg Registration, pub Published) {
+	l.mu.Lock()
+	first := l.status.Registrations == 0
+	drained, was := pub.State == InstanceDrained, l.status.Published.State == InstanceDrained
+	l.reg = reg
+	l.status.Published = pub
+	l.status.Confirmed = time.Now()
+	l.status.Err = nil
+	l.status.Registrations++
+	l.mu.Unlock()
+	if l.notice.over() || first {
+		l.notice.say("is registered as %s at %s", net.JoinHostPort(pub.Host, strconv.Itoa(int(pub.Port))), l.client.base())
+	}
+	if drained == was {
+		return
+	}
+	text := "drained by an operator: new clients are sent elsewhere"
+	if !drained {
+		text = "no longer drained: clients are sent here again"
+	}
+	l.notice.say("is %s", text)
+	l.log(slog.LevelWarn, "instance "+text)
+	l.tell()
+}
+
+// beat notes a renewal heard on the hold.
+func (l *Lease) beat() {
+	l.mu.Lock()
+	l.status.Beats++
+	l.status.Confirmed = time.Now()
+	l.mu.Unlock()
+	l.enter(LeaseHeld)
+}
+
+// failed notes a PUT that did not succeed, the fails-th in a row; final, when it is
+// not repeated.
+func (l *Lease) failed(err error, fails int, final bool) {
+	l.mu.Lock()
+	l.status.Err = err
+	l.status.Failures++
+	was := l.status.State
+	l.mu.Unlock()
+	if errors.Is(err, context.Canceled) {
+		return // nobody waits for it any more
+	}
+	switch {
+	case final:
+		l.log(slog.LevelError, "registration refused", "err", err) // and Keep returns it
+	case was == LeaseRegistering:
+		l.log(slog.LevelWarn, "registration failed, trying again", "err", err)
+		if fails >= len(l.cfg.Hooks) {
+			l.notice.trouble(time.Now(), "is not registered, so no client finds it; trying again: %s", l.notice.cause(err))
+		}
+	default:
+		l.enter(LeaseRetrying)
+		if fails >= restartFails*len(l.cfg.Hooks) {
+			l.notice.trouble(time.Now(), "is not confirmed by dnsd any more; trying again: %s", l.notice.cause(err))
+		}
+	}
+}
+
+// broke notes a hold that ended; what it means shows at the next PUT.
+func (l *Lease) broke(why error) {
+	l.mu.Lock()
+	l.status.Failures++
+	l.mu.Unlock()
+	l.log(slog.LevelInfo, "hold ended, registering again", "cause", why)
+}
+
+// enter changes the state, and tells.
+func (l *Lease) enter(s LeaseState) {
+	l.mu.Lock()
+	was := l.status.State
+	if was == s || was == LeaseClosed || was == LeaseReplaced {
+		l.mu.Unlock()
+		return
+	}
+	l.status.State = s
+	l.status.Since = time.Now()
+	err := l.status.Err
+	l.mu.Unlock()
+	level := slog.LevelInfo
+	args := []any{"state", s.String(), "was", was.String()}
+	if err != nil {
+		level = slog.LevelWarn
+		args = append(args, "err", err)
+	}
+	msg := "registration " + s.String()
+	if was == LeaseRegistering && (s == LeaseHeld || s == LeaseRenewed) {
+		msg = "registered" // how it is kept shows later
+	}
+	l.log(level, msg, args...)
+	l.tell()
+}
+
+// end is the last change. Only the first counts.
+func (l *Lease) end(s LeaseState, err error) {
+	l.mu.Lock()
+	if l.err != nil {
+		l.mu.Unlock()
+		return
+	}
+	l.err = err
+	registered := l.status.Registrations > 0
+	if s == LeaseReplaced {
+		l.status.Err = err
+	}
+	l.mu.Unlock()
+	if s == LeaseReplaced && (registered || l.cfg.Background) { // else Keep returns it
+		l.notice.say("is not registered any more, and no new client finds this process: %s", l.notice.cause(err))
+	}
+	l.enter(s)
+	close(l.done)
+}
+
+func (l *Lease) log(level slog.Level, msg string, args ...any) {
+	l.cfg.Logger.Log(context.Background(), level, msg,
+		append([]any{"service", l.cfg.Service, "id", l.cfg.ID, "hook", l.client.base()}, args...)...)
+}
+
+// Tests: lease_test.go, notice_test.go.

@@ -17,7 +17,7 @@ func TestOnChangeMayCallBackPanicAndHang(t *testing.T) {
 	for name, do := range map[string]func(*Lease, Status){
 		"close": func(l *Lease, _ Status) { l.Close(context.Background()) },
 		"update": func(l *Lease, st Status) {
-			if st.State == Renewed {
+			if st.State == LeaseRenewed {
 				l.Update(context.Background(), l.Registration())
 			}
 		},

@@ -123,7 +123,7 @@ func runServer(ctx context.Context) error {
 			Hooks: []string{"http://" + os.Getenv(envHook)}, Service: service, ID: os.Getenv(envID),
 			Registration: register.Registration{Port: uint16(port)},
 			OnChange: func(st register.Status) {
-				if st.State == register.Held {
+				if st.State == register.LeaseHeld {
 					once.Do(func() { close(held) })
 				}
 			},

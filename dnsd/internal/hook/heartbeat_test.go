@@ -239,7 +239,7 @@ func TestHoldsOverOneHTTP2ConnectionDoNotDisturbEachOther(t *testing.T) {
 				Registration: register.Registration{Port: uint16(port), Lease: register.Duration(3 * time.Second), TTL: register.Duration(time.Second)},
 				HTTP:         h.client,
 				OnChange: func(st register.Status) {
-					if st.State == register.Held && st.Beats > 0 {
+					if st.State == register.LeaseHeld && st.Beats > 0 {
 						once.Do(func() { close(held) })
 					}
 				},
@@ -266,7 +266,7 @@ func TestHoldsOverOneHTTP2ConnectionDoNotDisturbEachOther(t *testing.T) {
 	})
 	for i, l := range leases {
 		st := l.Status()
-		if st.Registrations != 1 || st.Failures != 0 || st.State != register.Held {
+		if st.Registrations != 1 || st.Failures != 0 || st.State != register.LeaseHeld {
 			t.Errorf("%d: %d PUTs, %d failures, %v", i, st.Registrations, st.Failures, st.State)
 		}
 		if err := l.Close(t.Context()); err != nil {

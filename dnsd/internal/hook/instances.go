@@ -353,7 +353,7 @@ func published(l registry.Lease) register.Published {
 		Lease:       register.Duration(l.Lease),
 		Meta:        l.Meta,
 		Incarnation: l.Incarnation,
-		State:       l.State.String(),
+		State:       register.InstanceState(l.State.String()),
 		Sticky:      l.Sticky,
 		ExpiresIn:   register.Duration(max(0, l.ExpiresIn).Truncate(time.Millisecond)),
 		Revision:    l.Revision,

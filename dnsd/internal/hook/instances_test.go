@@ -128,15 +128,15 @@ func TestDrainSurvivesRenewals(t *testing.T) {
 	h.put(a1, `{"port":1}`)
 	for range 2 {
 		a := h.do("PUT", a1+"/drain", "")
-		if p := decode[register.Published](t, a); a.status != 200 || p.State != register.StateDrained {
+		if p := decode[register.Published](t, a); a.status != 200 || p.State != register.InstanceDrained {
 			t.Fatalf("%d %s", a.status, a.body)
 		}
 	}
-	if p := h.put(a1, `{"port":1}`); p.State != register.StateDrained {
+	if p := h.put(a1, `{"port":1}`); p.State != register.InstanceDrained {
 		t.Errorf("after a renewal: %s", p.State)
 	}
 	a := h.do("DELETE", a1+"/drain", "")
-	if p := decode[register.Published](t, a); a.status != 200 || p.State != register.StateUp {
+	if p := decode[register.Published](t, a); a.status != 200 || p.State != register.InstanceUp {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 	for _, method := range []string{"PUT", "DELETE"} {
@@ -185,23 +185,23 @@ func TestStickyDrainSurvivesTheInstance(t *testing.T) {
 	h := start(t, nil)
 	h.put(a1, `{"port":1,"incarnation":1}`)
 	a := h.do("PUT", a1+"/drain?sticky=1", "")
-	if p := decode[register.Published](t, a); a.status != 200 || p.State != register.StateDrained || !p.Sticky {
+	if p := decode[register.Published](t, a); a.status != 200 || p.State != register.InstanceDrained || !p.Sticky {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	h.do("DELETE", a1, "")
-	if p := h.put(a1, `{"port":2,"incarnation":2}`); p.State != register.StateDrained || !p.Sticky {
+	if p := h.put(a1, `{"port":2,"incarnation":2}`); p.State != register.InstanceDrained || !p.Sticky {
 		t.Errorf("it came back as %+v", p)
 	}
 	h.do("DELETE", a1, "")
 	if a := h.do("DELETE", a1+"/drain", ""); a.status != http.StatusNoContent {
 		t.Errorf("lifted while it is away: %d %s", a.status, a.body)
 	}
-	if p := h.put(a1, `{"port":2,"incarnation":3}`); p.State != register.StateUp || p.Sticky {
+	if p := h.put(a1, `{"port":2,"incarnation":3}`); p.State != register.InstanceUp || p.Sticky {
 		t.Errorf("then it came back as %+v", p)
 	}
 	h.do("PUT", a1+"/drain", "")
 	h.do("DELETE", a1, "")
-	if p := h.put(a1, `{"port":2,"incarnation":4}`); p.State != register.StateUp {
+	if p := h.put(a1, `{"port":2,"incarnation":4}`); p.State != register.InstanceUp {
 		t.Errorf("a drain that is not sticky survived: %+v", p)
 	}
 	if a := h.do("PUT", a1+"/drain?sticky=maybe", ""); a.status != 400 || a.problem(t).Field != "sticky" {

@@ -60,13 +60,13 @@ func instance(t *testing.T) (net.Listener, uint16) {
 }
 
 // states collects what a lease goes through.
-func states(cfg *register.Config) <-chan register.State {
-	c := make(chan register.State, 100)
+func states(cfg *register.Config) <-chan register.LeaseState {
+	c := make(chan register.LeaseState, 100)
 	cfg.OnChange = func(st register.Status) { c <- st.State }
 	return c
 }
 
-func reach(t *testing.T, c <-chan register.State, want register.State) {
+func reach(t *testing.T, c <-chan register.LeaseState, want register.LeaseState) {
 	t.Helper()
 	deadline := time.After(10 * time.Second)
 	for {
@@ -99,10 +99,10 @@ func TestRealHookHoldsUpdatesAndDeregisters(t *testing.T) {
 	if !ok || in.Port != port || in.Meta["version"] != "1" || in.Weight != 100 {
 		t.Fatalf("published %v %+v", ok, in)
 	}
-	if p := l.Status().Published; p.RenewAfter != register.Duration(5*time.Second) || p.State != register.StateUp || p.Host != "127.0.0.1" {
+	if p := l.Status().Published; p.RenewAfter != register.Duration(5*time.Second) || p.State != register.InstanceUp || p.Host != "127.0.0.1" {
 		t.Errorf("answered %+v", p)
 	}
-	reach(t, seen, register.Held)
+	reach(t, seen, register.LeaseHeld)
 
 	reg := l.Registration()
 	reg.Weight = register.Uint16(7)
@@ -134,12 +134,12 @@ func TestRealHookIsFoundAgainAfterItLostEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reach(t, seen, register.Held)
+	reach(t, seen, register.LeaseHeld)
 	addr := d.Addr().String()
 	d.stop()
-	reach(t, seen, register.Retrying)
+	reach(t, seen, register.LeaseRetrying)
 	d = startHook(t, addr)
-	reach(t, seen, register.Held)
+	reach(t, seen, register.LeaseHeld)
 	if _, ok := d.registry.Instance(key); !ok {
 		t.Error("not registered")
 	}
@@ -157,7 +157,7 @@ func TestRealHookTellsTheOldProcessThatItWasReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reach(t, seen, register.Held)
+	reach(t, seen, register.LeaseHeld)
 	cfg.OnChange, cfg.Incarnation = nil, 2
 	young, err := register.Keep(t.Context(), cfg)
 	if err != nil {
@@ -200,7 +200,7 @@ func TestRealHookRemovesTheDeadAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reach(t, seen, register.Held)
+	reach(t, seen, register.LeaseHeld)
 	listener.Close()
 	network.die()
 	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)

@@ -45,8 +45,9 @@ func TestWatchBeginsWithThePresent(t *testing.T) {
 	h.do("PUT", a1+"/drain", "")
 	h.do("DELETE", a1, "")
 	for i, want := range []struct {
-		name, state string
-		port        uint16
+		name  string
+		state register.InstanceState
+		port  uint16
 	}{{"put", "up", 3}, {"put", "drained", 3}, {"delete", "drained", 3}} {
 		e := w.next()
 		v := e.decode(t)

@@ -20,12 +20,15 @@ type Registration struct {
 	Incarnation uint64            `json:"incarnation,omitempty"`
 }
 
-// States of a published instance.
+// InstanceState says how a published instance is seen by dnsd.
+type InstanceState string
+
+// The states of a published instance.
 const (
-	StateUp          = "up"
-	StateUnconfirmed = "unconfirmed" // not renewed since dnsd restarted
-	StateSuspect     = "suspect"     // overdue, held back by the guard
-	StateDrained     = "drained"     // out of the answers on an operator's request
+	InstanceUp          InstanceState = "up"
+	InstanceUnconfirmed InstanceState = "unconfirmed" // not renewed since dnsd restarted
+	InstanceSuspect     InstanceState = "suspect"     // overdue, held back by the guard
+	InstanceDrained     InstanceState = "drained"     // out of the answers on an operator's request
 )
 
 // Published is an instance as the hook answers it.
@@ -39,7 +42,7 @@ type Published struct {
 	Lease       Duration          `json:"lease"`
 	Meta        map[string]string `json:"meta,omitempty"`
 	Incarnation uint64            `json:"incarnation"`
-	State       string            `json:"state"`
+	State       InstanceState     `json:"state"`
 	// Sticky says of one that is drained that it will be again when it comes back
 	// after it was gone.
 	Sticky    bool     `json:"sticky,omitempty"`

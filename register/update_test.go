@@ -1,0 +1,59 @@
+package register
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestUpdate(t *testing.T) {
+	weigh := func(l *Lease, w uint16) Registration {
+		reg := l.Registration()
+		reg.Weight = &w
+		reg.Incarnation = 0
+		return reg
+	}
+	synctest.Test(t, func(t *testing.T) {
+		h := newFakeHook()
+		l := mustKeep(t, config(memory{"hook": h}))
+		time.Sleep(time.Minute)
+
+		if err := l.Update(t.Context(), weigh(l, 7)); err != nil {
+			t.Fatal(err)
+		}
+		if reg, _ := h.entry("a1"); reg.Weight == nil || *reg.Weight != 7 || reg.Incarnation != 5 {
+			t.Fatalf("published %+v", reg)
+		}
+		if _, _, holds := h.counts(); holds != 1 {
+			t.Errorf("a change cost the hold: %d holds", holds)
+		}
+
+		err := l.Update(t.Context(), weigh(l, 666))
+		if p, ok := asType[*Problem](err); !ok || p.Field != "weight" {
+			t.Fatalf("refused change: %v", err)
+		}
+		synctest.Wait()
+		if reg, ok := h.entry("a1"); !ok || *reg.Weight != 7 || *l.Registration().Weight != 7 {
+			t.Fatalf("after a refused change: %+v", reg)
+		}
+		if _, _, holds := h.counts(); holds != 1 {
+			t.Errorf("a refused change cost the hold: %d holds", holds)
+		}
+
+		h.setFault(func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(503); return true })
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		if err := l.Update(ctx, weigh(l, 9)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("hook away: %v", err)
+		}
+		h.setFault(nil)
+		time.Sleep(10 * time.Second)
+		if reg, _ := h.entry("a1"); *reg.Weight != 9 {
+			t.Fatalf("a change that waited was lost: %+v", reg)
+		}
+		mustClose(t, l)
+	})
+}
