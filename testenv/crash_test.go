@@ -2,48 +2,19 @@ package testenv
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/rollcall-dns/rollcall/dnsd"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 	"github.com/rollcall-dns/rollcall/register"
 )
-
-// storeVar in the environment makes the test binary a dnsd with that bolt file.
-const storeVar = "ROLLCALL_TEST_STORE"
-
-func TestMain(m *testing.M) {
-	if path := os.Getenv(storeVar); path != "" {
-		peertest.Main(func(ctx context.Context) error {
-			s, err := dnsd.New(dnsd.Config{Zones: []dnsd.Zone{{
-				Bind: []string{"127.0.0.1:0"}, Hook: dnsd.Hook{Addr: "127.0.0.1:0"},
-				Store: dnsd.Store{Kind: "bolt", Path: path},
-			}}})
-			if err != nil {
-				return err
-			}
-			fmt.Println(s.HookURL())
-			fmt.Println(s.DNSAddr())
-			if os.Getenv(fullVar) != "" {
-				if err := noMoreDisk(path); err != nil {
-					return err
-				}
-			}
-			return s.Run(ctx)
-		})
-	}
-	os.Exit(m.Run())
-}
 
 // TestKillNineLosesNothingAcknowledged kills dnsd, a process of its own, at
 // random moments of many registrations and deregistrations, and looks after each

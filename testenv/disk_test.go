@@ -13,11 +13,7 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// fullVar in the environment leaves the dnsd of storeVar no room to store more.
-const fullVar = "ROLLCALL_TEST_FULL"
-
-// TestDnsdsDiskIsFull is a row of README's table "What happens when": who dies leaves
-// DNS all the same.
+// An instance that dies or leaves is removed from DNS, although dnsd can store nothing.
 func TestDnsdsDiskIsFull(t *testing.T) {
 	if err := noMoreDisk(""); err != nil {
 		t.Skip(err)

@@ -1,0 +1,125 @@
+package testenv
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/register"
+	"github.com/rollcall-dns/rollcall/rpcclient"
+)
+
+func TestAnInstanceIsKilled(t *testing.T) {
+	env := New(t, Setup{Nodes: 3})
+	c := env.Client(nil)
+	load := startLoad(t, c, 4, rpcclient.Idempotent(0))
+	load.awaitCalls(t, 200)
+	for i := range 3 {
+		env.Fault(i, Kill)
+		load.awaitCalls(t, 200)
+		// Its registration was held: the record goes long before the lease ends.
+		env.AwaitNodes()
+		load.awaitCalls(t, 200)
+		env.Restart(i)
+		env.AwaitNodes()
+		load.awaitCalls(t, 200)
+	}
+	load.finish(t)
+}
+
+func TestAnInstanceIsKilledAndNoCallIsExecutedTwice(t *testing.T) {
+	env := New(t, Setup{Nodes: 3})
+	c := env.Client(nil)
+	load := startLoad(t, c, 4)
+	load.awaitCalls(t, 200)
+	dead := env.Node(0).Arith
+	env.Fault(0, Kill)
+	load.awaitCalls(t, 500)
+	load.stop()
+	executed := dead.Calls()
+	for _, n := range env.Nodes()[1:] {
+		executed += n.Arith.Calls()
+	}
+	for _, err := range load.errs {
+		var e *rpcclient.Error
+		if !errors.As(err, &e) || e.Executed != rpcclient.Maybe {
+			t.Errorf("a failed call that is not idempotent must be one that was perhaps executed: %v", err)
+		}
+	}
+	if answered := load.calls.Load() - int64(len(load.errs)); executed < answered || executed > load.calls.Load() {
+		t.Errorf("%d calls answered, %d failed, %d executed", answered, len(load.errs), executed)
+	}
+}
+
+func TestAnInstanceStopsByItself(t *testing.T) {
+	env := New(t, Setup{Nodes: 3})
+	c := env.Client(nil)
+	load := startLoad(t, c, 4) // not idempotent: nothing may be retried that was executed
+	load.awaitCalls(t, 200)
+	for i := range 3 {
+		env.Drain(i)
+		env.AwaitNodes()
+		load.awaitCalls(t, 200)
+		env.Restart(i)
+		env.AwaitNodes()
+		load.awaitCalls(t, 200)
+	}
+	load.finish(t)
+}
+
+func TestAnInstanceHangs(t *testing.T) {
+	env := New(t, Setup{Nodes: 3})
+	c := env.Client(&rpcclient.Config{AttemptTimeout: 250 * time.Millisecond})
+	load := startLoad(t, c, 4, rpcclient.Idempotent(0))
+	load.awaitCalls(t, 200)
+	hung := env.Node(1).Arith
+	env.Fault(1, Hang)
+	load.awaitCalls(t, 500)
+	before := hung.Calls()
+	env.Fault(1, Healthy)
+	awaitCount(t, "calls executed after the hang", hung.Calls, before+50)
+	load.finish(t)
+}
+
+// It is not as if it hung: nothing of it works, and dnsd hears nothing of it,
+// though its kernel acknowledges all that is sent.
+func TestAProcessIsFrozen(t *testing.T) {
+	env := New(t, Setup{Nodes: 3})
+	c := env.Client(&rpcclient.Config{AttemptTimeout: 250 * time.Millisecond})
+	load := startLoad(t, c, 4, rpcclient.Idempotent(0))
+	load.awaitCalls(t, 200)
+	frozen := env.Node(1)
+	env.Fault(1, Freeze)
+	env.Await("it is gone", func(in []register.Published) bool { return len(in) == 2 })
+	load.awaitCalls(t, 200)
+	env.Fault(1, Healthy)
+	env.Await("it is back", func(in []register.Published) bool { return len(in) == 3 })
+	awaitCount(t, "calls executed after the frost", frozen.Arith.Calls, frozen.Arith.Calls()+50)
+	load.finish(t)
+}
+
+func TestAnInstanceStopsWhileDnsdIsAway(t *testing.T) {
+	env := New(t, Setup{Nodes: 3})
+	c := env.Client(nil)
+	load := startLoad(t, c, 4) // not idempotent
+	load.awaitCalls(t, 200)
+	env.StopDNSD()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for i := range 2 {
+		_ = env.Node(i).server.Shutdown(ctx) // that it could not deregister is no news
+		if ctx.Err() != nil {
+			t.Fatalf("the stop took all of %v", patience)
+		}
+		env.Node(i).fault = Kill
+	}
+	load.awaitCalls(t, 500)
+	env.StartDNSD()
+	for i := range 2 {
+		env.Restart(i)
+	}
+	env.AwaitNodes()
+	load.awaitCalls(t, 200)
+	load.finish(t)
+}

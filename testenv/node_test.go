@@ -1,0 +1,46 @@
+package testenv
+
+import (
+	"errors"
+	"net/rpc"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/rpcclient"
+)
+
+// Echo is a service of somebody who tests his own.
+type Echo struct{ node int }
+
+// Node answers which node it is on.
+func (e *Echo) Node(_ int, reply *int) error {
+	*reply = e.node
+	return nil
+}
+
+func TestReceiversOfOnesOwnAreServedUnderFaults(t *testing.T) {
+	for _, stock := range []bool{false, true} {
+		env := New(t, Setup{Nodes: 2, Stock: stock, Receivers: func(i int) []any { return []any{&Echo{i}} }})
+		c := env.Client(&rpcclient.Config{AttemptTimeout: 250 * time.Millisecond})
+		env.Fault(0, Hang)
+		for range 10 {
+			if n, err := rpcclient.Invoke[int](t.Context(), c, "Echo.Node", 0, rpcclient.Idempotent(0)); err != nil || n != 1 {
+				t.Errorf("stock %v: answered by %d, %v", stock, n, err)
+			}
+		}
+	}
+}
+
+func TestStockServerRegisteredByOneRequest(t *testing.T) {
+	env := New(t, Setup{Nodes: 2, Stock: true})
+	c := env.Client(nil)
+	load := startLoad(t, c, 2)
+	load.awaitCalls(t, 100)
+	load.finish(t)
+	var q Quotient
+	err := c.Call(t.Context(), "Arith.Divide", &Args{A: 1, B: 0}, &q)
+	var answered rpc.ServerError
+	if !errors.As(err, &answered) || answered.Error() != ErrDivideByZero.Error() {
+		t.Errorf("divide by zero: got %v", err)
+	}
+}
