@@ -1,88 +1,106 @@
 package balancer
 
 import (
+	"fmt"
 	"math"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// Budget limits retries and hedges to a share of the calls, so that when everything
-// fails, clients do not make it worse. It is a token bucket: each call puts in Ratio,
-// each second PerSecond, and each retry or hedge takes one. Over any time, the extra
-// attempts are at most Ratio of the calls, plus PerSecond for each second, plus Burst.
+// Budget limits retries and hedges to a share of the calls.
 //
-// The zero value is ready, holds ten seconds' worth to begin with, and must not be
-// copied once in use. It is safe for concurrent use.
+// A limit of tries for each call is not enough. With three tries a call, servers that
+// fail because they are overloaded get three times the load at that moment, and the
+// retries keep them overloaded after the cause is gone. Pauses between tries move that
+// load, but do not make it smaller. With a budget, servers never see more than the calls
+// and a tenth, whatever fails: SIMULATION.md has the figures. While few calls fail, the
+// budget refuses none of their retries.
+//
+// The share is one of the calls, so that a budget fits a client with ten calls a second
+// and one with ten thousand. Floor is for clients with few calls: a tenth of two calls
+// would be no retry at all.
+//
+// The zero value has the defaults. An [Account] enforces a budget.
 type Budget struct {
-	Ratio     float64 // of the calls. Default 0.1; negative, or not a number: 0
-	PerSecond float64 // for those who call rarely. Default 3; negative, or not a number: 0
-	Burst     float64 // what the bucket holds at most. Default 100
-
-	once   sync.Once
-	tokens atomic.Int64 // in 1/milli
-	ratio  int64
-	burst  int64
-
-	mu     sync.Mutex // guards below
-	rate   float64    // tokens a second
-	filled time.Time  // up to when PerSecond has been put in
+	// Share is what retries and hedges together may add to the calls of the last ten
+	// seconds. 0: 0.1. Negative: none. At most 1.
+	Share float64
+	// Floor is the number of retries and hedges a second, on average over ten seconds,
+	// that are granted whatever the number of calls. 0: 3. Negative: none.
+	Floor float64
 }
 
-// milli is the unit of tokens: a ratio of 0.1 % still counts.
-const milli = 1000
+// Check returns an error that names the field with a value that has no meaning.
+func (b Budget) Check() error {
+	switch {
+	case math.IsNaN(b.Share), b.Share > 1, math.IsInf(b.Share, 0):
+		return fmt.Errorf("Share %v: want a share from 0 to 1, or a negative number for none", b.Share)
+	case math.IsNaN(b.Floor), math.IsInf(b.Floor, 0):
+		return fmt.Errorf("Floor %v: want a number", b.Floor)
+	}
+	return nil
+}
 
-// unlimited is as good as infinite, and no overflow when counted in milli.
-const unlimited = 1e12
+// Account keeps one client within its Budget. It is safe for concurrent use.
+type Account struct {
+	share float64 // of calls
+	floor float64 // a second
+	begin time.Time
 
-func (b *Budget) start() {
-	orDefault := func(v, def float64) float64 {
-		switch {
-		case v == 0:
-			return def
-		case !(v > 0): // NaN, too
-			return 0
+	mu    sync.Mutex // guards what follows
+	at    int64      // the newest second of ring
+	calls uint64     // at the last Spend
+	ring  [budgetWindow]struct{ calls, spent float64 }
+}
+
+// budgetWindow is how many seconds a call and a retry count.
+const budgetWindow = 10
+
+// NewAccount makes the account of a client that has made no call yet. It takes a value
+// that [Budget.Check] refuses for 0.
+func NewAccount(b Budget) *Account {
+	of := func(value, byDefault float64) float64 {
+		if value == 0 {
+			return byDefault
 		}
-		return min(v, unlimited)
+		return max(0, value)
 	}
-	b.ratio = int64(orDefault(b.Ratio, 0.1) * milli)
-	b.rate = orDefault(b.PerSecond, 3)
-	b.burst = int64(orDefault(b.Burst, 100) * milli)
-	b.filled = time.Now()
-	b.tokens.Store(min(int64(10*b.rate*milli), b.burst))
+	if b.Check() != nil {
+		b = Budget{Share: -1, Floor: -1}
+	}
+	return &Account{share: of(b.Share, 0.1), floor: of(b.Floor, 3), begin: time.Now()}
 }
 
-// Call counts a call, not its retries.
-func (b *Budget) Call() {
-	b.once.Do(b.start)
-	if b.tokens.Load() < b.burst {
-		b.tokens.Add(b.ratio)
+// Spend asks for one retry or hedge; there must be none when it returns false. calls is
+// the number of calls since NewAccount, without their retries. Clients count their calls
+// anyway, so that a call that succeeds costs nothing here.
+func (a *Account) Spend(calls uint64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	second := int64(time.Since(a.begin) / time.Second)
+	fresh := float64(0)
+	if calls > a.calls { // not if another goroutine has counted later and come first
+		fresh = float64(calls - a.calls)
+		a.calls = calls
 	}
-}
-
-// Take takes what one retry or hedge costs. When it returns false, there must be none.
-func (b *Budget) Take() bool {
-	b.once.Do(b.start)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := time.Now()
-	if put := int64(now.Sub(b.filled).Seconds() * b.rate * milli); put > 0 {
-		// Not to now: what is less than one in milli would be lost each time.
-		b.filled = b.filled.Add(time.Duration(math.Ceil(float64(put) / (b.rate * milli) * float64(time.Second))))
-		b.tokens.Store(min(b.tokens.Load()+put, b.burst))
+	if gone := second - a.at; gone >= budgetWindow {
+		clear(a.ring[:])
+		fresh *= float64(budgetWindow) / float64(gone) // as if they were spread evenly
+	} else {
+		for i := a.at + 1; i <= second; i++ {
+			a.ring[i%budgetWindow] = struct{ calls, spent float64 }{}
+		}
 	}
-	if b.tokens.Load() < milli {
+	a.at = second
+	a.ring[second%budgetWindow].calls += fresh
+	var made, spent float64
+	for _, s := range a.ring {
+		made += s.calls
+		spent += s.spent
+	}
+	if spent+1 > a.share*made+a.floor*budgetWindow {
 		return false
 	}
-	b.tokens.Add(-milli)
+	a.ring[second%budgetWindow].spent++
 	return true
-}
-
-// Left returns how many retries could be had now.
-func (b *Budget) Left() float64 {
-	b.once.Do(b.start)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	left := float64(b.tokens.Load())/milli + time.Since(b.filled).Seconds()*b.rate
-	return min(left, float64(b.burst)/milli)
 }

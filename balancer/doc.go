@@ -53,7 +53,7 @@
 // usable, the least bad is used: Pick fails only when there is no node at all. Down is
 // not ignored while another node can be reached, for it is a fact and not a verdict.
 //
-// Budget keeps retries and hedges a small share of the calls.
+// A Budget keeps retries and hedges a small share of the calls.
 //
 // # Time
 //

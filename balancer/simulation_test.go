@@ -220,19 +220,18 @@ func playRolling(t *testing.T, policy string) (row string) {
 }
 
 func playAllFail(t *testing.T, policy string) (row string) {
-	per := func(retries func(b *balancer.Budget) bool) (attempts float64) {
+	per := func(retries func(a *balancer.Account, calls int) bool) (attempts float64) {
 		synctest.Test(t, func(t *testing.T) {
 			const rate, seconds = 200, 10
 			s := newSim(named(t, policy), 5)
 			s.group.Update(servers(0, 5))
-			b := &balancer.Budget{}
+			account := balancer.NewAccount(balancer.Budget{})
 			s.serve = func(string, time.Duration) (time.Duration, balancer.Outcome) {
 				return s.vary(5 * time.Millisecond), balancer.Failed
 			}
-			s.retries = func() bool { return retries(b) }
+			s.retries = func() bool { return retries(account, s.calls) }
 			for i := range rate * seconds {
 				s.at(time.Duration(i)*time.Second/rate, func() {
-					b.Call()
 					s.calls++
 					s.call(s.now(), 0, nil)
 				})
@@ -242,9 +241,9 @@ func playAllFail(t *testing.T, policy string) (row string) {
 		})
 		return attempts
 	}
-	with := per(func(b *balancer.Budget) bool { return b.Take() })
-	without := per(func(*balancer.Budget) bool { return true })
-	if most := 1 + 0.1 + (3*10.0+30)/(200*10); with > most+0.001 {
+	with := per(func(a *balancer.Account, calls int) bool { return a.Spend(uint64(calls)) })
+	without := per(func(*balancer.Account, int) bool { return true })
+	if most := 1 + 0.1 + 3*10.0/(200*10); with > most+0.001 {
 		t.Errorf("%.3f attempts a call, the budget allows %.3f", with, most)
 	}
 	return fmt.Sprintf("%.2f\t%.2f", with, without)

@@ -22,7 +22,7 @@ type Client struct {
 	cfg     Config
 	types   *gobTypes
 	group   *balancer.Group
-	budget  budget
+	budget  *balancer.Account
 	quick   latencies
 	stats   counters
 	shares  shares    // for the debug page
@@ -90,7 +90,7 @@ func New(service string, cfg *Config) (*Client, error) {
 	c.trusted = trustedNames{domain: serviceDomain(service), listed: full.TLSNames}
 	policy := c.guardPolicy(full.Policy)
 	c.reach = reach{policy: policy, spill: full.Health.Spill, conns: full.ConnsPerNode, most: full.MaxNodes, seed: maphash.MakeSeed()}
-	c.budget = budget{share: full.Budget, floor: full.BudgetFloor}
+	c.budget = balancer.NewAccount(full.Budget)
 	c.tasks.New = func() any { return newTask(c) }
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	health := full.Health

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"net"
 	"net/rpc"
 	"strings"
@@ -53,13 +52,10 @@ type Config struct {
 	// it, which only idempotent methods allow. 0: 2. Negative: never. Tries that
 	// surely were not executed are not counted; they end with the call's time.
 	Retries int
-	// Budget is what retries and hedges together may add to the calls of the last
-	// ten seconds, as a share. 0: 0.1. Negative: none. Beyond it, BudgetFloor a
-	// second are always granted. Tries that surely were not executed are free.
-	Budget float64
-	// BudgetFloor is the number of retries and hedges a second granted whatever
-	// the number of calls. 0: 3. Negative: none.
-	BudgetFloor float64
+	// Budget is what retries and hedges together may add to the calls. The zero value
+	// allows a tenth of them, and 3 a second. Tries that surely were not executed are
+	// free.
+	Budget balancer.Budget
 	// Methods declares what is known of methods, "Arith.Multiply": once, for all
 	// calls. Others are not idempotent, unless the call says so.
 	Methods map[string]Method
@@ -168,10 +164,6 @@ func (cfg *Config) withDefaults() (Config, error) {
 	def(&out.WaitForNode, 5*time.Second)
 	def(&out.Retries, 2)
 	out.Retries = max(0, out.Retries)
-	def(&out.Budget, 0.1)
-	out.Budget = max(0, out.Budget)
-	def(&out.BudgetFloor, 3)
-	out.BudgetFloor = max(0, out.BudgetFloor)
 	def(&out.ConnsPerNode, 2)
 	def(&out.MaxNodes, 200)
 	def(&out.Linger, 30*time.Second)
@@ -190,13 +182,8 @@ func (cfg *Config) withDefaults() (Config, error) {
 
 // check refuses values that have no meaning, rather than give them one.
 func (cfg *Config) check() error {
-	for name, value := range map[string]float64{"Budget": cfg.Budget, "BudgetFloor": cfg.BudgetFloor} {
-		if math.IsNaN(value) || math.IsInf(value, 0) {
-			return fmt.Errorf("rpcclient: config: %s %v: want a number", name, value)
-		}
-	}
-	if cfg.Budget > 1 {
-		return fmt.Errorf("rpcclient: config: Budget %v: want a share from 0 to 1", cfg.Budget)
+	if err := cfg.Budget.Check(); err != nil {
+		return fmt.Errorf("rpcclient: config: Budget: %w", err)
 	}
 	for name, value := range map[string]int64{
 		"ConnsPerNode": int64(cfg.ConnsPerNode), "MaxNodes": int64(cfg.MaxNodes), "MaxReply": int64(cfg.MaxReply),

@@ -129,7 +129,7 @@ func (t *task) hedge(f *flight, after time.Duration) *flight {
 	}
 	n := p.Node().Value().(*node)
 	cn := n.conn()
-	if n == f.node || cn == nil || cn.crowded() || !c.budget.spend(c.now(), c.stats.calls.Load()) {
+	if n == f.node || cn == nil || cn.crowded() || !c.budget.Spend(c.stats.calls.Load()) {
 		c.quick.refund(t.method)
 		p.Done(balancer.Canceled)
 		return nil

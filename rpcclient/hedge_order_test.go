@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/balancer"
 )
 
 // gated is an answer that is decoded when it is let: until then its flight has neither
@@ -128,7 +130,7 @@ func playOrder(t *testing.T, steps []step, rush int) {
 		}
 	}
 	f := newFakeNet(map[string]func(net.Conn){"a:1": node, "b:1": node})
-	c := fakeClient(t, f, Config{Retries: -1, ConnsPerNode: 1, BudgetFloor: 100}, "a:1", "b:1")
+	c := fakeClient(t, f, Config{Retries: -1, ConnsPerNode: 1, Budget: balancer.Budget{Floor: 100}}, "a:1", "b:1")
 	defer c.Close()
 	allUp(t, c, 2)
 	for range 100 { // so that the method's usual time is known, and a hedge allowed

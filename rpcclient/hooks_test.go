@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/balancer"
 )
 
 func TestInterceptorsWrapTheCallAndMayRepeatIt(t *testing.T) {
@@ -83,9 +85,9 @@ func TestTraceHearsOfEachStep(t *testing.T) {
 func TestConfigIsChecked(t *testing.T) {
 	for _, cfg := range []Config{
 		{Servers: []string{"127.0.0.1:53"}, Source: announce()},
-		{Budget: 2},
-		{Budget: math.NaN()},
-		{BudgetFloor: math.Inf(1)},
+		{Budget: balancer.Budget{Share: 2}},
+		{Budget: balancer.Budget{Share: math.NaN()}},
+		{Budget: balancer.Budget{Floor: math.Inf(1)}},
 		{Methods: map[string]Method{"A.B": {Idempotent: true, ExtraLoad: math.NaN()}}},
 		{Methods: map[string]Method{"Get": {Idempotent: true}}},
 		{Methods: map[string]Method{"Store.": {Idempotent: true}}},

@@ -40,7 +40,7 @@ func (t *task) next(ctx context.Context, res result) (delay time.Duration, stop 
 		return backoff(len(t.attempts) - 2), nil
 	case !t.Idempotent, t.resent >= c.cfg.Retries:
 		return 0, res.err
-	case !c.budget.spend(c.now(), c.stats.calls.Load()):
+	case !c.budget.Spend(c.stats.calls.Load()):
 		c.stats.overBudget.Add(1)
 		return 0, fmt.Errorf("%w: %w", ErrOverBudget, res.err)
 	}
