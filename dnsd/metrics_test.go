@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// An operator finds every metric of the hook's /metrics in docs/hook.md.
+// An operator finds every metric of the hook's /metrics in docs/metrics.md.
 func TestPageNamesEveryMetric(t *testing.T) {
-	page, err := os.ReadFile("../docs/hook.md")
+	page, err := os.ReadFile("../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func TestPageNamesEveryMetric(t *testing.T) {
 		}
 		name, _, _ = strings.Cut("rollcall_"+name, " ")
 		if named++; !strings.Contains(string(page), "`"+name+"`") {
-			t.Errorf("docs/hook.md does not name %s", name)
+			t.Errorf("docs/metrics.md does not name %s", name)
 		}
 	}
 	if named < 30 {

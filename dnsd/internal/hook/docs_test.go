@@ -11,16 +11,17 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-func page(t *testing.T) string {
+func page(t *testing.T, name string) string {
 	t.Helper()
-	b, err := os.ReadFile("../../../docs/hook.md")
+	b, err := os.ReadFile("../../../docs/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(b)
 }
 
-// The page names every metric that there is, and no other.
+// docs/metrics.md names every metric of the hook that there is, and no other of its
+// names.
 func TestPageNamesTheMetrics(t *testing.T) {
 	ca := newAuthority(t)
 	ca.issue(t, "server", "", nil, net.IPv4(127, 0, 0, 1))
@@ -37,7 +38,7 @@ func TestPageNamesTheMetrics(t *testing.T) {
 		}
 	}
 	named := map[string]bool{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `(rollcall_[a-z_]+)`").FindAllStringSubmatch(page(t), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `(rollcall_(?:hook|registry|build)_[a-z_]+)`").FindAllStringSubmatch(page(t, "metrics.md"), -1) {
 		named[m[1]] = true
 		if !there[m[1]] {
 			t.Errorf("%s is named and not there", m[1])
@@ -50,9 +51,9 @@ func TestPageNamesTheMetrics(t *testing.T) {
 	}
 }
 
-// The page has every request with what it needs.
+// docs/http-api.md has every request with what it needs.
 func TestPageHasTheRequests(t *testing.T) {
-	text := page(t)
+	text := page(t, "http-api.md")
 	for _, n := range requests() {
 		path, _, _ := strings.Cut(strings.ReplaceAll(n.route, "{$}", ""), "?")
 		row := "| `" + n.method + " " + path + "` | "
@@ -68,19 +69,20 @@ func TestPageHasTheRequests(t *testing.T) {
 	}
 }
 
-// The defaults on the page are the defaults.
+// The defaults in docs/corefile.md are the defaults.
 func TestPageHasTheDefaults(t *testing.T) {
-	text, l := page(t), Limits{}.withDefaults()
+	text, l := page(t, "corefile.md"), Limits{}.withDefaults()
 	for directive, want := range map[string]any{
 		"connections": l.Connections, "per-address": l.PerAddr, "holds": l.Holds, "watches": l.Watches, "rate": int(l.Rate),
 		"idle": strings.TrimSuffix(l.IdleTimeout.String(), "0s"),
 	} {
-		row := regexp.MustCompile("(?m)^\\| `" + directive + "` \\|.*\\| (\\S+) \\|$").FindStringSubmatch(text)
+		row := regexp.MustCompile("(?m)^\\| `hook " + directive + "` \\| `[^`]*` \\| `(\\S+)` \\|").FindStringSubmatch(text)
 		if row == nil || row[1] != fmt.Sprint(want) {
 			t.Errorf("%s: %q, want %v", directive, row, want)
 		}
 	}
-	for word, want := range map[string]int{" KiB. What they": piece >> 10, " MiB, half": listBytes >> 20, " KiB a second": slowest >> 10} {
+	text = page(t, "http-api.md")
+	for word, want := range map[string]int{" KiB. The memory": piece >> 10, " MiB, half": listBytes >> 20, " KiB a second": slowest >> 10} {
 		if !strings.Contains(text, fmt.Sprint(want)+word) {
 			t.Errorf("the page does not say %d%s", want, word)
 		}
