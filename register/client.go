@@ -19,11 +19,11 @@ import (
 )
 
 const (
-	maxAnswer     = 64 << 10         // the hook's own limit for a body
-	maxRetryAfter = 30 * time.Second // a longer Retry-After would be a lost lease
+	maxAnswer     = 64 << 10         // bytes: the hook's limit for a body
+	maxRetryAfter = 30 * time.Second // a longer pause would cost the lease
 )
 
-// client speaks to one hook at a time and goes to the next when one fails.
+// client sends requests to one hook, and goes to the next hook when one fails.
 type client struct {
 	http  *http.Client
 	token string
@@ -40,7 +40,8 @@ func (c *client) base() string {
 	return c.bases[c.cur]
 }
 
-// next leaves a hook that failed, unless somebody else did already.
+// next goes from the hook that failed to the next one. It does nothing if another
+// request has gone on already.
 func (c *client) next(failed string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -72,8 +73,8 @@ func (c *client) request(ctx context.Context, method, base, path string, body an
 	return req, nil
 }
 
-// do makes one request and decodes a good answer into out, if not nil. A hook
-// that could not be reached or failed is left for the next.
+// do makes one request and decodes the answer into out, unless out is nil. After a
+// failure that is not a refusal, the next request goes to the next hook.
 func (c *client) do(ctx context.Context, timeout time.Duration, method, path string, body, out any) error {
 	outer := ctx
 	ctx, cancel := context.WithTimeout(outer, timeout)
@@ -112,7 +113,7 @@ func (c *client) try(ctx context.Context, method, base, path string, body, out a
 		return nil
 	}
 	if err := json.Unmarshal(data, out); err != nil {
-		return fmt.Errorf("the answer of %s is not what a hook says: %w", base, err)
+		return fmt.Errorf("the answer of %s is not that of a hook: %w", base, err)
 	}
 	return nil
 }
@@ -123,8 +124,8 @@ type timeoutError struct{ base string }
 func (e *timeoutError) Error() string { return e.base + ": no answer within Config.Timeout" }
 func (e *timeoutError) Unwrap() error { return context.DeadlineExceeded }
 
-// withoutURL takes the long path, which our own errors name better, out of
-// an error of net/http.
+// withoutURL removes the path from an error of net/http: our own errors name the
+// service and the id.
 func withoutURL(err error) error {
 	if u, ok := asType[*url.Error](err); ok {
 		if host, perr := url.Parse(u.URL); perr == nil && host.Host != "" {
@@ -134,16 +135,16 @@ func withoutURL(err error) error {
 	return err
 }
 
-// answer is a Problem with what the response said besides.
+// answer is a Problem and what the response's header said.
 type answer struct {
 	*Problem
-	genuine    bool // came as problem+json: from a hook, not from a proxy
+	genuine    bool // sent as problem+json: by a hook, not by a proxy
 	retryAfter time.Duration
 }
 
 func (a *answer) Unwrap() error { return a.Problem }
 
-// problemOf reads a failure. What is not problem+json gets a detail of ours.
+// problemOf reads a failure. If the answer is not problem+json, we write the detail.
 func problemOf(resp *http.Response) error {
 	a := &answer{Problem: &Problem{Status: resp.StatusCode, Title: http.StatusText(resp.StatusCode)}}
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
@@ -158,17 +159,17 @@ func problemOf(resp *http.Response) error {
 	}
 	*a.Problem = Problem{
 		Status: resp.StatusCode, Title: http.StatusText(resp.StatusCode),
-		Detail: fmt.Sprintf("%s answered without saying why: is it the hook of a dnsd?", resp.Request.URL.Host),
+		Detail: fmt.Sprintf("%s gave no reason: is it the hook of a dnsd?", resp.Request.URL.Host),
 	}
 	if to := resp.Header.Get("Location"); to != "" && resp.StatusCode < 400 {
-		a.Detail = fmt.Sprintf("%s sends us to %.200q, where the token was not meant for: if that is the hook of a dnsd, give it as such", resp.Request.URL.Host, to)
+		a.Detail = fmt.Sprintf("%s redirects to %.200q, and the token is not sent there: if that is the hook of a dnsd, put it into Config.Hooks or ROLLCALL_HOOK", resp.Request.URL.Host, to)
 	} else if words := firstLine(data); words != "" && mt == "text/plain" {
 		a.Detail = fmt.Sprintf("%s answered %q: is it the hook of a dnsd?", resp.Request.URL.Host, words)
 	}
 	return a
 }
 
-// firstLine is what a person would read first, of bounded length.
+// firstLine is the first line of data, cut to a bounded length.
 func firstLine(data []byte) string {
 	const most = 200
 	line, _, _ := strings.Cut(strings.TrimSpace(string(data)), "\n")
@@ -178,9 +179,10 @@ func firstLine(data []byte) string {
 	return strings.ToValidUTF8(strings.TrimSpace(line), "")
 }
 
-// refused reports whether the hook understood and said no: asking another, or
-// again, would not help. What is no Problem is not of a hook, but of something
-// before it that is not ready: an ingress without a backend, a login page.
+// refused reports whether the hook understood the request and refused it: to repeat
+// it, here or at another hook, would not help. An answer that is not a Problem does
+// not come from a hook, but from something before it that is not ready: an ingress
+// without a backend, a login page.
 func refused(err error) bool {
 	a, ok := asType[*answer](err)
 	if !ok || !a.genuine {
@@ -193,13 +195,13 @@ func refused(err error) bool {
 	return a.Status >= 300 && a.Status < 500
 }
 
-// mistrusted reports whether the hook could not prove who it is.
+// mistrusted reports whether the hook's certificate could not be verified.
 func mistrusted(err error) bool {
 	_, ok := asType[*tls.CertificateVerificationError](err)
 	return ok
 }
 
-// neverArrived reports whether the hook surely did not act on the request.
+// neverArrived reports whether it is certain that the hook did not execute the request.
 func neverArrived(err error) bool {
 	if a, ok := asType[*answer](err); ok && a.Status >= 300 && a.Status < 500 {
 		return true
@@ -208,7 +210,7 @@ func neverArrived(err error) bool {
 	return ok && op.Op == "dial"
 }
 
-// status is that of a Problem of the hook; 0 for all other errors.
+// status is the status of a Problem of the hook; 0 for all other errors.
 func status(err error) int {
 	if a, ok := asType[*answer](err); ok && a.genuine {
 		return a.Status

@@ -17,7 +17,7 @@ import (
 )
 
 // An ingress without a backend, a login page, a server of something else: none of
-// them is a hook that refuses, and a hook may yet be there.
+// them is a hook that refuses, so the registration is tried again.
 func TestAnswerThatIsNoHooksIsWaitedOut(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"404": http.NotFound,
@@ -50,7 +50,7 @@ func TestAnswerThatIsNoHooksIsWaitedOut(t *testing.T) {
 				if took := time.Since(began); took < time.Minute || took > time.Minute+maxBackoff+minBackoff {
 					t.Errorf("registered after %v", took)
 				}
-				// A Close is not done either when somebody else says 404.
+				// Nor is the 404 of such a server the answer to Close.
 				h.setFault(func(w http.ResponseWriter, r *http.Request) bool {
 					if r.Method == http.MethodDelete {
 						answer(w, r)
@@ -87,7 +87,7 @@ func TestNextHookTakesOver(t *testing.T) {
 	})
 	t.Run("before the lease ends when one hangs", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			// Two doors of one registry; the first hangs, its held requests too.
+			// Two hooks of one registry; the first hangs, with its holds.
 			h := newFakeHook()
 			hung := make(chan struct{})
 			first := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -113,7 +113,7 @@ func TestNextHookTakesOver(t *testing.T) {
 	})
 }
 
-// hanging is a response that stops moving.
+// hanging is a response whose writes block after hung is closed.
 type hanging struct {
 	http.ResponseWriter
 	hung chan struct{}

@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// closeTimeout bounds the deregistration.
+// closeTimeout bounds the deregistration: a dnsd that is away must not keep a server
+// from stopping.
 const closeTimeout = 5 * time.Second
 
-// abort ends a Keep that failed. A request under way gets a second to be answered:
-// were it cut off, it could still reach the hook, behind the deregistration.
+// abort ends a Keep that failed. A request under way has a second to be answered:
+// if it were cut off, it could still reach the hook, after the deregistration.
 func (l *Lease) abort() {
 	l.closeOnce.Do(func() {
 		close(l.stop)
@@ -22,14 +23,14 @@ func (l *Lease) abort() {
 		}
 		l.cancel()
 		<-l.ended
-		if l.doubt || l.registrations() > 0 { // best effort: if it fails, the lease runs out by itself
+		if l.doubt || l.registrations() > 0 { // best effort: if it fails, the lease ends by itself
 			_ = l.client.do(context.Background(), time.Second, http.MethodDelete, l.deletion(), nil, nil)
 		}
 		l.release()
 	})
 }
 
-// release gives back what run left: the hold, connections, the end of Done.
+// release ends the hold, closes the connections and Done. run has ended before.
 func (l *Lease) release() {
 	l.held.close()
 	l.held = nil
@@ -40,11 +41,10 @@ func (l *Lease) release() {
 	l.end(LeaseClosed, errClosed)
 }
 
-// Close takes the instance away from the registry and returns when that is done:
-// then no resolver gets it any more but from a cache. An instance that is not
-// registered any more, was never, or was replaced, is no error. It tries until ctx
-// ends, and for 5 s at most: a dnsd that is away must not keep a server from
-// stopping. After an error the registration ends with its lease.
+// Close removes the instance from the registry and returns when that is done: after
+// that a resolver finds it only in a cache. It is not an error if the instance is not
+// registered, or was replaced. Close tries until ctx ends, and for 5 s at most. After
+// an error the registration ends with its lease.
 func (l *Lease) Close(ctx context.Context) error {
 	l.closeOnce.Do(func() {
 		ctx, cancel := context.WithTimeout(ctx, closeTimeout)
@@ -85,7 +85,7 @@ func (l *Lease) deregister(ctx context.Context) error {
 	}
 }
 
-// deletion is the path of the DELETE, for this incarnation alone.
+// deletion is the path of the DELETE, for this incarnation only.
 func (l *Lease) deletion() string {
 	return fmt.Sprintf("%s?incarnation=%d", l.path, l.incarnation())
 }

@@ -41,7 +41,7 @@ func TestGivenUpKeepLeavesNothingRegistered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newFakeHook()
 		h.fault = func(w http.ResponseWriter, r *http.Request) bool {
-			if r.Method == http.MethodPut { // does it, but the answer never comes
+			if r.Method == http.MethodPut { // executed, but never answered
 				h.put("a1", Registration{Port: 8080, Incarnation: 5})
 				<-r.Context().Done()
 				return true
@@ -67,9 +67,9 @@ func TestKeepGivenUpJustWhenItSucceedsLeavesNothing(t *testing.T) {
 			if r.Method == http.MethodPut {
 				cancel()
 			}
-			return false // and answered all the same
+			return false // the PUT is executed and answered
 		}
-		for range 50 { // either may win
+		for range 50 { // the answer or the cancellation may win
 			l, err := keep(ctx, config(memory{"hook": h}), half)
 			if err == nil {
 				mustClose(t, l)

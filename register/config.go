@@ -25,42 +25,42 @@ type Config struct {
 	Hooks []string
 	// Service is the name as in DNS: "_math._tcp".
 	Service string
-	// ID tells the instances of a service apart: one lower-case label (RFC 1123).
-	// Empty: made of what is published, the host and the port ("10-0-0-7-8080"), so
-	// that a restart on the same port takes its place and another machine does not,
-	// even one of the same name. Without Registration.Host the host is the address
-	// that this machine has towards the hook.
+	// ID distinguishes the instances of a service: one lower-case label (RFC 1123).
+	// Empty: it is made from the published host and port ("10-0-0-7-8080"), so that
+	// a restart on the same port takes the place of its predecessor, and another
+	// machine does not. Without Registration.Host the host is the address that this
+	// machine uses to reach the hook.
 	ID string
-	// Registration is what to publish. Incarnation 0 is the time of Keep in
+	// Registration is what to publish. Incarnation 0 means the time of Keep in
 	// milliseconds; if this machine's clock was set back since an earlier process
-	// registered, one more than that one's.
+	// registered, it means one more than the incarnation of that process.
 	Registration
-	// Background lets Keep return before the hook has answered. Registration
-	// problems are then seen in Status and Done only.
+	// Background lets Keep return before the hook has answered. Problems of the
+	// registration are then reported by Status and Done.
 	Background bool
 	// Token is sent as a bearer token.
 	Token string
 	// TLS is for https hooks: roots, client certificate. Nil: the system's roots.
 	TLS *tls.Config
-	// HTTP replaces the client made from TLS. Its Timeout is not used: a held
-	// registration is a request without an end.
+	// HTTP replaces the client made from TLS. Its Timeout is not used: a hold is a
+	// request that does not end.
 	HTTP *http.Client
 	// Timeout bounds every request, and the first line of a hold. Default 5s.
 	Timeout time.Duration
-	// NoHold keeps the lease by renewals alone.
+	// NoHold keeps the lease by PUTs only.
 	NoHold bool
 	// Logger gets a line when the state changes. Nil: the standard logger (package
-	// log) hears what must not go unnoticed: that the instance is registered, that
-	// dnsd does not answer (once, then less and less often), that another process
-	// took the instance's place, that an operator drained it.
+	// log) gets only what an operator must know: that the instance is registered,
+	// that dnsd does not answer (once, then less and less often), that another
+	// process took the instance's place, that an operator drained it.
 	Logger *slog.Logger
 	// OnChange is called at each change of Status.State, and when an operator drains
-	// the instance or ends that (Status.Published.State), in order, one call at a time.
-	// It may call Close and Update; while it does not return, it hears of nothing else.
+	// the instance or ends the drain (Status.Published.State), in order, one call at
+	// a time. It may call Close and Update. The next call waits until it returns.
 	OnChange func(Status)
 
-	ownIncarnation bool // Incarnation is not the caller's
-	quiet          bool // Logger is not the caller's
+	ownIncarnation bool // Incarnation was not given by the caller
+	quiet          bool // Logger was not given by the caller
 }
 
 // complete checks cfg and fills in the defaults.
@@ -100,8 +100,8 @@ func (cfg Config) complete(now time.Time) (Config, error) {
 	return cfg, nil
 }
 
-// httpClient is the caller's without its Timeout, or one of its own. The second
-// result is set for our own, whose idle connections are ours to close.
+// httpClient is the caller's client without its Timeout, or a new one. The second
+// result is the transport of a new one, whose idle connections we must close.
 func (cfg Config) httpClient() (*http.Client, *http.Transport) {
 	if cfg.HTTP != nil {
 		c := *cfg.HTTP
@@ -123,5 +123,5 @@ func (cfg Config) httpClient() (*http.Client, *http.Transport) {
 	return &http.Client{Transport: t, CheckRedirect: stay}, t
 }
 
-// stay follows no redirect: a write would carry the token somewhere nobody named.
+// stay follows no redirect: the token would go to a host that the caller did not name.
 func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -1,6 +1,6 @@
-// Package register keeps a server registered with a dnsd: it is what a process
-// that serves _math._tcp uses so that _math._tcp.svc. leads to it. It needs
-// nothing but the standard library.
+// Package register registers a server with dnsd and keeps it registered, so that
+// clients which resolve _math._tcp.svc. find it. It imports only the standard
+// library.
 //
 // Most programs need one function:
 //
@@ -13,65 +13,45 @@
 //	}
 //	defer lease.Close(context.Background())
 //
-// The instance is published when Keep returns, and stays so until Close, which
-// takes it away before it returns. In between the lease is kept, whatever
-// happens to dnsd: it may be restarted, lose its store, or be away for hours.
+// The instance is published when Keep returns. Close removes it before Close
+// returns. In between the package renews the lease: dnsd may be restarted, lose its
+// store, or be away for hours, and the instance is registered again.
 //
 // # Where dnsd is
 //
-// Config.Hooks, else the environment variable ROLLCALL_HOOK
-// ("https://dnsd1.example.org:8053 https://dnsd2.example.org:8053"), else
-// http://127.0.0.1:8053. No proxy of the environment is used for a hook in a private
-// network, nor by whoever leaves the host to the hook: that would publish the proxy.
+// Config.Hooks lists the HTTP addresses of dnsd. If it is empty, the environment
+// variable ROLLCALL_HOOK lists them ("https://dnsd1.example.org:8053
+// https://dnsd2.example.org:8053"); otherwise the address is http://127.0.0.1:8053.
 //
-// A dnsd that is away is asked again and again, with a growing, jittered pause that
-// nothing but a success makes short again; those who lose the same dnsd at once come
-// back over at least a second. Who gives no Logger hears of it on the standard one.
+// HTTP_PROXY is ignored for a hook in a private network, and for a registration
+// without a host: the hook would publish the address of the proxy.
 //
-// # The wire
+// Requests that fail are repeated with a growing, jittered pause, which only a
+// success makes short again. Instances that lose the same dnsd at the same time
+// come back spread over at least a second. Without a Logger the standard logger
+// reports the failures.
 //
-// The package is also the owner of the JSON that goes over the hook: both sides
-// use these types, so they cannot drift apart.
+// # How a lease is kept
 //
-//	PUT    /v1/services/{service}/instances/{id}        Registration -> Published (201 new, 200 otherwise)
-//	DELETE /v1/services/{service}/instances/{id}        ?incarnation=N -> 204
-//	POST   /v1/services/{service}/instances/{id}/hold   ?incarnation=N&heartbeat=1 -> a stream, see below
-//	POST   /v1/renew                                    RenewRequest -> RenewAnswer
-//	GET    /v1/services                                 -> Services
-//	GET    /v1/services/{service}                       -> Service
-//	GET    /v1/watch?service=&since=ID                  -> server-sent events, data: Event, id: LIFE-REVISION
-//
-// Every failure is a [Problem] (RFC 9457) whose detail says what to do about it.
-// Durations are text such as "5s", see [Duration].
-//
-// PUT is the only way to say something about an instance: it registers, renews,
-// changes and recovers. A registration therefore never depends on what the hook
-// remembers, and the answer to "unknown" is to send the same request again.
-//
-// # Held registrations
-//
-// A hold is a request whose body and response stay open. The body is heartbeats,
-// one octet at once and then one whenever a renewal is due: they come from this
-// process, so one that is stopped is not renewed and leaves DNS with its lease. The
-// hook answers 200 with content type text/event-stream and a first comment line at
-// once (": held"), then a comment for each heartbeat that renewed. An event "changed"
-// says that the instance is published otherwise, because an operator drained it or its
-// heartbeats do not arrive: a PUT is due. The stream ends when the
-// hook stops, when the instance is deregistered, or when a newer incarnation takes
-// its place: the other side then sends its PUT again and learns from the answer which
-// it was (409: replaced). When the connection breaks instead, the hook probes the
-// instance and removes it at once if it refuses. A hold answered by 404 with a Problem
-// is an unknown instance; 400, 405, 501, or a 404 that is no Problem is a hook that
-// cannot hold, and a response without a line, or heartbeats without an answer, is a
-// proxy that buffers: the lease is kept by renewals then.
+// A registration is one PUT. After it the package opens a hold: a request that stays
+// open and carries a heartbeat at each renewal. If the process is killed, the
+// connection breaks, and dnsd probes the instance and removes it at once. If the
+// process is stopped (SIGSTOP, a debugger), the heartbeats end and so does the lease.
+// Where a hold is not possible (an old hook, a proxy that buffers), PUTs renew the
+// lease.
 //
 // # Incarnations
 //
-// An incarnation is a number that grows each time a process takes over an id; by
-// default it is the time of Keep in milliseconds. A PUT, DELETE or hold with a
-// lower incarnation than the live one's is answered 409, so that an old process
-// that wakes up cannot take the place back: Keep stops with [ErrReplaced]. The 409
-// names the live one's incarnation. If it lies in the future, the clock was set back
-// between two starts; a process that was never registered then takes the next number
-// and is the newer one.
+// An incarnation is a number that grows each time a process takes over an id. By
+// default it is the time of Keep in milliseconds. dnsd refuses a lower incarnation
+// than the registered one with 409, so an old process that wakes up cannot take the
+// id back: its lease ends with [ErrReplaced]. If the clock was set back between two
+// starts, the registered incarnation lies in the future; a process that was never
+// registered then takes the next number.
+//
+// # The HTTP API
+//
+// The types [Registration], [Published], [Service], [Event] and [Problem] are the
+// JSON of the HTTP API. dnsd uses the same types. The requests, their answers and
+// their errors are described in docs/http-api.md.
 package register

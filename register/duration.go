@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// Duration is a time.Duration that is text on the wire: "5s", "1m30s". A bare
-// number is refused rather than guessed to be seconds or nanoseconds.
+// Duration is a time.Duration that is text in JSON: "5s", "1m30s". A bare number is
+// an error: it could mean seconds or nanoseconds.
 type Duration time.Duration
 
-// Std is d as the standard library's type.
+// Std returns d as a time.Duration.
 func (d Duration) Std() time.Duration { return time.Duration(d) }
 
-// String is the form on the wire, without the quotes.
+// String is the text in JSON, without the quotes.
 func (d Duration) String() string { return time.Duration(d).String() }
 
-// MarshalJSON gives the quoted text.
+// MarshalJSON returns the quoted text.
 func (d Duration) MarshalJSON() ([]byte, error) {
 	return []byte(`"` + d.String() + `"`), nil
 }
 
-// UnmarshalJSON takes the quoted text and nothing else.
+// UnmarshalJSON accepts the quoted text and nothing else.
 func (d *Duration) UnmarshalJSON(data []byte) error {
 	if len(data) == 0 || data[0] != '"' {
 		return fmt.Errorf(`register: duration %.40s: write it as text with a unit, such as "5s"`, data)

@@ -10,7 +10,7 @@ import (
 	"github.com/rollcall-dns/rollcall/register"
 )
 
-// The hook here is a few lines that publish anything; a real one is dnsd.
+// The hook of this example accepts every registration; the real one is dnsd.
 func ExampleKeep() {
 	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Println(r.Method, r.URL.Path)

@@ -14,20 +14,20 @@ import (
 	"time"
 )
 
-// fakeHook is a small registry behind the hook's requests, with faults. Time is
-// what package time says, so that it runs on the clock of a synctest bubble.
+// fakeHook is a hook with a small registry and with faults. It uses package time, so
+// it runs on the clock of a synctest bubble.
 type fakeHook struct {
 	mu      sync.Mutex
 	fault   func(w http.ResponseWriter, r *http.Request) bool // true: answered
 	entries map[string]*fakeEntry
 	holds   map[string]chan struct{} // closed: the hold ends
-	changed chan struct{}            // has one when the hold is to tell
+	changed chan struct{}            // has an element when the hold must send "changed"
 	lease   time.Duration
-	// What happened.
+	// Counted for the tests:
 	puts, deletes, holdsOpened int
 	heartbeats                 int
 	putTimes                   []time.Time
-	lapses                     []string // leases that ran out before they were renewed
+	lapses                     []string // leases that ended before they were renewed
 	auth                       string
 	revision                   uint64
 }
@@ -48,7 +48,7 @@ func (h *fakeHook) setFault(f func(w http.ResponseWriter, r *http.Request) bool)
 	h.fault = f
 }
 
-// forget is a restart that lost everything.
+// forget is a restart that lost all registrations.
 func (h *fakeHook) forget() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -59,7 +59,7 @@ func (h *fakeHook) forget() {
 	clear(h.holds)
 }
 
-// put registers as somebody else would.
+// put registers as another process would.
 func (h *fakeHook) put(id string, reg Registration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -70,7 +70,7 @@ func (h *fakeHook) put(id string, reg Registration) {
 	}
 }
 
-// drain is what an operator does.
+// drain drains an instance as an operator does, or ends the drain.
 func (h *fakeHook) drain(id string, on bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -190,7 +190,7 @@ func (h *fakeHook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		end := make(chan struct{})
 		h.holds[id] = end
 		h.mu.Unlock()
-		_ = http.NewResponseController(w).EnableFullDuplex() // not every writer knows it
+		_ = http.NewResponseController(w).EnableFullDuplex() // not every writer supports it
 		w.Header().Set("Content-Type", "text/event-stream")
 		io.WriteString(w, ": held\n\n")
 		w.(http.Flusher).Flush()
@@ -211,7 +211,7 @@ func (h *fakeHook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			select {
 			case <-beats:
 				if first {
-					continue // it has just been renewed
+					continue // the PUT renewed the lease just now
 				}
 				h.mu.Lock()
 				h.heartbeats++
@@ -239,13 +239,13 @@ func (h *fakeHook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// memory is an http.RoundTripper to handlers by host name, without sockets, so
-// that synctest can see when everything waits.
+// memory is an http.RoundTripper to handlers by host name. It has no sockets, so that
+// synctest sees when all goroutines wait.
 type memory map[string]http.Handler
 
 var memoryMu sync.Mutex // guards every memory
 
-// set begins to answer at a host.
+// set answers for a host from now on.
 func (m memory) set(host string, h http.Handler) {
 	memoryMu.Lock()
 	defer memoryMu.Unlock()

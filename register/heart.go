@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// heart is the body of the request that holds a registration: an octet at once,
-// and then one whenever a renewal is due. The hook renews for these and for nothing
-// else, so that a process that stands still is not renewed by its kernel.
+// heart is the body of the request that holds a registration: one octet at once, and
+// then one whenever a renewal is due. The hook renews the lease for these octets and
+// for nothing else: the kernel of a stopped process must not renew it.
 type heart struct {
-	pace   time.Duration      // between two renewals; owned by Read
-	change chan time.Duration // another pace, capacity 1
+	pace   time.Duration      // time between two renewals; owned by Read
+	change chan time.Duration // a new pace; capacity 1
 	jitter func(time.Duration) time.Duration
 
 	began bool // owned by Read
@@ -23,7 +23,7 @@ func newHeart(pace time.Duration, jitter func(time.Duration) time.Duration) *hea
 	return &heart{pace: pace, jitter: jitter, change: make(chan time.Duration, 1), stop: make(chan struct{})}
 }
 
-// Read waits until it is time for the next octet.
+// Read waits until the next octet is due.
 func (h *heart) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -33,7 +33,7 @@ func (h *heart) Read(p []byte) (int, error) {
 		defer due.Stop()
 		select {
 		case <-due.C:
-		case h.pace = <-h.change: // the next may be due much sooner
+		case h.pace = <-h.change: // the next octet may be due much sooner
 		case <-h.stop:
 			return 0, io.EOF
 		}
@@ -43,16 +43,16 @@ func (h *heart) Read(p []byte) (int, error) {
 	return 1, nil
 }
 
-// setPace tells Read of another pace.
+// setPace gives Read a new pace.
 func (h *heart) setPace(pace time.Duration) {
-	select { // the one before it that nobody has seen
+	select { // drop a pace that Read has not taken yet
 	case <-h.change:
 	default:
 	}
-	h.change <- pace // there is room: nobody else sends
+	h.change <- pace // there is room: this is the only sender
 }
 
-// Close ends the body.
+// Close ends the body: Read returns io.EOF.
 func (h *heart) Close() error {
 	h.once.Do(func() { close(h.stop) })
 	return nil

@@ -12,24 +12,24 @@ import (
 	"time"
 )
 
-// errCannotHold: the other side does not know holds, whatever the reason.
+// errCannotHold means that the hook, or a proxy before it, cannot hold a registration.
 var errCannotHold = errors.New("the hook cannot hold a registration")
 
-// hold is one held registration: a request whose body and answer do not end.
+// hold is one held registration: a request whose body and answer stay open.
 type hold struct {
 	base    string // the hook that holds
 	began   time.Time
-	spoke   bool          // a line came; owned by the reader of beats
-	works   bool          // a heartbeat was answered; owned likewise
-	pace    time.Duration // of the heart; owned likewise
+	spoke   bool          // a line was received; owned by the reader of beats
+	works   bool          // a heartbeat was answered; owned by the reader of beats
+	pace    time.Duration // of the heart; owned by the reader of beats
 	heart   *heart
 	beats   chan struct{} // the lease was renewed
-	changed chan struct{} // the hook says that it publishes something else now
-	ended   chan error    // why it ended, once
+	changed chan struct{} // the hook publishes the instance in another state
+	ended   chan error    // why the hold ended; sent once
 	cancel  context.CancelFunc
 }
 
-// openHold starts holding. It does not block; what happens comes by channel.
+// openHold starts a hold and returns at once. Its channels report what happens.
 func openHold(ctx context.Context, c *client, path string, pace time.Duration, jitter func(time.Duration) time.Duration) *hold {
 	ctx, cancel := context.WithCancel(ctx)
 	h := &hold{
@@ -48,7 +48,7 @@ func openHold(ctx context.Context, c *client, path string, pace time.Duration, j
 
 func (h *hold) run(ctx context.Context, c *client, path string) error {
 	defer h.cancel()
-	// net/http waits for the body's end before it gives a cancelled request up.
+	// net/http waits for the end of the body before it ends a cancelled request.
 	defer context.AfterFunc(ctx, func() { h.heart.Close() })()
 	defer h.heart.Close()
 	req, err := c.request(ctx, http.MethodPost, h.base, path, nil)
@@ -75,11 +75,11 @@ func (h *hold) run(ctx context.Context, c *client, path string) error {
 	return h.read(resp.Body)
 }
 
-// read notes what the hook says: a comment is a renewal, and one event is of
-// interest, that somebody else changed the registration.
+// read reads the answer: a comment is a renewal, and the event "changed" means that
+// the hook publishes the instance in another state.
 func (h *hold) read(body io.Reader) error {
 	in := bufio.NewReaderSize(body, 512)
-	start := true // of a line, which may be longer than the buffer
+	start := true // at the start of a line; a line may be longer than the buffer
 	for {
 		line, err := in.ReadSlice('\n')
 		if start && len(line) > 0 {
@@ -104,7 +104,7 @@ func notify(c chan struct{}) {
 	}
 }
 
-// follow lets the heart beat at the pace of the last answer.
+// follow sets the pace of the heart to that of the last answer.
 func (h *hold) follow(pace time.Duration) {
 	if h.pace != pace {
 		h.pace = pace
@@ -112,8 +112,8 @@ func (h *hold) follow(pace time.Duration) {
 	}
 }
 
-// cannotHold tells a hook or proxy that does not know the request from one that
-// does not know the instance, and from one that is broken now.
+// cannotHold reports whether the hook or proxy does not know the request, as opposed
+// to not knowing the instance or failing now.
 func cannotHold(err error) bool {
 	a, ok := asType[*answer](err)
 	if !ok {

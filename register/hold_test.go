@@ -35,7 +35,7 @@ func TestHookOrProxyThatCannotHoldMeansRenewals(t *testing.T) {
 		"forbidden":    {func(w http.ResponseWriter, _ *http.Request) { fail(w, 403, "", "not with this token") }, 3},
 		"html":         {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "<html>") }, 3},
 		"buffering":    {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 3},
-		"keeps the body": {func(w http.ResponseWriter, r *http.Request) { // to itself: no heartbeat reaches the hook
+		"keeps the body": {func(w http.ResponseWriter, r *http.Request) { // no heartbeat reaches the hook
 			w.Header().Set("Content-Type", "text/event-stream")
 			io.WriteString(w, ": held\n\n")
 			<-r.Context().Done()
@@ -66,7 +66,7 @@ func TestHookOrProxyThatCannotHoldMeansRenewals(t *testing.T) {
 				if st := l.Status(); st.State != LeaseRenewed {
 					t.Errorf("state %v", st.State)
 				}
-				h.setFault(nil) // the proxy is gone: the hold is found again
+				h.setFault(nil) // the proxy is gone: a hold is possible again
 				time.Sleep(time.Hour)
 				if st := l.Status(); st.State != LeaseHeld {
 					t.Errorf("state %v an hour after holds work", st.State)

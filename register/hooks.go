@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	defaultPort = "8053" // of the hook of a dnsd without a Corefile
+	defaultPort = "8053" // the hook of a dnsd without a Corefile
 	defaultHook = "http://127.0.0.1:" + defaultPort
 	hookVar     = "ROLLCALL_HOOK"
 )
 
-// findHooks gives the base URLs of the hooks: the caller's, else the environment's,
-// else that of a dnsd on this machine.
+// findHooks returns the base URLs of the hooks: those given, else those of the
+// environment, else that of a dnsd on this machine.
 func findHooks(given []string, env string) ([]string, error) {
 	list, source := given, "Config.Hooks[%d]"
 	if len(list) == 0 {
@@ -52,9 +52,9 @@ func baseURL(s string) (string, bool) {
 	return strings.TrimRight(u.String(), "/"), true
 }
 
-// proxy is what http.ProxyFromEnvironment says, where a proxy does no harm. The
-// hook publishes the address that it sees, so without a host of our own it has to
-// see ours; and what is in our own network is not reached from outside of it.
+// proxy is http.ProxyFromEnvironment where a proxy does no harm. Without a host in
+// the registration the hook publishes the address that it sees, so it must see ours.
+// A hook in a private network may not be reachable from the proxy.
 func (cfg Config) proxy(r *http.Request) (*url.URL, error) {
 	if cfg.Host == "" || isPrivate(r.URL.Hostname()) {
 		return nil, nil

@@ -40,7 +40,7 @@ func TestProxyIsForHooksFarAwayAndHostsThatAreGiven(t *testing.T) {
 		hook, host string
 		direct     bool
 	}{
-		{"http://203.0.113.5:8053", "", true}, // it would publish the proxy
+		{"http://203.0.113.5:8053", "", true}, // the hook would publish the proxy's address
 		{"http://127.0.0.1:8053", "192.0.2.1", true},
 		{"http://10.1.2.3:8053", "192.0.2.1", true},
 		{"http://100.64.1.1:8053", "192.0.2.1", true},
@@ -57,6 +57,6 @@ func TestProxyIsForHooksFarAwayAndHostsThatAreGiven(t *testing.T) {
 		}
 	}
 	if isPrivate("203.0.113.5") || isPrivate("dnsd.example.org") {
-		t.Error("everybody is private")
+		t.Error("a public hook counts as private")
 	}
 }

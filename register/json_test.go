@@ -68,7 +68,7 @@ func FuzzPublished(f *testing.F) {
 		if err := json.Unmarshal(out, &back); err != nil {
 			t.Fatal(err)
 		}
-		if len(p.Meta) == 0 { // an empty object and none are the same
+		if len(p.Meta) == 0 { // an empty object and no object are the same
 			p.Meta, back.Meta = nil, nil
 		}
 		if !reflect.DeepEqual(p, back) {

@@ -11,23 +11,23 @@ import (
 	"time"
 )
 
-// ErrReplaced means that a newer incarnation of the same id is registered: this
-// process was replaced, and its lease has ended.
+// ErrReplaced means that a newer incarnation of the same id is registered, so this
+// lease has ended.
 var ErrReplaced = errors.New("replaced by a newer incarnation")
 
-// errClosed is what Update says after the end.
+// errClosed is the error of Update after the end of the lease.
 var errClosed = errors.New("the lease is closed")
 
-// Lease is a registration being kept. Its methods are safe for concurrent use.
+// Lease keeps one registration. Its methods are safe for concurrent use.
 type Lease struct {
 	cfg    Config
 	client *client
-	own    *http.Transport // nil when the caller gave the HTTP client
-	path   string          // of the instance, without the hook
+	own    *http.Transport // nil if the caller gave the HTTP client
+	path   string          // of the instance, without the hook's URL
 	random func() float64  // [0, 1)
 
 	cancel  context.CancelFunc // aborts requests under way
-	stop    chan struct{}      // closed: run ends, leaving the hold open
+	stop    chan struct{}      // closed: run ends and leaves the hold open
 	ended   chan struct{}      // closed: run has ended
 	done    chan struct{}      // closed: the lease is no longer kept
 	first   chan error         // result of the first registration, capacity 1
@@ -38,7 +38,7 @@ type Lease struct {
 	held      *hold // owned by run; by Close after ended
 	notice    notice
 	teller    teller
-	doubt     bool // a PUT without an answer may have arrived; owned as held is
+	doubt     bool // a PUT without an answer may have been executed; owned like held
 
 	mu     sync.Mutex // guards reg, status, err
 	reg    Registration
@@ -47,14 +47,14 @@ type Lease struct {
 }
 
 // Keep registers the instance and keeps it registered until Close. It returns
-// when the hook has accepted the registration, which is then resolvable. A
-// registration that the hook refuses (a [Problem] naming the field) or that is
-// older than the live one ([ErrReplaced]) is an error at once, as is a hook whose
-// certificate cannot be verified; a hook that cannot be reached, or whose answer is
-// not a hook's, is tried again until ctx ends. With Config.Background it returns at
-// once and only an invalid Config is an error.
+// when the hook has accepted the registration, which is then in DNS. Keep returns an
+// error at once if the hook refuses the registration (a [Problem] that names the
+// field), if a newer incarnation is registered ([ErrReplaced]), or if the hook's
+// certificate cannot be verified. If the hook cannot be reached, or the answer is not
+// that of a hook, Keep tries again until ctx ends. With Config.Background it returns
+// at once, and only an invalid Config is an error.
 //
-// ctx is for Keep itself: the lease outlives it.
+// ctx bounds Keep only: the lease outlives it.
 func Keep(ctx context.Context, cfg Config) (*Lease, error) {
 	return keep(ctx, cfg, rand.Float64)
 }
@@ -96,7 +96,7 @@ func keep(ctx context.Context, cfg Config, random func() float64) (*Lease, error
 		return l, nil
 	case <-ctx.Done():
 		select {
-		case err := <-l.first: // it answered in the same moment
+		case err := <-l.first: // the answer came at the same moment
 			if err == nil {
 				return l, nil
 			}
@@ -111,8 +111,8 @@ func keep(ctx context.Context, cfg Config, random func() float64) (*Lease, error
 	}
 }
 
-// incarnation is the one that this process is registered under. It does not change
-// once it is.
+// incarnation is the incarnation of this process. It does not change after the first
+// registration.
 func (l *Lease) incarnation() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -126,7 +126,7 @@ func (l *Lease) answerFirst(err error) {
 	}
 }
 
-// Registration is what is kept registered; the caller may change the copy.
+// Registration returns a copy of what is kept registered.
 func (l *Lease) Registration() Registration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -135,7 +135,7 @@ func (l *Lease) Registration() Registration {
 	return reg
 }
 
-// Status is how the lease stands now.
+// Status returns the present state of the lease.
 func (l *Lease) Status() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -144,19 +144,19 @@ func (l *Lease) Status() Status {
 	return st
 }
 
-// registrations is how often the hook accepted this one.
+// registrations is the number of PUTs that the hook accepted.
 func (l *Lease) registrations() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.status.Registrations
 }
 
-// Done is closed when the lease is no longer kept: after Close, or when a newer
-// incarnation replaced it.
+// Done is closed when the lease has ended: after Close, or when a newer incarnation
+// replaced it.
 func (l *Lease) Done() <-chan struct{} { return l.done }
 
-// Err is nil while the lease is kept, then an error that is [ErrReplaced] or says
-// that it was closed.
+// Err is nil while the lease is kept. After that it is [ErrReplaced], or says that
+// the lease was closed.
 func (l *Lease) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

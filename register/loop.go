@@ -11,42 +11,42 @@ import (
 )
 
 const (
-	// The first retry is soon, because a restart of dnsd takes a moment; the
-	// last are far apart, because thousands may be waiting for the same dnsd.
+	// The first retry is soon, because a restart of dnsd takes a moment. Later ones
+	// are far apart, because thousands may wait for the same dnsd.
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 5 * time.Second
-	// spread is over what time those come back who were registered with a dnsd:
-	// they all lose it at once.
+	// spread is the time over which registered instances come back to a dnsd: all of
+	// them lose it at once.
 	spread = time.Second
-	// restartFails rounds of failures are no restart of dnsd any more.
+	// restartFails rounds of failures are more than a restart of dnsd.
 	restartFails = 4
 	// maxRaise bounds how often a first registration takes a higher incarnation.
 	maxRaise = 3
-	// A hold that says nothing is not tried again for a while: each try costs a
-	// Timeout during which only the lease's own length protects it.
+	// A hold that is silent is not tried again for a while: each try costs a Timeout,
+	// during which only the rest of the lease protects the instance.
 	minHoldPause = time.Minute
 	maxHoldPause = time.Hour
-	// That many short holds in a row are a proxy, not a restart of dnsd.
+	// shortHolds short holds in a row are caused by a proxy, not by a restart of dnsd.
 	shortHolds = 3
-	// fallbackRenew is for a hook that does not say renew_after: a third of the
-	// default lease.
+	// fallbackRenew is used if the hook gives no renew_after: a third of the default
+	// lease.
 	fallbackRenew = 5 * time.Second
 )
 
-// loop is the life of a lease: one PUT after another, a hold in between.
+// loop is the life of a lease: one PUT after another, with a hold in between.
 type loop struct {
 	*Lease
-	timer    *time.Timer // the next PUT, or a hold silent for too long
-	pending  *change     // being made
+	timer    *time.Timer // fires when a PUT is due, or a hold was silent for too long
+	pending  *change     // the Update under way
 	fails    int         // PUTs failed in a row
-	again    bool        // the next PUT is another one than the last: at once
-	raised   int         // incarnations taken because of the clock
+	again    bool        // the next PUT differs from the last: send it at once
+	raised   int         // how often a higher incarnation was taken
 	short    int         // holds that ended early, in a row
 	pause    time.Duration
-	noHoldTo time.Time // no hold is tried before
+	noHoldTo time.Time // no hold is tried before this time
 }
 
-// run owns the lease until it is closed or replaced.
+// run keeps the lease until it is closed or replaced.
 func (l *Lease) run(ctx context.Context) {
 	defer close(l.ended)
 	lp := &loop{Lease: l, timer: time.NewTimer(time.Hour)}
@@ -67,7 +67,7 @@ func (l *Lease) run(ctx context.Context) {
 		renew := renewAfter(pub)
 		pause := lp.hold(ctx, reg.Incarnation, renew, err)
 		if pause == 0 {
-			continue // another hook, or what was registered before
+			continue // with another hook, or with the former registration
 		}
 		lp.timer.Reset(pause)
 		if !lp.wait(renew) {
@@ -76,7 +76,8 @@ func (l *Lease) run(ctx context.Context) {
 	}
 }
 
-// settle tells everybody concerned how a PUT went; false: it was the last.
+// settle reports the result of a PUT to Keep, Update and Status. It returns false if
+// the lease has ended.
 func (lp *loop) settle(reg Registration, pub Published, err error) bool {
 	l := lp.Lease
 	switch {
@@ -99,7 +100,8 @@ func (lp *loop) settle(reg Registration, pub Published, err error) bool {
 	err = fmt.Errorf("register: %s/%s: %w", l.cfg.Service, l.cfg.ID, err)
 	l.doubt = l.doubt || !neverArrived(err)
 	lp.fails++
-	// Waiting does not help; with nobody waiting, an operator may yet mend it.
+	// hopeless: to wait does not help a caller of Keep. Without one, the loop goes on,
+	// for an operator may repair it.
 	hopeless := refused(err) || mistrusted(err) && lp.fails >= len(l.cfg.Hooks)
 	l.failed(err, lp.fails, hopeless && !l.cfg.Background && l.registrations() == 0)
 	if hopeless {
@@ -107,15 +109,15 @@ func (lp *loop) settle(reg Registration, pub Published, err error) bool {
 	}
 	if refused(err) && lp.pending != nil {
 		lp.answer(err)
-		lp.again = true // the former registration still stands: say so at once
+		lp.again = true // the former registration is still valid: send it at once
 	}
 	return true
 }
 
-// raise takes a higher incarnation, if the one that this process made of its clock
-// is refused and the clock is to blame: nobody of an earlier time can have a number
-// of the time to come, unless the clock was set back since. A process that was
-// registered, or that waited while a newer one registered, stays fenced.
+// raise takes a higher incarnation if the one made from this process' clock was
+// refused because the clock was set back: the registered incarnation lies in the
+// future. A process that was registered, or that waited while a newer one
+// registered, stays fenced.
 func (lp *loop) raise(err error) bool {
 	l := lp.Lease
 	a, _ := asType[*answer](err)
@@ -129,11 +131,11 @@ func (lp *loop) raise(err error) bool {
 	l.mu.Lock()
 	l.reg.Incarnation = a.Incarnation + 1
 	l.mu.Unlock()
-	l.log(slog.LevelWarn, "the clock was set back: taking a higher incarnation than the one before", "incarnation", a.Incarnation+1)
+	l.log(slog.LevelWarn, "the clock was set back: taking a higher incarnation than the registered one", "incarnation", a.Incarnation+1)
 	return true
 }
 
-// answer ends the change under way, if there is one.
+// answer ends the Update under way, if there is one.
 func (lp *loop) answer(err error) {
 	lp.pending.answer(err)
 	lp.pending = nil
@@ -145,8 +147,8 @@ func (lp *loop) letGo() {
 	lp.held = nil
 }
 
-// hold sees to it that the lease is held if it can be, and says how long to wait
-// for the next sign or PUT, after a PUT that ended with err. Zero: not at all.
+// hold opens a hold if that is possible, after a PUT that ended with err. It returns
+// how long to wait for a renewal before the next PUT; 0: do not wait.
 func (lp *loop) hold(ctx context.Context, incarnation uint64, renew time.Duration, err error) time.Duration {
 	l := lp.Lease
 	if lp.again {
@@ -154,7 +156,7 @@ func (lp *loop) hold(ctx context.Context, incarnation uint64, renew time.Duratio
 		return 0
 	}
 	if err != nil {
-		lp.letGo() // where a PUT fails, a hold is not worth more
+		lp.letGo() // if a PUT fails, the hold cannot be trusted either
 		return lp.backoff(err, renew)
 	}
 	if l.held != nil && l.held.base != l.client.base() {
@@ -167,12 +169,12 @@ func (lp *loop) hold(ctx context.Context, incarnation uint64, renew time.Duratio
 	l.enter(LeaseRenewed)
 	if l.held == nil && !l.cfg.NoHold && !time.Now().Before(lp.noHoldTo) {
 		l.held = openHold(ctx, l.client, fmt.Sprintf("%s/hold?heartbeat=1&incarnation=%d", l.path, incarnation), renew, l.jitter)
-		return min(l.cfg.Timeout, silence(renew)) // the lease runs meanwhile
+		return min(l.cfg.Timeout, silence(renew)) // the lease runs during the wait
 	}
 	return l.jitter(renew)
 }
 
-// wait waits until there is a PUT to make; false: the lease is to end.
+// wait waits until a PUT is due. It returns false if the lease is to end.
 func (lp *loop) wait(renew time.Duration) bool {
 	l := lp.Lease
 	for {
@@ -186,47 +188,46 @@ func (lp *loop) wait(renew time.Duration) bool {
 			lp.answer(errClosed)
 			return false
 		case c := <-l.changes:
-			lp.answer(fmt.Errorf("register: %s/%s: another change came before this was made", l.cfg.Service, l.cfg.ID))
+			lp.answer(fmt.Errorf("register: %s/%s: another Update came before this one was sent", l.cfg.Service, l.cfg.ID))
 			lp.pending = c
 			if lp.fails == 0 {
-				return true // else when the next try is due
+				return true // otherwise the next try, which is due later, sends it
 			}
 		case <-lp.timer.C:
 			lp.silent()
 			return true
 		case <-beats:
 			l.held.spoke = true
-			if time.Since(l.held.began) > renew/2 { // that is no answer to the request, but to a heartbeat
+			if time.Since(l.held.began) > renew/2 { // this answers a heartbeat, not the request
 				l.held.works = true
 				lp.short, lp.pause = 0, 0
 			}
 			l.beat()
 			lp.timer.Reset(silence(renew))
 		case <-changed:
-			return true // the answer to a PUT says what is published
+			return true // the answer to a PUT shows what is published
 		case why := <-ended:
 			lp.timer.Reset(lp.broken(why, renew))
 		}
 	}
 }
 
-// silent gives up a hold that says nothing: there is a proxy that buffers, or a
-// hook that hangs.
+// silent gives up a hold that is silent: a proxy buffers, or the hook hangs.
 func (lp *loop) silent() {
 	switch {
-	case lp.held == nil: // a renewal is due, that is all
+	case lp.held == nil: // a renewal is due
 		return
 	case lp.held.works:
-		lp.client.next(lp.held.base) // it hangs, most likely
-	case lp.held.spoke: // a proxy that keeps the body to itself
+		lp.client.next(lp.held.base) // the hook hangs, most likely
+	case lp.held.spoke: // a proxy does not pass the body on
 		lp.holdLater("its heartbeats are not answered")
 	default:
-		lp.holdLater("it says nothing")
+		lp.holdLater("no answer to the hold")
 	}
 	lp.letGo()
 }
 
-// broken forgets a hold that ended, and says when to PUT.
+// broken forgets a hold that ended, and returns the pause before the next PUT.
 func (lp *loop) broken(why error, renew time.Duration) time.Duration {
 	l := lp.Lease
 	h := l.held
@@ -235,7 +236,7 @@ func (lp *loop) broken(why error, renew time.Duration) time.Duration {
 	if errors.Is(why, errCannotHold) {
 		lp.holdLater(why)
 		l.enter(LeaseRenewed)
-		return l.jitter(renew) // just registered: nothing to repeat
+		return l.jitter(renew) // it was registered just now: there is nothing to repeat
 	}
 	if time.Since(h.began) < renew {
 		lp.short++
@@ -248,7 +249,7 @@ func (lp *loop) broken(why error, renew time.Duration) time.Duration {
 	return time.Duration(l.random() * float64(min(spread, renew)))
 }
 
-// holdLater renews for a while, longer each time.
+// holdLater keeps the lease by PUTs for a while, longer each time.
 func (lp *loop) holdLater(why any) {
 	lp.pause = min(max(2*lp.pause, minHoldPause), maxHoldPause)
 	lp.noHoldTo = time.Now().Add(lp.pause)
@@ -262,8 +263,8 @@ func (l *Lease) put(ctx context.Context, reg Registration) (Published, error) {
 	return pub, err
 }
 
-// renewAfter is what the hook asks for; at least a tenth of a second, so that no
-// answer can make a busy loop.
+// renewAfter is the time that the hook asks for, at least a tenth of a second: no
+// answer can cause a busy loop.
 func renewAfter(pub Published) time.Duration {
 	if pub.RenewAfter <= 0 {
 		return fallbackRenew
@@ -271,8 +272,8 @@ func renewAfter(pub Published) time.Duration {
 	return max(pub.RenewAfter.Std(), 100*time.Millisecond)
 }
 
-// silence is how long a hold may say nothing: a little more than the hook's
-// interval, so that a PUT still has time to save the lease.
+// silence is how long a hold may be silent: a little more than the hook's interval,
+// so that a PUT can still save the lease.
 func silence(renew time.Duration) time.Duration { return renew + renew/4 }
 
 // jitter spreads renewals over the last fifth before they are due, never after.
@@ -280,9 +281,9 @@ func (l *Lease) jitter(renew time.Duration) time.Duration {
 	return renew - time.Duration(l.random()*float64(renew)/5)
 }
 
-// backoff is the pause after a failed PUT. What the hook asks for (Retry-After) can
-// make it longer, not shorter, and not so long that the lease is lost for it; those
-// whom it asks at once do not come at once.
+// backoff is the pause after a failed PUT. A Retry-After makes it longer, never
+// shorter, and not so long that it costs the lease. It is jittered: many instances
+// may have been given the same Retry-After.
 func (lp *loop) backoff(err error, renew time.Duration) time.Duration {
 	asked := retryAfter(err)
 	if lp.registrations() > 0 {

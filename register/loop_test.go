@@ -19,7 +19,7 @@ func TestRenewalsComeAtAThirdOfTheLeaseOrALittleBefore(t *testing.T) {
 		h := newFakeHook()
 		cfg := config(memory{"hook": h})
 		cfg.NoHold = true
-		l, err := Keep(t.Context(), cfg) // its own jitter
+		l, err := Keep(t.Context(), cfg) // with random jitter
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +119,7 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 			return true
 		}
 		l := mustKeep(t, config(memory{"hook": h}))
-		if took := time.Since(begin); took < 7*time.Second || took > 14*time.Second { // not all at once
+		if took := time.Since(begin); took < 7*time.Second || took > 14*time.Second { // jittered
 			t.Errorf("registered after %v", took)
 		}
 		mustClose(t, l)
@@ -145,8 +145,8 @@ func TestBackoffDoublesWithEachRoundAndIsCapped(t *testing.T) {
 	}
 }
 
-// Ten thousand whose dnsd was away come back one after the other: whatever the
-// time it was away, and whether it said that it went or not.
+// Ten thousand instances whose dnsd was away come back spread over a second, for any
+// time that it was away, and whether or not it closed its connections.
 func TestTenThousandComeBackOverASecond(t *testing.T) {
 	const n = 10_000
 	for _, away := range []time.Duration{0, 50 * time.Millisecond, 300 * time.Millisecond, time.Second, 2 * time.Second, 10 * time.Second, time.Minute} {
@@ -162,7 +162,7 @@ func TestTenThousandComeBackOverASecond(t *testing.T) {
 				}
 				lp := &loop{Lease: l}
 				l.held = &hold{began: time.Now().Add(-time.Hour), cancel: func() {}}
-				at := lp.broken(nil, 5*time.Second) // all at once
+				at := lp.broken(nil, 5*time.Second) // all holds break at the same moment
 				for at < away {
 					lp.fails++
 					at += lp.backoff(errRefused, 5*time.Second)
@@ -176,7 +176,7 @@ func TestTenThousandComeBackOverASecond(t *testing.T) {
 			if all := back[n*99/100] - back[n/100]; all < 900*time.Millisecond {
 				t.Errorf("98 of 100 are back within %v", all)
 			}
-			for i := range back { // no tenth of a second has a quarter of them
+			for i := range back { // no tenth of a second has more than a quarter
 				if i+n/4 < n && back[i+n/4]-back[i] < 100*time.Millisecond {
 					t.Fatalf("%d of %d are back between %v and %v", n/4, n, back[i], back[i+n/4])
 				}
@@ -185,8 +185,7 @@ func TestTenThousandComeBackOverASecond(t *testing.T) {
 	}
 }
 
-// One whom the hook asks to wait does so, but not for longer than its lease lasts,
-// and not exactly as long as all others.
+// A Retry-After is obeyed, but not for longer than the lease lasts, and with jitter.
 func TestRetryAfterNeitherShortensThePauseNorCostsTheLease(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	asked := &answer{Problem: &Problem{Status: 503}, genuine: true, retryAfter: maxRetryAfter}
@@ -213,8 +212,8 @@ func TestRetryAfterNeitherShortensThePauseNorCostsTheLease(t *testing.T) {
 	}
 }
 
-// Whoever starts after the clock was set back is the newer process, though its
-// number is the lower.
+// A process that starts after the clock was set back is the newer one, though its
+// number is lower.
 func TestClockSetBackBetweenTwoStartsIsNoReplacement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newFakeHook()
@@ -234,7 +233,7 @@ func TestClockSetBackBetweenTwoStartsIsNoReplacement(t *testing.T) {
 		time.Sleep(time.Minute)
 		h.mustNotHaveLapsed(t)
 
-		// Once registered it is fenced as any other, whatever the clock says.
+		// Once it is registered it is fenced like any other.
 		h.put("a1", Registration{Port: 8080, Incarnation: ahead + 2})
 		<-l.Done()
 		if !errors.Is(l.Err(), ErrReplaced) {
@@ -247,7 +246,7 @@ func TestClockSetBackBetweenTwoStartsIsNoReplacement(t *testing.T) {
 	})
 }
 
-// An old process that never reached dnsd stays behind the one that came meanwhile.
+// An old process that never reached dnsd does not replace one that started later.
 func TestProcessThatWaitedWhileANewerOneRegisteredIsFenced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newFakeHook()
@@ -270,7 +269,7 @@ func TestProcessThatWaitedWhileANewerOneRegisteredIsFenced(t *testing.T) {
 	})
 }
 
-// An incarnation that the caller gave is the caller's to raise.
+// An incarnation that the caller gave is never changed.
 func TestGivenIncarnationIsNotRaised(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newFakeHook()

@@ -14,10 +14,7 @@ import (
 
 const maxLabel = 63 // RFC 1035 section 2.3.4
 
-// checkService says what is wrong with a service name and how to write it. The
-// hook checks the same; here the error comes before any request. RFC 2782 has no
-// limit but that of a label: the 15 characters of RFC 6335 are for names that are
-// registered with IANA.
+// checkService says what is wrong with a service name and how to write it.
 func checkService(s string) error {
 	if s == "" {
 		return errors.New(`write the name as in DNS, without the zone, such as "_math._tcp"`)
@@ -55,11 +52,11 @@ func validLabel(s string) bool {
 	return true
 }
 
-// ownHost is the address that this machine has towards a hook, without asking
-// anybody: for the hook's address, if it is written as one, else for the way that
-// leads out. The machine's name if there is no address.
+// ownHost is the address that this machine uses to reach the hook, if the hook is
+// given by address, else the one that it uses for other networks. It sends nothing.
+// Without an address it is the machine's name.
 func ownHost(hook string) string {
-	target := "192.0.2.1" // of a documentation prefix (RFC 5737): nothing is sent
+	target := "192.0.2.1" // a documentation prefix (RFC 5737)
 	if u, err := url.Parse(hook); err == nil {
 		if ip, err := netip.ParseAddr(u.Hostname()); err == nil {
 			target = ip.String()
@@ -86,12 +83,12 @@ func isLocalhost(name string) bool {
 	return name == "localhost" || strings.HasSuffix(name, ".localhost") // RFC 6761 section 6.3
 }
 
-// deriveID makes a label of a host and a port that a restart finds again and
-// another machine does not make.
+// deriveID makes a label from a host and a port. A restart makes the same label, and
+// another machine makes another.
 func deriveID(host string, port uint16) string {
 	name := strings.TrimSuffix(host, ".")
 	if ip, err := netip.ParseAddr(host); err == nil {
-		name = ip.WithZone("").StringExpanded() // "::" would make two hyphens, or none at the front
+		name = ip.WithZone("").StringExpanded() // "::" would become two hyphens, or be lost at the front
 	}
 	var b strings.Builder
 	for i := range len(name) {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Keep and a server that knows its address make the same id of it.
+// Keep without a host, and a server that gives its address, make the same id.
 func TestIDOfAHookOnThisMachineIsItsLoopbackAddress(t *testing.T) {
 	for _, hook := range []string{"http://127.0.0.1:8053", "http://localhost:1"} {
 		cfg, err := Config{Hooks: []string{hook}, Service: "_math._tcp", Registration: Registration{Port: 8080}}.complete(time.Now())

@@ -9,29 +9,29 @@ import (
 )
 
 const (
-	// An operator reads the first line; the others are for who comes later.
+	// The first line is at once; the others come less and less often.
 	minNoticeGap = time.Minute
 	maxNoticeGap = time.Hour
 )
 
-// notice speaks on the standard logger for those who gave no other: a server that
-// nobody can find must not be silent about it. Owned by the lease's goroutine.
+// notice writes to the standard logger if the caller gave none: a server that no
+// client can find must not be silent about it. Owned by the lease's goroutine.
 type notice struct {
-	quiet bool   // there is a Logger
+	quiet bool   // the caller gave a Logger
 	about string // "_math._tcp/a1"
 	next  time.Time
-	gap   time.Duration // to the line after the next
+	gap   time.Duration // the pause before the line after the next
 }
 
-// say writes one line in any case.
+// say writes one line.
 func (n *notice) say(format string, args ...any) {
 	if !n.quiet {
 		log.Printf("register: "+n.about+" "+format, args...)
 	}
 }
 
-// cause is the text of an error without what the line says anyhow, and with what
-// to look at.
+// cause is the text of an error, without the part that the line already has, and
+// with what to check.
 func (n *notice) cause(err error) string {
 	text := strings.TrimPrefix(err.Error(), "register: "+n.about+": ")
 	if _, answered := asType[*answer](err); errors.Is(err, http.ErrSchemeMismatch) {
@@ -42,7 +42,7 @@ func (n *notice) cause(err error) string {
 	return text
 }
 
-// trouble writes one line now and then.
+// trouble writes a line if the pause since the last one is over.
 func (n *notice) trouble(now time.Time, format string, args ...any) {
 	if now.Before(n.next) {
 		return
@@ -52,7 +52,7 @@ func (n *notice) trouble(now time.Time, format string, args ...any) {
 	n.say(format, args...)
 }
 
-// over ends the trouble. It says whether there was any.
+// over ends the trouble and reports whether there was any.
 func (n *notice) over() bool {
 	was := n.gap > 0
 	n.next, n.gap = time.Time{}, 0

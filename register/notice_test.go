@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// heard collects the standard logger during a test.
+// heard collects what the standard logger writes during a test.
 type heard struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -33,7 +33,7 @@ func (h *heard) Write(p []byte) (int, error) {
 	return h.buf.Write(p)
 }
 
-// lines gives what was said since the last time.
+// lines returns what was written since the last call.
 func (h *heard) lines() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -58,9 +58,9 @@ func (h *heard) want(t *testing.T, words ...string) {
 	}
 }
 
-// Without a Logger a server that nobody can find says so: once, then less and
-// less often, and once when it is found.
-func TestSilentDNSDIsToldToWhoHasNoLogger(t *testing.T) {
+// Without a Logger the standard logger reports that a server is not registered: once,
+// then less and less often, and once more when it is.
+func TestSilentDNSDIsReportedWithoutALogger(t *testing.T) {
 	h := hear(t)
 	synctest.Test(t, func(t *testing.T) {
 		hooks := memory{}
@@ -82,7 +82,7 @@ func TestSilentDNSDIsToldToWhoHasNoLogger(t *testing.T) {
 		l = mustKeep(t, cfg)
 		time.Sleep(time.Hour)
 		h.want(t, "is registered as :8080 at http://hook")
-		// A restart of dnsd is not worth a line, its absence is.
+		// A restart of dnsd gives no line, its absence does.
 		f.forget()
 		time.Sleep(time.Minute)
 		h.want(t)
@@ -133,8 +133,8 @@ func TestDrainIsHeard(t *testing.T) {
 	})
 }
 
-// A Logger hears the same in its own form; a refusal that ends Keep is no "trying
-// again", and the first registration no renewal.
+// A Logger gets the same. A refusal that ends Keep is not logged as "trying again",
+// and the first registration is not logged as a renewal.
 func TestLoggerHearsWhatHappened(t *testing.T) {
 	h := hear(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -160,8 +160,8 @@ func TestLoggerHearsWhatHappened(t *testing.T) {
 	h.want(t)
 }
 
-// What is told names the limit, and a wrong scheme its cure.
-func TestWhatADeafOrPlainHookIsToldAs(t *testing.T) {
+// The line about a silent hook names the limit, and that about a wrong scheme the cure.
+func TestReportNamesTimeoutAndScheme(t *testing.T) {
 	h := hear(t)
 	for _, tc := range []struct {
 		hook string

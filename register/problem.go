@@ -10,22 +10,22 @@ import (
 // ProblemType is the content type of a [Problem].
 const ProblemType = "application/problem+json"
 
-// Problem is how the hook says no (RFC 9457). It is an error.
+// Problem is a refusal of the hook (RFC 9457). It is an error.
 type Problem struct {
 	Type   string `json:"type,omitempty"` // a URI; empty means about:blank
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	// Detail says what is wrong and what to do about it.
 	Detail string `json:"detail,omitempty"`
-	// Field is the part of the request at fault, as written there: "port".
+	// Field is the part of the request that is wrong, as written there: "port".
 	Field string `json:"field,omitempty"`
-	// Incarnation is the one that the request is older than, with a 409.
+	// Incarnation is the registered, newer incarnation, with a 409.
 	Incarnation uint64 `json:"incarnation,omitempty"`
 	// Instance is the path of the request (RFC 9457 section 3.1.5).
 	Instance string `json:"instance,omitempty"`
 }
 
-// Error is one line: status, field if any, detail.
+// Error is one line: the status, the field if any, the detail.
 func (p *Problem) Error() string {
 	var b strings.Builder
 	title := p.Title

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// LeaseState says whether and how a lease is kept.
+// LeaseState is the state of a [Lease].
 type LeaseState uint8
 
 // The states of a lease.
@@ -17,9 +17,9 @@ const (
 	LeaseRegistering LeaseState = iota // not registered yet
 	LeaseHeld                          // registered, held by an open request
 	LeaseRenewed                       // registered, kept by renewals
-	LeaseRetrying                      // registered once, the hook does not confirm it now
-	LeaseReplaced                      // a newer incarnation has the place; final
-	LeaseClosed                        // by Close; final
+	LeaseRetrying                      // was registered; the hook does not confirm it now
+	LeaseReplaced                      // a newer incarnation is registered; final
+	LeaseClosed                        // Close was called; final
 )
 
 // String is the word for logs and metrics.
@@ -41,22 +41,22 @@ func (s LeaseState) String() string {
 	return "unknown"
 }
 
-// Status is how a lease stands at a moment.
+// Status describes a [Lease] at one moment.
 type Status struct {
 	State       LeaseState
 	Service, ID string
 	Hook        string    // base URL in use
 	Published   Published // the last answer of the hook; zero before the first
-	Confirmed   time.Time // when the hook last renewed it
+	Confirmed   time.Time // when the hook last confirmed or renewed the lease
 	Since       time.Time // when State was entered
 	Err         error     // the last failure; nil once the hook has confirmed again
 
 	Registrations uint64 // PUTs answered with success
-	Beats         uint64 // renewals heard on holds
-	Failures      uint64 // requests that failed, holds that broke included
+	Beats         uint64 // renewals confirmed on holds
+	Failures      uint64 // requests that failed and holds that broke
 }
 
-// confirmed notes an accepted registration.
+// confirmed records an accepted registration.
 func (l *Lease) confirmed(reg Registration, pub Published) {
 	l.mu.Lock()
 	first := l.status.Registrations == 0
@@ -82,7 +82,7 @@ func (l *Lease) confirmed(reg Registration, pub Published) {
 	l.tell()
 }
 
-// beat notes a renewal heard on the hold.
+// beat records a renewal that the hold confirmed.
 func (l *Lease) beat() {
 	l.mu.Lock()
 	l.status.Beats++
@@ -91,8 +91,8 @@ func (l *Lease) beat() {
 	l.enter(LeaseHeld)
 }
 
-// failed notes a PUT that did not succeed, the fails-th in a row; final, when it is
-// not repeated.
+// failed records a PUT that did not succeed, the fails-th in a row. final: it is not
+// repeated.
 func (l *Lease) failed(err error, fails int, final bool) {
 	l.mu.Lock()
 	l.status.Err = err
@@ -100,7 +100,7 @@ func (l *Lease) failed(err error, fails int, final bool) {
 	was := l.status.State
 	l.mu.Unlock()
 	if errors.Is(err, context.Canceled) {
-		return // nobody waits for it any more
+		return // Close or abort cancelled it
 	}
 	switch {
 	case final:
@@ -118,7 +118,7 @@ func (l *Lease) failed(err error, fails int, final bool) {
 	}
 }
 
-// broke notes a hold that ended; what it means shows at the next PUT.
+// broke records a hold that ended; the next PUT shows why.
 func (l *Lease) broke(why error) {
 	l.mu.Lock()
 	l.status.Failures++
@@ -126,7 +126,7 @@ func (l *Lease) broke(why error) {
 	l.log(slog.LevelInfo, "hold ended, registering again", "cause", why)
 }
 
-// enter changes the state, and tells.
+// enter changes the state and reports the change.
 func (l *Lease) enter(s LeaseState) {
 	l.mu.Lock()
 	was := l.status.State
@@ -146,13 +146,13 @@ func (l *Lease) enter(s LeaseState) {
 	}
 	msg := "registration " + s.String()
 	if was == LeaseRegistering && (s == LeaseHeld || s == LeaseRenewed) {
-		msg = "registered" // how it is kept shows later
+		msg = "registered" // how the lease is kept is known later
 	}
 	l.log(level, msg, args...)
 	l.tell()
 }
 
-// end is the last change. Only the first counts.
+// end is the last change of state. Only the first call has an effect.
 func (l *Lease) end(s LeaseState, err error) {
 	l.mu.Lock()
 	if l.err != nil {

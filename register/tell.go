@@ -9,23 +9,23 @@ import (
 )
 
 const (
-	// tellGrace is how long the lease waits for OnChange to return: one that hangs, or
-	// calls Update, must not cost the lease.
+	// tellGrace is how long the lease waits for OnChange to return: an OnChange that
+	// hangs, or calls Update, must not cost the lease.
 	tellGrace = time.Second
-	// maxUntold changes are kept for an OnChange that hangs, the latest ones.
+	// maxUntold is how many changes are kept for an OnChange that hangs: the latest.
 	maxUntold = 100
 )
 
-// teller calls OnChange, in order and one call at a time, in a goroutine that nobody
-// else needs: it may call back.
+// teller calls OnChange in order, one call at a time, in a goroutine of its own: so
+// OnChange may call methods of the lease.
 type teller struct {
 	mu      sync.Mutex // guards untold, telling
 	untold  []Status
-	telling bool // there is a goroutine, which goes on until nothing is untold
+	telling bool // the goroutine runs; it ends when untold is empty
 }
 
-// tell has OnChange called, and waits for it: not long, and not if Close is called
-// meanwhile, perhaps by OnChange itself.
+// tell has OnChange called and waits for it, for at most tellGrace, and only until
+// Close is called, which OnChange itself may do.
 func (l *Lease) tell() {
 	if l.cfg.OnChange == nil {
 		return
@@ -44,7 +44,7 @@ func (l *Lease) tell() {
 	t.mu.Unlock()
 	stop := l.stop
 	select {
-	case <-stop: // this is from Close, which nobody is to interrupt
+	case <-stop: // tell was called by Close, and nothing ends its wait early
 		stop = nil
 	default:
 	}
@@ -73,8 +73,8 @@ func (l *Lease) tell() {
 	}
 }
 
-// onChange contains what OnChange does: a panic is not the end of the process, nor is
-// runtime.Goexit that of the telling.
+// onChange calls OnChange. A panic there does not end the process, and a
+// runtime.Goexit does not end the teller.
 func (l *Lease) onChange(st Status) {
 	returned := make(chan struct{})
 	go func() {

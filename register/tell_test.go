@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TestOnChangeMayCallBackPanicAndHang, and the lease is kept, and closed, all the same.
+// OnChange may call the lease, panic or hang: the lease is kept and closed as usual.
 func TestOnChangeMayCallBackPanicAndHang(t *testing.T) {
 	hang := make(chan struct{})
 	defer close(hang)

@@ -6,16 +6,16 @@ import (
 	"maps"
 )
 
-// change is an Update under way.
+// change is one Update under way.
 type change struct {
 	reg   Registration
 	reply chan error // capacity 1
 }
 
 // Update publishes reg in place of the former registration; its Incarnation is
-// ignored. To change one field, begin with [Lease.Registration]. A change that
-// the hook refuses is an error and leaves the former in place. When ctx ends
-// first, the change is made as soon as the hook can be reached.
+// ignored. To change one field, begin with [Lease.Registration]. If the hook refuses
+// the change, Update returns the error and the former registration stays. If ctx
+// ends first, the change is sent when the hook can be reached.
 func (l *Lease) Update(ctx context.Context, reg Registration) error {
 	if reg.Port == 0 {
 		return fmt.Errorf("register: update %s/%s: port is 0: begin with Lease.Registration", l.cfg.Service, l.cfg.ID)
@@ -37,7 +37,7 @@ func (l *Lease) Update(ctx context.Context, reg Registration) error {
 	}
 }
 
-// answer tells the caller of Update. There is one answer: capacity 1 is enough.
+// answer ends Update. It is called once, so it never blocks (capacity 1).
 func (c *change) answer(err error) {
 	if c != nil {
 		c.reply <- err
