@@ -15,7 +15,6 @@
 //	a1.math.tcp.svc.             A, AAAA   its address; the name is not there if it registered a name
 //	math.tcp.svc.                A, AAAA   the addresses of all
 //	_services._dns-sd._udp.svc.  PTR       the services (RFC 6763 section 9)
-//	_dns-push-tls._tcp.svc.      SRV       where push is served (RFC 8765 section 6.1), if it is
 //	svc.                         SOA, NS   serial = low 32 bits of the revision
 //	ns.svc.                      A, AAAA   the name servers' addresses
 //

@@ -39,10 +39,6 @@ func TestAnswers(t *testing.T) {
 			if _, origin, ok := strings.Cut(ar.Files[0].Name, " "); ok {
 				cfg = reverseConfig(origin)
 			}
-			cfg.Push = []Server{{"ns.svc.", 853}}
-			if !strings.HasPrefix(filepath.Base(file), "push") {
-				cfg.Push = nil
-			}
 			z := newTestZone(t, cfg, 7, ins...)
 			for i := range ar.Files[1:] {
 				f := &ar.Files[i+1]

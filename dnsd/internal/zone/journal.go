@@ -87,9 +87,6 @@ func (j *journal) rebuild(z *Zone, v *version, history []registry.Change) {
 		seen := make(map[string]bool, 1)
 		for ; i >= 0 && history[i].Revision == to; i-- {
 			c := &history[i]
-			if z.isPush(c.Key()) {
-				continue
-			}
 			for _, key := range z.content.keys(c) {
 				p, ok := at[key]
 				if !ok {

@@ -136,27 +136,6 @@ func TestTransferIsASnapshot(t *testing.T) {
 	}
 }
 
-// TestPushServersArePublished: RFC 8765 section 6.1.
-func TestPushServersArePublished(t *testing.T) {
-	cfg := testConfig()
-	cfg.Push = []Server{{Host: "NS.svc.", Port: 853}}
-	z := newTestZone(t, cfg, 1)
-	want := []string{"_dns-push-tls._tcp.svc.\t5\tIN\tSRV\t0 0 853 ns.svc."}
-	check := func() {
-		t.Helper()
-		if got := text(z.Lookup("_dns-push-tls._tcp.svc.", dns.TypeSRV).Answer); !slices.Equal(got, want) {
-			t.Errorf("%q, want %q", got, want)
-		}
-	}
-	check()
-	// Nobody takes its place.
-	in := parseInstance(t, "_dns-push-tls._tcp/push-0 10.0.0.66:80")
-	z.Apply([]registry.Change{{Revision: 2, New: in}})
-	check()
-	z.Apply([]registry.Change{{Revision: 3, Old: in}})
-	check()
-}
-
 // TestJournalLeadsFromAnyRevisionToThePresent: the difference, applied to the
 // zone as it was, is the zone as it is: with addresses that several share, names
 // that several lead to, and TTLs that come and go.

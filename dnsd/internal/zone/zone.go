@@ -28,9 +28,6 @@ type Config struct {
 	// (SOA MINIMUM, RFC 2308 section 5), so how late a new service may be
 	// seen by those who asked too early. Default 5 s, at most TTL counts.
 	NegativeTTL time.Duration
-	// Push are the servers of DNS push, published as SRV records of
-	// _dns-push-tls._tcp (RFC 8765 section 6.1). Default none.
-	Push []Server
 
 	// Forward makes this the reverse zone of another, whose origin it is: PTR
 	// records that lead from the addresses of the instances to their host
@@ -49,12 +46,6 @@ type Config struct {
 	JournalAge   time.Duration // how long before the newest change; default any time; by the clock of the changes
 }
 
-// Server is a host and a port.
-type Server struct {
-	Host string // FQDN
-	Port uint16
-}
-
 // Zone is what DNS says about a registry: changes go in, answers come out. All
 // its methods may be called at any time from any goroutine; none of those that
 // answer ever waits for one that changes.
@@ -65,7 +56,6 @@ type Zone struct {
 	ttl     uint32
 	soa     dns.SOA              // without serial
 	static  map[string][]dns.RR  // apex NS, name servers' addresses; nil RRs: an empty non-terminal
-	push    []*registry.Instance // as members of _dns-push-tls._tcp
 	forward string               // Config.Forward
 	content content
 
@@ -137,16 +127,6 @@ func New(cfg Config) (*Zone, error) {
 	hostmaster, err := canonical("hostmaster", cmp.Or(cfg.Hostmaster, "hostmaster."+home))
 	if err != nil {
 		return nil, err
-	}
-	for i, p := range cfg.Push {
-		host, err := canonical("push server", p.Host)
-		if err != nil {
-			return nil, err
-		}
-		z.push = append(z.push, &registry.Instance{
-			Key:  registry.Key{Service: "_dns-push-tls._tcp", ID: fmt.Sprintf("push-%d", i)},
-			Host: host, Port: p.Port, TTL: time.Duration(z.ttl) * time.Second,
-		})
 	}
 	z.soa = dns.SOA{
 		Hdr:  dns.RR_Header{Name: origin, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: z.ttl},
@@ -224,11 +204,8 @@ func (z *Zone) Load(revision uint64, instances iter.Seq[*registry.Instance], his
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	var ms []member
-	for _, in := range z.push {
-		ms = append(ms, newMember(in))
-	}
 	for in := range instances {
-		if z.publishable(in) && !z.isPush(in.Key) {
+		if z.publishable(in) {
 			ms = append(ms, newMember(in))
 		}
 	}
@@ -257,9 +234,6 @@ func (z *Zone) Apply(changes []registry.Change) {
 	touched := make(map[string]part, 1)
 	for i := range changes {
 		c := &changes[i]
-		if z.isPush(c.Key()) {
-			continue
-		}
 		for _, key := range z.content.keys(c) {
 			p, ok := touched[key]
 			if !ok {
@@ -283,12 +257,6 @@ func (z *Zone) publish(v *version) {
 	z.current.Store(v)
 	ch := make(chan struct{})
 	close(*z.changed.Swap(&ch))
-}
-
-// isPush tells whether an instance would stand where a configured push server
-// does; it then waits until there is none.
-func (z *Zone) isPush(key registry.Key) bool {
-	return slices.ContainsFunc(z.push, func(in *registry.Instance) bool { return in.Key == key })
 }
 
 // soaAt returns the SOA record of a revision.
