@@ -102,18 +102,9 @@ func (r *responder) transferRequest(dst, msg []byte, z *zoneEntry, x *extra) []b
 func newer(a, b uint32) bool { return a != b && a-b <= 1<<31 }
 
 // difference is the answer of IXFR (RFC 1995 4).
-func difference(deltas []zone.Delta) iter.Seq[dns.RR] {
-	last := deltas[len(deltas)-1].To
+func difference(d *zone.Delta) iter.Seq[dns.RR] {
 	return func(yield func(dns.RR) bool) {
-		if !yield(last) {
-			return
-		}
-		for _, d := range deltas {
-			if !yield(d.From) || !each(d.Removed, yield) || !yield(d.To) || !each(d.Added, yield) {
-				return
-			}
-		}
-		yield(last)
+		_ = yield(d.To) && yield(d.From) && each(d.Removed, yield) && yield(d.To) && each(d.Added, yield) && yield(d.To)
 	}
 }
 
@@ -141,20 +132,20 @@ func (t *transfer) current() *dns.SOA {
 	return soa
 }
 
-// deltas is what the client lacks; false when it lacks nothing, or too much.
-func (t *transfer) deltas() ([]zone.Delta, bool) {
+// delta is what the client lacks; nil if it lacks nothing, or too much.
+func (t *transfer) delta() *zone.Delta {
 	if !newer(t.zone.Serial(), t.serial) {
-		return nil, false
+		return nil
 	}
-	deltas, ok := t.zone.Journal(t.serial)
-	return deltas, ok && len(deltas) > 0
+	d, _ := t.zone.Journal(t.serial)
+	return d
 }
 
 // records chooses what to send: all of it from one version of the zone.
 func (t *transfer) records() (transferKind, iter.Seq[dns.RR]) {
 	if t.ixfr {
-		if deltas, ok := t.deltas(); ok {
-			return sentIXFR, difference(deltas)
+		if d := t.delta(); d != nil {
+			return sentIXFR, difference(d)
 		}
 		if soa := t.current(); !newer(soa.Serial, t.serial) {
 			return sentSOA, func(yield func(dns.RR) bool) { yield(soa) }

@@ -16,6 +16,15 @@ type Delta struct {
 	Removed, Added []dns.RR
 }
 
+const (
+	// defaultSteps is as many changes as the registry's history has by default.
+	defaultSteps = 32_768
+	// journalBytes is what the steps may hold, about: 32,768 steps of small
+	// services, some 2 KiB each. Steps of a service of thousands are larger, and
+	// the journal is then shorter.
+	journalBytes = 64 << 20
+)
+
 // journal remembers how the zone came to be what it is. A step keeps the parts
 // as they were before it; as they share nearly all of their members with what
 // follows, that is far less than the records of the difference, which
@@ -129,12 +138,12 @@ func (j *journal) since(revision uint64) ([]step, bool) {
 	return slices.Clone(j.steps[i:]), true
 }
 
-// Journal returns what changed since a serial, condensed into one delta (RFC
-// 1995 section 5: what came and went in between is not in it); none if the
-// serial is the present one. false means that it does not reach back to that
-// serial, or that the difference is larger than the zone, so that a full
-// transfer is the shorter answer.
-func (z *Zone) Journal(since uint32) ([]Delta, bool) {
+// Journal returns what changed since a serial, condensed (RFC 1995 section 5:
+// what came and went in between is not in it); nil if the serial is the present
+// one. false means that the journal does not reach back to that serial, or that
+// the difference is larger than the zone, so that a full transfer is the shorter
+// answer.
+func (z *Zone) Journal(since uint32) (*Delta, bool) {
 	z.mu.Lock()
 	v := z.current.Load()
 	// Serials compare by RFC 1982: the distance is taken modulo 2^32, and
@@ -154,7 +163,7 @@ func (z *Zone) Journal(since uint32) ([]Delta, bool) {
 	if !ok {
 		return nil, false
 	}
-	d := Delta{From: z.soaAt(from), To: v.soa}
+	d := &Delta{From: z.soaAt(from), To: v.soa}
 	seen := make(map[string]bool)
 	whole := z.content.records(v) + len(z.static) + 8
 	for _, st := range steps {
@@ -163,13 +172,13 @@ func (z *Zone) Journal(since uint32) ([]Delta, bool) {
 				continue
 			}
 			seen[w.key] = true
-			z.content.compare(&d, w.part, z.content.find(v, w.key))
+			z.content.compare(d, w.part, z.content.find(v, w.key))
 			if len(d.Removed)+len(d.Added) > whole {
 				return nil, false
 			}
 		}
 	}
-	return []Delta{d}, true
+	return d, true
 }
 
 // sets enters the difference between record sets. A changed TTL is a record

@@ -1,6 +1,7 @@
 package zone
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -25,15 +26,15 @@ func TestUniformTTLChangesAreInTheJournal(t *testing.T) {
 	low := *ins[3]
 	low.TTL /= 6
 	z.Apply([]registry.Change{{Revision: 101, Old: ins[3], New: &low}})
-	deltas, ok := z.Journal(100)
-	if !ok || len(deltas) != 1 {
-		t.Fatalf("%v %v", deltas, ok)
+	d, ok := z.Journal(100)
+	if !ok || d == nil {
+		t.Fatalf("Journal after a change: %v %v", d, ok)
 	}
 	// Ten SRV, PTR and A of the service, and SRV, TXT and A of the instance.
-	if d := deltas[0]; len(d.Removed) != 33 || len(d.Added) != 33 {
+	if len(d.Removed) != 33 || len(d.Added) != 33 {
 		t.Errorf("%d removed, %d added, want 33 each", len(d.Removed), len(d.Added))
 	}
-	for _, rr := range deltas[0].Added {
+	for _, rr := range d.Added {
 		if rr.Header().Ttl != 5 {
 			t.Errorf("%s: not the new TTL", rr)
 		}
@@ -47,12 +48,12 @@ func TestJournalIsCondensed(t *testing.T) {
 		z.Apply([]registry.Change{{Revision: r, New: in}})
 		z.Apply([]registry.Change{{Revision: r + 1, Old: in}})
 	}
-	deltas, ok := z.Journal(1)
-	if !ok || len(deltas) != 1 || len(deltas[0].Added)+len(deltas[0].Removed) != 0 || deltas[0].To.Serial != 99 {
-		t.Errorf("an instance that came and went is in the journal: %v %v", deltas, ok)
+	d, ok := z.Journal(1)
+	if !ok || d == nil || len(d.Added)+len(d.Removed) != 0 || d.To.Serial != 99 {
+		t.Errorf("an instance that came and went is in the journal: %v %v", d, ok)
 	}
-	if deltas, ok := z.Journal(99); !ok || deltas != nil {
-		t.Errorf("Journal of the present: %v %v", deltas, ok)
+	if d, ok := z.Journal(99); !ok || d != nil {
+		t.Errorf("Journal of the present: %v %v", d, ok)
 	}
 }
 
@@ -68,8 +69,9 @@ func TestJournalIsBounded(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			cfg := testConfig()
-			cfg.JournalSteps, cfg.JournalBytes = tc.steps, tc.bytes
+			cfg.JournalSteps = tc.steps
 			z := newTestZone(t, cfg, 0)
+			z.journal.maxBytes = cmp.Or(tc.bytes, z.journal.maxBytes)
 			var history []registry.Change
 			apply := func(r uint64) {
 				c := registry.Change{Revision: r, New: parseInstance(t, fmt.Sprintf("_math._tcp/a%d 10.0.0.1:80", r))}
@@ -97,12 +99,10 @@ func TestJournalIsBounded(t *testing.T) {
 			for _, c := range history {
 				ins = append(ins, c.New)
 			}
-			anew, err := New(cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			anew.Load(100, slices.Values(ins), history)
-			if m := reach(anew); m != n {
+			again := newTestZone(t, cfg, 0)
+			again.journal.maxBytes = z.journal.maxBytes
+			again.Load(100, slices.Values(ins), history)
+			if m := reach(again); m != n {
 				t.Errorf("after a restart the journal reaches %d steps back, before %d", m, n)
 			}
 		})
@@ -171,24 +171,22 @@ func TestJournalLeadsFromAnyRevisionToThePresent(t *testing.T) {
 		now := lines()
 		old = append(old, now)
 		for back := uint64(1); back <= min(r, 7); back++ {
-			deltas, ok := z.Journal(uint32(r - back))
+			d, ok := z.Journal(uint32(r - back))
 			if !ok {
 				continue // larger than the zone
 			}
 			got := maps.Clone(old[r-back])
-			for _, d := range deltas {
-				for _, rr := range d.Removed {
-					if !got[rr.String()] {
-						t.Fatalf("revision %d to %d removes what was not there: %s", r-back, r, rr)
-					}
-					delete(got, rr.String())
+			for _, rr := range d.Removed {
+				if !got[rr.String()] {
+					t.Fatalf("revision %d to %d removes what was not there: %s", r-back, r, rr)
 				}
-				for _, rr := range d.Added {
-					if got[rr.String()] {
-						t.Fatalf("revision %d to %d adds what was there: %s", r-back, r, rr)
-					}
-					got[rr.String()] = true
+				delete(got, rr.String())
+			}
+			for _, rr := range d.Added {
+				if got[rr.String()] {
+					t.Fatalf("revision %d to %d adds what was there: %s", r-back, r, rr)
 				}
+				got[rr.String()] = true
 			}
 			if !maps.Equal(got, now) {
 				t.Fatalf("revision %d to %d: %d records, want %d", r-back, r, len(got), len(now))
@@ -208,10 +206,10 @@ func TestJournalOfALargeServiceCostsItsChange(t *testing.T) {
 	now := *ins[3]
 	now.Weight++
 	z.Apply([]registry.Change{{Revision: 101, Old: ins[3], New: &now}})
-	var deltas []Delta
-	allocs := testing.AllocsPerRun(1, func() { deltas, _ = z.Journal(100) })
-	if len(deltas) != 1 || len(deltas[0].Removed) != 2 || len(deltas[0].Added) != 2 { // SRV of the service and the instance
-		t.Fatalf("%v", deltas)
+	var d *Delta
+	allocs := testing.AllocsPerRun(1, func() { d, _ = z.Journal(100) })
+	if d == nil || len(d.Removed) != 2 || len(d.Added) != 2 { // SRV of the service and the instance
+		t.Fatalf("Journal after one change of weight: %v", d)
 	}
 	if allocs > 1000 {
 		t.Errorf("%v allocations", allocs)

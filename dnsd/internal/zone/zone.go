@@ -42,7 +42,6 @@ type Config struct {
 	Renewed bool
 
 	JournalSteps int           // changes remembered for Journal; default 32,768 as in the registry, negative none
-	JournalBytes int           // memory they may hold, about; default 64 MiB
 	JournalAge   time.Duration // how long before the newest change; default any time; by the clock of the changes
 }
 
@@ -92,8 +91,8 @@ func New(cfg Config) (*Zone, error) {
 		ttl:    seconds(cmp.Or(cfg.TTL, defaultTTL)),
 		static: make(map[string][]dns.RR),
 		journal: journal{
-			maxSteps: cmp.Or(cfg.JournalSteps, 32_768),
-			maxBytes: cmp.Or(cfg.JournalBytes, 64<<20),
+			maxSteps: cmp.Or(cfg.JournalSteps, defaultSteps),
+			maxBytes: journalBytes,
 			maxAge:   cfg.JournalAge,
 			renewed:  cfg.Renewed,
 		},
