@@ -24,9 +24,9 @@ type address struct {
 	images
 }
 
-func (a *address) sortKey() string { return a.key }
-func (a *address) published() bool { return len(a.members) > 0 }
-func (a *address) bytes() int      { return 1024 + 8*len(a.members) }
+func (a *address) sortKey() string  { return a.key }
+func (a *address) hasRecords() bool { return len(a.members) > 0 }
+func (a *address) bytes() int       { return 1024 + 8*len(a.members) }
 
 // key returns where an instance is in the zone; false: it is not.
 func (z addresses) key(in *registry.Instance) (string, bool) {

@@ -77,7 +77,7 @@ func (z *Zone) AppendAnswer(msg, qname []byte, qtype uint16, limit int) ([]byte,
 		return z.appendListing(msg, v, limit)
 	}
 	// The apex and the name servers: images made by New.
-	images, ok := z.ownImages[string(name)]
+	images, ok := z.staticImages[string(name)]
 	switch {
 	case ok:
 	case z.forward != "":
@@ -141,11 +141,11 @@ func (z *Zone) appendInstance(msg []byte, s *service, p place, qtype uint16, lim
 	if !ok {
 		return z.negative(msg, p, false, limit)
 	}
-	addr, own := m.addr()
+	addr, hasAddr := m.addr()
 	start := len(msg)
 	w := painter{image: image{data: msg}}
 	if p.at == instanceHost {
-		if !own {
+		if !hasAddr {
 			return z.negative(msg, p, false, limit)
 		}
 		if qtype != dns.TypeANY && (qtype == dns.TypeA) != addr.Is4() || qtype != dns.TypeANY && qtype != dns.TypeA && qtype != dns.TypeAAAA {
@@ -160,14 +160,14 @@ func (z *Zone) appendInstance(msg []byte, s *service, p place, qtype uint16, lim
 		data := len(w.data)
 		w.data = appendSRV(w.data, m)
 		target := len(w.data)
-		if own {
+		if hasAddr {
 			w.data = z.appendHost(appendLabel(w.data, m.ID), s)
 		} else {
 			w.data = appendName(w.data, m.Host)
 		}
 		answer := len(w.data)
 		binary.BigEndian.PutUint16(w.data[data-2:], uint16(answer-data))
-		if own && answer <= limit {
+		if hasAddr && answer <= limit {
 			w.address(m, m.ttl(), target)
 			if len(w.data) <= limit {
 				return w.data, Counts{AN: 1, AR: 1}, true

@@ -50,8 +50,8 @@ func (z *Zone) Check(key registry.Key, host string) error {
 	bad := func(problem string) error {
 		return &registry.FieldError{Field: "host", Value: host, Problem: problem}
 	}
-	own := fmt.Sprintf("%s.%s.%s", key.ID, strings.ReplaceAll(key.Service, "_", ""), z.origin)
-	if host == own {
+	target := fmt.Sprintf("%s.%s.%s", key.ID, strings.ReplaceAll(key.Service, "_", ""), z.origin)
+	if host == target {
 		return bad("is the name that the instance gets itself, if it registers with an address: give that, or leave it out")
 	}
 	for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {

@@ -108,7 +108,7 @@ func (j *journal) rebuild(z *Zone, v *version, history []registry.Change) {
 			}
 		}
 		for key := range seen {
-			st.was = append(st.was, was{key, published(at[key])})
+			st.was = append(st.was, was{key, nilIfEmpty(at[key])})
 		}
 		if i >= 0 {
 			st.from = history[i].Revision

@@ -40,7 +40,7 @@ func Reachable(addrs []netip.Addr) []netip.Addr {
 }
 
 // addServer enters a name server, with its addresses if it lies in the zone.
-func (z *Zone) addServer(ns NameServer, own []netip.Addr) error {
+func (z *Zone) addServer(ns NameServer, reachable []netip.Addr) error {
 	host, err := canonical("name server", ns.Host)
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func (z *Zone) addServer(ns NameServer, own []netip.Addr) error {
 	if !inside {
 		return nil
 	}
-	addrs := own
+	addrs := reachable
 	if len(ns.Addrs) > 0 {
 		addrs = ns.Addrs
 	}

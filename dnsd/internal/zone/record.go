@@ -149,8 +149,8 @@ func (z *Zone) hostRRs(s *service, v4 bool, ms iter.Seq[member]) (rrs []dns.RR) 
 	return rrs
 }
 
-// own returns the records of a single instance, at its two names.
-func (z *Zone) own(s *service, m member) []dns.RR {
+// instanceRRs returns the records of a single instance, at its two names.
+func (z *Zone) instanceRRs(s *service, m member) []dns.RR {
 	name := z.instanceName(s, m)
 	rrs := []dns.RR{z.srvRR(name, s, m, m.ttl()), txtRR(name, m, m.ttl())}
 	if a, ok := m.addr(); ok {

@@ -38,7 +38,7 @@ func (s *service) is(name []byte, udp bool) bool {
 	return s.udp() == udp && s.key[1:len(s.key)-len("._tcp")] == string(name)
 }
 
-func (s *service) published() bool { return s.members.n > 0 }
+func (s *service) hasRecords() bool { return s.members.n > 0 }
 
 // bytes counts the chunk and the directory that a change copied, and about an
 // instance with its meta.
@@ -55,7 +55,7 @@ func (s *service) uniform() bool { return s.priority.count == s.priority.total }
 
 // change returns the service with one instance taken out and one put in, if it
 // is published; either may be nil. s is not changed and may be nil.
-func (s *service) change(key string, old, now *registry.Instance, published bool) *service {
+func (s *service) change(key string, old, now *registry.Instance, publish bool) *service {
 	next := service{key: key}
 	if s != nil {
 		next = *s
@@ -63,7 +63,7 @@ func (s *service) change(key string, old, now *registry.Instance, published bool
 	// The set is believed, not the change: what is taken out is what is in.
 	if now != nil {
 		was, found := next.members.find(now.ID)
-		if published {
+		if publish {
 			m := newMember(now)
 			next.members = next.members.with(m)
 			next.txts = withTXT(next.txts, m)

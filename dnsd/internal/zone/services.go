@@ -88,7 +88,7 @@ func (z services) each(v *version, yield func([]dns.RR) bool) {
 			return
 		}
 		for m := range s.members.all() {
-			if !yield(z.own(s, m)) {
+			if !yield(z.instanceRRs(s, m)) {
 				return
 			}
 		}
@@ -111,7 +111,7 @@ func (z services) compare(d *Delta, was, now part) {
 	// Where neither TTL nor doubles can change the records of others, those of
 	// the changed members are the whole difference: a secondary asks five times
 	// a second, and a service may have thousands of members.
-	sameTTL := old.published() && is.published() && old.ttl.value == is.ttl.value
+	sameTTL := old.hasRecords() && is.hasRecords() && old.ttl.value == is.ttl.value
 	srvAlone := sameTTL && old.foreign+is.foreign == 0
 	if !srvAlone {
 		d.sets(z.srvSet(old), z.srvSet(is))
@@ -131,10 +131,10 @@ func (z services) compare(d *Delta, was, now part) {
 			d.sets(z.ptrRRs(old, before), z.ptrRRs(is, after))
 		}
 		if m.Instance != nil {
-			a = z.own(old, m)
+			a = z.instanceRRs(old, m)
 		}
 		if n.Instance != nil {
-			b = z.own(is, n)
+			b = z.instanceRRs(is, n)
 		}
 		d.sets(a, b)
 	}

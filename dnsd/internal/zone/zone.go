@@ -53,13 +53,13 @@ type Zone struct {
 	wire    []byte // origin on the wire
 	above   int    // what the names of an instance may take above the origin that has them
 	ttl     uint32
-	soa     dns.SOA              // without serial
-	static  map[string][]dns.RR  // apex NS, name servers' addresses; nil RRs: an empty non-terminal
-	forward string               // Config.Forward
+	soa     dns.SOA             // without serial
+	static  map[string][]dns.RR // apex NS, name servers' addresses; nil RRs: an empty non-terminal
+	forward string              // Config.Forward
 	content content
 
-	soaImage  soaImage
-	ownImages map[string][]ownImage
+	soaImage     soaImage
+	staticImages map[string][]staticImage
 
 	table   atomic.Pointer[table] // the services of current, by name as asked
 	current atomic.Pointer[version]
@@ -117,9 +117,9 @@ func New(cfg Config) (*Zone, error) {
 	if len(servers) == 0 {
 		servers = []NameServer{{Host: "ns." + home}}
 	}
-	own := Reachable(cfg.NSAddrs)
+	reachable := Reachable(cfg.NSAddrs)
 	for _, ns := range servers {
-		if err := z.addServer(ns, own); err != nil {
+		if err := z.addServer(ns, reachable); err != nil {
 			return nil, err
 		}
 	}
@@ -143,7 +143,7 @@ func New(cfg Config) (*Zone, error) {
 		return nil, fmt.Errorf("zone: SOA record: %w", err)
 	}
 	z.Load(0, func(func(*registry.Instance) bool) {}, nil)
-	z.ownImages, err = z.newOwnImages()
+	z.staticImages, err = z.newStaticImages()
 	return z, err
 }
 
@@ -184,13 +184,13 @@ type content interface {
 
 // part is a service, or the instances at one address. It is immutable.
 type part interface {
-	published() bool // has any record
-	bytes() int      // that a journal holds by holding it, about
+	hasRecords() bool
+	bytes() int // that a journal holds by holding it, about
 }
 
-// published returns the part, or nil if it has no record.
-func published(p part) part {
-	if p == nil || !p.published() {
+// nilIfEmpty returns the part, or nil if it has no record.
+func nilIfEmpty(p part) part {
+	if p == nil || !p.hasRecords() {
 		return nil
 	}
 	return p
@@ -245,7 +245,7 @@ func (z *Zone) Apply(changes []registry.Change) {
 		}
 	}
 	for _, w := range step.was {
-		z.content.replace(&next, w.part, published(touched[w.key]))
+		z.content.replace(&next, w.part, nilIfEmpty(touched[w.key]))
 	}
 	z.journal.add(step)
 	z.publish(&next)

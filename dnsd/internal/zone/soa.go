@@ -3,7 +3,6 @@ package zone
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"slices"
 
 	"github.com/miekg/dns"
@@ -141,46 +140,4 @@ func (z *Zone) appendSharedSOA(msg []byte, ttl uint32, c Counts, limit int) ([]b
 		return msg, Counts{Rcode: c.Rcode, TC: true}, true
 	}
 	return p.data, c, true
-}
-
-// packed makes an image by way of Pack.
-func (z *Zone) packed(qname string, a Answer) (*image, error) {
-	packed, ends, err := pack(qname, a)
-	if err != nil {
-		return nil, fmt.Errorf("zone: %s: %w", qname, err)
-	}
-	base := headerSize + len(wireName(qname)) + 4
-	p := painter{image: image{data: packed[base:], size: len(packed) - base, answers: len(a.Answer)}}
-	for _, e := range ends {
-		p.ends = append(p.ends, e-base)
-	}
-	return p.done(), nil
-}
-
-// ownImage is an image of the zone's own records.
-type ownImage struct {
-	rrtype uint16
-	*image
-}
-
-// newOwnImages makes the images of the apex, but for the SOA, and of the name
-// servers, by wire name.
-func (z *Zone) newOwnImages() (map[string][]ownImage, error) {
-	images := make(map[string][]ownImage)
-	for name, rrs := range z.static {
-		wire := string(wireName(name))
-		images[wire] = nil
-		for _, rr := range rrs {
-			rrtype := rr.Header().Rrtype
-			if slices.ContainsFunc(images[wire], func(im ownImage) bool { return im.rrtype == rrtype }) {
-				continue
-			}
-			im, err := z.packed(name, z.Lookup(name, rrtype))
-			if err != nil {
-				return nil, err
-			}
-			images[wire] = append(images[wire], ownImage{rrtype, im})
-		}
-	}
-	return images, nil
 }
