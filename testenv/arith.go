@@ -12,13 +12,13 @@ type Args struct{ A, B int }
 // Quotient is the result of Arith.Divide.
 type Quotient struct{ Quo, Rem int }
 
-// ErrDivideByZero is what Arith.Divide answers to a divisor of 0.
+// ErrDivideByZero is the error of Arith.Divide for a divisor of 0.
 var ErrDivideByZero = errors.New("divide by zero")
 
-// Arith is the service that nodes serve: the one of net/rpc's documentation,
+// Arith is the service of the nodes: the one in the documentation of net/rpc,
 // and two methods for tests. Its methods are safe for concurrent use.
 type Arith struct {
-	// Name is what Who answers.
+	// Name is the reply of method Who.
 	Name  string
 	calls atomic.Int64
 }
@@ -43,7 +43,7 @@ func (a *Arith) Divide(args *Args, quo *Quotient) error {
 	return nil
 }
 
-// Who answers the node's name.
+// Who replies with the name of the node.
 func (a *Arith) Who(_ *Args, name *string) error {
 	a.calls.Add(1)
 	*name = a.Name
@@ -57,3 +57,5 @@ func (a *Arith) Sleep(args *Args, reply *int) error {
 	*reply = args.A
 	return nil
 }
+
+// Tests: instances_test.go, node_test.go.

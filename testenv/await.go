@@ -13,10 +13,10 @@ import (
 	"github.com/rollcall-dns/rollcall/register"
 )
 
-// patience bounds every wait: far above what anything takes on a busy machine.
+// patience bounds every wait, far above what a busy machine needs.
 const patience = 30 * time.Second
 
-// Published is what dnsd publishes of the nodes' service now.
+// Published returns the instances of the nodes' service that dnsd publishes now.
 func (e *Env) Published() []register.Published {
 	e.t.Helper()
 	instances, err := e.published(e.ctx)
@@ -50,9 +50,9 @@ func (e *Env) published(ctx context.Context) ([]register.Published, error) {
 	return s.Instances, nil
 }
 
-// Await returns when what dnsd publishes of the nodes' service satisfies done.
-// It looks at each change that dnsd's watch tells, and a few times a second for
-// what is no change: a lease that was renewed.
+// Await returns when done is true of the instances that dnsd publishes of the nodes'
+// service. It calls done after each event of dnsd's watch, and five times a second
+// for what is no event: the renewal of a lease. After 30 s it fails the test.
 func (e *Env) Await(what string, done func([]register.Published) bool) {
 	e.t.Helper()
 	ctx, cancel := context.WithTimeout(e.ctx, patience)
@@ -80,7 +80,7 @@ func (e *Env) Await(what string, done func([]register.Published) bool) {
 	}
 }
 
-// changes tells of each event of dnsd's watch until ctx ends.
+// changes receives a value after each event of dnsd's watch, until ctx ends.
 func (e *Env) changes(ctx context.Context) (<-chan struct{}, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.HookURL()+"/v1/watch?service="+e.setup.Service, nil)
 	if err != nil {
@@ -101,7 +101,7 @@ func (e *Env) changes(ctx context.Context) (<-chan struct{}, error) {
 			if strings.HasPrefix(lines.Text(), "data:") {
 				select {
 				case changes <- struct{}{}:
-				default: // one is waiting: they are looked at together
+				default: // a value is waiting, and serves for both
 				}
 			}
 		}
@@ -109,8 +109,8 @@ func (e *Env) changes(ctx context.Context) (<-chan struct{}, error) {
 	return changes, nil
 }
 
-// AwaitNodes returns when the nodes that are not killed, and only they, are
-// published under their present addresses.
+// AwaitNodes returns when dnsd publishes the nodes that are not killed, under their
+// present addresses, and nothing else.
 func (e *Env) AwaitNodes() {
 	e.t.Helper()
 	var want []string
@@ -137,3 +137,5 @@ func describe(instances []register.Published) string {
 	}
 	return b.String()
 }
+
+// Tests: instances_test.go.

@@ -16,9 +16,9 @@ import (
 	"github.com/rollcall-dns/rollcall/register"
 )
 
-// TestKillNineLosesNothingAcknowledged kills dnsd, a process of its own, at
-// random moments of many registrations and deregistrations, and looks after each
-// restart whether what was acknowledged is there, and nothing that is gone.
+// Kill -9 ends dnsd, a process of its own, at random moments of many registrations
+// and deregistrations. After each restart, what was acknowledged as registered is
+// there, and what was acknowledged as deregistered is not.
 func TestKillNineLosesNothingAcknowledged(t *testing.T) {
 	const kills, clients, ids = 50, 4, 8
 	path := filepath.Join(t.TempDir(), "svc.db")
@@ -63,7 +63,7 @@ const (
 	unknown = -1 // the last request was not answered
 )
 
-// A ledger is one client's account of what dnsd has acknowledged to it.
+// A ledger is one client's record of what dnsd has acknowledged to it.
 type ledger struct {
 	rnd          *rand.Rand
 	client       int
@@ -73,7 +73,7 @@ type ledger struct {
 
 func (l *ledger) id(i int) string { return fmt.Sprintf("c%d-%d", l.client, i) }
 
-// work registers and deregisters until a request fails, which is dnsd's death.
+// work registers and deregisters until a request fails because dnsd is dead.
 func (l *ledger) work(t *testing.T, hook string, first chan<- struct{}) {
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
@@ -113,8 +113,7 @@ func (l *ledger) work(t *testing.T, hook string, first chan<- struct{}) {
 	}
 }
 
-// check compares the ledger with what is published, and learns what it did not
-// know.
+// check compares the ledger with what is published, and fills in what was unknown.
 func (l *ledger) check(t *testing.T, published map[string]int) {
 	t.Helper()
 	for i, want := range l.state {
@@ -126,7 +125,7 @@ func (l *ledger) check(t *testing.T, published map[string]int) {
 	}
 }
 
-// publishedBy are the ports by id of what the hook shows.
+// publishedBy returns the ports by id that the hook shows.
 func publishedBy(t *testing.T, hook string) map[string]int {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, hook+"/v1/services/_crash._tcp", nil)

@@ -12,10 +12,10 @@
 //	}
 //
 // Everything it starts ends with the test. A test waits on events, not on time:
-// [Env.Await] returns when what dnsd publishes is as wanted, [Env.AwaitNodes]
-// when the nodes are published.
+// [Env.Await] returns when dnsd publishes what the test wants, and [Env.AwaitNodes]
+// when dnsd publishes the nodes.
 //
-// A node is a real net/rpc server on a real socket, with a gate before it where
-// faults are injected: the process stays, the network lies. To kill processes
-// see the demo and the chaos tests below this folder.
+// A node is a real net/rpc server on a real socket. Faults are injected between the
+// socket and the server, so a killed node is not a killed process: the demo and
+// package chaos kill processes.
 package testenv

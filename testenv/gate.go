@@ -12,20 +12,20 @@ type Fault int
 const (
 	// Healthy is no fault.
 	Healthy Fault = iota
-	// Kill ends the node as SIGKILL would: its port refuses, its connections
-	// are reset, its registration is abandoned, not withdrawn. See Env.Restart.
+	// Kill ends the node as SIGKILL would: its port refuses connections, the open
+	// ones are reset, and it does not deregister. See Env.Restart.
 	Kill
-	// Hang accepts connections and bytes and never answers, as a process does whose
-	// methods are stuck; its registration is kept. Nothing is lost: it all goes on
-	// when the fault ends.
+	// Hang accepts connections and bytes and never answers, like a process whose
+	// methods are stuck. It keeps its registration. When the fault ends, the node
+	// goes on with what it received.
 	Hang
 	// Refuse resets connections and refuses new ones while the process lives and
 	// keeps its registration.
 	Refuse
-	// Delay answers Setup.Delay late.
+	// Delay sends each answer Setup.Delay late.
 	Delay
-	// Freeze is a process that stands still (SIGSTOP, a debugger): as Hang, and dnsd
-	// hears nothing of it either, though all its connections stay.
+	// Freeze is a process that is stopped (SIGSTOP, a debugger): as Hang, and dnsd
+	// hears nothing from it either, though all its connections stay open.
 	Freeze
 )
 
@@ -34,7 +34,7 @@ func (f Fault) String() string {
 	return [...]string{"healthy", "kill", "hang", "refuse", "delay", "freeze"}[f]
 }
 
-// A gate is a node's listener, with the fault between the network and the node.
+// A gate is a node's listener; it applies the fault.
 type gate struct {
 	addr  string
 	delay time.Duration
@@ -153,7 +153,7 @@ func (g *gate) Close() error {
 	return nil
 }
 
-// now is the present fault, and the channel that tells of the next.
+// now is the present fault, and a channel that is closed when it changes.
 func (g *gate) now() (Fault, <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -168,7 +168,7 @@ type gateConn struct {
 	done chan struct{}
 }
 
-// Read takes what the client sent; in a hang it is held back.
+// Read returns what the client sent; while the node hangs it waits.
 func (c *gateConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 {
@@ -177,7 +177,8 @@ func (c *gateConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write sends what the node answers; in a hang it waits, under Delay it is late.
+// Write sends what the node answers; while the node hangs it waits, under Delay it
+// is late.
 func (c *gateConn) Write(p []byte) (int, error) {
 	c.pass()
 	if f, changed := c.gate.now(); f == Delay {
@@ -217,3 +218,5 @@ func (c *gateConn) Close() error {
 	})
 	return c.Conn.Close()
 }
+
+// Tests: instances_test.go.

@@ -55,7 +55,7 @@ func TestHAProxyFollows(t *testing.T) {
 	admin.await(t, env, "a kill", map[string]int{"a1": 4, "a3": 1, "a4": 1})
 }
 
-// An adminSocket is where HAProxy tells its state.
+// An adminSocket is the path of the socket at which HAProxy shows its state.
 type adminSocket string
 
 // startHAProxy runs HAProxy until the test ends; it takes the README's
@@ -87,7 +87,7 @@ func startHAProxy(t *testing.T, binary, dns string) (front string, admin adminSo
 }
 
 // await returns when HAProxy's running servers are the nodes in want, with their
-// weights. HAProxy tells nobody of a change, so it is asked again and again.
+// weights. HAProxy has no event for a change, so it is asked again and again.
 func (a adminSocket) await(t *testing.T, env *Env, what string, want map[string]int) {
 	t.Helper()
 	ids := map[string]string{}

@@ -59,7 +59,7 @@ func sendRaw(t *testing.T, url, text string) net.Conn {
 	return c
 }
 
-// putInstance registers and gives the status.
+// putInstance registers an instance and returns the status.
 func putInstance(t *testing.T, c *http.Client, url, id, token, body string) int {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, url+"/v1/services/_math._tcp/instances/"+id, strings.NewReader(body))
@@ -93,7 +93,7 @@ func TestStrangersCrowdTheHook(t *testing.T) {
 	}
 	for i := range 300 {
 		c := sendRaw(t, url, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		// Each is answered and stays; from the limit on an older one goes for it.
+		// Each is answered and stays open; at the limit an older one is closed for it.
 		if resp, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || resp.StatusCode != http.StatusOK {
 			t.Fatalf("stranger %d: %v", i, err)
 		}
@@ -147,7 +147,7 @@ func TestAReloadTakesRightsAway(t *testing.T) {
 	if err := s.Reload(cfg); err != nil {
 		t.Fatal(err)
 	}
-	// Over the connection of before: nothing encrypted, no certificate.
+	// Over the old connection: nothing encrypted, no certificate.
 	if got := putInstance(t, c, url, "a2", "", `{"port":1}`); got != http.StatusMisdirectedRequest {
 		t.Errorf("after the reload: %d", got)
 	}

@@ -18,7 +18,7 @@ func TestAnInstanceIsKilled(t *testing.T) {
 	for i := range 3 {
 		env.Fault(i, Kill)
 		load.awaitCalls(t, 200)
-		// Its registration was held: the record goes long before the lease ends.
+		// Its registration was held: the record is removed long before the lease ends.
 		env.AwaitNodes()
 		load.awaitCalls(t, 200)
 		env.Restart(i)
@@ -82,7 +82,7 @@ func TestAnInstanceHangs(t *testing.T) {
 	load.finish(t)
 }
 
-// It is not as if it hung: nothing of it works, and dnsd hears nothing of it,
+// A frozen process differs from a hanging one: dnsd hears nothing from it either,
 // though its kernel acknowledges all that is sent.
 func TestAProcessIsFrozen(t *testing.T) {
 	env := New(t, Setup{Nodes: 3})
@@ -95,7 +95,7 @@ func TestAProcessIsFrozen(t *testing.T) {
 	load.awaitCalls(t, 200)
 	env.Fault(1, Healthy)
 	env.Await("it is back", func(in []register.Published) bool { return len(in) == 3 })
-	awaitCount(t, "calls executed after the frost", frozen.Arith.Calls, frozen.Arith.Calls()+50)
+	awaitCount(t, "calls executed after the freeze", frozen.Arith.Calls, frozen.Arith.Calls()+50)
 	load.finish(t)
 }
 
@@ -108,9 +108,9 @@ func TestAnInstanceStopsWhileDnsdIsAway(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for i := range 2 {
-		_ = env.Node(i).server.Shutdown(ctx) // that it could not deregister is no news
+		_ = env.Node(i).server.Shutdown(ctx) // its error is that it could not deregister
 		if ctx.Err() != nil {
-			t.Fatalf("the stop took all of %v", patience)
+			t.Fatalf("the stop takes longer than %v", patience)
 		}
 		env.Node(i).fault = Kill
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/rollcall-dns/rollcall/rpcclient"
 )
 
-// load is callers that call without pause until stopped.
+// load is a number of callers that call without pause until stopped.
 type load struct {
 	stop  func() // ends the callers and waits for them
 	calls atomic.Int64
@@ -56,8 +56,8 @@ func (l *load) awaitCalls(t *testing.T, n int64) {
 	awaitCount(t, "calls", l.calls.Load, l.calls.Load()+n)
 }
 
-// awaitCount returns when count has reached want. Counters tell nobody of
-// their growth, so it looks again and again.
+// awaitCount returns when count has reached want. A counter has no event, so it
+// looks again and again.
 func awaitCount(t *testing.T, what string, count func() int64, want int64) {
 	t.Helper()
 	deadline := time.After(patience)

@@ -18,8 +18,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestNobodyReadsDnsdsLog is a row of README's table "What happens when":
-// registrations, queries and the end of the process do not wait for the reader of a
+// Registrations, queries and the end of the process do not wait for the reader of a
 // full pipe.
 func TestNobodyReadsDnsdsLog(t *testing.T) {
 	command := filepath.Join(t.TempDir(), "dnsd")
@@ -38,7 +37,7 @@ func TestNobodyReadsDnsdsLog(t *testing.T) {
 	}
 	defer func() { cmd.Process.Kill(); cmd.Wait() }()
 	w.Close()
-	// It says once where it is, and then nobody reads on.
+	// The test reads the first line, which has the addresses, and no more.
 	var started struct{ Serves string }
 	line, err := bufio.NewReaderSize(r, 16).ReadBytes('\n')
 	if err != nil || json.Unmarshal(line, &started) != nil {

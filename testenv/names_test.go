@@ -44,7 +44,7 @@ func TestDNSPacketsVanish(t *testing.T) {
 		}
 	}
 
-	env.DropUDP(true) // TCP is used, by those who know the name and by others
+	env.DropUDP(true) // TCP is used, by a resolver that knows the name and by a new one
 	env.AddNode()
 	env.AwaitNodes()
 	for s := range r.Watch(t.Context(), env.Name()) {
@@ -85,7 +85,7 @@ func TestTheAnswerShrinksToNothing(t *testing.T) {
 	}
 	var product int
 	if err := c.Call(ctx, "Arith.Multiply", &Args{A: 6, B: 7}, &product); err != nil || product != 42 {
-		t.Errorf("after the nodes registered anew: %d, %v", product, err)
+		t.Errorf("after the nodes registered again: %d, %v", product, err)
 	}
 }
 

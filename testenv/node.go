@@ -17,16 +17,16 @@ import (
 
 // A Node is one server of the environment's service.
 type Node struct {
-	// ID it is registered under.
+	// ID is the id of its registration.
 	ID string
-	// Arith is a service that it serves, beside Setup.Receivers.
+	// Arith is the service that it serves, beside those of Setup.Receivers.
 	Arith *Arith
 
 	env    *Env
 	index  int
 	gate   *gate
 	server *rpcserver.Server // nil: a stock server
-	wire   *wire             // its own of this life, cut by Kill
+	wire   *wire             // to the hook; cut by Kill, new after Restart
 	fault  Fault
 }
 
@@ -40,10 +40,10 @@ func (e *Env) AddNode() *Node {
 	return n
 }
 
-// Node is node i, counted from 0 in the order they were added.
+// Node returns node i; nodes are counted from 0 in the order of AddNode.
 func (e *Env) Node(i int) *Node { return e.nodes[i] }
 
-// Nodes are all nodes, killed ones too.
+// Nodes returns all nodes, killed ones too.
 func (e *Env) Nodes() []*Node { return e.nodes }
 
 // Fault puts a fault on node i; Healthy ends it. A killed node comes back with
@@ -67,13 +67,13 @@ func (e *Env) Fault(i int, f Fault) {
 		e.t.Fatal(err)
 	}
 	if f == Kill {
-		// The dead need not be waited for: what is left of this life can reach
-		// nobody.
+		// Closing need not be waited for: the node reaches no client and no dnsd
+		// any more.
 		e.burials.Go(n.stopper())
 	}
 }
 
-// Restart starts the killed node i anew, under its id, on another port.
+// Restart starts the killed node i again, under its id, on another port.
 func (e *Env) Restart(i int) {
 	e.t.Helper()
 	n := e.nodes[i]
@@ -84,7 +84,7 @@ func (e *Env) Restart(i int) {
 }
 
 // Drain stops node i as SIGTERM would: it deregisters, finishes its calls and
-// closes. Restart brings it back.
+// closes. Restart starts it again.
 func (e *Env) Drain(i int) {
 	e.t.Helper()
 	n := e.nodes[i]
@@ -99,7 +99,7 @@ func (e *Env) Drain(i int) {
 // Addr is where the node listens, host:port.
 func (n *Node) Addr() string { return n.gate.addr }
 
-// start opens a new port and serves and registers there.
+// start opens a new port, serves there, and registers.
 func (n *Node) start() {
 	e := n.env
 	e.t.Helper()
@@ -162,7 +162,7 @@ func (n *Node) transport() http.RoundTripper {
 	}
 }
 
-// serveStock is a server of net/rpc alone, registered by one PUT from outside.
+// serveStock runs a server of net/rpc alone, and registers it with one PUT.
 func (n *Node) serveStock(reg register.Registration) {
 	e := n.env
 	s := rpc.NewServer()
@@ -205,8 +205,8 @@ func (e *Env) Put(id string, reg register.Registration) {
 	}
 }
 
-// stopper returns what ends the node's present life, without farewell if its
-// wire is cut.
+// stopper returns the function that closes the node's present server and port. It
+// deregisters unless the wire is cut.
 func (n *Node) stopper() func() {
 	server, gate := n.server, n.gate
 	return func() {

@@ -9,10 +9,10 @@ import (
 	"github.com/rollcall-dns/rollcall/rpcclient"
 )
 
-// Echo is a service of somebody who tests his own.
+// Echo is a service of a user of testenv.
 type Echo struct{ node int }
 
-// Node answers which node it is on.
+// Node replies with the number of its node.
 func (e *Echo) Node(_ int, reply *int) error {
 	*reply = e.node
 	return nil

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// runDNSD is a dnsd that prints the URL of its hook and its DNS address when it is
+// runDNSD runs a dnsd that prints the URL of its hook and its DNS address when it is
 // ready.
 func runDNSD(ctx context.Context, path string) error {
 	name, hook, ok := strings.Cut(os.Getenv(addrsVar), " ")

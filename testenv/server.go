@@ -14,7 +14,7 @@ type server struct {
 	ended  chan error
 }
 
-// StartDNSD starts dnsd, again on the addresses it had before.
+// StartDNSD starts dnsd on the addresses that it had before.
 func (e *Env) StartDNSD() {
 	e.t.Helper()
 	if e.dnsd != nil {
@@ -31,7 +31,7 @@ func (e *Env) StartDNSD() {
 	go func(d *server) { d.ended <- d.Run(ctx) }(e.dnsd)
 }
 
-// StopDNSD stops dnsd; what is not in a durable store is gone.
+// StopDNSD stops dnsd. Unless Setup.Durable is set, its registrations are lost.
 func (e *Env) StopDNSD() {
 	e.t.Helper()
 	if e.dnsd == nil {
@@ -43,7 +43,7 @@ func (e *Env) StopDNSD() {
 	e.dnsd = nil
 }
 
-// DNSD is the running server, for its Reload.
+// DNSD returns the running server, for its Reload.
 func (e *Env) DNSD() *dnsd.Server { return e.dnsd.Server }
 
 func (s *server) stop() error {
@@ -55,3 +55,5 @@ func (s *server) stop() error {
 		return context.DeadlineExceeded
 	}
 }
+
+// Tests: dnsd_test.go.

@@ -18,24 +18,24 @@ import (
 type Setup struct {
 	// Nodes is how many nodes to start; 0 means 3, -1 none.
 	Nodes int
-	// Service they serve; empty means _math._tcp.
+	// Service is the name that nodes register; empty means _math._tcp.
 	Service string
-	// Zone is dnsd's configuration; addresses left empty are free ports, and a
-	// lease left 0 is 3s, TTL 1s: tests want to see things happen.
+	// Zone is dnsd's configuration; empty addresses become free ports, lease
+	// 0 becomes 3s, and TTL 0 becomes 1s, so that tests are quick.
 	Zone dnsd.Zone
-	// Durable keeps registrations in a file of the test's folder.
+	// Durable keeps registrations in a file in the test's temporary directory.
 	Durable bool
-	// Stock nodes are net/rpc servers that know nothing of Rollcall; the
-	// environment registers them with one PUT and lets the lease run.
+	// Stock makes the nodes servers of net/rpc alone. The environment registers
+	// each with one PUT, with a lease of an hour.
 	Stock bool
 	// Delay of the fault of that name; 0 means 200ms.
 	Delay time.Duration
 	// Instance returns priority and weight of node i; nil: the defaults.
 	Instance func(i int) (priority, weight uint16)
-	// Receivers returns services of your own for node i, to be served beside Arith
-	// under the same faults; it is called again when the node is restarted.
+	// Receivers returns your own services for node i, which are served beside Arith
+	// under the same faults. It is called again when the node is restarted.
 	Receivers func(i int) []any
-	// Logger gets what dnsd and the nodes log; nil is silent.
+	// Logger gets the log of dnsd and of the nodes; nil discards it.
 	Logger *slog.Logger
 }
 
@@ -48,9 +48,9 @@ type Env struct {
 
 	dnsd    *server
 	nodes   []*Node
-	clients wire // between clients and DNS
-	hooks   wire // between nodes and the hook
-	burials sync.WaitGroup
+	clients wire           // between clients and DNS
+	hooks   wire           // between nodes and the hook
+	burials sync.WaitGroup // killed nodes that are being closed
 }
 
 // New starts what setup says and waits until every node is published.
@@ -94,7 +94,7 @@ func New(t testing.TB, setup Setup) *Env {
 	return e
 }
 
-// stop ends everything, clients first (their own cleanup has run by now).
+// stop ends the nodes and dnsd. The clients' own cleanups have run by then.
 func (e *Env) stop() {
 	e.hooks.set(whole)
 	for _, n := range e.nodes {
@@ -106,7 +106,7 @@ func (e *Env) stop() {
 	}
 }
 
-// Name is the nodes' service as a client asks for it: "_math._tcp.svc.".
+// Name is the name of the nodes' service in DNS: "_math._tcp.svc.".
 func (e *Env) Name() string {
 	origin := dnsd.DefaultOrigin
 	if len(e.setup.Zone.Origins) > 0 {
@@ -115,19 +115,20 @@ func (e *Env) Name() string {
 	return e.setup.Service + "." + origin
 }
 
-// DNSAddr is where dnsd answers DNS, host:port. It outlives restarts.
+// DNSAddr is the address of dnsd's DNS, host:port. A restart does not change it.
 func (e *Env) DNSAddr() string { return e.setup.Zone.Bind[0] }
 
-// HookURL is where dnsd's hook is. It outlives restarts.
+// HookURL is the URL of dnsd's hook. A restart does not change it.
 func (e *Env) HookURL() string { return "http://" + e.setup.Zone.Hook.Addr }
 
-// Resolver is a new resolver that asks dnsd, through the wire that DropDNS cuts.
+// Resolver returns a new resolver that asks dnsd. DropDNS and DropUDP apply to it.
 func (e *Env) Resolver() *resolver.Resolver {
 	return &resolver.Resolver{Servers: []string{e.DNSAddr()}, Dial: e.clients.dial}
 }
 
-// Client is a new client of the nodes' service with cfg's settings (nil:
-// defaults) and a resolver of the environment. It is closed with the test.
+// Client returns a new client of the nodes' service with the settings of cfg (nil:
+// defaults) and, unless cfg has a Source, a resolver of the environment. It is closed
+// with the test.
 func (e *Env) Client(cfg *rpcclient.Config) *rpcclient.Client {
 	e.t.Helper()
 	var c rpcclient.Config
@@ -145,14 +146,14 @@ func (e *Env) Client(cfg *rpcclient.Config) *rpcclient.Client {
 	return client
 }
 
-// DropDNS makes every DNS packet between clients and dnsd vanish, until off.
+// DropDNS discards every DNS packet between clients and dnsd, until it is off again.
 func (e *Env) DropDNS(on bool) { e.clients.set(pick(on, silent, whole)) }
 
-// DropUDP does so with datagrams only; TCP works.
+// DropUDP discards datagrams only; TCP works.
 func (e *Env) DropUDP(on bool) { e.clients.set(pick(on, lossyUDP, whole)) }
 
-// CutHook breaks the network between all nodes and the hook, until off: no
-// registration and no renewal gets through.
+// CutHook breaks the network between all nodes and the hook, until it is off again:
+// no registration and no renewal arrives.
 func (e *Env) CutHook(on bool) { e.hooks.set(pick(on, severed, whole)) }
 
 func pick[T any](on bool, yes, no T) T {
@@ -161,3 +162,5 @@ func pick[T any](on bool, yes, no T) T {
 	}
 	return no
 }
+
+// Tests: example_test.go, instances_test.go, names_test.go.

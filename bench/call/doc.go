@@ -3,5 +3,5 @@
 //
 //	cd bench/call && go test -bench .
 //
-// It is a module of its own, so that nobody who imports Rollcall gets gRPC.
+// It is a module of its own, so that programs that import Rollcall do not get gRPC.
 package call

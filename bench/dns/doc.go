@@ -1,5 +1,5 @@
 // Command dns compares what an answer costs: dnsd beside NSD and Knot, which
-// have its zone from a transfer, and beside an echo that sends ready bytes back
+// have its zone from a transfer, and beside an echo, which sends prepared bytes back
 // and so shows the ceiling.
 //
 //	go run ./bench/dns [-services 100] [-instances 10] [-rounds 3] [-for 2s] [-only echo,dnsd,nsd,knot] [-over udp,tcp]

@@ -19,18 +19,14 @@ import (
 )
 
 // echo is the ceiling: it answers every query on addr, UDP and TCP, with the
-// bytes read from standard input in hex, the ID put in. It never looks at the
-// question.
+// bytes read from standard input in hex, after putting in the ID. It never looks at
+// the question.
 func echo(addr string) error {
 	text, err := io.ReadAll(os.Stdin)
 	if err != nil {
 		return err
 	}
 	answer, err := hex.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil {
-		return err
-	}
-	to, err := netip.ParseAddrPort(addr)
 	if err != nil {
 		return err
 	}
@@ -47,6 +43,15 @@ func echo(addr string) error {
 			go echoTCP(c, answer)
 		}
 	}()
+	return echoUDP(addr, answer)
+}
+
+// echoUDP answers datagrams in batches.
+func echoUDP(addr string, answer []byte) error {
+	to, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return err
+	}
 	fd, err := socket()
 	if err != nil {
 		return err
@@ -132,8 +137,8 @@ func pinThread(core int) error {
 	return unix.SchedSetaffinity(0, &set)
 }
 
-// cpuTime is the processor time of a process, its children included that run
-// beside it, as NSD's do.
+// cpuTime is the processor time of a process and of its running children, which
+// NSD has.
 func cpuTime(pid int) (time.Duration, error) {
 	var total time.Duration
 	for _, p := range family(pid) {
@@ -152,7 +157,7 @@ func cpuOf(pid int) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	// The name in parentheses may hold spaces: count from behind it.
+	// The name in parentheses may hold spaces: count from after it.
 	_, rest, ok := strings.Cut(string(stat), ") ")
 	fields := strings.Fields(rest)
 	if !ok || len(fields) < 13 {

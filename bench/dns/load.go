@@ -26,6 +26,7 @@ const (
 // load is the generator: queries made ready, asked in a closed loop.
 type load struct {
 	queries [][]byte
+	next    int // the query to ask next
 }
 
 // result is what one run of the load counted.
@@ -56,13 +57,15 @@ func newLoad(o options) *load {
 }
 
 // udp asks for d: each socket has window queries in flight, and an answer makes
-// room for the next one. What does not come within 100 ms is lost and asked
-// anew.
+// room for the next one. Queries without an answer for 100 ms count as lost and are
+// asked again.
 func (l *load) udp(to netip.AddrPort, d time.Duration) (result, error) {
 	if err := pinThread(generatorCore); err != nil {
 		return result{}, err
 	}
 	var all [sockets]*batcher
+	var poll [sockets]unix.PollFd
+	var r result
 	for i := range all {
 		fd, err := socket()
 		if err != nil {
@@ -73,29 +76,8 @@ func (l *load) udp(to netip.AddrPort, d time.Duration) (result, error) {
 			return result{}, fmt.Errorf("connect %s: %w", to, err)
 		}
 		all[i] = newBatcher(fd, false)
-	}
-	var r result
-	next := 0
-	ask := func(b *batcher, n int) error {
-		for n > 0 {
-			k := min(n, batch)
-			for i := range k {
-				b.set(i, l.queries[next])
-				if next++; next == len(l.queries) {
-					next = 0
-				}
-			}
-			if err := b.transmit(k); err != nil {
-				return err
-			}
-			n -= k
-		}
-		return nil
-	}
-	poll := make([]unix.PollFd, sockets)
-	for i, b := range all {
-		poll[i] = unix.PollFd{Fd: int32(b.fd), Events: unix.POLLIN}
-		if err := ask(b, window); err != nil {
+		poll[i] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+		if err := l.send(all[i], window); err != nil {
 			return r, err
 		}
 	}
@@ -103,36 +85,23 @@ func (l *load) udp(to netip.AddrPort, d time.Duration) (result, error) {
 	for time.Since(begin) < d {
 		idle := true
 		for _, b := range all {
-			n, err := b.receive(unix.MSG_DONTWAIT)
+			n, err := l.exchange(b, &r)
 			if err != nil {
 				return r, err
 			}
-			if n == 0 {
-				continue
-			}
-			idle = false
-			for i := range n {
-				if b.in[i][3]&0xF != 0 || b.in[i][2]&0x80 == 0 || b.recv[i].Len < 100 {
-					return r, fmt.Errorf("answer of %d octets, flags %x", b.recv[i].Len, b.in[i][2:4])
-				}
-			}
-			r.answers += n
-			r.bytes = int(b.recv[0].Len)
-			if err := ask(b, n); err != nil {
-				return r, err
-			}
+			idle = idle && n == 0
 		}
 		if !idle {
 			continue
 		}
-		switch n, err := unix.Poll(poll, 100); {
+		switch n, err := unix.Poll(poll[:], 100); {
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
 			return r, err
 		case n == 0:
 			for _, b := range all {
 				r.lost += window
-				if err := ask(b, window); err != nil {
+				if err := l.send(b, window); err != nil {
 					return r, err
 				}
 			}
@@ -142,51 +111,72 @@ func (l *load) udp(to netip.AddrPort, d time.Duration) (result, error) {
 	return r, nil
 }
 
-// tcp asks for d over connections with window queries in flight on each. The
-// answers that one read brings are answered by as many new queries in one write.
+// exchange takes the answers that are there, and asks as many new queries.
+func (l *load) exchange(b *batcher, r *result) (int, error) {
+	n, err := b.receive(unix.MSG_DONTWAIT)
+	if err != nil || n == 0 {
+		return n, err
+	}
+	for i := range n {
+		if b.in[i][3]&0xF != 0 || b.in[i][2]&0x80 == 0 || b.recv[i].Len < 100 {
+			return n, fmt.Errorf("answer of %d octets, flags %x", b.recv[i].Len, b.in[i][2:4])
+		}
+	}
+	r.answers += n
+	r.bytes = int(b.recv[0].Len)
+	return n, l.send(b, n)
+}
+
+// send asks the next n queries.
+func (l *load) send(b *batcher, n int) error {
+	for n > 0 {
+		k := min(n, batch)
+		for i := range k {
+			b.set(i, l.query())
+		}
+		if err := b.transmit(k); err != nil {
+			return err
+		}
+		n -= k
+	}
+	return nil
+}
+
+// query is the next one.
+func (l *load) query() []byte {
+	q := l.queries[l.next]
+	if l.next++; l.next == len(l.queries) {
+		l.next = 0
+	}
+	return q
+}
+
+// tcp asks for d over connections with window queries in flight on each. It answers
+// what one read brings with as many new queries in one write.
 func (l *load) tcp(to netip.AddrPort, d time.Duration) (result, error) {
 	if err := pinThread(generatorCore); err != nil {
 		return result{}, err
 	}
 	var r result
-	var all [sockets]stream
+	var all [sockets]*stream
 	var poll [sockets]unix.PollFd
-	next := 0
-	ask := func(s *stream, n int) error {
-		for range n {
-			q := l.queries[next]
-			if next++; next == len(l.queries) {
-				next = 0
-			}
-			s.out = binary.BigEndian.AppendUint16(s.out, uint16(len(q)))
-			s.out = append(s.out, q...)
-		}
-		return s.flush()
-	}
 	for i := range all {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		s, err := connect(to)
 		if err != nil {
 			return r, err
 		}
-		defer unix.Close(fd)
-		if err := unix.Connect(fd, sockaddr(to)); err != nil {
-			return r, fmt.Errorf("connect %s: %w", to, err)
-		}
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-		if err := unix.SetNonblock(fd, true); err != nil {
-			return r, err
-		}
-		all[i] = stream{fd: fd, in: make([]byte, 256<<10)}
-		poll[i] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
-		if err := ask(&all[i], window); err != nil {
+		defer unix.Close(s.fd)
+		all[i] = s
+		poll[i] = unix.PollFd{Fd: int32(s.fd), Events: unix.POLLIN}
+		if err := s.ask(l, window); err != nil {
 			return r, err
 		}
 	}
 	begin := time.Now()
 	for time.Since(begin) < d {
 		idle := true
-		for i := range all {
-			n, size, err := all[i].answers()
+		for _, s := range all {
+			n, size, err := s.answers()
 			if err != nil {
 				return r, err
 			}
@@ -195,7 +185,7 @@ func (l *load) tcp(to netip.AddrPort, d time.Duration) (result, error) {
 			}
 			idle = false
 			r.answers, r.bytes = r.answers+n, size
-			if err := ask(&all[i], n); err != nil {
+			if err := s.ask(l, n); err != nil {
 				return r, err
 			}
 		}
@@ -220,6 +210,33 @@ type stream struct {
 	out  []byte
 }
 
+func connect(to netip.AddrPort) (*stream, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Connect(fd, sockaddr(to)); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("connect %s: %w", to, err)
+	}
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return &stream{fd: fd, in: make([]byte, 256<<10)}, nil
+}
+
+// ask writes the next n queries.
+func (s *stream) ask(l *load, n int) error {
+	for range n {
+		q := l.query()
+		s.out = binary.BigEndian.AppendUint16(s.out, uint16(len(q)))
+		s.out = append(s.out, q...)
+	}
+	return s.flush()
+}
+
 func (s *stream) flush() error {
 	for len(s.out) > 0 {
 		n, err := unix.Write(s.fd, s.out)
@@ -233,8 +250,8 @@ func (s *stream) flush() error {
 	return nil
 }
 
-// answers reads what has come and returns how many whole answers that were, and
-// the length of the last.
+// answers reads what is there, and returns the number of whole answers and the
+// length of the last.
 func (s *stream) answers() (n, size int, err error) {
 	got, err := unix.Read(s.fd, s.in[s.have:])
 	switch {

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,12 +39,7 @@ type server struct {
 // startServers runs dnsd, fills it, and lets the others transfer its zone. stop
 // ends what was started, whatever the error.
 func startServers(o options, dir string) (servers []*server, stop func(), err error) {
-	stop = func() {
-		for _, s := range servers {
-			s.cmd.Process.Signal(syscall.SIGTERM)
-			s.cmd.Wait()
-		}
-	}
+	stop = func() { stopAll(servers) }
 	var all []*server
 	add := func(s *server, err error) error {
 		if err != nil {
@@ -63,11 +59,11 @@ func startServers(o options, dir string) (servers []*server, stop func(), err er
 	if err := fill(o, hook); err != nil {
 		return nil, stop, err
 	}
+	fmt.Fprintf(os.Stderr, "%d instances registered in %v\n", o.services*o.instances, time.Since(begin).Round(time.Millisecond))
 	serial, err := waitSerial(primary.addr, nil)
 	if err != nil {
-		return nil, stop, fmt.Errorf("dnsd: %w", err)
+		return nil, stop, err
 	}
-	fmt.Fprintf(os.Stderr, "%d instances registered in %v\n", o.services*o.instances, time.Since(begin).Round(time.Millisecond))
 	if wanted(o, "echo") {
 		if err := add(startEcho(primary.addr)); err != nil {
 			return nil, stop, err
@@ -79,15 +75,7 @@ func startServers(o options, dir string) (servers []*server, stop func(), err er
 			return nil, stop, err
 		}
 	}
-	for _, k := range []struct {
-		name, program string
-		version       []string
-		args          []string
-		config        string
-	}{
-		{"nsd", "nsd", []string{"-v"}, []string{"-d", "-c"}, nsdConfig},
-		{"knot", "knotd", []string{"-V"}, []string{"-c"}, knotConfig},
-	} {
+	for _, k := range others {
 		if !wanted(o, k.name) {
 			continue
 		}
@@ -96,26 +84,55 @@ func startServers(o options, dir string) (servers []*server, stop func(), err er
 			fmt.Fprintf(os.Stderr, "%s is left out: %v\n", k.name, err)
 			continue
 		}
-		home := filepath.Join(dir, k.name)
-		if err := os.Mkdir(home, 0o700); err != nil {
-			return nil, stop, err
-		}
-		addr := peertest.FreeAddrs(1)[0]
-		conf := filepath.Join(home, k.name+".conf")
-		if err := os.WriteFile(conf, fmt.Appendf(nil, k.config, home, addr.Port(), file), 0o600); err != nil {
-			return nil, stop, err
-		}
-		s, err := start(k.name, addr, path, append(k.args, conf)...)
+		s, err := k.start(path, dir, file)
 		if err := add(s, err); err != nil {
 			return nil, stop, err
 		}
-		out, _ := exec.Command(path, k.version...).CombinedOutput()
-		s.version, _, _ = strings.Cut(string(out), "\n")
-		if _, err := waitSerial(addr, &serial); err != nil {
-			return nil, stop, fmt.Errorf("%s: %w", k.name, err)
+		if _, err := waitSerial(s.addr, &serial); err != nil {
+			return nil, stop, err
 		}
 	}
 	return all, stop, nil
+}
+
+func stopAll(servers []*server) {
+	for _, s := range servers {
+		s.cmd.Process.Signal(syscall.SIGTERM)
+		s.cmd.Wait()
+	}
+}
+
+// other is a name server that gets dnsd's zone.
+type other struct {
+	name, program string
+	version       []string // arguments that print it
+	args          []string // before the path of the configuration
+	config        string
+}
+
+var others = []other{
+	{"nsd", "nsd", []string{"-v"}, []string{"-d", "-c"}, nsdConfig},
+	{"knot", "knotd", []string{"-V"}, []string{"-c"}, knotConfig},
+}
+
+// start runs the program on the zone of file.
+func (k other) start(path, dir, file string) (*server, error) {
+	home := filepath.Join(dir, k.name)
+	if err := os.Mkdir(home, 0o700); err != nil {
+		return nil, err
+	}
+	addr := peertest.FreeAddrs(1)[0]
+	conf := filepath.Join(home, k.name+".conf")
+	if err := os.WriteFile(conf, fmt.Appendf(nil, k.config, home, addr.Port(), file), 0o600); err != nil {
+		return nil, err
+	}
+	s, err := start(k.name, addr, path, append(slices.Clone(k.args), conf)...)
+	if err != nil {
+		return nil, err
+	}
+	out, _ := exec.Command(path, k.version...).CombinedOutput()
+	s.version, _, _ = strings.Cut(string(out), "\n")
+	return s, nil
 }
 
 // start runs a program on the server's core.
@@ -128,7 +145,7 @@ func start(name string, addr netip.AddrPort, path string, args ...string) (*serv
 	if os.Getenv("VERBOSE") != "" {
 		cmd.Stderr = os.Stderr
 	}
-	// With this program, whatever ends it.
+	// It ends with this program, however that ends.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -267,7 +284,7 @@ func startEcho(primary netip.AddrPort) (*server, error) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	return nil, errors.New("echo: does not come up")
+	return nil, errors.New("echo: does not start")
 }
 
 // zoneTimeout is enough for a million instances, on a slow core.
@@ -285,7 +302,7 @@ func waitSerial(addr netip.AddrPort, want *uint32) (uint32, error) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	return 0, errors.New("does not have the zone")
+	return 0, fmt.Errorf("%v does not have the zone", addr)
 }
 
 // pin keeps all threads of a server on one core: Knot's workers choose cores
@@ -309,7 +326,7 @@ func (s *server) pin(core int) error {
 
 func (s *server) cpu() (time.Duration, error) { return cpuTime(s.cmd.Process.Pid) }
 
-// family is a process and those it started.
+// family is a process and its descendants.
 func family(pid int) []int {
 	out := []int{pid}
 	for i := 0; i < len(out); i++ {

@@ -1,8 +1,8 @@
 // Command etcd measures durable registrations a second, etcd's and Rollcall's,
 // side by side on the same disk with the same number of clients at once.
 //
-// A registration is what makes an instance known until its lease ends and
-// survive a crash:
+// A registration makes an instance known until its lease ends, and survives a
+// crash:
 //
 //	etcd      LeaseGrant and Put, two requests over gRPC, by etcd's own client
 //	dnsd      one PUT to the hook of a dnsd with "store bolt", over HTTP
@@ -10,7 +10,7 @@
 //
 // etcd and dnsd run as processes of their own with their default durability
 // (synced before the answer). The rounds alternate, and each row is the median
-// of its rounds, because disks have moods.
+// of its rounds, because the speed of a disk varies.
 //
 //	go run . [-clients 64] [-rounds 3] [-time 3s] [-dir DIR]
 //
@@ -56,7 +56,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "peers/etcd:", err)
+		fmt.Fprintln(os.Stderr, "bench/etcd:", err)
 		os.Exit(1)
 	}
 }
@@ -74,7 +74,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(work)
-	root, err := filepath.Abs("../../..")
+	root, err := filepath.Abs("../..")
 	if err != nil {
 		return err
 	}
@@ -121,8 +121,8 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// load lets all clients register as fast as they are answered for the span, and
-// returns how many a second. The first error ends it.
+// load lets all clients register for the span, each as fast as it is answered, and
+// returns the registrations a second. The first error ends it.
 func load(ctx context.Context, register func(ctx context.Context, n int64) error) (float64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -3,14 +3,13 @@
 //
 //	cd bench/pick && go test -bench .
 //
-// The pickers of gRPC and go-zero are not exported: they are had through the registered
+// The pickers of gRPC and go-zero are not exported: they are reached through the registered
 // balancer.Builder, with a ClientConn and SubConns that are always ready. Each
 // benchmark counts a pick and its release, as a call needs both; "choice" is our picker
 // alone, without counting calls in flight and without timing them, which grpc-go's
 // round_robin does not do either. With -count, the table at the end has the best of all
-// runs. Not measured, for want of a way to give it weights:
-// grpc-go's weighted_round_robin, which knows no static weights but only load reports
-// of servers.
+// runs. grpc-go's weighted_round_robin is
+// not measured: it takes weights only from load reports of servers.
 //
-// It is a module of its own, so that nobody who imports Rollcall gets all those.
+// It is a module of its own, so that programs that import Rollcall do not get those.
 package pick

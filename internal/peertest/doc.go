@@ -1,17 +1,17 @@
-// Package peertest runs processes beside a test: programs of other houses, such
-// as nsd and haproxy, and the test binary once more, as a dnsd that can be killed.
+// Package peertest runs processes beside a test: other programs, such as nsd and
+// haproxy, and the test binary itself, for example as a dnsd that can be killed.
 //
-// # Programs of other houses
+// # Other programs
 //
 // [Start] runs one until the test ends. If it is not installed, the test is
-// skipped by name; with ROLLCALL_PEERS=1 in the environment it fails. [Need] says
-// so before anything else is set up, and [FreeAddrs] gives the addresses to write
+// skipped by name; with ROLLCALL_PEERS=1 in the environment it fails. [Need] does
+// this before the test sets anything up, and [FreeAddrs] gives the addresses to write
 // into a program's configuration.
 //
-// # The test binary once more
+// # The test binary itself
 //
-// [StartSelf] starts it with variables in its environment, by which TestMain, or
-// the test that started it, sees that it has a task. [Main] is the other side:
+// [StartSelf] starts it with variables in its environment. By these TestMain, or the
+// test that started it, sees that it has a task. [Main] runs the task:
 //
 //	func TestMain(m *testing.M) {
 //		if path := os.Getenv(storeVar); path != "" {
@@ -27,6 +27,5 @@
 //		os.Exit(m.Run())
 //	}
 //
-// Only tests, and the measurements in bench, import this package; a test
-// in testenv holds them to it.
+// Only tests and bench import this package; a test in internal/house checks that.
 package peertest

@@ -15,12 +15,12 @@ import (
 	"time"
 )
 
-// Mandatory says whether programs of other houses were asked for: without them
-// tests fail. Tests that take long with them may want to be asked, too.
+// Mandatory says whether tests must fail where a program is missing
+// (ROLLCALL_PEERS=1). Tests that take long run only then.
 func Mandatory() bool { return os.Getenv("ROLLCALL_PEERS") == "1" }
 
-// Find gives the path of a program, also where distributions put servers, which
-// is not in everybody's PATH.
+// Find returns the path of a program. It looks in PATH and in the directories of
+// servers, which are not in the PATH of every user.
 func Find(name string) (path string, err error) {
 	if path, err = exec.LookPath(name); err == nil {
 		return path, nil
@@ -33,7 +33,8 @@ func Find(name string) (path string, err error) {
 	return "", err
 }
 
-// Need is [Find] for a test that cannot do without the program.
+// Need is [Find] for a test that needs the program: without it the test is skipped,
+// or fails.
 func Need(t testing.TB, name string) (path string) {
 	t.Helper()
 	path, err := Find(name)
@@ -47,12 +48,12 @@ func Need(t testing.TB, name string) (path string) {
 	return path
 }
 
-// endTime is for a peer to end by itself, before it is killed.
+// endTime is the time that a program gets to end by itself before it is killed.
 const endTime = 5 * time.Second
 
-// Start runs a program in a directory until the test and its subtests end; it
-// does not wait for it to be ready. If the test failed, the end of what the
-// program wrote is in the test's log.
+// Start runs a program in a directory until the test and its subtests end. It does
+// not wait until the program is ready. If the test fails, its log has the last lines
+// that the program wrote.
 func Start(t testing.TB, dir, name string, args ...string) {
 	t.Helper()
 	ctx, end := context.WithCancel(context.Background())
@@ -76,13 +77,13 @@ func Start(t testing.TB, dir, name string, args ...string) {
 	})
 }
 
-// FreeAddrs gives n addresses of loopback that are free for UDP and TCP. Their
-// ports are such that the system does not give to clients, so that a process can
-// take them later, and again after it was killed. Like httptest.NewServer it
-// panics when there is none.
+// FreeAddrs returns n addresses of loopback that are free for UDP and TCP. The
+// system does not use their ports for clients, so a process can listen there later,
+// and again after it was killed. Like httptest.NewServer, FreeAddrs panics when there
+// is none.
 func FreeAddrs(n int) []netip.AddrPort {
 	var addrs []netip.AddrPort
-	var held []io.Closer // to the end: no address is given twice
+	var held []io.Closer // until the end, so that no address is returned twice
 	defer func() {
 		for _, c := range held {
 			c.Close()
@@ -106,3 +107,5 @@ func FreeAddrs(n int) []netip.AddrPort {
 	}
 	panic("peertest: no free port between 20000 and 30000")
 }
+
+// Tests: peertest_test.go.

@@ -107,7 +107,7 @@ func TestFreeAddrsAreFreeAndNoneIsGivenTwice(t *testing.T) {
 	addrs := FreeAddrs(50)
 	for i, a := range addrs {
 		if slices.Contains(addrs[:i], a) {
-			t.Errorf("%v stands twice", a)
+			t.Errorf("%v is returned twice", a)
 		}
 		tcp, err1 := net.Listen("tcp", a.String())
 		udp, err2 := net.ListenPacket("udp", a.String())

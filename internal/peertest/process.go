@@ -16,11 +16,11 @@ import (
 	"time"
 )
 
-// patience is for a process to be ready, or to end, on a busy machine.
+// patience is the time that a process gets to be ready, or to end, on a busy machine.
 const patience = 60 * time.Second
 
-// A Process is the test binary once more. One goroutine at a time may read what
-// it says; all else may be called at any time, also when it has ended.
+// A Process is a process of the test binary. Only one goroutine at a time may read
+// its output. All other methods may be called at any time, also when it has ended.
 type Process struct {
 	Pid   int
 	Stdin io.WriteCloser // when it is closed, as it is with the test, [Main] ends
@@ -30,13 +30,13 @@ type Process struct {
 	cmd    *exec.Cmd
 	stdout *os.File
 	lines  *bufio.Reader // of stdout
-	ended  chan struct{} // closed when it is gone
+	ended  chan struct{} // closed when the process has ended
 	err    error         // how it ended; after ended
 }
 
 // StartSelf starts the test binary with variables ("KEY=value") added to its
-// environment, and of its tests only the one that runs. Its standard error is the
-// test's; messages call it by the name. It is killed when the test ends.
+// environment; of the tests it runs at most the calling one. It writes to the test's
+// standard error. Messages call it by the name. It is killed when the test ends.
 func StartSelf(t testing.TB, name string, env ...string) *Process {
 	t.Helper()
 	self, err := os.Executable()
@@ -79,8 +79,8 @@ func StartSelf(t testing.TB, name string, env ...string) *Process {
 	return p
 }
 
-// Line waits for the next line that the process says on standard output, which by
-// custom is the first when it is ready.
+// Line waits for the next line of the process's standard output. By convention a
+// process prints its first line when it is ready.
 func (p *Process) Line() (string, error) {
 	_ = p.stdout.SetReadDeadline(time.Now().Add(patience)) // where pipes have none, the test's timeout does
 	line, err := p.lines.ReadString('\n')
@@ -93,7 +93,7 @@ func (p *Process) Line() (string, error) {
 	return "", fmt.Errorf("%s ended: %v", p.name, p.Wait())
 }
 
-// Lines gives what the process says on standard output until it has ended,
+// Lines yields the lines of the process's standard output until it has ended,
 // however long that takes.
 func (p *Process) Lines() iter.Seq[string] {
 	return func(yield func(string) bool) {
@@ -107,7 +107,7 @@ func (p *Process) Lines() iter.Seq[string] {
 	}
 }
 
-// Signal sends a signal, for which it is no mistake to come too late.
+// Signal sends a signal. That the process has ended is no error.
 func (p *Process) Signal(s os.Signal) {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -115,14 +115,13 @@ func (p *Process) Signal(s os.Signal) {
 	}
 }
 
-// Kill is kill -9, and waits. What the process has said before can still be read.
+// Kill sends SIGKILL and waits. The output of the process can still be read.
 func (p *Process) Kill() {
 	p.Signal(os.Kill)
 	<-p.ended
 }
 
-// Wait waits for the process to end by itself, and says how it did: nil is
-// status 0.
+// Wait waits until the process ends by itself. nil means status 0.
 func (p *Process) Wait() error {
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
@@ -134,9 +133,9 @@ func (p *Process) Wait() error {
 	}
 }
 
-// Main runs a task in a process that [StartSelf] has started, and ends the
-// process: with status 0, or 1 if there was an error. The task's context ends with
-// SIGTERM. When the test has gone, however it went, the process ends at once.
+// Main runs a task in a process that [StartSelf] has started, and ends the process
+// with status 0, or 1 if there was an error. The task's context ends with SIGTERM.
+// When the test's process has ended, for whatever reason, the process ends at once.
 func Main(task func(context.Context) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -150,3 +149,5 @@ func Main(task func(context.Context) error) {
 	}
 	os.Exit(0)
 }
+
+// Tests: peertest_test.go.

@@ -11,10 +11,10 @@ import (
 	"github.com/rollcall-dns/rollcall/rpcclient"
 )
 
-// A server that stops in order says goodbye to its clients, not to dnsd alone.
-func TestStoppingServersWhileDNSDIsAwayIsNoticedByNobody(t *testing.T) {
+// A server that stops in order tells its clients, not only dnsd.
+func TestStoppingServersWhileDNSDIsAwayFailsNoCall(t *testing.T) {
 	f := newFleet(t, 3)
-	client := f.client(rpcclient.Config{}) // of methods that must not be repeated
+	client := f.client(rpcclient.Config{}) // methods are not idempotent
 	l := calls(client)
 	rounds := 0
 	for began := time.Now(); rounds == 0 || time.Since(began) < *duration; rounds++ {
@@ -24,7 +24,7 @@ func TestStoppingServersWhileDNSDIsAwayIsNoticedByNobody(t *testing.T) {
 			s.proc.Signal(syscall.SIGTERM)
 			stopping := time.Now()
 			if err := s.proc.Wait(); err != nil {
-				t.Logf("%s: %v", id, err) // it could not deregister, and says so
+				t.Logf("%s: %v", id, err) // its error is that it could not deregister
 			}
 			t.Logf("%s stopped in %v", id, time.Since(stopping))
 		}
@@ -55,9 +55,9 @@ func connected(client *rpcclient.Client) (n int) {
 	return n
 }
 
-// A dnsd that lost its memory knows nobody until the servers have come again.
-// Clients that are connected stay so.
-func TestRestartingForgetfulDNSDIsNoticedByNobody(t *testing.T) {
+// A dnsd that lost its memory knows no instance until the servers have registered
+// again. Clients keep their connections meanwhile.
+func TestRestartingForgetfulDNSDFailsNoCall(t *testing.T) {
 	f := newForgetfulFleet(t, *servers)
 	client := f.client(rpcclient.Config{})
 	l := calls(client)

@@ -19,7 +19,7 @@ const killEvery = 200 * time.Millisecond
 
 var idempotent = map[string]rpcclient.Method{"Ledger.Do": {Idempotent: true}}
 
-// killing kills a random server every 200 ms, and does more in between.
+// killing kills a random server every 200 ms, and calls more after each try.
 func (f *fleet) killing(more func(kills int)) (kills int) {
 	end := time.After(*duration)
 	tick := time.NewTicker(killEvery)
@@ -52,7 +52,7 @@ func TestKillingServersFailsNoIdempotentCall(t *testing.T) {
 		t.Errorf("%d of %d calls failed", v.failed, v.calls)
 	}
 	if kills == 0 {
-		t.Error("nobody was killed")
+		t.Error("no server was killed")
 	}
 }
 
@@ -71,11 +71,11 @@ func TestKillingServersExecutesNoCallTwice(t *testing.T) {
 		t.Errorf("%d of %d failed calls were not reported as maybe executed", v.failed-v.maybe, v.failed)
 	}
 	if kills == 0 {
-		t.Error("nobody was killed")
+		t.Error("no server was killed")
 	}
 }
 
-func TestRollingRestartIsNoticedByNobody(t *testing.T) {
+func TestRollingRestartFailsNoCall(t *testing.T) {
 	f := newFleet(t, 3)
 	client := f.client(rpcclient.Config{})
 	l := calls(client)
@@ -98,7 +98,7 @@ func TestRollingRestartIsNoticedByNobody(t *testing.T) {
 func TestHangingServersAreLeftAndFoundAgain(t *testing.T) {
 	const attempt = 500 * time.Millisecond
 	f := newFleet(t, 3)
-	// A connection that swallows everything: between the client and one server.
+	// One server is reached through a path that can swallow everything.
 	h := newHole(t)
 	holed := &server{id: "holed", port: portOf(h.Addr())}
 	f.servers[holed.id] = holed
@@ -139,7 +139,7 @@ func TestHangingServersAreLeftAndFoundAgain(t *testing.T) {
 	}
 	h.swallow(true)
 
-	// Left: whatever the time, nothing more is sent there once that is known.
+	// The client must leave them, however long that takes.
 	f.await("the stopped and the swallowed server are left", func() bool {
 		left := 0
 		for _, n := range client.Stats().Nodes {
@@ -164,18 +164,18 @@ func TestHangingServersAreLeftAndFoundAgain(t *testing.T) {
 	if v.failed > 0 {
 		t.Errorf("%d of %d calls failed", v.failed, v.calls)
 	}
-	// Each of the three may cost a call one attempt; that a machine under load adds
-	// to the time of an attempt is why the bound is not the attempt itself.
+	// Each of the three may cost a call one attempt. A machine under load takes longer
+	// than the attempt's timeout, hence the factor.
 	if v.p99 > 3*attempt {
 		t.Errorf("99 %% of the calls took up to %v; an attempt has %v", v.p99, attempt)
 	}
-	// ctx was for Keep: it ends long before a long run does.
+	// not ctx: it may have ended, because it was for Keep
 	if err := kept.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestKillingDNSDIsNoticedByNobody(t *testing.T) {
+func TestKillingDNSDFailsNoCall(t *testing.T) {
 	f := newFleet(t, *servers)
 	client := f.client(rpcclient.Config{Methods: idempotent})
 	l := calls(client)

@@ -32,8 +32,8 @@ func (f *fleet) published() (ids []string) {
 	return ids
 }
 
-// The connection that holds a registration dies with the process: the record is
-// gone long before the lease is.
+// The connection that holds a registration breaks with the process, so the record is
+// removed long before the lease ends.
 func TestKilledServerLeavesTheRegistryAtOnce(t *testing.T) {
 	defer http.DefaultClient.CloseIdleConnections()
 	f := newFleet(t, 1)
@@ -58,9 +58,9 @@ func TestKilledServerLeavesTheRegistryAtOnce(t *testing.T) {
 // slack is for probes, timers and a busy machine.
 const slack = 3 * time.Second
 
-// A process that stands still has a kernel that keeps its connections and takes
-// new ones. It does not answer the roll call, and leaves DNS with its lease; one of
-// two at the most, whose port takes connections, a lease later.
+// A stopped process sends no heartbeats, although its kernel keeps its connections
+// and accepts new ones. It leaves DNS when its lease ends; in a service of one or two
+// instances a lease later, because its port accepts connections.
 func TestStoppedServerLeavesDNSWithItsLease(t *testing.T) {
 	defer http.DefaultClient.CloseIdleConnections()
 	for _, n := range []int{1, 2, 5} {

@@ -20,7 +20,7 @@ import (
 	"github.com/rollcall-dns/rollcall/rpcclient"
 )
 
-// startTime is for a process to do its part on a busy machine.
+// startTime bounds what a process does, on a busy machine.
 const startTime = 60 * time.Second
 
 // fleet is a dnsd and its servers.
@@ -37,7 +37,7 @@ type fleet struct {
 	wg      sync.WaitGroup // restarts under way
 }
 
-// server is one place in the fleet, whatever process has it at the moment.
+// server is one place in the fleet. Its process changes with each restart.
 type server struct {
 	id   string
 	port string            // to publish; empty: its own
@@ -85,7 +85,7 @@ func (f *fleet) begin(n int) *fleet {
 	return f
 }
 
-// start starts a process with a task. It does not wait for it to be ready.
+// start starts a process with a task. It does not wait until the process is ready.
 func (f *fleet) start(name string, env ...string) *peertest.Process {
 	f.t.Helper()
 	if *loud {
@@ -118,7 +118,7 @@ func (f *fleet) startServer(s *server) error {
 	return nil
 }
 
-// take takes a random server out, if at least spare others are ready.
+// take removes a random server, if at least spare others are ready.
 func (f *fleet) take(spare int) (*server, *peertest.Process) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -153,7 +153,7 @@ func (f *fleet) killOne() bool {
 	return true
 }
 
-// restartOne ends a server in order and waits until its successor is there.
+// restartOne stops a server in order, and waits until its new process is ready.
 func (f *fleet) restartOne(s *server) error {
 	s.proc.Signal(syscall.SIGTERM)
 	if err := s.proc.Wait(); err != nil {
@@ -162,7 +162,7 @@ func (f *fleet) restartOne(s *server) error {
 	return f.startServer(s)
 }
 
-// client calls the fleet by name.
+// client returns a client of the fleet, by name.
 func (f *fleet) client(cfg rpcclient.Config) *rpcclient.Client {
 	f.t.Helper()
 	cfg.Source = &resolver.Resolver{Servers: []string{f.dns}}
@@ -212,8 +212,8 @@ func (f *fleet) startedServers() int {
 	return f.started
 }
 
-// await waits until ok, looking often: what happens in another process has no
-// event here.
+// await waits until ok is true. It looks often, because what happens in another
+// process has no event here.
 func (f *fleet) await(what string, ok func() bool) {
 	f.t.Helper()
 	deadline := time.Now().Add(startTime)

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// hole is a network path that can swallow what goes through it, in both
-// directions, without closing anything.
+// hole is a network path that can swallow all bytes, in both directions, without
+// closing a connection.
 type hole struct {
 	net.Listener
 	wg sync.WaitGroup
@@ -46,7 +46,7 @@ func newHole(t testing.TB) *hole {
 	return h
 }
 
-// to says where the path leads.
+// to sets the address that the path leads to.
 func (h *hole) to(addr string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -61,7 +61,7 @@ func (h *hole) swallow(on bool) {
 	h.cond.Broadcast()
 }
 
-// pass waits until the path is open; false: it is over.
+// pass waits until the path is open, and returns false when it is closed for good.
 func (h *hole) pass() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

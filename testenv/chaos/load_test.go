@@ -16,8 +16,8 @@ import (
 	"github.com/rollcall-dns/rollcall/rpcclient"
 )
 
-// pause is how long a call is executed for: long enough that there are always
-// some in flight when a server dies.
+// pause is the time that the execution of a call takes: long enough that some calls
+// are in flight whenever a server dies.
 const pause = 2 * time.Millisecond
 
 func timeout(d time.Duration) (context.Context, context.CancelFunc) {
@@ -60,7 +60,7 @@ func (l *load) run() {
 		select {
 		case <-l.stop:
 			return
-		case <-tick.C: // ticks may be lost on a busy machine: catch up
+		case <-tick.C: // a busy machine loses ticks: make all calls that are due
 			for due := uint64(time.Since(began).Seconds() * float64(*rate)); l.ids.Load() < due; {
 				id := l.ids.Add(1)
 				wg.Go(func() { l.call(id) })
@@ -88,7 +88,7 @@ func (l *load) end() []result {
 	return l.results
 }
 
-// verdict is the client's word held against the ledger.
+// verdict is the comparison of what the client was told with the ledger.
 type verdict struct {
 	calls, failed       int
 	maybe, never, other int // of the failed
@@ -125,7 +125,7 @@ func judge(results []result, executed map[uint64]int) verdict {
 		case ok && e.Executed == rpcclient.Never:
 			v.never++
 			if n > 0 {
-				v.other++ // it was, though
+				v.other++ // it was executed
 			}
 		default:
 			v.other++
@@ -151,13 +151,13 @@ func (f *fleet) summary(v verdict, client *rpcclient.Client, what ...string) {
 	}
 }
 
-// noneLost is what holds in every kind of chaos.
+// noneLost checks what must hold whatever is broken.
 func (v verdict) noneLost(t testing.TB) {
 	t.Helper()
 	if v.calls == 0 {
 		t.Error("no calls were made")
 	}
 	if v.lost > 0 {
-		t.Errorf("%d calls were answered that nobody executed", v.lost)
+		t.Errorf("%d calls were answered that no server executed", v.lost)
 	}
 }

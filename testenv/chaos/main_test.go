@@ -93,13 +93,13 @@ func runDNSD(ctx context.Context) error {
 // Ledger is the service under test.
 type Ledger struct{ file *os.File }
 
-// Call is one call of it.
+// Call is the argument of Do.
 type Call struct {
 	ID    uint64
-	Pause time.Duration // to be in flight for
+	Pause time.Duration // time that the execution takes
 }
 
-// Do executes a call: it is in the ledger before anything else can happen.
+// Do executes a call. It writes the ledger before it does anything else.
 func (l *Ledger) Do(c Call, reply *uint64) error {
 	if _, err := l.file.Write(binary.BigEndian.AppendUint64(nil, c.ID)); err != nil {
 		return err

@@ -59,7 +59,7 @@ func TestDemoEndsEarlyWithASummary(t *testing.T) {
 	}
 	var text bytes.Buffer
 	s.print(&text, false)
-	if !strings.Contains(text.String(), "nobody was killed") {
+	if !strings.Contains(text.String(), "no server was killed") {
 		t.Errorf("got %q", text.String())
 	}
 }

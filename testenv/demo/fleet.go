@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A fleet is the demo's servers: processes of their own.
+// A fleet is the demo's servers, which are processes of their own.
 type fleet struct {
 	hook string
 
@@ -30,7 +30,7 @@ type process struct {
 	stdin  io.Closer
 }
 
-// A kill is one SIGKILL and what came after it.
+// A kill is one SIGKILL and its effect.
 type kill struct {
 	id, addr string
 	at       time.Time

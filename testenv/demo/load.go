@@ -15,11 +15,11 @@ import (
 const (
 	service = "_math._tcp.svc."
 	method  = "Arith.Multiply"
-	// outstanding bounds the calls under way, should all servers be away at once.
+	// outstanding bounds the calls in flight, in case all servers are dead at once.
 	outstanding = 1000
 )
 
-// A caller makes the demo's calls and keeps their account.
+// A caller makes the demo's calls and counts them.
 type caller struct {
 	opts     options
 	fleet    *fleet
@@ -34,7 +34,7 @@ type caller struct {
 	latencies []time.Duration
 	nodes     map[string]*tally // by address
 	last      map[string]int64  // answered at the last frame
-	pace      []float64         // of each server: answered since, averaged over frames
+	pace      []float64         // of each server: answers between two frames, averaged
 	lastCalls int64
 	lastFrame time.Time
 }
@@ -81,7 +81,7 @@ func (c *caller) answered(_, node string, took time.Duration, err error) {
 	t.latency += (took - t.latency) / 16
 }
 
-// run calls at the wanted rate, whatever the answers do, until ctx ends, and
+// run makes calls at the wanted rate, however long they take, until ctx ends, and
 // waits for the last ones.
 func (c *caller) run(ctx context.Context) {
 	c.began = time.Now()
@@ -99,7 +99,7 @@ func (c *caller) run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		// As many as are due: a tick may be late, or stand for several calls.
+		// As many as are due: several calls may fall into one tick, and ticks may be late.
 		due := int(time.Since(c.began).Seconds() * float64(c.opts.rate))
 		for ; n < due; n++ {
 			select {
@@ -116,7 +116,7 @@ func (c *caller) run(ctx context.Context) {
 	}
 }
 
-// call makes one call. It has its own time: the demo's end does not break it.
+// call makes one call. The end of the demo does not cancel it.
 func (c *caller) call(n int) {
 	args := &testenv.Args{A: n, B: 7}
 	began := time.Now()

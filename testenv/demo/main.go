@@ -1,8 +1,8 @@
-// Command demo shows Rollcall at work on one machine: dnsd, math servers as
-// processes of their own that register themselves and serve plain net/rpc, and a
-// client that calls _math._tcp.svc by name while servers are killed with SIGKILL
-// and come back on other ports. On a terminal it is a live table, elsewhere it is
-// lines; it ends with a summary, and with exit status 1 if a call failed.
+// Command demo shows Rollcall at work on one machine. It starts dnsd, math servers
+// as processes of their own that register themselves and serve plain net/rpc, and a
+// client that calls _math._tcp.svc by name. Meanwhile it kills servers with SIGKILL
+// and starts them again on other ports. It shows a live table on a terminal and
+// lines elsewhere, and ends with a summary. The exit status is 1 if a call failed.
 package main
 
 import (
@@ -22,8 +22,8 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd"
 )
 
-// The demo's lease is short, so that even a server whose death nobody sees (no
-// held registration) is gone while one watches.
+// The demo's lease is short, so that a viewer sees it end even where dnsd does not
+// notice a death by a broken connection.
 const (
 	lease = 6 * time.Second
 	ttl   = 2 * time.Second
@@ -74,7 +74,7 @@ func parse(args []string) (options, error) {
 	f.DurationVar(&o.duration, "duration", 30*time.Second, "how long")
 	f.IntVar(&o.servers, "servers", 3, "math servers, 2 to 50")
 	f.IntVar(&o.rate, "rate", 200, "calls a second, 1 to 20000")
-	f.DurationVar(&o.killEvery, "kill-every", 4*time.Second, "time between kills; 0 kills nobody")
+	f.DurationVar(&o.killEvery, "kill-every", 4*time.Second, "time between kills; 0 means no kills")
 	f.StringVar(&o.policy, "policy", "p2c", "balancing policy: "+strings.Join(balancer.Names(), ", "))
 	f.BoolVar(&o.json, "json", false, "print only the summary, as JSON")
 	if err := f.Parse(args); err != nil {
@@ -85,7 +85,7 @@ func parse(args []string) (options, error) {
 	case f.NArg() > 0:
 		err = fmt.Errorf("unexpected argument %q", f.Arg(0))
 	case o.servers < 2 || o.servers > 50:
-		err = fmt.Errorf("-servers %d: expected 2 to 50, for a call needs somewhere to go while one is dead", o.servers)
+		err = fmt.Errorf("-servers %d: expected 2 to 50, because one is dead at times", o.servers)
 	case o.rate < 1 || o.rate > 20000:
 		err = fmt.Errorf("-rate %d: expected 1 to 20000", o.rate)
 	case o.duration <= 0 || o.killEvery < 0:
@@ -145,7 +145,7 @@ func run(ctx context.Context, o options) (*summary, error) {
 	return c.summary(), nil
 }
 
-// startDNSD takes the default ports, and free ones if those are taken.
+// startDNSD uses the default ports, or free ones if those are taken.
 func startDNSD() (*dnsd.Server, error) {
 	zone := dnsd.Zone{Lease: lease, TTL: ttl}
 	server, err := dnsd.New(dnsd.Config{Zones: []dnsd.Zone{zone}})
@@ -156,8 +156,8 @@ func startDNSD() (*dnsd.Server, error) {
 	return dnsd.New(dnsd.Config{Zones: []dnsd.Zone{zone}})
 }
 
-// killAndRestart kills one server after another, each once the one before is
-// back, and starts it again half a period later.
+// killAndRestart kills one server after another, and starts each again half a period
+// later, before it kills the next.
 func killAndRestart(ctx context.Context, every time.Duration, f *fleet, s screen) {
 	if every == 0 {
 		return
@@ -178,7 +178,7 @@ func killAndRestart(ctx context.Context, every time.Duration, f *fleet, s screen
 	}
 }
 
-// pause waits, and says whether ctx goes on.
+// pause waits, and returns false if ctx has ended.
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -57,7 +57,7 @@ func hint(server *dnsd.Server, o options) string {
 	dns, hook := server.DNSAddr(), server.HookURL()
 	kills := fmt.Sprintf("every %v a server is killed with SIGKILL", o.killEvery)
 	if o.killEvery == 0 {
-		kills = "nobody is killed"
+		kills = "no server is killed"
 	}
 	return fmt.Sprintf(`Rollcall: %d math servers register themselves; a client calls _math._tcp.svc %d times a second
 for %v by policy %s; %s. Look inside meanwhile:

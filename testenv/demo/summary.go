@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A summary is what the demo ends with.
+// A summary is the last output of the demo.
 type summary struct {
 	Seconds float64 `json:"seconds"`
 	Calls   int64   `json:"calls"`
@@ -50,9 +50,9 @@ func (s *summary) print(w io.Writer, asJSON bool) {
 		fmt.Fprintf(w, "  %-4s answered %d\n", id, s.PerInstance[id])
 	}
 	if s.Kills == 0 {
-		fmt.Fprintln(w, "nobody was killed")
+		fmt.Fprintln(w, "no server was killed")
 	} else {
-		fmt.Fprintf(w, "%d kills (SIGKILL); the last call was sent to the dead one this long after it died:", s.Kills)
+		fmt.Fprintf(w, "%d kills (SIGKILL); time from each kill to the last call that was sent to the dead server:", s.Kills)
 		for _, k := range s.KillToLastCall {
 			fmt.Fprintf(w, " %s %.1f ms", k.ID, k.MS)
 		}

@@ -9,7 +9,7 @@ import (
 
 var errCut = errors.New("testenv: the network is cut")
 
-// A wire is the network between one party and dnsd, that can be cut.
+// A wire is the network between one client or node and dnsd. It can be cut.
 type wire struct {
 	mu    sync.Mutex // guards the fields below
 	state cut
@@ -21,9 +21,9 @@ type cut int
 
 const (
 	whole    cut = iota
-	silent       // bytes vanish, connections stay
+	silent       // bytes are discarded, connections stay open
 	severed      // connections break, new ones fail
-	lossyUDP     // datagrams vanish, TCP works
+	lossyUDP     // datagrams are discarded, TCP works
 )
 
 // set changes the state; severing closes what is open.
@@ -75,7 +75,7 @@ type wireConn struct {
 	udp  bool
 }
 
-// lost says whether bytes vanish.
+// lost says whether bytes are discarded.
 func (c *wireConn) lost() bool {
 	s := c.wire.now()
 	return s == silent || s == lossyUDP && c.udp
@@ -103,3 +103,5 @@ func (c *wireConn) Close() error {
 	c.wire.mu.Unlock()
 	return c.Conn.Close()
 }
+
+// Tests: dnsd_test.go, names_test.go.
