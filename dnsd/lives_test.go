@@ -21,7 +21,7 @@ func burst(t *testing.T, r *registry.Registry, n int) {
 		wg.Go(func() {
 			for i := w; i < n; i += 50 {
 				in := registry.Instance{Key: registry.Key{Service: "_math._tcp", ID: fmt.Sprint("a", i)}, Host: "192.0.2.1", Port: 1, Weight: uint16(r.Revision())}
-				if _, _, err := r.Register(t.Context(), in); err != nil {
+				if _, err := r.Register(t.Context(), in); err != nil {
 					t.Error(err)
 					return
 				}

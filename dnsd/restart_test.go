@@ -84,7 +84,7 @@ func fillStore(b *testing.B, path string, n int) {
 	for w := range writers {
 		wg.Go(func() {
 			for i := w; i < n; i += writers {
-				_, _, err := r.Register(b.Context(), registry.Instance{
+				_, err := r.Register(b.Context(), registry.Instance{
 					Key:  registry.Key{Service: fmt.Sprintf("_s%d._tcp", i/10), ID: fmt.Sprintf("i%d", i%10)},
 					Host: fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), Port: 8080, Priority: 10, Weight: 100,
 				})

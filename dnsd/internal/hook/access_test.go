@@ -139,7 +139,7 @@ func TestWhoMayWhat(t *testing.T) {
 		}
 		for _, n := range requests() {
 			n.body = strings.Replace(n.body, ":1}", fmt.Sprintf(":%d}", port), 1)
-			if _, _, err := h.registry.Register(t.Context(), registry.Instance{Key: keyA1, Host: "127.0.0.1", Port: uint16(port)}); err != nil {
+			if _, err := h.registry.Register(t.Context(), registry.Instance{Key: keyA1, Host: "127.0.0.1", Port: uint16(port)}); err != nil {
 				t.Fatal(err)
 			}
 			got := h.status(t, h.client, n, secret)
@@ -223,7 +223,7 @@ func TestUpdateOfTheDoorIsForOpenConnectionsToo(t *testing.T) {
 						resp.Body.Close()
 						return resp.StatusCode
 					}
-					if _, _, err := h.registry.Register(t.Context(), registry.Instance{Key: keyA1, Host: "127.0.0.1", Port: uint16(port)}); err != nil {
+					if _, err := h.registry.Register(t.Context(), registry.Instance{Key: keyA1, Host: "127.0.0.1", Port: uint16(port)}); err != nil {
 						t.Fatal(err)
 					}
 					h.cfg.TLS, h.cfg.Tokens = c.before(), nil

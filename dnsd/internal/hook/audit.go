@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
 // audit is the line about one write.
@@ -16,6 +18,12 @@ type audit struct {
 	revision uint64
 	quiet    bool // a renewal without a change
 	err      *problem
+}
+
+// did notes what the registry did, by its receipt.
+func (x *exchange) did(done registry.Receipt) {
+	x.audit.result, x.audit.revision = done.Did.String(), done.Revision
+	x.audit.quiet = done.Did == registry.Renewed
 }
 
 // writeAudit says who did what, with which result. Tokens have no way into it.

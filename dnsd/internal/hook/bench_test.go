@@ -75,7 +75,7 @@ func BenchmarkWatch(b *testing.B) {
 			in := registry.Instance{Key: keyA1, Host: "127.0.0.1", Weight: 100}
 			for b.Loop() {
 				in.Port = in.Port%60000 + 1
-				if _, _, err := h.registry.Register(ctx, in); err != nil {
+				if _, err := h.registry.Register(ctx, in); err != nil {
 					b.Fatal(err)
 				}
 				for range watchers {

@@ -97,8 +97,8 @@ func (x *exchange) beginHold(key registry.Key) (in *registry.Instance, beats boo
 			}
 			reg.Incarnation = *incarnation
 		}
-		in, _, err := x.register(key, reg)
-		return in, false, err
+		done, err := x.register(key, reg)
+		return done.Instance, false, err
 	}
 	if incarnation == nil {
 		lease, ok := x.st.registry.Instance(key)
@@ -107,12 +107,12 @@ func (x *exchange) beginHold(key registry.Key) (in *registry.Instance, beats boo
 		}
 		incarnation = &lease.Incarnation
 	}
-	in, err = x.st.registry.Renew(x.r.Context(), key, *incarnation)
+	done, err := x.st.registry.Renew(x.r.Context(), key, *incarnation)
 	if err != nil {
 		return nil, false, err
 	}
-	x.audit.revision, x.audit.result = in.Revision, "held"
-	return in, beats, nil
+	x.audit.revision, x.audit.result = done.Revision, "held"
+	return done.Instance, beats, nil
 }
 
 // bearer is what is kept of the exchange while its registration is held: who it
@@ -237,10 +237,11 @@ func (h *held) silent(lease registry.Lease) (reason string, broken bool) {
 		return "", false
 	}
 	x := h.bearer
-	if err := x.st.registry.Deregister(x.s.life, h.key, &h.in.Incarnation); err != nil {
+	done, err := x.st.registry.Deregister(x.s.life, h.key, &h.in.Incarnation)
+	if err != nil {
 		return "", false // it is judged as any other
 	}
-	x.audit = audit{action: "no heartbeat", object: h.key.String(), result: "removed", revision: x.st.registry.Revision()}
+	x.audit = audit{action: "no heartbeat", object: h.key.String(), result: done.Did.String(), revision: done.Revision}
 	x.writeAudit()
 	return endGone, false
 }
@@ -256,7 +257,7 @@ func (h *held) renew() (reason string, broken bool) {
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
 		return endGone, false
-	case errors.As(err, &fenced), err == nil && renewed.Incarnation != h.in.Incarnation:
+	case errors.As(err, &fenced), err == nil && renewed.Instance.Incarnation != h.in.Incarnation:
 		return endReplaced, false
 	case errors.Is(err, registry.ErrClosed), h.bearer.s.life.Err() != nil:
 		return endShutdown, false
@@ -264,7 +265,7 @@ func (h *held) renew() (reason string, broken bool) {
 		h.bearer.st.log.Warn("hook: hold: renew", "instance", h.key, "error", err)
 		return "", false
 	}
-	h.in = renewed
+	h.in = renewed.Instance
 	return "", h.say(comment("renewed")) != nil
 }
 
@@ -285,12 +286,12 @@ func (h *held) lost() {
 	x := h.bearer
 	ctx, cancel := context.WithTimeout(x.s.life, probeTime)
 	defer cancel()
+	done := registry.Receipt{Revision: h.in.Revision, Instance: h.in}
 	if x.speaksFor(ctx, h.in.Host) {
-		x.st.registry.ConnectionLost(ctx, h.key, h.in.Incarnation)
+		done = x.st.registry.ConnectionLost(ctx, h.key, h.in.Incarnation)
 	}
-	_, still := x.st.registry.Instance(h.key)
-	x.audit = audit{action: "connection lost", object: h.key.String(), result: "kept", revision: x.st.registry.Revision()}
-	if !still {
+	x.audit = audit{action: "connection lost", object: h.key.String(), result: "kept", revision: done.Revision}
+	if done.Did == registry.Removed || done.Instance == nil { // by this, or meanwhile
 		x.audit.result = "removed"
 	}
 	x.writeAudit()

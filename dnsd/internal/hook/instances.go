@@ -37,24 +37,24 @@ func (x *exchange) putInstance() error {
 	if err != nil {
 		return err
 	}
-	in, created, err := x.register(key, reg)
+	done, err := x.register(key, reg)
 	if err != nil {
 		return err
 	}
 	status := http.StatusOK
-	if created {
+	if done.Did == registry.Created {
 		status = http.StatusCreated
 		x.w.Header().Set("Location", "/v1/services/"+key.Service+"/instances/"+key.ID)
 	}
-	x.revision(in.Revision)
-	return x.json(status, registered(in))
+	x.revision(done.Revision)
+	return x.json(status, registered(done.Instance))
 }
 
 // register brings what the client said into the registry.
-func (x *exchange) register(key registry.Key, reg register.Registration) (*registry.Instance, bool, error) {
+func (x *exchange) register(key registry.Key, reg register.Registration) (registry.Receipt, error) {
 	host, err := x.hostOf(key.Service, reg.Host)
 	if err != nil {
-		return nil, false, err
+		return registry.Receipt{}, err
 	}
 	x.audit.host = host + ":" + strconv.Itoa(int(reg.Port))
 	in := registry.Instance{
@@ -74,27 +74,20 @@ func (x *exchange) register(key registry.Key, reg register.Registration) (*regis
 	if reg.Weight != nil {
 		in.Weight = *reg.Weight
 	}
-	before, existed := x.st.registry.Instance(key)
-	if x.st.check != nil && (!existed || before.Host != host) {
-		if err := x.st.check(key, host); err != nil {
-			return nil, false, err
+	if x.st.check != nil {
+		if before, ok := x.st.registry.Instance(key); !ok || before.Host != host {
+			if err := x.st.check(key, host); err != nil {
+				return registry.Receipt{}, err
+			}
 		}
 	}
-	out, created, err := x.st.registry.Register(x.r.Context(), in)
+	done, err := x.st.registry.Register(x.r.Context(), in)
 	if err != nil {
-		return nil, false, err
+		return registry.Receipt{}, err
 	}
 	x.s.holds.wake(key)
-	x.audit.revision = out.Revision
-	switch {
-	case created:
-		x.audit.result = "created"
-	case existed && before.Revision == out.Revision:
-		x.audit.result, x.audit.quiet = "renewed", true
-	default:
-		x.audit.result = "changed"
-	}
-	return out, created, nil
+	x.did(done)
+	return done, nil
 }
 
 // proxyHeaders are those by which proxies show that they are there, as net/http spells
@@ -135,11 +128,12 @@ func (x *exchange) deleteInstance() error {
 	if err != nil {
 		return err
 	}
-	if err := x.st.registry.Deregister(x.r.Context(), key, incarnation); err != nil {
+	done, err := x.st.registry.Deregister(x.r.Context(), key, incarnation)
+	if err != nil {
 		return err
 	}
 	x.s.holds.wake(key)
-	x.audit.revision = x.st.registry.Revision()
+	x.did(done)
 	x.audit.result = "deregistered"
 	x.w.WriteHeader(http.StatusNoContent)
 	return nil
@@ -273,12 +267,9 @@ func (x *exchange) revision(rev uint64) {
 
 // instanceKey is the instance in the path, checked, if verb is allowed there.
 func (x *exchange) instanceKey(verb Verb) (registry.Key, error) {
-	key := registry.Key{Service: x.r.PathValue("service"), ID: x.r.PathValue("id")}
+	key, err := registry.NewKey(x.r.PathValue("service"), x.r.PathValue("id"))
 	x.audit.object = key.String()
-	if err := registry.CheckService(key.Service); err != nil {
-		return key, err
-	}
-	if err := registry.CheckID(key.ID); err != nil {
+	if err != nil {
 		return key, err
 	}
 	return key, x.need(verb, key.Service)

@@ -25,11 +25,11 @@ func (x *exchange) drain() error {
 			return refuse(http.StatusBadRequest, "sticky", "sticky %.40q: give 1 for a drain that survives the instance, or leave it out", q.Get("sticky"))
 		}
 	}
-	in, err := x.st.registry.Drain(x.r.Context(), key, sticky)
+	done, err := x.st.registry.Drain(x.r.Context(), key, sticky)
 	if err != nil {
 		return err
 	}
-	return x.drained(in)
+	return x.drained(done)
 }
 
 func (x *exchange) undrain() error {
@@ -40,32 +40,29 @@ func (x *exchange) undrain() error {
 	if _, err := x.query(); err != nil {
 		return err
 	}
-	in, err := x.st.registry.Undrain(x.r.Context(), key)
+	done, err := x.st.registry.Undrain(x.r.Context(), key)
 	if err != nil {
 		return err
 	}
-	if in == nil { // it waited for an instance that is not there
-		x.audit.result = "lifted"
+	if done.Did == registry.Forgotten { // it waited for an instance that is not there
+		x.audit.result, x.audit.revision = "lifted", done.Revision
 		x.w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	return x.drained(in)
+	return x.drained(done)
 }
 
 // drained answers how the instance is published now.
-func (x *exchange) drained(in *registry.Instance) error {
+func (x *exchange) drained(done registry.Receipt) error {
+	in := done.Instance
 	x.s.holds.wake(in.Key)
-	lease, ok := x.st.registry.Instance(in.Key)
-	if !ok {
-		return registry.ErrNotFound
-	}
-	x.audit.revision = lease.Revision
-	x.audit.result = lease.State.String()
-	if lease.Sticky {
+	x.audit.revision = done.Revision
+	x.audit.result = in.State.String()
+	if in.Sticky {
 		x.audit.result += ", sticky"
 	}
-	x.revision(lease.Revision)
-	return x.json(http.StatusOK, published(lease))
+	x.revision(done.Revision)
+	return x.json(http.StatusOK, published(registry.Lease{Instance: in, ExpiresIn: done.ExpiresIn}))
 }
 
 // clearFence forgets which incarnation was registered last under an id.
@@ -77,13 +74,14 @@ func (x *exchange) clearFence() error {
 	if _, err := x.query(); err != nil {
 		return err
 	}
-	switch err := x.st.registry.Unfence(x.r.Context(), key); {
+	done, err := x.st.registry.Unfence(x.r.Context(), key)
+	switch {
 	case errors.Is(err, registry.ErrNotFound):
 		return refuse(http.StatusNotFound, "", "no incarnation is remembered under this id: nobody is kept from registering")
 	case err != nil:
 		return err
 	}
-	x.audit.revision, x.audit.result = x.st.registry.Revision(), "cleared"
+	x.audit.revision, x.audit.result = done.Revision, "cleared"
 	x.w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -105,8 +103,7 @@ func (x *exchange) releaseGuard() error {
 	if service == "" {
 		x.audit.object = "all services"
 	}
-	x.st.registry.ReleaseGuard(service)
-	x.audit.revision = x.st.registry.Revision()
+	x.audit.revision = x.st.registry.ReleaseGuard(service).Revision
 	x.w.WriteHeader(http.StatusNoContent)
 	return nil
 }

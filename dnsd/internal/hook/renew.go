@@ -43,20 +43,20 @@ func (x *exchange) renew() error {
 		}
 		all[i] = one
 	}
-	unknown, replaced, err := x.st.registry.RenewAll(x.r.Context(), all)
+	done, err := x.st.registry.RenewAll(x.r.Context(), all)
 	if err != nil {
 		return err
 	}
 	answer := register.RenewAnswer{
-		Revision: x.st.registry.Revision(),
-		Renewed:  len(all) - len(unknown) - len(replaced),
-		Unknown:  texts(unknown),
-		Replaced: texts(replaced),
+		Revision: done.Revision,
+		Renewed:  done.Count,
+		Unknown:  texts(done.Unknown),
+		Replaced: texts(done.Replaced),
 	}
 	x.audit.revision = answer.Revision
-	x.audit.result = fmt.Sprintf("renewed %d, unknown %d", answer.Renewed, len(unknown))
-	if len(replaced) > 0 {
-		x.audit.result += fmt.Sprintf(", replaced %d", len(replaced))
+	x.audit.result = fmt.Sprintf("renewed %d, unknown %d", answer.Renewed, len(done.Unknown))
+	if n := len(done.Replaced); n > 0 {
+		x.audit.result += fmt.Sprintf(", replaced %d", n)
 	}
 	x.audit.quiet = true
 	x.revision(answer.Revision)

@@ -27,7 +27,7 @@ func (h *hook) fill(n int) {
 	}
 	for i := range n {
 		in := registry.Instance{Key: registry.Key{Service: "_math._tcp", ID: fmt.Sprintf("i%06d", i)}, Host: "127.0.0.1", Port: 1, Meta: meta}
-		if _, _, err := h.registry.Register(h.t.Context(), in); err != nil {
+		if _, err := h.registry.Register(h.t.Context(), in); err != nil {
 			h.t.Fatal(err)
 		}
 	}

@@ -145,7 +145,7 @@ func TestSlowWatcherIsCut(t *testing.T) {
 			t.Fatal("never cut")
 		}
 		in := registry.Instance{Key: registry.Key{Service: "_math._tcp", ID: "a1"}, Host: "127.0.0.1", Port: uint16(1 + i%2), Meta: map[string]string{"m": meta}}
-		if _, _, err := h.registry.Register(t.Context(), in); err != nil {
+		if _, err := h.registry.Register(t.Context(), in); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -178,7 +178,7 @@ func TestStuckWatcherIsClosed(t *testing.T) {
 			t.Fatal("never closed")
 		}
 		in := registry.Instance{Key: registry.Key{Service: "_math._tcp", ID: "a1"}, Host: "127.0.0.1", Port: uint16(1 + i%2), Meta: map[string]string{"m": meta}}
-		if _, _, err := h.registry.Register(t.Context(), in); err != nil {
+		if _, err := h.registry.Register(t.Context(), in); err != nil {
 			t.Fatal(err)
 		}
 	}

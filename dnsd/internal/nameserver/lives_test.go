@@ -109,7 +109,7 @@ func registerMany(t *testing.T, r *registry.Registry, seed uint64, changes int) 
 				in.Weight = uint16(rnd.IntN(1000))
 				if rnd.IntN(3) == 0 {
 					r.Deregister(t.Context(), in.Key, nil) //nolint:errcheck // it may not be there
-				} else if _, _, err := r.Register(t.Context(), in); err != nil {
+				} else if _, err := r.Register(t.Context(), in); err != nil {
 					t.Error(err)
 				}
 			}

@@ -31,7 +31,7 @@ func TestAdoptTakesOverWhoIsRegisteredElsewhere(t *testing.T) {
 			}
 		}
 		for _, id := range []string{"gone", "gonetoo"} {
-			if err := old.Deregister(t.Context(), math(id).Key, nil); err != nil {
+			if _, err := old.Deregister(t.Context(), math(id).Key, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -59,7 +59,7 @@ func TestAdoptTakesOverWhoIsRegisteredElsewhere(t *testing.T) {
 		late := math("gone")
 		late.Incarnation = 8
 		var fenced *registry.FencedError
-		if _, _, err := r.Register(t.Context(), late); !errors.As(err, &fenced) || fenced.Live != 9 || !fenced.Gone {
+		if _, err := r.Register(t.Context(), late); !errors.As(err, &fenced) || fenced.Live != 9 || !fenced.Gone {
 			t.Errorf("an old process: %v, want it fenced by 9, which is gone", err)
 		}
 		back := math("gonetoo")

@@ -40,7 +40,7 @@ func benchOpen(b *testing.B, n int, cfg Config) *Registry {
 	}
 	b.Cleanup(func() { r.Close() })
 	for i := range n {
-		if _, _, err := r.Register(b.Context(), benchInstance(i)); err != nil {
+		if _, err := r.Register(b.Context(), benchInstance(i)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -56,10 +56,10 @@ func BenchmarkRegister(b *testing.B) {
 			in := benchInstance(n + 1)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, err := r.Register(ctx, in); err != nil {
+				if _, err := r.Register(ctx, in); err != nil {
 					b.Fatal(err)
 				}
-				if err := r.Deregister(ctx, in.Key, nil); err != nil {
+				if _, err := r.Deregister(ctx, in.Key, nil); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -74,7 +74,7 @@ func BenchmarkChange(b *testing.B) {
 	in := benchInstance(0)
 	for i := range 5000 {
 		in.ID = fmt.Sprintf("a%d", i)
-		if _, _, err := r.Register(ctx, in); err != nil {
+		if _, err := r.Register(ctx, in); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -83,7 +83,7 @@ func BenchmarkChange(b *testing.B) {
 		for b.Loop() {
 			in.ID = fmt.Sprintf("a%d", rand.IntN(5000))
 			in.Weight++
-			if _, _, err := r.Register(ctx, in); err != nil {
+			if _, err := r.Register(ctx, in); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -114,8 +114,8 @@ func BenchmarkRenew(b *testing.B) {
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
-				if unknown, replaced, err := r.RenewAll(ctx, all[i:i+1000]); err != nil || len(unknown)+len(replaced) > 0 {
-					b.Fatal(unknown, replaced, err)
+				if done, err := r.RenewAll(ctx, all[i:i+1000]); err != nil || done.Count != 1000 {
+					b.Fatalf("RenewAll = %+v, %v", done, err)
 				}
 				i = (i + 1000) % n
 			}
@@ -145,7 +145,7 @@ func BenchmarkExpire(b *testing.B) {
 				for i := range many {
 					in := benchInstance(n + i)
 					in.Lease = 3 * time.Second
-					if _, _, err := r.Register(ctx, in); err != nil {
+					if _, err := r.Register(ctx, in); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -186,7 +186,7 @@ func BenchmarkWatchFanOut(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				in.Weight++
-				if _, _, err := r.Register(ctx, in); err != nil {
+				if _, err := r.Register(ctx, in); err != nil {
 					b.Fatal(err)
 				}
 				for _, w := range watches {

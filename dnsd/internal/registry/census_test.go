@@ -14,7 +14,7 @@ func TestCensusNamesTheLargestServices(t *testing.T) {
 		for i := range n + 1 {
 			in := math(fmt.Sprintf("a%d", i))
 			in.Service = service
-			if _, _, err := r.Register(t.Context(), in); err != nil {
+			if _, err := r.Register(t.Context(), in); err != nil {
 				t.Fatal(err)
 			}
 		}

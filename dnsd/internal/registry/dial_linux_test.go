@@ -124,7 +124,7 @@ func underFire(command func(string) error, host, tables, chain, reject string) e
 			in.Service = "_alone._tcp"
 		}
 		in.Host, in.Port = host, uint16(l.Addr().(*net.TCPAddr).Port)
-		if _, _, err := r.Register(ctx, in); err != nil {
+		if _, err := r.Register(ctx, in); err != nil {
 			return err
 		}
 		keys = append(keys, in.Key)

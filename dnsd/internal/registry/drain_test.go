@@ -16,11 +16,11 @@ func TestStickyDrainSurvivesTheInstance(t *testing.T) {
 		in := math("a1")
 		in.Incarnation = 1
 		register(t, r, in)
-		if out, err := r.Drain(t.Context(), in.Key, true); err != nil || !out.Sticky {
+		if out, err := r.Drain(t.Context(), in.Key, true); err != nil || !out.Instance.Sticky {
 			t.Fatalf("Drain = %+v, %v", out, err)
 		}
 		for next := range uint64(3) {
-			if err := r.Deregister(t.Context(), in.Key, nil); err != nil {
+			if _, err := r.Deregister(t.Context(), in.Key, nil); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(2 * time.Hour) // longer than a fence lives
@@ -30,10 +30,10 @@ func TestStickyDrainSurvivesTheInstance(t *testing.T) {
 				t.Errorf("restarted, it is %+v", out)
 			}
 		}
-		if out, err := r.Undrain(t.Context(), in.Key); err != nil || out.State != registry.Up || out.Sticky {
+		if out, err := r.Undrain(t.Context(), in.Key); err != nil || out.Did != registry.Changed || out.Instance.State != registry.Up || out.Instance.Sticky {
 			t.Errorf("Undrain = %+v, %v", out, err)
 		}
-		if err := r.Deregister(t.Context(), in.Key, nil); err != nil {
+		if _, err := r.Deregister(t.Context(), in.Key, nil); err != nil {
 			t.Fatal(err)
 		}
 		if out := register(t, r, in); out.State != registry.Up {
@@ -53,10 +53,10 @@ func TestStickyDrainOfWhoIsGoneCanBeLifted(t *testing.T) {
 	if _, err := r.Drain(t.Context(), in.Key, true); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Deregister(t.Context(), in.Key, nil); err != nil {
+	if _, err := r.Deregister(t.Context(), in.Key, nil); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := r.Undrain(t.Context(), in.Key); out != nil || err != nil {
+	if out, err := r.Undrain(t.Context(), in.Key); out.Did != registry.Forgotten || out.Instance != nil || err != nil {
 		t.Errorf("Undrain = %+v, %v", out, err)
 	}
 	if _, err := r.Undrain(t.Context(), in.Key); !errors.Is(err, registry.ErrNotFound) {
@@ -64,7 +64,7 @@ func TestStickyDrainOfWhoIsGoneCanBeLifted(t *testing.T) {
 	}
 	old := in
 	old.Incarnation = 4
-	if _, _, err := r.Register(t.Context(), old); err == nil {
+	if _, err := r.Register(t.Context(), old); err == nil {
 		t.Error("the fence went with the drain")
 	}
 	if out := register(t, r, in); out.State != registry.Up {
@@ -85,7 +85,7 @@ func TestDrainAndUndrainLeaveASuspectASuspect(t *testing.T) {
 		if _, err := r.Drain(t.Context(), key, false); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := r.Undrain(t.Context(), key); err != nil || out.State != registry.Suspect {
+		if out, err := r.Undrain(t.Context(), key); err != nil || out.Instance.State != registry.Suspect {
 			t.Errorf("Undrain = %+v, %v", out, err)
 		}
 		renew(t, r, "a5")
@@ -102,12 +102,12 @@ func TestIncarnationOfAClockThatWasAhead(t *testing.T) {
 	now := uint64(time.Now().UnixMilli())
 	in.Incarnation = now + 30_000
 	register(t, r, in)
-	if err := r.Deregister(t.Context(), in.Key, &in.Incarnation); err != nil {
+	if _, err := r.Deregister(t.Context(), in.Key, &in.Incarnation); err != nil {
 		t.Fatal(err)
 	}
 	restarted := in
 	restarted.Incarnation = now + 5_000
-	_, _, err := r.Register(t.Context(), restarted)
+	_, err := r.Register(t.Context(), restarted)
 	var fenced *registry.FencedError
 	if !errors.As(err, &fenced) || !fenced.Gone || fenced.Live != in.Incarnation {
 		t.Fatalf("the next process: %v, want it told what was here last, and that it is gone", err)
@@ -115,7 +115,7 @@ func TestIncarnationOfAClockThatWasAhead(t *testing.T) {
 	restarted.Incarnation = fenced.Live + 1 // what a process does that has just begun
 	register(t, r, restarted)
 	old := in
-	if _, _, err := r.Register(t.Context(), old); !errors.As(err, &fenced) || fenced.Gone {
+	if _, err := r.Register(t.Context(), old); !errors.As(err, &fenced) || fenced.Gone {
 		t.Errorf("the process before: %v, want it fenced by who lives", err)
 	}
 }
@@ -125,17 +125,17 @@ func TestOperatorClearsAFence(t *testing.T) {
 	in := math("a1")
 	in.Incarnation = 9
 	register(t, r, in)
-	if err := r.Unfence(t.Context(), in.Key); !errors.Is(err, registry.ErrNotFound) {
+	if _, err := r.Unfence(t.Context(), in.Key); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("nobody was fenced yet: %v", err)
 	}
-	if err := r.Deregister(t.Context(), in.Key, nil); err != nil {
+	if _, err := r.Deregister(t.Context(), in.Key, nil); err != nil {
 		t.Fatal(err)
 	}
 	in.Incarnation = 3
-	if _, _, err := r.Register(t.Context(), in); err == nil {
+	if _, err := r.Register(t.Context(), in); err == nil {
 		t.Fatal("not fenced")
 	}
-	if err := r.Unfence(t.Context(), in.Key); err != nil {
+	if _, err := r.Unfence(t.Context(), in.Key); err != nil {
 		t.Fatal(err)
 	}
 	register(t, r, in)
@@ -148,7 +148,7 @@ func TestIncarnationOfTheFarFutureIsRefused(t *testing.T) {
 	var field *registry.FieldError
 	for _, bad := range []uint64{gomath.MaxUint64, gomath.MaxInt64, uint64(time.Now().Add(25 * time.Hour).UnixNano())} {
 		in.Incarnation = bad
-		if _, _, err := r.Register(t.Context(), in); !errors.As(err, &field) || field.Field != "incarnation" {
+		if _, err := r.Register(t.Context(), in); !errors.As(err, &field) || field.Field != "incarnation" {
 			t.Errorf("%d: %v, want it refused", bad, err)
 		}
 	}
@@ -164,17 +164,17 @@ func TestRenewalsOfAReplacedProcessAreTold(t *testing.T) {
 	in.Incarnation = 7
 	register(t, r, in)
 	before, _ := r.Instance(in.Key)
-	unknown, replaced, err := r.RenewAll(t.Context(), []registry.Renewal{
+	done, err := r.RenewAll(t.Context(), []registry.Renewal{
 		{Key: in.Key, Incarnation: 6}, {Key: math("a2").Key, Incarnation: 1}, {Key: in.Key, Incarnation: 8},
 	})
-	if err != nil || len(unknown) != 2 || len(replaced) != 1 || replaced[0] != in.Key {
-		t.Errorf("RenewAll = %v, %v, %v", unknown, replaced, err)
+	if err != nil || done.Count != 0 || len(done.Unknown) != 2 || len(done.Replaced) != 1 || done.Replaced[0] != in.Key {
+		t.Errorf("RenewAll = %+v, %v", done, err)
 	}
 	if after, _ := r.Instance(in.Key); after.ExpiresIn > before.ExpiresIn {
 		t.Error("an old process renewed the lease of the one that replaced it")
 	}
-	if unknown, replaced, err := r.RenewAll(t.Context(), []registry.Renewal{{Key: in.Key, Incarnation: 7}, {Key: in.Key}}); err != nil || len(unknown)+len(replaced) > 0 {
-		t.Errorf("RenewAll = %v, %v, %v", unknown, replaced, err)
+	if done, err := r.RenewAll(t.Context(), []registry.Renewal{{Key: in.Key, Incarnation: 7}, {Key: in.Key}}); err != nil || done.Count != 2 || len(done.Unknown)+len(done.Replaced) > 0 {
+		t.Errorf("RenewAll = %+v, %v", done, err)
 	}
 }
 

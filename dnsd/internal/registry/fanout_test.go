@@ -14,7 +14,7 @@ func TestNobodyWaitsForADelivery(t *testing.T) {
 	}
 	defer r.Close()
 	in := Instance{Key: Key{"_math._tcp", "a1"}, Host: "10.0.0.7", Port: 1}
-	if _, _, err := r.Register(t.Context(), in); err != nil {
+	if _, err := r.Register(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
 	r.watchers.mu.Lock() // as a delivery does
@@ -37,7 +37,7 @@ func TestNobodyWaitsForADelivery(t *testing.T) {
 	}
 	r.watchers.mu.Unlock()
 	in.Weight = 7
-	if _, _, err := r.Register(t.Context(), in); err != nil {
+	if _, err := r.Register(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
 	for _, w := range []*Watch{w, late} {

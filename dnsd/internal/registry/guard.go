@@ -112,18 +112,23 @@ func (r *Registry) holdLocked(e *entry, now time.Duration, trial bool) {
 }
 
 // ReleaseGuard ends the hold of a service's suspects ("": of all): they are
-// removed at once. Those whose lease ends later are judged anew.
-func (r *Registry) ReleaseGuard(service string) {
+// removed at once. Those whose lease ends later are judged anew. The receipt counts
+// the suspects.
+func (r *Registry) ReleaseGuard(service string) Receipt {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.clock.read()
+	done := Receipt{Revision: r.revision}
 	for e, h := range r.holds {
 		if service == "" || service == e.service.name {
 			h.over = true
 			r.holds[e] = h
 			r.catalog.extend(e, now)
+			done.Did = Released
+			done.Count++
 		}
 	}
+	return done
 }
 
 // losses are the times at which instances went, by silence or refusal.

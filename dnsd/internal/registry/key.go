@@ -17,14 +17,22 @@ func (k Key) Compare(o Key) int {
 	return cmp.Or(cmp.Compare(k.Service, o.Service), cmp.Compare(k.ID, o.ID))
 }
 
-// ParseKey reads the form that String writes, and checks it.
+// NewKey checks a service and an id, and makes a Key of them. Nothing else turns text
+// into a Key.
+//
+// Errors: *FieldError.
+func NewKey(service, id string) (Key, error) {
+	k := Key{service, id}
+	return k, k.check()
+}
+
+// ParseKey is NewKey for the form that String writes.
 func ParseKey(s string) (Key, error) {
 	service, id, ok := strings.Cut(s, "/")
 	if !ok {
 		return Key{}, &FieldError{"instance", s, "must be service/id, like _math._tcp/a1"}
 	}
-	k := Key{service, id}
-	return k, k.check()
+	return NewKey(service, id)
 }
 
 func (k Key) check() error {

@@ -25,32 +25,45 @@ var again = [...]time.Duration{20 * time.Millisecond, 80 * time.Millisecond, 400
 // without a deregistration. The instance is probed at once, again within half a
 // second while it accepts, resets (the listener closed meanwhile) or says nothing (a
 // full backlog drops what comes), and removed when it refuses; anything else leaves
-// it to its lease. It returns after the verdict.
-func (r *Registry) ConnectionLost(ctx context.Context, key Key, incarnation uint64) {
+// it to its lease. It returns after the verdict: Removed, Changed (it refuses, and is
+// a suspect now) or Nothing.
+func (r *Registry) ConnectionLost(ctx context.Context, key Key, incarnation uint64) Receipt {
 	r.mu.RLock()
 	e := r.catalog.find(key)
 	if e == nil || e.in.Incarnation != incarnation || !r.provable(e.in) {
-		r.mu.RUnlock()
-		return // replaced by a newer one: none of its business
+		defer r.mu.RUnlock()
+		return r.foundLocked(key) // replaced by a newer one: none of its business
 	}
 	s := probed{e, e.in, e.deadline}
 	r.mu.RUnlock()
-	if !r.prove(ctx, s) {
-		return
-	}
+	done, open := r.prove(ctx, s)
 	for _, pause := range again {
+		if !open {
+			break
+		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return
+			return done
 		}
 		r.mu.RLock()
-		same := r.catalog.find(key) == s.entry && s.entry.in == s.instance && s.entry.deadline == s.deadline
-		r.mu.RUnlock()
-		if !same || !r.prove(ctx, s) {
-			return // it was heard of since, or is dead, or out of reach
+		if r.catalog.find(key) != s.entry || s.entry.in != s.instance || s.entry.deadline != s.deadline {
+			defer r.mu.RUnlock()
+			return r.foundLocked(key) // it was heard of since
 		}
+		r.mu.RUnlock()
+		done, open = r.prove(ctx, s)
 	}
+	return done
+}
+
+// foundLocked is the receipt of a write that changed nothing of key.
+func (r *Registry) foundLocked(key Key) Receipt {
+	e := r.catalog.find(key)
+	if e == nil {
+		return Receipt{Revision: r.revision}
+	}
+	return Receipt{Revision: e.in.Revision, Instance: e.in, ExpiresIn: e.left(r.clock.peek()), Count: 1}
 }
 
 // provable says whether a refused connection proves anything: who serves UDP
@@ -61,11 +74,11 @@ func (r *Registry) provable(in *Instance) bool {
 
 // prove removes s if it refuses a connection and nothing was heard of it since.
 // It says whether its port may only be about to close.
-func (r *Registry) prove(ctx context.Context, s probed) (open bool) {
+func (r *Registry) prove(ctx context.Context, s probed) (done Receipt, open bool) {
 	select {
 	case r.probes <- struct{}{}:
 	case <-ctx.Done():
-		return false
+		return Receipt{}, false
 	}
 	pctx, cancel := context.WithTimeout(ctx, r.settings().Guard.ProbeTimeout)
 	err := r.settings().Probe(pctx, s.instance.HostPort())
@@ -75,35 +88,46 @@ func (r *Registry) prove(ctx context.Context, s probed) (open bool) {
 	// timeout or an unreachable net may well be ours.
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		var silent net.Error // the clock of the context or of the socket, whichever was first
-		return err == nil || errors.Is(err, syscall.ECONNRESET) || errors.As(err, &silent) && silent.Timeout()
+		open = err == nil || errors.Is(err, syscall.ECONNRESET) || errors.As(err, &silent) && silent.Timeout()
+		r.mu.RLock()
+		defer r.mu.RUnlock()
+		return r.foundLocked(s.instance.Key), open
 	}
-	removed, kept := false, false
+	kept := false
 	err = r.submit(ctx, &op{unstored: true, decide: func(p *plan) error {
-		removed, kept = false, false
-		in, e := p.find(s.instance.Key)
-		if in == nil || e != s.entry || p.touched(in.Key) || in.Incarnation != s.instance.Incarnation ||
-			in.HostPort() != s.instance.HostPort() || in.State != Suspect && e.deadline != s.deadline {
-			return nil
-		}
-		if !p.refuses(in, e) { // it is asked again
-			kept = true
-			if in.State != Suspect && in.State != Drained {
-				p.put(in, in.with(Suspect), e, holdLease)
-			}
-			return nil
-		}
-		p.refused++
-		p.remove(in, e, loseLease)
-		removed = true
+		done, kept = p.bury(s)
 		return nil
 	}})
 	switch {
 	case err != nil:
-	case removed:
+		return Receipt{}, false
+	case done.Did == Removed:
 		r.stats.proven.Add(1)
 		r.settings().Logger.Info("registry: removed, it refuses connections", "instance", s.instance.Key.String(), "host", s.instance.HostPort())
 	case kept:
 		r.settings().Logger.Warn("registry: refuses connections, and is held back as a suspect, because too many do at once", "instance", s.instance.Key.String(), "host", s.instance.HostPort())
 	}
-	return false
+	return done, false
+}
+
+// bury plans to remove s, which refused a connection, unless something was heard of
+// it since. It is kept, and asked again as a suspect, if too many refuse at once.
+func (p *plan) bury(s probed) (done Receipt, kept bool) {
+	in, e := p.find(s.instance.Key)
+	switch {
+	case in == nil:
+		return Receipt{Revision: p.revision}, false
+	case e == nil:
+		return Receipt{Revision: in.Revision, Instance: in, ExpiresIn: in.Lease, Count: 1}, false
+	case e != s.entry, p.touched(in.Key), in.Incarnation != s.instance.Incarnation,
+		in.HostPort() != s.instance.HostPort(), in.State != Suspect && e.deadline != s.deadline:
+		return p.standing(Nothing, in, e), false
+	case p.refuses(in, e):
+		p.refused++
+		p.remove(in, e, loseLease)
+		return p.removed(in), false
+	case in.State == Suspect, in.State == Drained:
+		return p.standing(Nothing, in, e), true
+	}
+	return p.standing(Changed, p.put(in, in.with(Suspect), e, holdLease), e), true
 }

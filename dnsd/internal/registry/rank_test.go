@@ -37,7 +37,7 @@ func TestSuspectsStandBehindEveryLiveTier(t *testing.T) {
 			register := func(i int) {
 				in := math(fmt.Sprint("a", i))
 				in.Priority = priority.Draw(rt, "priority")
-				if _, _, err := r.Register(context.Background(), in); err != nil {
+				if _, err := r.Register(context.Background(), in); err != nil {
 					rt.Fatal(err)
 				}
 				registered[in.ID] = in.Priority

@@ -67,11 +67,11 @@ func start(t testing.TB, cfg registry.Config) (*registry.Registry, *registrytest
 
 func register(t testing.TB, r *registry.Registry, in registry.Instance) *registry.Instance {
 	t.Helper()
-	out, _, err := r.Register(t.Context(), in)
+	done, err := r.Register(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out
+	return done.Instance
 }
 
 func renew(t testing.TB, r *registry.Registry, ids ...string) {
@@ -86,16 +86,16 @@ func renew(t testing.TB, r *registry.Registry, ids ...string) {
 func TestRegistrationIsPublishedBeforeItReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, m := start(t, registry.Config{})
-		out, created, err := r.Register(t.Context(), math("a1"))
-		if err != nil || !created || out.Revision != 1 || out.Lease != 15*time.Second || out.TTL != 5*time.Second {
-			t.Fatalf("Register = %+v, %v, %v", out, created, err)
+		done, err := r.Register(t.Context(), math("a1"))
+		if err != nil || done.Did != registry.Created || done.Revision != 1 || done.Instance.Lease != 15*time.Second || done.Instance.TTL != 5*time.Second {
+			t.Fatalf("Register = %+v, %v", done, err)
 		}
 		if got, want := published(m), "_math._tcp/a1 up 10:100"; got != want {
 			t.Errorf("published %q, want %q", got, want)
 		}
-		again, created, err := r.Register(t.Context(), math("a1"))
-		if err != nil || created || again.Revision != 1 || r.Revision() != 1 {
-			t.Errorf("the same again = %+v, %v, %v at revision %d: want a renewal", again, created, err, r.Revision())
+		again, err := r.Register(t.Context(), math("a1"))
+		if err != nil || again.Did != registry.Renewed || again.Revision != 1 || r.Revision() != 1 {
+			t.Errorf("the same again = %+v, %v at revision %d: want a renewal", again, err, r.Revision())
 		}
 	})
 }
@@ -241,7 +241,7 @@ func TestDrainOutlivesRenewalsAndChanges(t *testing.T) {
 		r, m := start(t, registry.Config{})
 		in := math("a1")
 		register(t, r, in)
-		if out, err := r.Drain(t.Context(), in.Key, false); err != nil || out.State != registry.Drained || out.Revision != 2 {
+		if out, err := r.Drain(t.Context(), in.Key, false); err != nil || out.Did != registry.Changed || out.Instance.State != registry.Drained || out.Revision != 2 {
 			t.Fatalf("Drain = %#v, %v", out, err)
 		}
 		for range 10 {
@@ -253,7 +253,7 @@ func TestDrainOutlivesRenewalsAndChanges(t *testing.T) {
 		if got := published(m); got != "" {
 			t.Errorf("drained, and published %s", got)
 		}
-		if out, err := r.Drain(t.Context(), in.Key, false); err != nil || out.Revision != 3 {
+		if out, err := r.Drain(t.Context(), in.Key, false); err != nil || out.Did != registry.Nothing || out.Revision != 3 {
 			t.Errorf("drained again: %#v, %v", out, err)
 		}
 		if _, err := r.Undrain(t.Context(), in.Key); err != nil {
@@ -272,7 +272,7 @@ func TestLimits(t *testing.T) {
 	r, _ := start(t, registry.Config{MaxInstances: 3, MaxPerService: 2})
 	register(t, r, math("a1"))
 	register(t, r, math("a2"))
-	_, _, err := r.Register(t.Context(), math("a3"))
+	_, err := r.Register(t.Context(), math("a3"))
 	if limit := (*registry.LimitError)(nil); !errors.As(err, &limit) || !errors.Is(err, registry.ErrFull) || limit.Max != 2 || limit.What != "instances of _math._tcp" {
 		t.Errorf("a third of the service: %v", err)
 	}
@@ -283,7 +283,7 @@ func TestLimits(t *testing.T) {
 	in.Service = "_text._tcp"
 	register(t, r, in)
 	in.ID = "a2"
-	_, _, err = r.Register(t.Context(), in)
+	_, err = r.Register(t.Context(), in)
 	if limit := (*registry.LimitError)(nil); !errors.As(err, &limit) || limit.Max != 3 || limit.What != "instances" {
 		t.Errorf("a fourth in all: %v", err)
 	}
@@ -305,7 +305,7 @@ func TestRequestsAtOnceShareACommit(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		gaveUp := make(chan error, 1)
 		go func() {
-			_, _, err := r.Register(ctx, math("impatient"))
+			_, err := r.Register(ctx, math("impatient"))
 			gaveUp <- err
 		}()
 		for i := range 50 {
@@ -351,8 +351,8 @@ func TestRenewalDuringRemovalIsRefused(t *testing.T) {
 		answers := make(chan error, 2)
 		go func() { _, err := r.Renew(t.Context(), math("a1").Key, 0); answers <- err }()
 		go func() {
-			unknown, _, err := r.RenewAll(t.Context(), []registry.Renewal{{Key: math("a1").Key}})
-			if len(unknown) == 1 {
+			done, err := r.RenewAll(t.Context(), []registry.Renewal{{Key: math("a1").Key}})
+			if len(done.Unknown) == 1 {
 				err = registry.ErrNotFound
 			}
 			answers <- err
@@ -388,7 +388,7 @@ func TestFencesAreBounded(t *testing.T) {
 			in := math(fmt.Sprintf("a%d", i))
 			in.Incarnation = 5
 			register(t, r, in)
-			if err := r.Deregister(t.Context(), in.Key, nil); err != nil {
+			if _, err := r.Deregister(t.Context(), in.Key, nil); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -397,7 +397,7 @@ func TestFencesAreBounded(t *testing.T) {
 		}
 		old := math("a99")
 		old.Incarnation = 4
-		if _, _, err := r.Register(t.Context(), old); err == nil {
+		if _, err := r.Register(t.Context(), old); err == nil {
 			t.Error("the newest fence is gone")
 		}
 		time.Sleep(2 * time.Hour)
@@ -433,23 +433,23 @@ func TestUpdateChangesWhatComesNext(t *testing.T) {
 	}
 	defer r.Close()
 	in := registry.Instance{Key: registry.Key{Service: "_math._tcp", ID: "a1"}, Host: "192.0.2.1", Port: 1}
-	before, _, err := r.Register(t.Context(), in)
+	before, err := r.Register(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Update(registry.Config{Lease: 30 * time.Second, MaxPerService: 2}); err != nil {
 		t.Fatal(err)
 	}
-	if got, _ := r.Instance(before.Key); got.Lease != 15*time.Second {
+	if got, _ := r.Instance(before.Instance.Key); got.Lease != 15*time.Second {
 		t.Errorf("the lease of an instance that is there: %v, want 15s", got.Lease)
 	}
 	in.ID = "a2"
-	if got, _, err := r.Register(t.Context(), in); err != nil || got.Lease != 30*time.Second {
+	if got, err := r.Register(t.Context(), in); err != nil || got.Instance.Lease != 30*time.Second {
 		t.Errorf("the lease of one that comes: %v, %v, want 30s", got, err)
 	}
 	in.ID = "a3"
 	var limit *registry.LimitError
-	if _, _, err := r.Register(t.Context(), in); !errors.As(err, &limit) {
+	if _, err := r.Register(t.Context(), in); !errors.As(err, &limit) {
 		t.Errorf("beyond the new limit: %v", err)
 	}
 	if err := r.Update(registry.Config{Lease: time.Second}); err == nil {
@@ -457,7 +457,7 @@ func TestUpdateChangesWhatComesNext(t *testing.T) {
 	}
 	in.ID = "a1"
 	in.Weight = 7
-	if got, _, err := r.Register(t.Context(), in); err != nil || got.Lease != 30*time.Second {
+	if got, err := r.Register(t.Context(), in); err != nil || got.Instance.Lease != 30*time.Second {
 		t.Errorf("after a refused update: %v, %v, want a lease of 30s", got, err)
 	}
 }

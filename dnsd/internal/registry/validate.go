@@ -15,13 +15,10 @@ const (
 	maxMetaTotal = 1300 // octets of them all with their lengths: above, RFC 6763 section 6.2 calls it not recommended
 )
 
-// normal checks in and returns it in canonical form with defaults filled in, or
+// normal checks all of in but its key, and returns it in canonical form with defaults filled in, or
 // a *FieldError. One malformed target spoils a whole record set for clients
 // (Go's LookupSRV refuses the set), so nothing unchecked gets any further.
 func (c *Config) normal(in Instance) (Instance, error) {
-	if err := in.Key.check(); err != nil {
-		return in, err
-	}
 	host, err := CheckHost(in.Host)
 	if err != nil {
 		return in, err

@@ -118,7 +118,7 @@ func TestRegistrationIsCheckedAndCompleted(t *testing.T) {
 	} {
 		in := math("a1")
 		c.change(&in)
-		out, _, err := r.Register(t.Context(), in)
+		out, err := r.Register(t.Context(), in)
 		var f *registry.FieldError
 		if !errors.As(err, &f) || f.Field != c.field || !strings.Contains(err.Error(), c.word) {
 			t.Errorf("%s: %v, %v; want %q", c.field, out, err, c.word)

@@ -115,7 +115,12 @@ func (r *Registry) Stats() Stats {
 }
 
 func (e *entry) lease(now time.Duration) Lease {
-	return Lease{e.in, min(max(e.deadline-now, 0), e.in.Lease)}
+	return Lease{e.in, e.left(now)}
+}
+
+// left is the time left of the lease.
+func (e *entry) left(now time.Duration) time.Duration {
+	return min(max(e.deadline-now, 0), e.in.Lease)
 }
 
 // namesLocked returns the services in no order: sorting them is for later.

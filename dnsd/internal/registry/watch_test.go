@@ -74,7 +74,7 @@ func TestWatchResumesWithoutLossOrDuplicate(t *testing.T) {
 					in := math(fmt.Sprintf("a%d", n%5))
 					in.Service = rapid.SampledFrom(services[1:]).Draw(rt, "service")
 					in.Weight = rapid.Uint16().Draw(rt, "weight")
-					if _, _, err := r.Register(ctx, in); err != nil {
+					if _, err := r.Register(ctx, in); err != nil {
 						rt.Fatal(err)
 					}
 				}
@@ -126,7 +126,7 @@ func TestWatchSeesEachChangeOnceUnderLoad(t *testing.T) {
 			in := math(fmt.Sprintf("a%d", w))
 			for i := range changes {
 				in.Weight = uint16(i)
-				if _, _, err := r.Register(context.Background(), in); err != nil {
+				if _, err := r.Register(context.Background(), in); err != nil {
 					t.Error(err)
 				}
 			}
@@ -274,7 +274,7 @@ func TestCloseCutsWatchers(t *testing.T) {
 	if _, err := r.Watch("", nil); !errors.Is(err, registry.ErrClosed) {
 		t.Errorf("Watch = %v, want ErrClosed", err)
 	}
-	if _, _, err := r.Register(t.Context(), math("a1")); !errors.Is(err, registry.ErrClosed) {
+	if _, err := r.Register(t.Context(), math("a1")); !errors.Is(err, registry.ErrClosed) {
 		t.Errorf("Register = %v, want ErrClosed", err)
 	}
 	if err := r.Close(); err != nil {

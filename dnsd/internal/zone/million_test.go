@@ -39,7 +39,7 @@ func BenchmarkMillion(b *testing.B) {
 		for w := range workers {
 			wg.Go(func() {
 				for i := w; i < n; i += workers {
-					if _, _, err := r.Register(ctx, registry.Instance{
+					if _, err := r.Register(ctx, registry.Instance{
 						Key:  registry.Key{Service: fmt.Sprintf("_svc%06d._tcp", i/10), ID: fmt.Sprintf("i%02d", i%10)},
 						Host: fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), Port: 8080, Priority: 10, Weight: 100,
 					}); err != nil {

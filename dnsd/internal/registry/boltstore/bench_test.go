@@ -41,7 +41,7 @@ func BenchmarkRegister(b *testing.B) {
 					for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
 						in := instance(fmt.Sprintf("a%d", i))
 						in.Service = fmt.Sprintf("_s%d._tcp", i/10)
-						if _, _, err := r.Register(context.Background(), in); err != nil {
+						if _, err := r.Register(context.Background(), in); err != nil {
 							b.Error(err)
 							return
 						}

@@ -168,16 +168,16 @@ func crashChild(path string) {
 				switch {
 				case isThere && rand.IntN(3) == 0:
 					tell("ask", in.ID, "")
-					if err := r.Deregister(ctx, in.Key, nil); err == nil {
-						tell("ack", in.ID, "", "0") // its revision is not told
+					if done, err := r.Deregister(ctx, in.Key, nil); err == nil {
+						tell("ack", in.ID, "", fmt.Sprint(done.Revision))
 					}
 				case isThere && rand.IntN(3) == 0:
 					want := *old.Instance
 					want.State = registry.Drained
 					tell("ask", in.ID, value(&want))
-					out, err := r.Drain(ctx, in.Key, false)
+					done, err := r.Drain(ctx, in.Key, false)
 					if err == nil {
-						tell("ack", in.ID, value(out), fmt.Sprint(out.Revision))
+						tell("ack", in.ID, value(done.Instance), fmt.Sprint(done.Revision))
 					}
 				default:
 					in.Weight = uint16(rand.N(1 << 16))
@@ -186,9 +186,9 @@ func crashChild(path string) {
 						want.State = old.State
 					}
 					tell("ask", in.ID, value(&want))
-					out, _, err := r.Register(ctx, in)
+					done, err := r.Register(ctx, in)
 					if err == nil {
-						tell("ack", in.ID, value(out), fmt.Sprint(out.Revision))
+						tell("ack", in.ID, value(done.Instance), fmt.Sprint(done.Revision))
 					}
 				}
 			}

@@ -31,11 +31,11 @@ func filled(t testing.TB, path string, n int) []byte {
 	for i := range n {
 		in := instance(fmt.Sprintf("a%04d", i))
 		in.Incarnation = 3
-		if _, _, err := r.Register(context.Background(), in); err != nil {
+		if _, err := r.Register(context.Background(), in); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := r.Deregister(context.Background(), instance("a0000").Key, nil); err != nil {
+	if _, err := r.Deregister(context.Background(), instance("a0000").Key, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Close(); err != nil {
@@ -203,7 +203,7 @@ func TestCommitAfterPanicIsRefused(t *testing.T) {
 	path := filepath.Join(tempDir(t), "svc.db")
 	r := open(t, path)
 	for i := range 200 {
-		if _, _, err := r.Register(t.Context(), instance(fmt.Sprintf("a%d", i))); err != nil {
+		if _, err := r.Register(t.Context(), instance(fmt.Sprintf("a%d", i))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -211,7 +211,7 @@ func TestCommitAfterPanicIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		_, _, err := r.Register(t.Context(), instance("late"))
+		_, err := r.Register(t.Context(), instance("late"))
 		if err == nil || !strings.Contains(err.Error(), path) {
 			t.Fatalf("Register = %v", err)
 		}

@@ -155,10 +155,10 @@ func faultChild(path string) {
 		in := instance(id)
 		in.Weight, in.Incarnation = weight, 3
 		in.Meta = map[string]string{"a": strings.Repeat("v", 200), "b": strings.Repeat("v", 200), "c": strings.Repeat("v", 200)}
-		out, _, err := r.Register(ctx, in)
+		done, err := r.Register(ctx, in)
 		v := ""
 		if err == nil {
-			v = value(out)
+			v = value(done.Instance)
 		} else if l, ok := r.Instance(in.Key); ok {
 			v = value(l.Instance)
 		} else {
@@ -171,7 +171,8 @@ func faultChild(path string) {
 		if _, ok := r.Instance(instance(id).Key); !ok {
 			return
 		}
-		step(id, "", r.Deregister(ctx, instance(id).Key, nil))
+		_, err := r.Deregister(ctx, instance(id).Key, nil)
+		step(id, "", err)
 	}
 	for i := range 3 {
 		put(fmt.Sprint("a", i), 1)
@@ -181,9 +182,9 @@ func faultChild(path string) {
 	put("c1", 1)
 	put("a0", 2)
 	if l, ok := r.Instance(instance("a0").Key); ok {
-		out, err := r.Drain(ctx, l.Key, false)
+		done, err := r.Drain(ctx, l.Key, false)
 		if err == nil {
-			step("a0", value(out), nil)
+			step("a0", value(done.Instance), nil)
 		}
 	}
 	for i := range 4 { // the file grows

@@ -85,7 +85,7 @@ func fullChild(how, dir string) error {
 	register := func() error {
 		in := instance(fmt.Sprintf("a%d", acknowledged))
 		in.Meta = map[string]string{"a": strings.Repeat("v", 250), "b": strings.Repeat("v", 250), "c": strings.Repeat("v", 250)}
-		_, _, err := r.Register(ctx, in)
+		_, err := r.Register(ctx, in)
 		if err == nil {
 			acknowledged++
 		}

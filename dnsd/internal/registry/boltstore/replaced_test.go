@@ -43,13 +43,13 @@ func TestReplacedWhileOpenIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			kept := instance("kept")
-			if _, _, err := r.Register(t.Context(), kept); err != nil {
+			if _, err := r.Register(t.Context(), kept); err != nil {
 				t.Fatal(err)
 			}
 			if err := c.replace(t, path, copied); err != nil {
 				t.Fatal(err)
 			}
-			_, _, err = r.Register(t.Context(), instance("refused"))
+			_, err = r.Register(t.Context(), instance("refused"))
 			if err == nil || !strings.Contains(err.Error(), "while it is in use: stop dnsd") || !strings.Contains(err.Error(), path) {
 				t.Errorf("a registration: %v, want it refused", err)
 			}
@@ -62,7 +62,7 @@ func TestReplacedWhileOpenIsRefused(t *testing.T) {
 			if err := os.Rename(path+".away", path); err != nil {
 				t.Fatal(err)
 			}
-			if _, _, err := r.Register(t.Context(), instance("later")); err != nil {
+			if _, err := r.Register(t.Context(), instance("later")); err != nil {
 				t.Errorf("with the file in its place again: %v", err)
 			}
 			if err := r.Close(); err != nil {

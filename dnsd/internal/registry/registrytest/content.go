@@ -97,7 +97,7 @@ func example(id string) registry.Instance {
 
 func mustRegister(tb testing.TB, r *registry.Registry, in registry.Instance) {
 	tb.Helper()
-	if _, _, err := r.Register(context.Background(), in); err != nil {
+	if _, err := r.Register(context.Background(), in); err != nil {
 		tb.Fatal(err)
 	}
 }

@@ -108,23 +108,21 @@ func (h *history) actions() map[string]func(*rapid.T) {
 		"": h.check,
 		"register": func(rt *rapid.T) {
 			in := drawRegistration(rt)
-			_, isNew, err := h.r.Register(context.Background(), in)
-			got := answerOf(rt, err)
-			if isNew {
-				got = created
-			}
-			same(rt, "register "+in.String(), got, h.model.register(in))
+			h.write(rt, "register "+in.String(), h.model.register(in), func(ctx context.Context) (registry.Receipt, error) {
+				return h.r.Register(ctx, in)
+			})
 		},
 		"renew": func(rt *rapid.T) {
 			k, inc := drawKey(rt), rapid.Uint64Range(0, 3).Draw(rt, "incarnation")
-			_, err := h.r.Renew(context.Background(), k, inc)
-			same(rt, "renew "+k.String(), answerOf(rt, err), h.model.renew(k, inc))
+			h.write(rt, "renew "+k.String(), h.model.renew(k, inc), func(ctx context.Context) (registry.Receipt, error) {
+				return h.r.Renew(ctx, k, inc)
+			})
 		},
 		"renewAll": func(rt *rapid.T) {
 			all := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) registry.Renewal {
 				return registry.Renewal{Key: drawKey(rt), Incarnation: rapid.Uint64Range(0, 3).Draw(rt, "incarnation")}
 			}), 0, 12).Draw(rt, "renewals")
-			unknown, replaced, err := h.r.RenewAll(context.Background(), all)
+			done, err := h.r.RenewAll(context.Background(), all)
 			var wantUnknown, wantReplaced []registry.Key
 			for _, n := range all {
 				switch h.model.renew(n.Key, n.Incarnation) {
@@ -135,32 +133,40 @@ func (h *history) actions() map[string]func(*rapid.T) {
 				}
 			}
 			// Suspects among them have their turn after those that are quick.
-			for _, keys := range [][]registry.Key{unknown, replaced, wantUnknown, wantReplaced} {
+			for _, keys := range [][]registry.Key{done.Unknown, done.Replaced, wantUnknown, wantReplaced} {
 				slices.SortFunc(keys, registry.Key.Compare)
 			}
-			if err != nil || !slices.Equal(unknown, wantUnknown) || !slices.Equal(replaced, wantReplaced) {
-				rt.Fatalf("RenewAll(%v) = %v, %v, %v; want %v, %v", all, unknown, replaced, err, wantUnknown, wantReplaced)
+			if err != nil || !slices.Equal(done.Unknown, wantUnknown) || !slices.Equal(done.Replaced, wantReplaced) {
+				rt.Fatalf("RenewAll(%v) = %+v, %v; want %v, %v", all, done, err, wantUnknown, wantReplaced)
+			}
+			if n := len(all) - len(wantUnknown) - len(wantReplaced); done.Count != n || (done.Did == registry.Nothing) != (n == 0) || done.Revision != h.model.revision {
+				rt.Fatalf("RenewAll(%v) = %+v; want %d renewed, at revision %d", all, done, n, h.model.revision)
 			}
 		},
 		"deregister": func(rt *rapid.T) {
 			k := drawKey(rt)
 			inc := rapid.Ptr(rapid.Uint64Range(0, 3), true).Draw(rt, "incarnation")
-			err := h.r.Deregister(context.Background(), k, inc)
-			same(rt, "deregister "+k.String(), answerOf(rt, err), h.model.deregister(k, inc))
+			h.write(rt, "deregister "+k.String(), h.model.deregister(k, inc), func(ctx context.Context) (registry.Receipt, error) {
+				return h.r.Deregister(ctx, k, inc)
+			})
 		},
 		"drain": func(rt *rapid.T) {
 			k, sticky := drawKey(rt), rapid.Bool().Draw(rt, "sticky")
-			_, err := h.r.Drain(context.Background(), k, sticky)
-			same(rt, "drain "+k.String(), answerOf(rt, err), h.model.drain(k, sticky))
+			h.write(rt, "drain "+k.String(), h.model.drain(k, sticky), func(ctx context.Context) (registry.Receipt, error) {
+				return h.r.Drain(ctx, k, sticky)
+			})
 		},
 		"undrain": func(rt *rapid.T) {
 			k := drawKey(rt)
-			_, err := h.r.Undrain(context.Background(), k)
-			same(rt, "undrain "+k.String(), answerOf(rt, err), h.model.undrain(k))
+			h.write(rt, "undrain "+k.String(), h.model.undrain(k), func(ctx context.Context) (registry.Receipt, error) {
+				return h.r.Undrain(ctx, k)
+			})
 		},
 		"unfence": func(rt *rapid.T) {
 			k := drawKey(rt)
-			same(rt, "unfence "+k.String(), answerOf(rt, h.r.Unfence(context.Background(), k)), h.model.unfence(k))
+			h.write(rt, "unfence "+k.String(), h.model.unfence(k), func(ctx context.Context) (registry.Receipt, error) {
+				return h.r.Unfence(ctx, k)
+			})
 		},
 		"connectionLost": func(rt *rapid.T) {
 			k, inc := drawKey(rt), rapid.Uint64Range(0, 3).Draw(rt, "incarnation")
@@ -193,8 +199,10 @@ func (h *history) actions() map[string]func(*rapid.T) {
 		},
 		"release": func(rt *rapid.T) {
 			service := rapid.SampledFrom([]string{"", "_math._tcp", "_math-2._tcp"}).Draw(rt, "service")
-			h.r.ReleaseGuard(service)
-			h.model.release(service)
+			n := h.model.release(service)
+			if done := h.r.ReleaseGuard(service); done.Count != n || (done.Did == registry.Released) != (n > 0) || done.Revision != h.model.revision {
+				rt.Fatalf("ReleaseGuard(%q) = %+v; want %d released at revision %d", service, done, n, h.model.revision)
+			}
 		},
 		"wait": func(rt *rapid.T) {
 			h.wait(rapid.IntRange(1, 100).Draw(rt, "ticks"))
@@ -295,6 +303,47 @@ func drawRegistration(rt *rapid.T) registry.Instance {
 	}
 }
 
+// write does something to the registry, and holds the answer and the receipt to what
+// the model says and to what changed.
+func (h *history) write(rt *rapid.T, what string, want answer, do func(context.Context) (registry.Receipt, error)) {
+	before := h.r.Revision()
+	done, err := do(context.Background())
+	got := answerOf(rt, err)
+	if got == ok && done.Did == registry.Created {
+		got = created
+	}
+	if got != want {
+		rt.Fatalf("%s: answer %d, want %d", what, got, want)
+	}
+	after := h.r.Revision()
+	fits := false
+	switch done.Did {
+	case registry.Created, registry.Changed:
+		fits = before < done.Revision && done.Revision <= after && done.Revision == done.Instance.Revision
+	case registry.Removed:
+		fits = before < done.Revision && done.Revision <= after && done.Instance.Revision <= before
+	case registry.Renewed:
+		fits = before == after && done.Revision == done.Instance.Revision && done.ExpiresIn == done.Instance.Lease
+	case registry.Forgotten:
+		fits = before == after && done.Revision == after && done.Instance == nil
+	case registry.Nothing:
+		fits = before == after && (err != nil || done.Revision == done.Instance.Revision)
+	}
+	if !fits {
+		rt.Fatalf("%s: receipt %+v, %v; the registry was at revision %d and is at %d", what, done, err, before, after)
+	}
+	if standing, ok := h.r.Instance(keyOf(done)); ok && done.Did != registry.Removed && standing.ExpiresIn != done.ExpiresIn {
+		rt.Fatalf("%s: the receipt says %v are left of the lease, the registry %v", what, done.ExpiresIn, standing.ExpiresIn)
+	}
+}
+
+func keyOf(done registry.Receipt) registry.Key {
+	if done.Instance == nil {
+		return registry.Key{}
+	}
+	return done.Instance.Key
+}
+
 func answerOf(rt *rapid.T, err error) answer {
 	var f *registry.FencedError
 	switch {
@@ -311,10 +360,4 @@ func answerOf(rt *rapid.T, err error) answer {
 	}
 	rt.Fatal(err)
 	return ok
-}
-
-func same(rt *rapid.T, what string, got, want answer) {
-	if got != want {
-		rt.Fatalf("%s: answer %d, want %d", what, got, want)
-	}
 }

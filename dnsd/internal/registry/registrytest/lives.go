@@ -159,12 +159,12 @@ func (l *lives) actions() map[string]func(*rapid.T) {
 func (l *lives) change(rt *rapid.T) {
 	k := drawKey(rt)
 	if rapid.IntRange(0, 2).Draw(rt, "remove") == 0 {
-		if err := l.r.Deregister(context.Background(), k, nil); err != nil && !errors.Is(err, registry.ErrNotFound) {
+		if _, err := l.r.Deregister(context.Background(), k, nil); err != nil && !errors.Is(err, registry.ErrNotFound) {
 			rt.Fatal(err)
 		}
 	} else {
 		in := registry.Instance{Key: k, Host: "10.0.0.7", Port: 1, Weight: rapid.Uint16Range(1, 1000).Draw(rt, "weight")}
-		if _, _, err := l.r.Register(context.Background(), in); err != nil {
+		if _, err := l.r.Register(context.Background(), in); err != nil {
 			rt.Fatal(err)
 		}
 	}

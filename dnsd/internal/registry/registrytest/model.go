@@ -232,12 +232,14 @@ func (m *model) connectionLost(k registry.Key, incarnation uint64) {
 	}
 }
 
-func (m *model) release(service string) {
+func (m *model) release(service string) (n int) {
 	for _, l := range m.leases {
 		if l.held && (service == "" || service == l.Service) {
 			l.released, l.deadline = true, m.now
+			n++
 		}
 	}
+	return n
 }
 
 // restart begins every lease anew, all at one revision; nobody has been heard yet.

@@ -136,8 +136,8 @@ func (s Suite) leasesBeginAnew(t *testing.T) {
 			t.Errorf("after the restart a2 is %+v", a2)
 		}
 		before := r.Revision()
-		if out, err := r.Renew(t.Context(), in.Key, 0); err != nil || out.State != registry.Up || r.Revision() != before {
-			t.Errorf("renewed it is %+v, %v, at revision %d after %d", out, err, r.Revision(), before)
+		if done, err := r.Renew(t.Context(), in.Key, 0); err != nil || done.Did != registry.Renewed || done.Instance.State != registry.Up || r.Revision() != before {
+			t.Errorf("Renew = %+v, %v, at revision %d after %d; want a renewal of an instance that is up", done, err, r.Revision(), before)
 		}
 		time.Sleep(14 * time.Second)
 		if l, ok := r.Instance(in.Key); !ok || l.State != registry.Up {
@@ -160,7 +160,7 @@ func (s Suite) fencesAcrossRestarts(t *testing.T) {
 		live.Incarnation, gone.Incarnation = 7, 9
 		mustRegister(t, r, live)
 		mustRegister(t, r, gone)
-		if err := r.Deregister(t.Context(), gone.Key, nil); err != nil {
+		if _, err := r.Deregister(t.Context(), gone.Key, nil); err != nil {
 			t.Fatal(err)
 		}
 		stop()
@@ -170,12 +170,12 @@ func (s Suite) fencesAcrossRestarts(t *testing.T) {
 		for _, in := range []registry.Instance{live, gone} {
 			floor := in.Incarnation
 			in.Incarnation--
-			_, _, err := r.Register(t.Context(), in)
+			_, err := r.Register(t.Context(), in)
 			if fenced := (*registry.FencedError)(nil); !errors.As(err, &fenced) || fenced.Live != floor {
 				t.Errorf("%v of an older process: %v, want fenced by %d", in.Key, err, floor)
 			}
 			in.Incarnation++
-			if _, _, err := r.Register(t.Context(), in); err != nil {
+			if _, err := r.Register(t.Context(), in); err != nil {
 				t.Errorf("%v itself: %v", in.Key, err)
 			}
 		}
@@ -259,8 +259,8 @@ func (s Suite) failedCommitChangesNothing(t *testing.T) {
 		b.set(registry.ErrNoSpace)
 		heavier := a1
 		heavier.Weight++
-		_, _, errChange := r.Register(t.Context(), heavier)
-		_, _, errNew := r.Register(t.Context(), a2)
+		_, errChange := r.Register(t.Context(), heavier)
+		_, errNew := r.Register(t.Context(), a2)
 		_, errDrain := r.Drain(t.Context(), a1.Key, true)
 		for i, err := range []error{errChange, errNew, errDrain, r.Sick()} {
 			if !errors.Is(err, registry.ErrNoSpace) {
@@ -275,7 +275,7 @@ func (s Suite) failedCommitChangesNothing(t *testing.T) {
 			t.Errorf("renewals need no space: %v", err)
 		}
 		for range 2 { // it says so again
-			if err := r.Deregister(t.Context(), a3.Key, nil); !errors.Is(err, registry.ErrNoSpace) {
+			if _, err := r.Deregister(t.Context(), a3.Key, nil); !errors.Is(err, registry.ErrNoSpace) {
 				t.Errorf("Deregister = %v, want it told that it is not stored", err)
 			}
 		}
@@ -293,11 +293,11 @@ func (s Suite) failedCommitChangesNothing(t *testing.T) {
 		if r.Sick() != nil || r.Stats().Unstored != 0 {
 			t.Errorf("with space again it is sick: %v, stats %+v", r.Sick(), r.Stats())
 		}
-		if err := r.Deregister(t.Context(), a3.Key, nil); !errors.Is(err, registry.ErrNotFound) {
+		if _, err := r.Deregister(t.Context(), a3.Key, nil); !errors.Is(err, registry.ErrNotFound) {
 			t.Errorf("Deregister = %v, want ErrNotFound now that it is stored", err)
 		}
-		if _, created, err := r.Register(t.Context(), a2); err != nil || !created {
-			t.Errorf("with space again: %v, %v", created, err)
+		if done, err := r.Register(t.Context(), a2); err != nil || done.Did != registry.Created {
+			t.Errorf("with space again: Register = %+v, %v", done, err)
 		}
 		if len(m.Instances()) != 1 {
 			t.Errorf("sinks know %v", m.Instances())
@@ -340,7 +340,7 @@ func (s Suite) debtIsStoredLater(t *testing.T) {
 			}
 			in.Incarnation = 6
 			var fenced *registry.FencedError
-			if _, _, err := r.Register(t.Context(), in); !errors.As(err, &fenced) {
+			if _, err := r.Register(t.Context(), in); !errors.As(err, &fenced) {
 				t.Errorf("healed %v: an old process: %v, want it fenced", healed, err)
 			}
 		})
@@ -362,7 +362,7 @@ func (s Suite) concurrentWriters(t *testing.T) {
 			for i := range rounds {
 				in := example(fmt.Sprintf("w%d-%d", w, i%7))
 				if i%3 == 2 {
-					if err := r.Deregister(t.Context(), in.Key, nil); err == nil {
+					if _, err := r.Deregister(t.Context(), in.Key, nil); err == nil {
 						delete(want[w], in.Key)
 					} else if !errors.Is(err, registry.ErrNotFound) {
 						t.Errorf("deregister: %v", err)
@@ -370,13 +370,13 @@ func (s Suite) concurrentWriters(t *testing.T) {
 					continue
 				}
 				in.Weight = uint16(i)
-				out, _, err := r.Register(t.Context(), in)
+				done, err := r.Register(t.Context(), in)
 				if err != nil {
 					t.Errorf("register: %v", err)
 					continue
 				}
-				want[w][in.Key] = out.Revision
-				if _, _, err := r.RenewAll(t.Context(), []registry.Renewal{{Key: in.Key}}); err != nil {
+				want[w][in.Key] = done.Revision
+				if _, err := r.RenewAll(t.Context(), []registry.Renewal{{Key: in.Key}}); err != nil {
 					t.Errorf("renew: %v", err)
 				}
 			}

@@ -1,0 +1,93 @@
+package registry_test
+
+import (
+	"context"
+	"slices"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+func TestReceiptsSayWhatWasDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := start(t, registry.Config{
+			Probe: func(context.Context, string) error { return syscall.ECONNREFUSED },
+		})
+		ctx, in := t.Context(), math("a1")
+		in.Incarnation = 7
+		heavier := in
+		heavier.Weight++
+		for _, step := range []struct {
+			name      string
+			do        func() (registry.Receipt, error)
+			did       registry.Did
+			revision  uint64
+			expiresIn time.Duration
+		}{
+			{"register", func() (registry.Receipt, error) { return r.Register(ctx, in) }, registry.Created, 1, 15 * time.Second},
+			{"register again", func() (registry.Receipt, error) { return r.Register(ctx, in) }, registry.Renewed, 1, 15 * time.Second},
+			{"register heavier", func() (registry.Receipt, error) { return r.Register(ctx, heavier) }, registry.Changed, 2, 15 * time.Second},
+			{"renew", func() (registry.Receipt, error) { return r.Renew(ctx, in.Key, 7) }, registry.Renewed, 2, 15 * time.Second},
+			{"drain", func() (registry.Receipt, error) { time.Sleep(5 * time.Second); return r.Drain(ctx, in.Key, true) }, registry.Changed, 3, 10 * time.Second},
+			{"drain again", func() (registry.Receipt, error) { return r.Drain(ctx, in.Key, true) }, registry.Nothing, 3, 10 * time.Second},
+			{"deregister", func() (registry.Receipt, error) { return r.Deregister(ctx, in.Key, nil) }, registry.Removed, 4, 0},
+			{"undrain", func() (registry.Receipt, error) { return r.Undrain(ctx, in.Key) }, registry.Forgotten, 4, 0},
+			{"unfence", func() (registry.Receipt, error) { return r.Unfence(ctx, in.Key) }, registry.Forgotten, 4, 0},
+			{"register after", func() (registry.Receipt, error) { return r.Register(ctx, in) }, registry.Created, 5, 15 * time.Second},
+			{"undrain none", func() (registry.Receipt, error) { return r.Undrain(ctx, in.Key) }, registry.Nothing, 5, 15 * time.Second},
+			{"release none", func() (registry.Receipt, error) { return r.ReleaseGuard(""), nil }, registry.Nothing, 5, 0},
+			{"lose another", func() (registry.Receipt, error) { return r.ConnectionLost(ctx, in.Key, 6), nil }, registry.Nothing, 5, 15 * time.Second},
+			{"lose", func() (registry.Receipt, error) { return r.ConnectionLost(ctx, in.Key, 7), nil }, registry.Removed, 6, 0},
+			{"lose again", func() (registry.Receipt, error) { return r.ConnectionLost(ctx, in.Key, 7), nil }, registry.Nothing, 6, 0},
+		} {
+			done, err := step.do()
+			if err != nil || done.Did != step.did || done.Revision != step.revision || done.ExpiresIn.Round(time.Second) != step.expiresIn {
+				t.Fatalf("%s: %+v, %v; want %v at revision %d, %v left", step.name, done, err, step.did, step.revision, step.expiresIn)
+			}
+		}
+	})
+}
+
+func TestRenewAllSaysThatASuspectCameBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := start(t, registry.Config{Guard: registry.Guard{NoProbe: true}})
+		all := make([]registry.Renewal, 5)
+		for i, id := range []string{"a1", "a2", "a3", "a4", "a5"} {
+			all[i] = registry.Renewal{Key: register(t, r, math(id)).Key}
+		}
+		time.Sleep(16 * time.Second) // all are silent, and the guard takes them for suspects
+		suspects := r.Stats().Suspect
+		if suspects == 0 {
+			t.Fatal("no suspects")
+		}
+		done, err := r.RenewAll(t.Context(), all)
+		if err != nil || done.Did != registry.Changed || done.Count+len(done.Unknown) != len(all) || done.Revision != r.Revision() {
+			t.Errorf("RenewAll = %+v, %v, with %d suspects", done, err, suspects)
+		}
+		if done, err = r.RenewAll(t.Context(), all[:3]); err != nil || done.Did != registry.Renewed || done.Revision != r.Revision() {
+			t.Errorf("RenewAll again = %+v, %v, want a renewal", done, err)
+		}
+	})
+}
+
+func TestANewKeyIsChecked(t *testing.T) {
+	if k, err := registry.NewKey("_math._tcp", "a1"); err != nil || k.String() != "_math._tcp/a1" {
+		t.Errorf("NewKey = %v, %v", k, err)
+	}
+	var bad []string
+	for _, text := range []string{"_math._tcp", "math._tcp/a1", "_math._tcp/", "_math._tcp/A1", "_math._tcp/a1/a2"} {
+		if _, err := registry.ParseKey(text); err == nil {
+			bad = append(bad, text)
+		}
+	}
+	if _, err := registry.NewKey("_math._tcp", "a.1"); err == nil {
+		bad = append(bad, "a.1")
+	}
+	if len(bad) > 0 {
+		slices.Sort(bad)
+		t.Errorf("taken for keys: %q", bad)
+	}
+}
