@@ -84,59 +84,6 @@ func TestConsecutiveFailuresEjectOneOfTwo(t *testing.T) {
 	})
 }
 
-func TestHalfOpenNodeGetsASingleProbe(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := group(t, balancer.Config{Policy: balancer.RoundRobin, Health: noSlowStart}, endpoints(1, 1))
-		fail(t, g, 0, 3)
-		sleep(1100 * time.Millisecond)
-		expectStandings(t, g, balancer.Probing, balancer.Healthy)
-		bad := nodesOf(g)[0]
-		probe := pick(t, g, balancer.Hint{})
-		if probe.Node() != bad {
-			t.Fatal("the first call is not the probe")
-		}
-		for range 20 {
-			if p := pick(t, g, balancer.Hint{}); p.Node() == bad {
-				t.Fatal("a second call while the probe is under way")
-			}
-		}
-		probe.Done(balancer.Canceled) // no verdict: the next call is the probe
-		probe = pick(t, g, balancer.Hint{})
-		if probe.Node() != bad {
-			t.Fatal("no new probe after one that was given up")
-		}
-		probe.Done(balancer.OK)
-		expectStandings(t, g, balancer.Healthy, balancer.Healthy)
-	})
-}
-
-// TestProbeFromBeforeDownDoesNotFreeTheNextOne: a probe that is still out when the node
-// is half open anew is not the one that it then waits for.
-func TestProbeFromBeforeDownDoesNotFreeTheNextOne(t *testing.T) {
-	for _, o := range []balancer.Outcome{balancer.Canceled, balancer.Failed} {
-		synctest.Test(t, func(t *testing.T) {
-			g := group(t, balancer.Config{Policy: balancer.RoundRobin, Health: noSlowStart}, endpoints(1, 1))
-			bad := nodesOf(g)[0]
-			bad.Down(errReset)
-			sleep(1100 * time.Millisecond)
-			first := pick(t, g, balancer.Hint{})
-			bad.Down(errReset)
-			sleep(2200 * time.Millisecond)
-			second := pick(t, g, balancer.Hint{})
-			if first.Node() != bad || second.Node() != bad {
-				t.Fatal("no probe after each time out")
-			}
-			first.Done(o)
-			expectStandings(t, g, balancer.Probing, balancer.Healthy)
-			if p := pick(t, g, balancer.Hint{}); p.Node() == bad {
-				t.Fatalf("a third call while the second probe is under way, after the first was %v", o)
-			}
-			second.Done(balancer.OK)
-			expectStandings(t, g, balancer.Healthy, balancer.Healthy)
-		})
-	}
-}
-
 // TestCallsFromBeforeAnEjectionDoNotEjectAgain: they time out when the node is long back.
 func TestCallsFromBeforeAnEjectionDoNotEjectAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -170,18 +117,6 @@ func TestCallsFromBeforeAnEjectionDoNotEjectAgain(t *testing.T) {
 		}
 		fail(t, g, 0, 3) // new ones count
 		expectStandings(t, g, balancer.Ejected, balancer.Healthy)
-	})
-}
-
-func TestProbeIsNotForCallsThatTriedTheNode(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := group(t, balancer.Config{}, endpoints(1, 1))
-		bad := nodesOf(g)[0]
-		bad.Down(errReset)
-		sleep(1100 * time.Millisecond)
-		if p := pick(t, g, balancer.Hint{Skip: []*balancer.Node{bad}}); p.Node() == bad {
-			t.Error("a retry became the probe of the node that it had tried")
-		}
 	})
 }
 
@@ -326,58 +261,6 @@ func TestDownNodesAreOutHoweverMany(t *testing.T) {
 		}
 		if got := count(t, g, 50); got["10.0.0.3:80"] != 50 {
 			t.Errorf("calls went to %v: a dead connection is a fact, not a verdict", got)
-		}
-	})
-}
-
-func TestFailoverGoesDownAndComesBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := group(t, balancer.Config{Policy: balancer.RoundRobin, Health: noSlowStart}, tiers(endpoints(1, 1, 1), 10, 10, 20))
-		fail(t, g, 0, 3)
-		fail(t, g, 1, 3)
-		if got := count(t, g, 50); got["10.0.0.2:80"] != 50 {
-			t.Fatalf("with the first tier out, calls go to %v", got)
-		}
-		sleep(1200 * time.Millisecond)
-		got := count(t, g, 50) // the first call is a probe of one, the second of the other
-		if got["10.0.0.2:80"] != 0 {
-			t.Fatalf("after the probes, calls go to %v", got)
-		}
-		expectStandings(t, g, balancer.Healthy, balancer.Healthy, balancer.Healthy)
-	})
-}
-
-func TestSpillIsGradual(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		eps := tiers(endpoints(weightsOf(14, false)...), 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
-		for i := range eps[10:] {
-			eps[10+i].Priority = 2
-		}
-		first := func(g *balancer.Group) (n int) {
-			for range 10000 {
-				p := pick(t, g, balancer.Hint{})
-				if p.Node().Endpoint().Priority == 1 {
-					n++
-				}
-				p.Done(balancer.OK)
-			}
-			return n
-		}
-		g := group(t, balancer.Config{Health: balancer.Health{Spill: 1.4, SlowStart: -1, UpOnly: true}}, eps)
-		for down, want := range []int{10000, 10000, 10000, 9800, 8400, 7000} {
-			if down > 0 {
-				nodesOf(g)[down-1].Down(errReset)
-			}
-			if got := first(g); got < want-200 || got > want+200 {
-				t.Errorf("with %d of 10 down, %d of 10000 calls stay, want %d", down, got, want)
-			}
-		}
-		strict := group(t, balancer.Config{Health: noSlowStart}, eps)
-		for _, n := range nodesOf(strict)[:9] {
-			n.Down(errReset)
-		}
-		if got := first(strict); got != 10000 {
-			t.Errorf("without Spill, %d of 10000 calls stay, want all", got)
 		}
 	})
 }

@@ -97,3 +97,68 @@ func TestProbesKeepOutOfOtherSubsets(t *testing.T) {
 		}
 	})
 }
+
+func TestHalfOpenNodeGetsASingleProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := group(t, balancer.Config{Policy: balancer.RoundRobin, Health: noSlowStart}, endpoints(1, 1))
+		fail(t, g, 0, 3)
+		sleep(1100 * time.Millisecond)
+		expectStandings(t, g, balancer.Probing, balancer.Healthy)
+		bad := nodesOf(g)[0]
+		probe := pick(t, g, balancer.Hint{})
+		if probe.Node() != bad {
+			t.Fatal("the first call is not the probe")
+		}
+		for range 20 {
+			if p := pick(t, g, balancer.Hint{}); p.Node() == bad {
+				t.Fatal("a second call while the probe is under way")
+			}
+		}
+		probe.Done(balancer.Canceled) // no verdict: the next call is the probe
+		probe = pick(t, g, balancer.Hint{})
+		if probe.Node() != bad {
+			t.Fatal("no new probe after one that was given up")
+		}
+		probe.Done(balancer.OK)
+		expectStandings(t, g, balancer.Healthy, balancer.Healthy)
+	})
+}
+
+// TestProbeFromBeforeDownDoesNotFreeTheNextOne: a probe that is still out when the node
+// is half open anew is not the one that it then waits for.
+func TestProbeFromBeforeDownDoesNotFreeTheNextOne(t *testing.T) {
+	for _, o := range []balancer.Outcome{balancer.Canceled, balancer.Failed} {
+		synctest.Test(t, func(t *testing.T) {
+			g := group(t, balancer.Config{Policy: balancer.RoundRobin, Health: noSlowStart}, endpoints(1, 1))
+			bad := nodesOf(g)[0]
+			bad.Down(errReset)
+			sleep(1100 * time.Millisecond)
+			first := pick(t, g, balancer.Hint{})
+			bad.Down(errReset)
+			sleep(2200 * time.Millisecond)
+			second := pick(t, g, balancer.Hint{})
+			if first.Node() != bad || second.Node() != bad {
+				t.Fatal("no probe after each time out")
+			}
+			first.Done(o)
+			expectStandings(t, g, balancer.Probing, balancer.Healthy)
+			if p := pick(t, g, balancer.Hint{}); p.Node() == bad {
+				t.Fatalf("a third call while the second probe is under way, after the first was %v", o)
+			}
+			second.Done(balancer.OK)
+			expectStandings(t, g, balancer.Healthy, balancer.Healthy)
+		})
+	}
+}
+
+func TestProbeIsNotForCallsThatTriedTheNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := group(t, balancer.Config{}, endpoints(1, 1))
+		bad := nodesOf(g)[0]
+		bad.Down(errReset)
+		sleep(1100 * time.Millisecond)
+		if p := pick(t, g, balancer.Hint{Skip: []*balancer.Node{bad}}); p.Node() == bad {
+			t.Error("a retry became the probe of the node that it had tried")
+		}
+	})
+}

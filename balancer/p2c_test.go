@@ -10,6 +10,48 @@ import (
 	"github.com/rollcall-dns/rollcall/balancer"
 )
 
+func TestP2CAvoidsTheSlowerOfTwo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(balancer.Config{}, 3)
+		s.group.Update(servers(0, 2))
+		s.serve = func(addr string, _ time.Duration) (time.Duration, balancer.Outcome) {
+			if addr == "10.0.0.0:80" {
+				return s.vary(30 * time.Millisecond), balancer.OK
+			}
+			return s.vary(10 * time.Millisecond), balancer.OK
+		}
+		s.load(20, 100*time.Second) // hardly ever two at a time
+		s.run()
+		if share := float64(s.picks["10.0.0.0:80"]) / float64(s.calls); share > 0.25 {
+			t.Errorf("the node three times as slow got %.0f %% of the calls", 100*share)
+		}
+	})
+}
+
+func TestP2CGivesASlowNodeAnotherTry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(balancer.Config{}, 3)
+		s.group.Update(servers(0, 2))
+		s.serve = func(addr string, at time.Duration) (time.Duration, balancer.Outcome) {
+			if addr == "10.0.0.0:80" && at < time.Second {
+				return 500 * time.Millisecond, balancer.OK // a hiccup
+			}
+			return s.vary(10 * time.Millisecond), balancer.OK
+		}
+		s.load(20, 120*time.Second)
+		s.run()
+		late := 0
+		for _, at := range s.pickAt["10.0.0.0:80"] {
+			if at > 90*time.Second {
+				late++
+			}
+		}
+		if late < 100 {
+			t.Errorf("long after its hiccup, a node got %d of about 600 calls", late)
+		}
+	})
+}
+
 // TestP2CFollowsWeights: on nodes that are alike each gets the share that its weight
 // says, whatever the calls take: a node of 5 % gets 4 to 6 of 100 calls.
 func TestP2CFollowsWeights(t *testing.T) {

@@ -3,6 +3,9 @@ package balancer_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +13,91 @@ import (
 	"github.com/rollcall-dns/rollcall/balancer"
 	"github.com/rollcall-dns/rollcall/resolver"
 )
+
+// TestPicksDuringUpdates has the membership change all the time while picks go on: for
+// the race detector, and for the counts.
+func TestPicksDuringUpdates(t *testing.T) {
+	for _, name := range balancer.Names() {
+		t.Run(name, func(t *testing.T) {
+			policy, err := balancer.ByName(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var born, gone atomic.Int64
+			var mu sync.Mutex
+			var all []*balancer.Node
+			g := balancer.NewGroup(balancer.Config{
+				Policy: policy,
+				New: func(n *balancer.Node) any {
+					born.Add(1)
+					mu.Lock()
+					defer mu.Unlock()
+					all = append(all, n)
+					return "value"
+				},
+				Gone: func(*balancer.Node) { gone.Add(1) },
+			})
+			eps := endpoints(weightsOf(20, true)...)
+			g.Update(eps)
+			stop := make(chan struct{})
+			var picks atomic.Int64
+			var wg sync.WaitGroup
+			for i := range 4 {
+				wg.Go(func() {
+					for {
+						select {
+						case <-stop:
+							return
+						default:
+						}
+						p, err := g.Pick(balancer.Hint{Key: "k"})
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						if p.Node().Value() != "value" {
+							t.Error("picked a node before it had its value")
+						}
+						n := picks.Add(1)
+						if n%16 == 0 {
+							runtime.Gosched()
+						}
+						switch {
+						case n%97 == 0:
+							p.Node().Down(fmt.Errorf("reset"))
+							p.Done(balancer.Failed)
+						case n%11 == int64(i):
+							p.Done(balancer.Failed)
+						default:
+							p.Node().Up()
+							p.Done(balancer.OK)
+						}
+					}
+				})
+			}
+			for i := range 1000 {
+				for before := picks.Load(); picks.Load() < before+10; {
+					runtime.Gosched()
+				}
+				g.Update(eps[i%10 : 10+i%10])
+				if i%7 == 0 {
+					g.Nodes()
+				}
+			}
+			close(stop)
+			wg.Wait()
+			g.Close()
+			if born.Load() != gone.Load() {
+				t.Errorf("%d nodes made, %d gone", born.Load(), gone.Load())
+			}
+			for _, n := range all {
+				if n.InFlight() != 0 {
+					t.Errorf("%s has %d in flight, want 0", n.Endpoint().Addr, n.InFlight())
+				}
+			}
+		})
+	}
+}
 
 func TestUpdateThatChangesNothingIsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
