@@ -48,7 +48,10 @@ type Group struct {
 	_       [64]byte      // a cache line: above is read by each call, below is written
 	typical atomic.Uint32 // float32 bits: cost of the node of a typical call, nanoseconds
 	_       [64]byte
-	total   gauge // calls in flight, counted once a picker has asked for it
+
+	counting atomic.Bool  // a picker reads inFlight
+	inFlight atomic.Int64 // calls in flight that began since counting was set
+	_        [64]byte
 
 	updating sync.Mutex // one Update at a time, with its callbacks
 
@@ -212,8 +215,9 @@ func (g *Group) pickSlow(s *snapshot, h Hint) (Pick, error) {
 			p.mark |= uint32(trial)
 		}
 	}
-	if s.gauge {
-		p.total, _ = g.total.add()
+	if s.counting {
+		g.inFlight.Add(1)
+		p.mark |= counted
 	}
 	p.start = p.n.take(g)
 	return p, nil

@@ -61,7 +61,7 @@ type point struct {
 func newRing(nodes []*Node, bound float64) *hashRing {
 	r := &hashRing{g: nodes[0].g, nodes: nodes, bound: bound, shares: make([]float64, len(nodes))}
 	if !math.IsInf(bound, 1) {
-		r.g.total.begin()
+		r.g.counting.Store(true) // before the snapshot that this picker is for
 	}
 	most := uint64(1)
 	for _, n := range nodes {
@@ -151,7 +151,7 @@ func (r *hashRing) Pick(h Hint) *Node {
 			return n // no bound is below one
 		}
 		if load == 0 {
-			load = r.bound * float64(r.g.total.inFlight()+1)
+			load = r.bound * float64(r.g.inFlight.Load()+1)
 		}
 		if float64(q+1) <= math.Ceil(load*r.shares[i]-rounding) {
 			return n

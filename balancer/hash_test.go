@@ -3,6 +3,7 @@ package balancer_test
 import (
 	"fmt"
 	"math"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -138,3 +139,30 @@ func TestHashBoundHoldsWithinAnotherPolicy(t *testing.T) {
 type wrapped struct{ of balancer.Picker }
 
 func (w wrapped) Pick(h balancer.Hint) *balancer.Node { return w.of.Pick(h) }
+
+// TestCallsInFlightAreCountedOnce: the bound is a share of the calls in flight of the
+// whole group, so that each must be counted once, and until it is done.
+func TestCallsInFlightAreCountedOnce(t *testing.T) {
+	g := group(t, balancer.Config{Policy: balancer.Hash(0)}, endpoints(1, 1, 1))
+	const goroutines, calls = 8, 5000
+	var done sync.WaitGroup
+	for range goroutines {
+		done.Go(func() {
+			for range calls {
+				p, err := g.Pick(balancer.Hint{Key: "k"})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if n := g.Counted(); n < 1 || n > goroutines {
+					t.Errorf("%d calls in flight, want 1 to %d", n, goroutines)
+				}
+				p.Done(balancer.OK)
+			}
+		})
+	}
+	done.Wait()
+	if n := g.Counted(); n != 0 {
+		t.Errorf("%d calls in flight when all are done", n)
+	}
+}

@@ -76,11 +76,8 @@ var (
 // value, to be copied freely, but Done belongs to it once.
 type Pick struct {
 	n     *Node
-	start int64   // nanoseconds since the group's base; 0: not timed
-	total *stripe // where the group counts it in flight, if a picker reads that
-	// Kind and epoch in one: the compiler keeps a struct of five fields in memory,
-	// which costs 20 ns.
-	mark uint32
+	start int64  // nanoseconds since the group's base; 0: not timed
+	mark  uint32 // kind, counted and epoch in one: few fields stay in registers
 }
 
 // kind says why a node was picked. It is in the lowest bits of a mark.
@@ -92,14 +89,15 @@ const (
 	probe      // half-open: the outcome decides
 
 	kindMask = 3
-	oneEpoch = kindMask + 1
+	counted  = kindMask + 1 // a bit: the group counts the call, too, in Group.inFlight
+	oneEpoch = counted << 1
 )
 
 func (p Pick) kind() kind { return kind(p.mark & kindMask) }
 
 // epoch is the node's, when it was picked. A call that began before the node came back
 // says nothing against it: a dozen with long timeouts would eject it again and again.
-func (p Pick) epoch() uint32 { return p.mark &^ kindMask }
+func (p Pick) epoch() uint32 { return p.mark &^ (oneEpoch - 1) }
 
 // Node returns the node chosen; nil for the zero Pick.
 func (p Pick) Node() *Node { return p.n }
@@ -136,7 +134,7 @@ func (p Pick) DoneErr(o Outcome, err error) {
 
 func (p Pick) release() {
 	p.n.word.Add(^uint64(0)) // the lower bits: one less in flight
-	if p.total != nil {
-		p.total.done.Add(1)
+	if p.mark&counted != 0 {
+		p.n.g.inFlight.Add(-1)
 	}
 }

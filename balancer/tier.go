@@ -8,14 +8,14 @@ import (
 
 // snapshot is all that Pick reads. It is immutable, and replaced at each change.
 type snapshot struct {
-	picker Picker // of the first of tiers
-	slow   bool   // there is more to it than asking picker: see pickSlow
-	err    error
-	usable bool       // a node is not Down
-	gauge  bool       // a picker may read Group.total
-	probes []halfOpen // due before the first of tiers
-	tiers  []*tier    // in order of preference
-	spread []float64  // with Spill: up to which part of the calls each of tiers takes
+	picker   Picker // of the first of tiers
+	slow     bool   // there is more to it than asking picker: see pickSlow
+	err      error
+	usable   bool       // a node is not Down
+	counting bool       // calls are counted in Group.inFlight
+	probes   []halfOpen // due before the first of tiers
+	tiers    []*tier    // in order of preference
+	spread   []float64  // with Spill: up to which part of the calls each of tiers takes
 }
 
 // tier is the nodes of one priority that are picked from. It is immutable.
@@ -112,10 +112,10 @@ func (g *Group) snapshotLocked(now int64, old *snapshot) *snapshot {
 		}
 		s.probes = append(s.probes, g.probesLocked(&rolls[i], s.tiers)...)
 	}
-	s.gauge = g.total.begun.Load() // by one of these pickers, or one before
+	s.counting = g.counting.Load() // set by one of these pickers, or an earlier one
 	s.spread = g.spread(rolls, s.tiers)
 	s.picker = s.tiers[0].picker
-	s.slow = s.gauge || len(s.probes) > 0 || s.spread != nil || s.tiers[0].trial
+	s.slow = s.counting || len(s.probes) > 0 || s.spread != nil || s.tiers[0].trial
 	return s
 }
 

@@ -14,9 +14,6 @@ import (
 // thousands. Weight 0 is as Shares tells. Picks with nodes to skip are drawn by weight
 // and leave the turn alone (see RoundRobin).
 //
-// When cores that do little but pick get turns of their own (see RoundRobin), all this
-// holds for each of the turns, and what they miss adds up.
-//
 // A pick costs one atomic instruction and one look-up, for any number of nodes and any
 // weights, and the tables hold one entry for each node, not for each unit of weight.
 func WeightedRoundRobin(nodes []*Node) Picker {
@@ -34,7 +31,7 @@ func WeightedRoundRobin(nodes []*Node) Picker {
 		step, _ = bits.Div64(s, 0, sum)
 		step++
 	}
-	w.turn.begin(somewhere(nodes[0].g.draw(), sum), step, sum)
+	w.turn.begin(somewhere(nodes[0].g.draw(), sum), step)
 	if even(ws) {
 		return w // the unit interval is cut in equal parts: no table needed
 	}
@@ -68,11 +65,7 @@ func (w *weightedRoundRobin) Pick(h Hint) *Node {
 	if len(h.Skip) > 0 {
 		return w.other(h)
 	}
-	place, ok := w.turn.try()
-	if !ok {
-		place = w.turn.again()
-	}
-	return w.nodes[w.at(place)]
+	return w.nodes[w.at(w.turn.next())]
 }
 
 // other draws by weight among the nodes that are not to be skipped.
