@@ -55,7 +55,7 @@ func benchmark(b *testing.B, done bool) {
 						nodes = append(nodes, n.Node)
 					}
 					picker := policy(nodes)
-					h := balancer.Hint{}
+					h := balancer.Want{}
 					if name == "hash" {
 						h.Key = "user/4711"
 					}

@@ -27,10 +27,3 @@ func choose(p Picker, nodes []*Node, out map[*Node]bool) {
 		out[n] = true
 	}
 }
-
-func (s *subset) chosen(out map[*Node]bool) { choose(s.Picker, s.nodes, out) }
-
-func (z *zone) chosen(out map[*Node]bool) {
-	choose(z.local, z.here, out)
-	choose(z.remote, z.there, out)
-}

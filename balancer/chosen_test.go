@@ -18,15 +18,15 @@ func TestChosenIsWhomAPolicyMayPick(t *testing.T) {
 		policy Policy
 		want   int
 	}{
-		"default":          {nil, 20},
-		"p2c":              {P2C, 20},
-		"hash":             {Hash(1.25), 20},
-		"subset":           {Subset(3, "web-1", P2C), 3},
-		"numbered subset":  {Subset(3, "web 2/9", RoundRobin), 3},
-		"zone":             {Zone("a.dc0", dc, P2C), 20}, // the other zone takes what is too much
-		"zone of a subset": {Zone("a.dc0", dc, Subset(2, "web-1", P2C)), 4},
-		"subset of a zone": {Subset(5, "web-1", Zone("a.dc0", dc, P2C)), 5},
-		"one's own":        {func(nodes []*Node) Picker { return P2C(nodes) }, 20},
+		"default":              {nil, 20},
+		"p2c":                  {P2C, 20},
+		"hash":                 {HashWithin(1.25), 20},
+		"subset":               {Subset(3, "web-1", P2C), 3},
+		"numbered subset":      {SubsetOf(3, 2, 9, RoundRobin), 3},
+		"locality":             {Locality("a.dc0", dc, P2C), 20}, // the other one takes what is too much
+		"locality of a subset": {Locality("a.dc0", dc, Subset(2, "web-1", P2C)), 4},
+		"subset of a locality": {Subset(5, "web-1", Locality("a.dc0", dc, P2C)), 5},
+		"one's own":            {func(nodes []*Node) Picker { return P2C(nodes) }, 20},
 	} {
 		g := NewGroup(Config{Policy: c.policy})
 		g.Update(eps)
@@ -39,7 +39,7 @@ func TestChosenIsWhomAPolicyMayPick(t *testing.T) {
 			t.Errorf("%s: %d chosen, want %d", name, len(chosen), c.want)
 		}
 		for range 500 {
-			p, err := g.Pick(Hint{Key: fmt.Sprint(len(nodes))})
+			p, err := g.Pick(Want{Key: fmt.Sprint(len(nodes))})
 			if err != nil {
 				t.Fatal(err)
 			}

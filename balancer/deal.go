@@ -1,40 +1,65 @@
 package balancer
 
 import (
+	"fmt"
 	"math/bits"
 	"slices"
 )
+
+// SubsetOf is Subset for clients that are numbered: this one is client i of the numbers
+// from 0 to of-1. The nodes are dealt out among the clients like cards, so that each
+// node has exactly as many clients as any other, or one more.
+//
+// A stateless rule that splits every pair of nodes evenly cannot also split three nodes
+// evenly. So an even deal moves more than Subset does: when a node goes, each client
+// that used it takes another one, and some other clients exchange one node, seldom
+// more. On average over 63 random sizes (5 to 500 clients, 9 to 1200 nodes, n from 3 to
+// 50 and at most a third of the nodes) that made 1.7 times as many exchanges as cannot
+// be avoided, and 3.7 times at most; with 1000 nodes, 500 clients and n = 20 it made 5
+// times as many.
+//
+// All clients must agree on the number of clients: another number deals all nodes
+// again. If i is not one of the numbers, or if n times of is more than a million, so
+// that chance is even enough, the client gets the Subset of the name "i/of".
+func SubsetOf(n, i, of int, p Policy) Policy {
+	if i < 0 || i >= of || n > 0 && of > mostDealt/n {
+		return Subset(n, fmt.Sprintf("%d/%d", i, of), p)
+	}
+	seed := mix(hashKey("web")) // any constant would do; the figures above are of this one
+	return subsets(n, p, func(nodes []*Node) []*Node { return deal(rank(nodes, seed), seed, n, of, i) })
+}
 
 // mostDealt bounds clients times n, which a deal goes through one by one: a million of
 // them take 8 MB and 20 ms, or 100 ms when n is nearly the number of nodes.
 const mostDealt = 1 << 20
 
 // dealing shares out nodes among numbered clients: n nodes for each client, and for
-// each node as many clients as for any other, or one more. Everybody comes to the same
-// result, from the nodes' addresses alone.
+// each node as many clients as for any other, or one more. Each client computes the
+// same deal, from the addresses of the nodes alone.
 //
 // Each node has an order of its own among the clients, in which it offers itself to one
-// after the other until it has its share. The nodes take turns. A client accepts what
-// comes until it has n; a node that it refuses has lost its turn. So what was accepted
-// early stays when a node goes: each of its clients accepts one more of the late
-// offers, and the node that made it may have to leave another client in exchange.
+// client after the other until it has its share. The nodes take turns. A client accepts
+// each offer until it has n nodes; a node that is refused has lost its turn. So the
+// offers that were accepted early remain when a node goes: each of its clients accepts
+// one more of the late offers, and the node that made it may have to leave another
+// client in exchange.
 //
 // Of the rules tried, this one moved least. 100 clients with 10 nodes each exchange 22
 // nodes when one of 93 goes and 30 when one of 100 goes, where 11 and 10 cannot be
-// avoided. It is most when the shares have no remainder, for then no node had room for
-// one more. Half as many again move if nodes do not lose their turns, and a fifth more
-// if it is fixed in advance which nodes have one more. A matching of the least cost
-// moves no fewer, at a much higher price.
+// avoided. The number is highest when the shares have no remainder, for then no node
+// had room for one more client. Half as many again move if nodes do not lose their
+// turns, and a fifth more if it is fixed in advance which nodes have one more. A
+// matching of the least cost moves no fewer, at a much higher price.
 type dealing struct {
 	nodes   []*Node    // in the order of their turns
 	clients [][]uint32 // of each node
-	room    []uint32   // of each client: how many nodes it lacks
+	room    []uint32   // how many nodes each client lacks
 	lacking int        // the sum of room
 	share   int        // clients of each node
-	extra   int        // so many have one more, those that find it first
+	extra   int        // how many nodes may still have one client more
 }
 
-// deal returns the nodes of one client. It wants 0 < n < len(nodes), number < clients,
+// deal returns the nodes of one client. It needs 0 < n < len(nodes), number < clients,
 // and nodes in an order that depends on their addresses only.
 func deal(nodes []*Node, seed uint64, n, clients, number int) []*Node {
 	d := &dealing{
@@ -60,10 +85,11 @@ func deal(nodes []*Node, seed uint64, n, clients, number int) []*Node {
 	return mine
 }
 
-// offer lets the nodes take turns until each has its share or has offered itself to all.
+// offer lets the nodes take turns until each has its share or has offered itself to
+// every client.
 //
-// A node's order among the clients is a walk through a prime field in steps of its own:
-// it comes to each client once, and costs next to nothing.
+// A node's order among the clients is a walk through a prime field in steps of its own.
+// The walk visits each client once and needs no memory.
 func (d *dealing) offer(seed uint64) {
 	clients := uint32(len(d.room))
 	field := primeFrom(max(clients, 2))
@@ -97,10 +123,11 @@ func (d *dealing) offer(seed uint64) {
 	}
 }
 
-// settle is for those who are left over, a client or two in a deal. A client that
-// lacks nodes has all the nodes that lack clients, for they have offered themselves. So
-// it takes another node from one of its clients, and leaves a lacking one for it. There
-// is such a client: the other node has more of them than the lacking one.
+// settle completes the clients that still lack nodes after all offers, mostly one or
+// two. Such a client already has every node that lacks clients, for each has offered
+// itself. So it takes another node from one of that node's clients, which gets a lacking
+// node instead. There is always such a client: the other node has more clients than the
+// lacking one.
 func (d *dealing) settle() {
 	for c := range uint32(len(d.room)) {
 		for ; d.room[c] > 0; d.room[c]-- {

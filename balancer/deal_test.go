@@ -2,6 +2,8 @@ package balancer_test
 
 import (
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"testing"
 
@@ -19,7 +21,7 @@ func TestSubsetOfNumberedClientsIsEven(t *testing.T) {
 		nodes := nodesAt(t, addrs)
 		used := map[*balancer.Node]int{}
 		for c := range clients {
-			policy := balancer.Subset(size, fmt.Sprintf("web %d/%d", c, clients), balancer.RoundRobin)
+			policy := balancer.SubsetOf(size, c, clients, balancer.RoundRobin)
 			hand := handOf(policy, nodes)
 			if len(hand) != size {
 				t.Fatalf("client %d has %d nodes, want %d", c, len(hand), size)
@@ -67,7 +69,7 @@ func TestSubsetOfNumberedClientsMovesLittle(t *testing.T) {
 		t.Run(fmt.Sprintf("clients=%d/n=%d/nodes=%d/leave=%d", v.clients, v.size, v.nodes, v.leave), func(t *testing.T) {
 			policies := make([]balancer.Policy, v.clients)
 			for c := range policies {
-				policies[c] = balancer.Subset(v.size, fmt.Sprintf("web %d/%d", c, v.clients), balancer.RoundRobin)
+				policies[c] = balancer.SubsetOf(v.size, c, v.clients, balancer.RoundRobin)
 			}
 			moves, gone, many := 0, 0, 0
 			const sets, leaves = 2, 5
@@ -111,17 +113,21 @@ func TestSubsetOfNumberedClientsMovesLittle(t *testing.T) {
 	}
 }
 
-func TestSubsetOfVeryManyNumberedClientsIsByName(t *testing.T) {
+// TestSubsetOfNumbersThatCannotBeDealtIsASubset: a number out of range, and more clients
+// than a deal goes through, still have n nodes each.
+func TestSubsetOfNumbersThatCannotBeDealtIsASubset(t *testing.T) {
 	nodes := nodesAt(t, []string{"a:1", "b:1", "c:1", "d:1"})
-	for _, self := range []string{"web 3/4000000000", "4294967294/4294967295"} {
-		if hand := handOf(balancer.Subset(2, self, balancer.RoundRobin), nodes); len(hand) != 2 {
-			t.Errorf("%s has %d nodes, want 2", self, len(hand))
+	for _, v := range []struct{ i, of int }{{3, 4_000_000_000}, {-1, 5}, {5, 5}, {0, 0}, {math.MaxInt, math.MaxInt}} {
+		hand := handOf(balancer.SubsetOf(2, v.i, v.of, balancer.RoundRobin), nodes)
+		byName := handOf(balancer.Subset(2, fmt.Sprintf("%d/%d", v.i, v.of), balancer.RoundRobin), nodes)
+		if len(hand) != 2 || !maps.Equal(hand, byName) {
+			t.Errorf("client %d of %d has %d nodes, not the 2 that its name has", v.i, v.of, len(hand))
 		}
 	}
 }
 
-// BenchmarkSubset is what each change of membership or health costs a client.
-func BenchmarkSubset(b *testing.B) {
+// BenchmarkSubsetOf is what each change of membership or health costs a client.
+func BenchmarkSubsetOf(b *testing.B) {
 	for _, v := range []struct{ nodes, clients, n int }{
 		{100, 100, 10},
 		{1000, 500, 20},
@@ -132,7 +138,7 @@ func BenchmarkSubset(b *testing.B) {
 				addrs = append(addrs, ep.Addr)
 			}
 			nodes := nodesAt(b, addrs)
-			policy := balancer.Subset(v.n, fmt.Sprintf("web 3/%d", v.clients), balancer.RoundRobin)
+			policy := balancer.SubsetOf(v.n, 3, v.clients, balancer.RoundRobin)
 			b.ReportAllocs()
 			for b.Loop() {
 				policy(nodes)
@@ -158,9 +164,35 @@ func handOf(policy balancer.Policy, nodes []*balancer.Node) map[*balancer.Node]b
 	picker := policy(nodes)
 	hand := map[*balancer.Node]bool{}
 	var skip []*balancer.Node
-	for n := picker.Pick(balancer.Hint{}); n != nil; n = picker.Pick(balancer.Hint{Skip: skip}) {
+	for n := picker.Pick(balancer.Want{}); n != nil; n = picker.Pick(balancer.Want{Skip: skip}) {
 		skip = append(skip, n)
 		hand[n] = true
 	}
 	return hand
+}
+
+func TestSubsetOfSpreadsWithinOne(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		nodes := rapid.IntRange(1, 60).Draw(t, "nodes")
+		size := rapid.IntRange(1, 20).Draw(t, "size")
+		clients := rapid.IntRange(1, 100).Draw(t, "clients")
+		eps := endpoints(weightsOf(nodes, false)...)
+		used := map[string]int{}
+		for c := range clients {
+			hand := activeOf(eps, balancer.SubsetOf(size, c, clients, balancer.RoundRobin))
+			if len(hand) != min(size, nodes) {
+				t.Fatalf("a client has %d nodes, want %d", len(hand), min(size, nodes))
+			}
+			for addr := range hand {
+				used[addr]++
+			}
+		}
+		least, most := math.MaxInt, 0
+		for _, ep := range eps {
+			least, most = min(least, used[ep.Addr]), max(most, used[ep.Addr])
+		}
+		if most-least > 1 {
+			t.Fatalf("nodes have between %d and %d clients", least, most)
+		}
+	})
 }

@@ -69,7 +69,7 @@ func (s *sim) load(rate float64, end time.Duration) {
 
 // call makes one attempt, and the next one if it fails and there is one left.
 func (s *sim) call(since time.Duration, try int, skip []*balancer.Node) {
-	p, err := s.group.Pick(balancer.Hint{Skip: skip})
+	p, err := s.group.Pick(balancer.Want{Skip: skip})
 	if err != nil {
 		s.failed++
 		return

@@ -29,7 +29,7 @@ func Example() {
 	g.Update([]resolver.Endpoint{{Addr: good, Weight: 100}, {Addr: bad, Weight: 100}})
 
 	get := func() error {
-		p, err := g.Pick(balancer.Hint{})
+		p, err := g.Pick(balancer.Want{})
 		if err != nil {
 			return err
 		}

@@ -175,20 +175,20 @@ func (g *Group) node(ep resolver.Endpoint, first bool) *Node {
 // Pick chooses a node for one call and counts the call in flight until Done.
 // It fails only when no endpoint is announced or the group is closed: when all
 // nodes are bad, it gives the least bad one.
-func (g *Group) Pick(h Hint) (Pick, error) {
+func (g *Group) Pick(want Want) (Pick, error) {
 	s := g.snap.Load()
 	if s.slow {
-		return g.pickSlow(s, h)
+		return g.pickSlow(s, want)
 	}
-	n := s.picker.Pick(h)
+	n := s.picker.Pick(want)
 	if n == nil {
-		return g.pickSlow(s, h)
+		return g.pickSlow(s, want)
 	}
 	return Pick{n: n, start: n.take(g), mark: n.epoch.Load()}, nil
 }
 
 // pickSlow knows all that is out of the ordinary.
-func (g *Group) pickSlow(s *snapshot, h Hint) (Pick, error) {
+func (g *Group) pickSlow(s *snapshot, want Want) (Pick, error) {
 	if s.err != nil {
 		return Pick{}, s.err
 	}
@@ -196,16 +196,16 @@ func (g *Group) pickSlow(s *snapshot, h Hint) (Pick, error) {
 	for _, half := range s.probes {
 		n := half.node
 		claim, epoch := n.claim.Load(), n.epoch.Load()
-		if claim != epoch && half.admits(h) && n.claim.CompareAndSwap(claim, epoch) {
+		if claim != epoch && half.admits(want) && n.claim.CompareAndSwap(claim, epoch) {
 			p.n, p.mark = n, epoch|uint32(probe)
 			break
 		}
 	}
 	if p.n == nil {
 		var t *tier
-		if p.n, t = s.choose(h, g); p.n == nil {
+		if p.n, t = s.choose(want, g); p.n == nil {
 			// Every node was tried: try again rather than not.
-			p.n, t = s.choose(Hint{Key: h.Key}, g)
+			p.n, t = s.choose(Want{Key: want.Key}, g)
 		}
 		if p.n == nil {
 			return Pick{}, ErrNoNodes // the policy's picker has none, though it was given some

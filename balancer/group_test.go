@@ -50,7 +50,7 @@ func TestPicksDuringUpdates(t *testing.T) {
 							return
 						default:
 						}
-						p, err := g.Pick(balancer.Hint{Key: "k"})
+						p, err := g.Pick(balancer.Want{Key: "k"})
 						if err != nil {
 							t.Error(err)
 							return
@@ -138,13 +138,13 @@ func TestStatisticsSurviveUpdates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var gone []string
 		g := group(t, balancer.Config{Gone: func(n *balancer.Node) { gone = append(gone, n.Endpoint().Addr) }}, endpoints(1, 1))
-		p := pick(t, g, balancer.Hint{})
+		p := pick(t, g, balancer.Want{})
 		n := p.Node()
 		sleep(70 * time.Millisecond)
 		p.Done(balancer.OK)
-		open := pick(t, g, balancer.Hint{})
+		open := pick(t, g, balancer.Want{})
 		for open.Node() != n {
-			open = pick(t, g, balancer.Hint{})
+			open = pick(t, g, balancer.Want{})
 		}
 		before := n.Picks()
 		eps := endpoints(5, 5, 5)
@@ -164,14 +164,14 @@ func TestStatisticsSurviveUpdates(t *testing.T) {
 			t.Errorf("gone: %v", gone)
 		}
 		g.Update(nil)
-		if _, err := g.Pick(balancer.Hint{}); !errors.Is(err, balancer.ErrNoNodes) {
+		if _, err := g.Pick(balancer.Want{}); !errors.Is(err, balancer.ErrNoNodes) {
 			t.Errorf("without endpoints: %v", err)
 		}
 		n.Down(errReset) // of a node that is gone: harmless
 		n.Up()
 		g.Close()
 		g.Update(eps)
-		if _, err := g.Pick(balancer.Hint{}); !errors.Is(err, balancer.ErrClosed) {
+		if _, err := g.Pick(balancer.Want{}); !errors.Is(err, balancer.ErrClosed) {
 			t.Errorf("after Close: %v", err)
 		}
 		if err := g.Wait(t.Context()); !errors.Is(err, balancer.ErrClosed) {

@@ -5,37 +5,38 @@ import (
 	"math/bits"
 )
 
-// Hash keeps calls with the same Hint.Key on the same node, on all clients alike,
-// and moves as few keys as possible when nodes come and go: those of the node that
-// went. It is consistent hashing on a ring; a node has points on it in proportion to
-// its weight.
+// Hash sends calls with the same Want.Key to the same node, on all clients alike. It is
+// HashWithin with the customary bound of 1.25.
+func Hash(nodes []*Node) Picker { return hashWithin(nodes, 1.25) }
+
+// HashWithin is Hash with another bound: a node takes at most bound times its share of
+// the calls in flight, and what is more goes to the next node on the ring ("consistent
+// hashing with bounded loads", Mirrokni, Thorup, Zadimoghaddam 2016). With a small bound
+// the load is even, with a large one more keys stay in their place. math.Inf(1) is no
+// bound. A bound below 1 would leave calls without a node, and counts as 1. Calls that
+// start at the same instant may exceed the bound by one another, since nothing is
+// locked.
 //
-// How many points a unit of weight has depends on the greatest weight, rounded up to a
-// power of two. When that halves or doubles, as the heaviest node comes or goes, up to
-// half of the keys of all others move, too, and more when it changes by more.
+// When a node goes, only its keys move: it is consistent hashing on a ring, on which
+// each node has points in proportion to its weight. How many points a unit of weight
+// has depends on the greatest weight, rounded up to a power of two. When that power
+// halves or doubles, as the heaviest node goes or comes, up to half of the keys of all
+// other nodes move, too, and more when it changes by more.
 //
-// A node takes at most bound times its share of the calls in flight; what is more
-// goes to the next node on the ring ("consistent hashing with bounded loads",
-// Mirrokni, Thorup, Zadimoghaddam 2016). A small bound is even, a large one keeps
-// keys in their place: 1.25 is customary, and what 0 means. math.Inf(1) is no bound;
-// anything else below 1 counts as 1. Calls that start at the same instant may exceed
-// the bound by one another, since nothing is locked.
-//
-// Calls without key go anywhere within the bound. Slow start is left out of account:
+// Calls without a key go to any node within the bound. Slow start is ignored, because
 // it would move keys twice.
-func Hash(bound float64) Policy {
-	switch {
-	case bound == 0:
-		bound = 1.25
-	case !(bound >= 1):
+func HashWithin(bound float64) Policy {
+	if !(bound >= 1) {
 		bound = 1
 	}
-	return func(nodes []*Node) Picker {
-		if len(nodes) == 0 {
-			return none{}
-		}
-		return newRing(nodes, bound)
+	return func(nodes []*Node) Picker { return hashWithin(nodes, bound) }
+}
+
+func hashWithin(nodes []*Node, bound float64) Picker {
+	if len(nodes) == 0 {
+		return none{}
 	}
+	return newRing(nodes, bound)
 }
 
 // heaviest is the number of points of a node of the greatest weight, at most; it is
@@ -126,12 +127,12 @@ func (p point) before(q point, nodes []*Node) bool {
 	return nodes[p.node].hash < nodes[q.node].hash
 }
 
-func (r *hashRing) Pick(h Hint) *Node {
+func (r *hashRing) Pick(want Want) *Node {
 	key := uint64(0)
-	if h.Key == "" {
+	if want.Key == "" {
 		key = r.g.draw()
 	} else {
-		key = hashKey(h.Key)
+		key = hashKey(want.Key)
 	}
 	at := r.from(key)
 	var fallback *Node
@@ -143,7 +144,7 @@ func (r *hashRing) Pick(h Hint) *Node {
 		i := r.points[at].node
 		at++
 		n := r.nodes[i]
-		if h.skips(n) {
+		if want.skips(n) {
 			continue
 		}
 		q := n.InFlight()
@@ -172,8 +173,8 @@ func (r *hashRing) from(key uint64) int {
 	return at
 }
 
-func (r *hashRing) admits(n *Node, h Hint) bool {
-	return h.Key == "" || r.nodes[r.points[r.from(hashKey(h.Key))%len(r.points)].node] == n
+func (r *hashRing) admits(n *Node, want Want) bool {
+	return want.Key == "" || r.nodes[r.points[r.from(hashKey(want.Key))%len(r.points)].node] == n
 }
 
 // rounding is more than a product of floats is off: a bound of 11 calls came out as

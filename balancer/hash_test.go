@@ -25,12 +25,12 @@ func TestHashMovesOnlyTheKeysOfTheNodeThatLeft(t *testing.T) {
 			}
 		}
 		eps := endpoints(ws...)
-		g := balancer.NewGroup(balancer.Config{Policy: balancer.Hash(math.Inf(1)), Rand: seeded(1)})
+		g := balancer.NewGroup(balancer.Config{Policy: balancer.HashWithin(math.Inf(1)), Rand: seeded(1)})
 		defer g.Close()
 		owner := func() []string {
 			out := make([]string, 500)
 			for i := range out {
-				p, err := g.Pick(balancer.Hint{Key: fmt.Sprint("user/", i)})
+				p, err := g.Pick(balancer.Want{Key: fmt.Sprint("user/", i)})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -57,10 +57,10 @@ func TestHashMovesOnlyTheKeysOfTheNodeThatLeft(t *testing.T) {
 }
 
 func TestHashSharesFollowWeights(t *testing.T) {
-	g := group(t, balancer.Config{Policy: balancer.Hash(math.Inf(1))}, endpoints(100, 50, 100, 25, 100, 0))
+	g := group(t, balancer.Config{Policy: balancer.HashWithin(math.Inf(1))}, endpoints(100, 50, 100, 25, 100, 0))
 	got := map[string]int{}
 	for i := range 20000 {
-		p := pick(t, g, balancer.Hint{Key: fmt.Sprint(i)})
+		p := pick(t, g, balancer.Want{Key: fmt.Sprint(i)})
 		got[p.Node().Endpoint().Addr]++
 		p.Done(balancer.OK)
 	}
@@ -75,7 +75,7 @@ func TestHashBoundHolds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		bound := rapid.SampledFrom([]float64{1, 1.25, 2}).Draw(t, "bound")
 		ws := rapid.SliceOfN(rapid.Uint16Range(0, 100), 1, 10).Draw(t, "weights")
-		g := balancer.NewGroup(balancer.Config{Policy: balancer.Hash(bound), Rand: seeded(1)})
+		g := balancer.NewGroup(balancer.Config{Policy: balancer.HashWithin(bound), Rand: seeded(1)})
 		defer g.Close()
 		g.Update(endpoints(ws...))
 		share := map[*balancer.Node]float64{}
@@ -88,7 +88,7 @@ func TestHashBoundHolds(t *testing.T) {
 				open[0].Done(balancer.OK)
 				open = open[1:]
 			}
-			p, err := g.Pick(balancer.Hint{Key: rapid.SampledFrom([]string{"hot", "warm", "cold", ""}).Draw(t, "key")})
+			p, err := g.Pick(balancer.Want{Key: rapid.SampledFrom([]string{"hot", "warm", "cold", ""}).Draw(t, "key")})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -102,9 +102,9 @@ func TestHashBoundHolds(t *testing.T) {
 
 // TestHashBoundIsNotRoundedUp: a share of 88/170 of 17 calls, and a quarter more, are 11.
 func TestHashBoundIsNotRoundedUp(t *testing.T) {
-	g := group(t, balancer.Config{Policy: balancer.Hash(0)}, endpoints(0, 0, 3, 3, 4, 11))
+	g := group(t, balancer.Config{Policy: balancer.Hash}, endpoints(0, 0, 3, 3, 4, 11))
 	for range 17 {
-		pick(t, g, balancer.Hint{Key: "hot"})
+		pick(t, g, balancer.Want{Key: "hot"})
 	}
 	if n := nodesOf(g)[5]; n.InFlight() != 11 {
 		t.Errorf("%d of 17 calls in flight to the node of weight 11, want 11", n.InFlight())
@@ -114,12 +114,12 @@ func TestHashBoundIsNotRoundedUp(t *testing.T) {
 // TestHashBoundHoldsWithinAnotherPolicy: what a policy of one's own makes of a Hash
 // picker does not tell what it is, nor need it.
 func TestHashBoundHoldsWithinAnotherPolicy(t *testing.T) {
-	hash := balancer.Hash(0)
+	hash := balancer.Hash
 	policy := func(nodes []*balancer.Node) balancer.Picker { return wrapped{hash(nodes)} }
 	g := group(t, balancer.Config{Policy: policy}, endpoints(1, 1, 1, 1))
 	var open []balancer.Pick
 	for i := range 300 {
-		h := balancer.Hint{Key: fmt.Sprint(i)}
+		h := balancer.Want{Key: fmt.Sprint(i)}
 		if i >= 200 {
 			h.Key = "hot"
 		}
@@ -138,18 +138,18 @@ func TestHashBoundHoldsWithinAnotherPolicy(t *testing.T) {
 
 type wrapped struct{ of balancer.Picker }
 
-func (w wrapped) Pick(h balancer.Hint) *balancer.Node { return w.of.Pick(h) }
+func (w wrapped) Pick(h balancer.Want) *balancer.Node { return w.of.Pick(h) }
 
 // TestCallsInFlightAreCountedOnce: the bound is a share of the calls in flight of the
 // whole group, so that each must be counted once, and until it is done.
 func TestCallsInFlightAreCountedOnce(t *testing.T) {
-	g := group(t, balancer.Config{Policy: balancer.Hash(0)}, endpoints(1, 1, 1))
+	g := group(t, balancer.Config{Policy: balancer.Hash}, endpoints(1, 1, 1))
 	const goroutines, calls = 8, 5000
 	var done sync.WaitGroup
 	for range goroutines {
 		done.Go(func() {
 			for range calls {
-				p, err := g.Pick(balancer.Hint{Key: "k"})
+				p, err := g.Pick(balancer.Want{Key: "k"})
 				if err != nil {
 					t.Error(err)
 					return

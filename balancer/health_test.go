@@ -24,7 +24,7 @@ func fail(t *testing.T, g *balancer.Group, i, n int) {
 		if tries > 10000 {
 			t.Fatalf("node %d gets no calls", i)
 		}
-		p := pick(t, g, balancer.Hint{})
+		p := pick(t, g, balancer.Want{})
 		if p.Node() == node {
 			p.DoneErr(balancer.Failed, errReset)
 			n--
@@ -58,10 +58,10 @@ func TestConsecutiveFailuresEjectOneOfTwo(t *testing.T) {
 		g := group(t, balancer.Config{Policy: balancer.RoundRobin}, endpoints(1, 1))
 		fail(t, g, 0, 2)
 		expectStandings(t, g, balancer.Healthy, balancer.Healthy)
-		p := pick(t, g, balancer.Hint{})
+		p := pick(t, g, balancer.Want{})
 		for p.Node() != nodesOf(g)[0] {
 			p.Done(balancer.OK)
-			p = pick(t, g, balancer.Hint{})
+			p = pick(t, g, balancer.Want{})
 		}
 		p.Done(balancer.OK) // in a row, or not at all
 		fail(t, g, 0, 2)
@@ -91,7 +91,7 @@ func TestCallsFromBeforeAnEjectionDoNotEjectAgain(t *testing.T) {
 		bad := nodesOf(g)[0]
 		var old []balancer.Pick
 		for len(old) < 20 {
-			if p := pick(t, g, balancer.Hint{}); p.Node() == bad {
+			if p := pick(t, g, balancer.Want{}); p.Node() == bad {
 				old = append(old, p)
 			} else {
 				p.Done(balancer.OK)
@@ -135,20 +135,20 @@ func TestEjectionTimeGrowsAndDecays(t *testing.T) {
 		for _, want := range []time.Duration{1, 2, 4, 8, 10, 10} {
 			near(want * time.Second)
 			sleep(out())
-			p := pick(t, g, balancer.Hint{})
+			p := pick(t, g, balancer.Want{})
 			if p.Node() != bad {
 				t.Fatal("no probe")
 			}
 			p.Done(balancer.Failed)
 		}
 		sleep(out())
-		pick(t, g, balancer.Hint{}).Done(balancer.OK)
+		pick(t, g, balancer.Want{}).Done(balancer.OK)
 		expectStandings(t, g, balancer.Healthy, balancer.Healthy)
 		sleep(55 * time.Second) // five times MaxEject take five doublings back
 		bad.Down(errReset)
 		near(4 * time.Second)
 		sleep(out())
-		pick(t, g, balancer.Hint{}).Done(balancer.OK)
+		pick(t, g, balancer.Want{}).Done(balancer.OK)
 		sleep(time.Hour)
 		bad.Down(errReset)
 		near(time.Second)
@@ -165,7 +165,7 @@ func TestDownEjectsAtOnceAndUpNeedsAProbe(t *testing.T) {
 		expectStandings(t, g, balancer.Unreachable, balancer.Healthy) // not by time
 		bad.Up()
 		expectStandings(t, g, balancer.Probing, balancer.Healthy)
-		p := pick(t, g, balancer.Hint{})
+		p := pick(t, g, balancer.Want{})
 		if p.Node() != bad {
 			t.Fatal("no probe")
 		}
@@ -209,7 +209,7 @@ func TestFailuresOfMoreThanHalfAreIgnored(t *testing.T) {
 		}
 		fail(t, g, 2, 3)
 		for range 100 {
-			pick(t, g, balancer.Hint{}).Done(balancer.Canceled) // a verdict would change it
+			pick(t, g, balancer.Want{}).Done(balancer.Canceled) // a verdict would change it
 		}
 		for i, n := range g.Nodes() {
 			if n.Picks < 20 || !n.Active || n.Panic != (i < 3) {
@@ -243,9 +243,9 @@ func TestTheOnlyNodeIsNeverGivenUp(t *testing.T) {
 			g := group(t, balancer.Config{}, endpoints(1))
 			take(g)
 			for range 10 {
-				pick(t, g, balancer.Hint{}).Done(balancer.Failed)
+				pick(t, g, balancer.Want{}).Done(balancer.Failed)
 			}
-			pick(t, g, balancer.Hint{}).Done(balancer.OK)
+			pick(t, g, balancer.Want{}).Done(balancer.OK)
 			if s := standings(g)[0]; s > balancer.Warming {
 				t.Errorf("%v after an OK", s)
 			}
@@ -282,7 +282,7 @@ func TestLateSuccessDoesNotBringBackWhoIsDown(t *testing.T) {
 	n := nodesOf(g)[0]
 	n.Down(errors.New("reset"))
 	n.Up()
-	probe := pick(t, g, balancer.Hint{Skip: nodesOf(g)[1:]})
+	probe := pick(t, g, balancer.Want{Skip: nodesOf(g)[1:]})
 	if probe.Node() != n {
 		t.Fatal("the half-open node got no probe")
 	}
@@ -292,7 +292,7 @@ func TestLateSuccessDoesNotBringBackWhoIsDown(t *testing.T) {
 		t.Errorf("the node is %v", s)
 	}
 	n.Up()
-	pick(t, g, balancer.Hint{Skip: nodesOf(g)[1:]}).Done(balancer.OK)
+	pick(t, g, balancer.Want{Skip: nodesOf(g)[1:]}).Done(balancer.OK)
 	if s := g.Nodes()[0].Standing; s > balancer.Warming {
 		t.Errorf("after a probe of its own it is %v", s)
 	}

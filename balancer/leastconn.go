@@ -40,13 +40,13 @@ type leastConn struct {
 	queue []float32 // what a call in flight counts: mean weight over weight
 }
 
-func (l *leastConn) Pick(h Hint) *Node {
+func (l *leastConn) Pick(want Want) *Node {
 	r := l.g.draw()
 	at := l.at(r)
-	if n := l.nodes[at]; n.word.Load()&inFlightMask == 0 && !h.skips(n) {
+	if n := l.nodes[at]; n.word.Load()&inFlightMask == 0 && !want.skips(n) {
 		return n
 	}
-	return l.search(r, h)
+	return l.search(r, want)
 }
 
 // at maps 64 random bits to an index, by weight.
@@ -61,12 +61,12 @@ func (l *leastConn) at(r uint64) int {
 // ones share by weight what it leaves. Then nodes are compared, and of equals, chance
 // decides: if it were the first met, who stands after a busy node would get the calls of
 // both.
-func (l *leastConn) search(r uint64, h Hint) *Node {
+func (l *leastConn) search(r uint64, want Want) *Node {
 	at := 0
 	for range 3 {
 		r = r*lcg + golden
 		at = l.at(r)
-		if n := l.nodes[at]; n.word.Load()&inFlightMask == 0 && !h.skips(n) {
+		if n := l.nodes[at]; n.word.Load()&inFlightMask == 0 && !want.skips(n) {
 			return n
 		}
 	}
@@ -83,7 +83,7 @@ func (l *leastConn) search(r uint64, h Hint) *Node {
 		}
 		r = r*lcg + golden
 		rank := uint64(q)<<32 | r>>32&^placeMask | k
-		if len(h.Skip) > 0 && h.skips(n) {
+		if len(want.Skip) > 0 && want.skips(n) {
 			rank = math.MaxUint64
 		}
 		_, less := bits.Sub64(rank, least, 0)
@@ -93,7 +93,7 @@ func (l *leastConn) search(r uint64, h Hint) *Node {
 		}
 	}
 	if least == math.MaxUint64 {
-		return next(l.nodes, at, h)
+		return next(l.nodes, at, want)
 	}
 	return l.nodes[(at+int(least&placeMask))%len(l.nodes)]
 }

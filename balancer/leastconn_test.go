@@ -12,7 +12,7 @@ func TestLeastConnTakesTheIdle(t *testing.T) {
 	for _, n := range []int{3, 20, 100} {
 		g := group(t, balancer.Config{Policy: balancer.LeastConn}, endpoints(weightsOf(n, false)...))
 		for range 5 * n {
-			pick(t, g, balancer.Hint{})
+			pick(t, g, balancer.Want{})
 		}
 		least, most := math.MaxInt, 0
 		for _, info := range g.Nodes() {
@@ -24,7 +24,7 @@ func TestLeastConnTakesTheIdle(t *testing.T) {
 	}
 	g := group(t, balancer.Config{Policy: balancer.LeastConn}, endpoints(10, 20, 70))
 	for range 100 {
-		pick(t, g, balancer.Hint{})
+		pick(t, g, balancer.Want{})
 	}
 	for _, info := range g.Nodes() {
 		if d := info.InFlight - int(info.Endpoint.Weight); d < -1 || d > 1 {
@@ -54,7 +54,7 @@ func TestLeastConnIsFairBesideBusyNodes(t *testing.T) {
 			var others []*balancer.Node
 			others = append(append(others, nodes[:i]...), nodes[i+1:]...)
 			for range v.busy[i] {
-				pick(t, g, balancer.Hint{Skip: others})
+				pick(t, g, balancer.Want{Skip: others})
 			}
 			if n.InFlight() != int(v.busy[i]) {
 				t.Fatalf("%d calls in flight to node %d, want %d", n.InFlight(), i, v.busy[i])

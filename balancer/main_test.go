@@ -37,7 +37,7 @@ func group(t testing.TB, cfg balancer.Config, eps []resolver.Endpoint) *balancer
 	return g
 }
 
-func pick(t testing.TB, g *balancer.Group, h balancer.Hint) balancer.Pick {
+func pick(t testing.TB, g *balancer.Group, h balancer.Want) balancer.Pick {
 	t.Helper()
 	p, err := g.Pick(h)
 	if err != nil {
@@ -51,7 +51,7 @@ func count(t testing.TB, g *balancer.Group, n int) map[string]int {
 	t.Helper()
 	got := map[string]int{}
 	for range n {
-		p := pick(t, g, balancer.Hint{})
+		p := pick(t, g, balancer.Want{})
 		got[p.Node().Endpoint().Addr]++
 		p.Done(balancer.OK)
 	}

@@ -13,7 +13,7 @@ func TestCostCountsFailures(t *testing.T) {
 		g := group(t, balancer.Config{Health: balancer.Health{Off: true}}, endpoints(1, 1))
 		quick, slow := nodesOf(g)[0], nodesOf(g)[1]
 		for range 50 {
-			p := pick(t, g, balancer.Hint{})
+			p := pick(t, g, balancer.Want{})
 			if p.Node() == quick {
 				sleep(time.Millisecond)
 				p.Done(balancer.Refused)
@@ -39,7 +39,7 @@ func TestCanceledCallTellsOnlyThatItTookLong(t *testing.T) {
 		g := group(t, balancer.Config{}, endpoints(1))
 		n := nodesOf(g)[0]
 		done := func(after time.Duration, o balancer.Outcome) {
-			p := pick(t, g, balancer.Hint{})
+			p := pick(t, g, balancer.Want{})
 			sleep(after)
 			p.Done(o)
 		}

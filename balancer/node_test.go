@@ -15,13 +15,13 @@ func TestBusyNodesAreTimedBySample(t *testing.T) {
 		count(t, g, 10000) // at once: no time passes in a bubble
 		// After a pause, the first picks may go untimed, but soon all are.
 		for range 70 {
-			p := pick(t, g, balancer.Hint{})
+			p := pick(t, g, balancer.Want{})
 			sleep(20 * time.Millisecond)
 			p.Done(balancer.OK)
 		}
 		for _, took := range []time.Duration{40, 60, 80} {
 			for range 2 { // one late answer is no news
-				p := pick(t, g, balancer.Hint{})
+				p := pick(t, g, balancer.Want{})
 				sleep(took * time.Millisecond)
 				p.Done(balancer.OK)
 			}

@@ -61,9 +61,9 @@ type p2c struct {
 	queue []float32 // what a call in flight counts: mean weight over weight
 }
 
-func (p *p2c) Pick(h Hint) *Node {
-	if len(h.Skip) > 0 {
-		return p.other(h)
+func (p *p2c) Pick(want Want) *Node {
+	if len(want.Skip) > 0 {
+		return p.other(want)
 	}
 	r := p.g.draw()
 	typical := math.Float32frombits(p.g.typical.Load())
@@ -77,7 +77,7 @@ func (p *p2c) Pick(h Hint) *Node {
 }
 
 // other is Pick with nodes to skip.
-func (p *p2c) other(h Hint) *Node {
+func (p *p2c) other(want Want) *Node {
 	typical := math.Float32frombits(p.g.typical.Load())
 	best := -1
 	for tries, found := 0, 0; tries < 8 && found < 2; tries++ {
@@ -86,7 +86,7 @@ func (p *p2c) other(h Hint) *Node {
 		if p.table != nil {
 			i = p.table.draw(r)
 		}
-		if i == best || h.skips(p.nodes[i]) {
+		if i == best || want.skips(p.nodes[i]) {
 			continue
 		}
 		if found++; found == 1 {
@@ -96,7 +96,7 @@ func (p *p2c) other(h Hint) *Node {
 		}
 	}
 	if best < 0 {
-		return next(p.nodes, int(scale(p.g.draw(), uint64(len(p.nodes)))), h)
+		return next(p.nodes, int(scale(p.g.draw(), uint64(len(p.nodes)))), want)
 	}
 	return p.nodes[best]
 }
@@ -164,8 +164,8 @@ func (p *p2c) pair(r uint64) (i, j int) {
 // single is the picker of one node.
 type single struct{ n *Node }
 
-func (s single) Pick(h Hint) *Node {
-	if h.skips(s.n) {
+func (s single) Pick(want Want) *Node {
+	if want.skips(s.n) {
 		return nil
 	}
 	return s.n

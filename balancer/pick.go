@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// Hint is what a call knows that may change the choice. Its zero value is right
+// Want is what a call knows that may change the choice. Its zero value is right
 // for most calls.
-type Hint struct {
+type Want struct {
 	// Key keeps calls with the same key on the same node, as far as Hash is the
 	// policy; the others ignore it.
 	Key string
@@ -16,14 +16,14 @@ type Hint struct {
 	Skip []*Node
 }
 
-func (h Hint) skips(n *Node) bool { return len(h.Skip) > 0 && slices.Contains(h.Skip, n) }
+func (want Want) skips(n *Node) bool { return len(want.Skip) > 0 && slices.Contains(want.Skip, n) }
 
 // Picker chooses among the nodes that it was built from. It is called by many
 // goroutines at once, takes no lock, allocates nothing, and counts nothing: what it
 // wants to know of a node, the node has measured. It returns nil when every node
-// is in h.Skip or it has none.
+// is in want.Skip or it has none.
 type Picker interface {
-	Pick(h Hint) *Node
+	Pick(want Want) *Node
 }
 
 // Policy builds a Picker for nodes, all usable and of one priority, sorted by

@@ -17,7 +17,7 @@ func TestSkipIsAvoidedWhileThereIsAnother(t *testing.T) {
 		}
 		g := group(t, balancer.Config{Policy: policy}, tiers(endpoints(5, 1, 0, 9), 0, 0, 0, 1))
 		for range 200 {
-			var h balancer.Hint
+			var h balancer.Want
 			var order []uint16
 			for range 4 {
 				p := pick(t, g, h)
@@ -51,14 +51,14 @@ func TestRetriesDoNotSetTheTurn(t *testing.T) {
 				const calls = 6000
 				met, others := 0, map[*balancer.Node]int{}
 				for range calls {
-					p := pick(t, g, balancer.Hint{})
+					p := pick(t, g, balancer.Want{})
 					if p.Node() != bad {
 						p.Done(balancer.OK)
 						continue
 					}
 					met++
 					p.Done(balancer.Refused)
-					p = pick(t, g, balancer.Hint{Skip: []*balancer.Node{bad}})
+					p = pick(t, g, balancer.Want{Skip: []*balancer.Node{bad}})
 					others[p.Node()]++
 					p.Done(balancer.OK)
 				}
@@ -85,9 +85,9 @@ func TestPickAllocatesNothing(t *testing.T) {
 			g := group(t, balancer.Config{Policy: policy}, endpoints(weightsOf(50, mixed)...))
 			tried := nodesOf(g)[:2]
 			if got := testing.AllocsPerRun(1000, func() {
-				p, _ := g.Pick(balancer.Hint{Key: "k"})
+				p, _ := g.Pick(balancer.Want{Key: "k"})
 				p.Done(balancer.OK)
-				p, _ = g.Pick(balancer.Hint{Skip: tried})
+				p, _ = g.Pick(balancer.Want{Skip: tried})
 				p.Done(balancer.Canceled)
 			}); got != 0 {
 				t.Errorf("%s: %v allocations", name, got)

@@ -9,7 +9,7 @@ import (
 // policies are the built-in ones by name.
 func policies() map[string]Policy {
 	return map[string]Policy{
-		"hash":                 Hash(0),
+		"hash":                 Hash,
 		"least_conn":           LeastConn,
 		"p2c":                  P2C,
 		"random":               Random,

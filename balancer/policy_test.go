@@ -34,4 +34,4 @@ func TestOwnPolicy(t *testing.T) {
 // lastOf is a policy of one's own: the last node.
 type lastOf []*balancer.Node
 
-func (l lastOf) Pick(balancer.Hint) *balancer.Node { return l[len(l)-1] }
+func (l lastOf) Pick(balancer.Want) *balancer.Node { return l[len(l)-1] }

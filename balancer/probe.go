@@ -24,15 +24,15 @@ func (g *Group) probesLocked(r *roll, tiers []*tier) (probes []halfOpen) {
 }
 
 // admits tells whether a call may prove the node.
-func (p halfOpen) admits(h Hint) bool { return !h.skips(p.node) && admits(p.with, p.node, h) }
+func (p halfOpen) admits(want Want) bool { return !want.skips(p.node) && admits(p.with, p.node, want) }
 
 // admitter is a Picker that keeps some calls away from some nodes whatever their load.
 type admitter interface {
-	// admits tells whether a call with the hint may go to n.
-	admits(n *Node, h Hint) bool
+	// admits tells whether a call with this want may go to n.
+	admits(n *Node, want Want) bool
 }
 
-func admits(p Picker, n *Node, h Hint) bool {
+func admits(p Picker, n *Node, want Want) bool {
 	a, ok := p.(admitter)
-	return !ok || a.admits(n, h)
+	return !ok || a.admits(n, want)
 }

@@ -12,10 +12,10 @@ import (
 )
 
 // TestProbeIsACallThatTheNodeWouldGet: a half-open node is proved by a call that the
-// policy would send there, not by one whose key, subset or zone is another's.
+// policy would send there, not by one whose key, subset or locality is another's.
 func TestProbeIsACallThatTheNodeWouldGet(t *testing.T) {
 	const out = "10.0.0.1:80"
-	zone := func(ep resolver.Endpoint) string {
+	rack := func(ep resolver.Endpoint) string {
 		if ep.Addr < "10.0.0.3" {
 			return "here"
 		}
@@ -27,11 +27,11 @@ func TestProbeIsACallThatTheNodeWouldGet(t *testing.T) {
 		out    string
 		never  bool // gets no probe while others are well
 	}{
-		{"hash", balancer.Hash(0), out, false},
-		{"hash in a subset", balancer.Subset(5, "me", balancer.Hash(0)), "", false},
+		{"hash", balancer.Hash, out, false},
+		{"hash in a subset", balancer.Subset(5, "me", balancer.Hash), "", false},
 		{"subset", balancer.Subset(3, "me", balancer.RoundRobin), "", false},
-		{"local", balancer.Zone("here", zone, balancer.RoundRobin), out, false},
-		{"remote", balancer.Zone("here", zone, balancer.RoundRobin), "10.0.0.4:80", true},
+		{"local", balancer.Locality("here", rack, balancer.RoundRobin), out, false},
+		{"remote", balancer.Locality("here", rack, balancer.RoundRobin), "10.0.0.4:80", true},
 	} {
 		t.Run(v.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -39,7 +39,7 @@ func TestProbeIsACallThatTheNodeWouldGet(t *testing.T) {
 				home := map[string]string{} // of each key, while all are well
 				for i := range 200 {
 					key := fmt.Sprint(i)
-					p := pick(t, g, balancer.Hint{Key: key})
+					p := pick(t, g, balancer.Want{Key: key})
 					home[key] = p.Node().Endpoint().Addr
 					p.Done(balancer.OK)
 				}
@@ -55,7 +55,7 @@ func TestProbeIsACallThatTheNodeWouldGet(t *testing.T) {
 				probes := 0
 				for i := range 200 {
 					key := fmt.Sprint(i)
-					p := pick(t, g, balancer.Hint{Key: key})
+					p := pick(t, g, balancer.Want{Key: key})
 					if p.Node().Endpoint().Addr == v.out {
 						probes++
 						if home[key] != v.out && strings.HasPrefix(v.name, "hash") {
@@ -105,17 +105,17 @@ func TestHalfOpenNodeGetsASingleProbe(t *testing.T) {
 		sleep(1100 * time.Millisecond)
 		expectStandings(t, g, balancer.Probing, balancer.Healthy)
 		bad := nodesOf(g)[0]
-		probe := pick(t, g, balancer.Hint{})
+		probe := pick(t, g, balancer.Want{})
 		if probe.Node() != bad {
 			t.Fatal("the first call is not the probe")
 		}
 		for range 20 {
-			if p := pick(t, g, balancer.Hint{}); p.Node() == bad {
+			if p := pick(t, g, balancer.Want{}); p.Node() == bad {
 				t.Fatal("a second call while the probe is under way")
 			}
 		}
 		probe.Done(balancer.Canceled) // no verdict: the next call is the probe
-		probe = pick(t, g, balancer.Hint{})
+		probe = pick(t, g, balancer.Want{})
 		if probe.Node() != bad {
 			t.Fatal("no new probe after one that was given up")
 		}
@@ -133,16 +133,16 @@ func TestProbeFromBeforeDownDoesNotFreeTheNextOne(t *testing.T) {
 			bad := nodesOf(g)[0]
 			bad.Down(errReset)
 			sleep(1100 * time.Millisecond)
-			first := pick(t, g, balancer.Hint{})
+			first := pick(t, g, balancer.Want{})
 			bad.Down(errReset)
 			sleep(2200 * time.Millisecond)
-			second := pick(t, g, balancer.Hint{})
+			second := pick(t, g, balancer.Want{})
 			if first.Node() != bad || second.Node() != bad {
 				t.Fatal("no probe after each time out")
 			}
 			first.Done(o)
 			expectStandings(t, g, balancer.Probing, balancer.Healthy)
-			if p := pick(t, g, balancer.Hint{}); p.Node() == bad {
+			if p := pick(t, g, balancer.Want{}); p.Node() == bad {
 				t.Fatalf("a third call while the second probe is under way, after the first was %v", o)
 			}
 			second.Done(balancer.OK)
@@ -157,7 +157,7 @@ func TestProbeIsNotForCallsThatTriedTheNode(t *testing.T) {
 		bad := nodesOf(g)[0]
 		bad.Down(errReset)
 		sleep(1100 * time.Millisecond)
-		if p := pick(t, g, balancer.Hint{Skip: []*balancer.Node{bad}}); p.Node() == bad {
+		if p := pick(t, g, balancer.Want{Skip: []*balancer.Node{bad}}); p.Node() == bad {
 			t.Error("a retry became the probe of the node that it had tried")
 		}
 	})

@@ -14,23 +14,23 @@ type random struct {
 	_     [32]byte // the rest of a cache line, or it is shared with what others write
 }
 
-func (r *random) Pick(h Hint) *Node {
-	if len(h.Skip) > 0 {
-		return anyOther(r.nodes, h)
+func (r *random) Pick(want Want) *Node {
+	if len(want.Skip) > 0 {
+		return anyOther(r.nodes, want)
 	}
 	return r.nodes[scale(r.g.draw(), uint64(len(r.nodes)))]
 }
 
 // anyOther draws among the nodes that are not to be skipped.
-func anyOther(nodes []*Node, h Hint) *Node {
+func anyOther(nodes []*Node, want Want) *Node {
 	at := 0
 	for range 8 {
 		at = int(scale(nodes[0].g.draw(), uint64(len(nodes))))
-		if n := nodes[at]; !h.skips(n) {
+		if n := nodes[at]; !want.skips(n) {
 			return n
 		}
 	}
-	return next(nodes, at, h)
+	return next(nodes, at, want)
 }
 
 func (r *random) expect(part float64, out map[*Node]float64) { expectEven(r.nodes, part, out) }

@@ -65,9 +65,9 @@ type roundRobin struct {
 	turn  turn
 }
 
-func (r *roundRobin) Pick(h Hint) *Node {
-	if len(h.Skip) > 0 {
-		return anyOther(r.nodes, h)
+func (r *roundRobin) Pick(want Want) *Node {
+	if len(want.Skip) > 0 {
+		return anyOther(r.nodes, want)
 	}
 	nodes := r.nodes // loaded before the atomic instruction, which later loads wait for
 	at, _ := bits.Mul64(r.turn.next(), uint64(len(nodes)))
@@ -75,9 +75,9 @@ func (r *roundRobin) Pick(h Hint) *Node {
 }
 
 // next is the first node from at on that is not to be skipped.
-func next(nodes []*Node, at int, h Hint) *Node {
+func next(nodes []*Node, at int, want Want) *Node {
 	for i := range nodes {
-		if n := nodes[(at+i)%len(nodes)]; !h.skips(n) {
+		if n := nodes[(at+i)%len(nodes)]; !want.skips(n) {
 			return n
 		}
 	}
@@ -87,6 +87,6 @@ func next(nodes []*Node, at int, h Hint) *Node {
 // none is the picker of no nodes.
 type none struct{}
 
-func (none) Pick(Hint) *Node { return nil }
+func (none) Pick(Want) *Node { return nil }
 
 func (r *roundRobin) expect(part float64, out map[*Node]float64) { expectEven(r.nodes, part, out) }

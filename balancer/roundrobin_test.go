@@ -32,7 +32,7 @@ func TestConcurrentPicksMissNoTurn(t *testing.T) {
 			done.Go(func() {
 				own := map[*balancer.Node]int{}
 				for range picks {
-					own[picker.Pick(balancer.Hint{})]++
+					own[picker.Pick(balancer.Want{})]++
 				}
 				mu.Lock()
 				defer mu.Unlock()

@@ -23,14 +23,14 @@ type tier struct {
 	priority uint16
 	nodes    []*Node
 	ramps    []uint64 // weight and ramp of each when picker was built
-	targets  []string // and its target, which policies may go by: see Zone
+	targets  []string // and its target, which policies may go by: see Locality
 	picker   Picker
 	trial    bool // not all of nodes are in good standing
 	panic    bool // they are used for want of enough that are
 }
 
 // choose picks from the best tier that has a node left.
-func (s *snapshot) choose(h Hint, g *Group) (*Node, *tier) {
+func (s *snapshot) choose(want Want, g *Group) (*Node, *tier) {
 	from := 0
 	if s.spread != nil {
 		x := unit(g.draw())
@@ -40,7 +40,7 @@ func (s *snapshot) choose(h Hint, g *Group) (*Node, *tier) {
 	}
 	for i := range s.tiers {
 		t := s.tiers[(from+i)%len(s.tiers)]
-		if n := t.picker.Pick(h); n != nil {
+		if n := t.picker.Pick(want); n != nil {
 			return n, t
 		}
 	}

@@ -53,7 +53,7 @@ func TestLowerTierOnlyWhenBetterIsUnusable(t *testing.T) {
 				},
 				"": func(t *rapid.T) {
 					before := g.Nodes()
-					p, err := g.Pick(balancer.Hint{})
+					p, err := g.Pick(balancer.Want{})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -202,7 +202,7 @@ func TestSpillIsGradual(t *testing.T) {
 		}
 		first := func(g *balancer.Group) (n int) {
 			for range 10000 {
-				p := pick(t, g, balancer.Hint{})
+				p := pick(t, g, balancer.Want{})
 				if p.Node().Endpoint().Priority == 1 {
 					n++
 				}

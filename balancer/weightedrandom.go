@@ -16,22 +16,22 @@ type weightedRandom struct {
 	g     *Group
 }
 
-func (r *weightedRandom) Pick(h Hint) *Node {
+func (r *weightedRandom) Pick(want Want) *Node {
 	at := r.table.draw(r.g.draw())
-	if len(h.Skip) > 0 {
-		return r.other(at, h)
+	if len(want.Skip) > 0 {
+		return r.other(at, want)
 	}
 	return r.nodes[at]
 }
 
 // other goes on drawing: that is the share that RFC 2782 gives to the rest, when
 // the record chosen before is removed.
-func (r *weightedRandom) other(at int, h Hint) *Node {
+func (r *weightedRandom) other(at int, want Want) *Node {
 	for range 8 {
-		if n := r.nodes[at]; !h.skips(n) {
+		if n := r.nodes[at]; !want.skips(n) {
 			return n
 		}
 		at = r.table.draw(r.g.draw())
 	}
-	return next(r.nodes, int(scale(r.g.draw(), uint64(len(r.nodes)))), h)
+	return next(r.nodes, int(scale(r.g.draw(), uint64(len(r.nodes)))), want)
 }

@@ -61,22 +61,22 @@ type weightedRoundRobin struct {
 	turn  turn // by stride/sum
 }
 
-func (w *weightedRoundRobin) Pick(h Hint) *Node {
-	if len(h.Skip) > 0 {
-		return w.other(h)
+func (w *weightedRoundRobin) Pick(want Want) *Node {
+	if len(want.Skip) > 0 {
+		return w.other(want)
 	}
 	return w.nodes[w.at(w.turn.next())]
 }
 
 // other draws by weight among the nodes that are not to be skipped.
-func (w *weightedRoundRobin) other(h Hint) *Node {
+func (w *weightedRoundRobin) other(want Want) *Node {
 	g := w.nodes[0].g
 	for range 8 {
-		if n := w.nodes[w.at(g.draw())]; !h.skips(n) {
+		if n := w.nodes[w.at(g.draw())]; !want.skips(n) {
 			return n
 		}
 	}
-	return next(w.nodes, int(scale(g.draw(), uint64(len(w.nodes)))), h)
+	return next(w.nodes, int(scale(g.draw(), uint64(len(w.nodes)))), want)
 }
 
 // at is the node whose arc holds the fraction of the wheel.

@@ -26,7 +26,7 @@ func TestWeightedRoundRobinIsExactAndSmooth(t *testing.T) {
 		picker := balancer.WeightedRoundRobin(nodes)
 		seen, last, gap := map[*balancer.Node]int{}, map[*balancer.Node]int{}, map[*balancer.Node]int{}
 		for i := range 3 * sum {
-			n := picker.Pick(balancer.Hint{})
+			n := picker.Pick(balancer.Want{})
 			seen[n]++
 			if at, ok := last[n]; ok {
 				gap[n] = max(gap[n], i-at)

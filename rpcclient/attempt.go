@@ -221,9 +221,9 @@ func (t *task) cleanUp() {
 // behind for a moment when a connection is lost; and if all are down, it picks
 // from these.
 func (t *task) choose(f *flight) bool {
-	hint := balancer.Hint{Key: t.key, Skip: t.tried}
+	want := balancer.Want{Key: t.key, Skip: t.tried}
 	for range 3 {
-		p, err := t.client.group.Pick(hint)
+		p, err := t.client.group.Pick(want)
 		if err != nil {
 			return false
 		}
@@ -234,7 +234,7 @@ func (t *task) choose(f *flight) bool {
 			return true
 		}
 		p.Done(balancer.Canceled)
-		hint.Skip = append(slices.Clone(hint.Skip), b)
+		want.Skip = append(slices.Clone(want.Skip), b)
 	}
 	return false
 }

@@ -122,7 +122,7 @@ func (t *task) hedge(f *flight, after time.Duration) *flight {
 	if !c.quick.spend(t.method) {
 		return nil
 	}
-	p, err := c.group.Pick(balancer.Hint{Key: t.key, Skip: append(slices.Clone(t.tried), f.node.balanced)})
+	p, err := c.group.Pick(balancer.Want{Key: t.key, Skip: append(slices.Clone(t.tried), f.node.balanced)})
 	if err != nil {
 		c.quick.refund(t.method)
 		return nil

@@ -41,7 +41,7 @@ func connected(c *Client) (nodes, conns map[uint16]int) {
 func TestOnlyTheSubsetIsConnectedTo(t *testing.T) {
 	for name, policy := range map[string]balancer.Policy{
 		"a name":   balancer.Subset(3, "web-1", balancer.P2C),
-		"a number": balancer.Subset(3, "web 4/9", balancer.P2C),
+		"a number": balancer.SubsetOf(3, 4, 9, balancer.P2C),
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFakeNet(map[string]func(net.Conn){})

@@ -76,10 +76,10 @@ func (c contender) pick(b *testing.B, weights []uint16) func() {
 				nodes = append(nodes, n.Node)
 			}
 			picker := policy(nodes)
-			return func() { picker.Pick(balancer.Hint{}) }
+			return func() { picker.Pick(balancer.Want{}) }
 		}
 		return func() {
-			p, err := g.Pick(balancer.Hint{})
+			p, err := g.Pick(balancer.Want{})
 			if err != nil {
 				panic(err)
 			}
