@@ -151,7 +151,7 @@ func registryConfig(z Zone, log *slog.Logger) registry.Config {
 		MaxInstances: z.Limits.Instances, MaxPerService: z.Limits.PerService,
 		Guard: registry.Guard{
 			Off: z.Guard.Off, Percent: z.Guard.Percent,
-			HoldLeases: z.Guard.Leases, HoldMax: z.Guard.Max, NoProbe: z.Guard.NoProbe,
+			Leases: z.Guard.Leases, Max: z.Guard.Max, NoProbe: z.Guard.NoProbe,
 		},
 		History: z.History, HistoryAge: z.HistoryAge,
 		Logger: log,

@@ -112,7 +112,7 @@ func TestCorefileExampleShowsTheDefaults(t *testing.T) {
 		{"ttl", example.TTL, reg.TTL},
 		{"negative", example.NegativeTTL, want.NegativeTTL},
 		{"lease", []time.Duration{example.Lease, example.MinLease, example.MaxLease}, []time.Duration{reg.Lease, reg.MinLease, reg.MaxLease}},
-		{"guard", []any{example.Guard.Percent, example.Guard.Leases, example.Guard.Max, example.Guard.NoProbe}, []any{reg.Guard.Percent, reg.Guard.HoldLeases, reg.Guard.HoldMax, reg.Guard.NoProbe}},
+		{"guard", []any{example.Guard.Percent, example.Guard.Leases, example.Guard.Max, example.Guard.NoProbe}, []any{reg.Guard.Percent, reg.Guard.Leases, reg.Guard.Max, reg.Guard.NoProbe}},
 		{"limits", []int{example.Limits.Instances, example.Limits.PerService}, []int{reg.MaxInstances, reg.MaxPerService}},
 		{"history", []any{example.History, example.HistoryAge}, []any{reg.History, reg.HistoryAge}},
 		{"udpsize", example.DNS.UDPSize, udp},

@@ -225,7 +225,7 @@ func (h *held) look(began time.Time) (reason string, broken bool) {
 // silent judges a client whose lease is over and whose instance the guard holds
 // back: is the silence the network's? When its host acknowledges what it is sent now,
 // it is not: the process stands still, and need not be waited for.
-func (h *held) silent(lease registry.Lease) (reason string, broken bool) {
+func (h *held) silent(lease registry.Standing) (reason string, broken bool) {
 	switch {
 	case !knowsAcknowledgements || h.in.State != registry.Suspect:
 		h.asked = time.Time{}
@@ -270,7 +270,7 @@ func (h *held) renew() (reason string, broken bool) {
 }
 
 // tell says how the instance is published now. A client that works PUTs then.
-func (h *held) tell(lease registry.Lease) error {
+func (h *held) tell(lease registry.Standing) error {
 	p := published(lease)
 	p.RenewAfter = register.Duration(renewAfter(h.in))
 	return h.say(frameAt(h.bearer.st.registry.At(h.in.Revision), "changed", p))

@@ -322,7 +322,7 @@ func (x *exchange) query(known ...string) (url.Values, error) {
 
 // registered is the answer to a PUT: a lease that begins now.
 func registered(in *registry.Instance) register.Published {
-	p := published(registry.Lease{Instance: in, ExpiresIn: in.Lease})
+	p := published(registry.Standing{Instance: in, ExpiresIn: in.Lease})
 	p.RenewAfter = register.Duration(renewAfter(in))
 	return p
 }
@@ -333,7 +333,7 @@ func renewAfter(in *registry.Instance) time.Duration {
 }
 
 // published is an instance as the wire has it.
-func published(l registry.Lease) register.Published {
+func published(l registry.Standing) register.Published {
 	return register.Published{
 		ID:          l.ID,
 		Host:        l.Host,

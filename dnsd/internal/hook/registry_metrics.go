@@ -55,7 +55,7 @@ func registryTable() []registryMetric {
 		{registryName("renewed_total", "Renewals."), c, func(s *registry.Stats) float64 { return count(s.Renewed) }},
 		{registryName("deregistered_total", "Deregistrations."), c, func(s *registry.Stats) float64 { return count(s.Deregistered) }},
 		{registryName("expired_total", "Instances removed because their lease ended."), c, func(s *registry.Stats) float64 { return count(s.Expired) }},
-		{registryName("guard_held_total", "Instances that the guard held back."), c, func(s *registry.Stats) float64 { return count(s.Held) }},
+		{registryName("guard_held_total", "Instances that the guard held back."), c, func(s *registry.Stats) float64 { return count(s.Reprieved) }},
 		{registryName("proven_dead_total", "Instances removed because they refused a connection."), c, func(s *registry.Stats) float64 { return count(s.Proven) }},
 		{registryName("unstored_changes", "Changes that are published and could not be stored yet."), g, func(s *registry.Stats) float64 { return count(s.Unstored) }},
 		{registryName("store_sick", "1 while changes cannot be stored."), g, func(s *registry.Stats) float64 { return boolean(s.Sick) }},
@@ -95,8 +95,8 @@ func (c registryCollector) Collect(ch chan<- prometheus.Metric) {
 	descs := serviceDescriptions()
 	for _, n := range r.Census(mostServices) {
 		ch <- prometheus.MustNewConstMetric(descs[0], prometheus.GaugeValue, float64(n.Instances), n.Service)
-		if n.Held > 0 {
-			ch <- prometheus.MustNewConstMetric(descs[1], prometheus.GaugeValue, float64(n.Held), n.Service)
+		if n.Reprieved > 0 {
+			ch <- prometheus.MustNewConstMetric(descs[1], prometheus.GaugeValue, float64(n.Reprieved), n.Service)
 		}
 	}
 	buckets, sum := make(map[float64]uint64), uint64(0)

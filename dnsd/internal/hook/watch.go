@@ -198,7 +198,7 @@ func encodeChange(c *registry.Event) []byte {
 	if in == nil {
 		e.Type, in = register.EventDelete, c.Old
 	}
-	e.Instance = published(registry.Lease{Instance: in})
+	e.Instance = published(registry.Standing{Instance: in})
 	if c.New != nil {
 		e.Instance.ExpiresIn = register.Duration(in.Lease)
 	}

@@ -84,7 +84,7 @@ func (p *plan) adopt(in *Instance) (ok bool, err error) {
 	case Unconfirmed:
 		state = Up
 	case Suspect:
-		lease = holdLease
+		lease = reprieveLease
 	}
 	p.put(here, in.with(state), e, lease)
 	return true, nil

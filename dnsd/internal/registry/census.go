@@ -35,10 +35,10 @@ func (r *Registry) ServiceRevision(service string) (uint64, bool) {
 	return s.revision, true
 }
 
-// Count is how many instances a service has, and how many of them the guard holds.
+// Count is how many instances a service has, and how many of them have a reprieve.
 type Count struct {
-	Service         string
-	Instances, Held int
+	Service              string
+	Instances, Reprieved int
 }
 
 // Census counts the instances of each service, the largest first, at most so many
@@ -47,8 +47,8 @@ type Count struct {
 func (r *Registry) Census(most int) []Count {
 	r.mu.RLock()
 	counts := make([]Count, 0, len(r.catalog.services)+1)
-	at := make(map[*service]int, len(r.holds))
-	for e := range r.holds {
+	at := make(map[*service]int, len(r.reprieves))
+	for e := range r.reprieves {
 		at[e.service]++
 	}
 	for name, s := range r.catalog.services {
@@ -67,7 +67,7 @@ func (r *Registry) Census(most int) []Count {
 	rest := Count{}
 	for _, c := range counts[most:] {
 		rest.Instances += c.Instances
-		rest.Held += c.Held
+		rest.Reprieved += c.Reprieved
 	}
 	return append(counts[:most], rest)
 }

@@ -51,8 +51,8 @@ type Guard struct {
 	Percent int // of a service that may go in one lease, expired or refusing, but at least one; default 30, 1..100
 	Min     int // size from which a service is guarded; default 3. In smaller ones a silent instance is probed before it goes
 
-	HoldLeases int           // a hold ends after so many leases; default 10
-	HoldMax    time.Duration // and at the latest after this; default 15m
+	Leases int           // a reprieve ends after so many leases; default 10
+	Max    time.Duration // and at the latest after this; default 15m
 
 	NoProbe      bool          // no proof of death by connecting
 	Probes       int           // at once; default 64
@@ -73,8 +73,8 @@ func (c Config) withDefaults() (Config, error) {
 	def(&c.WatchQueue, 4096)
 	def(&c.Guard.Percent, 30)
 	def(&c.Guard.Min, 3)
-	def(&c.Guard.HoldLeases, 10)
-	def(&c.Guard.HoldMax, 15*time.Minute)
+	def(&c.Guard.Leases, 10)
+	def(&c.Guard.Max, 15*time.Minute)
 	def(&c.Guard.Probes, 64)
 	def(&c.Guard.ProbeTimeout, time.Second)
 	if c.Logger == nil {
@@ -102,7 +102,7 @@ func (c *Config) check() error {
 	case c.Guard.Percent < 1 || c.Guard.Percent > 100:
 		return fmt.Errorf("registry: configure: guard %d%%: must be 1%% to 100%%", c.Guard.Percent)
 	case c.MaxInstances < 0 || c.MaxPerService < 0 || c.History < 0 || c.Fences < 0 || c.WatchQueue < 0 ||
-		c.Guard.Min < 0 || c.Guard.HoldLeases < 0 || c.Guard.Probes < 0:
+		c.Guard.Min < 0 || c.Guard.Leases < 0 || c.Guard.Probes < 0:
 		return fmt.Errorf("registry: configure: a limit is negative")
 	}
 	return nil

@@ -1,6 +1,11 @@
 package registry
 
-import "maps"
+import (
+	"context"
+	"maps"
+	"math/rand/v2"
+	"time"
+)
 
 // debt is what is published and could not be stored yet: how each key ended. What
 // may be published unstored takes nobody in, so that it is never more than was
@@ -52,3 +57,28 @@ func (d *debt) before(b *Batch) *Batch {
 }
 
 func (d *debt) paid() { *d = debt{} }
+
+// settler tries again to store, with growing pauses, while that fails.
+type settler struct {
+	r     *Registry
+	pause time.Duration
+	next  time.Time
+}
+
+const longestSettle = 30 * time.Second
+
+func (s *settler) tick(ctx context.Context) {
+	if s.r.Sick() == nil {
+		s.pause = 0
+		return
+	}
+	now := time.Now()
+	if s.pause > 0 && now.Before(s.next) {
+		return
+	}
+	s.pause = min(max(2*s.pause, time.Second), longestSettle)
+	s.next = now.Add(s.pause/2 + rand.N(s.pause/2))
+	if s.r.submit(ctx, &op{settle: true}) != nil {
+		return // the next one is due
+	}
+}

@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -39,31 +37,6 @@ func (r *Registry) Run(ctx context.Context) error {
 		}
 		prober.add(ctx, suspects)
 		settler.tick(ctx)
-	}
-}
-
-// settler tries again to store, with growing pauses, while that fails.
-type settler struct {
-	r     *Registry
-	pause time.Duration
-	next  time.Time
-}
-
-const longestSettle = 30 * time.Second
-
-func (s *settler) tick(ctx context.Context) {
-	if s.r.Sick() == nil {
-		s.pause = 0
-		return
-	}
-	now := time.Now()
-	if s.pause > 0 && now.Before(s.next) {
-		return
-	}
-	s.pause = min(max(2*s.pause, time.Second), longestSettle)
-	s.next = now.Add(s.pause/2 + rand.N(s.pause/2))
-	if s.r.submit(ctx, &op{settle: true}) != nil {
-		return // the next one is due
 	}
 }
 
@@ -133,11 +106,11 @@ func (r *Registry) reschedule(part []ended) {
 
 // judgement of some leases that ended.
 type judgement struct {
-	expired  []string // instances
-	held     int
-	services []string // of those held
-	deaf     bool
-	suspects []probed
+	expired   []string // instances
+	reprieved int
+	services  []string // of those reprieved
+	deaf      bool
+	suspects  []probed
 }
 
 func (j *judgement) judge(p *plan, e *entry) {
@@ -147,19 +120,19 @@ func (j *judgement) judge(p *plan, e *entry) {
 		return // renewed, removed, or about to be
 	}
 	guard := &r.settings().Guard
-	held, isHeld := r.holds[e]
+	rep, reprieved := r.reprieves[e]
 	w := p.window(in, e)
 	w.deaf = p.deaf(e)
 	switch {
-	case in.State == Drained, isHeld && held.ended(guard, p.now, in.Lease) && !(held.trial && !held.over && guard.holds(w)):
+	case in.State == Drained, reprieved && rep.ended(guard, p.now, in.Lease) && !(rep.trial && !rep.over && guard.reprieves(w)):
 		p.remove(in, e, keepLease)
 		j.expired = append(j.expired, in.Key.String())
 		return
-	case isHeld && in.State == Suspect:
-		p.hold(in, e)
-	case isHeld, guard.holds(w):
-		in = p.put(in, in.with(Suspect), e, holdLease)
-		j.held++
+	case reprieved && in.State == Suspect:
+		p.reprieve(in, e)
+	case reprieved, guard.reprieves(w):
+		in = p.put(in, in.with(Suspect), e, reprieveLease)
+		j.reprieved++
 		j.deaf = j.deaf || w.deaf
 		if !slices.Contains(j.services, in.Service) {
 			j.services = append(j.services, in.Service)
@@ -175,8 +148,8 @@ func (j *judgement) judge(p *plan, e *entry) {
 }
 
 func (r *Registry) logJudgement(j *judgement) {
-	if j.held > 0 {
-		r.settings().Logger.Warn("registry: guard holds back expired leases", "held", j.held, "services", some(j.services), "deaf", j.deaf)
+	if j.reprieved > 0 {
+		r.settings().Logger.Warn("registry: the guard reprieves expired leases", "reprieved", j.reprieved, "services", some(j.services), "deaf", j.deaf)
 	}
 	if len(j.expired) > 0 {
 		r.settings().Logger.Info("registry: leases expired", "count", len(j.expired), "instances", some(j.expired))
@@ -196,47 +169,5 @@ func some(names []string) string {
 func (r *Registry) logStall(stalls uint64, stalled time.Duration) {
 	if r.stallsLogged.Swap(stalls) != stalls {
 		r.settings().Logger.Warn("registry: the process stood still, leases are longer by as much", "stalls", stalls, "stalled", stalled)
-	}
-}
-
-// prober asks suspects whether they are dead.
-type prober struct {
-	r       *Registry
-	workers sync.WaitGroup
-
-	mu      sync.Mutex
-	running int          // guarded by mu
-	waiting []probed     // guarded by mu
-	known   map[Key]bool // waiting or being asked; guarded by mu
-}
-
-// add queues suspects; one that is still waiting since last time is not asked
-// twice.
-func (b *prober) add(ctx context.Context, suspects []probed) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, s := range suspects {
-		if b.r.provable(s.instance) && !b.known[s.instance.Key] {
-			b.known[s.instance.Key] = true
-			b.waiting = append(b.waiting, s)
-		}
-	}
-	for b.running < min(cap(b.r.probes), len(b.waiting)) {
-		b.running++
-		b.workers.Go(func() { b.work(ctx) })
-	}
-}
-
-func (b *prober) work(ctx context.Context) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	defer func() { b.running-- }()
-	for len(b.waiting) > 0 && ctx.Err() == nil {
-		s := b.waiting[0]
-		b.waiting = b.waiting[1:]
-		b.mu.Unlock()
-		b.r.prove(ctx, s)
-		b.mu.Lock()
-		delete(b.known, s.instance.Key)
 	}
 }

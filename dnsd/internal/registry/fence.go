@@ -1,6 +1,9 @@
 package registry
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // fences remembers the highest incarnation of removed instances, the oldest
 // forgotten first. Its fields are guarded by Registry.mu.
@@ -64,4 +67,26 @@ func (f *fences) tidy() {
 		}
 		f.order = kept
 	}
+}
+
+// Unfence forgets which incarnation was registered last under key, so that an
+// older one is not refused any more: for operators, when a host's clock was
+// ahead. It does nothing to who lives there.
+//
+// Errors: ErrNotFound (nobody is fenced), ErrNoSpace, ErrClosed.
+func (r *Registry) Unfence(ctx context.Context, key Key) (Receipt, error) {
+	var done Receipt
+	err := r.submit(ctx, &op{decide: func(p *plan) error {
+		f := p.fence(key)
+		if f.Incarnation == 0 {
+			return ErrNotFound
+		}
+		p.remember(key, 0, f.Drained)
+		done = Receipt{Did: Forgotten, Revision: p.revision}
+		return nil
+	}})
+	if err != nil {
+		return Receipt{}, err
+	}
+	return done, nil
 }

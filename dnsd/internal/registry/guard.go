@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// hold is a suspect's time under the guard.
-type hold struct {
+// reprieve is the time that the guard gives a suspect.
+type reprieve struct {
 	since time.Duration // in lease time
 	over  bool          // released by an operator
 	trial bool          // it is of a service too small to be guarded: one lease, and it goes
 }
 
 // ended says whether a suspect goes now.
-func (h hold) ended(g *Guard, now, lease time.Duration) bool {
+func (p reprieve) ended(g *Guard, now, lease time.Duration) bool {
 	switch {
-	case h.over, g.Off:
+	case p.over, g.Off:
 		return true
-	case h.trial:
-		return now >= h.since+lease
+	case p.trial:
+		return now >= p.since+lease
 	}
-	return now >= g.end(h.since, lease)
+	return now >= g.end(p.since, lease)
 }
 
 // window is what the guard knows when a lease ends.
@@ -31,10 +31,10 @@ type window struct {
 	deaf bool // nobody was heard although several should have been
 }
 
-// holds says whether the guard holds back an instance whose lease ended. Some
+// reprieves says whether the guard reprieves an instance whose lease ended. Some
 // may go in each lease without proof, or a registry would collect the dead; when
 // many go silent together, or all, the silence is more likely ours.
-func (g *Guard) holds(w window) bool {
+func (g *Guard) reprieves(w window) bool {
 	if g.Off {
 		return false
 	}
@@ -47,13 +47,13 @@ func (g *Guard) small(w window) bool { return w.size+w.lost < g.Min }
 // share is how many of a service may go in one lease.
 func (g *Guard) share(w window) int { return max(1, (w.size+w.lost)*g.Percent/100) }
 
-// end of a hold that began at since.
+// end of a reprieve that began at since.
 func (g *Guard) end(since, lease time.Duration) time.Duration {
 	// A lease of a day would make ten days of it.
-	if hold := time.Duration(g.HoldLeases) * lease; hold < g.HoldMax {
-		return since + hold
+	if leases := time.Duration(g.Leases) * lease; leases < g.Max {
+		return since + leases
 	}
-	return since + g.HoldMax
+	return since + g.Max
 }
 
 // window around an instance.
@@ -93,25 +93,25 @@ func (p *plan) deaf(e *entry) bool {
 // to renew after a third of the lease, so that half of it is late.
 func (r *Registry) dueLocked(e *entry) time.Duration {
 	end := e.deadline
-	if h, ok := r.holds[e]; ok {
-		end = h.since // when its own lease ended
+	if p, ok := r.reprieves[e]; ok {
+		end = p.since // when its own lease ended
 	}
 	return end - e.in.Lease/2
 }
 
-// holdLocked lets a suspect go on for another lease, or until its hold ends.
-func (r *Registry) holdLocked(e *entry, now time.Duration, trial bool) {
-	h, ok := r.holds[e]
+// reprieveLocked lets a suspect go on for another lease, or until its reprieve ends.
+func (r *Registry) reprieveLocked(e *entry, now time.Duration, trial bool) {
+	p, ok := r.reprieves[e]
 	if !ok {
-		h.since = now
-		r.stats.held.Add(1)
+		p.since = now
+		r.stats.reprieved.Add(1)
 	}
-	h.trial = trial
-	r.holds[e] = h
-	r.catalog.extend(e, max(min(now+e.in.Lease, r.settings().Guard.end(h.since, e.in.Lease)), now+tick))
+	p.trial = trial
+	r.reprieves[e] = p
+	r.catalog.extend(e, max(min(now+e.in.Lease, r.settings().Guard.end(p.since, e.in.Lease)), now+tick))
 }
 
-// ReleaseGuard ends the hold of a service's suspects ("": of all): they are
+// ReleaseGuard ends the reprieve of a service's suspects ("": of all): they are
 // removed at once. Those whose lease ends later are judged anew. The receipt counts
 // the suspects.
 func (r *Registry) ReleaseGuard(service string) Receipt {
@@ -119,10 +119,10 @@ func (r *Registry) ReleaseGuard(service string) Receipt {
 	defer r.mu.Unlock()
 	now := r.clock.read()
 	done := Receipt{Revision: r.revision}
-	for e, h := range r.holds {
+	for e, p := range r.reprieves {
 		if service == "" || service == e.service.name {
-			h.over = true
-			r.holds[e] = h
+			p.over = true
+			r.reprieves[e] = p
 			r.catalog.extend(e, now)
 			done.Did = Released
 			done.Count++

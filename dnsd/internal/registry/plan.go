@@ -9,11 +9,11 @@ import (
 type leaseAction uint8
 
 const (
-	keepLease  leaseAction = iota
-	renewLease             // begins anew
-	holdLease              // goes on as a suspect
-	trialLease             // goes on as a suspect, for one lease
-	loseLease              // ended by silence or refusal: counts for the guard
+	keepLease     leaseAction = iota
+	renewLease                // begins anew
+	reprieveLease             // goes on as a suspect
+	trialLease                // goes on as a suspect, for one lease
+	loseLease                 // ended by silence or refusal: counts for the guard
 )
 
 // step is one planned change, or (Revision 0) something done to a lease only.
@@ -137,9 +137,9 @@ func (p *plan) renew(in *Instance, e *entry) {
 	p.step(step{Change: Change{New: in}, entry: e, key: in.Key, lease: renewLease})
 }
 
-// hold plans only that a suspect goes on as one.
-func (p *plan) hold(in *Instance, e *entry) {
-	p.step(step{Change: Change{New: in}, entry: e, key: in.Key, lease: holdLease})
+// reprieve plans only that a suspect goes on as one.
+func (p *plan) reprieve(in *Instance, e *entry) {
+	p.step(step{Change: Change{New: in}, entry: e, key: in.Key, lease: reprieveLease})
 }
 
 // pending notes that what this batch is about waits for a commit, or no more.
@@ -241,7 +241,7 @@ func (p *plan) apply() []*Event {
 			if s.lease == loseLease {
 				e.service.lose(p.now)
 			}
-			delete(r.holds, e)
+			delete(r.reprieves, e)
 		case e == nil:
 			e = c.insert(s.New, p.now+s.New.Lease)
 			e.service.revision = s.Revision
@@ -253,8 +253,8 @@ func (p *plan) apply() []*Event {
 			switch s.lease {
 			case renewLease:
 				r.renewLocked(e, p.now)
-			case holdLease, trialLease:
-				r.holdLocked(e, p.now, s.lease == trialLease)
+			case reprieveLease, trialLease:
+				r.reprieveLocked(e, p.now, s.lease == trialLease)
 			}
 		}
 		if s.Revision > 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -129,5 +130,47 @@ func (p *plan) bury(s probed) (done Receipt, kept bool) {
 	case in.State == Suspect, in.State == Drained:
 		return p.standing(Nothing, in, e), true
 	}
-	return p.standing(Changed, p.put(in, in.with(Suspect), e, holdLease), e), true
+	return p.standing(Changed, p.put(in, in.with(Suspect), e, reprieveLease), e), true
+}
+
+// prober asks suspects whether they are dead.
+type prober struct {
+	r       *Registry
+	workers sync.WaitGroup
+
+	mu      sync.Mutex
+	running int          // guarded by mu
+	waiting []probed     // guarded by mu
+	known   map[Key]bool // waiting or being asked; guarded by mu
+}
+
+// add queues suspects; one that is still waiting since last time is not asked
+// twice.
+func (b *prober) add(ctx context.Context, suspects []probed) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range suspects {
+		if b.r.provable(s.instance) && !b.known[s.instance.Key] {
+			b.known[s.instance.Key] = true
+			b.waiting = append(b.waiting, s)
+		}
+	}
+	for b.running < min(cap(b.r.probes), len(b.waiting)) {
+		b.running++
+		b.workers.Go(func() { b.work(ctx) })
+	}
+}
+
+func (b *prober) work(ctx context.Context) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	defer func() { b.running-- }()
+	for len(b.waiting) > 0 && ctx.Err() == nil {
+		s := b.waiting[0]
+		b.waiting = b.waiting[1:]
+		b.mu.Unlock()
+		b.r.prove(ctx, s)
+		b.mu.Lock()
+		delete(b.known, s.instance.Key)
+	}
 }

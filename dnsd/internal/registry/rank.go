@@ -122,7 +122,7 @@ func (r *Registry) rankAll() {
 			if e.in.State == Suspect {
 				suspects = append(suspects, ranked{e.in, e})
 				if len(s.entries) < r.settings().Guard.Min {
-					r.holds[e] = hold{since: r.holds[e].since, trial: true}
+					r.reprieves[e] = reprieve{since: r.reprieves[e].since, trial: true}
 				}
 			} else if priority, ok := e.in.Published(); ok {
 				top = max(top, int(priority))

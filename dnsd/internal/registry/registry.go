@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,15 +21,15 @@ type Registry struct {
 	sinks   []Sink                // the leader's
 	sick    atomic.Pointer[error] // why the last commit failed; nil: it did not
 
-	mu       sync.RWMutex // guards what follows
-	clock    clock
-	catalog  catalog
-	revision uint64
-	history  history
-	fences   fences
-	holds    map[*entry]hold
-	refused  losses        // removed because they refused a connection
-	heard    time.Duration // lease time of the last sign of life from anybody; -1: none yet
+	mu        sync.RWMutex // guards what follows
+	clock     clock
+	catalog   catalog
+	revision  uint64
+	history   history
+	fences    fences
+	reprieves map[*entry]reprieve
+	refused   losses        // removed because they refused a connection
+	heard     time.Duration // lease time of the last sign of life from anybody; -1: none yet
 
 	watchers     watchers
 	probes       chan struct{} // holds one for each probe under way
@@ -39,9 +38,9 @@ type Registry struct {
 }
 
 type counters struct {
-	registered, renewed, deregistered, expired, held, proven, commits, failures atomic.Uint64
-	unstored                                                                    atomic.Int64
-	took                                                                        durations // of commits
+	registered, renewed, deregistered, expired, reprieved, proven, commits, failures atomic.Uint64
+	unstored                                                                         atomic.Int64
+	took                                                                             durations // of commits
 }
 
 // Open loads what the backend has kept; every lease begins anew. Leases end only
@@ -53,19 +52,19 @@ func Open(cfg Config) (*Registry, error) {
 		return nil, err
 	}
 	r := &Registry{
-		life:     newLife(),
-		backend:  cfg.Backend,
-		queue:    queue{full: make(chan struct{}, 1)},
-		plan:     &plan{},
-		ceiling:  ceiling{path: cfg.Ceiling, log: cfg.Logger},
-		clock:    newClock(),
-		catalog:  catalog{services: make(map[string]*service)},
-		history:  history{max: cfg.History, age: cfg.HistoryAge},
-		fences:   fences{max: cfg.Fences, age: cfg.FenceAge},
-		holds:    make(map[*entry]hold),
-		heard:    -1,
-		watchers: watchers{limit: cfg.WatchQueue, by: make(map[string]map[*Watch]struct{})},
-		probes:   make(chan struct{}, cfg.Guard.Probes),
+		life:      newLife(),
+		backend:   cfg.Backend,
+		queue:     queue{full: make(chan struct{}, 1)},
+		plan:      &plan{},
+		ceiling:   ceiling{path: cfg.Ceiling, log: cfg.Logger},
+		clock:     newClock(),
+		catalog:   catalog{services: make(map[string]*service)},
+		history:   history{max: cfg.History, age: cfg.HistoryAge},
+		fences:    fences{max: cfg.Fences, age: cfg.FenceAge},
+		reprieves: make(map[*entry]reprieve),
+		heard:     -1,
+		watchers:  watchers{limit: cfg.WatchQueue, by: make(map[string]map[*Watch]struct{})},
+		probes:    make(chan struct{}, cfg.Guard.Probes),
 	}
 	r.cfg.Store(&cfg)
 	if err := r.load(); err != nil {
@@ -98,7 +97,7 @@ func (r *Registry) load() error {
 		e := r.catalog.insert(in, now+in.Lease)
 		e.service.revision = r.revision
 		if in.State == Suspect {
-			r.holds[e] = hold{since: now}
+			r.reprieves[e] = reprieve{since: now}
 		}
 	}
 	r.rankAll()
@@ -157,62 +156,6 @@ func (r *Registry) Update(cfg Config) error {
 
 // settings is the configuration of the moment.
 func (r *Registry) settings() *Config { return r.cfg.Load() }
-
-// Attach loads s and then keeps it informed, until detach.
-func (r *Registry) Attach(s Sink) (detach func()) { return r.attach(s, false) }
-
-// AttachRenewed is Attach for a sink that publishes something else than another did
-// at the present revision, as a zone does that has other name servers: it is loaded
-// at the next one, which is not given to anybody else. The history begins there,
-// so that nobody gets a difference to what was before.
-func (r *Registry) AttachRenewed(s Sink) (detach func()) { return r.attach(s, true) }
-
-func (r *Registry) attach(s Sink, renewed bool) (detach func()) {
-	attached := &op{after: func() {
-		// The leader's turn: nobody but renewals changes anything meanwhile.
-		if renewed {
-			r.skip()
-		}
-		r.mu.RLock()
-		names := r.namesLocked()
-		r.mu.RUnlock()
-		slices.Sort(names)
-		r.mu.RLock()
-		all := make([]*Instance, 0, r.catalog.instances)
-		for _, name := range names {
-			for _, e := range r.catalog.services[name].entries {
-				all = append(all, e.in)
-			}
-		}
-		changes := make([]Change, len(r.history.events))
-		for i, e := range r.history.events {
-			changes[i] = e.Change
-		}
-		revision := r.revision
-		r.mu.RUnlock()
-		s.Load(revision, slices.Values(all), changes)
-		r.sinks = append(r.sinks, s)
-	}}
-	r.submit(context.Background(), attached) // only ErrClosed: then there is nothing to be told
-	return func() {
-		r.submit(context.Background(), &op{after: func() {
-			if i := slices.Index(r.sinks, s); i >= 0 {
-				r.sinks = slices.Delete(r.sinks, i, i+1)
-			}
-		}})
-	}
-}
-
-// skip passes a revision without a change.
-func (r *Registry) skip() {
-	r.mu.RLock()
-	next := r.revision + 1
-	r.mu.RUnlock()
-	r.ceiling.cover(next)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.revision, r.history.events = next, nil
-}
 
 // Close lets finish what was asked before, then closes the backend and cuts off
 // all watchers. A second Close does nothing.

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Lease is an instance and how long it has left.
-type Lease struct {
+// Standing is an instance and how long it has left.
+type Standing struct {
 	*Instance
 	ExpiresIn time.Duration // not negative
 }
@@ -15,8 +15,8 @@ type Lease struct {
 // View is one service at one moment.
 type View struct {
 	Service   string
-	Revision  uint64  // of the last change of this service
-	Instances []Lease // ordered by id; the caller's own
+	Revision  uint64     // of the last change of this service
+	Instances []Standing // ordered by id; the caller's own
 }
 
 // Service returns who is registered for a service; false: nobody.
@@ -28,9 +28,9 @@ func (r *Registry) Service(name string) (View, bool) {
 		return View{}, false
 	}
 	now := r.clock.peek()
-	v := View{name, s.revision, make([]Lease, len(s.entries))}
+	v := View{name, s.revision, make([]Standing, len(s.entries))}
 	for i, e := range s.entries {
-		v.Instances[i] = e.lease(now)
+		v.Instances[i] = e.standing(now)
 	}
 	return v, true
 }
@@ -52,14 +52,14 @@ func (r *Registry) Services() (revision uint64, views iter.Seq[View]) {
 }
 
 // Instance returns one instance; false: not registered.
-func (r *Registry) Instance(key Key) (Lease, bool) {
+func (r *Registry) Instance(key Key) (Standing, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	e := r.catalog.find(key)
 	if e == nil {
-		return Lease{}, false
+		return Standing{}, false
 	}
-	return e.lease(r.clock.peek()), true
+	return e.standing(r.clock.peek()), true
 }
 
 // Revision of the last change.
@@ -85,7 +85,7 @@ type Stats struct {
 	Up, Unconfirmed, Suspect, Drained          int
 	History, Fences, Watchers                  int
 	Registered, Renewed, Deregistered, Expired uint64
-	Held                                       uint64 // instances the guard held back
+	Reprieved                                  uint64 // instances that the guard reprieved
 	Proven                                     uint64 // removed because they refused a connection
 	Commits, CommitFailures                    uint64 // of the backend
 	CommitTook                                 Durations
@@ -108,14 +108,14 @@ func (r *Registry) Stats() Stats {
 		History: len(r.history.events), Fences: len(r.fences.by), Watchers: int(r.watchers.n.Load()),
 		Registered: c.registered.Load(), Renewed: c.renewed.Load(),
 		Deregistered: c.deregistered.Load(), Expired: c.expired.Load(),
-		Held: c.held.Load(), Proven: c.proven.Load(),
+		Reprieved: c.reprieved.Load(), Proven: c.proven.Load(),
 		Commits: c.commits.Load(), CommitTook: c.took.read(), CommitFailures: c.failures.Load(), Unstored: int(c.unstored.Load()), Sick: r.Sick() != nil,
 		Cut: r.watchers.cut.Load(), Stalls: r.clock.stalls, Stalled: r.clock.stalled,
 	}
 }
 
-func (e *entry) lease(now time.Duration) Lease {
-	return Lease{e.in, e.left(now)}
+func (e *entry) standing(now time.Duration) Standing {
+	return Standing{e.in, e.left(now)}
 }
 
 // left is the time left of the lease.

@@ -32,11 +32,11 @@ type model struct {
 
 type lease struct {
 	registry.Instance
-	deadline time.Duration
-	held     bool // by the guard, since
-	since    time.Duration
-	released bool
-	trial    bool // held only for a lease, because the service is small
+	deadline  time.Duration
+	reprieved bool // by the guard, since
+	since     time.Duration
+	released  bool
+	trial     bool // reprieved only for a lease, because the service is small
 }
 
 type answer int
@@ -51,17 +51,17 @@ const (
 )
 
 const (
-	modelMax        = 12
-	modelPerService = 6
-	modelHoldLeases = 4
-	modelHoldMax    = 40 * time.Second
+	modelMax         = 12
+	modelPerService  = 6
+	modelGuardLeases = 4
+	modelGuardMax    = 40 * time.Second
 )
 
 func modelConfig() registry.Config {
 	return registry.Config{
 		MaxInstances: modelMax, MaxPerService: modelPerService,
 		// One at a time, so that the first is the first to be proven dead.
-		Guard: registry.Guard{HoldLeases: modelHoldLeases, HoldMax: modelHoldMax, Probes: 1},
+		Guard: registry.Guard{Leases: modelGuardLeases, Max: modelGuardMax, Probes: 1},
 	}
 }
 
@@ -206,7 +206,7 @@ func (m *model) undrain(k registry.Key) answer {
 			return noSpace
 		}
 		l.Sticky = false
-		if l.held {
+		if l.reprieved {
 			m.state(l, registry.Suspect)
 		} else {
 			m.state(l, registry.Up)
@@ -234,7 +234,7 @@ func (m *model) connectionLost(k registry.Key, incarnation uint64) {
 
 func (m *model) release(service string) (n int) {
 	for _, l := range m.leases {
-		if l.held && (service == "" || service == l.Service) {
+		if l.reprieved && (service == "" || service == l.Service) {
 			l.released, l.deadline = true, m.now
 			n++
 		}
@@ -248,8 +248,8 @@ func (m *model) restart(revision uint64) {
 	clear(m.lost)
 	for _, l := range m.leases {
 		l.Revision = revision
-		l.deadline, l.held, l.since, l.released = l.Lease, l.State == registry.Suspect, 0, false
-		l.trial = l.held && m.size(l.Service) < 3
+		l.deadline, l.reprieved, l.since, l.released = l.Lease, l.State == registry.Suspect, 0, false
+		l.trial = l.reprieved && m.size(l.Service) < 3
 		if l.State == registry.Up {
 			l.State = registry.Unconfirmed
 		}
@@ -278,20 +278,20 @@ func (m *model) tick() {
 	var suspects []*lease
 	for _, l := range due {
 		deaf := all >= 3 && m.heard < m.due(l) && overdue >= 3
-		hold := deaf || m.beyondShare(l)
-		end := l.since + min(modelHoldLeases*l.Lease, modelHoldMax)
+		reprieve := deaf || m.beyondShare(l)
+		end := l.since + min(modelGuardLeases*l.Lease, modelGuardMax)
 		if l.trial {
 			end = l.since + l.Lease
 		}
 		ended := l.released || m.now >= end
-		if l.trial && !l.released && hold {
+		if l.trial && !l.released && reprieve {
 			ended = false
 		}
 		switch {
-		case l.State == registry.Drained || l.held && ended:
+		case l.State == registry.Drained || l.reprieved && ended:
 			m.remove(l)
 			continue
-		case l.held || hold:
+		case l.reprieved || reprieve:
 			m.suspect(l, false)
 		case m.before(l) < 3 && strings.HasSuffix(l.Service, "._tcp"):
 			m.suspect(l, true)
@@ -311,7 +311,7 @@ func (m *model) tick() {
 // due is when l should have been heard at the latest: half a lease after the last
 // time.
 func (m *model) due(l *lease) time.Duration {
-	if l.held {
+	if l.reprieved {
 		return l.since - l.Lease/2
 	}
 	return l.deadline - l.Lease/2
@@ -344,14 +344,14 @@ func (m *model) proven(l *lease) {
 }
 
 func (m *model) suspect(l *lease, trial bool) {
-	if !l.held {
-		l.held, l.since = true, m.now
+	if !l.reprieved {
+		l.reprieved, l.since = true, m.now
 	}
 	l.trial = trial
 	if l.State != registry.Suspect {
 		m.state(l, registry.Suspect)
 	}
-	l.deadline = max(min(m.now+l.Lease, l.since+min(modelHoldLeases*l.Lease, modelHoldMax)), m.now+tick)
+	l.deadline = max(min(m.now+l.Lease, l.since+min(modelGuardLeases*l.Lease, modelGuardMax)), m.now+tick)
 }
 
 func (m *model) lose(l *lease) {
@@ -368,7 +368,7 @@ func (m *model) begin(l *lease) {
 	if l.State == registry.Unconfirmed {
 		l.State = registry.Up
 	}
-	l.deadline, l.held, l.released, l.trial = m.now+l.Lease, false, false, false
+	l.deadline, l.reprieved, l.released, l.trial = m.now+l.Lease, false, false, false
 	m.heard = m.now
 }
 

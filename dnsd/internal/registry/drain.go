@@ -1,0 +1,63 @@
+package registry
+
+import "context"
+
+// Drain takes key out of the answers while its lease lives. That survives
+// renewals, changes and restarts of the registry. A sticky one survives the
+// instance, too: it is drained when it registers again.
+//
+// Errors: ErrNotFound, ErrNoSpace, ErrClosed.
+func (r *Registry) Drain(ctx context.Context, key Key, sticky bool) (Receipt, error) {
+	var done Receipt
+	err := r.submit(ctx, &op{decide: func(p *plan) error {
+		in, e := p.find(key)
+		switch {
+		case in == nil:
+			return ErrNotFound
+		case in.State == Drained && in.Sticky == sticky:
+			done = p.standing(Nothing, in, e)
+		default:
+			next := in.with(Drained)
+			next.Sticky = sticky
+			done = p.standing(Changed, p.put(in, next, e, keepLease), e)
+		}
+		return nil
+	}})
+	if err != nil {
+		return Receipt{}, err
+	}
+	return done, nil
+}
+
+// Undrain puts key back into the answers: as a suspect, if it was one. It also lifts
+// the sticky drain of an instance that is not registered; then the receipt is
+// Forgotten and has no Instance.
+//
+// Errors: ErrNotFound, ErrNoSpace, ErrClosed.
+func (r *Registry) Undrain(ctx context.Context, key Key) (Receipt, error) {
+	var done Receipt
+	err := r.submit(ctx, &op{decide: func(p *plan) error {
+		in, e := p.find(key)
+		switch {
+		case in == nil && p.fence(key).Drained:
+			p.remember(key, p.floor(key), false)
+			done = Receipt{Did: Forgotten, Revision: p.revision}
+		case in == nil:
+			return ErrNotFound
+		case in.State == Drained:
+			next := in.with(Up)
+			if _, reprieved := r.reprieves[e]; reprieved {
+				next.State = Suspect
+			}
+			next.Sticky = false
+			done = p.standing(Changed, p.put(in, next, e, keepLease), e)
+		default:
+			done = p.standing(Nothing, in, e)
+		}
+		return nil
+	}})
+	if err != nil {
+		return Receipt{}, err
+	}
+	return done, nil
+}

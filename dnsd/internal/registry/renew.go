@@ -1,0 +1,150 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+// Renew begins the lease of key anew. incarnation 0 renews whoever lives there;
+// a lower one than the living is fenced, a higher one has to register.
+//
+// Errors: ErrNotFound (register again), *FencedError, ErrNoSpace, ErrClosed.
+func (r *Registry) Renew(ctx context.Context, key Key, incarnation uint64) (Receipt, error) {
+	r.mu.Lock()
+	e := r.catalog.find(key)
+	if e != nil && !e.pending && e.in.State != Suspect {
+		defer r.mu.Unlock()
+		if err := e.in.owns(incarnation); err != nil {
+			return Receipt{}, err
+		}
+		r.renewLocked(e, r.clock.read())
+		r.stats.renewed.Add(1)
+		return begun(Renewed, e.in), nil
+	}
+	r.mu.Unlock()
+
+	var done Receipt
+	err := r.submit(ctx, &op{unstored: true, decide: func(p *plan) (err error) {
+		done, err = p.renewKey(key, incarnation)
+		return err
+	}})
+	if err != nil {
+		return Receipt{}, err
+	}
+	r.stats.renewed.Add(1)
+	return done, nil
+}
+
+// Renewal is what RenewAll needs to know of a lease.
+type Renewal struct {
+	Key
+	Incarnation uint64 // as for Renew; 0: whoever lives there
+}
+
+// RenewAll renews many leases. The receipt has the registry's revision at the end;
+// it is Changed if a suspect came back. On an error some may have been renewed.
+//
+// Errors: ErrNoSpace, ErrClosed.
+func (r *Registry) RenewAll(ctx context.Context, all []Renewal) (Renewals, error) {
+	const stride = 256 // leases renewed while others wait
+	var slow []Renewal // those that need their turn
+	if len(all) == 0 {
+		return Renewals{Receipt: Receipt{Revision: r.Revision()}}, nil
+	}
+	out := Renewals{Receipt: Receipt{Did: Renewed}}
+	for part := range slices.Chunk(all, stride) {
+		r.mu.Lock()
+		now := r.clock.read()
+		for _, n := range part {
+			e := r.catalog.find(n.Key)
+			if e == nil || e.pending || e.in.State == Suspect || e.in.owns(n.Incarnation) != nil {
+				slow = append(slow, n)
+				continue
+			}
+			r.renewLocked(e, now)
+		}
+		out.Revision = r.revision
+		r.mu.Unlock()
+	}
+	out.Count = len(all) - len(slow)
+	r.stats.renewed.Add(uint64(out.Count))
+	if len(slow) == 0 {
+		return out, nil
+	}
+	var late Renewals
+	err := r.submit(ctx, &op{unstored: true, decide: func(p *plan) error {
+		late = p.renewAll(slow)
+		return nil
+	}})
+	if err != nil {
+		return Renewals{}, err
+	}
+	r.stats.renewed.Add(uint64(late.Count))
+	late.Count += out.Count
+	if late.Count == 0 {
+		late.Did = Nothing
+	}
+	return late, nil
+}
+
+func (p *plan) renewAll(all []Renewal) Renewals {
+	out := Renewals{Receipt: Receipt{Did: Renewed}}
+	for _, n := range all {
+		var fenced *FencedError
+		switch done, err := p.renewKey(n.Key, n.Incarnation); {
+		case errors.As(err, &fenced):
+			out.Replaced = append(out.Replaced, n.Key)
+		case err != nil:
+			out.Unknown = append(out.Unknown, n.Key)
+		default:
+			out.Count++
+			if done.Did == Changed {
+				out.Did = Changed
+			}
+		}
+	}
+	out.Revision = p.revision
+	return out
+}
+
+func (p *plan) renewKey(key Key, incarnation uint64) (Receipt, error) {
+	in, e := p.find(key)
+	if in == nil {
+		return Receipt{}, ErrNotFound
+	}
+	if err := in.owns(incarnation); err != nil {
+		return Receipt{}, err
+	}
+	if in.State == Suspect {
+		return begun(Changed, p.put(in, in.with(Up), e, renewLease)), nil
+	}
+	p.renew(in, e)
+	return begun(Renewed, in), nil
+}
+
+// owns says whether a process of that incarnation may speak for in.
+func (in *Instance) owns(incarnation uint64) error {
+	switch {
+	case incarnation == 0 || incarnation == in.Incarnation:
+		return nil
+	case incarnation < in.Incarnation:
+		return &FencedError{in.Key, in.Incarnation, incarnation, false}
+	default:
+		return ErrNotFound
+	}
+}
+
+// renewLocked begins the lease of e anew. It is no change, so that Unconfirmed
+// becomes Up without a revision.
+func (r *Registry) renewLocked(e *entry, now time.Duration) {
+	if e.in.State == Unconfirmed {
+		r.catalog.replace(e, e.in.with(Up))
+	}
+	if len(r.reprieves) > 0 {
+		delete(r.reprieves, e) // of one that is drained: others have their turn
+	}
+	r.catalog.extend(e, now+e.in.Lease)
+	r.heard = now
+}

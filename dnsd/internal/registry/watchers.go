@@ -1,0 +1,108 @@
+package registry
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// watchers are the live watches.
+type watchers struct {
+	limit int
+	n     atomic.Int64  // live ones
+	cut   atomic.Uint64 // those that were too slow
+
+	// joinMu guards what follows. It is never held for long: Watch takes it while it
+	// holds up renewals.
+	joinMu  sync.Mutex
+	joined  []*Watch // live, and not among by yet
+	closing bool
+
+	mu sync.Mutex                     // held while events are delivered; taken before joinMu
+	by map[string]map[*Watch]struct{} // by service, "" for all; guarded by mu
+}
+
+// join makes w live; what was published before is not delivered to it. False: the
+// registry is closed.
+func (ws *watchers) join(w *Watch) bool {
+	ws.joinMu.Lock()
+	defer ws.joinMu.Unlock()
+	if ws.closing {
+		return false
+	}
+	ws.joined = append(ws.joined, w)
+	ws.n.Add(1)
+	return true
+}
+
+// admitLocked takes in those who joined. An event that is published after one did
+// is delivered after this.
+func (ws *watchers) admitLocked() {
+	ws.joinMu.Lock()
+	joined := ws.joined
+	ws.joined = nil
+	ws.joinMu.Unlock()
+	for _, w := range joined {
+		set := ws.by[w.service]
+		if set == nil {
+			set = make(map[*Watch]struct{})
+			ws.by[w.service] = set
+		}
+		set[w] = struct{}{}
+	}
+}
+
+func (ws *watchers) remove(w *Watch) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.admitLocked()
+	ws.removeLocked(w)
+}
+
+func (ws *watchers) removeLocked(w *Watch) {
+	set := ws.by[w.service]
+	if _, ok := set[w]; !ok {
+		return
+	}
+	delete(set, w)
+	ws.n.Add(-1)
+	if len(set) == 0 {
+		delete(ws.by, w.service)
+	}
+}
+
+// deliver hands events to those who watch their service. A watch that became
+// live between the publication of an event and its delivery has it already.
+func (ws *watchers) deliver(events []*Event) {
+	if ws.n.Load() == 0 {
+		return
+	}
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.admitLocked()
+	for _, e := range events {
+		for _, service := range [...]string{"", e.Key().Service} {
+			for w := range ws.by[service] {
+				if e.Revision > w.from && !w.push(e, ws.limit) {
+					ws.removeLocked(w)
+					ws.cut.Add(1)
+				}
+			}
+		}
+	}
+}
+
+func (ws *watchers) close() {
+	ws.joinMu.Lock()
+	ws.closing = true
+	ws.joinMu.Unlock()
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.admitLocked()
+	for _, set := range ws.by {
+		for w := range set {
+			w.cut(ErrClosed)
+		}
+	}
+	clear(ws.by)
+	ws.n.Store(0)
+}
