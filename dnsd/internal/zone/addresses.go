@@ -2,7 +2,6 @@ package zone
 
 import (
 	"cmp"
-	"encoding/binary"
 	"slices"
 	"strings"
 
@@ -248,10 +247,10 @@ func (z addresses) paint(a *address, head bool) *image {
 	}
 	seen := newNames(owner)
 	for _, m := range ms {
-		p.record(dns.TypePTR, a.ttl.value, 0)
+		p.data = appendHead(p.data, headerSize, dns.TypePTR, a.ttl.value, 0)
 		data := len(p.data)
 		p.data = seen.append(p.data, p.base, appendName(nil, z.host(m)))
-		binary.BigEndian.PutUint16(p.data[data-2:], uint16(len(p.data)-data))
+		setLength(p.data, data)
 		if p.partial = !p.close(); p.partial {
 			break
 		}

@@ -1,7 +1,6 @@
 package zone
 
 import (
-	"encoding/binary"
 	"sync/atomic"
 
 	"github.com/miekg/dns"
@@ -143,7 +142,6 @@ func (z *Zone) appendInstance(msg []byte, s *service, p place, qtype uint16, lim
 	}
 	addr, hasAddr := m.addr()
 	start := len(msg)
-	w := painter{image: image{data: msg}}
 	if p.at == instanceHost {
 		if !hasAddr {
 			return z.negative(msg, p, false, limit)
@@ -151,35 +149,35 @@ func (z *Zone) appendInstance(msg []byte, s *service, p place, qtype uint16, lim
 		if qtype != dns.TypeANY && (qtype == dns.TypeA) != addr.Is4() || qtype != dns.TypeANY && qtype != dns.TypeA && qtype != dns.TypeAAAA {
 			return z.negative(msg, p, true, limit)
 		}
-		w.address(m, m.ttl(), headerSize)
-		return within(w.data, start, Counts{AN: 1}, limit)
+		msg = appendAddress(appendPointer(msg, headerSize), m, m.ttl())
+		return within(msg, start, Counts{AN: 1}, limit)
 	}
 	switch qtype {
 	case dns.TypeSRV, dns.TypeANY:
-		w.record(dns.TypeSRV, m.ttl(), 0)
-		data := len(w.data)
-		w.data = appendSRV(w.data, m)
-		target := len(w.data)
+		msg = appendHead(msg, headerSize, dns.TypeSRV, m.ttl(), 0)
+		data := len(msg)
+		msg = appendSRV(msg, m)
+		target := len(msg)
 		if hasAddr {
-			w.data = z.appendHost(appendLabel(w.data, m.ID), s)
+			msg = z.appendHost(appendLabel(msg, m.ID), s)
 		} else {
-			w.data = appendName(w.data, m.Host)
+			msg = appendName(msg, m.Host)
 		}
-		answer := len(w.data)
-		binary.BigEndian.PutUint16(w.data[data-2:], uint16(answer-data))
+		setLength(msg, data)
+		answer := len(msg)
 		if hasAddr && answer <= limit {
-			w.address(m, m.ttl(), target)
-			if len(w.data) <= limit {
-				return w.data, Counts{AN: 1, AR: 1}, true
+			msg = appendAddress(appendPointer(msg, target), m, m.ttl())
+			if len(msg) <= limit {
+				return msg, Counts{AN: 1, AR: 1}, true
 			}
 		}
-		return within(w.data[:answer], start, Counts{AN: 1}, limit)
+		return within(msg[:answer], start, Counts{AN: 1}, limit)
 	case dns.TypeTXT:
-		w.record(dns.TypeTXT, m.ttl(), 0)
-		data := len(w.data)
-		w.data = s.appendTXT(w.data, m)
-		binary.BigEndian.PutUint16(w.data[data-2:], uint16(len(w.data)-data))
-		return within(w.data, start, Counts{AN: 1}, limit)
+		msg = appendHead(msg, headerSize, dns.TypeTXT, m.ttl(), 0)
+		data := len(msg)
+		msg = s.appendTXT(msg, m)
+		setLength(msg, data)
+		return within(msg, start, Counts{AN: 1}, limit)
 	}
 	return z.negative(msg, p, true, limit)
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"iter"
 	"slices"
-	"strings"
 
 	"github.com/miekg/dns"
 )
@@ -71,20 +70,6 @@ type painter struct {
 	max  int // of the message; what goes beyond is left out
 }
 
-// record begins a record that is owned by the question.
-func (p *painter) record(rrtype uint16, ttl uint32, rdata int) {
-	p.data = append(p.data, 0xc0, headerSize)
-	p.fixed(rrtype, ttl, rdata)
-}
-
-// fixed appends what stands between the owner and the data.
-func (p *painter) fixed(rrtype uint16, ttl uint32, rdata int) {
-	p.data = binary.BigEndian.AppendUint16(p.data, rrtype)
-	p.data = binary.BigEndian.AppendUint16(p.data, dns.ClassINET)
-	p.data = binary.BigEndian.AppendUint32(p.data, ttl)
-	p.data = binary.BigEndian.AppendUint16(p.data, uint16(rdata))
-}
-
 // close ends a record; false if it does not fit any more and was taken back.
 func (p *painter) close() bool {
 	if p.base+len(p.data) > p.max {
@@ -134,8 +119,8 @@ func (z *Zone) paint(s *service, k kind, head bool) *image {
 		return z.paintSRV(p, s, members(s.srvs(z), s.sampleSRV))
 	case kindPTR:
 		for m := range members(s.inOrder(), s.samplePTR) {
-			p.record(dns.TypePTR, s.ttl.value, 1+len(m.ID)+2)
-			p.data = append(appendLabel(p.data, m.ID), 0xc0, headerSize)
+			p.data = appendHead(p.data, headerSize, dns.TypePTR, s.ttl.value, 1+len(m.ID)+2)
+			p.data = appendPointer(appendLabel(p.data, m.ID), headerSize)
 			if p.partial = !p.close(); p.partial {
 				break
 			}
@@ -147,7 +132,7 @@ func (z *Zone) paint(s *service, k kind, head bool) *image {
 			if v4 {
 				ttl = s.ttl4.value
 			}
-			p.address(m, ttl, headerSize)
+			p.data = appendAddress(appendPointer(p.data, headerSize), m, ttl)
 			if p.partial = !p.close(); p.partial {
 				break
 			}
@@ -155,12 +140,6 @@ func (z *Zone) paint(s *service, k kind, head bool) *image {
 	}
 	p.answers = len(p.ends)
 	return p.done()
-}
-
-// address appends the address of a member, owned by the name at an offset.
-func (p *painter) address(m member, ttl uint32, owner int) {
-	p.data = appendPointer(p.data, owner)
-	p.data = appendAddress(p.data, m, ttl)
 }
 
 // maxPointer is the first offset that a pointer cannot name (RFC 1035 section 4.1.4).
@@ -191,7 +170,7 @@ func (z *Zone) paintSRV(p *painter, s *service, members iter.Seq[member]) *image
 		} else {
 			name = append(appendLabel(name, m.ID), host...)
 		}
-		p.record(dns.TypeSRV, s.ttl.value, 6+len(name))
+		p.data = appendHead(p.data, headerSize, dns.TypeSRV, s.ttl.value, 6+len(name))
 		p.data = appendSRV(p.data, m)
 		at := p.base + len(p.data)
 		p.data = append(p.data, name...)
@@ -223,12 +202,12 @@ func (z *Zone) paintSRV(p *painter, s *service, members iter.Seq[member]) *image
 			name = append(appendLabel(name[:0], g.ID), host...)
 			p.data = appendAddress(seen.append(p.data, p.base, name), g.member, g.ttl())
 		case g.target < maxPointer:
-			p.address(g.member, g.ttl(), g.target)
+			p.data = appendAddress(appendPointer(p.data, g.target), g.member, g.ttl())
 		default:
 			// The name lies where no pointer reaches: its label, and
 			// the rest from the first target.
-			p.data = appendLabel(p.data, g.ID)
-			p.address(g.member, g.ttl(), suffix)
+			p.data = appendPointer(appendLabel(p.data, g.ID), suffix)
+			p.data = appendAddress(p.data, g.member, g.ttl())
 		}
 		if !p.close() {
 			break
@@ -254,7 +233,7 @@ func (z *Zone) paintListing(v *version, head bool) *image {
 		all = slices.Values(some)
 	}
 	for s := range all {
-		p.record(dns.TypePTR, z.ttl, 0)
+		p.data = appendHead(p.data, headerSize, dns.TypePTR, z.ttl, 0)
 		data := len(p.data)
 		switch name := s.key[:len(s.key)-len("._tcp")]; {
 		case s.udp() && name == "_dns-sd":
@@ -270,65 +249,11 @@ func (z *Zone) paintListing(v *version, head bool) *image {
 			}
 			p.data = appendPointer(appendLabel(p.data, "_tcp"), origin)
 		}
-		binary.BigEndian.PutUint16(p.data[data-2:], uint16(len(p.data)-data))
+		setLength(p.data, data)
 		if p.partial = !p.close(); p.partial {
 			break
 		}
 	}
 	p.answers = len(p.ends)
 	return p.done()
-}
-
-// Parts of records on the wire.
-
-func appendPointer(b []byte, to int) []byte {
-	return binary.BigEndian.AppendUint16(b, 0xc000|uint16(to))
-}
-
-func appendLabel(b []byte, label string) []byte {
-	return append(append(b, byte(len(label))), label...)
-}
-
-// appendHost appends the host name of a service: math.tcp.svc.
-func (z *Zone) appendHost(b []byte, s *service) []byte {
-	name := s.name()
-	b = append(append(b, byte(len(name))), name...)
-	b = append(append(b, 3), s.key[len(s.key)-3:]...)
-	return append(b, z.wire...)
-}
-
-// appendService appends the name of a service: _math._tcp.svc.
-func (z *Zone) appendService(b []byte, s *service) []byte {
-	b = appendLabel(appendLabel(b, s.key[:len(s.key)-len("._tcp")]), s.key[len(s.key)-len("_tcp"):])
-	return append(b, z.wire...)
-}
-
-// appendSRV appends the data of an SRV record up to the target.
-func appendSRV(b []byte, m member) []byte {
-	b = binary.BigEndian.AppendUint16(b, m.priority())
-	b = binary.BigEndian.AppendUint16(b, m.Weight)
-	return binary.BigEndian.AppendUint16(b, m.Port)
-}
-
-// appendAddress appends an address record after its owner.
-func appendAddress(b []byte, m member, ttl uint32) []byte {
-	a, _ := m.addr()
-	p := painter{image: image{data: b}}
-	if a.Is4() {
-		p.fixed(dns.TypeA, ttl, 4)
-		v4 := a.As4()
-		return append(p.data, v4[:]...)
-	}
-	p.fixed(dns.TypeAAAA, ttl, 16)
-	v6 := a.As16()
-	return append(p.data, v6[:]...)
-}
-
-// appendName appends a host name, which has no escapes: see publishable.
-func appendName(b []byte, host string) []byte {
-	for host != "" {
-		label, rest, _ := strings.Cut(host, ".")
-		b, host = appendLabel(b, label), rest
-	}
-	return append(b, 0)
 }

@@ -111,16 +111,15 @@ func (z *Zone) appendSharedSOA(msg []byte, ttl uint32, c Counts, limit int) ([]b
 	var buf [maxName]byte
 	start := len(msg)
 	qname := fold(&buf, msg[headerSize:start-4])
-	p := painter{image: image{data: appendPointer(msg, headerSize+len(qname)-len(z.wire))}}
-	p.fixed(dns.TypeSOA, ttl, 0)
-	rdata := len(p.data)
+	out := appendHead(msg, headerSize+len(qname)-len(z.wire), dns.TypeSOA, ttl, 0)
+	rdata := len(out)
 	server, mailbox := z.soaImage.server, z.soaImage.mailbox
 	at, to, ok := shared(server, qname)
 	if ok {
-		p.data = appendPointer(append(p.data, server[:at]...), headerSize+to)
+		out = appendPointer(append(out, server[:at]...), headerSize+to)
 	} else {
 		at = len(server)
-		p.data = append(p.data, server...)
+		out = append(out, server...)
 	}
 	cut, to, ok := shared(mailbox, qname)
 	to += headerSize
@@ -128,16 +127,16 @@ func (z *Zone) appendSharedSOA(msg []byte, ttl uint32, c Counts, limit int) ([]b
 		cut, to, ok = i, rdata+j, true
 	}
 	if ok {
-		p.data = appendPointer(append(p.data, mailbox[:cut]...), to)
+		out = appendPointer(append(out, mailbox[:cut]...), to)
 	} else {
-		p.data = append(p.data, mailbox...)
+		out = append(out, mailbox...)
 	}
 	for _, n := range []uint32{z.Serial(), z.soa.Refresh, z.soa.Retry, z.soa.Expire, z.soa.Minttl} {
-		p.data = binary.BigEndian.AppendUint32(p.data, n)
+		out = binary.BigEndian.AppendUint32(out, n)
 	}
-	binary.BigEndian.PutUint16(p.data[rdata-2:], uint16(len(p.data)-rdata))
-	if len(p.data) > limit {
+	setLength(out, rdata)
+	if len(out) > limit {
 		return msg, Counts{Rcode: c.Rcode, TC: true}, true
 	}
-	return p.data, c, true
+	return out, c, true
 }
