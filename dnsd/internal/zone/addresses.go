@@ -195,7 +195,7 @@ func (z addresses) append(msg, name []byte, p place, qtype uint16, limit int) ([
 	case qtype != dns.TypePTR && qtype != dns.TypeANY:
 		return z.negative(msg, p, true, limit)
 	}
-	im := a.image(len(msg), len(a.members), limit, func(head bool) *image { return z.paint(a, head) })
+	im := a.places(len(a.members)).image(len(msg), limit, func(head bool) *image { return z.paint(a, head) })
 	out, c := im.appendTo(msg, limit)
 	return out, c, true
 }

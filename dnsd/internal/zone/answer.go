@@ -95,28 +95,12 @@ func (z *Zone) AppendAnswer(msg, qname []byte, qtype uint16, limit int) ([]byte,
 
 // ready appends the image of a set, made now if nobody asked before.
 func (z *Zone) ready(msg []byte, e *entry, k kind, limit int) ([]byte, Counts, bool) {
-	var im *image
-	if e.large && limit <= headSize {
-		im = z.imageOf(e, k, &e.head[k], true)
-	} else {
-		im = z.imageOf(e, k, &e.full[k], false)
-		if im.total > 0 && len(msg)+im.size > limit {
-			im = z.imageOf(e, k, &e.head[k], true)
-		}
+	p := places{full: &e.full[k]}
+	if e.large {
+		p.head = &e.head[k]
 	}
-	out, c := im.appendTo(msg, limit)
+	out, c := p.image(len(msg), limit, func(head bool) *image { return z.paint(e.service, k, head) }).appendTo(msg, limit)
 	return out, c, true
-}
-
-// imageOf returns the image that a place holds or will hold. Two that ask at
-// once may both make it; it is the same.
-func (z *Zone) imageOf(e *entry, k kind, at *atomic.Pointer[image], head bool) *image {
-	im := at.Load()
-	if im == nil {
-		im = z.paint(e.service, k, head)
-		at.Store(im)
-	}
-	return im
 }
 
 func (z *Zone) appendHosts(msg []byte, e *entry, p place, qtype uint16, limit int) ([]byte, Counts, bool) {
@@ -192,31 +176,44 @@ func within(msg []byte, start int, c Counts, limit int) ([]byte, Counts, bool) {
 
 // appendListing answers with the list of services.
 func (z *Zone) appendListing(msg []byte, v *version, limit int) ([]byte, Counts, bool) {
-	im := v.listing.image(len(msg), v.services.n, limit, func(head bool) *image { return z.paintListing(v, head) })
+	im := v.listing.places(v.services.n).image(len(msg), limit, func(head bool) *image { return z.paintListing(v, head) })
 	out, c := im.appendTo(msg, limit)
 	return out, c, true
 }
 
-// images are those of one set, made when somebody asks for them.
+// images are those of one set, made when a question asks for them.
 type images struct{ full, head atomic.Pointer[image] }
 
-// image returns the one for a message of so many octets and a limit, in a set of
-// so many records.
-func (s *images) image(begun, records, limit int, paint func(head bool) *image) *image {
-	ready := func(at *atomic.Pointer[image], head bool) *image {
-		im := at.Load()
-		if im == nil {
-			im = paint(head)
-			at.Store(im)
+// places of the images of a set of so many records.
+func (s *images) places(records int) places {
+	if records <= headMembers {
+		return places{full: &s.full}
+	}
+	return places{full: &s.full, head: &s.head}
+}
+
+// places are where the images of one set are kept: of the whole set, and of a
+// large one the head, too.
+type places struct{ full, head *atomic.Pointer[image] }
+
+// image returns the one for a message of so many octets and a limit.
+func (p places) image(begun, limit int, paint func(head bool) *image) *image {
+	if p.head == nil || limit > headSize {
+		im := kept(p.full, false, paint)
+		if im.total == 0 || begun+im.size <= limit {
+			return im
 		}
-		return im
 	}
-	if records > headMembers && limit <= headSize {
-		return ready(&s.head, true)
-	}
-	im := ready(&s.full, false)
-	if im.total > 0 && begun+im.size > limit {
-		im = ready(&s.head, true)
+	return kept(p.head, true, paint)
+}
+
+// kept returns the image that a place holds or will hold. Two questions at once may
+// both make it; it is the same.
+func kept(at *atomic.Pointer[image], head bool, paint func(head bool) *image) *image {
+	im := at.Load()
+	if im == nil {
+		im = paint(head)
+		at.Store(im)
 	}
 	return im
 }

@@ -82,7 +82,7 @@ func (j *journal) rebuild(z *Zone, v *version, history []registry.Change) {
 	if j.renewed {
 		return
 	}
-	at := make(map[string]part)
+	edits := make(edits)
 	end, steps := v.revision, []step(nil)
 	for i := len(history) - 1; i >= 0 && len(steps) < j.maxSteps; {
 		to := history[i].Revision
@@ -95,20 +95,16 @@ func (j *journal) rebuild(z *Zone, v *version, history []registry.Change) {
 		st := step{to: to, from: to - 1, at: history[i].Time}
 		seen := make(map[string]bool, 1)
 		for ; i >= 0 && history[i].Revision == to; i-- {
-			c := &history[i]
-			for _, key := range z.content.keys(c) {
-				p, ok := at[key]
-				if !ok {
-					p = z.content.find(v, key)
-				}
-				p = z.content.change(p, key, c.New, c.Old, to>>epochBits)
-				st.bytes += p.bytes()
-				at[key] = p
+			back := history[i]
+			back.Old, back.New = back.New, back.Old
+			for _, key := range z.content.keys(&back) {
+				_, before, _ := edits.take(z.content, v, key, &back)
+				st.bytes += before.bytes()
 				seen[key] = true
 			}
 		}
 		for key := range seen {
-			st.was = append(st.was, was{key, nilIfEmpty(at[key])})
+			st.was = append(st.was, was{key, nilIfEmpty(edits[key])})
 		}
 		if i >= 0 {
 			st.from = history[i].Revision

@@ -230,22 +230,19 @@ func (z *Zone) Apply(changes []registry.Change) {
 		next.listing = &listing{epoch: epoch}
 	}
 	step := step{from: old.revision, to: next.revision, at: changes[len(changes)-1].Time}
-	touched := make(map[string]part, 1)
+	edits := make(edits, 1)
 	for i := range changes {
 		c := &changes[i]
 		for _, key := range z.content.keys(c) {
-			p, ok := touched[key]
-			if !ok {
-				p = z.content.find(old, key)
-				step.was = append(step.was, was{key, p})
+			before, after, first := edits.take(z.content, old, key, c)
+			if first {
+				step.was = append(step.was, was{key, before})
 			}
-			p = z.content.change(p, key, c.Old, c.New, c.Revision>>epochBits)
-			step.bytes += p.bytes()
-			touched[key] = p
+			step.bytes += after.bytes()
 		}
 	}
 	for _, w := range step.was {
-		z.content.replace(&next, w.part, nilIfEmpty(touched[w.key]))
+		z.content.replace(&next, w.part, nilIfEmpty(edits[w.key]))
 	}
 	z.journal.add(step)
 	z.publish(&next)
