@@ -20,7 +20,7 @@ type directive struct {
 	read    func(*blockReader, line) error
 }
 
-// directives is the closed table of them. README and Corefile.example list the
+// directives is the closed table of them. docs/corefile.md and Corefile.example list the
 // same words; a test holds the three together.
 var directives = map[string]directive{
 	"bind":       {repeats: true, read: readBind},

@@ -72,7 +72,7 @@ type Config struct {
 	Dial func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error)
 	// TLS is spoken on each connection, if not nil. The certificate is verified
 	// against ServerName, or if that is empty against the endpoint's Target, which
-	// must be one that TLSNames admits. docs/tls.md has the whole.
+	// must be one that TLSNames admits. docs/security.md has the whole.
 	TLS *tls.Config
 	// TLSNames are the targets that may be verified against: a name, or
 	// ".example.com" for all under it. nil: those under the service's domain, ".svc"

@@ -95,7 +95,7 @@
 // A Source of one's own that knows better sets State.Trust: what is Confirmed is
 // believed at once, whatever it takes away.
 //
-// With Config.TLS, DNS does not choose whose certificate is accepted, either: docs/tls.md.
+// With Config.TLS, DNS does not choose whose certificate is accepted, either: docs/security.md.
 //
 // # Code of the user
 //

@@ -15,7 +15,7 @@ import (
 	"github.com/rollcall-dns/rollcall/register"
 )
 
-// The rows of README's table "What happens when" that are about DNS alone.
+// The rows of docs/promises.md that are about DNS alone.
 
 // A questioner asks over one UDP socket.
 type questioner struct {
@@ -71,7 +71,7 @@ func (q *questioner) least(packet []byte, tries int) time.Duration {
 	return least
 }
 
-func TestAnybodyAsksTheDearestQuestionWithAForgedSource(t *testing.T) {
+func TestACostlyQuestionIsAskedWithAForgedSource(t *testing.T) {
 	const limit = 20
 	env := New(t, Setup{Nodes: 1, Zone: dnsd.Zone{Bind: []string{"0.0.0.0:0"}, DNS: dnsd.DNS{RateLimit: limit}}})
 	for n := range 2000 {

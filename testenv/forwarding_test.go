@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -16,11 +15,12 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// TestForwardersOfTheDocumentFindServices runs each resolver of docs/forwarding.md
+// TestForwardersOfTheDocumentFindServices runs each resolver of docs/operations.md
 // that is installed, with what the document says and no more than it takes to start
 // one in a test, and asks it as the system would be asked.
 func TestForwardersOfTheDocumentFindServices(t *testing.T) {
 	env := New(t, Setup{Nodes: 3})
+	document := readPage(t, "docs/operations.md")
 	for _, tt := range []struct {
 		program string
 		config  string // directory, port, the document's part
@@ -47,16 +47,8 @@ func TestForwardersOfTheDocumentFindServices(t *testing.T) {
 	} {
 		t.Run(tt.program, func(t *testing.T) {
 			peertest.Need(t, tt.program)
-			document, err := os.ReadFile("../docs/forwarding.md")
-			if err != nil {
-				t.Fatal(err)
-			}
-			found := regexp.MustCompile("(?s)<!-- ci: " + tt.program + " -->\n```\n(.*?)```").FindSubmatch(document)
-			if found == nil {
-				t.Fatalf("docs/forwarding.md has nothing for %s", tt.program)
-			}
 			dns := netip.MustParseAddrPort(env.DNSAddr())
-			part := string(found[1])
+			part := document.block(t, tt.program)
 			for _, form := range []string{"%v#%d", "%v@%d", "%v port %d"} {
 				part = strings.ReplaceAll(part, fmt.Sprintf(form, "127.0.0.1", 5300), fmt.Sprintf(form, dns.Addr(), dns.Port()))
 			}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +18,7 @@ import (
 	"github.com/rollcall-dns/rollcall/register"
 )
 
-// TestHAProxyFollows runs HAProxy with the configuration of the README, against
+// TestHAProxyFollows runs HAProxy with the configuration of docs/integrations.md, against
 // registrations, a change of weight and a kill.
 func TestHAProxyFollows(t *testing.T) {
 	binary := peertest.Need(t, "haproxy")
@@ -58,29 +57,22 @@ func TestHAProxyFollows(t *testing.T) {
 // An adminSocket is the path of the socket at which HAProxy shows its state.
 type adminSocket string
 
-// startHAProxy runs HAProxy until the test ends; it takes the README's
+// startHAProxy runs HAProxy until the test ends; it takes the document's
 // configuration, with the test's addresses.
 func startHAProxy(t *testing.T, binary, dns string) (front string, admin adminSocket) {
 	t.Helper()
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := regexp.MustCompile("(?s)<!-- ci: haproxy.cfg -->\n```haproxy\n(.*?)```").FindSubmatch(readme)
-	if found == nil {
-		t.Fatal("README.md has no haproxy.cfg")
-	}
+	config := readPage(t, "docs/integrations.md").block(t, "haproxy.cfg")
 	front = peertest.FreeAddrs(1)[0].String()
 	dir := t.TempDir()
 	admin = adminSocket(filepath.Join(dir, "admin"))
-	text := strings.NewReplacer("127.0.0.1:5300", dns, "127.0.0.1:9000", front).Replace(string(found[1]))
+	text := strings.NewReplacer("127.0.0.1:5300", dns, "127.0.0.1:9000", front).Replace(config)
 	text = fmt.Sprintf("global\n    stats socket %s level admin\n\n%s", admin, text)
 	path := filepath.Join(dir, "haproxy.cfg")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := exec.Command(binary, "-c", "-f", path).CombinedOutput(); err != nil {
-		t.Fatalf("HAProxy refuses the README's configuration: %v\n%s", err, out)
+		t.Fatalf("HAProxy refuses the document's configuration: %v\n%s", err, out)
 	}
 	peertest.Start(t, dir, binary, "-db", "-f", path)
 	return front, admin

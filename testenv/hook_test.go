@@ -23,7 +23,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd"
 )
 
-// The rows of README's table "What happens when" that are about the hook alone.
+// The rows of docs/promises.md that are about the hook alone.
 
 // serveHook runs a dnsd with this hook until the test ends.
 func serveHook(t *testing.T, h dnsd.Hook) (*dnsd.Server, dnsd.Config) {

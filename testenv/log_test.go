@@ -20,7 +20,7 @@ import (
 
 // Registrations, queries and the end of the process do not wait for the reader of a
 // full pipe.
-func TestNobodyReadsDnsdsLog(t *testing.T) {
+func TestDnsdsLogIsNotRead(t *testing.T) {
 	command := filepath.Join(t.TempDir(), "dnsd")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", command, "../dnsd/cmd/dnsd").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

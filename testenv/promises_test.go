@@ -9,7 +9,7 @@ import (
 	"unicode"
 )
 
-// testOf is the name of the test for a row of README's table "What happens when":
+// testOf is the name of the test for a row of the table in docs/promises.md:
 // the words of the fault, without apostrophes and what is in parentheses.
 func testOf(fault string) string {
 	fault = regexp.MustCompile(`\([^)]*\)`).ReplaceAllString(fault, "")
@@ -24,15 +24,7 @@ func testOf(fault string) string {
 
 // TestEachRowOfTheTableIsATest: a promise that nothing holds is taken out, or held.
 func TestEachRowOfTheTableIsATest(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, table, ok := strings.Cut(string(readme), "\n## What happens when\n")
-	if !ok {
-		t.Fatal(`README.md has no section "What happens when"`)
-	}
-	table, _, _ = strings.Cut(table, "\n## ")
+	promises := readPage(t, "docs/promises.md")
 	var tests strings.Builder
 	files, err := filepath.Glob("*_test.go")
 	if err != nil {
@@ -46,7 +38,7 @@ func TestEachRowOfTheTableIsATest(t *testing.T) {
 		tests.Write(text)
 	}
 	rows := 0
-	for line := range strings.Lines(table) {
+	for line := range strings.Lines(promises.text) {
 		cells := strings.Split(line, " | ")
 		if len(cells) != 2 || cells[0] == "| fault" {
 			continue

@@ -1,0 +1,210 @@
+package testenv
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rollcall-dns/rollcall/dnsd"
+	"github.com/rollcall-dns/rollcall/internal/peertest"
+)
+
+// A page is a document, by its path from the top of the repository.
+type page struct{ path, text string }
+
+func readPage(t *testing.T, path string) page {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page{path, string(text)}
+}
+
+// pages are the documents for people: those at the top and in docs.
+func pages(t *testing.T) []page {
+	t.Helper()
+	var all []page
+	for _, pattern := range []string{"*.md", "docs/*.md", "balancer/*.md"} {
+		paths, err := filepath.Glob(filepath.Join("..", pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			all = append(all, readPage(t, strings.TrimPrefix(filepath.ToSlash(path), "../")))
+		}
+	}
+	return all
+}
+
+// block returns the code after the line <!-- ci: NAME -->.
+func (p page) block(t *testing.T, name string) string {
+	t.Helper()
+	_, rest, ok := strings.Cut(p.text, "<!-- ci: "+name+" -->\n```")
+	if !ok {
+		t.Fatalf("%s has no block %s", p.path, name)
+	}
+	_, rest, _ = strings.Cut(rest, "\n")
+	code, _, ok := strings.Cut(rest, "```\n")
+	if !ok {
+		t.Fatalf("%s: the block %s does not end", p.path, name)
+	}
+	return code
+}
+
+// anchors are what a link may name after #, by the rules of GitHub.
+func (p page) anchors() []string {
+	var all []string
+	code := false
+	for line := range strings.Lines(p.text) {
+		if strings.HasPrefix(line, "```") {
+			code = !code
+		}
+		if heading := strings.TrimLeft(line, "#"); !code && heading != line {
+			heading = strings.ToLower(strings.TrimSpace(heading))
+			heading = regexp.MustCompile("[^a-z0-9 _-]").ReplaceAllString(heading, "")
+			all = append(all, strings.ReplaceAll(heading, " ", "-"))
+		}
+	}
+	return all
+}
+
+var (
+	link = regexp.MustCompile(`\]\(([^)\s]+)\)`) // of Markdown: its target
+	code = regexp.MustCompile("(?ms)^```.*?^```|`[^`\n]*`")
+)
+
+func TestLinksOfTheDocumentsLeadSomewhere(t *testing.T) {
+	links := 0
+	for _, p := range pages(t) {
+		for _, m := range link.FindAllStringSubmatch(code.ReplaceAllString(p.text, ""), -1) {
+			target := m[1]
+			if strings.Contains(target, "://") {
+				continue
+			}
+			links++
+			path, anchor, _ := strings.Cut(target, "#")
+			full := p.path
+			if path != "" {
+				full = filepath.ToSlash(filepath.Join(filepath.Dir(p.path), path))
+			}
+			info, err := os.Stat(filepath.Join("..", full))
+			switch {
+			case err != nil:
+				t.Errorf("%s: %s: there is no such file", p.path, target)
+			case anchor != "" && info.IsDir():
+				t.Errorf("%s: %s: a folder has no headings", p.path, target)
+			case anchor != "" && !slices.Contains(readPage(t, full).anchors(), anchor):
+				t.Errorf("%s: %s: %s has no such heading", p.path, target, full)
+			}
+		}
+	}
+	if links < 50 {
+		t.Errorf("only %d links were seen", links)
+	}
+}
+
+// A page that nothing leads to is not read.
+func TestEachDocumentIsLinkedFromREADME(t *testing.T) {
+	readme := readPage(t, "README.md")
+	for _, p := range pages(t) {
+		if p.path != readme.path && !strings.Contains(readme.text, "]("+p.path) {
+			t.Errorf("README.md does not link %s", p.path)
+		}
+	}
+}
+
+// goBlock is a block of Go with all of its text.
+var goBlock = regexp.MustCompile("(?ms)^```go\n(.*?)^```")
+
+// TestProgramsOfTheDocumentsBuild builds each block of Go that is a whole program or
+// a whole file.
+func TestProgramsOfTheDocumentsBuild(t *testing.T) {
+	dir, err := os.MkdirTemp(".", "documents") // within the module, for its imports
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	programs := 0
+	for _, p := range pages(t) {
+		for i, m := range goBlock.FindAllStringSubmatch(p.text, -1) {
+			if !strings.Contains(m[1], "package ") {
+				continue
+			}
+			name := strings.NewReplacer("/", "_", ".md", "").Replace(p.path) + string(rune('a'+i))
+			if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			file := "main.go"
+			if strings.Contains(m[1], `"testing"`) {
+				file = "main_test.go"
+			}
+			if err := os.WriteFile(filepath.Join(dir, name, file), []byte(m[1]), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			programs++
+		}
+	}
+	if programs < 3 {
+		t.Errorf("only %d programs were found", programs)
+	}
+	out, err := exec.Command("go", "vet", "./"+dir+"/...").CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	out, err = exec.Command("gofmt", "-l", dir).CombinedOutput()
+	if err != nil || len(out) > 0 {
+		t.Errorf("not formatted, %v:\n%s", err, out)
+	}
+}
+
+// Each whole Corefile of a document is one that dnsd takes, with all variables set.
+func TestCorefilesOfTheDocumentsAreGood(t *testing.T) {
+	certificate, key := certificate(t)
+	corefiles := 0
+	for _, p := range pages(t) {
+		for _, m := range regexp.MustCompile(`<!-- ci: (\S+\.corefile) -->`).FindAllStringSubmatch(p.text, -1) {
+			corefiles++
+			text := p.block(t, m[1])
+			for _, v := range regexp.MustCompile(`\{\$([A-Z_]+)\}`).FindAllStringSubmatch(text, -1) {
+				t.Setenv(v[1], "0123456789abcdef0123456789abcdef")
+			}
+			text = regexp.MustCompile(`tls \S+ \S+`).ReplaceAllString(text, "tls "+certificate+" "+key)
+			if _, err := dnsd.ParseCorefile(m[1], []byte(text)); err != nil {
+				t.Errorf("%s: %v\n%s", p.path, err, text)
+			}
+		}
+	}
+	if corefiles < 2 {
+		t.Errorf("only %d Corefiles were found", corefiles)
+	}
+}
+
+// Each unit of systemd in a document is one that systemd takes.
+func TestUnitsOfTheDocumentsAreGood(t *testing.T) {
+	verify := peertest.Need(t, "systemd-analyze")
+	dir := t.TempDir()
+	for name, path := range map[string]string{"dnsd.service": "docs/operations.md", "math-register.service": "docs/integrations.md"} {
+		text := strings.ReplaceAll(readPage(t, path).block(t, name), "/usr/local/bin/dnsd", "/bin/true")
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "math.service"), []byte("[Service]\nExecStart=/bin/true\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	units, err := fs.Glob(os.DirFS(dir), "*.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range units {
+		if out, err := exec.Command(verify, "verify", "--man=no", filepath.Join(dir, u)).CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("%s: %v\n%s", u, err, out)
+		}
+	}
+}
