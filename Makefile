@@ -32,6 +32,14 @@ cross: ## build and vet for other systems and processors
 	for os in darwin windows; do GOOS=$$os go build ./... && GOOS=$$os go vet ./... || exit 1; done
 	for arch in 386 arm; do GOOS=linux GOARCH=$$arch go build $(CLIENTS) && GOOS=linux GOARCH=$$arch go vet $(CLIENTS) || exit 1; done
 
+# That of the go directive: what it cannot build is not used.
+OLDEST = go$(shell sed -n 's/^go //p' go.mod)
+
+.PHONY: oldest
+oldest: ## vet with the oldest Go, and test what goes into other programs
+	GOTOOLCHAIN=$(OLDEST) go vet ./...
+	GOTOOLCHAIN=$(OLDEST) go test ./resolver ./balancer ./register ./rpcserver
+
 .PHONY: fuzz
 fuzz: ## every fuzz target, FUZZTIME runs each (20000x; a time such as 1m works too)
 	@go list -f '{{.Dir}} {{join .TestGoFiles " "}} {{join .XTestGoFiles " "}}' ./... | while read dir files; do \
@@ -51,6 +59,13 @@ bench-peers: ## side by side with other programs and libraries, as far as they a
 	cd bench/etcd && go run .
 	cd bench/pick && go test -run '^$$' -bench . -benchtime $(BENCHTIME) .
 	cd bench/call && go test -run '^$$' -bench . -benchtime $(BENCHTIME) .
+
+.PHONY: bench-smoke
+bench-smoke: ## a moment of each of them, to see that it works
+	go run ./bench/dns -services 20 -rounds 1 -for 200ms
+	cd bench/etcd && go vet . && go run . -rounds 1 -time 300ms
+	cd bench/pick && go vet . && go test -bench . -benchtime 10x .
+	cd bench/call && go vet . && go test .
 
 .PHONY: demo
 demo: ## the whole, live, for 30 seconds
