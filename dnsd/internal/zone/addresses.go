@@ -14,9 +14,9 @@ import (
 // section 2.5).
 type addresses struct{ *Zone }
 
-// address is the instances at one address, by service and id.
+// address holds the instances at one address, sorted by service and id.
 type address struct {
-	key     string // labels of its name below the origin, the other way round: "0.0.7"
+	key     string // labels of its name below the origin, reversed: "0.0.7"
 	members []member
 	ttl     least
 	epoch   uint64
@@ -27,7 +27,7 @@ func (a *address) sortKey() string  { return a.key }
 func (a *address) hasRecords() bool { return len(a.members) > 0 }
 func (a *address) bytes() int       { return 1024 + 8*len(a.members) }
 
-// key returns where an instance is in the zone; false: it is not.
+// key returns the key of the address of an instance; false if it is not in the zone.
 func (z addresses) key(in *registry.Instance) (string, bool) {
 	if !z.publishable(in) {
 		return "", false
@@ -44,7 +44,7 @@ func (z addresses) key(in *registry.Instance) (string, bool) {
 	return turned(above), ok
 }
 
-// turned returns labels the other way round, without a dot at the end.
+// turned returns labels in reverse order, without a dot at the end.
 func turned(labels string) string {
 	ls := strings.Split(labels, ".")
 	slices.Reverse(ls)
@@ -133,8 +133,8 @@ func (z addresses) replace(v *version, was, now part) {
 	}
 }
 
-// names returns the PTR records of some of the instances at an address: two may
-// only differ in the port, but each has a name of its own.
+// names returns the PTR records of some of the instances at an address. Two may
+// differ only in the port, but each has its own name.
 func (z addresses) names(a *address, ms []member) (rrs []dns.RR) {
 	owner := turned(a.key) + "." + z.origin
 	for _, m := range ms {
@@ -186,7 +186,7 @@ func (z addresses) lookup(v *version, name []byte, qtype uint16) Answer {
 	return out
 }
 
-// append does the same from an image.
+// append answers as lookup does, from an image.
 func (z addresses) append(msg, name []byte, p place, qtype uint16, limit int) ([]byte, Counts, bool) {
 	a, exists := z.at(z.current.Load(), name)
 	switch {
@@ -202,8 +202,8 @@ func (z addresses) append(msg, name []byte, p place, qtype uint16, limit int) ([
 
 // at returns what is at a name in the zone, and whether the name exists.
 func (z addresses) at(v *version, name []byte) (*address, bool) {
-	// The key has the labels the other way round, and a dot tells whether there
-	// is more below.
+	// The key has the labels in reverse order. With a dot after it, it is the
+	// prefix of all keys below the name.
 	var buf [maxName]byte
 	dot := len(buf) - 1
 	buf[dot] = '.'
@@ -218,7 +218,7 @@ func (z addresses) at(v *version, name []byte) (*address, bool) {
 		i -= len(label)
 		for j, c := range label {
 			if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-				return nil, false // no label of an address
+				return nil, false // not a label of an address
 			}
 			buf[i+j] = c
 		}
@@ -229,8 +229,8 @@ func (z addresses) at(v *version, name []byte) (*address, bool) {
 	return nil, v.addresses.hasPrefix(string(buf[i:]))
 }
 
-// sample returns the instances for an answer, and if they are not all, how many
-// there are.
+// sample returns the instances for an answer, and if they are not all of them, the
+// number of all.
 func (z addresses) sample(a *address) ([]member, int) {
 	return sample(a.members, z.draw(a.epoch), z.room(len(a.key)+1), func(m member) int { return recordSize + len(z.host(m)) + 1 })
 }

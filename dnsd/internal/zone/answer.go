@@ -6,22 +6,25 @@ import (
 	"github.com/miekg/dns"
 )
 
-// headMembers is the size from which a service is not looked at whole for an
-// answer of at most headSize: more can hardly fit. So many fit setRoom, however
-// long their names (200 * (12 + 6 + 255)), so that only larger ones are sampled.
+// headMembers is the size above which an answer of at most headSize reads only the
+// first members of a service: more can hardly fit. So many members fit setRoom,
+// however long their names are (200 * (12 + 6 + 255)), so that only larger services
+// are sampled.
 const headMembers = 200
 
 // AppendAnswer answers from ready images. msg is a message that holds a header
-// and one question of class IN; qname is that question's name as it stands
-// there, uncompressed, in any case. The answer is appended, the message then at
-// most limit octets long, and the header is left alone: Counts says what
-// belongs into it. The result is, octet for octet, what Pack makes of Lookup.
+// and one question of class IN; qname is that question's name as it is in msg:
+// uncompressed, in any case. The answer is appended, and the message is then at
+// most limit octets long. The header is not changed: Counts says what belongs in
+// it. The result is, octet for octet, what Pack makes of Lookup.
 //
 // false means that the name is not in the zone. msg is then unchanged.
 //
 // Nothing is allocated if msg has the capacity, except for the first question
 // after a change: that one makes the image. So no question costs much more than
 // another, whatever is in the zone.
+//
+// It is long because it is one switch over the forms of a name.
 func (z *Zone) AppendAnswer(msg, qname []byte, qtype uint16, limit int) ([]byte, Counts, bool) {
 	var buf [maxName]byte
 	name := fold(&buf, qname)
@@ -31,7 +34,7 @@ func (z *Zone) AppendAnswer(msg, qname []byte, qtype uint16, limit int) ([]byte,
 	limit = min(limit, maxMessage)
 	p := placeOf(name, z.wire)
 	if z.forward != "" && p.at > apex {
-		p.at = elsewhere // there are no services in it
+		p.at = elsewhere // a reverse zone has no services
 	}
 	switch p.at {
 	case serviceName, hostName, instanceName, instanceHost:
@@ -93,7 +96,7 @@ func (z *Zone) AppendAnswer(msg, qname []byte, qtype uint16, limit int) ([]byte,
 	return z.negative(msg, p, true, limit)
 }
 
-// ready appends the image of a set, made now if nobody asked before.
+// ready appends the image of a set.
 func (z *Zone) ready(msg []byte, e *entry, k kind, limit int) ([]byte, Counts, bool) {
 	p := places{full: &e.full[k]}
 	if e.large {
@@ -117,8 +120,8 @@ func (z *Zone) appendHosts(msg []byte, e *entry, p place, qtype uint16, limit in
 	return z.negative(msg, p, true, limit)
 }
 
-// appendInstance answers for a single instance. There is no image of it: a
-// million instances would pay with their memory for what is built as quickly.
+// appendInstance answers for a single instance. It has no image: to build the
+// answer is as quick as to copy one, and a million images would take much memory.
 func (z *Zone) appendInstance(msg []byte, s *service, p place, qtype uint16, limit int) ([]byte, Counts, bool) {
 	m, ok := s.member(p.id)
 	if !ok {
@@ -166,7 +169,7 @@ func (z *Zone) appendInstance(msg []byte, s *service, p place, qtype uint16, lim
 	return z.negative(msg, p, true, limit)
 }
 
-// within takes a single record back if it does not fit.
+// within removes a single record that does not fit.
 func within(msg []byte, start int, c Counts, limit int) ([]byte, Counts, bool) {
 	if len(msg) > limit {
 		return msg[:start], Counts{Rcode: c.Rcode, TC: true}, true
@@ -218,7 +221,7 @@ func kept(at *atomic.Pointer[image], head bool, paint func(head bool) *image) *i
 	return im
 }
 
-// negative is the answer without a record, see version.empty.
+// negative answers without a record, see version.empty.
 func (z *Zone) negative(msg []byte, p place, exists bool, limit int) ([]byte, Counts, bool) {
 	c := Counts{Rcode: dns.RcodeNameError, NS: 1}
 	if exists {

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// packed makes an image by way of Pack.
+// packed makes an image of what Pack makes.
 func (z *Zone) packed(qname string, a Answer) (*image, error) {
 	packed, ends, err := pack(qname, a)
 	if err != nil {
@@ -25,8 +25,8 @@ type staticImage struct {
 	*image
 }
 
-// newStaticImages makes the images of the apex, but for the SOA, and of the name
-// servers, by wire name.
+// newStaticImages makes the images of the name servers and of the apex, except the
+// SOA. They are keyed by name on the wire.
 func (z *Zone) newStaticImages() (map[string][]staticImage, error) {
 	images := make(map[string][]staticImage)
 	for name, rrs := range z.static {

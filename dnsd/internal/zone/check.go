@@ -9,8 +9,8 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// publishable tells whether an instance is in the answers: it wants to be, and
-// its names can be said in DNS. One that cannot would spoil the sets it is in.
+// publishable tells whether an instance is in the answers: its state allows it, and
+// its names are possible in DNS. An impossible name would spoil the sets it is in.
 func (z *Zone) publishable(in *registry.Instance) bool {
 	if in == nil {
 		return false
@@ -19,23 +19,23 @@ func (z *Zone) publishable(in *registry.Instance) bool {
 	return ok && z.fits(in.Key) && !strings.Contains(in.Host, `\`) && len(in.Host) < maxName
 }
 
-// fits tells whether the longest name of a key, that of the instance, is within
-// the bound of RFC 1035 section 2.3.4.
+// fits tells whether the longest name made of a key, the instance's, is within the
+// bound of RFC 1035 section 2.3.4.
 func (z *Zone) fits(key registry.Key) bool {
 	return len(key.ID)+1+len(key.Service)+1 <= z.above
 }
 
-// usual is what the names of an instance take at most above the origin, when
-// the service has a name of 15 characters (RFC 6335 section 5.1): an id of one
-// label, the service, the protocol.
+// usual is the most octets that the names of an instance take above the origin,
+// with a service name of 15 characters (RFC 6335 section 5.1): an id of one label,
+// the service, the protocol.
 const usual = 1 + 63 + 1 + 16 + 1 + 4
 
-// Check tells why an instance of a key at a host cannot be published, as a
-// *registry.FieldError, or nil if it can. The key and the host are such as a
-// registry takes. A host with a name in the zone must be there, or its SRV record
-// would lead to NXDOMAIN: it is the name of a name server, of an instance that has
-// an address, or of all that a service has. Whether it still is later on, nobody
-// looks.
+// Check returns a *registry.FieldError that says why an instance of a key at a host
+// cannot be published, or nil if it can. The registry has accepted the key and the
+// host. A host with a name in the zone must have an address there, or its SRV record
+// would lead to NXDOMAIN: it is the name of a name server, of an instance with an
+// address, or of a service with one. Whether the name keeps its address is not
+// checked later.
 func (z *Zone) Check(key registry.Key, host string) error {
 	if !z.fits(key) {
 		return &registry.FieldError{Field: "id", Value: key.ID, Problem: fmt.Sprintf(

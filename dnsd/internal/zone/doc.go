@@ -1,9 +1,9 @@
-// Package zone is what DNS says about a registry: changes go in, answers come
-// out. It owns no socket, no goroutine and no clock.
+// Package zone turns a registry into DNS: it takes changes and gives answers. It
+// owns no socket, no goroutine and no clock.
 //
-// A Zone is a [registry.Sink]. Load gives it everything, Apply each change;
-// when Apply returns, every answer knows the change. Readers never wait: a
-// change makes a new immutable state and stores one pointer.
+// A Zone is a [registry.Sink]. Load gives it everything, Apply each change; when
+// Apply returns, every answer knows the change. Readers never wait: a change makes
+// a new immutable state and stores one pointer.
 //
 // # Names
 //
@@ -12,8 +12,8 @@
 //	_math._tcp.svc.              SRV       one per instance, to a1.math.tcp.svc. or the registered name
 //	_math._tcp.svc.              PTR       a1._math._tcp.svc. (RFC 6763 section 4)
 //	a1._math._tcp.svc.           SRV, TXT  that instance and its meta (RFC 6763 section 6)
-//	a1.math.tcp.svc.             A, AAAA   its address; the name is not there if it registered a name
-//	math.tcp.svc.                A, AAAA   the addresses of all
+//	a1.math.tcp.svc.             A, AAAA   its address; the name does not exist if it registered a name
+//	math.tcp.svc.                A, AAAA   the addresses of all instances
 //	_services._dns-sd._udp.svc.  PTR       the services (RFC 6763 section 9)
 //	svc.                         SOA, NS   serial = low 32 bits of the revision
 //	ns.svc.                      A, AAAA   the name servers' addresses
@@ -23,38 +23,39 @@
 //   - A record set has one TTL (RFC 2181 section 5.2), the lowest of its
 //     instances, and holds no record twice (section 5). The list of services has
 //     the zone's TTL.
-//   - A drained instance is in no answer. A suspect one is published 1000
-//     priorities behind.
+//   - A drained instance is in no answer. A suspect one is published with 1000
+//     added to its priority, so that clients come to it last.
 //   - A name exists if it has a record or a name below it has one (RFC 4592
 //     section 2.2.2, RFC 8020): svc., _tcp.svc., tcp.svc., and _udp.svc. and
 //     _dns-sd._udp.svc. as soon as there is a service to list. Nothing else
-//     exists; there are no wildcards. A service without a published instance is
-//     gone.
+//     exists; there are no wildcards. A service without a published instance does
+//     not exist.
 //   - A negative answer carries the SOA, its TTL lowered to the negative TTL
 //     (RFC 2308 sections 3 and 5).
-//   - Records stand in a fixed order: by priority as published, then by id.
+//   - The order of the records is fixed: by priority as published, then by id.
 //   - ANY gets one record set (RFC 8482 section 4.1).
-//   - SRV answers bring the addresses of those targets that are instances, as far
-//     as clients can read them (glueRoom). PTR answers bring nothing: RFC 6763
-//     section 12.1 would add three records each, and who browses many wants one
-//     packet of names.
+//   - SRV answers bring the addresses of those targets that are instances, as many
+//     as clients can read (glueRoom). PTR answers bring nothing: RFC 6763 section
+//     12.1 would add three records each, and a client that lists many instances
+//     wants their names in one packet.
 //   - A name has at most 255 octets (RFC 1035 section 2.3.4): an instance whose
 //     names would be longer is not published.
 //   - A name server in the zone has addresses ([NameServer], [Reachable]).
 //   - An answer is cut from its end between two records: additional ones go
 //     without TC, others with TC (RFC 2181 section 9).
-//   - A set that no message can hold is a sample by weight from the lowest
-//     priorities, redrawn each 1,024 revisions, and by [Zone.Redraw]; Sampled and
-//     Total of the answer say so.
+//   - A set that no message can hold is answered by a sample by weight from the
+//     lowest priorities, drawn again after 1,024 revisions and by [Zone.Redraw];
+//     Sampled and Total of the answer say so.
 //
 // # The two paths
 //
 // [Zone.Lookup] gives records, and [Pack] makes a message of them: readable, for
-// everything. [Zone.AppendAnswer] copies images that were made at the first
-// question after a change and stay until the next one, and allocates nothing:
+// every question. [Zone.AppendAnswer] copies images and allocates nothing; the
+// first question after a change makes an image, which then serves until the next
+// change:
 //
 //	// msg is the header and the question as asked, qname the name in it.
-//	limit := udpSize - optSize // the whole message, less what comes behind
+//	limit := udpSize - optSize // of the message, without what follows the answer
 //	out, n, ok := z.AppendAnswer(msg, msg[12:12+nameLen], qtype, limit)
 //	if !ok {
 //		out, n, err = zone.Pack(msg, z.Lookup(name, qtype), limit)
@@ -62,10 +63,10 @@
 //	// n.Rcode, n.AN, n.NS, n.AR and n.TC go into the header; then OPT.
 //
 // Both give the same octets for the same state of the zone; tests and a fuzz
-// target hold them together. Offsets count from the header, so msg must begin
-// with it: over TCP, hand in what comes behind the length. The caller sees to
-// the class, to AXFR and IXFR, and to n.Sampled, which is worth an Extended DNS
-// Error. Over TCP the limit is 65535 less what comes behind.
+// target compare them. Offsets count from the header, so msg must begin with it:
+// over TCP, pass what follows the length, and as limit 65535 less what follows the
+// answer. The caller handles the class, AXFR and IXFR, and n.Sampled, which is
+// worth an Extended DNS Error.
 //
 // The images of a large service are of two lengths, so that a packet of 1,232
 // octets for 5,000 instances costs a look at the first hundred.
@@ -74,18 +75,18 @@
 //
 // Transfer is the whole zone at one revision (RFC 5936), Journal the difference
 // since a serial (RFC 1995), condensed. Both read a snapshot that shares its
-// parts with the living zone, so nothing waits for a slow secondary. Serials
-// wrap by RFC 1982. For a zone that comes by a reload Load rebuilds the journal from
-// the registry's history; after a restart there is none.
+// parts with the current state, so that nothing waits for a slow secondary. Serials
+// wrap by RFC 1982. After a reload, Load rebuilds the journal from the registry's
+// history; after a restart there is none.
 //
-// The serial counts the registry's changes. A zone that takes another's place with
-// other name servers or TTLs (Config.Renewed) has to be loaded at a revision of its
-// own (registry.AttachRenewed), and secondaries transfer it whole, as they do
-// after a restart, which begins above every serial given out.
+// The serial counts the registry's changes. A zone that replaces another with other
+// name servers or TTLs (Config.Renewed) must be loaded at a revision of its own
+// (registry.AttachRenewed), and secondaries transfer it whole. They do the same
+// after a restart, which begins above every serial given out before.
 //
 // # Reverse zones
 //
-// With Config.Forward a Zone leads from addresses to host names, fed by the same
+// With Config.Forward a Zone leads from addresses to host names, by the same
 // changes: 7.0.0.10.in-addr.arpa. PTR a1.math.tcp.svc., one record for each
 // instance at the address (RFC 1035 section 3.5, RFC 3596 section 2.5). All of
 // the above holds for it.

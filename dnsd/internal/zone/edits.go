@@ -3,11 +3,11 @@ package zone
 import "github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 
 // edits are the parts of a version that changes touched, as the last change left
-// them. The version itself stays as it is.
+// them. The version itself does not change.
 type edits map[string]part
 
-// take takes a change to the part of a key. It returns the part before and after,
-// and whether it was still that of the version.
+// take applies a change to the part of a key. It returns the part before and after,
+// and whether this was the first change to it.
 func (e edits) take(z content, v *version, key string, c *registry.Change) (before, after part, first bool) {
 	before, taken := e[key]
 	if !taken {

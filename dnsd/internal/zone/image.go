@@ -20,16 +20,16 @@ const (
 )
 
 // image is the ready answer to one question: the records of a set and its
-// additional ones, to be put behind the question. It is immutable. Names are
+// additional ones, to be appended to the question. It is immutable. Names are
 // compressed as Pack does it: owners point at the question, owners of addresses
-// at the SRV data that name them, and targets stay whole (RFC 2782).
+// at the SRV data that name them, and targets are whole (RFC 2782).
 type image struct {
-	data    []byte // the records, then two octets for each: where it ends
+	data    []byte // the records, then two octets for each: the offset where it ends
 	size    int    // of the records
 	answers int
-	records int // answers and additional ones
-	partial bool
-	total   int // not 0: the answers are a sample of so many
+	records int  // answers and additional ones
+	partial bool // the set has more than this
+	total   int  // not 0: the answers are a sample of so many
 }
 
 // end returns where record i ends.
@@ -62,15 +62,15 @@ func (im *image) appendTo(msg []byte, limit int) ([]byte, Counts) {
 	return msg, c
 }
 
-// painter makes an image.
+// painter makes an image, record by record.
 type painter struct {
 	image
 	base int // where the image begins in the message
 	ends []int
-	max  int // of the message; what goes beyond is left out
+	max  int // size of the message; a record that exceeds it is left out
 }
 
-// close ends a record; false if it does not fit any more and was taken back.
+// close ends a record. false means that it did not fit and was removed.
 func (p *painter) close() bool {
 	if p.base+len(p.data) > p.max {
 		p.data = p.data[:p.size]
@@ -81,7 +81,7 @@ func (p *painter) close() bool {
 	return true
 }
 
-// done returns the image, cut to size.
+// done returns the image, in memory of its size.
 func (p *painter) done() *image {
 	im := p.image
 	im.records = len(p.ends)
@@ -93,7 +93,7 @@ func (p *painter) done() *image {
 	return &im
 }
 
-// paint makes the image of a set: whole, or only its head.
+// paint makes the image of a set, whole or only its head.
 func (z *Zone) paint(s *service, k kind, head bool) *image {
 	p := &painter{max: maxMessage}
 	if head {
@@ -103,10 +103,10 @@ func (z *Zone) paint(s *service, k kind, head bool) *image {
 	if k >= kindA {
 		p.base -= 2 // no underscores
 	}
-	// members yields those in the image, all of them or a sample.
+	// members yields the members in the image: all of them, or a sample.
 	members := func(all iter.Seq[member], sample func(*Zone) ([]member, int)) iter.Seq[member] {
 		if head {
-			p.data = make([]byte, 0, headSize+512) // and the one that is taken back
+			p.data = make([]byte, 0, headSize+512) // with the record that close removes
 			return all
 		}
 		ms, total := sample(z)
@@ -145,12 +145,14 @@ func (z *Zone) paint(s *service, k kind, head bool) *image {
 // maxPointer is the first offset that a pointer cannot name (RFC 1035 section 4.1.4).
 const maxPointer = 1 << 14
 
-// paintSRV puts the addresses of the targets behind their records, as far as a
-// client can read them: see glueRoom.
+// paintSRV makes the image of the SRV set and, after it, of the addresses of its
+// targets, as many as a client can read: see glueRoom. It is long because each
+// address depends on the offset at which its target was written.
 func (z *Zone) paintSRV(p *painter, s *service, members iter.Seq[member]) *image {
 	host := z.appendHost(nil, s)
-	// A registered name may be that of another's address, or end in it: what
-	// stands where must then be known in general. Else all is in the first target.
+	// A registered name may be the name of another instance's address, or end in
+	// it. Then the offsets of all names are kept. Otherwise the first target holds
+	// every ending that the others share.
 	var seen names
 	if s.foreign > 0 {
 		seen = newNames(z.appendService(nil, s))
@@ -204,8 +206,8 @@ func (z *Zone) paintSRV(p *painter, s *service, members iter.Seq[member]) *image
 		case g.target < maxPointer:
 			p.data = appendAddress(appendPointer(p.data, g.target), g.member, g.ttl())
 		default:
-			// The name lies where no pointer reaches: its label, and
-			// the rest from the first target.
+			// No pointer reaches the name: write its label, and point at the
+			// rest in the first target.
 			p.data = appendPointer(appendLabel(p.data, g.ID), suffix)
 			p.data = appendAddress(p.data, g.member, g.ttl())
 		}
@@ -219,11 +221,11 @@ func (z *Zone) paintSRV(p *painter, s *service, members iter.Seq[member]) *image
 // paintListing makes the image of the list of services.
 func (z *Zone) paintListing(v *version, head bool) *image {
 	p := &painter{base: headerSize + len(servicesName) + len(z.wire) + 4, max: maxMessage}
-	// Where the question has what the names share.
+	// The offsets in the question of the endings that the names share.
 	dnssd := headerSize + len("._services")
 	udp := dnssd + len("._dns-sd")
 	origin := udp + len("._udp")
-	tcp := 0 // unknown until the first name has it
+	tcp := 0 // the first service over TCP writes it
 	all := v.services.all()
 	if head {
 		p.max = headSize

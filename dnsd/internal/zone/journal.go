@@ -25,18 +25,18 @@ const (
 	journalBytes = 64 << 20
 )
 
-// journal remembers how the zone came to be what it is. A step keeps the parts
-// as they were before it; as they share nearly all of their members with what
-// follows, that is far less than the records of the difference, which
-// are made when somebody asks.
+// journal remembers the past states of the zone. A step keeps the parts as they
+// were before it. They share nearly all of their members with the later ones, so
+// that they take far less memory than the records of the difference, which Journal
+// makes when a secondary asks.
 type journal struct {
-	steps              []step // each begins where the one before ended
+	steps              []step // each begins at the revision where the one before ended
 	bytes              int
 	maxSteps, maxBytes int
 	maxAge             time.Duration // 0: any
 
 	renewed bool   // see Config
-	fence   uint64 // of a renewed zone: the revision it was loaded at
+	fence   uint64 // the revision that the zone was loaded at: no step of a renewed zone begins there
 }
 
 // step leads from one revision to the next that was published.
@@ -44,7 +44,7 @@ type step struct {
 	from, to uint64
 	at       time.Time // of its last change
 	was      []was     // of the parts it touched
-	bytes    int       // that it holds, about
+	bytes    int       // what it holds, about
 }
 
 // was is a part before a step; nil: it was not published.
@@ -67,16 +67,15 @@ func (j *journal) add(s step) {
 		drop++
 	}
 	if drop > 0 {
-		// What was dropped must not be held by the array.
+		// The array must not hold the dropped steps in memory.
 		clear(j.steps[:drop])
 		j.steps = j.steps[drop:]
 	}
 }
 
-// rebuild makes the steps that history tells, walking it backwards from the
-// version it led to and taking back each change in the parts it touched.
-// Every revision becomes a step, because nobody knows any more which of them
-// were published together.
+// rebuild makes the steps of a history. It walks the history backwards from the
+// version it led to, and undoes each change in the parts it touched. Every revision
+// becomes a step: which revisions were published together is not in the history.
 func (j *journal) rebuild(z *Zone, v *version, history []registry.Change) {
 	j.steps, j.bytes, j.fence = nil, 0, v.revision
 	if j.renewed {
@@ -90,7 +89,7 @@ func (j *journal) rebuild(z *Zone, v *version, history []registry.Change) {
 			break // not the history of this revision
 		}
 		if to < end && len(steps) == 0 {
-			steps = append(steps, step{from: to, to: end, at: history[i].Time}) // nothing of it is in DNS
+			steps = append(steps, step{from: to, to: end, at: history[i].Time}) // it changed nothing in DNS
 		}
 		st := step{to: to, from: to - 1, at: history[i].Time}
 		seen := make(map[string]bool, 1)

@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// chunkSize bounds a chunk of a list: a change copies one chunk (3 KiB of
-// members at most) and the directory, whatever the length of the list.
+// chunkSize bounds a chunk of a list: a change copies one chunk (at most 3 KiB of
+// members) and the directory of chunks, however long the list is.
 const chunkSize = 128
 
-// list is an immutable list sorted by a string key. Changing it gives a new
-// list that shares all chunks but one with the old, so that a set of a hundred
-// thousand can be snapshot for nothing and changed a thousand times a second.
-// The zero value is empty.
+// list is an immutable list sorted by a string key. A change makes a new list that
+// shares all chunks but one with the old, so that a snapshot of a hundred thousand
+// values costs nothing and they can change a thousand times a second. The zero value
+// is empty.
 type list[T keyed] struct {
 	chunks [][]T // none empty
 	n      int
 }
 
-// keyed is what a list sorts by.
+// keyed is a value with the key that a list sorts by.
 type keyed interface{ sortKey() string }
 
 // listOf makes a list of sorted values. It keeps the slice.
@@ -31,7 +31,7 @@ func listOf[T keyed](sorted []T) list[T] {
 	return l
 }
 
-// locate returns the chunk and the place in it where key is or would be.
+// locate returns the chunk and the index in it where key is or would be.
 func (l list[T]) locate(key string) (c, i int, found bool) {
 	// The last chunk that begins at or before key; the first if none does.
 	lo, hi := 0, len(l.chunks)
@@ -71,7 +71,7 @@ func (l list[T]) hasPrefix(prefix string) bool {
 	return c < len(l.chunks) && strings.HasPrefix(l.chunks[c][i].sortKey(), prefix)
 }
 
-// with returns the list with v in it, in the place of one with the same key.
+// with returns the list with v in it; v replaces a value with the same key.
 func (l list[T]) with(v T) list[T] {
 	c, i, found := l.locate(v.sortKey())
 	if len(l.chunks) == 0 {
@@ -92,7 +92,7 @@ func (l list[T]) with(v T) list[T] {
 	return list[T]{chunks: replace(l.chunks, c, 1, slices.Clone(chunk[:half]), slices.Clone(chunk[half:])), n: l.n + 1}
 }
 
-// without returns the list without the value of that key.
+// without returns the list without the value with that key.
 func (l list[T]) without(key string) list[T] {
 	c, i, found := l.locate(key)
 	if !found {
@@ -104,16 +104,16 @@ func (l list[T]) without(key string) list[T] {
 	}
 	chunk := make([]T, 0, len(old)-1)
 	chunk = append(append(chunk, old[:i]...), old[i+1:]...)
-	// Two thin neighbours become one, or a list that only shrinks would end
-	// as a directory of single values.
+	// Two thin neighbours become one. Otherwise a list that only shrinks would end
+	// as a directory of chunks of one value.
 	if c+1 < len(l.chunks) && len(chunk)+len(l.chunks[c+1]) <= chunkSize/2 {
 		return list[T]{chunks: replace(l.chunks, c, 2, append(chunk, l.chunks[c+1]...)), n: l.n - 1}
 	}
 	return list[T]{chunks: replace(l.chunks, c, 1, chunk), n: l.n - 1}
 }
 
-// replace returns a copy of chunks in which n of them, from the place c, give
-// way to others.
+// replace returns a copy of chunks in which others replace the n that begin at
+// index c.
 func replace[T any](chunks [][]T, c, n int, by ...[]T) [][]T {
 	out := make([][]T, 0, len(chunks)-n+len(by))
 	return append(append(append(out, chunks[:c]...), by...), chunks[c+n:]...)
@@ -132,7 +132,7 @@ func (l list[T]) all() iter.Seq[T] {
 	}
 }
 
-// at returns the value at place i.
+// at returns the value at index i.
 func (l list[T]) at(i int) T {
 	for _, c := range l.chunks {
 		if i < len(c) {
@@ -140,7 +140,7 @@ func (l list[T]) at(i int) T {
 		}
 		i -= len(c)
 	}
-	panic("zone: list: place out of range")
+	panic("zone: list: index out of range")
 }
 
 // changed yields what differs from old to new by key: the value in each, or

@@ -7,7 +7,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Answer is what the zone says to one question, section by section. The
+// Answer is the zone's answer to one question, section by section. The
 // records may be shared: copy one before changing it.
 type Answer struct {
 	Rcode      int
@@ -18,12 +18,12 @@ type Answer struct {
 	// Sampled and Total are set when the record set is larger than a message
 	// can be: Answer holds a weighted sample of Sampled records out of Total.
 	Sampled, Total int
-	first          []dns.RR // of all in their order; sent with TC where the sample does not fit
+	first          []dns.RR // the first records of the set; sent with TC if the sample does not fit
 }
 
 // Lookup answers a question of class IN, for a name in presentation form, in
-// any case. A name outside of the zone is refused. This is the readable path:
-// it builds every record anew; AppendAnswer gives the same from ready images.
+// any case. A name outside of the zone is refused. This is the readable path: it
+// builds every record each time; AppendAnswer gives the same from ready images.
 //
 // ANY is answered with one record set of the name (RFC 8482 section 4.1).
 func (z *Zone) Lookup(qname string, qtype uint16) Answer {
@@ -47,9 +47,9 @@ func (z *Zone) Lookup(qname string, qtype uint16) Answer {
 	return z.content.lookup(v, name, qtype)
 }
 
-// empty is the answer without a record: NODATA for a name that is there,
-// NXDOMAIN for one that is not, nor anything below it (RFC 8020). Either
-// carries the SOA with the negative TTL (RFC 2308 section 3).
+// empty is the answer without a record: NODATA for a name that exists, NXDOMAIN for
+// one that does not, and then no name below it exists either (RFC 8020). Both carry
+// the SOA with the negative TTL (RFC 2308 section 3).
 func (v *version) empty(exists bool) Answer {
 	soa := *v.soa
 	soa.Hdr.Ttl = min(soa.Hdr.Ttl, soa.Minttl)
@@ -86,7 +86,7 @@ func (z *Zone) atApex(v *version, qtype uint16) Answer {
 func (z *Zone) atService(v *version, p place, qtype uint16) Answer {
 	s := v.find(p.udp, p.name)
 	if s == nil {
-		// _dns-sd._udp stands above the list of services.
+		// The list of services lies below _dns-sd._udp.
 		return v.empty(p.udp && string(p.name) == "dns-sd" && v.services.n > 0)
 	}
 	switch qtype {
@@ -214,15 +214,15 @@ func (v *version) atStatic(rrs []dns.RR, qtype uint16) Answer {
 	return Answer{Answer: rrs}
 }
 
-// sample notes that the answer is a sample, out of total records, of which
-// those given are the first.
+// sample marks the answer as a sample of a set of total records, and keeps the first
+// records of that set.
 func (a Answer) sample(total int, first []dns.RR) Answer {
 	a.Sampled, a.Total, a.first = len(a.Answer), total, first
 	return a
 }
 
-// first yields as many as may be sent of a set that is cut and was too large to
-// be sent whole by any transport.
+// first yields the values that a message of headSize can hold of a set that no
+// transport can send whole.
 func first[T any](seq iter.Seq[T]) iter.Seq[T] {
 	return func(yield func(T) bool) {
 		n := 0

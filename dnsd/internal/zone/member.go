@@ -10,15 +10,15 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// member is a published instance in the set of its service, by id. With what
-// it repeats of the instance, an answer for one of a million finds it without a
-// look at others, each of which would be two misses of the cache, and mostly
-// without one at the instance.
+// member is a published instance in the set of its service, sorted by id. It repeats
+// some fields of the instance, so that an answer for one of a million instances is
+// found without a look at the others, each of which would be two cache misses, and
+// mostly without a look at the instance itself.
 type member struct {
 	*registry.Instance
-	prefix uint64 // the first octets of the id, filled up with zeros; ordered as ids are
-	v4     uint32 // the IPv4 address; 0: see Host
-	life   uint32 // TTL in seconds; the high bit: the id is longer than prefix
+	prefix uint64 // the first octets of the id, padded with zeros; ordered as ids are
+	v4     uint32 // the IPv4 address; 0: the host is in Host
+	life   uint32 // TTL in seconds; the high bit (longID): the id is longer than prefix
 }
 
 const longID = 1 << 31
@@ -43,7 +43,7 @@ func prefix[T string | []byte](id T) uint64 {
 
 func (m member) sortKey() string { return m.ID }
 
-// compare is the order of the member and an id with its prefix.
+// compare gives the order of the member and an id whose prefix is p.
 func (m *member) compare(p uint64, id []byte) int {
 	switch {
 	case m.prefix < p:
@@ -60,7 +60,7 @@ func (m *member) compare(p uint64, id []byte) int {
 	return 0
 }
 
-// priority is the priority as published: a suspect's is behind the live ones.
+// priority is the priority as published: higher for a suspect instance.
 func (m member) priority() uint16 {
 	p, _ := m.Published()
 	return p
@@ -72,8 +72,8 @@ func (m member) ttl() uint32 { return m.life &^ longID }
 // foreign tells whether the host is a name, not an address: it ends in a dot.
 func (m member) foreign() bool { return m.v4 == 0 && strings.HasSuffix(m.Host, ".") }
 
-// addr returns the host as an address; false: it is a name. Not to parse a name
-// spares the error that this would make.
+// addr returns the host as an address; false if it is a name. A name is not parsed,
+// because that would allocate an error.
 func (m member) addr() (netip.Addr, bool) {
 	if m.v4 != 0 {
 		return netip.AddrFrom4([4]byte{byte(m.v4 >> 24), byte(m.v4 >> 16), byte(m.v4 >> 8), byte(m.v4)}), true
@@ -85,7 +85,7 @@ func (m member) addr() (netip.Addr, bool) {
 }
 
 // seconds is the TTL field for d: whole seconds, rounded down, at least one
-// (zero would forbid every cache to keep the record for even one answer), at
+// (with zero no cache could keep the record even for one answer), at
 // most 2^31-1 (RFC 2181 section 8).
 func seconds(d time.Duration) uint32 {
 	return uint32(min(max(d/time.Second, 1), math.MaxInt32))

@@ -2,19 +2,19 @@ package zone
 
 import "bytes"
 
-// names remembers where in a message each name stands, and each that it ends
-// in, as Pack does: the first place counts, if a pointer reaches it (RFC 1035
-// section 4.1.4). Names are whole, on the wire and in lower case.
+// names holds the offset of each name in a message, and of each ending of it, as
+// Pack does: the first offset counts, if a pointer can reach it (RFC 1035 section
+// 4.1.4). Names are in wire form, whole and in lower case.
 type names map[string]int
 
-// newNames returns those of a question.
+// newNames returns the names of a question.
 func newNames(qname []byte) names {
 	n := make(names)
 	n.note(qname, headerSize)
 	return n
 }
 
-// note enters a name that stands whole at an offset of the message.
+// note enters a name that is whole at an offset of the message.
 func (n names) note(name []byte, off int) {
 	for i := 0; name[i] != 0 && off+i < maxPointer; i += 1 + int(name[i]) {
 		if _, ok := n[string(name[i:])]; !ok {
@@ -23,7 +23,7 @@ func (n names) note(name []byte, off int) {
 	}
 }
 
-// append appends a name to what begins at base of the message, compressed.
+// append appends a name, compressed. b begins at offset base of the message.
 func (n names) append(b []byte, base int, name []byte) []byte {
 	for i := 0; name[i] != 0; i += 1 + int(name[i]) {
 		if to, ok := n[string(name[i:])]; ok {
@@ -37,8 +37,8 @@ func (n names) append(b []byte, base int, name []byte) []byte {
 	return append(b, 0)
 }
 
-// shared returns the longest ending of name that is an ending of in, too, but
-// for the root: where it begins in each; false if there is none.
+// shared returns where the longest ending that name and in share begins in each.
+// false means that they share only the root.
 func shared(name, in []byte) (at, inAt int, ok bool) {
 	for i := 0; name[i] != 0; i += 1 + int(name[i]) {
 		for j := 0; in[j] != 0; j += 1 + int(in[j]) {

@@ -7,7 +7,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Counts is what the header of a packed answer has to say.
+// Counts is what the header of an answer has to say.
 type Counts struct {
 	Rcode          int
 	AN, NS, AR     int  // records in the sections
@@ -17,13 +17,13 @@ type Counts struct {
 
 var errQuestion = errors.New("zone: pack: the message has no single whole question")
 
-// Pack appends the answer to a message that holds a header and one question,
-// and returns it with the numbers that belong into the header, which it leaves
-// alone. Names are compressed against the question; its case stays as asked.
+// Pack appends the answer to a message that holds a header and one question, and
+// returns it with the numbers for the header, which it does not change. Names are
+// compressed against the question, which keeps its case.
 //
-// The message is at most limit octets long: what does not fit goes from the
-// end, record by record. Additional records go without a word, then the rest
-// with TC (RFC 2181 section 9).
+// The message is at most limit octets long: records that do not fit are left out,
+// from the end. Additional records go without TC, others with TC (RFC 2181 section
+// 9).
 func Pack(msg []byte, a Answer, limit int) ([]byte, Counts, error) {
 	c := Counts{Rcode: a.Rcode, Sampled: a.Sampled, Total: a.Total}
 	end := questionEnd(msg)
@@ -44,8 +44,8 @@ func Pack(msg []byte, a Answer, limit int) ([]byte, Counts, error) {
 	limit = min(limit, maxMessage)
 	cut := false
 	if a.Total > 0 && len(packed) > limit {
-		// A sample is whole or nothing. What is sent instead are the first
-		// of the set, which tells the same with TC, and is cheap to have.
+		// A sample that does not fit is not sent in part. The first records of
+		// the set are sent with TC instead, which are cheap to find.
 		a, cut, limit = Answer{Answer: a.first}, true, min(limit, headSize)
 		c.Sampled, c.Total = 0, 0
 		if packed, ends, err = pack(qname, a); err != nil {

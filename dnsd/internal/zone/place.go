@@ -5,14 +5,14 @@ import (
 	"encoding/binary"
 )
 
-// place is where in the zone a name is, by its form alone; whether anything is
-// there, the services tell.
+// place is what a name can be in the zone, by its form alone. Whether the name exists
+// depends on the services.
 type place struct {
 	at   at
 	udp  bool
 	name []byte // service name without its underscore: "math"
 	id   []byte // instance
-	top  []byte // the label right above the origin, nil at the apex
+	top  []byte // the label directly above the origin, nil at the apex
 }
 
 // at is the form of a name, seen from the origin.
@@ -35,8 +35,8 @@ const (
 const maxName = 255
 
 // fold copies a wire name into buf in lower case, ASCII only (RFC 4343), and
-// returns it; nil if it is too long. Length octets are below 64, and so never
-// taken for letters.
+// returns it; nil if it is too long. Length octets are below 64 and so are no
+// letters.
 func fold(buf *[maxName]byte, name []byte) []byte {
 	if len(name) > maxName {
 		return nil
@@ -62,20 +62,23 @@ func fold(buf *[maxName]byte, name []byte) []byte {
 	return buf[:len(name)]
 }
 
-// placeOf tells where the folded name is, seen from the origin, itself a
-// folded wire name. A name that is not whole is outside.
+// placeOf returns the place of a name relative to the origin. Both are folded wire
+// names. A name that is not whole is outside.
+//
+// It is long because it reads labels and decides their meaning in one pass, without
+// a loop over them afterwards: it is on the way of every query.
 func placeOf(name, origin []byte) place {
 	above := len(name) - len(origin) // octets above the origin
 	if above < 0 {
 		return place{}
 	}
-	var labels [3][]byte // the first ones
+	var labels [3][]byte // the lowest labels, which come first
 	var top []byte
 	depth, i := 0, 0
 	for i < above {
 		n := int(name[i])
 		if n == 0 || n > 63 || i+1+n > above {
-			return place{} // or the origin's octets, but inside of a label
+			return place{} // not whole, or the origin's octets are inside a label
 		}
 		top = name[i+1 : i+1+n]
 		if depth < len(labels) {

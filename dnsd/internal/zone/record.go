@@ -10,9 +10,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// The names of DESIGN: of a service key "_math._tcp" and an id "a1", below the
-// origin. A host name has no underscore (RFC 952, RFC 1123 section 2.1), so the
-// targets of SRV records lie under names of their own.
+// The names of a service with the key "_math._tcp" and of its instance "a1", below
+// the origin. A host name has no underscore (RFC 952, RFC 1123 section 2.1), so the
+// targets of SRV records have other names: a1.math.tcp.svc.
 
 func (z *Zone) serviceName(s *service) string { return s.key + "." + z.origin }
 
@@ -22,7 +22,7 @@ func (z *Zone) hostName(s *service) string {
 
 func (z *Zone) instanceName(s *service, m member) string { return m.ID + "." + z.serviceName(s) }
 
-// target is the host of a member: its own name, or the name it registered.
+// target is the host name of a member: the name made for it, or the one it registered.
 func (z *Zone) target(s *service, m member) string {
 	if m.foreign() {
 		return m.Host
@@ -56,14 +56,16 @@ func txtRR(owner string, m member, ttl uint32) dns.RR {
 	return &dns.TXT{Hdr: header(owner, dns.TypeTXT, ttl), Txt: txtStrings(m.Meta)}
 }
 
-// maxTXT bounds the data of a TXT record. RFC 6763 section 6.2 wants it below
-// 1300 octets; this is where a record endangers the message it is in.
+// maxTXT bounds the data of a TXT record. RFC 6763 section 6.2 recommends less than
+// 1300 octets; a record larger than maxTXT would leave its message little room for
+// others.
 const maxTXT = 16 << 10
 
 // txtStrings turns meta into the strings of a DNS-SD TXT record: key=value
 // sorted by key, one empty string when there is none (RFC 6763 section 6.1).
-// What cannot be said there is left out: keys that are empty or not printable
-// ASCII or hold "=" (section 6.4), pairs beyond 255 octets, and all beyond maxTXT.
+// Pairs that are not allowed there are left out: those with a key that is empty, not
+// printable ASCII or with "=" in it (section 6.4), those longer than 255 octets, and
+// those that exceed maxTXT.
 func txtStrings(meta map[string]string) []string {
 	var out []string
 	size := 0
@@ -91,8 +93,8 @@ func txtKey(k string) bool {
 	return k != ""
 }
 
-// escape writes a character string as miekg/dns holds it (RFC 1035 section
-// 5.1), so that a record built here equals one read from the wire.
+// escape returns a character string as miekg/dns holds it (RFC 1035 section 5.1), so
+// that a record built here equals one read from the wire.
 func escape(s string) string {
 	var b strings.Builder
 	for i := range len(s) {

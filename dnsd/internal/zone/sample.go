@@ -10,23 +10,23 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// A message holds 65,535 octets (RFC 1035 section 4.2.2). What an answer may
-// take of them leaves room for OPT with its options and for TSIG.
+// A message holds 65,535 octets (RFC 1035 section 4.2.2). An answer takes at most
+// setRoom of them, so that there is room for OPT with its options and for TSIG.
 const (
 	maxMessage = 65535
 	setRoom    = maxMessage - 1024
 )
 
-// epochBits: a sample is drawn anew each 1,024 revisions, not at each one.
-// Those who follow the answers would otherwise drop and dial most of their
-// connections whenever a single instance came or went; and drawing never anew
-// would leave those outside of the sample without work for ever. So that they
-// are not in a registry at rest, Redraw does the same by time.
+// epochBits: a sample is drawn again each 1,024 revisions, not at each one. Clients
+// that follow the answers would otherwise close and dial most of their connections
+// whenever a single instance came or went. If samples were never drawn again, the
+// instances outside of them would be without work for ever. In a registry without
+// changes Redraw draws them again, by time.
 const epochBits = 10
 
-// Redraw draws samples anew, unless turn is the one that was given last. The
-// caller counts in it what the zone, which has no clock, cannot: time. An answer
-// that is being made meanwhile may keep its sample for one turn more.
+// Redraw draws all samples again, unless turn is the one of the last call. The zone
+// has no clock: the caller counts the time in turn. An answer that is being made at
+// that moment may keep its sample for one turn more.
 func (z *Zone) Redraw(turn uint64) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
@@ -54,11 +54,11 @@ func (z *Zone) Redraw(turn uint64) {
 	}
 }
 
-// draw is what decides the chances in a sample of an epoch.
+// draw is the number that decides the chances in a sample of an epoch.
 func (z *Zone) draw(epoch uint64) uint64 { return epoch + z.turn.Load()*0x9e3779b97f4a7c15 }
 
-// sampleSRV returns the members of the SRV set, and if they are a sample of
-// those the set has, how many it has.
+// sampleSRV returns the members of the SRV set, or a sample of them and the number
+// of all.
 func (s *service) sampleSRV(z *Zone) ([]member, int) {
 	host := len(s.key) - 2 + 1 + len(z.origin) // math.tcp.svc.
 	return sample(s.collect(s.srvs(z)), z.draw(s.epoch), z.room(len(s.key)+1), func(m member) int {
@@ -88,15 +88,16 @@ func (s *service) collect(ms iter.Seq[member]) []member {
 	return slices.AppendSeq(make([]member, 0, s.members.n), ms)
 }
 
-// glueRoom bounds the addresses behind the SRV records of a message: as if the
-// name before each were whole. Past 16 KiB no pointer reaches a name; programs
-// that write an answer anew, as c-ares does for Node, do not look for shorter
-// ones, and fail when it outgrows 64 KiB: at some 900 instances of short names.
-// Addresses are a convenience there (RFC 2181 section 9), so those behind go.
+// glueRoom bounds the addresses after the SRV records of a message, as if the owner
+// of each were written whole. No pointer reaches a name past 16 KiB, and programs
+// that encode an answer again, as c-ares does for Node, write such names whole and
+// fail when the message exceeds 64 KiB: at some 900 instances with short names.
+// The addresses are a convenience (RFC 2181 section 9), so the last ones are left
+// out.
 const glueRoom = setRoom
 
-// glueSize is what the address of a member takes there, the host of whose
-// service has so many octets.
+// glueSize is what the address of a member takes of glueRoom. host is the length of
+// the host name of its service.
 func (m member) glueSize(host int) int {
 	if m.v4 != 0 {
 		return 1 + len(m.ID) + host + 10 + 4
@@ -104,26 +105,26 @@ func (m member) glueSize(host int) int {
 	return 1 + len(m.ID) + host + 10 + 16
 }
 
-// recordSize is what a record takes besides its data: a pointer to the
-// question, type, class, TTL, length.
+// recordSize is what a record takes without its data: a pointer to the question,
+// type, class, TTL, length.
 const recordSize = 2 + 10
 
-// room is what the records may take in an answer to a question whose name has
-// so many octets above the origin.
+// room is what the records of an answer may take. above is how many octets the name
+// in the question has above the origin.
 func (z *Zone) room(above int) int { return setRoom - headerSize - above - len(z.wire) - 4 }
 
 const headerSize = 12
 
-// headSize is the largest message that is begun with a record set that is then
-// cut because no message can hold it, or that is too large to be looked at
-// whole for a small answer. Nobody asks for more over UDP.
+// headSize is the largest answer made from the first records of a set, which is
+// enough for every message over UDP. It is for a set that no message can hold, or
+// that is too large to be read whole for a small answer.
 const headSize = 4096
 
-// sample returns ms if it fits the room, with 0. Otherwise it draws those with
-// the lowest priority, among equals at random by weight without putting back
-// (Efraimidis and Spirakis: the smallest -ln(u)/weight), until the room is full,
-// and returns them in their order, with the number of all. The chance is a hash
-// of key and epoch: the same at each call.
+// sample returns ms and 0 if ms fits the room. Otherwise it draws members with the
+// lowest priority, among equals at random by weight without replacement (Efraimidis
+// and Spirakis: the smallest -ln(u)/weight), until the room is full. It returns them
+// in the order of ms, and the number of all. The chance is a hash of key and epoch:
+// the same at each call.
 func sample(ms []member, epoch uint64, room int, size func(member) int) ([]member, int) {
 	sum := 0
 	for _, m := range ms {
@@ -132,28 +133,28 @@ func sample(ms []member, epoch uint64, room int, size func(member) int) ([]membe
 	if sum <= room {
 		return ms, 0
 	}
-	// A ticket is a number: priority, chance, place, so that sorting them is
-	// quick. Of the chance, a positive float whose bits are ordered as it is,
-	// 24 bits are kept: exponent and 13 of the fraction.
-	const placeBits, chanceBits = 24, 24
-	if len(ms) > 1<<placeBits {
-		ms = ms[:1<<placeBits]
+	// A ticket is one number, so that sorting is quick: priority, chance, index.
+	// The chance is a positive float, whose bits are ordered as it is; 24 of them
+	// are kept: the exponent and 13 of the fraction.
+	const indexBits, chanceBits = 24, 24
+	if len(ms) > 1<<indexBits {
+		ms = ms[:1<<indexBits]
 	}
 	tickets := make([]uint64, len(ms))
 	for i, m := range ms {
 		// A weight of zero keeps a small chance (RFC 2782).
 		chance := -math.Log(unit(m.Key, epoch)) / max(float64(m.Weight), 0.1)
-		tickets[i] = uint64(m.priority())<<(chanceBits+placeBits) | math.Float64bits(chance)>>(63-chanceBits)<<placeBits | uint64(i)
+		tickets[i] = uint64(m.priority())<<(chanceBits+indexBits) | math.Float64bits(chance)>>(63-chanceBits)<<indexBits | uint64(i)
 	}
 	slices.Sort(tickets)
 	drawn := make([]bool, len(ms))
 	n := 0
 	for ; n < len(tickets); n++ {
-		place := tickets[n] & (1<<placeBits - 1)
-		if room -= size(ms[place]); room < 0 {
+		i := tickets[n] & (1<<indexBits - 1)
+		if room -= size(ms[i]); room < 0 {
 			break
 		}
-		drawn[place] = true
+		drawn[i] = true
 	}
 	out := make([]member, 0, n)
 	for i, m := range ms {
@@ -164,8 +165,8 @@ func sample(ms []member, epoch uint64, room int, size func(member) int) ([]membe
 	return out, len(ms)
 }
 
-// unit hashes to a number in (0, 1): FNV-1a, then the finalizer of splitmix64,
-// for FNV's high bits hardly know the last octets of a short id.
+// unit hashes a key to a number in (0, 1): FNV-1a, then the finalizer of splitmix64,
+// because the last octets of a short id hardly change the high bits of FNV.
 func unit(key registry.Key, epoch uint64) float64 {
 	h := uint64(14695981039346656037) ^ epoch
 	for _, s := range []string{key.ID, key.Service} {
@@ -179,9 +180,9 @@ func unit(key registry.Key, epoch uint64) float64 {
 	return (float64(h>>11) + 0.5) / (1 << 53)
 }
 
-// sampleServices returns the services for the list of all, and the number of
-// all if they are not. As none weighs more than another, every so-manieth is
-// taken, which costs nothing however many there are.
+// sampleServices returns the services for the list of all, or a sample of them and
+// the number of all. No service weighs more than another, so the sample takes
+// services at a fixed stride, which costs the same however many there are.
 func (v *version) sampleServices(z *Zone) ([]*service, int) {
 	const usual = recordSize + 1 + 16 + 5 + 2 // a service name has at most 15 characters (RFC 6335)
 	size := func(s *service) int { return recordSize + 1 + len(s.key) + 2 }

@@ -10,25 +10,26 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// service is what one service publishes: immutable, replaced by each change.
-// Only instances that are in the answers are in it; a drained one is not.
+// service holds the published instances of one service. It is immutable; each change
+// makes a new one. It holds only instances that are in the answers: not a drained
+// one.
 type service struct {
 	key     string // "_math._tcp"
 	members list[member]
-	epoch   uint64 // of its sample, when it has too many members for a message
+	epoch   uint64 // of its samples
 
-	ttl      least // over all members: the SRV and PTR sets
-	ttl4     least // over those with an IPv4 address: the A set of the host name
+	ttl      least // of all members: for the SRV and PTR sets
+	ttl4     least // of those with an IPv4 address: for the A set of the host name
 	ttl6     least // the same for IPv6
 	priority least // as published
 	foreign  int   // members whose host is a name
 
-	txts list[txt] // of members with much meta
+	txts list[txt] // of members with more than fewPairs of meta
 }
 
 func (s *service) sortKey() string { return s.key }
 
-// name is the service's without its underscore: "math".
+// name is the name of the service without its underscore: "math".
 func (s *service) name() []byte { return []byte(s.key[1 : len(s.key)-len("._tcp")]) }
 
 func (s *service) udp() bool { return s.key[len(s.key)-3] == 'u' }
@@ -40,8 +41,8 @@ func (s *service) is(name []byte, udp bool) bool {
 
 func (s *service) hasRecords() bool { return s.members.n > 0 }
 
-// bytes counts the chunk and the directory that a change copied, and about an
-// instance with its meta.
+// bytes is the chunk and the directory that a change copied, and an instance with
+// its meta, about.
 func (s *service) bytes() int {
 	return 1024 + 24*len(s.members.chunks) + 24*min(s.members.n, chunkSize)
 }
@@ -53,14 +54,15 @@ func (s *service) hosts() bool { return s != nil && s.ttl4.total+s.ttl6.total > 
 // the answer is that of the ids.
 func (s *service) uniform() bool { return s.priority.count == s.priority.total }
 
-// change returns the service with one instance taken out and one put in, if it
-// is published; either may be nil. s is not changed and may be nil.
+// change returns the service without old and, if publish, with now. Either may be
+// nil. s does not change and may be nil.
 func (s *service) change(key string, old, now *registry.Instance, publish bool) *service {
 	next := service{key: key}
 	if s != nil {
 		next = *s
 	}
-	// The set is believed, not the change: what is taken out is what is in.
+	// The sums are corrected by the member found in the set, not by old, which may be
+	// out of date.
 	if now != nil {
 		was, found := next.members.find(now.ID)
 		if publish {
@@ -100,8 +102,8 @@ func newService(key string, members []member) *service {
 	return s
 }
 
-// count enters a member into the sums, or with -1 takes it out. s.members is
-// then as it will be, so that what must be counted anew is.
+// count adds a member to the sums, or removes it with n = -1. s.members must already
+// be as it will be: a sum that has lost its lowest member is counted again.
 func (s *service) count(m member, n int) {
 	enter := func(l *least, v uint32, of func(member) (uint32, bool)) {
 		if n > 0 {
@@ -132,9 +134,9 @@ func (s *service) count(m member, n int) {
 
 // member returns the published instance with that id.
 func (s *service) member(id []byte) (member, bool) {
-	// As list.find, but for octets, and without a look at each instance.
+	// As list.find, but for octets, and without a look at each instance itself.
 	if len(id) == 0 || id[len(id)-1] == 0 {
-		return member{}, false // a zero at the end is what a prefix is filled up with
+		return member{}, false // a prefix is padded with zeros, and would match
 	}
 	p, chunks := prefix(id), s.members.chunks
 	lo, hi := 0, len(chunks)
@@ -164,17 +166,17 @@ func (s *service) member(id []byte) (member, bool) {
 	return member{}, false
 }
 
-// inOrder yields the members in the order of the answers: by priority as
-// published, then by id. An answer that is cut then loses the last resort
-// first, and two answers of one revision never differ. The first are cheap to
-// have however many follow.
+// inOrder yields the members in the order of the answers: by priority as published,
+// then by id. So an answer that is cut loses the highest priority numbers first, and
+// two answers of one revision never differ. The first members are cheap to find,
+// however many follow.
 func (s *service) inOrder() iter.Seq[member] {
 	if s.uniform() {
 		return s.members.all()
 	}
 	return func(yield func(member) bool) {
-		// A pass for each priority. There are few: failover has tiers, and
-		// suspects have one of their own.
+		// One pass for each priority. There are few: some tiers for failover, and
+		// those of suspects.
 		const passes = 8
 		at := int(s.priority.value)
 		for range passes {
@@ -204,10 +206,10 @@ func (s *service) inOrder() iter.Seq[member] {
 	}
 }
 
-// srvs yields the members that give the SRV set a record each: all but those
-// that share target, port, priority and weight with one before (a record set
-// holds no record twice, RFC 2181 section 5). Only where one registered a name
-// can two have the same target.
+// srvs yields the members that have a record in the SRV set: all but those with the
+// same target, port, priority and weight as one before (a record set holds no record
+// twice, RFC 2181 section 5). Two members can have the same target only if a name
+// was registered.
 func (s *service) srvs(z *Zone) iter.Seq[member] {
 	if s.foreign == 0 {
 		return s.inOrder()
@@ -221,8 +223,8 @@ func (s *service) srvs(z *Zone) iter.Seq[member] {
 	})
 }
 
-// addresses yields the members that give the address set of the host name a
-// record each, of one family: of several on one address the first.
+// addresses yields the members that have a record in the address set of the host
+// name, of one family: of several with one address the first.
 func (s *service) addresses(v4 bool) iter.Seq[member] {
 	return once(s.inOrder(), func(m member) (netip.Addr, bool) {
 		a, ok := m.addr()
@@ -230,7 +232,7 @@ func (s *service) addresses(v4 bool) iter.Seq[member] {
 	})
 }
 
-// once yields the first member of each key, of those that have one.
+// once yields the first member with each key. Members without a key are left out.
 func once[K comparable](ms iter.Seq[member], key func(member) (K, bool)) iter.Seq[member] {
 	return func(yield func(member) bool) {
 		few := make([]K, 0, 16) // most services are small
@@ -258,11 +260,11 @@ func once[K comparable](ms iter.Seq[member], key func(member) (K, bool)) iter.Se
 	}
 }
 
-// least is the lowest of a bag of numbers and how many there are of it, so
-// that taking one out needs a new count only when the last of the lowest goes.
+// least is the minimum of a multiset of numbers and how often it is there. All
+// numbers need to be read again only when the last minimum is removed.
 type least struct {
 	value uint32
-	count int // how many numbers are equal to value
+	count int // how many of them equal value
 	total int // how many numbers there are
 }
 

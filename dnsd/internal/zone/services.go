@@ -55,8 +55,8 @@ func (z services) load(v *version, ms []member) {
 	z.table.Store(t)
 }
 
-// replace makes the hot path see the service before the version is published:
-// who sees a serial finds at least what it stands for.
+// replace makes the service visible to AppendAnswer before its version is current: a
+// client that saw a serial then finds at least the state of that serial.
 func (z services) replace(v *version, was, now part) {
 	old, _ := was.(*service)
 	s, _ := now.(*service)
@@ -108,9 +108,9 @@ func (z services) compare(d *Delta, was, now part) {
 		is = &service{key: old.key}
 		d.Removed = append(d.Removed, z.listed(old))
 	}
-	// Where neither TTL nor doubles can change the records of others, those of
-	// the changed members are the whole difference: a secondary asks five times
-	// a second, and a service may have thousands of members.
+	// If neither the TTL nor equal records can change the records of other members,
+	// those of the changed members are the whole difference. A secondary asks five
+	// times a second, and a service may have thousands of members.
 	sameTTL := old.hasRecords() && is.hasRecords() && old.ttl.value == is.ttl.value
 	srvAlone := sameTTL && old.foreign+is.foreign == 0
 	if !srvAlone {
@@ -140,7 +140,7 @@ func (z services) compare(d *Delta, was, now part) {
 	}
 }
 
-// one yields a member, if it is one.
+// one yields a member, unless it is the zero value.
 func one(m member) iter.Seq[member] {
 	return func(yield func(member) bool) {
 		if m.Instance != nil {
@@ -149,8 +149,8 @@ func one(m member) iter.Seq[member] {
 	}
 }
 
-// compareHosts enters the difference between the addresses of the host name, of
-// one family.
+// compareHosts adds the difference between the addresses of the host name, of one
+// family.
 func (z services) compareHosts(d *Delta, old, is *service, v4 bool) {
 	a, b := old.ttl4, is.ttl4
 	if !v4 {
@@ -160,7 +160,7 @@ func (z services) compareHosts(d *Delta, old, is *service, v4 bool) {
 		d.sets(z.hostSet(old, v4), z.hostSet(is, v4))
 		return
 	}
-	// An address stays as long as one member has it.
+	// An address is in the set as long as one member has it.
 	touched := make(map[netip.Addr]bool)
 	for m, n := range changed(old.members, is.members) {
 		for _, m := range []member{m, n} {

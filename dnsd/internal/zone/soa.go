@@ -8,22 +8,22 @@ import (
 	"github.com/miekg/dns"
 )
 
-// soaImage is the SOA record, to be placed behind any question in the zone.
+// soaImage is the SOA record, to be appended to any question in the zone.
 type soaImage struct {
 	data     []byte
 	pointers []pointer
-	taboo    [][]byte // labels below the origin that its own names begin to share
-	server   []byte   // its names, on the wire
+	taboo    [][]byte // labels directly below the origin in the record's names: a question with one shares more than the origin
+	server   []byte   // the record's names, in wire form
 	mailbox  []byte
 }
 
-// pointer is a compression pointer to be set when it is known where things are.
+// pointer is a compression pointer, set when the offsets of a message are known.
 type pointer struct {
 	at, to int
-	image  bool // to is an offset in the image, not from the origin in the question
+	image  bool // to counts from the begin of the image; otherwise from the origin in the question
 }
 
-// newSOAImage lets Pack make the record and finds out what is where.
+// newSOAImage lets Pack make the record, and finds the pointers in it.
 func (z *Zone) newSOAImage() (soaImage, error) {
 	im := soaImage{server: wireName(z.soa.Ns), mailbox: wireName(z.soa.Mbox)}
 	for _, name := range []string{z.soa.Ns, z.soa.Mbox} {
@@ -31,7 +31,7 @@ func (z *Zone) newSOAImage() (soaImage, error) {
 			im.taboo = append(im.taboo, label)
 		}
 	}
-	// Any question whose name shares nothing but the origin with the names.
+	// A question whose name shares only the origin with the names in the record.
 	label := []byte("q")
 	for slices.ContainsFunc(im.taboo, func(l []byte) bool { return bytes.Equal(l, label) }) {
 		label = append(label, 'q')
@@ -66,8 +66,8 @@ func (z *Zone) newSOAImage() (soaImage, error) {
 	return im, nil
 }
 
-// above returns the label that stands right above the origin in a name, nil if
-// the name is not below it.
+// above returns the label directly above the origin in a name, nil if the name is
+// not below the origin.
 func above(name, origin []byte) (label []byte) {
 	for i := 0; i < len(name); i += 1 + int(name[i]) {
 		if bytes.Equal(name[i:], origin) {
@@ -105,8 +105,8 @@ func (z *Zone) appendSOA(msg []byte, p place, ttl uint32, c Counts, limit int) (
 	return msg, c, true
 }
 
-// appendSharedSOA does the same behind a question that shares more than the
-// origin with the names in the record.
+// appendSharedSOA does the same for a question that shares more than the origin with
+// the names in the record.
 func (z *Zone) appendSharedSOA(msg []byte, ttl uint32, c Counts, limit int) ([]byte, Counts, bool) {
 	var buf [maxName]byte
 	start := len(msg)

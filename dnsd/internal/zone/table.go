@@ -5,31 +5,32 @@ import (
 	"sync/atomic"
 )
 
-// table finds a service by its name as asked: open addressing with linear
-// probing, one writer, any number of readers without locks. A reader sees an
-// entry whole or not at all, because a slot is one pointer. It is never more
-// than half full: to look past an entry is a miss of the cache.
+// table finds a service by the name in a question: open addressing with linear
+// probing, one writer, any number of readers without locks. A reader sees an entry
+// whole or not at all, because a slot is one pointer. The table is never more than
+// half full: each further entry that a reader looks at is a cache miss.
 type table struct {
 	slots []atomic.Pointer[entry] // a power of two
 	seed  maphash.Seed
-	used  int // the writer's: slots that are not nil, removed included
-	live  int // of these, entries
+	used  int // for the writer: slots that are not nil, removed ones included
+	live  int // for the writer: slots with an entry
 }
 
-// entry is a service in one state, with the answers that are ready. What a
-// query needs comes first: in a zone of a hundred thousand services each line
-// of memory that it touches is a miss.
+// entry is a service in one state, with its ready answers. The fields that a query
+// needs come first: in a zone of a hundred thousand services each cache line that it
+// touches is a miss.
 type entry struct {
 	hash    uint64
-	name    [15]byte // of the service, if it is not longer (RFC 6335 section 5.1)
-	length  uint8    // of the name; long, if it is
+	name    [15]byte // of the service, unless it is longer (RFC 6335 section 5.1)
+	length  uint8    // of the name, or long
 	udp     bool
 	large   bool // more than headMembers
 	full    [kinds]atomic.Pointer[image]
-	service *service                      // nil: removed, but others may lie behind
-	head    *[kinds]atomic.Pointer[image] // of a large one
+	service *service                      // nil in removed
+	head    *[kinds]atomic.Pointer[image] // nil for one that is not large
 }
 
+// long is the length of a name that does not fit entry.name.
 const long = 255
 
 func newEntry(hash uint64, s *service) *entry {
@@ -44,7 +45,7 @@ func newEntry(hash uint64, s *service) *entry {
 	return e
 }
 
-// is tells whether the entry is that of the service.
+// is tells whether the entry is that of a service.
 func (e *entry) is(name []byte, udp bool) bool {
 	if e.length == long {
 		return e.service.is(name, udp)
@@ -52,7 +53,8 @@ func (e *entry) is(name []byte, udp bool) bool {
 	return e.udp == udp && string(e.name[:e.length]) == string(name)
 }
 
-// removed stands where an entry was. Its name is no label.
+// removed takes the slot of an entry that was removed, so that a reader looks at the
+// next slots as well. No label equals its name.
 var removed = new(entry)
 
 const minSlots = 64
@@ -89,8 +91,8 @@ func (t *table) find(name []byte, udp bool) *entry {
 	}
 }
 
-// put enters a service in the place of its former self; it returns the table
-// that holds it, a new one if this is too full.
+// put enters a service or replaces its earlier state. It returns the table that
+// holds it: a new one if this is too full.
 func (t *table) put(s *service) *table {
 	if (t.used+1)*2 > len(t.slots) {
 		grown := newTable(t.live + 1)
@@ -106,7 +108,7 @@ func (t *table) put(s *service) *table {
 	return t
 }
 
-// remove takes a service out.
+// remove removes a service.
 func (t *table) remove(s *service) {
 	if slot := t.slot(t.hash(s.name(), s.udp()), s); slot.Load() != nil {
 		slot.Store(removed)
@@ -123,7 +125,7 @@ func (t *table) set(e *entry) {
 	slot.Store(e)
 }
 
-// slot returns where the service is, or the free slot where it would be.
+// slot returns the slot of a service, or the free one where it would be.
 func (t *table) slot(hash uint64, s *service) *atomic.Pointer[entry] {
 	mask := uint64(len(t.slots) - 1)
 	for i := hash & mask; ; i = (i + 1) & mask {

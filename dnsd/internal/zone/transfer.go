@@ -9,11 +9,11 @@ import (
 )
 
 // Transfer returns the whole zone at one revision: its SOA, and all other
-// records, those of a set together. The records belong to that revision
-// however long it takes to read them, and nothing waits for the reader.
+// records, set by set. The records belong to that revision however long it takes to
+// read them, and nothing waits for the reader.
 //
-// The SOA stands first and last in a transfer (RFC 5936 section 2.2); records
-// does not hold it.
+// The SOA is the first and the last record of a transfer (RFC 5936 section 2.2);
+// records does not hold it.
 func (z *Zone) Transfer() (soa *dns.SOA, records iter.Seq[dns.RR]) {
 	v := z.current.Load()
 	return v.soa, func(yield func(dns.RR) bool) {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// txt is the data of a TXT record, ready because its meta has more than
-// fewPairs: to sort them for each question would cost more than all else.
+// txt is the ready data of a TXT record, for an instance with more than fewPairs of
+// meta: to sort them for each question would cost more than the rest of the answer.
 type txt struct {
 	id   string
 	data []byte
@@ -14,7 +14,7 @@ type txt struct {
 
 func (t txt) sortKey() string { return t.id }
 
-// fewPairs are put in order as quickly as they are found ready.
+// fewPairs is how many pairs are sorted as quickly as ready data is found.
 const fewPairs = 4
 
 // appendTXT appends the data of a member's TXT record, see txtStrings.
@@ -27,7 +27,7 @@ func (s *service) appendTXT(b []byte, m member) []byte {
 	return appendPairs(b, m.Meta, room[:0])
 }
 
-// withTXT returns the txts in which that of a member is as it has to be.
+// withTXT returns txts with the data of a member, or without if it has fewPairs.
 func withTXT(txts list[txt], m member) list[txt] {
 	if len(m.Meta) <= fewPairs {
 		return txts.without(m.ID)
@@ -37,11 +37,11 @@ func withTXT(txts list[txt], m member) list[txt] {
 
 func newTXT(m member) txt { return txt{m.ID, appendPairs(nil, m.Meta, nil)} }
 
-// pair is one of a meta.
+// pair is a key of a meta and its value.
 type pair struct{ key, value string }
 
-// appendPairs appends the strings of txtStrings. They are put in order in room,
-// or where that does not do, elsewhere.
+// appendPairs appends the strings of txtStrings. It sorts them in room, if that is
+// large enough.
 func appendPairs(b []byte, meta map[string]string, room []pair) []byte {
 	pairs := room
 	for k, v := range meta {

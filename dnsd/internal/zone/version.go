@@ -6,16 +6,16 @@ import "github.com/miekg/dns"
 type version struct {
 	revision uint64
 	soa      *dns.SOA
-	services list[*service] // those published
+	services list[*service] // those with a record
 	members  int
 	listing  *listing
 	names    [2]int // services by protocol: TCP, UDP
-	hosts    [2]int // of these, those with addresses
+	hosts    [2]int // of these, the ones with addresses
 
-	addresses list[*address] // of a reverse zone, which has no services
+	addresses list[*address] // only in a reverse zone, which has no services
 }
 
-// find returns the service of that name, nil if nothing of it is published.
+// find returns the service of that name, nil if it has no record.
 func (v *version) find(udp bool, name []byte) *service {
 	key := make([]byte, 0, 32)
 	key = append(append(append(key, '_'), name...), "._tcp"...)
@@ -26,14 +26,14 @@ func (v *version) find(udp bool, name []byte) *service {
 	return s
 }
 
-// listing is the list of services as an answer, shared by all versions in which
-// the services and the epoch are the same.
+// listing is the list of services as an answer. All versions with the same services
+// and epoch share it.
 type listing struct {
 	epoch uint64 // of the sample
 	images
 }
 
-// count enters a service into the sums, or with -1 takes it out.
+// count adds a service to the sums, or removes it with n = -1.
 func (v *version) count(s *service, n int) {
 	v.members += n * s.members.n
 	v.names[btoi(s.udp())] += n

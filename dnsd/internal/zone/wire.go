@@ -15,7 +15,7 @@ func appendHead(b []byte, owner int, rrtype uint16, ttl uint32, rdata int) []byt
 	return appendFixed(appendPointer(b, owner), rrtype, ttl, rdata)
 }
 
-// appendFixed appends what is between the owner and the data of a record.
+// appendFixed appends type, class, TTL and length of a record.
 func appendFixed(b []byte, rrtype uint16, ttl uint32, rdata int) []byte {
 	return append(b,
 		byte(rrtype>>8), byte(rrtype), 0, dns.ClassINET,
@@ -23,8 +23,8 @@ func appendFixed(b []byte, rrtype uint16, ttl uint32, rdata int) []byte {
 		byte(rdata>>8), byte(rdata))
 }
 
-// setLength writes the length of the data that begins at an offset of b and ends
-// with b.
+// setLength writes the length of the record data that begins at an offset of b and
+// reaches to its end.
 func setLength(b []byte, data int) {
 	binary.BigEndian.PutUint16(b[data-2:], uint16(len(b)-data))
 }
@@ -69,7 +69,7 @@ func appendAddress(b []byte, m member, ttl uint32) []byte {
 	return append(appendFixed(b, dns.TypeAAAA, ttl, 16), v6[:]...)
 }
 
-// appendName appends a host name, which has no escapes: see publishable.
+// appendName appends a host name. It has no escapes: see publishable.
 func appendName(b []byte, host string) []byte {
 	for host != "" {
 		label, rest, _ := strings.Cut(host, ".")
