@@ -266,3 +266,47 @@ func FuzzAppendAnswer(f *testing.F) {
 		}
 	})
 }
+
+// TestAnswersAllocateNothing counts for every kind of answer.
+func TestAnswersAllocateNothing(t *testing.T) {
+	z := bigZone(t, testConfig())
+	buf := make([]byte, 0, 65536)
+	for _, q := range []struct {
+		name  string
+		qtype uint16
+		limit int
+	}{
+		{"_n10._tcp.svc.", dns.TypeSRV, 1232},
+		{"_n10._tcp.svc.", dns.TypeSRV, 300},
+		{"_N10._tcp.svc.", dns.TypePTR, 1232},
+		{"_n5000._tcp.svc.", dns.TypeSRV, 1232},
+		{"_n5000._tcp.svc.", dns.TypeSRV, 65535},
+		{"_n10._tcp.svc.", dns.TypeMX, 1232},
+		{"n10.tcp.svc.", dns.TypeA, 1232},
+		{"six.udp.svc.", dns.TypeAAAA, 1232},
+		{"i1.n10.tcp.svc.", dns.TypeA, 1232},
+		{"i4999.n5000.tcp.svc.", dns.TypeA, 1232},
+		{"i1._n10._tcp.svc.", dns.TypeSRV, 1232},
+		{"i2._mixed._tcp.svc.", dns.TypeSRV, 1232},
+		{"i2.mixed.tcp.svc.", dns.TypeA, 1232},
+		{"i1._dns-sd._udp.svc.", dns.TypeTXT, 1232},
+		{"_nobody._tcp.svc.", dns.TypeSRV, 1232},
+		{"i1.nobody.tcp.svc.", dns.TypeA, 1232},
+		{"nobody.svc.", dns.TypeA, 1232},
+		{"_tcp.svc.", dns.TypeA, 1232},
+		{"svc.", dns.TypeSOA, 1232},
+		{"svc.", dns.TypeNS, 1232},
+		{"ns.svc.", dns.TypeA, 1232},
+		{"_services._dns-sd._udp.svc.", dns.TypePTR, 1232},
+	} {
+		msg := question(q.name, q.qtype)
+		qname := msg[headerSize : len(msg)-4]
+		ok := true
+		if n := testing.AllocsPerRun(100, func() {
+			_, _, answered := z.AppendAnswer(append(buf[:0], msg...), qname, q.qtype, q.limit)
+			ok = ok && answered
+		}); n != 0 || !ok {
+			t.Errorf("%s %s: %v allocations, answered %v", q.name, dns.TypeToString[q.qtype], n, ok)
+		}
+	}
+}

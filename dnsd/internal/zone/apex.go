@@ -46,3 +46,5 @@ func (z *Zone) newStaticImages() (map[string][]staticImage, error) {
 	}
 	return images, nil
 }
+
+// Tests: answer_test.go, golden_test.go.

@@ -17,3 +17,5 @@ func (e edits) take(z content, v *version, key string, c *registry.Change) (befo
 	e[key] = after
 	return before, after, !taken
 }
+
+// Tests: journal_test.go, reference_test.go.

@@ -259,3 +259,5 @@ func (z *Zone) paintListing(v *version, head bool) *image {
 	p.answers = len(p.ends)
 	return p.done()
 }
+
+// Tests: answer_test.go.

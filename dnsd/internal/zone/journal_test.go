@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/miekg/dns"
+	"pgregory.net/rapid"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
@@ -106,33 +106,6 @@ func TestJournalIsBounded(t *testing.T) {
 				t.Errorf("after a restart the journal reaches %d steps back, before %d", m, n)
 			}
 		})
-	}
-}
-
-// TestTransferIsASnapshot reads a transfer while the zone changes under it.
-func TestTransferIsASnapshot(t *testing.T) {
-	var ins []*registry.Instance
-	for i := range 1000 {
-		ins = append(ins, parseInstance(t, fmt.Sprintf("_s%d._tcp/a%d 10.0.0.1:80", i/100, i)))
-	}
-	z := newTestZone(t, testConfig(), 1, ins...)
-	_, records := z.Transfer()
-	want := text(collect(records))
-	soa, records := z.Transfer()
-	var got []dns.RR
-	for rr := range records {
-		if len(got) == 10 {
-			for i, in := range ins[:500] {
-				z.Apply([]registry.Change{{Revision: uint64(2 + i), Old: in}})
-			}
-		}
-		got = append(got, rr)
-	}
-	if soa.Serial != 1 || !slices.Equal(text(got), want) {
-		t.Errorf("serial %d, %d records, want 1 and %d", soa.Serial, len(got), len(want))
-	}
-	if z.Serial() != 501 {
-		t.Errorf("serial %d", z.Serial())
 	}
 }
 
@@ -259,4 +232,47 @@ func TestJournalReachesAsFarAsItMay(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestADifferenceIsOfOneLife: registries come and go, the next one above all
+// revisions of those before, and a secondary remembers any of them. It gets a
+// difference only from what this life has published, and then ends with the zone.
+func TestADifferenceIsOfOneLife(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		type memory struct {
+			life    int
+			records []string
+		}
+		known := make(map[uint64]memory) // by revision
+		revision := rapid.SampledFrom([]uint64{1, 1<<32 - 20}).Draw(t, "begin")
+		for life := range rapid.IntRange(2, 5).Draw(t, "lives") {
+			z, err := New(testConfig())
+			if err != nil {
+				t.Fatal(err)
+			}
+			revision += uint64(rapid.SampledFrom([]int{1, 2, 10, 1 << 16}).Draw(t, "gap"))
+			live := make(map[registry.Key]*registry.Instance)
+			z.Load(revision, func(func(*registry.Instance) bool) {}, nil)
+			for range rapid.IntRange(0, 8).Draw(t, "changes") {
+				_, records := z.Transfer()
+				known[revision] = memory{life, text(collect(records))}
+				in := drawInstance(t)
+				revision++
+				z.Apply([]registry.Change{{Revision: revision, Old: live[in.Key], New: in}})
+				live[in.Key] = in
+			}
+			_, records := z.Transfer()
+			now := text(collect(records))
+			past := map[uint64][]string{revision: now}
+			for since, m := range known {
+				if m.life == life {
+					past[since] = m.records
+					checkJournal(t, z, since, past)
+				} else if _, ok := z.Journal(uint32(since)); ok {
+					t.Fatalf("life %d gives a difference from %d, which life %d published", life, since, m.life)
+				}
+			}
+			known[revision] = memory{life, now}
+		}
+	})
 }

@@ -240,3 +240,5 @@ func btoi(b bool) int {
 	}
 	return 0
 }
+
+// Tests: golden_test.go, reference_test.go.

@@ -90,3 +90,5 @@ func (m member) addr() (netip.Addr, bool) {
 func seconds(d time.Duration) uint32 {
 	return uint32(min(max(d/time.Second, 1), math.MaxInt32))
 }
+
+// Tests: reference_test.go.

@@ -49,3 +49,5 @@ func shared(name, in []byte) (at, inAt int, ok bool) {
 	}
 	return 0, 0, false
 }
+
+// Tests: answer_test.go.

@@ -105,3 +105,5 @@ func recordEnds(msg []byte, off int) ([]int, error) {
 	}
 	return ends, nil
 }
+
+// Tests: answer_test.go.

@@ -138,3 +138,5 @@ func placeOf(name, origin []byte) place {
 	}
 	return p
 }
+
+// Tests: answer_test.go, reference_test.go.

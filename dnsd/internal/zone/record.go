@@ -175,3 +175,5 @@ func (z *Zone) listedRRs(services iter.Seq[*service]) (rrs []dns.RR) {
 
 // servicesName is where all services are listed (RFC 6763 section 9).
 const servicesName = "_services._dns-sd._udp."
+
+// Tests: golden_test.go, reference_test.go.

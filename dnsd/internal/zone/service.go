@@ -286,3 +286,5 @@ func (l least) without(v uint32) least {
 	}
 	return l
 }
+
+// Tests: reference_test.go, sample_test.go.

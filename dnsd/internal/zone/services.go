@@ -205,3 +205,5 @@ func (z services) lookup(v *version, name []byte, qtype uint16) Answer {
 		return v.empty(false)
 	}
 }
+
+// Tests: journal_test.go, reference_test.go.

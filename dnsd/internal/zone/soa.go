@@ -140,3 +140,5 @@ func (z *Zone) appendSharedSOA(msg []byte, ttl uint32, c Counts, limit int) ([]b
 	}
 	return out, c, true
 }
+
+// Tests: answer_test.go.

@@ -63,3 +63,5 @@ func appendPairs(b []byte, meta map[string]string, room []pair) []byte {
 	}
 	return b
 }
+
+// Tests: answer_test.go, golden_test.go.

@@ -41,3 +41,5 @@ func (v *version) count(s *service, n int) {
 		v.hosts[btoi(s.udp())] += n
 	}
 }
+
+// Tests: reference_test.go.

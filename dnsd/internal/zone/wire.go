@@ -77,3 +77,5 @@ func appendName(b []byte, host string) []byte {
 	}
 	return append(b, 0)
 }
+
+// Tests: answer_test.go.
