@@ -14,8 +14,8 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// compare holds the fast path against the readable one, at each limit: the same
-// octets, the same counts. It returns whether the fast path had an answer at all.
+// compare compares AppendAnswer with Lookup and Pack at each limit: octets and counts
+// must be the same. It returns false if AppendAnswer declined.
 func compare(t rapid.TB, z *Zone, qname []byte, qtype uint16, limits ...int) bool {
 	t.Helper()
 	name, _, err := dns.UnpackDomainName(qname, 0)
@@ -98,7 +98,7 @@ func bigZone(t testing.TB, cfg Config) *Zone {
 		add("_late._tcp", v4(i), i+1000, "priority=2")
 		add("_one._tcp", "10.0.0.1", i, "")
 	}
-	for i := range 300 { // ids that differ behind what a member repeats of them
+	for i := range 300 { // ids that differ after the octets that a member repeats
 		ins = append(ins, parseInstance(t, fmt.Sprintf("_ids._tcp/instance-%d %s:80", i, v4(i))))
 	}
 	for _, id := range []string{"i", "in", "instance", "instancf", "instanc"} {
@@ -115,7 +115,7 @@ func bigZone(t testing.TB, cfg Config) *Zone {
 	add("_inzone._tcp", "i1.inzone.tcp."+cfg.Origin, 0, "")
 	add("_inzone._tcp", "10.0.0.1", 1, "")
 	// Registered names of all relations to the names of addresses, in sets of all
-	// sizes: before and behind 16 KiB, whole and sampled.
+	// sizes: below and above 16 KiB, whole and sampled.
 	for _, n := range []int{12, 190, 700, 5000} {
 		service, host := fmt.Sprintf("_in%d._tcp", n), fmt.Sprintf("in%d.tcp.%s", n, cfg.Origin)
 		for i := range n {

@@ -17,7 +17,7 @@ import (
 
 // BenchmarkMillion registers a million instances in a registry with its zone
 // and asks for every SRV set and every address set: the peak of the memory of
-// both, with what the garbage collector leaves lying about, must be below a
+// both, with what the garbage collector has not freed yet, must be below a
 // GiB. Only with -million.
 func BenchmarkMillion(b *testing.B) {
 	if !*million {

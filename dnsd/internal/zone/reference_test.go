@@ -15,12 +15,11 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// reference is the zone as a list of records in presentation form, made
-// instance by instance from the rules, without a thought for speed: what the
-// real one must say.
+// reference is the zone as a list of records in presentation form, made instance by
+// instance from the rules, without regard to speed. The real zone must say the same.
 type reference struct {
 	rrs  []string            // "owner ttl IN type rdata"
-	sets map[string][]string // of these, by "owner type"
+	sets map[string][]string // the same, by "owner type"
 	ttl  map[string]uint32   // by "owner type"
 }
 
@@ -116,7 +115,7 @@ func (r *reference) ask(name, rrtype string) (rcode int, set []string) {
 	return dns.RcodeNameError, nil
 }
 
-// names are those that are there, their parents, and some that are not.
+// names are those that exist, their parents, and some that do not exist.
 func (r *reference) names() []string {
 	names := []string{"svc.", "nobody.svc.", "tcp.svc.", "udp.svc.", "_tcp.svc.", "_udp.svc.", "_dns-sd._udp.svc.", "_a._b._c._tcp.svc.", "example.com."}
 	for _, rr := range r.rrs {
@@ -129,7 +128,7 @@ func (r *reference) names() []string {
 	return slices.Compact(names)
 }
 
-// check holds every name and type of the zone against the reference.
+// check compares every name and type of the zone with the reference.
 func (r *reference) check(t *rapid.T, z *Zone) {
 	soa := fmt.Sprintf(referenceSOA, z.Serial())
 	for _, name := range r.names() {
@@ -167,8 +166,8 @@ func (r *reference) check(t *rapid.T, z *Zone) {
 	}
 }
 
-// drawInstance makes an instance of a small world, so that names, addresses
-// and TTLs meet.
+// drawInstance makes an instance from few names, addresses and TTLs, so that many
+// are equal.
 func drawInstance(t *rapid.T) *registry.Instance {
 	in := &registry.Instance{
 		Key: registry.Key{
@@ -191,8 +190,8 @@ func drawInstance(t *rapid.T) *registry.Instance {
 
 // TestZoneSaysWhatTheReferenceSays changes a registry at random; after each
 // batch every answer and the transfer are what the rules say, and each journal
-// entry leads from what the zone was to what it is. A zone loaded anew from
-// the history says and remembers the same.
+// entry leads from the earlier zone to the present one. A zone that is loaded
+// from the history says and remembers the same.
 func TestZoneSaysWhatTheReferenceSays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		z, err := New(testConfig())

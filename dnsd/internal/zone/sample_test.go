@@ -37,7 +37,7 @@ func TestSampleFitsAndSaysSo(t *testing.T) {
 	}
 	msg, c, err := Pack(question("_math._tcp.svc.", dns.TypeSRV), a, maxMessage)
 	if err != nil || c.TC || c.AN != a.Sampled || c.Total != 5000 {
-		t.Fatalf("%+v, %v", c, err)
+		t.Fatalf("a sample of the SRV set: %+v, %v", c, err)
 	}
 	if len(msg) > setRoom || len(msg) < setRoom-300 {
 		t.Errorf("the sample takes %d octets, want nearly %d", len(msg), setRoom)
@@ -66,8 +66,8 @@ func TestSampleFitsAndSaysSo(t *testing.T) {
 
 func second[A, B any](_ A, b B) B { return b }
 
-// TestSampleIsByWeight draws in many epochs: an instance of ten times the weight
-// is in the sample as much more often as weighted drawing says.
+// TestSampleIsByWeight draws in many epochs: an instance of ten times the weight is
+// in the sample as often as weighted drawing predicts.
 func TestSampleIsByWeight(t *testing.T) {
 	ms := make([]member, 400)
 	for i := range ms {
@@ -78,7 +78,7 @@ func TestSampleIsByWeight(t *testing.T) {
 	for epoch := range uint64(epochs) {
 		got, total := sample(ms, epoch, 20, func(member) int { return 1 })
 		if len(got) != 20 || total != 400 {
-			t.Fatalf("%d of %d", len(got), total)
+			t.Fatalf("%d drawn of %d", len(got), total)
 		}
 		if !slices.IsSortedFunc(got, func(a, b member) int { return slices.Index(ms, a) - slices.Index(ms, b) }) {
 			t.Fatal("the sample is not in the order of the set")
@@ -162,12 +162,12 @@ func TestListOfServicesIsSampled(t *testing.T) {
 		t.Error("declined")
 	}
 	if a := z.Lookup("_services._dns-sd._udp.svc.", dns.TypePTR); a.Total != 5000 {
-		t.Errorf("%d services", a.Total)
+		t.Errorf("the list is a sample of %d services", a.Total)
 	}
 }
 
-// TestListOfServicesWithNamesOutOfReach: the first _tcp in it stands where no
-// compression pointer reaches.
+// TestListOfServicesWithNamesOutOfReach: no compression pointer reaches the first
+// _tcp in the list.
 func TestListOfServicesWithNamesOutOfReach(t *testing.T) {
 	var ins []*registry.Instance
 	for i := range 1200 {
@@ -182,10 +182,10 @@ func TestListOfServicesWithNamesOutOfReach(t *testing.T) {
 	}
 }
 
-// TestSamplesAreDrawnAnewInARegistryAtRest: all sets of a service, the list of
+// TestSamplesAreDrawnAgainInARegistryAtRest: all sets of a service, the list of
 // services and the names at an address change with the turn, on both paths and
-// only then, and in a few turns every instance has had its own.
-func TestSamplesAreDrawnAnewInARegistryAtRest(t *testing.T) {
+// only then, and in a few turns every instance has been in a sample.
+func TestSamplesAreDrawnAgainInARegistryAtRest(t *testing.T) {
 	ins := many(t, 2000, func(int) int { return 100 }, "")
 	for i := range 6000 {
 		ins = append(ins, parseInstance(t, fmt.Sprintf("_s%d._tcp/i 10.9.9.9:80", i)))

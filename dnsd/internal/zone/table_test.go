@@ -40,7 +40,7 @@ func TestTableFindsWhatIsIn(t *testing.T) {
 			}
 		}
 		if table.live != len(model) || table.used*2 > len(table.slots) {
-			t.Fatalf("%d live, %d used of %d, want %d live", table.live, table.used, len(table.slots), len(model))
+			t.Fatalf("the table counts %d live and %d used of %d slots, want %d live", table.live, table.used, len(table.slots), len(model))
 		}
 	})
 }
