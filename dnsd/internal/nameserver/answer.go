@@ -109,8 +109,8 @@ func (r *responder) answer(dst, msg []byte) []byte {
 		return r.short(dst, msg, dns.RcodeBadVers, 0, &x)
 	case q.end == headerLen:
 		return r.short(dst, msg, dns.RcodeSuccess, 0, &x) // a cookie alone
-	case q.qclass == dns.ClassCHAOS && r.asksWho():
-		return r.who(dst, msg, &x)
+	case q.qclass == dns.ClassCHAOS && r.asksServerID():
+		return r.serverID(dst, msg, &x)
 	case q.qclass != dns.ClassINET && (q.qclass != dns.ClassANY || q.qtype == dns.TypeAXFR || q.qtype == dns.TypeIXFR):
 		x.ede, x.edeText = int(dns.ExtendedErrorCodeNotSupported), "class is not IN"
 		return r.short(dst, msg, dns.RcodeRefused, 0, &x)
@@ -181,7 +181,7 @@ func (r *responder) first(told *atomic.Uint32) bool {
 
 // room is what a message may hold before OPT and TSIG.
 func (r *responder) room(x *extra) int {
-	return r.set.limit(&r.q, r.tr) - r.reserve - r.optLength(x)
+	return r.set.limit(&r.q, r.tr) - r.reserve - r.set.optLength(&r.q, x)
 }
 
 // rejoin puts message behind dst[:base], where it already is unless it grew.
@@ -262,28 +262,6 @@ func (r *responder) finish(dst []byte, base int, x *extra) []byte {
 		dst = pad(dst, base, opt)
 	}
 	return dst
-}
-
-// optLength is what finish will append, padding apart.
-func (r *responder) optLength(x *extra) int {
-	q := &r.q
-	if !q.edns {
-		return 0
-	}
-	n := optLen
-	if q.nsid && len(r.set.nsid) > 0 {
-		n += 4 + len(r.set.nsid)
-	}
-	if len(x.cookie) > 0 {
-		n += 4 + len(x.cookie)
-	}
-	if x.keepalive > 0 {
-		n += 6
-	}
-	if x.ede >= 0 {
-		n += 6 + len(x.edeText)
-	}
-	return n
 }
 
 // rateLimited replaces the answer at base when its client had its share.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/rollcall-dns/rollcall/dnsd/internal/limit"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 )
 
@@ -181,7 +182,8 @@ func newSettings(c Config, random [16]byte) (*settings, error) {
 	if s.TCP, err = c.TCP.withDefaults(); err != nil {
 		return nil, err
 	}
-	s.fitDescriptors(descriptors())
+	files, _ := limit.Files()
+	s.fitDescriptors(files)
 	if len(c.TLS.Addrs) > 0 && c.TLS.Config == nil {
 		return nil, errors.New("nameserver: TLS: no certificate given")
 	}
@@ -207,11 +209,11 @@ func newSettings(c Config, random [16]byte) (*settings, error) {
 }
 
 // fitDescriptors bounds the connections to half of the files that the process may
-// open: those who only ask must not take what the hook and the store need.
-func (s *settings) fitDescriptors(limit int) {
-	if limit > 0 && s.TCP.Conns > limit/2 {
-		s.log.Warn("fewer TCP connections than configured: raise the limit of open files (RLIMIT_NOFILE)", "configured", s.TCP.Conns, "now", limit/2, "limit", limit)
-		s.TCP.Conns = max(limit/2, 1)
+// open, 0 if that is not known: the hook and the store need some.
+func (s *settings) fitDescriptors(files int) {
+	if files > 0 && s.TCP.Conns > files/2 {
+		s.log.Warn("fewer TCP connections than configured: raise the limit of open files (RLIMIT_NOFILE)", "configured", s.TCP.Conns, "now", files/2, "limit", files)
+		s.TCP.Conns = max(files/2, 1)
 	}
 }
 

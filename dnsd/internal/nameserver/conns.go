@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/limit"
 )
 
 // connTable knows the open connections and bounds them.
@@ -14,24 +16,13 @@ type connTable struct {
 
 	mu     sync.Mutex // guards what follows
 	conns  map[net.Conn]netip.Addr
-	byAddr map[netip.Addr]int // by limitKey
+	byAddr map[netip.Addr]int // by limit.Client
 	closed bool
-}
-
-// limitKey is what counts as one client: an IPv4 address, or an IPv6 /64,
-// which one host may own whole.
-func limitKey(a netip.Addr) netip.Addr {
-	a = a.Unmap().WithZone("")
-	if a.Is6() {
-		p, _ := a.Prefix(64) // 64 is in range
-		return p.Addr()
-	}
-	return a
 }
 
 // add takes c, or tells that there is no room for it.
 func (t *connTable) add(c net.Conn, from netip.Addr, l TCPLimits) bool {
-	key := limitKey(from)
+	key := limit.Client(from)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed || len(t.conns) >= l.Conns || t.byAddr[key] >= l.ConnsPerAddr {

@@ -12,6 +12,9 @@ import (
 // 4.1.
 const padBlock = 468
 
+// optionLen is what an option takes before its data (RFC 6891 6.1.2).
+const optionLen = 4
+
 // extra is what an answer's OPT record says beside the fixed fields.
 type extra struct {
 	rcode     int    // only the upper eight of its twelve bits stand in OPT
@@ -56,6 +59,27 @@ func (set *settings) appendOPT(dst []byte, q *query, x *extra) []byte {
 	}
 	binary.BigEndian.PutUint16(dst[at-2:], uint16(len(dst)-at))
 	return dst
+}
+
+// optLength is how many octets appendOPT appends.
+func (set *settings) optLength(q *query, x *extra) int {
+	if !q.edns {
+		return 0
+	}
+	n := optLen
+	if q.nsid && len(set.nsid) > 0 {
+		n += optionLen + len(set.nsid)
+	}
+	if len(x.cookie) > 0 {
+		n += optionLen + len(x.cookie)
+	}
+	if x.keepalive > 0 {
+		n += optionLen + 2
+	}
+	if x.ede >= 0 {
+		n += optionLen + 2 + len(x.edeText)
+	}
+	return n
 }
 
 func appendOption(dst []byte, code uint16, length int) []byte {

@@ -11,6 +11,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/limit"
 )
 
 const (
@@ -27,51 +29,40 @@ const (
 	// for a transfer at 5 MB/s over 50 ms.
 	kernelReads  = 64 << 10
 	kernelWrites = 256 << 10
-	// Pauses after a failed accept, growing: somebody has to close a file first.
-	acceptPause    = 5 * time.Millisecond
-	maxAcceptPause = time.Second
 	// keepBuffer is the largest buffer that goes back to the pool.
 	keepBuffer = 128 << 10
 )
 
 // acceptLoop serves the connections of one listener until it is closed.
 func (s *Server) acceptLoop(ctx context.Context, ln net.Listener, tr transport, wg *sync.WaitGroup) error {
-	pause, failures, told := acceptPause, 0, time.Time{}
-	for {
-		c, err := ln.Accept()
-		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-				return nil
-			}
-			// Out of file descriptors, or a client that went away: neither
-			// is a reason to stop, and the first needs a pause. It may last,
-			// and be somebody's doing: the log must not grow with it.
-			failures++
-			if now := time.Now(); now.Sub(told) >= tellEvery {
-				s.settings.Load().log.Warn("accept failed", "listener", ln.Addr(), "times", failures, "error", err)
-				failures, told = 0, now
-			}
-			select {
-			case <-time.After(pause):
-			case <-ctx.Done():
-				return nil
-			}
-			pause = min(2*pause, maxAcceptPause)
-			continue
+	failures, told := 0, time.Time{}
+	err := limit.Accept(ctx, ln, func(c net.Conn) { s.accept(ctx, c, tr, wg) }, func(err error) {
+		// It may last, and a client may be the cause: the log must not grow with it.
+		failures++
+		if now := time.Now(); now.Sub(told) >= tellEvery {
+			s.settings.Load().log.Warn("accept failed", "listener", ln.Addr(), "times", failures, "error", err)
+			failures, told = 0, now
 		}
-		pause = acceptPause
-		set := s.settings.Load()
-		from := addrOf(c.RemoteAddr())
-		if !s.conns.add(c, from, set.TCP) {
-			c.Close()
-			continue
-		}
-		bound(c)
-		if tr == overTLS {
-			c = &tlsConn{Conn: tls.Server(c, set.TLS.Config), raw: c}
-		}
-		wg.Go(func() { s.serveConn(ctx, c, from, tr) })
+	})
+	if errors.Is(err, net.ErrClosed) {
+		return nil
 	}
+	return err
+}
+
+// accept serves a new connection, or closes it if it is one too many.
+func (s *Server) accept(ctx context.Context, c net.Conn, tr transport, wg *sync.WaitGroup) {
+	set := s.settings.Load()
+	from := addrOf(c.RemoteAddr())
+	if !s.conns.add(c, from, set.TCP) {
+		c.Close()
+		return
+	}
+	bound(c)
+	if tr == overTLS {
+		c = &tlsConn{Conn: tls.Server(c, set.TLS.Config), raw: c}
+	}
+	wg.Go(func() { s.serveConn(ctx, c, from, tr) })
 }
 
 // bound keeps what the kernel holds for a connection small: left alone it grows
