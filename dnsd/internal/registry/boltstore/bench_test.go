@@ -13,7 +13,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry/boltstore"
 )
 
-// benchDir is on the disk: here the syncs are what is measured.
+// benchDir returns a directory on a disk, because the benchmarks measure syncs.
 func benchDir(b *testing.B) string {
 	if dir := os.Getenv("ROLLCALL_BENCH_DIR"); dir != "" {
 		dir, err := os.MkdirTemp(dir, "bench-")
@@ -26,8 +26,7 @@ func benchDir(b *testing.B) string {
 	return b.TempDir()
 }
 
-// BenchmarkRegister registers durably, from so many clients at once. 1e9/(ns/op)
-// is registrations a second.
+// BenchmarkRegister registers instances durably, for several clients at once.
 func BenchmarkRegister(b *testing.B) {
 	for _, clients := range []int{1, 8, 64, 512} {
 		b.Run(fmt.Sprintf("store=bolt/clients=%d", clients), func(b *testing.B) {
@@ -56,7 +55,7 @@ func BenchmarkRegister(b *testing.B) {
 	}
 }
 
-// BenchmarkRestart opens a store with so many instances, ten a service.
+// BenchmarkRestart opens a store with many instances, ten a service.
 func BenchmarkRestart(b *testing.B) {
 	sizes := []int{1_000, 100_000}
 	if os.Getenv("ROLLCALL_BENCH_MILLION") == "1" {
@@ -83,7 +82,7 @@ func BenchmarkRestart(b *testing.B) {
 	}
 }
 
-// fill commits n instances in large batches, below the registry.
+// fill commits n instances in large batches, without a registry.
 func fill(b *testing.B, path string, n int) {
 	b.Helper()
 	s, err := boltstore.Open(path)

@@ -16,19 +16,19 @@ import (
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
-// childEnv makes the test binary the process that is killed; its value is the
+// childEnv tells the test binary to be the process that is killed. Its value is the
 // path of the store.
 const childEnv = "ROLLCALL_CRASH_CHILD"
 
 const (
 	crashKills   = 50
 	crashClients = 8
-	crashKeys    = 12 // a client's
+	crashKeys    = 12 // for each client
 )
 
-// TestAcknowledgedSurvivesSIGKILL: whatever the moment, every acknowledged
-// registration is there after it, every acknowledged deregistration is not, and
-// the next life begins above every revision given out.
+// TestAcknowledgedSurvivesSIGKILL kills a registry at any moment. Afterwards every
+// acknowledged registration is there, no acknowledged deregistration is, and the next
+// life begins above every revision that was given out.
 func TestAcknowledgedSurvivesSIGKILL(t *testing.T) {
 	if path := os.Getenv(childEnv); path != "" {
 		crashChild(path)
@@ -60,11 +60,11 @@ func TestAcknowledgedSurvivesSIGKILL(t *testing.T) {
 	t.Logf("%d requests acknowledged, %d instances at the end", acknowledged, len(known.acked))
 }
 
-// ledger is what the clients know: acked by the registry, and asked without an
-// answer yet.
+// ledger is what the clients know of each id. A value is what the function value
+// returns, or "" if the instance is not registered.
 type ledger struct {
-	acked    map[string]string // id -> what was acknowledged last, "" for gone
-	asked    map[string]string // id -> what was asked and not answered
+	acked    map[string]string // as acknowledged last
+	asked    map[string]string // as asked for, without an answer yet
 	revision uint64            // the highest acknowledged
 }
 
@@ -99,8 +99,8 @@ func (l *ledger) live(t *testing.T, path string, d time.Duration) (answers int) 
 	return answers
 }
 
-// verify compares the store with what was acknowledged. What was only asked may
-// have happened or not.
+// verify compares the store with what was acknowledged. A request without an answer
+// may have been done or not.
 func (l *ledger) verify(t *testing.T, r *registry.Registry, kill int) {
 	t.Helper()
 	now := published(r)
@@ -122,7 +122,7 @@ func (l *ledger) verify(t *testing.T, r *registry.Registry, kill int) {
 	}
 }
 
-// settle takes over what the asked ones became.
+// settle notes what became of the requests without an answer.
 func (l *ledger) settle(r *registry.Registry) {
 	now := published(r)
 	for id := range l.asked {
@@ -131,7 +131,7 @@ func (l *ledger) settle(r *registry.Registry) {
 	l.revision = r.Revision()
 }
 
-// published is what each id is registered as.
+// published returns the value of each id that is registered.
 func published(r *registry.Registry) map[string]string {
 	m := map[string]string{}
 	v, _ := r.Service("_math._tcp")
@@ -141,7 +141,7 @@ func published(r *registry.Registry) map[string]string {
 	return m
 }
 
-// value tells instances of one id apart: "w123", or "w123d" when drained.
+// value tells instances of one id apart: "w123", or "w123d" if it is drained.
 func value(in *registry.Instance) string {
 	s := fmt.Sprintf("w%d", in.Weight)
 	if in.State == registry.Drained {
@@ -150,8 +150,8 @@ func value(in *registry.Instance) string {
 	return s
 }
 
-// crashChild registers, changes, drains and deregisters until it is killed, and
-// tells before and after.
+// crashChild registers, changes, drains and deregisters until it is killed. It prints a
+// line before and after each request.
 func crashChild(path string) {
 	r, err := tryOpen(path)
 	if err != nil {
@@ -197,5 +197,5 @@ func crashChild(path string) {
 	wg.Wait()
 }
 
-// tell writes one line at once: a pipe takes it whole.
+// tell prints a line with one write, which a pipe does not split.
 func tell(words ...string) { os.Stdout.WriteString(strings.Join(words, " ") + "\n") }

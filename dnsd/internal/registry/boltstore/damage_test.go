@@ -134,13 +134,13 @@ func TestDamagedOrForeignFileIsRefusedAndKept(t *testing.T) {
 	}
 }
 
-// A flipped bit anywhere is found, or did not matter.
+// A bit that is flipped anywhere is found, or does not matter.
 func TestFlippedBitIsFoundOrHarmless(t *testing.T) {
 	dir := tempDir(t)
 	path := filepath.Join(dir, "svc.db")
 	data := filled(t, path, 100)
-	const pages = 2 * 4096 // the two metas: a bad one means the commit before, as after a crash
-	const stride = 97      // all of them take minutes
+	const pages = 2 * 4096 // the meta pages: with a bad one bbolt goes back to the commit before, as after a crash
+	const stride = 97      // flipping a bit in every octet would take minutes
 	for at := pages; at < len(data); at += stride {
 		flipped := bytes.Clone(data)
 		flipped[at] ^= 1 << (at % 8)
@@ -195,7 +195,7 @@ func TestPathProblemsAreNamed(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 	if info, err := os.Stat(deep); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v: others can read it", info, err)
+		t.Errorf("%v, %v: want a file that only its owner can read", info, err)
 	}
 }
 
@@ -207,7 +207,7 @@ func TestCommitAfterPanicIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Truncate(path, 0); err != nil { // under its feet
+	if err := os.Truncate(path, 0); err != nil { // while it is in use
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -220,11 +220,11 @@ func TestCommitAfterPanicIsRefused(t *testing.T) {
 		t.Errorf("%d instances are still published, want 200", len(v.Instances))
 	}
 	if err := r.Close(); err == nil {
-		t.Error("closed without a word")
+		t.Error("Close returned no error")
 	}
 }
 
-// The first format had the history of changes as well.
+// The first format also held the history of changes.
 func TestFirstFormatIsTakenOver(t *testing.T) {
 	path := filepath.Join(tempDir(t), "svc.db")
 	filled(t, path, 300)

@@ -1,18 +1,19 @@
-// Package boltstore is the registry.Backend that keeps everything in one bbolt
-// file. [Open] is all there is to call.
+// Package boltstore is a registry.Backend that keeps everything in one bbolt file.
+// [Open] opens the file. [Check] looks at it without opening it.
 //
-// A commit is one bbolt transaction, synced before it returns. The registry
-// makes one of all that waits, so that concurrent registrations share a sync.
+// A commit is one bbolt transaction, synced before Commit returns. The registry
+// puts all requests that wait into one commit, so concurrent registrations share a
+// sync.
 //
-// The file belongs to one process at a time. What is in it was acknowledged to
-// somebody: a file that is damaged, cut short, empty, or of another program is
-// refused with its path and what to do, and left as it is. Every value carries a
-// CRC-32C over its key and itself; the number of instances is compared as well, so
-// that a lost page cannot pass for a deregistration.
+// The file belongs to one process at a time. Each record in it was acknowledged to
+// a client. Open therefore refuses a file that is damaged, cut short, empty or of
+// another program, with its path and what to do, and does not change it. Every value
+// carries a CRC-32C over its key and itself. The file also holds the number of
+// instances, so that a lost page is not taken for a deregistration.
 //
-// After a commit that failed, whatever the cause, the file is made again what it
-// was, so that it agrees with the registry, which refused the change. If not even
-// that works nothing more is stored until a restart.
+// When a commit fails, the store restores the file as it was before, because the
+// registry has refused the change. If that fails too, it stores nothing more until
+// a restart.
 //
 // # Layout
 //

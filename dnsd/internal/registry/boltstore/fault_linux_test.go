@@ -15,14 +15,14 @@ import (
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
-// faultEnv makes the test binary the process whose system calls fail; its value
+// faultEnv tells the test binary to be the process whose system calls fail. Its value
 // is the path of the store.
 const faultEnv = "ROLLCALL_FAULT_CHILD"
 
-// TestStoreAndRegistryAgreeAfterEveryFault: each write, sync and growth of the
-// file fails, once or from then on, in a process that goes on with its requests
-// and is then killed. Whatever the registry said last, the store says after a
-// restart; what was refused did not happen.
+// TestStoreAndRegistryAgreeAfterEveryFault makes each write, sync and growth of the
+// file fail, once or from then on, in a process that continues with its requests and
+// is then killed. After a restart the store holds what the registry answered last. A
+// request that was refused has changed nothing.
 func TestStoreAndRegistryAgreeAfterEveryFault(t *testing.T) {
 	if path := os.Getenv(faultEnv); path != "" {
 		faultChild(path)
@@ -35,7 +35,7 @@ func TestStoreAndRegistryAgreeAfterEveryFault(t *testing.T) {
 		}
 		t.Skipf("strace does not work here: %v %s", err, out)
 	}
-	for _, c := range []struct{ calls, fails, then string }{ // then: "" works again, "+" never
+	for _, c := range []struct{ calls, fails, then string }{ // then is "" if later calls work, "+" if they fail as well
 		{"pwrite64", "EIO", ""},
 		{"pwrite64", "ENOSPC", "+"},
 		{"fdatasync", "EIO", ""},
@@ -65,7 +65,8 @@ func TestStoreAndRegistryAgreeAfterEveryFault(t *testing.T) {
 	}
 }
 
-// faultRun runs a child with one fault and compares. struck: the fault came.
+// faultRun runs a child with one fault, restarts it, and compares. struck says that
+// the fault occurred.
 func faultRun(t *testing.T, strace, inject string) (struck, answered bool) {
 	dir := tempDir(t)
 	path, trace := filepath.Join(dir, "svc.db"), filepath.Join(dir, "trace")
@@ -78,7 +79,7 @@ func faultRun(t *testing.T, strace, inject string) (struck, answered bool) {
 	struck = strings.Contains(string(calls), "(INJECTED)")
 	last := said[len(said)-1]
 	switch {
-	case strings.HasPrefix(last, "no store: "): // the fault came before there was one
+	case strings.HasPrefix(last, "no store: "): // the fault occurred before the store was made
 		if r, err := tryOpen(path); err != nil {
 			t.Errorf("%s: %s; and then %v", inject, last, err)
 		} else {
@@ -101,7 +102,7 @@ func faultRun(t *testing.T, strace, inject string) (struck, answered bool) {
 		return struck, false
 	}
 	defer r.Close()
-	// Whose removal could not be stored may be back.
+	// An instance is back if its removal could not be stored.
 	got := published(r)
 	for id := range strings.FieldsSeq(owed) {
 		if !strings.Contains(want, id+"=") {
@@ -122,8 +123,8 @@ func viewOf(m map[string]string) string {
 	return strings.Join(all, ",")
 }
 
-// faultChild makes requests one after the other, on one thread, because strace
-// counts calls by thread, and checks that each answer is what the registry shows.
+// faultChild makes one request after the other, on one thread because strace counts
+// calls by thread. It checks that the registry shows what each answer says.
 func faultChild(path string) {
 	runtime.LockOSThread()
 	r, err := tryOpen(path)
@@ -143,7 +144,7 @@ func faultChild(path string) {
 		}
 		if value == "" {
 			delete(want, id)
-			if err != nil { // it left, and that is not stored
+			if err != nil { // it has left the answers, and that is not stored
 				owed[id] = true
 			}
 		}

@@ -10,8 +10,8 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// Load returns what the file holds. The sequences read it as they are ranged
-// over, and end with an error at the first thing that is wrong.
+// Load returns the content of the file. The sequences read the file while they are
+// ranged over, and end with an error at the first wrong record.
 func (s *Store) Load() (*registry.Snapshot, error) {
 	return &registry.Snapshot{
 		Revision:  s.revision,
@@ -70,10 +70,11 @@ func (s *Store) loadFences(yield func(registry.Fence, error) bool) {
 	}
 }
 
-// record is a key and its value without the checksum, valid until the next one.
+// record is a key and its value without the checksum. It is valid until the next
+// record is read.
 type record struct{ key, value []byte }
 
-// records reads a bucket in order of keys.
+// records reads a bucket, ordered by key.
 func (s *Store) records(bucket []byte) iter.Seq2[record, error] {
 	return func(yield func(record, error) bool) {
 		tx, err := s.db.Begin(false)
@@ -84,7 +85,7 @@ func (s *Store) records(bucket []byte) iter.Seq2[record, error] {
 		defer tx.Rollback()
 		c := tx.Bucket(bucket).Cursor()
 		for step := c.First; ; step = c.Next {
-			r, err := s.step(step)
+			r, err := s.read(step)
 			if err == nil && r.key == nil {
 				return
 			}
@@ -95,7 +96,8 @@ func (s *Store) records(bucket []byte) iter.Seq2[record, error] {
 	}
 }
 
-func (s *Store) step(next func() (k, v []byte)) (r record, err error) {
+// read reads one record.
+func (s *Store) read(next func() (k, v []byte)) (r record, err error) {
 	defer s.caught("load", &err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	k, v := next()
@@ -108,3 +110,5 @@ func (s *Store) step(next func() (k, v []byte)) (r record, err error) {
 	}
 	return record{k, value}, nil
 }
+
+// Tests: damage_test.go.

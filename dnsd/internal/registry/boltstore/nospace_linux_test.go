@@ -15,11 +15,11 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-const fullEnv = "ROLLCALL_FULL_DISK" // "limit DIR" or "mount DIR": what the child fills up
+const fullEnv = "ROLLCALL_FULL_DISK" // "limit DIR" or "mount DIR": the space that the child fills
 
-// TestFullDiskIsToldAndOutlived: a request for which there is no room gets
-// ErrNoSpace and changes nothing; the rest goes on; with room again so do
-// registrations, and a restart finds exactly what was acknowledged.
+// TestFullDiskIsToldAndOutlived fills the disk. A registration for which there is no
+// room gets ErrNoSpace and changes nothing, and renewals go on. When there is room
+// again, registrations work, and a restart finds exactly what was acknowledged.
 func TestFullDiskIsToldAndOutlived(t *testing.T) {
 	if job := os.Getenv(fullEnv); job != "" {
 		how, dir, _ := strings.Cut(job, " ")
@@ -32,7 +32,7 @@ func TestFullDiskIsToldAndOutlived(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			child := exec.Command(os.Args[0], "-test.run=^TestFullDiskIsToldAndOutlived$")
 			child.Env = append(os.Environ(), fullEnv+"="+how+" "+tempDir(t))
-			if how == "mount" { // a small file system that only the child sees
+			if how == "mount" { // on a small file system that only the child sees
 				child.SysProcAttr = &syscall.SysProcAttr{
 					Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
 					UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
@@ -54,7 +54,7 @@ func fullChild(how, dir string) error {
 	const room = 512 << 10
 	var more func() error
 	switch how {
-	case "limit": // no file may grow beyond this
+	case "limit": // no file may grow beyond room
 		signal.Ignore(syscall.SIGXFSZ)
 		old := syscall.Rlimit{}
 		if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
@@ -99,7 +99,7 @@ func fullChild(how, dir string) error {
 	}
 	for range 3 {
 		if err := register(); err == nil {
-			break // a smaller one may still fit
+			break // a smaller registration may still fit
 		} else if !errors.Is(err, registry.ErrNoSpace) {
 			return fmt.Errorf("once more: %w", err)
 		}

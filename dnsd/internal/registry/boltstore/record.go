@@ -22,7 +22,7 @@ func seal(key, b []byte, start int) []byte {
 	return binary.BigEndian.AppendUint32(b, sum)
 }
 
-// unseal returns the value without its checksum, or nil when it is damaged.
+// unseal returns the value without its checksum, or nil if it is damaged.
 func unseal(key, sealed []byte) []byte {
 	n := len(sealed) - 4
 	if n < 0 {
@@ -35,8 +35,8 @@ func unseal(key, sealed []byte) []byte {
 	return sealed[:n:n]
 }
 
-// appendKey writes service 0 id: no name holds a 0, so keys sort as registry.Key
-// does.
+// appendKey writes the service, a 0 octet, and the id. No name holds a 0 octet, so
+// the keys of the file sort as registry.Key does.
 func appendKey(b []byte, k registry.Key) []byte {
 	b = append(b, k.Service...)
 	b = append(b, 0)
@@ -48,7 +48,7 @@ func appendString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// sticky is set in the octet of the state.
+// sticky is a bit in the octet of the state.
 const sticky = 0x80
 
 // appendInstance writes all but the key.
@@ -71,7 +71,7 @@ func appendInstance(b []byte, in *registry.Instance) []byte {
 	for k := range in.Meta {
 		keys = append(keys, k)
 	}
-	slices.Sort(keys) // the same instance is always the same bytes
+	slices.Sort(keys) // so that equal instances are equal bytes
 	for _, k := range keys {
 		b = appendString(b, k)
 		b = appendString(b, in.Meta[k])
@@ -88,8 +88,8 @@ func appendFence(b []byte, f *registry.Fence) []byte {
 	return b
 }
 
-// reader takes a record apart. After the first thing that does not fit it is bad
-// and gives zeros.
+// reader reads the parts of a record. After the first part that does not fit it is bad
+// and returns zeros.
 type reader struct {
 	rest []byte
 	bad  bool
@@ -127,7 +127,7 @@ func (r *reader) byte() byte {
 
 func (r *reader) bytes() []byte {
 	n := r.uint(uint64(len(r.rest)))
-	if n > uint64(len(r.rest)) { // the length itself took some
+	if n > uint64(len(r.rest)) { // reading n has shortened rest
 		r.bad, r.rest = true, nil
 		return nil
 	}
@@ -136,8 +136,8 @@ func (r *reader) bytes() []byte {
 	return b
 }
 
-// instance reads what appendInstance wrote. The id and the host are one string
-// inside: a million instances are a million allocations less.
+// instance reads what appendInstance wrote. The id and the host share one string,
+// which saves an allocation for each instance.
 func (r *reader) instance(service string, id []byte) *registry.Instance {
 	state := r.byte()
 	in := &registry.Instance{
@@ -167,7 +167,7 @@ func (r *reader) instance(service string, id []byte) *registry.Instance {
 	return in
 }
 
-// done says whether everything was read and fits.
+// done says whether the whole record was read and fits.
 func (r *reader) done() bool { return !r.bad && len(r.rest) == 0 }
 
 func splitKey(b []byte) (service, id []byte, ok bool) {

@@ -21,7 +21,7 @@ func samples() (changes []registry.Change) {
 	return []registry.Change{{Time: now, New: small}, {Time: now, Old: full, New: &other}, {Time: now, Old: full}}
 }
 
-// Any bytes are read or refused; what is read is written as it was.
+// Any octets are read or refused. A record that was read is written as it was.
 func FuzzRecord(f *testing.F) {
 	for _, c := range samples() {
 		if c.New != nil {

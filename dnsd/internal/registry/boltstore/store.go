@@ -20,8 +20,8 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// format is the first thing in the file. Another number is another layout: the
-// first one had the history as well.
+// format is a record in the file that names the layout. The first layout also held
+// the history.
 const (
 	format      = "rollcall registry 2"
 	formatFirst = "rollcall registry 1"
@@ -36,27 +36,29 @@ var (
 	keyState        = []byte("state")
 )
 
-// lockTimeout is how long Open waits for another process to let go: long enough
-// for one that is just stopping, short enough for a person to wait.
+// lockTimeout is how long Open waits for another process to release the file: long
+// enough for a process that is stopping, short enough for a person who waits.
 const lockTimeout = time.Second
 
 // Store is a registry.Backend in one file.
 type Store struct {
 	path      string
 	db        *bolt.DB
-	file      *os.File // bbolt's own: a second one could cost the lock where it is of the fcntl kind
+	file      *os.File // the one that bbolt opened: closing a second one would drop an fcntl lock
 	log       *failures
 	revision  uint64
 	instances uint64
 	known     metaPages // as the last commit left them
-	broken    error     // it cannot be used any more: what the file holds is not known
+	broken    error     // why the store cannot be used any more: the content of the file is unknown
 	key       []byte    // scratch
-	values    []byte    // of one commit: bbolt wants each to stay until its end
+	values    []byte    // the values of one commit: bbolt keeps them until the commit ends
 }
 
-// Open opens the store at path, or makes one where there is no file, with the
-// directories that lead there.
-func Open(path string) (registry.Backend, error) {
+// Open opens the store at path. If there is no file, it makes one, and the directories
+// that lead to it.
+//
+// Errors: registry.ErrNoSpace.
+func Open(path string) (*Store, error) {
 	s := &Store{path: path, log: &failures{DefaultLogger: bolt.DefaultLogger{Logger: log.New(io.Discard, "", 0)}}}
 	info, err := os.Stat(path)
 	switch {
@@ -80,8 +82,8 @@ func Open(path string) (registry.Backend, error) {
 	return s, nil
 }
 
-// create makes an empty store beside path and then gives it its name, so that
-// whatever has the name is complete. It does not replace a file.
+// create makes an empty store beside path and then gives it its name, so that a file
+// of that name is always complete. It does not replace a file.
 func (s *Store) create() error {
 	dir := filepath.Dir(s.path)
 	if err := os.MkdirAll(dir, 0o750); err != nil {
@@ -113,9 +115,9 @@ func (s *Store) create() error {
 	if err := errors.Join(err, db.Close()); err != nil {
 		return s.classify(err)
 	}
-	// Link, unlike Rename, fails when another process was faster: its store wins.
+	// Unlike Rename, Link fails if another process was faster. Then its store is used.
 	if err := os.Link(fresh, s.path); err != nil && !errors.Is(err, os.ErrExist) {
-		if err := os.Rename(fresh, s.path); err != nil { // a file system without links
+		if err := os.Rename(fresh, s.path); err != nil { // for a file system without links
 			return err
 		}
 	}
@@ -135,7 +137,7 @@ func (s *Store) attach() (err error) {
 	s.db, s.file = nil, nil
 	defer func() {
 		if s.db == nil && s.file != nil {
-			s.file.Close() // bbolt does not when it panics
+			s.file.Close() // bbolt does not close it when it panics
 		}
 	}()
 	s.db, err = bolt.Open(s.path, 0o600, &bolt.Options{
@@ -145,9 +147,9 @@ func (s *Store) attach() (err error) {
 		},
 		Timeout: lockTimeout,
 		Logger:  s.log,
-		// The list of free pages is written with each commit. Without it bbolt walks
-		// the whole file at every start and after every failed commit, and panics
-		// out of our reach, in a goroutine of its own, when a page makes no sense.
+		// Each commit writes the list of free pages. Without the list, bbolt walks the
+		// whole file at every start and after every failed commit, in a goroutine of
+		// its own, where we cannot recover its panic about a bad page.
 		NoFreelistSync: false,
 		FreelistType:   bolt.FreelistMapType,
 		NoStatistics:   true,
@@ -157,12 +159,12 @@ func (s *Store) attach() (err error) {
 
 func (s *Store) open() (err error) {
 	defer s.caught("open", &err)
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file cut short faults where it is read
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // reading past the end of a file cut short is a fault
 	err = s.attach()
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return fmt.Errorf("boltstore: open %s: locked by another process: is another dnsd running on it?", s.path)
-	case errors.As(err, new(*fs.PathError)): // names the path
+	case errors.As(err, new(*fs.PathError)): // which names the path
 		return fmt.Errorf("boltstore: open: %w", s.classify(err))
 	case err != nil:
 		return s.damaged("open", err)
@@ -189,7 +191,7 @@ func (s *Store) open() (err error) {
 		}
 	}
 	if s.known, err = s.metas(); err == nil {
-		err = s.ours(s.known) // it may have been replaced while its lock was awaited
+		err = s.ours(s.known) // the file may have been replaced while Open waited for the lock
 	}
 	if err != nil {
 		return fmt.Errorf("boltstore: open %s: %w", s.path, err)
@@ -197,8 +199,8 @@ func (s *Store) open() (err error) {
 	return nil
 }
 
-// look sees whether the file is whole and ours, and notes its state. old: it has
-// the first format.
+// look checks that the file is whole and a store of ours, and notes its state. old
+// says that it has the first format.
 func (s *Store) look(tx *bolt.Tx) (old bool, err error) {
 	if info, err := s.file.Stat(); err != nil {
 		return false, fmt.Errorf("boltstore: open: %w", err)
@@ -236,10 +238,10 @@ func (s *Store) look(tx *bolt.Tx) (old bool, err error) {
 	return old, nil
 }
 
-// Close lets go of the file.
+// Close closes the file.
 func (s *Store) Close() error {
 	if s.broken != nil {
-		return s.broken // bbolt would wait for the lock it died with
+		return s.broken // bbolt may have panicked with its lock held, and would wait for it
 	}
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("boltstore: close: %w", err)
@@ -251,16 +253,16 @@ func (s *Store) damaged(verb string, cause error) error {
 	return fmt.Errorf("boltstore: %s %s: not a whole Rollcall store: %w: put back a copy, or move the file away to begin with an empty registry, where servers register again by themselves", verb, s.path, cause)
 }
 
-// caught turns a panic into an error: bbolt panics on a page that makes no sense,
-// and reading what is not there any more faults.
+// caught turns a panic into an error: bbolt panics about a bad page, and reading a
+// part of the file that was cut off is a fault.
 func (s *Store) caught(verb string, err *error) {
 	if p := recover(); p != nil {
 		*err = s.damaged(verb, fmt.Errorf("%v", p))
 	}
 }
 
-// classify makes a full disk recognizable. bbolt turns some causes into text, so
-// what it logged is looked at too.
+// classify wraps the error of a full disk in ErrNoSpace. bbolt turns some causes into
+// text, so classify also looks at the error that bbolt logged.
 func (s *Store) classify(err error) error {
 	for _, e := range []error{err, s.log.noSpace} {
 		if isNoSpace(e) {
@@ -274,7 +276,7 @@ func isNoSpace(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
 }
 
-// failures listens to what bbolt logs for a full disk, and is silent.
+// failures is a logger that prints nothing and keeps the error of a full disk.
 type failures struct {
 	bolt.DefaultLogger
 	noSpace error
@@ -301,3 +303,5 @@ func parseState(b []byte) (revision, instances uint64, ok bool) {
 	revision, instances = r.uint(1<<64-1), r.uint(1<<64-1)
 	return revision, instances, r.done()
 }
+
+// Tests: damage_test.go, store_test.go.

@@ -14,8 +14,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// tempDir is in memory where that is to be had: these tests make thousands of
-// commits, and what a sync costs on the disk at hand is none of their business.
+// tempDir returns a directory in memory if there is one. The tests make thousands of
+// commits, and do not measure what a sync costs.
 func tempDir(tb testing.TB) string {
 	const shm = "/dev/shm"
 	if info, err := os.Stat(shm); err != nil || !info.IsDir() {

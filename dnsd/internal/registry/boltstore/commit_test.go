@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// TestReplacedWhileOpenIsRefused: what is acknowledged must be what the next start
-// finds under the file's name.
+// TestReplacedWhileOpenIsRefused: the next start reads the file at the path, so nothing
+// may be acknowledged that is stored elsewhere.
 func TestReplacedWhileOpenIsRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		replace func(t *testing.T, path string, copied []byte) error
-		heal    bool // the file can come back under its name
+		heal    bool // the file can get its name back
 	}{
 		"removed": {func(_ *testing.T, path string, _ []byte) error { return os.Rename(path, path+".away") }, true},
 		"another moved in": {func(_ *testing.T, path string, _ []byte) error {
@@ -27,7 +27,7 @@ func TestReplacedWhileOpenIsRefused(t *testing.T) {
 				return err
 			}
 			defer f.Close()
-			_, err = f.Write(copied) // as long as it is
+			_, err = f.Write(copied)
 			return err
 		}, false},
 	} {
