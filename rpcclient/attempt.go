@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/balancer"
+	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
 )
 
 // result is how a try ended.
@@ -24,13 +25,13 @@ type result struct {
 
 // flight is a request on its way to a node.
 type flight struct {
-	call  call
-	conn  *conn
-	node  *node
-	pick  balancer.Pick
-	held  bool // the pick is not done
-	out   bool // the request is sent, and its result not taken
-	hedge bool
+	request conn.Request
+	conn    *conn.Conn
+	node    *node
+	pick    balancer.Pick
+	held    bool // the pick is not done
+	out     bool // the request is sent, and its result not taken
+	hedge   bool
 	// private is what a hedge is decoded into, if there is anything.
 	private reflect.Value
 }
@@ -46,15 +47,15 @@ func (f *flight) landing() <-chan struct{} {
 	if !f.out {
 		return nil
 	}
-	return f.call.done
+	return f.request.Done
 }
 
 // recall gives a flight that is out up. It returns false if it has landed: its result
 // is there.
 func (f *flight) recall() bool {
-	f.out = !f.conn.abandon(&f.call)
+	f.out = !f.conn.Abandon(&f.request)
 	if f.out {
-		<-f.call.done // soon: it is being decoded, or what waits for it is told
+		<-f.request.Done // soon: it is being decoded, or what waits for it is told
 	}
 	return !f.out
 }
@@ -75,12 +76,12 @@ func (t *task) try(ctx context.Context) result {
 	}
 	if quit := ctx.Done(); quit != nil {
 		select {
-		case <-f.call.done:
+		case <-f.request.Done:
 		case <-quit:
 			return t.giveUp(ctx, f)
 		}
 	} else {
-		<-f.call.done
+		<-f.request.Done
 	}
 	return t.landed(f)
 }
@@ -97,7 +98,7 @@ func (t *task) start(ctx context.Context, f *flight) result {
 		}
 	}
 	t.prepare(f, t.reply)
-	return t.sent(ctx, f, f.conn.send(ctx, &f.call))
+	return t.sent(ctx, f, f.conn.Send(ctx, &f.request))
 }
 
 // sent is what follows a send.
@@ -115,11 +116,11 @@ func (t *task) sent(ctx context.Context, f *flight, err error) result {
 // prepare makes the request of a flight whose node is chosen.
 func (t *task) prepare(f *flight, reply any) {
 	now := t.client.now()
-	cl := &f.call
-	cl.method, cl.args, cl.reply = t.method, t.args, reply
-	cl.start, cl.deadline, cl.limit = now, t.deadline, t.limit
-	if t.perTry > 0 && (cl.deadline == 0 || now+t.perTry < cl.deadline) {
-		cl.deadline, cl.limit = now+t.perTry, byAttempt
+	req := &f.request
+	req.Method, req.Args, req.Reply = t.method, t.args, reply
+	req.Start, req.Deadline, req.Limit = now, t.deadline, t.limit
+	if t.perTry > 0 && (req.Deadline == 0 || now+t.perTry < req.Deadline) {
+		req.Deadline, req.Limit = now+t.perTry, byAttempt
 	}
 	t.client.stats.attempts.Add(1)
 	f.node.calls.Add(1)
@@ -130,12 +131,12 @@ func (t *task) prepare(f *flight, reply any) {
 
 // notSent is the result of a send that failed.
 func (t *task) notSent(f *flight, err error) result {
-	res := result{node: f.node, phase: Write, took: t.client.now() - f.call.start, hedge: f.hedge, err: err}
+	res := result{node: f.node, phase: Write, took: t.client.now() - f.request.Start, hedge: f.hedge, err: err}
 	outcome := balancer.Canceled // a lost connection has told the group itself
 	switch {
-	case is[*encodeError](err):
+	case is[*conn.EncodeError](err):
 		res.phase = Encode
-	case is[unsentError](err):
+	case is[conn.UnsentError](err):
 		outcome = balancer.Failed
 	}
 	f.release(outcome, err)
@@ -145,10 +146,10 @@ func (t *task) notSent(f *flight, err error) result {
 // landed is the result of a finished call, which the node's statistics learn.
 func (t *task) landed(f *flight) result {
 	f.out = false
-	cl := &f.call
-	res := result{node: f.node, exec: cl.exec, took: t.client.now() - cl.start, hedge: f.hedge, err: cl.err}
+	req := &f.request
+	res := result{node: f.node, exec: Executed(req.Executed), took: t.client.now() - req.Start, hedge: f.hedge, err: req.Err}
 	outcome := balancer.OK
-	switch err := cl.err.(type) {
+	switch err := req.Err.(type) {
 	case nil:
 		if t.ExtraLoad > 0 {
 			t.client.quick.record(t.method, res.took, t.client.now())
@@ -157,18 +158,18 @@ func (t *task) landed(f *flight) result {
 		res.phase = Answer
 	default:
 		switch {
-		case is[*decodeError](err):
+		case is[*conn.DecodeError](err):
 			res.phase = Decode
-		case cl.exec == Never:
+		case req.Executed == conn.Never:
 			res.phase, outcome = Write, balancer.Canceled
 		default:
 			res.phase, outcome = Wait, balancer.Failed
 			f.node.bad.Add(1)
 		}
 	}
-	f.release(outcome, cl.err)
-	if (cl.exec == Yes || res.phase == Answer) && !t.tracers.none() {
-		t.tracers.answered(t.method, f.node.addr(), res.took, cl.err)
+	f.release(outcome, req.Err)
+	if (req.Executed == conn.Yes || res.phase == Answer) && !t.tracers.none() {
+		t.tracers.answered(t.method, f.node.addr(), res.took, req.Err)
 	}
 	return res
 }
@@ -190,13 +191,13 @@ func (t *task) gaveUp(ctx context.Context, f *flight) result {
 		// deadline it was.
 		outcome = balancer.Failed
 		f.node.bad.Add(1)
-		f.conn.doubt(f.call.start)
+		f.conn.Doubt(f.request.Start)
 	}
-	err := contextError(ctx)
+	err := conn.ContextError(ctx)
 	f.release(outcome, err)
 	return result{
 		node: f.node, phase: Wait, exec: Maybe, hedge: f.hedge,
-		took: t.client.now() - f.call.start, err: err,
+		took: t.client.now() - f.request.Start, err: err,
 	}
 }
 
@@ -264,7 +265,7 @@ func (t *task) await(ctx context.Context, f *flight) error {
 		case <-timer.C:
 			return &noNodeError{limit, c.noNodes()}
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", contextError(ctx), c.noNodes())
+			return fmt.Errorf("%w: %w", conn.ContextError(ctx), c.noNodes())
 		case <-c.ctx.Done():
 			return ErrClosed
 		}

@@ -52,7 +52,7 @@ func TestNodesThatAnswerPingsOutliveWhatDNSSays(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, 3)
 				client, err := New("_math._tcp.svc", &Config{
-					Dial: w.dial, PingInterval: time.Minute,
+					Conn:   ConnConfig{Dial: w.dial, PingInterval: time.Minute},
 					Source: &resolver.Resolver{Servers: []string{"10.0.0.53"}, Dial: w.ask, Rand: rand.New(rand.NewPCG(1, 1))},
 				})
 				if err != nil {

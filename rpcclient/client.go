@@ -5,22 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/balancer"
 	"github.com/rollcall-dns/rollcall/resolver"
+	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
 )
 
 // A Client calls one service. It is safe for concurrent use; make one a service
 // and keep it.
 type Client struct {
-	*settings
 	service string
 	cfg     Config
-	types   *gobTypes
+	conns   *conn.Set
 	group   *balancer.Group
 	budget  *balancer.Account
 	quick   latencies
@@ -70,14 +69,13 @@ func New(service string, cfg *Config) (*Client, error) {
 	c := &Client{
 		service: service,
 		cfg:     full,
-		settings: &settings{
-			epoch:     time.Now(),
-			pingEvery: full.PingInterval,
-			pingWait:  full.PingTimeout,
-			writeWait: full.WriteTimeout,
-			maxQueue:  maxQueue,
-		},
-		types:     newGobTypes(),
+		conns: conn.NewSet(conn.Config{
+			PingInterval: full.Conn.PingInterval,
+			PingTimeout:  full.Conn.PingTimeout,
+			WriteTimeout: full.Conn.WriteTimeout,
+			MaxReply:     full.Conn.MaxReply,
+			Codec:        full.Conn.Codec,
+		}),
 		lookAgain: make(chan struct{}, 1),
 		dialling:  make(chan struct{}, maxDialling),
 		nodes:     make(map[*node]struct{}),
@@ -85,11 +83,11 @@ func New(service string, cfg *Config) (*Client, error) {
 		idle:      make(chan struct{}, 1),
 		loud:      cfg != nil && cfg.Logger != nil,
 	}
-	c.copies.gob = full.Codec == nil
+	c.copies.gob = full.Conn.Codec == nil
 	c.events.log = full.Logger
-	c.trusted = trustedNames{domain: serviceDomain(service), listed: full.TLSNames}
+	c.trusted = trustedNames{domain: serviceDomain(service), listed: full.Conn.TLSNames}
 	policy := c.guardPolicy(full.Policy)
-	c.reach = reach{policy: policy, spill: full.Health.Spill, conns: full.ConnsPerNode, most: full.MaxNodes, seed: maphash.MakeSeed()}
+	c.reach = reach{policy: policy, spill: full.Health.Spill, conns: full.Conn.PerNode, most: full.Conn.MaxNodes, seed: maphash.MakeSeed()}
 	c.budget = balancer.NewAccount(full.Budget)
 	c.tasks.New = func() any { return newTask(c) }
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -106,13 +104,8 @@ func New(service string, cfg *Config) (*Client, error) {
 	return c, nil
 }
 
-// newWire makes the codec of one connection.
-func (c *Client) newWire(stream io.ReadWriteCloser) wire {
-	if c.cfg.Codec == nil {
-		return newGobWire(stream, c.cfg.MaxReply, c.types)
-	}
-	return &codecWire{codec: c.cfg.Codec(stream), stream: stream.(*connStream)}
-}
+// now is the clock of the client, which is that of its connections.
+func (c *Client) now() time.Duration { return c.conns.Now() }
 
 // Service is the name given to New.
 func (c *Client) Service() string { return c.service }
@@ -122,7 +115,7 @@ func (c *Client) Service() string { return c.service }
 func (c *Client) Ready(ctx context.Context) error { return c.ready(ctx, byContext) }
 
 // ready is Ready; by says whose time ctx's deadline is.
-func (c *Client) ready(ctx context.Context, by limit) error {
+func (c *Client) ready(ctx context.Context, by conn.Limit) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(c.ctx, func() { cancel(ErrClosed) })()

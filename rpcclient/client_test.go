@@ -275,7 +275,7 @@ func TestContextThatEndsOnTheWayIsNotSent(t *testing.T) {
 			}
 			for n := range c.nodes {
 				for _, cn := range *n.usable.Load() {
-					cn.fail(errors.New("lost"))
+					cn.Fail(errors.New("lost"))
 				}
 			}
 		}}

@@ -12,75 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 	"github.com/rollcall-dns/rollcall/resolver"
 )
-
-// partly lets so many bytes of its second write go, and fails.
-type partly struct {
-	net.Conn
-	bytes  int
-	writes atomic.Int32
-}
-
-func (p *partly) Write(b []byte) (int, error) {
-	if p.writes.Add(1) < 2 {
-		return p.Conn.Write(b)
-	}
-	n, _ := p.Conn.Write(b[:min(p.bytes, len(b))])
-	return n, errRefused
-}
-
-// TestNeverIsSaidOnlyOfWhatNobodyCanHaveDecoded: half a request in gob is none; of
-// another codec nothing is known, and JSON is whole without its last byte.
-func TestNeverIsSaidOnlyOfWhatNobodyCanHaveDecoded(t *testing.T) {
-	gob := func(r io.ReadWriteCloser) wire { return newGobWire(r, 1<<20, newGobTypes()) }
-	foreign := func(r io.ReadWriteCloser) wire {
-		return &codecWire{codec: jsonrpc.NewClientCodec(r), stream: r.(*connStream)}
-	}
-	for name, tt := range map[string]struct {
-		wire  func(io.ReadWriteCloser) wire
-		bytes int
-		want  Executed
-	}{
-		"gob, nothing":    {gob, 0, Never},
-		"gob, a byte":     {gob, 1, Never},
-		"gob, the header": {gob, 20, Never},
-		"gob, all":        {gob, 1 << 20, Maybe},
-		"JSON, nothing":   {foreign, 0, Never},
-		"JSON, a byte":    {foreign, 1, Maybe},
-		"JSON, most":      {foreign, 20, Maybe},
-		"JSON, all":       {foreign, 1 << 20, Maybe},
-	} {
-		ours, theirs := net.Pipe()
-		go io.Copy(io.Discard, theirs)
-		owner := &recorder{dead: make(chan struct{}, 1)}
-		c := newConn(&partly{Conn: ours, bytes: tt.bytes}, testSettings(), owner, tt.wire)
-		first := &call{method: "Arith.Multiply", args: &Args{1, 2}, done: make(chan struct{}, 1), start: c.now()}
-		second := &call{method: "Arith.Multiply", args: &Args{3, 4}, done: make(chan struct{}, 1), start: c.now()}
-		if err := c.send(context.Background(), first); err != nil {
-			t.Fatal(err)
-		}
-		for { // until it is written
-			c.mu.Lock()
-			written := c.written == c.queued
-			c.mu.Unlock()
-			if written {
-				break
-			}
-			time.Sleep(time.Millisecond)
-		}
-		if err := c.send(context.Background(), second); err != nil {
-			t.Fatal(err)
-		}
-		<-first.done
-		<-second.done
-		if first.exec != Maybe || second.exec != tt.want {
-			t.Errorf("%s: %v and %v, want maybe and %v", name, first.exec, second.exec, tt.want)
-		}
-		c.wait()
-		theirs.Close()
-	}
-}
 
 // oddCodec is a codec that panics where it is told to, and counts how it ends.
 type oddCodec struct {
@@ -96,7 +30,7 @@ func (o oddCodec) at(where string) {
 }
 
 func (o oddCodec) WriteRequest(r *rpc.Request, v any) error {
-	if r.ServiceMethod != pingMethod {
+	if r.ServiceMethod != rpcwire.PingMethod {
 		o.at("encoding")
 	}
 	return o.ClientCodec.WriteRequest(r, v)
@@ -172,14 +106,14 @@ func TestCodecsAreClosedOnceWhateverTheyDo(t *testing.T) {
 			}()
 			defer func() { l.Close(); <-served }()
 			var made, closed atomic.Int32
-			cfg := Config{WaitForNode: 100 * time.Millisecond, Retries: -1, Codec: func(rw io.ReadWriteCloser) rpc.ClientCodec {
+			cfg := Config{WaitForNode: 100 * time.Millisecond, Retries: -1, Conn: ConnConfig{Codec: func(rw io.ReadWriteCloser) rpc.ClientCodec {
 				if panics == "making" {
 					panic(panics)
 				}
 				made.Add(1)
 				return oddCodec{jsonrpc.NewClientCodec(rw), panics, &closed}
-			}}
-			cfg.Dial = func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
+			}}}
+			cfg.Conn.Dial = func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
 				nc, err := net.Dial("tcp", ep.Addr)
 				if err != nil {
 					return nil, err

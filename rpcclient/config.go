@@ -1,14 +1,9 @@
 package rpcclient
 
 import (
-	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
-	"net/rpc"
 	"strings"
 	"time"
 
@@ -60,47 +55,8 @@ type Config struct {
 	// calls. Others are not idempotent, unless the call says so.
 	Methods map[string]Method
 
-	// ConnsPerNode is how many connections are kept to each node. 0: 2.
-	ConnsPerNode int
-	// MaxNodes is how many nodes of one priority are connected to at most; if there
-	// are more, each client takes some at random, and stays with them. 0: 200, for
-	// with two connections each they stay below the 1,024 descriptors that a process
-	// usually has. A balancer.Subset says more exactly who connects to whom.
-	MaxNodes int
-	// Dial makes the connection, and returns when ctx ends. nil: TCP to ep.Addr and
-	// each of ep.Alt as RFC 8305 has it: the next one 250ms after the one before.
-	Dial func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error)
-	// TLS is spoken on each connection, if not nil. The certificate is verified
-	// against ServerName, or if that is empty against the endpoint's Target, which
-	// must be one that TLSNames admits. docs/security.md has the whole.
-	TLS *tls.Config
-	// TLSNames are the targets that may be verified against: a name, or
-	// ".example.com" for all under it. nil: those under the service's domain, ".svc"
-	// for "_math._tcp.svc". DNS can be forged, so that it must not choose the name
-	// alone.
-	TLSNames []string
-	// DialTimeout is for connecting, TLS and the first ping. 0: 3s.
-	DialTimeout time.Duration
-	// Codec makes the codec of a connection. nil: the gob of net/rpc. Others,
-	// for example jsonrpc.NewClientCodec, must write a request in WriteRequest,
-	// not later; what fails to encode or to decode costs a reconnection.
-	Codec func(io.ReadWriteCloser) rpc.ClientCodec
-
-	// PingInterval is how long a connection may be silent before it is asked for a
-	// sign of life: a call of a method that no server has, "_rollcall.Ping". Each
-	// connection begins with one. 0: 10s. Negative: no pings, not even the first.
-	PingInterval time.Duration
-	// PingTimeout is how long the sign may take. 0: 2s.
-	PingTimeout time.Duration
-	// WriteTimeout is how long a write may make no progress before its connection
-	// is given up. 0: 5s.
-	WriteTimeout time.Duration
-	// MaxReply bounds the encoded size of a reply; a larger one ends its
-	// connection. 0: 1 GiB, the bound of encoding/gob. It is for gob alone.
-	MaxReply int
-	// DrainTimeout is how long calls in flight may take to finish on a node that
-	// is no longer announced. 0: 30s.
-	DrainTimeout time.Duration
+	// Conn says how connections are made, kept and ended.
+	Conn ConnConfig
 
 	// Interceptors see each call, the first outermost.
 	Interceptors []Interceptor
@@ -121,12 +77,7 @@ type Method struct {
 	ExtraLoad float64
 }
 
-const (
-	defaultTimeout = 10 * time.Second
-	// maxQueue bounds what is encoded and not yet written on a connection: enough
-	// for a batch, small enough for its buffers to be kept.
-	maxQueue = 1 << 20
-)
+const defaultTimeout = 10 * time.Second
 
 // withDefaults checks a configuration and fills in the defaults.
 func (cfg *Config) withDefaults() (Config, error) {
@@ -151,8 +102,8 @@ func (cfg *Config) withDefaults() (Config, error) {
 		return out, err
 	}
 	var err error
-	if out.TLSNames, err = checkTLSNames(out.TLSNames); err != nil {
-		return out, err
+	if out.Conn, err = out.Conn.withDefaults(); err != nil {
+		return out, fmt.Errorf("rpcclient: config: Conn.%w", err)
 	}
 	if out.Source == nil {
 		out.Source = &resolver.Resolver{Servers: out.Servers, Logger: out.Logger}
@@ -164,16 +115,7 @@ func (cfg *Config) withDefaults() (Config, error) {
 	def(&out.WaitForNode, 5*time.Second)
 	def(&out.Retries, 2)
 	out.Retries = max(0, out.Retries)
-	def(&out.ConnsPerNode, 2)
-	def(&out.MaxNodes, 200)
 	def(&out.Linger, 30*time.Second)
-	def(&out.DialTimeout, 3*time.Second)
-	def(&out.PingInterval, 10*time.Second)
-	out.PingInterval = max(0, out.PingInterval)
-	def(&out.PingTimeout, 2*time.Second)
-	def(&out.WriteTimeout, 5*time.Second)
-	def(&out.MaxReply, 1<<30)
-	def(&out.DrainTimeout, 30*time.Second)
 	if out.Logger == nil {
 		out.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -185,14 +127,8 @@ func (cfg *Config) check() error {
 	if err := cfg.Budget.Check(); err != nil {
 		return fmt.Errorf("rpcclient: config: Budget: %w", err)
 	}
-	for name, value := range map[string]int64{
-		"ConnsPerNode": int64(cfg.ConnsPerNode), "MaxNodes": int64(cfg.MaxNodes), "MaxReply": int64(cfg.MaxReply),
-		"AttemptTimeout": int64(cfg.AttemptTimeout), "DialTimeout": int64(cfg.DialTimeout), "PingTimeout": int64(cfg.PingTimeout),
-		"WriteTimeout": int64(cfg.WriteTimeout), "DrainTimeout": int64(cfg.DrainTimeout),
-	} {
-		if value < 0 {
-			return fmt.Errorf("rpcclient: config: %s is negative: want more than 0, or 0 for the default", name)
-		}
+	if cfg.AttemptTimeout < 0 {
+		return errors.New("rpcclient: config: AttemptTimeout is negative: want more than 0, or 0 for the default")
 	}
 	for name, m := range cfg.Methods {
 		if err := m.check(); err != nil {

@@ -11,17 +11,12 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/resolver"
+	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
 )
-
-// userTimeout is how long written bytes may stay unacknowledged before the kernel
-// gives a connection up (TCP_USER_TIMEOUT, RFC 5482), instead of a quarter of an
-// hour. It is longer than several pings take: it is for a dead path, and must not
-// be what ends a connection that lost a packet or two.
-const userTimeout = 20 * time.Second
 
 // dial connects to an endpoint, through TLS if so configured.
 func (c *Client) dial(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
-	if c.cfg.TLS != nil {
+	if c.cfg.Conn.TLS != nil {
 		name, err := c.serverName(ep)
 		if err != nil {
 			return nil, err
@@ -30,27 +25,15 @@ func (c *Client) dial(ctx context.Context, ep resolver.Endpoint) (net.Conn, erro
 	}
 	var nc net.Conn
 	var err error
-	if c.cfg.Dial == nil {
+	if c.cfg.Conn.Dial == nil {
 		nc, err = dialTCP(ctx, ep)
 	} else {
-		nc, err = callDial(ctx, c.cfg.Dial, ep)
+		nc, err = callDial(ctx, c.cfg.Conn.Dial, ep)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if t := tcpOf(nc); t != nil {
-		setUserTimeout(t, userTimeout)
-	}
 	return secure(ctx, nc)
-}
-
-// tcpOf is the TCP connection under nc, nil if there is none.
-func tcpOf(nc net.Conn) *net.TCPConn {
-	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
-		nc = t.NetConn()
-	}
-	t, _ := nc.(*net.TCPConn)
-	return t
 }
 
 // callDial calls a Dial that is not ours, in a goroutine of its own: it may panic, call
@@ -66,18 +49,18 @@ func callDial(ctx context.Context, dial func(context.Context, resolver.Endpoint)
 		var l landing
 		defer func() {
 			if p := recover(); p != nil {
-				l = landing{err: fmt.Errorf("panic in Config.Dial: %v", p)}
+				l = landing{err: fmt.Errorf("panic in Config.Conn.Dial: %v", p)}
 			}
 			select {
 			case landed <- l:
 			case <-left:
 				if l.nc != nil {
-					closeNow(l.nc)
+					conn.CloseNow(l.nc)
 				}
 			}
 		}()
 		if l.nc, l.err = dial(ctx, ep); l.nc == nil && l.err == nil {
-			l.err = errors.New("Config.Dial returned neither a connection nor an error")
+			l.err = errors.New("Config.Conn.Dial returned neither a connection nor an error")
 		}
 	}()
 	select {
@@ -89,9 +72,9 @@ func callDial(ctx context.Context, dial func(context.Context, resolver.Endpoint)
 	}
 }
 
-// HTTPPath is a Config.Dial for servers behind rpc.HandleHTTP: it connects and asks
+// HTTPPath is a Config.Conn.Dial for servers behind rpc.HandleHTTP: it connects and asks
 // for the switch to net/rpc on the path, "" for rpc.DefaultRPCPath. It does what
-// rpc.DialHTTPPath does, within the time of its context. With Config.TLS the server is
+// rpc.DialHTTPPath does, within the time of its context. With Config.Conn.TLS the server is
 // one of HTTPS.
 func HTTPPath(path string) func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
 	if path == "" {

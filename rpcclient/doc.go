@@ -67,7 +67,7 @@
 //
 // Connections are kept to the nodes that the policy may pick, which with
 // balancer.Subset are not all, in the tier that is in use; to two nodes of the next
-// tier, once each; and to at most Config.MaxNodes of one tier. When less than half of
+// tier, once each; and to at most Config.Conn.MaxNodes of one tier. When less than half of
 // a tier is up, the next is connected to as a whole. What is not needed any more is
 // let go after a minute. Addresses of one endpoint are tried as RFC 8305 has it.
 //
@@ -95,7 +95,7 @@
 // A Source of one's own that knows better sets State.Trust: what is Confirmed is
 // believed at once, whatever it takes away.
 //
-// With Config.TLS, DNS does not choose whose certificate is accepted, either: docs/security.md.
+// With Config.Conn.TLS, DNS does not choose whose certificate is accepted, either: docs/security.md.
 //
 // # Code of the user
 //

@@ -4,17 +4,17 @@ import (
 	"math"
 	"net"
 	"net/rpc"
-	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/balancer"
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 )
 
 func (p *peer) drain(last uint64) {
-	p.enc.Encode(rpc.Response{ServiceMethod: drainMethod, Seq: drainSeq, Error: drainPrefix + strconv.FormatUint(last, 10)})
+	p.enc.Encode(rpcwire.Drain(last))
 	p.enc.Encode(struct{}{})
 }
 
@@ -45,7 +45,7 @@ func TestDrainFrameSendsLaterCallsElsewhere(t *testing.T) {
 			}
 		})
 		a := announce("old:1")
-		c := fakeClient(t, f, Config{Source: a, ConnsPerNode: 1, Policy: balancer.RoundRobin})
+		c := fakeClient(t, f, Config{Source: a, Conn: ConnConfig{PerNode: 1}, Policy: balancer.RoundRobin})
 		defer c.Close()
 		ready(t, c)
 		one := c.Go(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int), nil)
@@ -93,7 +93,7 @@ func TestDrainInTwoSteps(t *testing.T) {
 			nc.Close()
 		})
 		a := announce("old:1")
-		c := fakeClient(t, f, Config{Source: a, ConnsPerNode: 1})
+		c := fakeClient(t, f, Config{Source: a, Conn: ConnConfig{PerNode: 1}})
 		defer c.Close()
 		ready(t, c)
 		one := c.Go(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int), nil)

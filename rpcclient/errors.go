@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
 )
 
 // Executed says whether the server has executed a failed call.
@@ -12,11 +14,11 @@ type Executed uint8
 
 const (
 	// Never: no server executed it, or will. It may be repeated without harm.
-	Never Executed = iota
+	Never = Executed(conn.Never)
 	// Maybe: it was sent, and no answer came.
-	Maybe
+	Maybe = Executed(conn.Maybe)
 	// Yes: a server answered.
-	Yes
+	Yes = Executed(conn.Yes)
 )
 
 // String is "never", "maybe" or "yes".
@@ -166,7 +168,7 @@ var (
 	// many others were.
 	ErrOverBudget = errors.New("retry budget exhausted")
 	// ErrClosed is in the error of a call on a Client that is closed or closing.
-	ErrClosed = errClosed
+	ErrClosed = errors.New("client closed")
 )
 
 // is tells whether an error of type E is in err.
@@ -174,15 +176,3 @@ func is[E error](err error) bool {
 	var e E
 	return errors.As(err, &e)
 }
-
-// encodeError marks an argument that cannot be encoded: it is the same everywhere.
-type encodeError struct{ err error }
-
-func (e *encodeError) Error() string { return "encoding the argument: " + e.err.Error() }
-func (e *encodeError) Unwrap() error { return e.err }
-
-// decodeError marks a reply that does not fit.
-type decodeError struct{ err error }
-
-func (e *decodeError) Error() string { return "decoding the reply: " + e.err.Error() }
-func (e *decodeError) Unwrap() error { return e.err }

@@ -44,10 +44,10 @@ func userCode(t *testing.T, f func(where string, c *Client)) *Client {
 			Disconnected: func(string, error) { do("Disconnected") },
 		},
 		Logger: slog.New(hookLog(func(slog.Record) { do("Logger") })),
-		Dial: func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
+		Conn: ConnConfig{Dial: func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
 			do("Dial")
 			return fn.dial(ctx, ep)
-		},
+		}},
 		Source: sourceFunc(func(yield func(resolver.State) bool, ctx context.Context) {
 			do("Source")
 			if yield(resolver.State{Endpoints: []resolver.Endpoint{{Addr: "a:1"}, {Addr: "b:1"}, {Addr: "dead:1"}}, Confirmed: time.Now(), TTL: time.Second}) {
@@ -139,14 +139,14 @@ func TestPanicInDialIsAFailedDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := New("_math._tcp.svc", &Config{
 			Source: announce("a:1"), WaitForNode: time.Second,
-			Dial: func(context.Context, resolver.Endpoint) (net.Conn, error) { panic("no") },
+			Conn: ConnConfig{Dial: func(context.Context, resolver.Endpoint) (net.Conn, error) { panic("no") }},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
 		err = c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int))
-		mustContain(t, err, "a:1", "panic in Config.Dial: no")
+		mustContain(t, err, "a:1", "panic in Config.Conn.Dial: no")
 	})
 }
 
@@ -156,11 +156,11 @@ func TestDialThatForgetsItsContextHoldsNothingUp(t *testing.T) {
 		var closed atomic.Bool
 		c, err := New("_math._tcp.svc", &Config{
 			Source: announce("a:1"), WaitForNode: time.Second,
-			Dial: func(context.Context, resolver.Endpoint) (net.Conn, error) {
+			Conn: ConnConfig{Dial: func(context.Context, resolver.Endpoint) (net.Conn, error) {
 				<-late
 				ours, _ := net.Pipe()
 				return closeNote{ours, &closed}, nil
-			},
+			}},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/internal/peertest"
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
@@ -40,7 +42,7 @@ func (f *fakeNet) dial(_ context.Context, ep resolver.Endpoint) (net.Conn, error
 	}
 	ours, theirs := net.Pipe()
 	if f.room {
-		ours, theirs = memoryPipe()
+		ours, theirs = peertest.MemoryPipe()
 	}
 	go serve(theirs)
 	return ours, nil
@@ -99,7 +101,7 @@ func (p *peer) next() (req rpc.Request, args Args, err error) {
 		if err = p.dec.Decode(&req); err != nil {
 			return req, args, err
 		}
-		if req.ServiceMethod == pingMethod {
+		if req.ServiceMethod == rpcwire.PingMethod {
 			p.skip()
 			p.answer(req.Seq, "no such method", struct{}{})
 			continue
@@ -197,7 +199,7 @@ func (a *announcer) Watch(ctx context.Context, _ string) iter.Seq[resolver.State
 // fakeClient makes a client on a fake network. The test must close it.
 func fakeClient(tb testing.TB, f *fakeNet, cfg Config, addrs ...string) *Client {
 	tb.Helper()
-	cfg.Dial = f.dial
+	cfg.Conn.Dial = f.dial
 	if cfg.Source == nil {
 		cfg.Source = announce(addrs...)
 	}

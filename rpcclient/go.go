@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net/rpc"
 	"sync"
+	"time"
 
 	"github.com/rollcall-dns/rollcall/balancer"
+	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
 )
 
 // Go calls in the background, as rpc.Client.Go does: the call is sent on done when
@@ -99,7 +101,7 @@ func (t *task) depart(ctx context.Context, f *flight) result {
 	c := t.client
 	if !c.lane.used() && t.choose(f) {
 		t.prepare(f, t.reply)
-		if err := f.conn.sendNow(ctx, &f.call); err != errBusy {
+		if err := f.conn.SendNow(ctx, &f.request); err != conn.ErrBusy {
 			return t.sent(ctx, f, err)
 		}
 		f.release(balancer.Canceled, nil)
@@ -124,12 +126,22 @@ func (t *task) queue(ctx context.Context, before <-chan struct{}) error {
 	if before == nil {
 		return nil
 	}
-	p := patience{ctx: ctx, dead: t.client.ctx.Done(), left: t.deadline - t.client.now(), ends: t.deadline > 0, limit: t.limit}
-	defer p.stop()
-	if err := p.wait(before); err != errEnded {
-		return err
+	var expired <-chan time.Time
+	if t.deadline > 0 {
+		timer := time.NewTimer(t.deadline - t.client.now())
+		defer timer.Stop()
+		expired = timer.C
 	}
-	return ErrClosed
+	select {
+	case <-before:
+		return nil
+	case <-t.client.ctx.Done():
+		return ErrClosed
+	case <-ctx.Done():
+		return conn.ContextError(ctx)
+	case <-expired:
+		return conn.UnsentError{Limit: t.limit}
+	}
 }
 
 // lane keeps in order what Go could not send at once.

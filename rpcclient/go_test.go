@@ -17,6 +17,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
@@ -46,7 +47,7 @@ func (l *Letters) inOrder(nc net.Conn) {
 		if dec.Decode(&req) != nil {
 			return
 		}
-		if req.ServiceMethod == pingMethod {
+		if req.ServiceMethod == rpcwire.PingMethod {
 			dec.DecodeValue(reflect.Value{})
 			enc.Encode(rpc.Response{Seq: req.Seq, Error: "no such method"})
 			enc.Encode(struct{}{})
@@ -85,11 +86,11 @@ func TestGoHasEncodedInOrderWhenItReturns(t *testing.T) {
 				letters := new(Letters)
 				f := newFakeNet(map[string]func(net.Conn){"a:1": letters.inOrder})
 				source := &announcer{make(chan resolver.State, 10)}
-				tt.cfg.ConnsPerNode, tt.cfg.Source = 1, source
+				tt.cfg.Conn.PerNode, tt.cfg.Source = 1, source
 				c := fakeClient(t, f, tt.cfg)
 				defer c.Close()
 				if tt.queue > 0 {
-					c.settings.maxQueue = tt.queue
+					c.conns.MaxQueue = tt.queue
 				}
 				if !tt.later {
 					source.say("a:1")
@@ -133,7 +134,7 @@ func TestGoIsTriedAgainWithWhatItWasCalledWith(t *testing.T) {
 			"good:1":  letters.inOrder,
 		})
 		a := announce("stuck:1")
-		c := fakeClient(t, f, Config{ConnsPerNode: 1, Source: a})
+		c := fakeClient(t, f, Config{Conn: ConnConfig{PerNode: 1}, Source: a})
 		defer c.Close()
 		ready(t, c)
 		buf := []byte{7}
@@ -153,7 +154,7 @@ func TestGoDoesNotWaitForAPeerThatReadsNothing(t *testing.T) {
 		defer close(block)
 		f := newFakeNet(map[string]func(net.Conn){"stuck:1": func(nc net.Conn) { greeted(nc); <-block }})
 		for _, addrs := range [][]string{{"stuck:1"}, {"none:1"}} {
-			c := fakeClient(t, f, Config{ConnsPerNode: 1}, addrs...)
+			c := fakeClient(t, f, Config{Conn: ConnConfig{PerNode: 1}}, addrs...)
 			if addrs[0] == "stuck:1" {
 				ready(t, c)
 			}
@@ -231,7 +232,7 @@ func TestGoInJSONHasEncodedWhenItReturns(t *testing.T) {
 		}
 	})
 	t.Cleanup(func() { l.Close(); serving.Wait() })
-	c := newClient(t, Config{Codec: jsonrpc.NewClientCodec}, l.Addr().String())
+	c := newClient(t, Config{Conn: ConnConfig{Codec: jsonrpc.NewClientCodec}}, l.Addr().String())
 	args := &Args{}
 	var calls []*rpc.Call
 	for i := range 200 {

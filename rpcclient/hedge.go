@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/balancer"
+	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
 )
 
 // awaitHedged waits for a flight; if it has not landed after the given time,
@@ -20,7 +21,7 @@ func (t *task) awaitHedged(ctx context.Context, f *flight, after time.Duration) 
 	timer := time.NewTimer(after)
 	defer timer.Stop()
 	select {
-	case <-f.call.done:
+	case <-f.request.Done:
 		return t.landed(f)
 	case <-ctx.Done():
 		return t.giveUp(ctx, f)
@@ -30,7 +31,7 @@ func (t *task) awaitHedged(ctx context.Context, f *flight, after time.Duration) 
 		return t.race(ctx, f, h)
 	}
 	select {
-	case <-f.call.done:
+	case <-f.request.Done:
 		return t.landed(f)
 	case <-ctx.Done():
 		return t.giveUp(ctx, f)
@@ -62,7 +63,7 @@ func (t *task) race(ctx context.Context, f, h *flight) result {
 func (t *task) quit(ctx context.Context, f, h *flight) result {
 	var failed []result
 	for _, x := range []*flight{f, h} {
-		if x.out && x.conn.abandon(&x.call) {
+		if x.out && x.conn.Abandon(&x.request) {
 			failed = append(failed, t.gaveUp(ctx, x))
 		}
 	}
@@ -70,7 +71,7 @@ func (t *task) quit(ctx context.Context, f, h *flight) result {
 		if !x.out {
 			continue
 		}
-		<-x.call.done
+		<-x.request.Done
 		res := t.landed(x)
 		if res.final() {
 			return t.won(res, x, x.other(f, h))
@@ -100,7 +101,7 @@ func (t *task) won(res result, winner, other *flight) result {
 		}
 	} else if other.held {
 		if winner.hedge { // how long it takes is not known, but longer than this
-			t.client.quick.record(t.method, t.client.now()-other.call.start, t.client.now())
+			t.client.quick.record(t.method, t.client.now()-other.request.Start, t.client.now())
 		}
 		other.release(balancer.Canceled, nil)
 	}
@@ -129,12 +130,12 @@ func (t *task) hedge(f *flight, after time.Duration) *flight {
 	}
 	n := p.Node().Value().(*node)
 	cn := n.conn()
-	if n == f.node || cn == nil || cn.crowded() || !c.budget.Spend(c.stats.calls.Load()) {
+	if n == f.node || cn == nil || cn.Crowded() || !c.budget.Spend(c.stats.calls.Load()) {
 		c.quick.refund(t.method)
 		p.Done(balancer.Canceled)
 		return nil
 	}
-	h := &flight{call: call{done: make(chan struct{}, 1)}, conn: cn, node: n, pick: p, held: true, hedge: true}
+	h := &flight{request: *conn.NewRequest(), conn: cn, node: n, pick: p, held: true, hedge: true}
 	t.second = h
 	var reply any
 	if t.reply != nil {
@@ -145,7 +146,7 @@ func (t *task) hedge(f *flight, after time.Duration) *flight {
 	if !t.tracers.none() {
 		t.tracers.hedging(t.method, after)
 	}
-	if err := cn.sendNow(context.Background(), &h.call); err != nil {
+	if err := cn.SendNow(context.Background(), &h.request); err != nil {
 		c.quick.refund(t.method)
 		t.note(t.notSent(h, err))
 		return nil

@@ -130,7 +130,7 @@ func playOrder(t *testing.T, steps []step, rush int) {
 		}
 	}
 	f := newFakeNet(map[string]func(net.Conn){"a:1": node, "b:1": node})
-	c := fakeClient(t, f, Config{Retries: -1, ConnsPerNode: 1, Budget: balancer.Budget{Floor: 100}}, "a:1", "b:1")
+	c := fakeClient(t, f, Config{Retries: -1, Conn: ConnConfig{PerNode: 1}, Budget: balancer.Budget{Floor: 100}}, "a:1", "b:1")
 	defer c.Close()
 	allUp(t, c, 2)
 	for range 100 { // so that the method's usual time is known, and a hedge allowed
@@ -208,8 +208,8 @@ func playOrder(t *testing.T, steps []step, rush int) {
 		}
 	}
 	for n := range c.nodes {
-		if cn := n.conn(); cn != nil && cn.load.Load() != 0 {
-			t.Errorf("%d calls are left on a connection", cn.load.Load())
+		if cn := n.conn(); cn != nil && cn.Weight() != 0 {
+			t.Errorf("%d calls are left on a connection", cn.Weight())
 		}
 	}
 }

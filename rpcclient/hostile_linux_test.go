@@ -20,6 +20,7 @@ import (
 
 	"github.com/rollcall-dns/rollcall/internal/gobwire"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 )
 
 // preyVar in the environment makes the test binary a client that calls the hostile
@@ -45,7 +46,7 @@ type (
 // it, garbage as much as that, and the program itself.
 const (
 	preyReply  = 16 << 20
-	preyMemory = 2*(2+decodedReply)*preyReply + 64<<20
+	preyMemory = 2*(2+4)*preyReply + 64<<20
 )
 
 // goodMark begins the names of those whose answers are to be understood.
@@ -152,7 +153,7 @@ func attacks() map[string]attack {
 		}},
 		"a drain that is none": {good: true, reply: func(a *answers, seq uint64) {
 			for _, text := range []string{"drain", "drain x", "drain -1", "retire 99999999999999999999", ""} {
-				a.enc.Encode(rpc.Response{ServiceMethod: drainMethod, Seq: drainSeq, Error: text})
+				a.enc.Encode(rpc.Response{ServiceMethod: rpcwire.NoticeMethod, Seq: rpcwire.NoticeSeq, Error: text})
 				a.value(struct{}{})
 			}
 			a.header(seq, "").value(Flat{42})
@@ -194,7 +195,7 @@ func serveHostile(l net.Listener, x attack, serving *sync.WaitGroup) {
 				if dec.Decode(&req) != nil {
 					return
 				}
-				if req.ServiceMethod == pingMethod {
+				if req.ServiceMethod == rpcwire.PingMethod {
 					dec.DecodeValue(reflect.Value{})
 					a.header(req.Seq, "no such method").value(struct{}{})
 					nc.Write(a.Bytes())
@@ -228,7 +229,7 @@ func prey(ctx context.Context) error {
 		}
 		for _, reply := range []any{nil, new(Flat), new(Chain), new(Nest), new(Wood), new(Any), new(map[int]int), new(map[struct{ A, B int }]struct{})} {
 			c, err := New("_prey._tcp.svc", &Config{
-				Source: announce(addr), ConnsPerNode: 1, MaxReply: preyReply, Timeout: limit, WaitForNode: time.Minute, Retries: -1,
+				Source: announce(addr), Conn: ConnConfig{PerNode: 1, MaxReply: preyReply}, Timeout: limit, WaitForNode: time.Minute, Retries: -1,
 			})
 			if err != nil {
 				return err

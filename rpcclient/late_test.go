@@ -53,7 +53,7 @@ func TestReplyOfATypeFirstMetWithinAnother(t *testing.T) {
 	gob.Register(Several{})
 	s := startStock(t, "")
 	s.rpc.Register(&Nils{})
-	c := newClient(t, Config{ConnsPerNode: 1, PingInterval: -1}, s.addr)
+	c := newClient(t, Config{Conn: ConnConfig{PerNode: 1, PingInterval: -1}}, s.addr)
 	if _, err := Invoke[struct{ V any }](t.Context(), c, "Nils.Within", 0); err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestLateRepliesWithNilsTouchNothing(t *testing.T) {
 			s := startStock(t, "")
 			nils := &Nils{make(chan struct{}, 1), make(chan struct{})}
 			s.rpc.Register(nils)
-			c := newClient(t, Config{ConnsPerNode: 1}, s.addr)
+			c := newClient(t, Config{Conn: ConnConfig{PerNode: 1}}, s.addr)
 			for range 2 { // the second time all types are known
 				ctx, cancel := context.WithCancel(t.Context())
 				late := c.Go(ctx, tt.method, 0, tt.reply, nil)
@@ -119,7 +119,7 @@ func TestReplyThatDoesNotFitEndsWithItself(t *testing.T) {
 	for name, reply := range map[string]any{"misfit": new(int), "dropped": nil} {
 		t.Run(name, func(t *testing.T) {
 			s := startStock(t, "")
-			c := newClient(t, Config{ConnsPerNode: 1, PingInterval: -1}, s.addr)
+			c := newClient(t, Config{Conn: ConnConfig{PerNode: 1, PingInterval: -1}}, s.addr)
 			other := c.Go(t.Context(), "Arith.Block", &Args{A: 5}, new(int), nil)
 			<-s.arith.entered
 			call := c.Go(t.Context(), "Odd.Nils", &Args{}, reply, nil)
@@ -149,7 +149,7 @@ func TestAConnectionThatEndsAloneIsReplacedAlone(t *testing.T) {
 		t.Run(fmt.Sprint(conns), func(t *testing.T) {
 			a := &Arith{block: make(chan struct{}), entered: make(chan struct{}, 100)}
 			_, addr := startOurs(t, rpcserver.Config{}, a)
-			c := newClient(t, Config{ConnsPerNode: conns}, addr)
+			c := newClient(t, Config{Conn: ConnConfig{PerNode: conns}}, addr)
 			allUp(t, c, 1)
 			var slow []*rpc.Call
 			for range conns { // one on each

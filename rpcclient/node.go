@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/balancer"
+	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
 )
 
 // A node holds the connections to one address. One goroutine dials, so that no call
@@ -26,18 +27,18 @@ type node struct {
 	cancel context.CancelFunc
 	kick   chan struct{} // a token: look again whether a connection is missing
 
-	usable atomic.Pointer[[]*conn] // takes calls; replaced, never changed
-	calls  atomic.Uint64           // requests sent
-	bad    atomic.Uint64           // of which failed by its fault
+	usable atomic.Pointer[[]*conn.Conn] // takes calls; replaced, never changed
+	calls  atomic.Uint64                // requests sent
+	bad    atomic.Uint64                // of which failed by its fault
 
 	reporting sync.Mutex // one report at a time; taken before mu and the group's locks
 	reported  bool       // what the group was told: up
 
-	mu       sync.Mutex          // guards what follows
-	all      map[*conn]time.Time // when it was made; zero: it takes no more calls
-	want     int                 // connections to keep; keep: those that there are
-	why      string              // why want is what it is, if it is not all; for the debug page
-	placed   bool                // want was set once
+	mu       sync.Mutex               // guards what follows
+	all      map[*conn.Conn]time.Time // when it was made; zero: it takes no more calls
+	want     int                      // connections to keep; keep: those that there are
+	why      string                   // why want is what it is, if it is not all; for the debug page
+	placed   bool                     // want was set once
 	redial   redial
 	untried  bool  // no dial has ended yet
 	lostWhy  error // why there is no connection; nil: none was needed
@@ -57,11 +58,11 @@ func (c *Client) newNode(b *balancer.Node) *node {
 	n := &node{
 		client: c, balanced: b,
 		kick:    make(chan struct{}, 1),
-		all:     make(map[*conn]time.Time),
+		all:     make(map[*conn.Conn]time.Time),
 		untried: true,
 	}
 	n.ctx, n.cancel = context.WithCancel(c.ctx)
-	n.usable.Store(new([]*conn))
+	n.usable.Store(new([]*conn.Conn))
 	c.mu.Lock()
 	c.nodes[n] = struct{}{}
 	c.byAddr[n.addr()] = n
@@ -83,15 +84,15 @@ func (n *node) leave() {
 }
 
 // conn is the least loaded connection, nil if there is none.
-func (n *node) conn() *conn {
+func (n *node) conn() *conn.Conn {
 	conns := *n.usable.Load()
 	if len(conns) == 0 {
 		return nil
 	}
 	best := conns[0]
-	least := best.weight()
+	least := best.Weight()
 	for _, c := range conns[1:] {
-		if l := c.weight(); l < least {
+		if l := c.Weight(); l < least {
 			best, least = c, l
 		}
 	}
@@ -148,18 +149,21 @@ func (n *node) wants(want int, why string) {
 		n.redial.lost = true
 	}
 	n.want, n.why, n.placed = want, why, true
-	var surplus []*conn
+	var surplus []*conn.Conn
 	if conns := *n.usable.Load(); want >= 0 && len(conns) > want {
 		surplus = conns[want:]
 	}
 	n.mu.Unlock()
 	for _, c := range surplus {
-		c.retire(errNotNeeded)
+		c.Retire(errNotNeeded)
 	}
 	n.poke()
 }
 
-var errNotNeeded = errors.New("connection is not needed")
+var (
+	errNotNeeded = errors.New("connection is not needed")
+	errNodeGone  = errors.New("node is no longer announced")
+)
 
 // pause is how long the next dial must wait.
 func (n *node) pause() time.Duration {
@@ -191,7 +195,7 @@ func (n *node) sleep(d time.Duration) bool {
 
 // connect makes one connection and lets calls use it.
 func (n *node) connect() error {
-	ctx, cancel := context.WithTimeout(n.ctx, n.client.cfg.DialTimeout)
+	ctx, cancel := context.WithTimeout(n.ctx, n.client.cfg.Conn.DialTimeout)
 	defer cancel()
 	n.mu.Lock()
 	n.dials++
@@ -204,13 +208,13 @@ func (n *node) connect() error {
 	}
 	c, err := n.client.newConn(nc, n)
 	if err != nil {
-		closeNow(nc)
+		conn.CloseNow(nc)
 		return err
 	}
-	if n.client.pingEvery > 0 {
-		if err := c.greet(ctx); err != nil {
-			c.fail(err)
-			c.wait()
+	if n.client.conns.PingInterval > 0 {
+		if err := c.Greet(ctx); err != nil {
+			c.Fail(err)
+			c.Wait()
 			return n.client.greetError(err)
 		}
 	}
@@ -218,26 +222,28 @@ func (n *node) connect() error {
 	return nil
 }
 
-// newConn starts a connection. Config.Codec may panic.
-func (c *Client) newConn(nc net.Conn, n *node) (cn *conn, err error) {
+// newConn starts a connection. Config.Conn.Codec may panic.
+func (c *Client) newConn(nc net.Conn, n *node) (cn *conn.Conn, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic in Config.Codec: %v", p)
+			err = fmt.Errorf("panic in Config.Conn.Codec: %v", p)
 		}
 	}()
-	return newConn(nc, c.settings, n, c.newWire), nil
+	return c.conns.Start(nc, n), nil
 }
 
 // add lets calls use a connection.
-func (n *node) add(c *conn) {
+func (n *node) add(c *conn.Conn) {
 	n.mu.Lock()
-	// Before it is asked: if the connection dies from here on, connDead waits for mu.
+	// Before it is asked: if the connection dies from here on, Dead waits for mu.
 	n.all[c] = time.Now()
 	n.untried = false
-	if !c.usable() {
-		if c.gone() {
+	if !c.Usable() {
+		select {
+		case <-c.Ended():
 			delete(n.all, c)
 			n.redial.failed(time.Now())
+		default:
 		}
 		n.mu.Unlock()
 		return
@@ -253,15 +259,15 @@ func (n *node) add(c *conn) {
 	n.client.changed.broadcast()
 }
 
-// connRetired takes a connection out of use.
-func (n *node) connRetired(c *conn, why error) {
+// Retired takes a connection out of use.
+func (n *node) Retired(c *conn.Conn, why error) {
 	n.mu.Lock()
 	n.dropLocked(c, why)
 	if !errors.Is(why, errNotNeeded) {
 		n.endedLocked(c) // now: it may have calls in flight for long, and be followed at once
 	}
-	var others []*conn
-	if errors.Is(why, errDraining) && !n.redial.draining {
+	var others []*conn.Conn
+	if errors.Is(why, conn.ErrDraining) && !n.redial.draining {
 		// What one connection was told is true of all.
 		n.redial.draining = true
 		others = *n.usable.Load()
@@ -269,13 +275,13 @@ func (n *node) connRetired(c *conn, why error) {
 	n.mu.Unlock()
 	n.report()
 	for _, o := range others {
-		o.retire(errDraining)
+		o.Retire(conn.ErrDraining)
 	}
 	n.poke()
 }
 
-// connDead forgets a connection.
-func (n *node) connDead(c *conn, why error) {
+// Dead forgets a connection.
+func (n *node) Dead(c *conn.Conn, why error) {
 	n.mu.Lock()
 	n.dropLocked(c, why)
 	n.endedLocked(c)
@@ -286,7 +292,7 @@ func (n *node) connDead(c *conn, why error) {
 }
 
 // endedLocked has the pauses depend on how long a connection has lasted, once.
-func (n *node) endedLocked(c *conn) {
+func (n *node) endedLocked(c *conn.Conn) {
 	if since := n.all[c]; !since.IsZero() {
 		n.all[c] = time.Time{}
 		n.redial.ended(since, time.Now(), len(*n.usable.Load()) == 0)
@@ -294,7 +300,7 @@ func (n *node) endedLocked(c *conn) {
 }
 
 // dropLocked takes a connection out of use.
-func (n *node) dropLocked(c *conn, why error) {
+func (n *node) dropLocked(c *conn.Conn, why error) {
 	conns := *n.usable.Load()
 	i := slices.Index(conns, c)
 	if i < 0 {
@@ -302,7 +308,7 @@ func (n *node) dropLocked(c *conn, why error) {
 	}
 	conns = slices.Delete(slices.Clone(conns), i, i+1)
 	n.usable.Store(&conns)
-	if !errors.Is(why, errToldToRetire) && !errors.Is(why, errRetired) {
+	if !errors.Is(why, conn.ErrToldToRetire) && !errors.Is(why, conn.ErrRetired) {
 		n.redial.lost = true // not by a word about this connection alone, which is no event to others
 	}
 	if errors.Is(why, errNotNeeded) {
@@ -378,24 +384,24 @@ func (n *node) poke() {
 // bye lets calls in flight finish, up to a limit, and waits for the connections to
 // end. A closed client does not wait for calls.
 func (n *node) bye() {
-	var conns []*conn
+	var conns []*conn.Conn
 	n.mu.Lock()
-	n.usable.Store(new([]*conn))
+	n.usable.Store(new([]*conn.Conn))
 	for c := range n.all {
 		conns = append(conns, c)
 	}
 	n.mu.Unlock()
 	n.report()
 	for _, c := range conns {
-		c.retire(errNodeGone)
+		c.Retire(errNodeGone)
 	}
-	limit := time.NewTimer(n.client.cfg.DrainTimeout)
+	limit := time.NewTimer(n.client.cfg.Conn.DrainTimeout)
 	defer limit.Stop()
 	over := false
 	for _, c := range conns {
 		if !over {
 			select {
-			case <-c.dead:
+			case <-c.Ended():
 			case <-limit.C:
 				over = true
 			case <-n.client.ctx.Done():
@@ -404,12 +410,12 @@ func (n *node) bye() {
 		}
 		if over {
 			if n.client.ctx.Err() != nil {
-				c.fail(errClosed)
+				c.Fail(ErrClosed)
 			} else {
-				c.fail(errNodeGone)
+				c.Fail(errNodeGone)
 			}
 		}
-		c.wait()
+		c.Wait()
 	}
 	n.client.mu.Lock()
 	delete(n.client.nodes, n)

@@ -2,15 +2,10 @@ package rpcclient
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"iter"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/internal/peertest"
 	"github.com/rollcall-dns/rollcall/resolver"
 	"github.com/rollcall-dns/rollcall/rpcserver"
 )
@@ -121,11 +117,11 @@ func TestPairings(t *testing.T) {
 			}
 		})
 		t.Cleanup(func() { l.Close(); wg.Wait() }) // after the client's
-		exercise(t, newClient(t, Config{Codec: jsonrpc.NewClientCodec}, l.Addr().String()))
+		exercise(t, newClient(t, Config{Conn: ConnConfig{Codec: jsonrpc.NewClientCodec}}, l.Addr().String()))
 	})
 	t.Run("rpcserver, JSON", func(t *testing.T) {
 		_, addr := startOurs(t, rpcserver.Config{Codec: jsonrpc.NewServerCodec})
-		exercise(t, newClient(t, Config{Codec: jsonrpc.NewClientCodec}, addr))
+		exercise(t, newClient(t, Config{Conn: ConnConfig{Codec: jsonrpc.NewClientCodec}}, addr))
 	})
 	t.Run("stock server, HTTP", func(t *testing.T) {
 		s := startStock(t, "")
@@ -133,47 +129,23 @@ func TestPairings(t *testing.T) {
 		mux.Handle(rpc.DefaultRPCPath, s.rpc)
 		h := httptest.NewServer(mux)
 		t.Cleanup(h.Close)
-		exercise(t, newClient(t, Config{Dial: HTTPPath("")}, h.Listener.Addr().String()))
+		exercise(t, newClient(t, Config{Conn: ConnConfig{Dial: HTTPPath("")}}, h.Listener.Addr().String()))
 	})
 	t.Run("rpcserver, TLS", func(t *testing.T) {
-		cert, pool := certificate(t, "a1.math.tcp.svc")
+		cert, pool := peertest.Certificate(t, "a1.math.tcp.svc")
 		_, addr := startOurs(t, rpcserver.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
 		exercise(t, newClient(t, Config{
-			TLS:    &tls.Config{RootCAs: pool},
+			Conn:   ConnConfig{TLS: &tls.Config{RootCAs: pool}},
 			Source: eps{{Addr: addr, Target: "a1.math.tcp.svc.", Weight: 1}},
 		}))
 	})
 }
 
-func certificate(t *testing.T, name string) (tls.Certificate, *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(parsed)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
-}
-
 func TestCertificateMustNameTheTarget(t *testing.T) {
-	cert, pool := certificate(t, "a1.math.tcp.svc")
+	cert, pool := peertest.Certificate(t, "a1.math.tcp.svc")
 	_, addr := startOurs(t, rpcserver.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
 	c := newClient(t, Config{
-		TLS:         &tls.Config{RootCAs: pool},
+		Conn:        ConnConfig{TLS: &tls.Config{RootCAs: pool}},
 		Source:      eps{{Addr: addr, Target: "b2.math.tcp.svc.", Weight: 1}},
 		WaitForNode: 500 * time.Millisecond,
 	})

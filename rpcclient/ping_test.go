@@ -10,6 +10,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
+	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
 )
 
 // oneByOne serves like rpc.Server.ServeRequest in a loop: pings wait for the calls
@@ -36,7 +39,7 @@ func freezes(pong string) func(net.Conn) {
 			if dec.Decode(&req) != nil {
 				return
 			}
-			if req.ServiceMethod == pingMethod {
+			if req.ServiceMethod == rpcwire.PingMethod {
 				dec.DecodeValue(reflect.Value{})
 				enc.Encode(rpc.Response{Seq: req.Seq, Error: pong})
 				enc.Encode(struct{}{})
@@ -62,7 +65,7 @@ func TestServerThatWorksOnOneCallAtATimeIsNotCutOff(t *testing.T) {
 		f := newFakeNet(map[string]func(net.Conn){"serial:1": oneByOne})
 		f.room = true
 		defer time.Sleep(time.Minute) // the server ends what it is at
-		c := fakeClient(t, f, Config{ConnsPerNode: 1, Timeout: time.Minute}, "serial:1")
+		c := fakeClient(t, f, Config{Conn: ConnConfig{PerNode: 1}, Timeout: time.Minute}, "serial:1")
 		defer c.Close()
 		ready(t, c)
 		var calls []*rpc.Call
@@ -89,7 +92,7 @@ func TestFrozenServerIsFound(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFakeNet(map[string]func(net.Conn){"a:1": freezes(pong)})
 			down := make(chan error, 10)
-			c := fakeClient(t, f, Config{ConnsPerNode: 1, Timeout: time.Minute, Trace: &Trace{Disconnected: func(_ string, err error) {
+			c := fakeClient(t, f, Config{Conn: ConnConfig{PerNode: 1}, Timeout: time.Minute, Trace: &Trace{Disconnected: func(_ string, err error) {
 				down <- err
 			}}}, "a:1")
 			defer c.Close()
@@ -97,7 +100,7 @@ func TestFrozenServerIsFound(t *testing.T) {
 			begin := time.Now()
 			call := c.Go(t.Context(), "Frozen.Do", &Args{A: 99}, new(int), nil)
 			f.set("a:1", deaf) // it accepts, and no more
-			if why := <-down; !errors.Is(why, errSilent) || time.Since(begin) != 12*time.Second {
+			if why := <-down; !errors.Is(why, conn.ErrSilent) || time.Since(begin) != 12*time.Second {
 				t.Errorf("pong %q: down after %v: %v", pong, time.Since(begin), why)
 			}
 			<-call.Done
@@ -114,7 +117,7 @@ func TestFrozenServerIsFound(t *testing.T) {
 func TestReaderAtWorkIsNoSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeNet(map[string]func(net.Conn){"a:1": stock(Slow{}, &Arith{})})
-		c := fakeClient(t, f, Config{ConnsPerNode: 1, Timeout: time.Minute}, "a:1")
+		c := fakeClient(t, f, Config{Conn: ConnConfig{PerNode: 1}, Timeout: time.Minute}, "a:1")
 		defer c.Close()
 		ready(t, c)
 		slow := c.Go(t.Context(), "Slow.Get", 0, new(SlowReply), nil)
@@ -161,12 +164,12 @@ func TestSlowEncoderHoldsUpNobodyElse(t *testing.T) {
 	for conns := 1; conns <= 2; conns++ {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFakeNet(map[string]func(net.Conn){"a:1": stock(Slow{}, &Arith{})})
-			c := fakeClient(t, f, Config{ConnsPerNode: conns}, "a:1")
+			c := fakeClient(t, f, Config{Conn: ConnConfig{PerNode: conns}}, "a:1")
 			defer c.Close()
 			allUp(t, c, 1)
 			slow := make(chan error, 1)
 			go func() { slow <- c.Call(t.Context(), "Slow.Put", SlowArg{2 * time.Second}, new(int)) }()
-			time.Sleep(2 * slowEncoding)
+			time.Sleep(2 * time.Millisecond)
 			begin := time.Now()
 			ended := make(chan error, 20)
 			for range cap(ended) {
@@ -188,7 +191,7 @@ func TestSlowEncoderHoldsUpNobodyElse(t *testing.T) {
 			}
 			for n := range c.nodes {
 				for _, cn := range *n.usable.Load() {
-					cn.fail(errors.New("lost"))
+					cn.Fail(errors.New("lost"))
 				}
 			}
 			if took := time.Since(begin); took > 100*time.Millisecond {

@@ -1,6 +1,7 @@
 package rpcclient
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -76,7 +77,7 @@ func TestOnlyTheSubsetIsConnectedTo(t *testing.T) {
 			}
 			f.set(dead, nil)
 			for conn := range c.member(dead).all {
-				conn.fail(errPeerClosed)
+				conn.Fail(errors.New("lost"))
 			}
 			time.Sleep(time.Minute)
 			if nodes, _ := connected(c); nodes[10] != 3 {
@@ -137,7 +138,7 @@ func TestReserveIsConnectedToWhenItIsNeeded(t *testing.T) {
 			conns := slices.Collect(maps.Keys(n.all))
 			n.mu.Unlock()
 			for _, conn := range conns {
-				conn.fail(errPeerClosed)
+				conn.Fail(errors.New("lost"))
 			}
 		}
 		check("all is well", 4, standby, standby, 0)
@@ -172,7 +173,7 @@ func TestDialsAtOnceAreBounded(t *testing.T) {
 		f := newFakeNet(map[string]func(net.Conn){})
 		var out, greatest int
 		slowly := f.gate(func(d int) { out += d; greatest = max(greatest, out) })
-		c, err := New("_math._tcp.svc", &Config{Source: fleet(f, map[uint16]int{10: 1000}), Dial: slowly})
+		c, err := New("_math._tcp.svc", &Config{Source: fleet(f, map[uint16]int{10: 1000}), Conn: ConnConfig{Dial: slowly}})
 		if err != nil {
 			t.Fatal(err)
 		}

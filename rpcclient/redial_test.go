@@ -6,12 +6,12 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/rpc"
-	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
@@ -125,8 +125,8 @@ func TestDialsArePacedWhateverTheServerDoes(t *testing.T) {
 				}
 			}
 			var dials []time.Time
-			cfg := Config{Source: announce("odd:1"), ConnsPerNode: 1 + int(seed)%3}
-			cfg.Dial = func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
+			cfg := Config{Source: announce("odd:1"), Conn: ConnConfig{PerNode: 1 + int(seed)%3}}
+			cfg.Conn.Dial = func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
 				mu.Lock()
 				dials = append(dials, time.Now())
 				mu.Unlock()
@@ -148,7 +148,7 @@ func TestDialsArePacedWhateverTheServerDoes(t *testing.T) {
 			defer mu.Unlock()
 			// At most: a fresh begin for each connection that lasted, and that was at
 			// least 5s old.
-			if n := most(dials, stable); n > 8*cfg.ConnsPerNode {
+			if n := most(dials, stable); n > 8*cfg.Conn.PerNode {
 				t.Errorf("seed %d: %d dials within %v", seed, n, stable)
 			}
 			if n := len(dials); n > minutes*60 {
@@ -161,7 +161,7 @@ func TestDialsArePacedWhateverTheServerDoes(t *testing.T) {
 // A server gives up each connection with the first call on it, and never answers the
 // call: the connection lives on, as long as its calls.
 func TestConnectionsGivenUpWithCallsInFlightArePaced(t *testing.T) {
-	for _, prefix := range []string{retirePrefix, drainPrefix} {
+	for name, notice := range map[string]func(uint64) rpc.Response{"retire": rpcwire.Retire, "drain": rpcwire.Drain} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFakeNet(map[string]func(net.Conn){})
 			f.set("odd:1", func(nc net.Conn) {
@@ -171,7 +171,7 @@ func TestConnectionsGivenUpWithCallsInFlightArePaced(t *testing.T) {
 					if err != nil {
 						return
 					}
-					p.enc.Encode(rpc.Response{ServiceMethod: drainMethod, Seq: drainSeq, Error: prefix + strconv.FormatUint(req.Seq, 10)})
+					p.enc.Encode(notice(req.Seq))
 					p.enc.Encode(struct{}{})
 				}
 			})
@@ -184,7 +184,7 @@ func TestConnectionsGivenUpWithCallsInFlightArePaced(t *testing.T) {
 				calls.Go(func() { c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int)) })
 			}
 			if n := len(f.dialled("odd:1")); n > 8 {
-				t.Errorf("%q: %d dials in 5s, of 1000 calls", prefix, n)
+				t.Errorf("%s: %d dials in 5s, of 1000 calls", name, n)
 			}
 			calls.Wait()
 		})

@@ -2,10 +2,11 @@ package rpcclient
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
 )
 
 const (
@@ -24,10 +25,10 @@ func (t *task) next(ctx context.Context, res result) (delay time.Duration, stop 
 	switch {
 	case res.exec == Yes: // an answer counts, whatever has ended meanwhile
 		return 0, res.err
-	case res.phase == Pick, is[*encodeError](res.err):
+	case res.phase == Pick, is[*conn.EncodeError](res.err):
 		return 0, res.err
 	case ctx.Err() != nil:
-		return 0, contextError(ctx)
+		return 0, conn.ContextError(ctx)
 	case c.ctx.Err() != nil:
 		return 0, ErrClosed
 	case t.deadline > 0 && c.now() >= t.deadline:
@@ -54,14 +55,4 @@ func backoff(n int) time.Duration {
 		return 0
 	}
 	return rand.N(min(retryCap, retryBase<<min(n-1, 10)))
-}
-
-// contextError is the error of a context that has ended, with its cause if it has
-// one of its own.
-func contextError(ctx context.Context) error {
-	err, cause := ctx.Err(), context.Cause(ctx)
-	if errors.Is(cause, err) {
-		return cause
-	}
-	return fmt.Errorf("%w: %w", err, cause)
 }

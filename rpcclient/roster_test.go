@@ -195,7 +195,7 @@ func TestRemovedNodeThatDrainsGoesAtOnce(t *testing.T) {
 			p.drain(1 << 40)
 		}})
 		a := announce("a")
-		c := fakeClient(t, f, Config{Source: a, ConnsPerNode: 1})
+		c := fakeClient(t, f, Config{Source: a, Conn: ConnConfig{PerNode: 1}})
 		defer c.Close()
 		ready(t, c)
 		a.word("NXDOMAIN")

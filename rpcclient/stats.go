@@ -48,7 +48,7 @@ type NodeStats struct {
 	NextDial     time.Time `json:"next_dial,omitzero"` // not before
 	LastError    string    `json:"last_error,omitempty"`
 	LastErrorAt  time.Time `json:"last_error_at,omitzero"`
-	Note         string    `json:"note,omitempty"`   // why it has not Config.ConnsPerNode connections, if that is meant so
+	Note         string    `json:"note,omitempty"`   // why it has not Config.Conn.PerNode connections, if that is meant so
 	Recent       []Failure `json:"recent,omitempty"` // the last failed tries, oldest first
 }
 

@@ -16,6 +16,13 @@ import (
 // Args and Quotient are those of the package comment of net/rpc.
 type Args struct{ A, B int }
 
+// Echo answers what it is given.
+type Echo struct{}
+
+type Payload struct{ Data []byte }
+
+func (Echo) Echo(in *Payload, out *Payload) error { out.Data = in.Data; return nil }
+
 type Quotient struct{ Quo, Rem int }
 
 // Arith is a service with a memory of what it executed.
@@ -168,7 +175,7 @@ func allUp(tb testing.TB, c *Client, nodes int) {
 		changed := c.changed.next()
 		up := 0
 		for _, n := range c.Stats().Nodes {
-			if n.Connections == c.cfg.ConnsPerNode {
+			if n.Connections == c.cfg.Conn.PerNode {
 				up++
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/balancer"
+	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
 )
 
 // task is the state of one call of the user. Tasks are reused.
@@ -19,7 +20,7 @@ type task struct {
 
 	tracers  tracers
 	deadline time.Duration // of the whole, on the client's clock; 0: none
-	limit    limit         // whose deadline it is
+	limit    conn.Limit    // whose deadline it is
 	perTry   time.Duration // 0: no bound but the deadline
 
 	departure *departure // of a Go that has not been sent
@@ -33,12 +34,12 @@ type task struct {
 }
 
 func newTask(c *Client) *task {
-	return &task{client: c, first: flight{call: call{done: make(chan struct{}, 1)}}}
+	return &task{client: c, first: flight{request: *conn.NewRequest()}}
 }
 
 // reset forgets what belongs to the user.
 func (t *task) reset() {
-	first := flight{call: call{done: t.first.call.done}}
+	first := flight{request: conn.Request{Done: t.first.request.Done}}
 	clear(t.tried)
 	*t = task{client: t.client, first: first, tried: t.tried[:0]}
 }
@@ -62,7 +63,7 @@ func checkReply(reply any) error {
 func (t *task) begin(ctx context.Context) error {
 	c := t.client
 	if ctx.Err() != nil {
-		return contextError(ctx)
+		return conn.ContextError(ctx)
 	}
 	if err := checkReply(t.reply); err != nil {
 		return err
@@ -173,7 +174,7 @@ func (t *task) pause(ctx context.Context, delay time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return contextError(ctx)
+		return conn.ContextError(ctx)
 	case <-t.client.ctx.Done():
 		return ErrClosed
 	}

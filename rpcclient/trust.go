@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/rollcall-dns/rollcall/resolver"
+	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
 )
 
 // trustedNames says which SRV targets a certificate may be verified against. Without
@@ -18,7 +19,7 @@ import (
 // decide whose certificate is accepted (RFC 9525 section 6.1, RFC 6125 6.2.1).
 type trustedNames struct {
 	domain string   // of the service, without dots at its ends; "": none
-	listed []string // Config.TLSNames: ".example.com" or "a1.example.com"
+	listed []string // Config.Conn.TLSNames: ".example.com" or "a1.example.com"
 }
 
 // serviceDomain is what is behind the _service._proto of a name: "svc" for
@@ -49,7 +50,7 @@ func (t *trustedNames) admits(target string) bool {
 	return false
 }
 
-// checkTLSNames checks Config.TLSNames and brings them into the form of listed.
+// checkTLSNames checks Config.Conn.TLSNames and brings them into the form of listed.
 func checkTLSNames(names []string) ([]string, error) {
 	if names == nil {
 		return nil, nil
@@ -59,7 +60,7 @@ func checkTLSNames(names []string) ([]string, error) {
 		bare := strings.ToLower(strings.TrimSuffix(name, "."))
 		host := strings.TrimPrefix(bare, ".")
 		if strings.ContainsAny(host, ":/") || resolver.CheckServer(host) != nil {
-			return nil, fmt.Errorf(`rpcclient: config: TLSNames[%d] %q: want a host name, or ".example.com" for all names under example.com`, i, name)
+			return nil, fmt.Errorf(`TLSNames[%d] %q: want a host name, or ".example.com" for all names under example.com`, i, name)
 		}
 		out = append(out, bare)
 	}
@@ -68,7 +69,7 @@ func checkTLSNames(names []string) ([]string, error) {
 
 // serverName is the name that the certificate of an endpoint must have.
 func (c *Client) serverName(ep resolver.Endpoint) (string, error) {
-	cfg := c.cfg.TLS
+	cfg := c.cfg.Conn.TLS
 	if cfg.ServerName != "" {
 		return cfg.ServerName, nil
 	}
@@ -87,9 +88,9 @@ func (c *Client) serverName(ep resolver.Endpoint) (string, error) {
 	case c.trusted.admits(name):
 		return name, nil
 	case c.trusted.listed != nil:
-		return "", fmt.Errorf("tls: the SRV target %s is not among Config.TLSNames", name)
+		return "", fmt.Errorf("tls: the SRV target %s is not among Config.Conn.TLSNames", name)
 	}
-	return "", fmt.Errorf("tls: the SRV target %s is not under %s, the domain of the service, and DNS alone is not believed; if it is right, put it into Config.TLSNames",
+	return "", fmt.Errorf("tls: the SRV target %s is not under %s, the domain of the service, and DNS alone is not believed; if it is right, put it into Config.Conn.TLSNames",
 		name, c.trusted.domain)
 }
 
@@ -103,7 +104,7 @@ type securing struct {
 
 type securingKey struct{}
 
-// secure speaks TLS on nc, if the context belongs to a client with Config.TLS. On an
+// secure speaks TLS on nc, if the context belongs to a client with Config.Conn.TLS. On an
 // error nc is closed.
 func secure(ctx context.Context, nc net.Conn) (net.Conn, error) {
 	s, _ := ctx.Value(securingKey{}).(*securing)
@@ -111,7 +112,7 @@ func secure(ctx context.Context, nc net.Conn) (net.Conn, error) {
 		return nc, nil
 	}
 	s.done = true
-	cfg := s.client.cfg.TLS.Clone()
+	cfg := s.client.cfg.Conn.TLS.Clone()
 	cfg.ServerName = s.name
 	t := tls.Client(nc, cfg)
 	if err := t.HandshakeContext(ctx); err != nil {
@@ -134,9 +135,9 @@ func tlsHint(err error) string {
 func (c *Client) greetError(err error) error {
 	hint := " (does the server speak net/rpc on this port, with this codec and without TLS?)"
 	switch {
-	case errors.Is(err, errDraining), errors.Is(err, errToldToRetire):
+	case errors.Is(err, conn.ErrDraining), errors.Is(err, conn.ErrToldToRetire):
 		hint = ""
-	case c.cfg.TLS != nil:
+	case c.cfg.Conn.TLS != nil:
 		hint = " (does the server speak net/rpc on this port, with this codec?)"
 	}
 	return fmt.Errorf("connected, but the first ping failed: %w%s", err, hint)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/internal/peertest"
 	"github.com/rollcall-dns/rollcall/resolver"
 	"github.com/rollcall-dns/rollcall/rpcserver"
 )
@@ -53,7 +54,7 @@ func TestTargetsThatACertificateIsVerifiedAgainst(t *testing.T) {
 		{"_math._tcp.svc", "10.0.0.7", nil, true}, // resolver.Static: the configuration's word
 		{"_math._tcp.svc", "web1", []string{".svc"}, true},
 	} {
-		client, err := New(c.service, &Config{TLS: &tls.Config{}, TLSNames: c.names, Source: announce()})
+		client, err := New(c.service, &Config{Conn: ConnConfig{TLS: &tls.Config{}, TLSNames: c.names}, Source: announce()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +65,7 @@ func TestTargetsThatACertificateIsVerifiedAgainst(t *testing.T) {
 		client.Close()
 	}
 	for _, bad := range []string{"", ".", "*.example.com", "a b", "a..b", "host:443", "https://x"} {
-		if c, err := New("_math._tcp.svc", &Config{TLSNames: []string{bad}}); err == nil {
+		if c, err := New("_math._tcp.svc", &Config{Conn: ConnConfig{TLSNames: []string{bad}}}); err == nil {
 			c.Close()
 			t.Errorf("TLSNames %q was taken", bad)
 		}
@@ -72,7 +73,7 @@ func TestTargetsThatACertificateIsVerifiedAgainst(t *testing.T) {
 }
 
 func TestForgedTargetGetsNoCallWhateverItsCertificate(t *testing.T) {
-	cert, pool := certificate(t, "evil.example.net")
+	cert, pool := peertest.Certificate(t, "evil.example.net")
 	arith := &Arith{}
 	_, addr := startOurs(t, rpcserver.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}}, arith)
 	source := eps{{Addr: addr, Target: "evil.example.net.", Weight: 1}}
@@ -85,18 +86,18 @@ func TestForgedTargetGetsNoCallWhateverItsCertificate(t *testing.T) {
 		defer c.Close()
 		return c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int))
 	}
-	err := call(Config{TLS: &tls.Config{RootCAs: pool}})
+	err := call(Config{Conn: ConnConfig{TLS: &tls.Config{RootCAs: pool}}})
 	mustContain(t, err, "evil.example.net", "bank.example.com", "TLSNames")
 	if n := arith.executed.Load(); n != 0 {
 		t.Fatalf("executed %d times", n)
 	}
-	if err := call(Config{TLS: &tls.Config{RootCAs: pool}, TLSNames: []string{"evil.example.net"}}); err != nil {
+	if err := call(Config{Conn: ConnConfig{TLS: &tls.Config{RootCAs: pool}, TLSNames: []string{"evil.example.net"}}}); err != nil {
 		t.Error("listed:", err)
 	}
-	if err := call(Config{TLS: &tls.Config{RootCAs: pool, ServerName: "evil.example.net"}}); err != nil {
+	if err := call(Config{Conn: ConnConfig{TLS: &tls.Config{RootCAs: pool, ServerName: "evil.example.net"}}}); err != nil {
 		t.Error("by ServerName:", err)
 	}
-	if err := call(Config{TLS: &tls.Config{RootCAs: pool, ServerName: "p.bank.example.com"}}); !is[x509.HostnameError](err) {
+	if err := call(Config{Conn: ConnConfig{TLS: &tls.Config{RootCAs: pool, ServerName: "p.bank.example.com"}}}); !is[x509.HostnameError](err) {
 		t.Error("another ServerName:", err)
 	}
 }
@@ -125,7 +126,7 @@ func serverOf(t *testing.T, serve func(net.Conn)) string {
 }
 
 func TestMismatchOfTLSAndPlainTextIsNamed(t *testing.T) {
-	cert, pool := certificate(t, "a1.math.tcp.svc")
+	cert, pool := peertest.Certificate(t, "a1.math.tcp.svc")
 	_, secure := startOurs(t, rpcserver.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
 	_, plain := startOurs(t, rpcserver.Config{})
 	stockPlain := startStock(t, "").addr
@@ -153,7 +154,7 @@ func TestMismatchOfTLSAndPlainTextIsNamed(t *testing.T) {
 		}
 	}
 	mustContain(t, fail(secure, Config{}), "connected, but the first ping failed", "without TLS?")
-	withTLS := Config{TLS: &tls.Config{RootCAs: pool}}
+	withTLS := Config{Conn: ConnConfig{TLS: &tls.Config{RootCAs: pool}}}
 	mustContain(t, fail(plain, withTLS), "tls to a1.math.tcp.svc", "does the server speak TLS on this port?")
 	mustContain(t, fail(stockPlain, withTLS), "tls to a1.math.tcp.svc", "does the server speak TLS on this port?")
 	mustContain(t, fail(hangsUp, withTLS), "tls to a1.math.tcp.svc", "does the server speak TLS on this port?")
@@ -164,20 +165,20 @@ func TestHTTPPathOverTLSSaysNothingInClear(t *testing.T) {
 	s := startStock(t, "")
 	mux := http.NewServeMux()
 	mux.Handle(rpc.DefaultRPCPath, s.rpc)
-	cert, pool := certificate(t, "a1.math.tcp.svc")
+	cert, pool := peertest.Certificate(t, "a1.math.tcp.svc")
 	h := httptest.NewUnstartedServer(mux)
 	h.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
 	h.StartTLS()
 	t.Cleanup(h.Close)
 	exercise(t, newClient(t, Config{
-		Dial: HTTPPath(""), TLS: &tls.Config{RootCAs: pool},
+		Conn:   ConnConfig{Dial: HTTPPath(""), TLS: &tls.Config{RootCAs: pool}},
 		Source: eps{{Addr: h.Listener.Addr().String(), Target: "a1.math.tcp.svc.", Weight: 1}},
 	}))
 }
 
 // A peer that does not read must not hold up the end of a client.
 func TestCloseDoesNotWaitForATLSPeerThatDoesNotRead(t *testing.T) {
-	cert, pool := certificate(t, "a1.math.tcp.svc")
+	cert, pool := peertest.Certificate(t, "a1.math.tcp.svc")
 	stuck := make(chan struct{})
 	addr := serverOf(t, func(nc net.Conn) {
 		s := tls.Server(nc, &tls.Config{Certificates: []tls.Certificate{cert}})
@@ -185,7 +186,7 @@ func TestCloseDoesNotWaitForATLSPeerThatDoesNotRead(t *testing.T) {
 		<-stuck
 	})
 	c := newClient(t, Config{
-		PingInterval: -1, ConnsPerNode: 1, TLS: &tls.Config{RootCAs: pool},
+		Conn:   ConnConfig{PingInterval: -1, PerNode: 1, TLS: &tls.Config{RootCAs: pool}},
 		Source: eps{{Addr: addr, Target: "a1.math.tcp.svc.", Weight: 1}},
 	})
 	ready(t, c)

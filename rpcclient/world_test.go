@@ -172,8 +172,8 @@ func (s *world) join(t *testing.T, clients int) (leave func()) {
 	for i := range clients {
 		time.Sleep(stormTTL * time.Second / time.Duration(clients))
 		c, err := New("_math._tcp.svc", &Config{
-			Dial:         s.dial,
-			PingInterval: time.Minute, // they say nothing here, and cost much
+			Conn: ConnConfig{Dial: s.dial, PingInterval: time.Minute},
+			// they say nothing here, and cost much
 			Source: &resolver.Resolver{
 				Servers: []string{"10.0.0.53"}, Dial: s.ask, Rand: rand.New(rand.NewPCG(uint64(i), s.seed)),
 			},

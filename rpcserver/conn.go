@@ -6,13 +6,14 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"math"
 	"net"
 	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 )
 
 const (
@@ -24,10 +25,6 @@ const (
 	lingerMost = 2 * time.Second
 	// signOfLife is well below the time that rpcclient waits for the answer of a ping.
 	signOfLife = 500 * time.Millisecond
-
-	pingMethod  = "_rollcall.Ping"
-	drainMethod = "_rollcall.Drain"
-	drainSeq    = math.MaxUint64
 )
 
 // conn is one client's connection: a goroutine that reads, one for each call.
@@ -180,7 +177,7 @@ func (c *conn) read() error {
 				return err
 			}
 			c.last = max(c.last, seq)
-			if method == pingMethod {
+			if method == rpcwire.PingMethod {
 				c.respond(method, seq, "", nothing)
 			} else {
 				c.respond(method, seq, s.services.missing(method), nil)
@@ -254,7 +251,7 @@ func (c *conn) holds() (end func()) {
 		for {
 			select {
 			case <-tick.C:
-				c.tell(pingMethod, "busy")
+				c.tell(rpcwire.Busy())
 			case <-done:
 				return
 			}

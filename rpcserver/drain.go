@@ -3,8 +3,10 @@ package rpcserver
 import (
 	"math"
 	"net"
-	"strconv"
+	"net/rpc"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 )
 
 // drain tells the client to call here no more. Everything that still comes is
@@ -62,20 +64,20 @@ func (c *conn) greets(tick *time.Ticker, stop <-chan struct{}) bool {
 // sendDrain sends the drain frame: a response to a request that nobody made.
 // net/rpc's client reads and drops it. Requests after last are not executed here.
 func (c *conn) sendDrain(last uint64) {
-	word := "drain "
 	if c.alone.Load() {
-		word = "retire "
+		c.tell(rpcwire.Retire(last))
+		return
 	}
-	c.tell(drainMethod, word+strconv.FormatUint(last, 10))
+	c.tell(rpcwire.Drain(last))
 }
 
-// tell sends a response to a request that nobody made.
-func (c *conn) tell(method, text string) {
+// tell sends a notice.
+func (c *conn) tell(notice rpc.Response) {
 	if c.broken != nil || !c.wire.drains() || c.out.lock() != nil {
 		return
 	}
-	if err := c.wire.respond(method, drainSeq, text, nil); err != nil {
-		c.server.cfg.Logger.Error("drain frame", "remote", c.remote, "err", err)
+	if err := c.wire.respond(notice.ServiceMethod, notice.Seq, notice.Error, nil); err != nil {
+		c.server.cfg.Logger.Error("notice", "remote", c.remote, "err", err)
 	}
 	c.out.unlock()
 }

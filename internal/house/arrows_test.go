@@ -28,11 +28,11 @@ var arrows = []struct {
 	},
 	{
 		rooms:   []string{"rpcserver"},
-		allowed: []string{module + "/register", module + "/internal/gobwire"},
+		allowed: []string{module + "/register", module + "/internal/gobwire", module + "/internal/rpcwire"},
 		reason:  "a server imports only what registers it, and the wire",
 	},
 	{
-		rooms:   []string{"internal/gobwire"},
+		rooms:   []string{"internal/gobwire", "internal/rpcwire"},
 		allowed: []string{},
 		reason:  "the wire is net/rpc's: it needs nothing but the standard library",
 	},
@@ -45,6 +45,11 @@ var arrows = []struct {
 		rooms:     []string{"rpcclient", "balancer", "resolver"},
 		forbidden: []string{module + "/register", module + "/rpcserver"},
 		reason:    "a client knows DNS and net/rpc, not how a server registers",
+	},
+	{
+		rooms:   []string{"rpcclient/internal/conn"},
+		allowed: []string{module + "/internal/gobwire", module + "/internal/rpcwire", "golang.org/x/sys/unix"},
+		reason:  "a connection knows bytes and deadlines, not calls, nodes or names",
 	},
 	{
 		rooms:     []string{"resolver"},

@@ -109,7 +109,7 @@ func TestHangingServersAreLeftAndFoundAgain(t *testing.T) {
 
 	client := f.client(rpcclient.Config{
 		Methods: idempotent, AttemptTimeout: attempt,
-		PingInterval: 500 * time.Millisecond, PingTimeout: 500 * time.Millisecond,
+		Conn: rpcclient.ConnConfig{PingInterval: 500 * time.Millisecond, PingTimeout: 500 * time.Millisecond},
 	})
 	l := calls(client)
 	serving := func(id string) {

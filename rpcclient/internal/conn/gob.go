@@ -1,4 +1,4 @@
-package rpcclient
+package conn
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"reflect"
 
 	"github.com/rollcall-dns/rollcall/internal/gobwire"
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 )
 
 // A wire is a codec as a connection needs it: requests are encoded into
@@ -62,7 +63,7 @@ type gobTypes struct {
 	plans  gobwire.Plans
 }
 
-// decodedReply is how many times Config.MaxReply a reply may take when it is decoded.
+// decodedReply is how many times Config.Conn.MaxReply a reply may take when it is decoded.
 const decodedReply = 4
 
 func newGobTypes() *gobTypes { return new(gobTypes) }
@@ -174,7 +175,7 @@ func (w *gobWire) header(resp *rpc.Response) error {
 		if len(r.Error) > 0 {
 			resp.Error = string(r.Error)
 		}
-		if r.Seq == drainSeq { // for others, nobody asks for the method
+		if r.Seq == rpcwire.NoticeSeq { // of other responses, nothing reads the method
 			resp.ServiceMethod = string(r.Method)
 		}
 		return nil

@@ -1,4 +1,4 @@
-package rpcclient
+package conn
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 type encodeState struct {
 	turn    turn
 	encodes atomic.Int64 // when the call began that is encoded, on the client's clock
-	request rpc.Request
+	head    rpc.Request
 	seq     uint64 // of the last request; begins with 1
 	enc     []byte // what is being encoded
 }
@@ -42,42 +42,42 @@ type writeState struct {
 }
 
 const (
-	writeChunk = 256 << 10 // progress expected within writeWait
+	writeChunk = 256 << 10 // progress expected within WriteTimeout
 	spareKeep  = 2 << 20   // larger buffers are not kept
 	crowd      = 4         // calls in flight from which a flush waits for company
 	crowdBytes = 16 << 10  // unless so much has queued already
 )
 
-// send starts a call. Without an error the call will be finished, and its done
+// Send starts a call. Without an error the call will be finished, and its done
 // gets a token. An error means that nothing was sent: for a context that has ended,
 // or a call that is too late, nothing is.
-func (c *conn) send(ctx context.Context, cl *call) error {
-	if cl.deadline > 0 && cl.deadline <= cl.start {
-		return unsentError{cl.limit}
+func (c *Conn) Send(ctx context.Context, req *Request) error {
+	if req.Deadline > 0 && req.Deadline <= req.Start {
+		return UnsentError{req.Limit}
 	}
-	p := patience{ctx: ctx, dead: c.dead, left: cl.deadline - cl.start, ends: cl.deadline > 0, limit: cl.limit}
+	p := patience{ctx: ctx, dead: c.dead, left: req.Deadline - req.Start, ends: req.Deadline > 0, limit: req.Limit}
 	c.load.Add(1) // it weighs from here on: others had better go elsewhere
 	err := c.turn.take(&p)
 	if err == nil {
-		err = c.put(cl, &p)
+		err = c.put(req, &p)
 	}
 	p.stop()
 	return c.sent(err)
 }
 
-// sendNow is send for one who does not wait, neither for another's encoding nor for
-// room: then it fails with errBusy.
-func (c *conn) sendNow(ctx context.Context, cl *call) error {
+// SendNow is send for one who does not wait, neither for another's encoding nor for
+// room: then it fails with ErrBusy.
+func (c *Conn) SendNow(ctx context.Context, req *Request) error {
 	c.load.Add(1)
-	err := error(errBusy)
+	err := error(ErrBusy)
 	if c.turn.spin() {
-		err = c.put(cl, &patience{ctx: ctx, dead: c.dead, none: true})
+		err = c.put(req, &patience{ctx: ctx, dead: c.dead, none: true})
 	}
 	return c.sent(err)
 }
 
 // sent ends a send.
-func (c *conn) sent(err error) error {
+func (c *Conn) sent(err error) error {
 	switch err {
 	case nil:
 		c.flush()
@@ -93,16 +93,16 @@ func (c *conn) sent(err error) error {
 
 // put waits for room, encodes a call and puts it into out. It has the turn, and gives
 // it back.
-func (c *conn) put(cl *call, p *patience) error {
-	c.encodes.Store(int64(cl.start))
+func (c *Conn) put(req *Request, p *patience) error {
+	c.encodes.Store(int64(req.Start))
 	whole := false
 	defer func() {
 		if !whole { // the argument's own method has ended its goroutine
-			c.retire(errUnencoded)
+			c.Retire(errUnencoded)
 		}
 		c.giveTurn()
 	}()
-	err := c.encode(cl, p)
+	err := c.encode(req, p)
 	whole = true
 	if err != nil {
 		return err
@@ -113,46 +113,44 @@ func (c *conn) put(cl *call, p *patience) error {
 		return err // nothing will be encoded here any more, so this one can be left out
 	}
 	c.seq++
-	cl.seq = c.seq
-	cl.mark = c.queued + 1
+	req.seq = c.seq
+	req.mark = c.queued + 1
 	if c.wire.framed() {
-		cl.mark = c.queued + uint64(len(c.enc))
+		req.mark = c.queued + uint64(len(c.enc))
 	}
 	c.queueLocked()
-	c.addLocked(cl)
+	c.addLocked(req)
 	return nil
 }
 
-func (c *conn) encode(cl *call, p *patience) error {
+func (c *Conn) encode(req *Request, p *patience) error {
 	if err := c.awaitRoom(p); err != nil {
 		return err
 	}
 	if p.ctx.Err() != nil { // as late as can be: whoever waited may have gone
-		return contextError(p.ctx)
+		return ContextError(p.ctx)
 	}
-	c.request = rpc.Request{ServiceMethod: cl.method, Seq: c.seq + 1}
-	out, spent, err := c.wire.encode(c.enc[:0], &c.request, cl.args)
+	c.head = rpc.Request{ServiceMethod: req.Method, Seq: c.seq + 1}
+	out, spent, err := c.wire.encode(c.enc[:0], &c.head, req.Args)
 	c.enc = out
 	if err == nil {
 		return nil
 	}
 	if spent {
-		c.retire(errUnencoded)
+		c.Retire(errUnencoded)
 	}
 	c.mu.Lock()
 	c.queueLocked() // definitions, perhaps
 	c.mu.Unlock()
-	return &encodeError{err}
+	return &EncodeError{err}
 }
 
-var errUnencoded = fmt.Errorf("%w: an argument could not be encoded", errRetired)
-
 // awaitRoom waits until there is room in out, and fails when no calls are taken.
-func (c *conn) awaitRoom(p *patience) error {
+func (c *Conn) awaitRoom(p *patience) error {
 	for {
 		c.mu.Lock()
 		err := c.refusalLocked()
-		c.cramped = err == nil && len(c.out) >= c.maxQueue
+		c.cramped = err == nil && len(c.out) >= c.MaxQueue
 		full := c.cramped
 		c.mu.Unlock()
 		switch {
@@ -168,7 +166,7 @@ func (c *conn) awaitRoom(p *patience) error {
 }
 
 // giveTurn gives the turn back, for good when the reader has gone.
-func (c *conn) giveTurn() {
+func (c *Conn) giveTurn() {
 	c.turn.give()
 	if c.readerGone.Load() {
 		c.closeWire()
@@ -177,14 +175,14 @@ func (c *conn) giveTurn() {
 
 // closeWire closes the codec when the reader has gone and nobody encodes any more. It
 // takes the turn and never gives it back.
-func (c *conn) closeWire() {
+func (c *Conn) closeWire() {
 	if c.turn.try() {
 		c.wire.close()
 	}
 }
 
 // queueLocked moves what was encoded into out. c.mu is held, and the turn.
-func (c *conn) queueLocked() {
+func (c *Conn) queueLocked() {
 	c.queued += uint64(len(c.enc))
 	if len(c.out) == 0 {
 		c.out, c.enc = c.enc, c.out
@@ -197,7 +195,7 @@ func (c *conn) queueLocked() {
 }
 
 // takeOutLocked swaps the buffers and returns what is to be written.
-func (c *conn) takeOutLocked() []byte {
+func (c *Conn) takeOutLocked() []byte {
 	buf := c.out
 	c.out, c.spare = c.spare[:0], nil
 	if c.cramped {
@@ -211,7 +209,7 @@ func (c *conn) takeOutLocked() []byte {
 }
 
 // flush sees to it that out gets written.
-func (c *conn) flush() {
+func (c *Conn) flush() {
 	c.mu.Lock()
 	if c.writing || len(c.out) == 0 || c.life >= ended {
 		c.mu.Unlock()
@@ -240,13 +238,13 @@ func (c *conn) flush() {
 	c.mu.Unlock()
 }
 
-func (c *conn) handOverLocked() {
+func (c *Conn) handOverLocked() {
 	c.handed = true
 	c.wake <- struct{}{} // never blocks: writing is a token of its own
 }
 
 // wroteLocked notes that the kernel accepted n bytes of buf.
-func (c *conn) wroteLocked(buf []byte, n int) {
+func (c *Conn) wroteLocked(buf []byte, n int) {
 	c.written += uint64(n)
 	if n < len(buf) {
 		c.rest = buf[n:]
@@ -260,7 +258,7 @@ func (c *conn) wroteLocked(buf []byte, n int) {
 
 // stopLocked ends the writing for good, and with it the connection. It unlocks mu. err
 // is that of a write, or nil if the connection had ended before.
-func (c *conn) stopLocked(err error) {
+func (c *Conn) stopLocked(err error) {
 	c.writing, c.handed = false, false
 	if err != nil {
 		err = fmt.Errorf("writing: %w", err)
@@ -269,7 +267,7 @@ func (c *conn) stopLocked(err error) {
 }
 
 // writeLoop writes what callers left to it, until the connection ends.
-func (c *conn) writeLoop() {
+func (c *Conn) writeLoop() {
 	for {
 		select {
 		case <-c.wake:
@@ -309,10 +307,10 @@ func (c *conn) writeLoop() {
 	}
 }
 
-// writeAll writes buf, giving each chunk of it writeWait.
-func (c *conn) writeAll(buf []byte) (n int, err error) {
+// writeAll writes buf, giving each chunk of it WriteTimeout.
+func (c *Conn) writeAll(buf []byte) (n int, err error) {
 	defer func() {
-		if p := recover(); p != nil { // Config.Dial's own type may do anything
+		if p := recover(); p != nil { // Config.Conn.Dial's own type may do anything
 			err = fmt.Errorf("panicked: %v", p)
 		}
 	}()
@@ -324,7 +322,7 @@ func (c *conn) writeAll(buf []byte) (n int, err error) {
 	defer c.nc.SetWriteDeadline(time.Time{})
 	for n < len(buf) {
 		chunk := buf[n:min(len(buf), n+writeChunk)]
-		c.nc.SetWriteDeadline(time.Now().Add(c.writeWait))
+		c.nc.SetWriteDeadline(time.Now().Add(c.WriteTimeout))
 		m, err := c.nc.Write(chunk)
 		n += m
 		if err != nil {
@@ -334,9 +332,9 @@ func (c *conn) writeAll(buf []byte) (n int, err error) {
 	return n, nil
 }
 
-// crowded tells that the queue is long: no place for a request that could do without.
-func (c *conn) crowded() bool {
+// Crowded tells that the queue is long: no place for a request that could do without.
+func (c *Conn) Crowded() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.out) >= c.maxQueue/2
+	return len(c.out) >= c.MaxQueue/2
 }

@@ -1,8 +1,7 @@
-package rpcclient
+package conn
 
 import (
 	"context"
-	"errors"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -66,20 +65,16 @@ type patience struct {
 	dead  <-chan struct{}
 	left  time.Duration // at first
 	ends  bool          // it ends after left
-	limit limit         // of it
+	limit Limit         // of it
 	none  bool          // it does not wait at all
 	timer *time.Timer   // made when it comes to waiting
 }
 
-var errEnded = errors.New("connection has ended")
-
-var errBusy = errors.New("others are being encoded or written")
-
-// wait returns when there is a token in ch; else with errEnded, errBusy, or the error of
+// Wait returns when there is a token in ch; else with errEnded, ErrBusy, or the error of
 // a call whose time is over.
 func (p *patience) wait(ch <-chan struct{}) error {
 	if p.none {
-		return errBusy
+		return ErrBusy
 	}
 	var expired <-chan time.Time
 	if p.ends {
@@ -94,9 +89,9 @@ func (p *patience) wait(ch <-chan struct{}) error {
 	case <-p.dead:
 		return errEnded
 	case <-p.ctx.Done():
-		return contextError(p.ctx)
+		return ContextError(p.ctx)
 	case <-expired:
-		return unsentError{p.limit}
+		return UnsentError{p.limit}
 	}
 }
 

@@ -1,9 +1,10 @@
-package rpcclient
+package conn
 
 import (
-	"errors"
 	"fmt"
 	"net"
+
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 )
 
 // life is how far a connection has come. It only goes forward, one step or several at
@@ -22,21 +23,11 @@ const (
 	settled
 )
 
-var (
-	errClosed       = errors.New("client closed")
-	errRetired      = errors.New("connection takes no more calls")
-	errDraining     = errors.New("server is draining")
-	errToldToRetire = errors.New("server gave the connection up")
-	errNodeGone     = errors.New("node is no longer announced")
-	errSilent       = errors.New("connection silent: ping not answered")
-	errNotWritten   = errors.New("connection lost before the request was written")
-)
-
 // moveLocked brings a connection on to a later state, and further when nothing keeps
 // it there: a retired one without calls ends, an ended one without a write settles.
 // It is called with mu held and unlocks it, for the consequences are told without.
 // Whoever changes what a state waits for (pending, writing) calls it.
-func (c *conn) moveLocked(to life, why error) {
+func (c *Conn) moveLocked(to life, why error) {
 	from := c.life
 	to = max(to, from)
 	if to == retired && len(c.pending) == 0 {
@@ -54,7 +45,7 @@ func (c *conn) moveLocked(to life, why error) {
 		close(c.dead)
 	}
 	why = c.endedFor
-	var left []*call
+	var left []*Request
 	written := c.written
 	if from < settled && to == settled {
 		c.timer.Stop()
@@ -64,61 +55,65 @@ func (c *conn) moveLocked(to life, why error) {
 	c.mu.Unlock()
 
 	if from == open && to > open { // before the calls: those tried again must not come back here
-		c.owner.connRetired(c, retiredFor)
+		c.owner.Retired(c, retiredFor)
 	}
-	for _, cl := range left {
+	for _, req := range left {
 		// What the kernel has not got so far, nobody can have decoded.
-		if cl.mark > written {
-			cl.finish(Never, fmt.Errorf("%w: %w", errNotWritten, why))
+		if req.mark > written {
+			req.finish(Never, fmt.Errorf("%w: %w", errNotWritten, why))
 		} else {
-			cl.finish(Maybe, why)
+			req.finish(Maybe, why)
 		}
 	}
 	if from < ended && to >= ended {
-		closeNow(c.nc)
+		CloseNow(c.nc)
 	}
 	if from < settled && to == settled {
-		c.owner.connDead(c, why)
+		c.owner.Dead(c, why)
 	}
 }
 
-// retire lets the connection finish what is in flight and then end.
-func (c *conn) retire(why error) {
+// Retire lets the connection finish what is in flight and then end.
+func (c *Conn) Retire(why error) {
 	c.mu.Lock()
 	c.moveLocked(retired, why)
 }
 
-// fail ends the connection: the socket is closed and whatever is pending fails.
-func (c *conn) fail(why error) {
+// Fail ends the connection: the socket is closed and whatever is pending fails.
+func (c *Conn) Fail(why error) {
 	c.mu.Lock()
 	c.moveLocked(ended, why)
 }
 
 // close ends a retired connection that has nothing left to do.
-func (c *conn) close(last bool) {
+func (c *Conn) close(last bool) {
 	if last {
-		c.fail(errRetired)
+		c.Fail(ErrRetired)
 	}
 }
 
-// drained obeys the drain frame of rpcserver: requests after last were not and
-// will not be executed, and there must be no more on this connection.
-func (c *conn) drained(last uint64, why error) {
-	var never []*call
+// drained obeys a notice: requests after its last one were not and will not be
+// executed, and there must be no more on this connection.
+func (c *Conn) drained(end rpcwire.End) {
+	why := ErrDraining
+	if end.Alone {
+		why = ErrToldToRetire
+	}
+	var never []*Request
 	c.mu.Lock()
 	for seq := range c.pending {
-		if seq > last {
+		if seq > end.Last {
 			never = append(never, c.takeLocked(seq))
 		}
 	}
 	c.moveLocked(retired, why)
-	for _, cl := range never {
-		cl.finish(Never, why)
+	for _, req := range never {
+		req.finish(Never, why)
 	}
 }
 
 // refusalLocked is why new calls are not welcome, nil while they are. c.mu is held.
-func (c *conn) refusalLocked() error {
+func (c *Conn) refusalLocked() error {
 	switch {
 	case c.life == open:
 		return nil
@@ -128,33 +123,26 @@ func (c *conn) refusalLocked() error {
 	return c.endedFor
 }
 
-// usable tells whether new calls are welcome.
-func (c *conn) usable() bool {
+// Usable tells whether new calls are welcome.
+func (c *Conn) Usable() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.refusalLocked() == nil
 }
 
-// gone tells whether the connection has ended.
-func (c *conn) gone() bool {
-	select {
-	case <-c.dead:
-		return true
-	default:
-		return false
-	}
-}
+// Ended is closed when the connection has ended.
+func (c *Conn) Ended() <-chan struct{} { return c.dead }
 
-// wait returns when the connection has ended and its goroutines have, too.
-func (c *conn) wait() {
+// Wait returns when the connection has ended and its goroutines have, too.
+func (c *Conn) Wait() {
 	<-c.dead
 	c.done.Wait()
 }
 
-// closeNow closes without a farewell: tls.Conn.Close would wait for a peer that
+// CloseNow closes nc without a farewell: tls.Conn.Close would wait for a peer that
 // does not read.
-func closeNow(nc net.Conn) {
-	defer func() { recover() }() // Config.Dial's own type may do anything; it is closed, or was
+func CloseNow(nc net.Conn) {
+	defer func() { recover() }() // Config.Conn.Dial's own type may do anything; it is closed, or was
 	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		t.NetConn().Close()
 	}

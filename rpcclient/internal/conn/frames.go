@@ -1,4 +1,4 @@
-package rpcclient
+package conn
 
 import (
 	"errors"
@@ -244,7 +244,7 @@ func (f *frames) give(n int) {
 	f.buf, f.pos, f.val = own, 0, 0
 }
 
-// largeError is a message beyond Config.MaxReply.
+// largeError is a message beyond Config.Conn.MaxReply.
 type largeError struct {
 	size uint64
 	max  int

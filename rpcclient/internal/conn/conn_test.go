@@ -1,9 +1,9 @@
-package rpcclient
+package conn
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/rpc"
 	"sync"
@@ -19,12 +19,14 @@ func (Echo) Echo(in *Payload, out *Payload) error { out.Data = in.Data; return n
 
 type nobody struct{}
 
-func (nobody) connRetired(*conn, error) {}
-func (nobody) connDead(*conn, error)    {}
+func (nobody) Retired(*Conn, error) {}
+func (nobody) Dead(*Conn, error)    {}
 
-func testSettings() *settings {
-	return &settings{epoch: time.Now(), pingEvery: 10 * time.Second, pingWait: 2 * time.Second, writeWait: 5 * time.Second, maxQueue: 256 << 10}
+func testConfig() Config {
+	return Config{PingInterval: 10 * time.Second, PingTimeout: 2 * time.Second, WriteTimeout: 5 * time.Second, MaxReply: 1 << 20, MaxQueue: 256 << 10}
 }
+
+var errTest = errors.New("ended by the test")
 
 func stockServer(tb testing.TB) net.Listener {
 	tb.Helper()
@@ -39,14 +41,14 @@ func stockServer(tb testing.TB) net.Listener {
 	return l
 }
 
-func dialTest(tb testing.TB, l net.Listener) *conn {
+func dialTest(tb testing.TB, l net.Listener) *Conn {
 	tb.Helper()
 	nc, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		tb.Fatal(err)
 	}
-	c := newConn(nc, testSettings(), nobody{}, func(r io.ReadWriteCloser) wire { return newGobWire(r, 1<<30, newGobTypes()) })
-	tb.Cleanup(func() { c.fail(errClosed); c.wait() })
+	c := NewSet(testConfig()).Start(nc, nobody{})
+	tb.Cleanup(func() { c.Fail(errTest); c.Wait() })
 	return c
 }
 
@@ -55,32 +57,32 @@ func BenchmarkConn(b *testing.B) {
 	for _, size := range []int{1 << 10, 64 << 10} {
 		for _, conc := range []int{1, 64, 1000} {
 			b.Run(fmt.Sprintf("peer=stock/size=%d/conc=%d", size, conc), func(b *testing.B) {
-				cl, err := rpc.Dial("tcp", l.Addr().String())
+				req, err := rpc.Dial("tcp", l.Addr().String())
 				if err != nil {
 					b.Fatal(err)
 				}
-				defer cl.Close()
+				defer req.Close()
 				in := &Payload{make([]byte, size)}
 				b.ReportAllocs()
-				run(b, conc, func() error { var out Payload; return cl.Call("Echo.Echo", in, &out) })
+				run(b, conc, func() error { var out Payload; return req.Call("Echo.Echo", in, &out) })
 			})
 			b.Run(fmt.Sprintf("peer=ours/size=%d/conc=%d", size, conc), func(b *testing.B) {
 				c := dialTest(b, l)
 				in := &Payload{make([]byte, size)}
-				pool := sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
+				pool := sync.Pool{New: func() any { return NewRequest() }}
 				b.ReportAllocs()
 				run(b, conc, func() error {
 					var out Payload
-					cl := pool.Get().(*call)
-					defer pool.Put(cl)
-					cl.method, cl.args, cl.reply = "Echo.Echo", in, &out
-					cl.start = c.now()
-					cl.deadline = cl.start + 10*time.Second
-					if err := c.send(context.Background(), cl); err != nil {
+					req := pool.Get().(*Request)
+					defer pool.Put(req)
+					req.Method, req.Args, req.Reply = "Echo.Echo", in, &out
+					req.Start = c.Now()
+					req.Deadline = req.Start + 10*time.Second
+					if err := c.Send(context.Background(), req); err != nil {
 						return err
 					}
-					<-cl.done
-					return cl.err
+					<-req.Done
+					return req.Err
 				})
 			})
 		}

@@ -1,4 +1,4 @@
-package rpcclient
+package conn
 
 import (
 	"errors"
@@ -6,10 +6,12 @@ import (
 	"io"
 	"net/rpc"
 	"reflect"
+
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 )
 
 // readLoop reads responses until the connection ends, and ends it.
-func (c *conn) readLoop() {
+func (c *Conn) readLoop() {
 	defer func() {
 		c.readerGone.Store(true)
 		c.closeWire()
@@ -18,11 +20,11 @@ func (c *conn) readLoop() {
 	for {
 		resp = rpc.Response{}
 		if err := c.wire.header(&resp); err != nil {
-			c.fail(readError(err))
+			c.Fail(readError(err))
 			return
 		}
 		if err := c.response(&resp); err != nil {
-			c.fail(readError(err))
+			c.Fail(readError(err))
 			return
 		}
 	}
@@ -35,59 +37,55 @@ func readError(err error) error {
 	return fmt.Errorf("reading: %w", err)
 }
 
-var errReply = fmt.Errorf("%w: a reply could not be decoded", errRetired)
-
-var errPeerClosed = errors.New("connection closed by the server")
-
 // response reads one body and finishes the call it belongs to. A late reply, to a
 // call that was given up, is read into nothing, or something that nobody sees.
-func (c *conn) response(resp *rpc.Response) error {
+func (c *Conn) response(resp *rpc.Response) error {
 	if err := c.wire.whole(); err != nil {
 		var large *largeError
 		if errors.As(err, &large) {
 			// The others on this connection do not know, but this one does.
 			c.mu.Lock()
-			cl := c.takeLocked(resp.Seq)
+			req := c.takeLocked(resp.Seq)
 			c.mu.Unlock()
-			if cl != nil {
-				c.finishDecoded(cl, err, true) // the caller's next call must not come here
+			if req != nil {
+				c.finishDecoded(req, err, true) // the caller's next call must not come here
 			}
 		}
 		return err
 	}
-	if resp.Seq == drainSeq {
+	if resp.Seq == rpcwire.NoticeSeq {
 		_, _, fatal := c.wire.body(nil)
-		if last, why := parseDrain(resp); why != nil {
-			c.drained(last, why)
+		if end, ok := rpcwire.ParseEnd(resp); ok {
+			c.drained(end)
 		}
 		return fatal
 	}
 
 	c.mu.Lock()
-	if cl := c.pending[resp.Seq]; cl != nil && resp.Error == "" && !c.wire.direct(cl.reply) {
-		reply := cl.reply
+	if req := c.pending[resp.Seq]; req != nil && resp.Error == "" && !c.wire.direct(req.Reply) {
+		reply := req.Reply
 		c.mu.Unlock()
 		return c.privately(resp.Seq, reply)
 	}
-	cl, nobodys := c.takeLocked(resp.Seq), c.nobodysLocked(resp.Seq)
+	req, nobodys := c.takeLocked(resp.Seq), c.nobodysLocked(resp.Seq)
 	last := c.lastLocked()
 	c.mu.Unlock()
-	if cl == nil || resp.Error != "" {
+	if req == nil || resp.Error != "" {
 		if resp.Error != "" {
 			nobodys = nil
 		}
 		spent, _, fatal := c.wire.body(nobodys)
-		if cl != nil {
-			cl.finish(Yes, rpc.ServerError(resp.Error))
+		if req != nil {
+			req.finish(Yes, rpc.ServerError(resp.Error))
 		}
 		if spent {
-			c.retire(errReply)
+			c.Retire(errReply)
 		}
 		c.close(last)
 		return fatal
 	}
-	spent, err, fatal := c.wire.body(cl.reply)
-	c.finishDecoded(cl, err, spent)
+	spent, err, fatal := c.wire.body(req.Reply)
+	c.finishDecoded(req, err, spent)
 	c.close(last)
 	return fatal
 }
@@ -95,7 +93,7 @@ func (c *conn) response(resp *rpc.Response) error {
 // privately decodes a body that may block half-way into a value of its own: by
 // the time it is whole, the caller may have given up, and the caller's value is
 // then the caller's again.
-func (c *conn) privately(seq uint64, theirs any) error {
+func (c *Conn) privately(seq uint64, theirs any) error {
 	var reply any
 	var private reflect.Value
 	into := reflect.ValueOf(theirs)
@@ -105,29 +103,29 @@ func (c *conn) privately(seq uint64, theirs any) error {
 	}
 	spent, err, fatal := c.wire.body(reply)
 	c.mu.Lock()
-	cl := c.takeLocked(seq)
+	req := c.takeLocked(seq)
 	delete(c.late, seq)
 	last := c.lastLocked()
 	c.mu.Unlock()
-	if cl != nil {
+	if req != nil {
 		switch {
 		case err == nil && private.IsValid():
 			into.Elem().Set(private.Elem())
-		case err == nil && cl.reply != nil:
+		case err == nil && req.Reply != nil:
 			err = errors.New("reply must be a pointer")
 		}
-		c.finishDecoded(cl, err, spent)
+		c.finishDecoded(req, err, spent)
 	}
 	c.close(last)
 	return fatal
 }
 
-func (c *conn) finishDecoded(cl *call, err error, spent bool) {
+func (c *Conn) finishDecoded(req *Request, err error, spent bool) {
 	if spent {
-		c.retire(errReply)
+		c.Retire(errReply)
 	}
 	if err != nil {
-		err = &decodeError{err}
+		err = &DecodeError{err}
 	}
-	cl.finish(Yes, err)
+	req.finish(Yes, err)
 }

@@ -1,4 +1,4 @@
-package rpcclient
+package conn
 
 import (
 	"fmt"
@@ -10,77 +10,77 @@ import (
 // in time costs no timer of its own.
 
 // deadlines is a heap of calls, the earliest deadline first.
-type deadlines []*call
+type deadlines []*Request
 
-func (d *deadlines) add(cl *call) {
-	*d = append(*d, cl)
-	d.up(cl, len(*d)-1)
+func (d *deadlines) add(req *Request) {
+	*d = append(*d, req)
+	d.up(req, len(*d)-1)
 }
 
-func (d *deadlines) remove(cl *call) {
+func (d *deadlines) remove(req *Request) {
 	h := *d
-	i, n := cl.slot-1, len(h)-1
+	i, n := req.slot-1, len(h)-1
 	last := h[n]
 	h[n] = nil
 	*d = h[:n]
-	cl.slot = 0
-	if last != cl {
+	req.slot = 0
+	if last != req {
 		d.down(last, i)
 		d.up(last, last.slot-1)
 	}
 }
 
 // up puts a call at i, or above.
-func (d *deadlines) up(cl *call, i int) {
+func (d *deadlines) up(req *Request, i int) {
 	h := *d
 	for i > 0 {
 		above := (i - 1) / 2
-		if h[above].deadline <= cl.deadline {
+		if h[above].Deadline <= req.Deadline {
 			break
 		}
 		h[i] = h[above]
 		h[i].slot = i + 1
 		i = above
 	}
-	h[i] = cl
-	cl.slot = i + 1
+	h[i] = req
+	req.slot = i + 1
 }
 
 // down puts a call at i, or below.
-func (d *deadlines) down(cl *call, i int) {
+func (d *deadlines) down(req *Request, i int) {
 	h := *d
 	for {
 		below := 2*i + 1
 		if below >= len(h) {
 			break
 		}
-		if below+1 < len(h) && h[below+1].deadline < h[below].deadline {
+		if below+1 < len(h) && h[below+1].Deadline < h[below].Deadline {
 			below++
 		}
-		if cl.deadline <= h[below].deadline {
+		if req.Deadline <= h[below].Deadline {
 			break
 		}
 		h[i] = h[below]
 		h[i].slot = i + 1
 		i = below
 	}
-	h[i] = cl
-	cl.slot = i + 1
+	h[i] = req
+	req.slot = i + 1
 }
 
 // armLocked makes the timer fire at the given time or before. c.mu is held.
-func (c *conn) armLocked(at time.Duration) {
+func (c *Conn) armLocked(at time.Duration) {
 	if c.life < settled && (c.armed == 0 || at < c.armed) {
 		c.armed = at
-		c.timer.Reset(max(0, at-c.now()))
+		c.timer.Reset(max(0, at-c.Now()))
 	}
 }
 
 // onTimer fails the calls that are too late, and pings a connection that was
 // silent for too long. It may still run for a moment after the connection settled.
-func (c *conn) onTimer() {
-	now := c.now()
-	var late []*call
+func (c *Conn) onTimer() {
+	now := c.Now()
+	var late []*Request
 	unanswered := false // a ping, and nothing else came either
 	c.mu.Lock()
 	if c.life == settled {
@@ -89,29 +89,29 @@ func (c *conn) onTimer() {
 	}
 	read := c.lastSign(now)
 	c.armed = 0
-	for len(c.deadlines) > 0 && c.deadlines[0].deadline <= now {
-		cl := c.deadlines[0]
-		if cl == c.ping && read <= cl.start {
+	for len(c.deadlines) > 0 && c.deadlines[0].Deadline <= now {
+		req := c.deadlines[0]
+		if req == c.ping && read <= req.Start {
 			unanswered = true
 		}
-		if read <= cl.start {
+		if read <= req.Start {
 			// Nothing came since it was sent: is anybody there?
-			read = min(read, now-c.pingEvery)
+			read = min(read, now-c.PingInterval)
 		}
-		late = append(late, c.giveUpLocked(cl.seq))
+		late = append(late, c.giveUpLocked(req.seq))
 	}
 	if len(c.deadlines) > 0 {
-		c.armLocked(c.deadlines[0].deadline)
+		c.armLocked(c.deadlines[0].Deadline)
 	}
 	ping := false
-	if c.pingEvery > 0 && c.life == open {
+	if c.PingInterval > 0 && c.life == open {
 		switch {
 		case c.ping != nil:
-			c.armLocked(now + c.pingEvery)
-		case now-read >= c.pingEvery:
+			c.armLocked(now + c.PingInterval)
+		case now-read >= c.PingInterval:
 			ping = true
 		default:
-			c.armLocked(read + c.pingEvery)
+			c.armLocked(read + c.PingInterval)
 		}
 	}
 	last := c.lastLocked()
@@ -121,16 +121,16 @@ func (c *conn) onTimer() {
 	busy := len(c.pending) > 0 && !c.prompt.Load()
 	c.mu.Unlock()
 
-	for _, cl := range late {
-		cl.finish(Maybe, timeoutError{cl.limit})
+	for _, req := range late {
+		req.finish(Maybe, TimeoutError{req.Limit})
 	}
 	switch {
 	case unanswered && busy:
-		c.retire(fmt.Errorf("%w within %v", errSilent, c.pingWait))
+		c.Retire(fmt.Errorf("%w within %v", ErrSilent, c.PingTimeout))
 	case unanswered:
-		c.fail(fmt.Errorf("%w within %v", errSilent, c.pingWait))
+		c.Fail(fmt.Errorf("%w within %v", ErrSilent, c.PingTimeout))
 	case last:
-		c.fail(errRetired)
+		c.Fail(ErrRetired)
 	case ping:
 		c.sendPing()
 	}

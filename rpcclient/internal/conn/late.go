@@ -1,4 +1,4 @@
-package rpcclient
+package conn
 
 import "reflect"
 
@@ -9,19 +9,19 @@ const maxLate = 4096
 // giveUpLocked is takeLocked for a call whose reply may come nevertheless. Where its
 // end is, only those know who decode it, if it holds interface values: encoding/gob
 // reads beyond a nil one that it skips. c.mu is held.
-func (c *conn) giveUpLocked(seq uint64) *call {
-	cl := c.takeLocked(seq)
-	if cl != nil && len(c.late) < maxLate && c.wire.loose(cl.reply) {
+func (c *Conn) giveUpLocked(seq uint64) *Request {
+	req := c.takeLocked(seq)
+	if req != nil && len(c.late) < maxLate && c.wire.loose(req.Reply) {
 		if c.late == nil {
 			c.late = make(map[uint64]reflect.Type)
 		}
-		c.late[seq] = reflect.TypeOf(cl.reply)
+		c.late[seq] = reflect.TypeOf(req.Reply)
 	}
-	return cl
+	return req
 }
 
 // nobodysLocked is what to decode a reply into that nobody waits for. c.mu is held.
-func (c *conn) nobodysLocked(seq uint64) any {
+func (c *Conn) nobodysLocked(seq uint64) any {
 	rt := c.late[seq]
 	delete(c.late, seq)
 	if rt == nil || rt.Kind() != reflect.Pointer {

@@ -1,4 +1,4 @@
-package rpcclient
+package conn
 
 import (
 	"context"
@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
 var tortureRounds = flag.Int("torture", 150, "rounds of each torture test: thousands find what is rare")
@@ -51,8 +53,8 @@ type recorder struct {
 	dead    chan struct{}
 }
 
-func (r *recorder) connRetired(*conn, error) { r.retired.Add(1) }
-func (r *recorder) connDead(*conn, error)    { r.dead <- struct{}{} }
+func (r *recorder) Retired(*Conn, error) { r.retired.Add(1) }
+func (r *recorder) Dead(*Conn, error)    { r.dead <- struct{}{} }
 
 // quietly keeps net/rpc from telling of each connection that ends.
 func quietly(t *testing.T) {
@@ -70,17 +72,17 @@ func torment(t *testing.T, seed uint64, client, server net.Conn, slack time.Dura
 	var serving sync.WaitGroup
 	serving.Go(func() { s.ServeConn(server) })
 
-	settings := testSettings()
-	settings.writeWait = 20 * time.Millisecond
-	settings.pingEvery = time.Duration(rnd.IntN(2)) * 5 * time.Millisecond
-	settings.pingWait = 10 * time.Millisecond
-	settings.maxQueue = 1 + rnd.IntN(2000)
+	cfg := testConfig()
+	cfg.WriteTimeout = 20 * time.Millisecond
+	cfg.PingInterval = time.Duration(rnd.IntN(2)) * 5 * time.Millisecond
+	cfg.PingTimeout = 10 * time.Millisecond
+	cfg.MaxQueue = 1 + rnd.IntN(2000)
 	owner := &recorder{dead: make(chan struct{}, 10)}
-	c := newConn(client, settings, owner, func(r io.ReadWriteCloser) wire { return newGobWire(r, 1<<20, newGobTypes()) })
+	c := NewSet(cfg).Start(client, owner)
 
 	type ended struct {
 		id   int
-		cl   *call
+		req  *Request
 		exec Executed
 		err  error
 	}
@@ -94,7 +96,7 @@ func torment(t *testing.T, seed uint64, client, server net.Conn, slack time.Dura
 			for range 20 {
 				id := int(ids.Add(1))
 				var reply int
-				cl := &call{method: "Witness.Double", args: id, reply: &reply, done: make(chan struct{}, 1), start: c.now()}
+				req := &Request{Method: "Witness.Double", Args: id, Reply: &reply, Done: make(chan struct{}, 1), Start: c.Now()}
 				most := time.Duration(1+rnd.IntN(5000)) * time.Microsecond
 				if rnd.IntN(4) == 0 {
 					most = 50 * time.Millisecond
@@ -103,19 +105,19 @@ func torment(t *testing.T, seed uint64, client, server net.Conn, slack time.Dura
 				if rnd.IntN(2) == 0 {
 					ctx, cancel = context.WithTimeout(ctx, most)
 				} else {
-					cl.deadline = cl.start + most
+					req.Deadline = req.Start + most
 				}
-				err := c.send(ctx, cl)
-				e := ended{id: id, cl: cl, exec: Never, err: err}
+				err := c.Send(ctx, req)
+				e := ended{id: id, req: req, exec: Never, err: err}
 				if err == nil {
 					select {
-					case <-cl.done:
-						e.exec, e.err = cl.exec, cl.err
+					case <-req.Done:
+						e.exec, e.err = req.Executed, req.Err
 					case <-ctx.Done():
 						e.exec, e.err = Maybe, ctx.Err()
-						if !c.abandon(cl) {
-							<-cl.done
-							e.exec, e.err = cl.exec, cl.err
+						if !c.Abandon(req) {
+							<-req.Done
+							e.exec, e.err = req.Executed, req.Err
 						}
 					}
 					if e.err == nil && reply != 2*id {
@@ -123,13 +125,13 @@ func torment(t *testing.T, seed uint64, client, server net.Conn, slack time.Dura
 					}
 				}
 				cancel()
-				if took := c.now() - cl.start; took > most+slack {
+				if took := c.Now() - req.Start; took > most+slack {
 					t.Errorf("seed %d: a call of at most %v took %v: %v", seed, most, took, e.err)
 				}
 				mu.Lock()
 				all = append(all, e)
 				mu.Unlock()
-				if !c.usable() {
+				if !c.Usable() {
 					return
 				}
 				if rnd.IntN(3) == 0 {
@@ -140,12 +142,12 @@ func torment(t *testing.T, seed uint64, client, server net.Conn, slack time.Dura
 	}
 	callers.Wait()
 	if rnd.IntN(2) == 0 {
-		c.retire(errNodeGone)
+		c.Retire(errTest)
 	} else {
-		c.fail(errClosed)
+		c.Fail(errTest)
 	}
-	c.fail(errClosed)
-	c.wait()
+	c.Fail(errTest)
+	c.Wait()
 	serving.Wait()
 
 	// What only now finds its way to the end must have found it: the last write of a
@@ -171,7 +173,7 @@ func torment(t *testing.T, seed uint64, client, server net.Conn, slack time.Dura
 		t.Errorf("seed %d: %d calls pending, %d deadlines, life %d", seed, len(c.pending), len(c.deadlines), c.life)
 	}
 	for _, e := range all {
-		if len(e.cl.done) > 0 {
+		if len(e.req.Done) > 0 {
 			t.Errorf("seed %d: call %d ended twice", seed, e.id)
 		}
 		times := w.executed(e.id)
@@ -188,7 +190,7 @@ func TestTortureInFakeTime(t *testing.T) {
 	for range 5 * *tortureRounds {
 		seed := rand.Uint64()
 		synctest.Test(t, func(t *testing.T) {
-			client, server := memoryPipe()
+			client, server := peertest.MemoryPipe()
 			torment(t, seed, newStorm(client, rand.New(rand.NewPCG(seed, 3))), server, 0)
 		})
 		if t.Failed() {
@@ -209,7 +211,7 @@ func TestTortureTCP(t *testing.T) {
 
 func TestTortureTLS(t *testing.T) {
 	quietly(t)
-	cert, pool := certificate(t, "a1.math.tcp.svc")
+	cert, pool := peertest.Certificate(t, "a1.math.tcp.svc")
 	tortureSockets(t, func(rnd *rand.Rand, nc net.Conn) net.Conn {
 		var under net.Conn = nc
 		if rnd.IntN(2) == 0 {

@@ -1,0 +1,88 @@
+package conn
+
+import "time"
+
+// A Request is one request on one connection. It may be used again when it is done.
+//
+// It is in pending from before its first byte is written until it has a result.
+// Whoever takes it out, with mu held, is the only one to touch it from then on, and
+// must finish it: the reader, the deadline timer, moveLocked, drained, or the caller
+// that gives it up.
+type Request struct {
+	Method   string
+	Args     any
+	Reply    any           // nil: the body is dropped
+	Start    time.Duration // on the Set's clock
+	Deadline time.Duration // on the Set's clock; 0: none
+	Limit    Limit         // whose deadline it is
+
+	// Done has a token when Err and Executed are the result.
+	Done     chan struct{}
+	Err      error
+	Executed Executed
+
+	seq  uint64
+	mark uint64 // offset in the stream: with fewer bytes nobody can have executed it
+	slot int    // in deadlines, from 1; 0: in none
+}
+
+// NewRequest makes a Request whose Done has room for its token.
+func NewRequest() *Request { return &Request{Done: make(chan struct{}, 1)} }
+
+// finish gives a call its result. The call is the caller's from here on.
+func (req *Request) finish(executed Executed, err error) {
+	req.Executed, req.Err = executed, err
+	req.Done <- struct{}{}
+}
+
+// addLocked puts a call into pending. c.mu is held.
+func (c *Conn) addLocked(req *Request) {
+	req.Err, req.Executed = nil, Never
+	c.pending[req.seq] = req
+	if req.Deadline > 0 {
+		c.deadlines.add(req)
+		c.armLocked(req.Deadline)
+	}
+}
+
+// takeLocked takes a call out of pending, nil if it is not there. c.mu is held.
+func (c *Conn) takeLocked(seq uint64) *Request {
+	req := c.pending[seq]
+	if req == nil {
+		return nil
+	}
+	delete(c.pending, seq)
+	c.load.Add(-1)
+	if req.slot > 0 {
+		c.deadlines.remove(req)
+	}
+	if req == c.ping {
+		c.ping = nil
+	}
+	return req
+}
+
+func (c *Conn) takeAllLocked() []*Request {
+	all := make([]*Request, 0, len(c.pending))
+	for seq := range c.pending {
+		all = append(all, c.takeLocked(seq))
+	}
+	return all
+}
+
+// lastLocked tells that a retired connection has nothing left to do. c.mu is held.
+func (c *Conn) lastLocked() bool { return c.life == retired && len(c.pending) == 0 }
+
+// Abandon gives a call up. It returns false when a result is at hand already, or
+// about to be: then done has or gets its token.
+func (c *Conn) Abandon(req *Request) bool {
+	c.mu.Lock()
+	mine := c.pending[req.seq] == req
+	if mine {
+		c.giveUpLocked(req.seq)
+	}
+	last := c.lastLocked()
+	c.mu.Unlock()
+	c.close(last)
+	return mine
+}
