@@ -174,7 +174,7 @@ func hookConfig(b *block, log *slog.Logger) hook.Config {
 		Addr: h.Addr, Registry: b.reg.part, Zone: b.cfg.Origins[0], Check: b.check,
 		Insecure: h.Insecure,
 		Limits: hook.Limits{
-			Rate: float64(h.RequestRate), Connections: h.Connections, PerAddr: h.PerAddress,
+			Rate: h.RequestRate, Connections: h.Connections, PerAddr: h.PerAddress,
 			IdleTimeout: h.Idle, Holds: h.Holds, Watches: h.Watches,
 		},
 		Logger: log, Audit: log.With("audit", true),

@@ -103,7 +103,7 @@ func TestCorefileExampleShowsTheDefaults(t *testing.T) {
 	}{
 		{"bind", example.Bind, want.Bind},
 		{"hook", example.Hook.Addr, want.Hook.Addr},
-		{"hook rate", example.Hook.RequestRate, int(limits.Rate)},
+		{"hook rate", example.Hook.RequestRate, limits.Rate},
 		{"hook connections", example.Hook.Connections, limits.Connections},
 		{"hook per-address", example.Hook.PerAddress, limits.PerAddr},
 		{"hook idle", example.Hook.Idle, limits.IdleTimeout},

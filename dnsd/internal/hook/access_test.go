@@ -200,7 +200,7 @@ func TestUpdateOfTheDoorIsForOpenConnectionsToo(t *testing.T) {
 			t.Run(c.name+" over "+protocol, func(t *testing.T) {
 				h := start(t, func(cfg *Config, _ *registry.Config) {
 					cfg.TLS = c.before()
-					cfg.Limits.KeepAlive = 10 * time.Millisecond
+					cfg.times.keepAlive = 10 * time.Millisecond
 				})
 				url := h.URL()
 				_, port := serving(t)

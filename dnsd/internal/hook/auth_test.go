@@ -160,7 +160,7 @@ func (h *hook) remote(from, method, path, body string, header ...string) *httpte
 		req.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
-	h.Handler().ServeHTTP(w, req)
+	h.handler.ServeHTTP(w, req)
 	return w
 }
 
@@ -311,7 +311,7 @@ func TestWatchEndsWithItsTokenWhereSomethingChangesAllTheTime(t *testing.T) {
 				{Secret: "old", Verbs: []Verb{Read}, Services: []string{"*"}},
 				{Secret: "stays", Verbs: []Verb{Write}, Services: []string{"*"}},
 			}
-			c.Limits.KeepAlive = time.Hour // no silence
+			c.times.keepAlive = time.Hour // no silence
 		})
 		cut := h.stream("GET", after, "", "Authorization", "Bearer old")
 		kept := h.stream("GET", after, "", "Authorization", "Bearer stays")
@@ -341,7 +341,7 @@ func TestTokensAreReplacedWhileStreamsRun(t *testing.T) {
 	}
 	h := start(t, func(c *Config, _ *registry.Config) {
 		c.Tokens = append(token("old"), token("stays")...)
-		c.Limits.KeepAlive = 10 * time.Millisecond
+		c.times.keepAlive = 10 * time.Millisecond
 	})
 	cut := h.stream("GET", "/v1/watch", "", "Authorization", "Bearer old")
 	kept := h.stream("GET", "/v1/watch", "", "Authorization", "Bearer stays")

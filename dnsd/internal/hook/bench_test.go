@@ -29,7 +29,7 @@ func (h *hook) serveInto(b *testing.B, v *void, method, path string, body *bytes
 	req.RemoteAddr = "127.0.0.1:1"
 	v.status = 0
 	clear(v.header)
-	h.Handler().ServeHTTP(v, req)
+	h.handler.ServeHTTP(v, req)
 	if v.status != http.StatusOK {
 		b.Fatal(v.status)
 	}

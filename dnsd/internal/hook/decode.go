@@ -28,14 +28,14 @@ func (x *exchange) readBody() ([]byte, error) {
 	control := http.NewResponseController(x.w)
 	// Not every writer has deadlines (a recorder has none); the connection's
 	// own end then bounds the wait.
-	_ = control.SetReadDeadline(time.Now().Add(x.st.limits.BodyTimeout))
+	_ = control.SetReadDeadline(time.Now().Add(x.s.times.body))
 	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		return nil, refuse(http.StatusRequestEntityTooLarge, "", "the body is larger than %d bytes: split the request, or say less in meta", maxBody)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, refuse(http.StatusRequestTimeout, "", "the body did not come within %v", x.st.limits.BodyTimeout).with("Connection", "close")
+		return nil, refuse(http.StatusRequestTimeout, "", "the body did not come within %v", x.s.times.body).with("Connection", "close")
 	case err != nil:
 		return nil, refuse(http.StatusBadRequest, "", "the body broke off: %v", err).with("Connection", "close")
 	}

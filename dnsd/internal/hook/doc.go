@@ -85,7 +85,7 @@
 //
 //	replaced    a newer incarnation registered      gone      deregistered or expired
 //	superseded  another hold of it took over        revoked   the token is no longer good
-//	again       it lasted Limits.HoldFor            shutdown  dnsd stops
+//	again       it has lasted 5 minutes             shutdown  dnsd stops
 //
 // What renews is the client's choice. With ?heartbeat=1 it sends octets in the
 // body of its request, which does not end, one at each renew_after (package

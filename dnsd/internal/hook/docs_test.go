@@ -73,7 +73,7 @@ func TestPageHasTheRequests(t *testing.T) {
 func TestPageHasTheDefaults(t *testing.T) {
 	text, l := page(t, "corefile.md"), Limits{}.withDefaults()
 	for directive, want := range map[string]any{
-		"connections": l.Connections, "per-address": l.PerAddr, "holds": l.Holds, "watches": l.Watches, "rate": int(l.Rate),
+		"connections": l.Connections, "per-address": l.PerAddr, "holds": l.Holds, "watches": l.Watches, "rate": l.Rate,
 		"idle": strings.TrimSuffix(l.IdleTimeout.String(), "0s"),
 	} {
 		row := regexp.MustCompile("(?m)^\\| `hook " + directive + "` \\| `[^`]*` \\| `(\\S+)` \\|").FindStringSubmatch(text)

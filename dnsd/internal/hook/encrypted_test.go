@@ -59,7 +59,7 @@ func TestStrangersLeaveRoomOverTLS(t *testing.T) {
 // A stream of HTTP/2 that nobody reads is cut like a connection, and the other
 // streams of its connection go on.
 func TestStreamThatNobodyReadsIsCut(t *testing.T) {
-	h, client := encrypted(t, func(c *Config) { c.Limits.WriteTimeout = 100 * time.Millisecond })
+	h, client := encrypted(t, func(c *Config) { c.times.write = 100 * time.Millisecond })
 	h.fill(6000) // twice what the client's window takes
 	c := client(true)
 	resp, err := c.Do(h.request("GET", "/v1/services/_math._tcp", ""))

@@ -49,12 +49,12 @@ type holds struct {
 
 func newHolds() *holds { return &holds{byKey: make(map[registry.Key]*held)} }
 
-// enter takes a place for one more hold, to be given back by leave. False: there
-// are most already (negative: no bound), or no hold may begin any more.
+// enter takes a place for one more hold; leave gives it back. It returns false if
+// there are most already, or if no hold may begin any more.
 func (hs *holds) enter(most int) bool {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	if hs.closed || most >= 0 && hs.n >= most {
+	if hs.closed || hs.n >= most {
 		return false
 	}
 	hs.n++

@@ -177,10 +177,8 @@ func (h *held) due(began time.Time) time.Time {
 		}
 	}
 	next := h.renewed.Add(renewAfter(h.in))
-	if most := h.bearer.st.limits.HoldFor; most >= 0 {
-		if end := began.Add(max(most, 2*h.in.Lease)); end.Before(next) {
-			return end
-		}
+	if end := began.Add(max(holdFor, 2*h.in.Lease)); end.Before(next) {
+		return end
 	}
 	return next
 }
@@ -207,7 +205,7 @@ func (h *held) look(began time.Time) (reason string, broken bool) {
 	if h.beats {
 		return h.silent(lease)
 	}
-	if most := h.bearer.st.limits.HoldFor; most >= 0 && time.Since(began) >= max(most, 2*h.in.Lease) {
+	if time.Since(began) >= max(holdFor, 2*h.in.Lease) {
 		return endAgain, false
 	}
 	if time.Since(h.renewed) < renewAfter(h.in) {
@@ -277,7 +275,7 @@ func (h *held) tell(lease registry.Standing) error {
 }
 
 // say writes to the client within the time of one write.
-func (h *held) say(b []byte) error { return h.line.send(h.bearer.st.limits.WriteTimeout, b) }
+func (h *held) say(b []byte) error { return h.line.send(h.bearer.s.times.write, b) }
 
 // lost tells the registry that the connection broke without a word: it probes. Only
 // a host that the connection came from is probed: who holds for another learns

@@ -60,7 +60,7 @@ func startOn(t testing.TB, pipes *pipes, change func(*Config, *registry.Config))
 	t.Helper()
 	h := &hook{t: t, audit: &lines{}}
 	h.cfg = Config{Addr: "127.0.0.1:0", Zone: "svc.", Audit: slog.New(slog.NewTextHandler(h.audit, &slog.HandlerOptions{Level: slog.LevelDebug}))}
-	h.cfg.Limits.Rate = -1
+	h.cfg.Limits.Rate = noRate
 	rcfg := registry.Config{}
 	if change != nil {
 		change(&h.cfg, &rcfg)
@@ -218,6 +218,9 @@ func decode[T any](t testing.TB, a answer) T {
 	}
 	return v
 }
+
+// noRate is more requests a second than any test sends.
+const noRate = 1 << 30
 
 const a1 = "/v1/services/_math._tcp/instances/a1"
 

@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"cmp"
 	"container/list"
 	"net/netip"
 	"sync"
@@ -9,81 +10,72 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits bound what the hook takes from others. A zero field is the default; a
-// negative one switches that limit off.
+// Limits bound what one caller, and all of them, may use. A zero field means the
+// default.
 type Limits struct {
-	// Rate is requests a second of one caller: a token at one address, or an
-	// address (of IPv6 its /64, which is one customer). Default 1000, which is
-	// 5,000 instances renewing one by one from one host. Beyond it: 429.
-	Rate float64
-	// Burst is how many may come at once. Default 2*Rate.
-	Burst int
-	// Connections in all, default 16384; PerAddr from one address, default
-	// 4096. Each held registration and each watch over HTTP/1.1 is one. Beyond
-	// them an unused connection is closed for the new one, a stranger's first;
-	// if there is none: 503 and the new one is closed. Where tokens or client
-	// certificates are asked for, a quarter of all is not for strangers.
+	// Rate is the number of requests a second of one caller: a token at one address,
+	// or an address (of IPv6 its /64, which is one customer). Default 1000, which is
+	// 5,000 instances on one host that renew one by one. Twice as many may come at
+	// once. The answer to more is 429.
+	Rate int
+	// Connections is the number of open connections, default 16384; PerAddr is the
+	// number from one address, default 4096. Each held registration and each watch
+	// over HTTP/1.1 is a connection. At the limit an unused connection is closed for
+	// the new one; if there is none, the new one gets 503 and is closed. Where tokens
+	// or client certificates are required, a quarter of Connections is reserved for
+	// callers that have shown one.
 	Connections int
 	PerAddr     int
-	// Watches and Holds at one time, default 10000 and as many as Connections.
-	// Beyond them: 503.
+	// Watches is the number of open watches, default 10000, and Holds the number of
+	// held registrations, default Connections. The answer to more is 503.
 	Watches int
 	Holds   int
-	// HeaderTimeout and BodyTimeout bound how long a request may take to come,
-	// default 5s and 10s. IdleTimeout closes a silent connection, default 2m.
-	HeaderTimeout time.Duration
-	BodyTimeout   time.Duration
-	IdleTimeout   time.Duration
-	// WriteTimeout bounds one write of an answer or of an event, default 10s.
-	WriteTimeout time.Duration
-	// KeepAlive is the time between comments on a silent watch, default 15s.
-	KeepAlive time.Duration
-	// HoldFor is how long a hold without heartbeats lasts before the instance is
-	// asked to come again, default 5m, at least twice its lease. A stopped process
-	// keeps its connection: only asking shows that somebody is there.
-	HoldFor time.Duration
+	// IdleTimeout closes an unused connection, default 2m.
+	IdleTimeout time.Duration
 }
 
 func (l Limits) withDefaults() Limits {
-	orElse(&l.Rate, 1000)
-	orElse(&l.Burst, int(2*l.Rate))
-	orElse(&l.Connections, 16384)
-	orElse(&l.PerAddr, 4096)
-	orElse(&l.Watches, 10000)
-	orElse(&l.Holds, l.Connections)
-	orElse(&l.HeaderTimeout, 5*time.Second)
-	orElse(&l.BodyTimeout, 10*time.Second)
-	orElse(&l.IdleTimeout, 2*time.Minute)
-	orElse(&l.WriteTimeout, 10*time.Second)
-	orElse(&l.KeepAlive, 15*time.Second)
-	orElse(&l.HoldFor, 5*time.Minute)
-	// What is not a number of things but a wait has no "off": without an end
-	// one silent peer would keep its memory for ever.
-	for _, d := range []*time.Duration{&l.HeaderTimeout, &l.BodyTimeout, &l.IdleTimeout, &l.WriteTimeout, &l.KeepAlive} {
-		if *d < 0 {
-			*d = time.Hour
-		}
-	}
-	if l.Burst < 1 {
-		l.Burst = 1
-	}
+	l.Rate = cmp.Or(l.Rate, 1000)
+	l.Connections = cmp.Or(l.Connections, 16384)
+	l.PerAddr = cmp.Or(l.PerAddr, 4096)
+	l.Watches = cmp.Or(l.Watches, 10000)
+	l.Holds = cmp.Or(l.Holds, l.Connections)
+	l.IdleTimeout = cmp.Or(l.IdleTimeout, 2*time.Minute)
 	return l
 }
 
-func orElse[T comparable](v *T, otherwise T) {
-	var zero T
-	if *v == zero {
-		*v = otherwise
+const (
+	// bodyTimeout bounds how long a body of at most 64 KiB may take to arrive.
+	bodyTimeout = 10 * time.Second
+	// writeTimeout bounds one write of an answer or of an event: a reader that does
+	// not read must not keep memory here.
+	writeTimeout = 10 * time.Second
+	// keepAlive is the time between comments on a silent watch. Proxies close a
+	// connection that is silent for 30 to 60 seconds.
+	keepAlive = 15 * time.Second
+	// holdFor is how long a hold without heartbeats lasts before the client must
+	// register again, at least twice its lease. The kernel of a stopped process keeps
+	// the connection open: only a new request shows that the process works.
+	holdFor = 5 * time.Minute
+)
+
+// times are the waits that tests shorten.
+type times struct{ header, body, write, keepAlive time.Duration }
+
+func (t times) withDefaults() times {
+	return times{
+		header: cmp.Or(t.header, headerTimeout), body: cmp.Or(t.body, bodyTimeout),
+		write: cmp.Or(t.write, writeTimeout), keepAlive: cmp.Or(t.keepAlive, keepAlive),
 	}
 }
 
-// caller is whom a rate limit counts.
+// caller is what a rate limit counts.
 type caller struct {
 	token int // index of the token, from 1; 0: none
 	addr  netip.Addr
 }
 
-// callerAddr is the part of an address that one customer holds.
+// callerAddr is the part of an address that belongs to one customer.
 func callerAddr(a netip.Addr) netip.Addr {
 	a = a.Unmap().WithZone("")
 	if a.Is6() {
@@ -94,17 +86,17 @@ func callerAddr(a netip.Addr) netip.Addr {
 	return a
 }
 
-// maxCallers bounds the table of rates: beyond it the caller that was silent for
-// longest is forgotten, which gives it its burst anew and nothing more.
+// maxCallers bounds the table of rates. Beyond it the caller that was silent for
+// longest is forgotten: it has its burst again, and nothing more.
 const maxCallers = 8192
 
-// limiter holds one token bucket a caller.
+// limiter has one token bucket for each caller.
 type limiter struct {
 	mu    sync.Mutex // guards all below
 	rate  rate.Limit
 	burst int
 	table map[caller]*list.Element
-	order *list.List // of *bucket, last used first
+	order *list.List // of *bucket, the last used first
 }
 
 type bucket struct {
@@ -116,14 +108,11 @@ func newLimiter() *limiter {
 	return &limiter{table: make(map[caller]*list.Element), order: list.New()}
 }
 
-// set changes the rate of all, also of the callers that are known.
-func (l *limiter) set(perSecond float64, burst int, now time.Time) {
-	limit := rate.Limit(perSecond)
-	if perSecond < 0 {
-		limit = rate.Inf
-	}
+// set changes the rate of all callers, also of those in the table.
+func (l *limiter) set(perSecond, burst int, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	limit := rate.Limit(perSecond)
 	if l.rate == limit && l.burst == burst {
 		return
 	}
@@ -135,13 +124,10 @@ func (l *limiter) set(perSecond float64, burst int, now time.Time) {
 	}
 }
 
-// take counts one request. When there are too many it says how long to wait.
+// take counts one request. If there are too many, it returns how long to wait.
 func (l *limiter) take(c caller, now time.Time) (wait time.Duration, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.rate == rate.Inf {
-		return 0, true
-	}
 	e := l.table[c]
 	if e == nil {
 		if len(l.table) >= maxCallers {
@@ -163,17 +149,17 @@ func (l *limiter) take(c caller, now time.Time) (wait time.Duration, ok bool) {
 	return 0, true
 }
 
-// gauge counts things that exist at one time, up to a bound.
+// gauge counts what is open, up to a bound.
 type gauge struct {
 	mu sync.Mutex // guards n
 	n  int
 }
 
-// enter counts one more unless there are most already; negative: no bound.
+// enter counts one more, unless there are most already.
 func (g *gauge) enter(most int) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if most >= 0 && g.n >= most {
+	if g.n >= most {
 		return false
 	}
 	g.n++

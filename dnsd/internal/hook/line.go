@@ -85,7 +85,7 @@ func (l *ownLine) open(x *exchange, first ...[]byte) error {
 	for _, p := range first {
 		b.Write(p)
 	}
-	return l.send(x.st.limits.WriteTimeout, b.Bytes())
+	return l.send(x.s.times.write, b.Bytes())
 }
 
 func (l *ownLine) wait(until time.Time) (came bool, err error) {

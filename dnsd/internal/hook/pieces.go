@@ -34,7 +34,7 @@ type pieces struct {
 // pieces makes room for a long answer about a service ("": all); finish it.
 func (x *exchange) pieces(service string) (*pieces, error) {
 	// Half of what a reader may wait with what it has: who waits here is told in time.
-	ctx, cancel := context.WithTimeout(x.r.Context(), x.st.limits.WriteTimeout/2)
+	ctx, cancel := context.WithTimeout(x.r.Context(), x.s.times.write/2)
 	defer cancel()
 	release, ok := x.s.lists.take(ctx, x.who.caller, piece+leaseBytes*x.st.registry.Span(service))
 	if !ok {
@@ -42,7 +42,7 @@ func (x *exchange) pieces(service string) (*pieces, error) {
 		return nil, refuse(http.StatusServiceUnavailable, "", "too many long answers are being read: read faster, or watch instead of listing").retryAfter(time.Second)
 	}
 	p := &pieces{x: x, release: release, out: x.s.buffers.Get().(*bufio.Writer)}
-	p.pace = pace{w: x.w, control: http.NewResponseController(x.w), timeout: x.st.limits.WriteTimeout, began: time.Now()}
+	p.pace = pace{w: x.w, control: http.NewResponseController(x.w), timeout: x.s.times.write, began: time.Now()}
 	p.out.Reset(&p.pace)
 	return p, nil
 }

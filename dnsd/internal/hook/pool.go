@@ -18,8 +18,8 @@ const reserved = 4
 // whatever strangers do, and keeps it.
 type pool struct {
 	mu      sync.Mutex // guards all below, and what conns say is the pool's
-	most    int        // negative: no bound
-	perAddr int        // negative: no bound
+	most    int        // connections in all
+	perAddr int        // connections from one address
 	secured bool       // strangers are not welcome for long: their busy ones may go, too
 
 	open      int
@@ -69,10 +69,10 @@ func (p *pool) enter(c *conn) (victim *conn, ok bool) {
 		q = &peer{addr: c.addr}
 	}
 	switch {
-	case p.perAddr >= 0 && q.open >= p.perAddr:
+	case q.open >= p.perAddr:
 		victim = p.worstLocked(q)
 		ok = victim != nil
-	case p.most >= 0 && (p.open >= p.most || p.secured && p.strangers >= p.most-p.most/reserved):
+	case p.open >= p.most || p.secured && p.strangers >= p.most-p.most/reserved:
 		victim = p.worstLocked(p.worstPeerLocked())
 		ok = victim != nil
 	default:

@@ -118,6 +118,10 @@ func cleanPath(r *http.Request) (clean string, ok bool) {
 func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	x := &exchange{s: s, st: s.state.Load(), w: &response{ResponseWriter: w}, r: r, peer: peerAddr(r)}
+	if c := connOfRequest(r); c != nil && c.access != x.st.access {
+		// The next request needs a connection with the present TLS configuration.
+		w.Header().Set("Connection", "close")
+	}
 	op, known := rt.methods[r.Method]
 	if !known && r.Method == http.MethodHead {
 		op, known = rt.methods[http.MethodGet]
@@ -153,7 +157,7 @@ func (x *exchange) admit(rt route, op operation, known bool) error {
 	x.writeSoon()
 	if x.r.ContentLength != 0 {
 		// net/http reads what an operation left of the body, and would wait.
-		_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(x.st.limits.BodyTimeout))
+		_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(x.s.times.body))
 	}
 	if err := x.checkBrowser(); err != nil {
 		return err
@@ -164,7 +168,7 @@ func (x *exchange) admit(rt route, op operation, known bool) error {
 		if wait, ok := x.s.callers.take(x.who.caller, time.Now()); !ok {
 			x.s.metrics.refused.WithLabelValues("rate").Inc()
 			x.audit.action = "" // a flood must not fill the log
-			return refuse(http.StatusTooManyRequests, "", "more than %g requests a second: renew in batches (POST /v1/renew), hold the registration, or slow down", x.st.limits.Rate).
+			return refuse(http.StatusTooManyRequests, "", "more than %d requests a second: renew in batches (POST /v1/renew), hold the registration, or slow down", x.st.limits.Rate).
 				retryAfter(wait)
 		}
 	}
@@ -236,7 +240,7 @@ func (x *exchange) checkBrowser() error {
 // or a slow disk, is not the reader's fault.
 func (x *exchange) writeSoon() {
 	// Not every writer has deadlines; a recorder in a test has no connection.
-	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(x.st.limits.WriteTimeout))
+	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(x.s.times.write))
 }
 
 // fail answers with a problem, or, when the answer has begun, breaks it off.

@@ -48,6 +48,8 @@ type Config struct {
 	// revision (renewals without a change at level debug). Nil: silence.
 	Logger *slog.Logger
 	Audit  *slog.Logger
+
+	times times // of tests; zero: the defaults
 }
 
 // DefaultAddr is where the hook listens unless told otherwise.
@@ -80,6 +82,7 @@ type Server struct {
 	listener *listener
 	handler  http.Handler
 	state    atomic.Pointer[state]
+	times    times
 	callers  *limiter
 	metrics  *metrics
 	holds    *holds
@@ -99,11 +102,14 @@ type Server struct {
 	stopOnce  sync.Once
 	flushOnce sync.Once
 
-	mu     sync.Mutex // guards front, ran, closed; and orders Updates
-	front  *front     // serves new connections
+	serving sync.WaitGroup // the goroutines of the fronts
+
+	mu     sync.Mutex               // guards what follows, and orders Updates
+	front  *front                   // serves new connections
+	fronts map[time.Duration]*front // by idle timeout
+	silent map[net.Conn]struct{}    // connections that have not sent a request yet
 	ran    bool
 	closed bool
-	fronts sync.WaitGroup // every front's goroutines
 }
 
 // Listen takes the address and prepares everything; Run serves. It refuses to
@@ -135,6 +141,9 @@ func newServer(ln net.Listener, cfg Config) (*Server, error) {
 		bursts:  sync.Pool{New: func() any { return bufio.NewWriterSize(nil, burst) }},
 		holds:   newHolds(),
 		origin:  http.NewCrossOriginProtection(),
+		times:   cfg.times.withDefaults(),
+		fronts:  make(map[time.Duration]*front),
+		silent:  make(map[net.Conn]struct{}),
 
 		consolePolicy: consolePolicy(),
 	}
@@ -180,10 +189,6 @@ func (s *Server) URL() string {
 	return scheme + "://" + addr.String()
 }
 
-// Handler is the hook without its listener: the limits of connections, and TLS,
-// are the caller's then.
-func (s *Server) Handler() http.Handler { return s.handler }
-
 // Update changes everything but the address while requests go on. On error
 // nothing has changed. Watches and holds survive; one whose token, certificate or
 // unencrypted connection is no longer good ends within the keepalive time, and no
@@ -219,8 +224,8 @@ func (s *Server) Update(cfg Config) error {
 	}
 	s.listener.door.Store(d)
 	s.listener.pool.set(st.limits.Connections, st.limits.PerAddr, st.secured)
-	s.callers.set(st.limits.Rate, st.limits.Burst, time.Now())
-	s.refrontLocked(st)
+	s.callers.set(st.limits.Rate, 2*st.limits.Rate, time.Now())
+	s.front = s.frontLocked(st.limits.IdleTimeout)
 	return nil
 }
 
@@ -269,63 +274,34 @@ func (s *Server) Run(ctx context.Context) error {
 	unhook := context.AfterFunc(ctx, s.stop)
 	defer unhook()
 	err := s.accept()
-	s.stop()
-	s.fronts.Wait()
-	s.holds.running.Wait()
-	s.flush()
+	_ = s.Close()
 	return err
 }
 
 // Close stops a server, whether it runs or not, and returns when it has ended.
 func (s *Server) Close() error {
 	s.stop()
-	s.fronts.Wait()
+	s.serving.Wait()
 	s.holds.running.Wait()
-	s.flush()
-	return nil
-}
-
-// flush writes the counts of lines that were not written.
-func (s *Server) flush() {
-	s.flushOnce.Do(func() { // who comes second waits for the first
+	s.flushOnce.Do(func() { // a second caller waits for the first
 		for _, f := range []*few{&s.refusals, &s.failures, &s.accepts} {
 			f.flush()
 		}
 	})
+	return nil
 }
 
-// stop ends accepting and streams, and shuts every front.
+// stop ends accepting, streams and requests.
 func (s *Server) stop() {
 	s.stopOnce.Do(func() {
 		s.end()
 		s.holds.close()
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.closed = true
 		_ = s.listener.Close()
-		if s.front != nil {
-			s.front.retire()
-		}
+		s.shutdown()
 	})
 }
 
-// give hands a connection to the front of the moment.
-func (s *Server) give(c net.Conn) {
-	for {
-		s.mu.Lock()
-		f, closed := s.front, s.closed
-		s.mu.Unlock()
-		if closed {
-			_ = c.Close()
-			return
-		}
-		if f.give(c) {
-			return
-		}
-	}
-}
-
-// accept hands new connections to the front of the moment.
+// accept hands new connections to the present front.
 func (s *Server) accept() error {
 	var pause time.Duration
 	for {

@@ -165,7 +165,7 @@ func TestUpdateWhileRequestsRun(t *testing.T) {
 	for i := range 50 {
 		cfg := h.cfg
 		cfg.Zone = fmt.Sprintf("z%d.", i)
-		cfg.Limits.HeaderTimeout = time.Duration(i%3+1) * time.Second
+		cfg.Limits.IdleTimeout = time.Duration(i%3+1) * time.Minute
 		cfg.Collectors = []prometheus.Collector{prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: fmt.Sprintf("g%d", i)}, func() float64 { return 1 })}
 		if err := h.Update(cfg); err != nil {
 			t.Fatal(err)
@@ -432,7 +432,7 @@ func TestIPv4WildcardDoesNotListenOnIPv6(t *testing.T) {
 
 func TestSlowBodyIsToldSo(t *testing.T) {
 	h := start(t, func(c *Config, _ *registry.Config) {
-		c.Limits.BodyTimeout, c.Limits.WriteTimeout = 200*time.Millisecond, 200*time.Millisecond
+		c.times.body, c.times.write = 200*time.Millisecond, 200*time.Millisecond
 	})
 	c, err := net.Dial("tcp", h.Addr().String())
 	if err != nil {

@@ -53,7 +53,7 @@ func heapInUse() uint64 {
 func TestReadersWhoDoNotReadCostLittle(t *testing.T) {
 	const instances, readers = 10_000, 20
 	p := newPipes()
-	h := startOn(t, p, func(c *Config, _ *registry.Config) { c.Limits.WriteTimeout = time.Hour })
+	h := startOn(t, p, func(c *Config, _ *registry.Config) { c.times.write = time.Hour })
 	h.fill(instances)
 	for _, path := range []string{"/v1/watch?service=_math._tcp", "/v1/watch", "/v1/services/_math._tcp", "/v1/services"} {
 		before := heapInUse()

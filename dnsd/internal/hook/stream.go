@@ -22,7 +22,7 @@ type stream struct {
 // begin sends the header and the first bytes. X-Accel-Buffering asks nginx not
 // to wait for the end.
 func (x *exchange) begin(first ...[]byte) (*stream, error) {
-	s := &stream{w: x.w, control: http.NewResponseController(x.w), timeout: x.st.limits.WriteTimeout, bursts: &x.s.bursts}
+	s := &stream{w: x.w, control: http.NewResponseController(x.w), timeout: x.s.times.write, bursts: &x.s.bursts}
 	streamHeader(x.w.Header())
 	x.w.WriteHeader(http.StatusOK)
 	return s, s.send(first...)

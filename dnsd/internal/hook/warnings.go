@@ -6,17 +6,14 @@ import "fmt"
 // take, in percent: DNS, the store and the log need some, too.
 const share = 75
 
-// fit bounds the connections by the descriptors that there are. To run out of them
-// would stop DNS as well. It warns if somebody asked for more.
+// fit lowers the number of connections to what the descriptors allow: to run out of
+// them would stop DNS as well. It returns a warning if the number was asked for.
 func (l *Limits) fit(asked, files int, known bool) (warning string) {
-	if most := max(files*share/100, 1); known && (l.Connections < 0 || l.Connections > most) {
+	if most := max(files*share/100, 1); known && l.Connections > most {
 		l.Connections = most
 	}
-	switch {
-	case asked == 0 || asked == l.Connections:
+	if asked == 0 || asked == l.Connections {
 		return ""
-	case asked < 0:
-		return fmt.Sprintf("connections are not bounded, but this process may open only %d files: the hook takes at most %d", files, l.Connections)
 	}
 	return fmt.Sprintf("connections %d are more than a process that may open %d files can have: the hook takes at most %d; raise ulimit -n (systemd: LimitNOFILE), or lower connections", asked, files, l.Connections)
 }

@@ -24,8 +24,6 @@ func TestConnectionsFitTheDescriptors(t *testing.T) {
 		{0, 1000, true, 750, false}, // a default is nobody's wish
 		{500, 1000, true, 500, false},
 		{20000, 1000, true, 750, true},
-		{-1, 1000, true, 750, true},
-		{-1, 0, false, -1, false},
 		{20000, 0, false, 20000, false},
 		{10, 1, true, 1, true},
 	} {

@@ -138,7 +138,7 @@ type syncEvent struct {
 // follow sends events until somebody has enough.
 func (x *exchange) follow(ctx context.Context, s *stream, w *registry.Watch, service string, f ahead) error {
 	for {
-		wait, cancel := context.WithTimeout(ctx, x.st.limits.KeepAlive)
+		wait, cancel := context.WithTimeout(ctx, x.s.times.keepAlive)
 		events, err := w.Next(wait)
 		cancel()
 		switch {

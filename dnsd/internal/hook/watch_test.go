@@ -135,7 +135,7 @@ func TestSilentWatchShowsLife(t *testing.T) {
 func TestSlowWatcherIsCut(t *testing.T) {
 	h := start(t, func(c *Config, r *registry.Config) {
 		r.WatchQueue = 1
-		c.Limits.WriteTimeout = time.Minute // the queue is to be the bound here
+		c.times.write = time.Minute // the queue is to be the bound here
 	})
 	w := h.stream("GET", "/v1/watch", "")
 	w.until(eventSync)
@@ -168,7 +168,7 @@ func TestSlowWatcherIsCut(t *testing.T) {
 func TestStuckWatcherIsClosed(t *testing.T) {
 	h := start(t, func(c *Config, r *registry.Config) {
 		r.WatchQueue = 1 << 20
-		c.Limits.WriteTimeout = 20 * time.Millisecond
+		c.times.write = 20 * time.Millisecond
 	})
 	w := h.stream("GET", "/v1/watch", "")
 	w.until(eventSync)
@@ -231,7 +231,7 @@ func (h *hook) sinks(ctx context.Context, n int) (got chan string, running *sync
 		running.Go(func() {
 			req := h.request("GET", "/v1/watch", "").WithContext(ctx)
 			req.RemoteAddr = "127.0.0.1:1"
-			h.Handler().ServeHTTP(&sink{header: make(http.Header), got: got}, req)
+			h.handler.ServeHTTP(&sink{header: make(http.Header), got: got}, req)
 		})
 	}
 	return got, running
