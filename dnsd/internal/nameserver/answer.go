@@ -11,7 +11,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 )
 
-// transport is how a query came.
+// transport is what a query came over.
 type transport uint8
 
 const (
@@ -34,9 +34,9 @@ type responder struct {
 	proved  bool          // the client's address is not forged
 	reserve int           // octets kept free for TSIG
 	rcode   int           // of the answer written last
-	zone    *zoneEntry    // that was asked, nil: none
-	key     string        // the TSIG key that the query proved to know, or ""
-	idle    time.Duration // what keepalive tells the client; 0 outside of TCP
+	zone    *zoneEntry    // the zone of the question, nil: none
+	key     string        // the TSIG key that signed the query, or ""
+	idle    time.Duration // what keepalive tells the client; 0 over UDP
 
 	// transfer is set by respond when the query is an allowed transfer over
 	// TCP, which is more than one message: the connection sends it.
@@ -44,11 +44,11 @@ type responder struct {
 
 	cookieBuf [clientCookieLen + serverCookieLen]byte
 
-	byRecords bool // never from images: for tests
+	byRecords bool // answer without images: for tests
 }
 
-// respond appends the answer to msg and returns dst, unchanged when there is
-// none. Over UDP the answer is never longer than the client allows.
+// respond appends the answer to msg, and returns dst unchanged if there is none. Over
+// UDP the answer is never longer than the client allows.
 func (r *responder) respond(dst, msg []byte, from netip.Addr, tr transport) []byte {
 	r.from, r.tr, r.proved, r.reserve, r.zone, r.key, r.transfer = from, tr, tr != overUDP, 0, nil, "", nil
 	q := &r.q
@@ -84,7 +84,7 @@ func (r *responder) respond(dst, msg []byte, from netip.Addr, tr transport) []by
 	return dst
 }
 
-// answer answers a request that was read without fault.
+// answer answers a request that parse accepted.
 func (r *responder) answer(dst, msg []byte) []byte {
 	q := &r.q
 	x := noExtra
@@ -94,7 +94,7 @@ func (r *responder) answer(dst, msg []byte) []byte {
 		switch {
 		case state == cookieInvalid && q.version == 0:
 			return r.short(dst, msg, dns.RcodeFormatError, 0, &noExtra)
-		case state == cookieInvalid: // in another version it may be right
+		case state == cookieInvalid: // it may be valid in another version
 		case fresh:
 			x.cookie = r.set.cookies.appendCookie(r.cookieBuf[:0], q.cookie, r.from, r.now)
 		default:
@@ -127,21 +127,21 @@ func (r *responder) answer(dst, msg []byte) []byte {
 	return r.fromZone(dst, msg, z, q.qtype, &x)
 }
 
-// fromZone lets the zone answer with the records of a type: from its images if
-// they know the question, else by records.
+// fromZone lets the zone answer with the records of a type: from its images if they
+// can answer the question, otherwise by records.
 func (r *responder) fromZone(dst, msg []byte, z *zoneEntry, qtype uint16, x *extra) []byte {
 	q := &r.q
 	base := len(dst)
 	dst = r.appendHeader(dst, msg)
 	limit := r.room(x)
 	// Offsets in a message count from its header, so the zone gets the message
-	// alone, and what it returns may be elsewhere.
+	// alone. What it returns may be in other memory.
 	out, c, ok := dst[base:], zone.Counts{}, false
 	if !r.byRecords {
 		out, c, ok = z.zone.AppendAnswer(out, q.name, qtype, limit)
 	}
 	if !ok {
-		// Whatever lives in the images' place must give the same octets.
+		// The images have no answer, or a test wants none: this gives the same octets.
 		name, _, err := dns.UnpackDomainName(msg, headerLen)
 		if err == nil {
 			out, c, err = zone.Pack(out, z.zone.Lookup(name, qtype), limit)
@@ -154,12 +154,12 @@ func (r *responder) fromZone(dst, msg []byte, z *zoneEntry, qtype uint16, x *ext
 	return r.complete(rejoin(dst, base, out), base, c, x)
 }
 
-// tellEvery is how often something is logged that anybody can be the reason for.
+// tellEvery is how often something is logged that any client can cause.
 const tellEvery = time.Minute
 
-// refused and fault log what a query is the reason for, at most once a minute
-// for each loop: whoever sends queries must not fill the disk, nor make the loop
-// wait for it. The counters tell how often it was.
+// refused and fault log what a query caused, at most once a minute for each loop: a
+// client must not fill the disk, nor make the loop wait for it. The counters tell how
+// often it happened.
 func (r *responder) refused(msg string, args ...any) {
 	if r.first(&r.count.refusalTold) {
 		r.set.log.Warn(msg, args...)
@@ -173,18 +173,18 @@ func (r *responder) fault(msg string, args ...any) {
 	}
 }
 
-// first tells whether nobody was here before in this minute.
+// first tells whether this is the first call in this minute.
 func (r *responder) first(told *atomic.Uint32) bool {
 	last := told.Load()
 	return r.now-last >= uint32(tellEvery/time.Second) && told.CompareAndSwap(last, r.now)
 }
 
-// room is what a message may hold before OPT and TSIG.
+// room is how long a message may be before OPT and TSIG.
 func (r *responder) room(x *extra) int {
 	return r.set.limit(&r.q, r.tr) - r.reserve - r.set.optLength(&r.q, x)
 }
 
-// rejoin puts message behind dst[:base], where it already is unless it grew.
+// rejoin appends message to dst[:base]. It is already there, unless it grew.
 func rejoin(dst []byte, base int, message []byte) []byte {
 	if &dst[base] == &message[0] {
 		return dst[:base+len(message)]
@@ -196,7 +196,7 @@ func rejoin(dst []byte, base int, message []byte) []byte {
 func (r *responder) complete(dst []byte, base int, c zone.Counts, x *extra) []byte {
 	flags := uint16(bitAA)
 	if r.q.qclass == dns.ClassANY {
-		flags = 0 // RFC 1035 6.2: nobody speaks for all classes
+		flags = 0 // RFC 1035 6.2: no server has authority over all classes
 	}
 	if c.TC {
 		flags |= bitTC
@@ -207,7 +207,7 @@ func (r *responder) complete(dst []byte, base int, c zone.Counts, x *extra) []by
 		if r.q.edns && len(dst)-base+6+len(text) <= r.room(x) {
 			x.ede, x.edeText = int(dns.ExtendedErrorCodeOther), text
 		} else {
-			flags |= bitTC // RFC 2181 9: nothing else says that there is more
+			flags |= bitTC // RFC 2181 9: it has no other sign that there is more
 		}
 	}
 	if flags&bitTC != 0 {
@@ -228,7 +228,7 @@ func (r *responder) short(dst, msg []byte, rcode int, flags uint16, x *extra) []
 	return r.finish(dst, base, &y)
 }
 
-// appendHeader appends room for the header, and the question as it was asked.
+// appendHeader appends room for the header, and the question as the client sent it.
 func (r *responder) appendHeader(dst, msg []byte) []byte {
 	return append(dst, msg[:r.q.end]...)
 }
@@ -264,7 +264,7 @@ func (r *responder) finish(dst []byte, base int, x *extra) []byte {
 	return dst
 }
 
-// rateLimited replaces the answer at base when its client had its share.
+// rateLimited replaces the answer at base if its client has had its share.
 func (r *responder) rateLimited(dst []byte, base int) []byte {
 	if len(dst) == base || r.limiter.free(r.from) {
 		return dst
@@ -289,9 +289,9 @@ func (r *responder) rateLimited(dst []byte, base int) []byte {
 	}
 }
 
-// slip turns the answer at base into one that is no longer than its query, but
-// for the 16 octets of a server cookie, and that a real client can act on: BADCOOKIE with a fresh cookie when it knows
-// cookies (RFC 7873 5.2.3), else TC.
+// slip replaces the answer at base by one that is no longer than its query, apart
+// from the 16 octets of a server cookie, and that a real client can act on: BADCOOKIE
+// with a fresh cookie if it knows cookies (RFC 7873 5.2.3), otherwise TC.
 func (r *responder) slip(dst []byte, base int) []byte {
 	q := &r.q
 	q.nsid = false

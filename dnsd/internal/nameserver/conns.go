@@ -10,7 +10,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/limit"
 )
 
-// connTable knows the open connections and bounds them.
+// connTable holds the open connections and bounds their number.
 type connTable struct {
 	accepted, refused, slow atomic.Uint64
 
@@ -20,7 +20,7 @@ type connTable struct {
 	closed bool
 }
 
-// add takes c, or tells that there is no room for it.
+// add enters c. false means that there is no room for it.
 func (t *connTable) add(c net.Conn, from netip.Addr, l TCPLimits) bool {
 	key := limit.Client(from)
 	t.mu.Lock()
@@ -54,8 +54,8 @@ func (t *connTable) open() int {
 	return len(t.conns)
 }
 
-// idle is how long a connection may wait for a query: less when there are many,
-// so that those who wait make room for those who ask (RFC 7766 6.2.3).
+// idle is how long a connection may wait for a query: less when there are many, so
+// that connections without queries make room for others (RFC 7766 6.2.3).
 func (t *connTable) idle(l TCPLimits) time.Duration {
 	t.mu.Lock()
 	n := len(t.conns)
@@ -70,8 +70,8 @@ func (t *connTable) idle(l TCPLimits) time.Duration {
 	}
 }
 
-// drain takes no more connections and wakes those that wait for a query; a
-// write under way may end.
+// drain refuses further connections and wakes those that wait for a query. A write
+// that has begun may end.
 func (t *connTable) drain() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

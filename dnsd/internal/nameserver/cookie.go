@@ -8,9 +8,9 @@ import (
 const (
 	clientCookieLen = 8 // RFC 7873 4
 	serverCookieLen = 16
-	// A server cookie is good for an hour and may come from a clock five
-	// minutes ahead; one older than half an hour is answered with a fresh one
-	// (RFC 9018 4.3).
+	// A server cookie is valid for an hour, and may come from a clock that is five
+	// minutes ahead. One older than half an hour is answered with a fresh one (RFC
+	// 9018 4.3).
 	cookieLifetime = 3600
 	cookieRenew    = 1800
 	cookieFuture   = 300
@@ -29,8 +29,8 @@ const (
 	cookieInvalid                    // the option's length is wrong: FORMERR (RFC 7873 5.2.2)
 )
 
-// check judges the option's data. A valid and young cookie can be sent back
-// unchanged; fresh says that a new one is due.
+// check checks the option's data. fresh says that the answer needs a new cookie;
+// otherwise the client's goes back unchanged.
 func (cs cookieSecrets) check(option []byte, client netip.Addr, now uint32) (state cookieState, fresh bool) {
 	switch n := len(option); {
 	case n == clientCookieLen:
@@ -47,8 +47,8 @@ func (cs cookieSecrets) check(option []byte, client netip.Addr, now uint32) (sta
 	}
 	want := binary.LittleEndian.Uint64(option[16:])
 	for i, k := range cs {
-		// A cookie is 64 bits and one guess costs a packet: comparing in
-		// constant time would hide nothing that the network does not.
+		// A cookie is 64 bits and one guess costs a packet: a comparison in
+		// constant time would hide no more than the network already does.
 		if cookieHash(k, option[:16], client) == want {
 			return cookieValid, i != 0 || age > cookieRenew || age < 0
 		}

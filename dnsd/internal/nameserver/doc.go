@@ -1,5 +1,5 @@
-// Package nameserver is the DNS side's sockets: it answers queries for zones
-// over UDP, TCP and TLS, and feeds secondaries by zone transfer.
+// Package nameserver has the sockets of DNS: it answers queries for zones over UDP,
+// TCP and TLS, and feeds secondaries by zone transfer.
 //
 // Most callers need Listen, Run and Close:
 //
@@ -24,23 +24,24 @@
 //
 // Sizes. Over UDP an answer fits in the smaller of what the client offered
 // (512 without EDNS, RFC 6891 6.2.5) and Config.MaxUDP. Address records of the
-// additional section go first, without TC (RFC 2181 9); when more must go, TC
-// is set. Over TCP a record set beyond 64 KiB is answered by the zone's weighted
-// sample, drawn anew each ten minutes at least, which says so in an Extended DNS
-// Error (RFC 8914), to clients without EDNS by TC (RFC 2181 9), and in Stats.
+// additional section are left out first, without TC (RFC 2181 9); if more must be
+// left out, TC is set. Over TCP a record set beyond 64 KiB is answered by the zone's
+// weighted sample, drawn again each ten minutes at least. An Extended DNS Error
+// (RFC 8914) says that it is a sample, or TC to clients without EDNS (RFC 2181 9);
+// Stats counts them.
 //
-// Two paths give the same octets. The fast one asks the zone for a ready image
-// and patches header, case (so that 0x20 works) and OPT around it, without an
-// allocation. Whatever the images do not know goes the readable way, through
-// records and miekg/dns. Fuzz targets hold the two together.
+// Two paths give the same octets. The fast one asks the zone for a ready image and
+// writes header, question (in its case, so that 0x20 works) and OPT around it,
+// without an allocation. A question that the images cannot answer takes the readable
+// path, through records and miekg/dns. Fuzz targets compare the two.
 //
-// Abuse. UDP has one loop for each socket and no goroutine for a query: what
-// comes faster than it can be answered is dropped by the kernel. TCP is bounded
-// in connections, in memory for each, and in time. A client that proves its
-// address by a DNS Cookie (RFC 7873, 9018) or by TCP is never rate limited; others
-// are by default, unless they are of a private network (RateLimit). No question
-// over UDP costs more than some times a plain one: images for everything, no
-// difference for IXFR.
+// Abuse. UDP has one loop for each socket and no goroutine for a query: the kernel
+// drops queries that come faster than they are answered. TCP is bounded in
+// connections, in memory for each, and in time. A client that proves its address by
+// a DNS Cookie (RFC 7873, 9018) or by TCP is never rate limited; others are by
+// default, unless their network is private (RateLimit). No question over UDP costs
+// more than 20 times a plain one: images answer everything, and IXFR gets no
+// difference.
 //
 // Transfers: AXFR (RFC 5936), IXFR (RFC 1995) and NOTIFY (RFC 1996), allowed
 // by address, by TSIG key (RFC 8945) or both. A key is good for its zone.

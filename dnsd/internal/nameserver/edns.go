@@ -15,20 +15,20 @@ const padBlock = 468
 // optionLen is what an option takes before its data (RFC 6891 6.1.2).
 const optionLen = 4
 
-// extra is what an answer's OPT record says beside the fixed fields.
+// extra is what an answer's OPT record says besides the fixed fields.
 type extra struct {
-	rcode     int    // only the upper eight of its twelve bits stand in OPT
+	rcode     int    // OPT holds only the upper eight of its twelve bits
 	ede       int    // Extended DNS Error code (RFC 8914); -1 none
-	edeText   string // for people, not for programs
+	edeText   string // for people
 	cookie    []byte // client and server cookie
 	keepalive time.Duration
 }
 
-// noExtra is an answer without anything to say.
+// noExtra is what most answers say: nothing.
 var noExtra = extra{ede: -1}
 
-// appendOPT appends the OPT record that answers q, and nothing when q had
-// none. The order of options is fixed, so that both paths give the same bytes.
+// appendOPT appends the OPT record of the answer to q, and nothing if q had none. The
+// order of the options is fixed, so that both paths give the same octets.
 func (set *settings) appendOPT(dst []byte, q *query, x *extra) []byte {
 	if !q.edns {
 		return dst
@@ -87,8 +87,8 @@ func appendOption(dst []byte, code uint16, length int) []byte {
 	return binary.BigEndian.AppendUint16(dst, uint16(length))
 }
 
-// pad rounds a whole answer over TLS up to a block (RFC 7830, 8467), when its
-// last record is the OPT that begins at opt. base is where the message begins.
+// pad rounds a whole answer over TLS up to a block (RFC 7830, 8467). Its last record
+// is the OPT that begins at opt, and it begins at base.
 func pad(dst []byte, base, opt int) []byte {
 	n := len(dst) - base + 4
 	fill := (padBlock - n%padBlock) % padBlock

@@ -15,11 +15,11 @@ import (
 
 const (
 	// notifyInterval is the least time between two NOTIFY to one secondary:
-	// changes that come faster share one, and secondaries that answer each
-	// with an IXFR are not busier than five times a second.
+	// changes that come faster share one. A secondary that answers each with an
+	// IXFR then asks five times a second at most.
 	notifyInterval = 200 * time.Millisecond
-	// notifyTries and notifyTimeout: RFC 1996 3.6 asks for retries with
-	// growing pauses; 1, 2, 4, 8 and 16 s come before the zone's own refresh.
+	// notifyTries and notifyTimeout: RFC 1996 3.6 asks for retries with growing
+	// pauses. After 1, 2, 4, 8 and 16 s the zone's own refresh is near.
 	notifyTries   = 5
 	notifyTimeout = time.Second
 )
@@ -42,9 +42,9 @@ func (s *Server) runNotify(ctx context.Context, set *settings) {
 func (s *Server) notifyPeer(ctx context.Context, set *settings, z *zoneEntry, p Peer) {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
-	told := false // that it does not hear
+	told := false // it was logged that the secondary does not answer
 	for {
-		// Taken before the serial is read, so that no change is missed.
+		// Call Changed before the serial is read, so that no change is missed.
 		changed := z.zone.Changed()
 		err := s.notify(ctx, set, z, p)
 		if ctx.Err() != nil {
@@ -54,7 +54,7 @@ func (s *Server) notifyPeer(ctx context.Context, set *settings, z *zoneEntry, p 
 			s.transfers.notifyFailed.Add(1)
 			level := slog.LevelWarn
 			if told {
-				level = slog.LevelDebug // one that does not serve the zone says so at each change
+				level = slog.LevelDebug // one that does not serve the zone refuses each NOTIFY
 			}
 			told = true
 			set.log.Log(ctx, level, "secondary not notified", "zone", z.origin, "secondary", p.Notify, "error", err)
@@ -115,7 +115,7 @@ func (s *Server) notifyOnce(ctx context.Context, set *settings, z *zoneEntry, p 
 	for {
 		n, err := conn.Read(buf)
 		if err != nil {
-			// A refused port answers at once; the next try waits its time.
+			// A closed port refuses at once; the next try still waits.
 			return waitOut(ctx, fmt.Errorf("nameserver: notify %s: %w", p.Notify, err))
 		}
 		var reply dns.Msg
@@ -123,7 +123,7 @@ func (s *Server) notifyOnce(ctx context.Context, set *settings, z *zoneEntry, p 
 			continue
 		}
 		if p.Key != "" && dns.TsigVerify(buf[:n], z.keys[p.Key].text, mac, false) != nil {
-			continue // anybody could have sent this
+			continue // it may be forged
 		}
 		if reply.Rcode != dns.RcodeSuccess {
 			return waitOut(ctx, fmt.Errorf("nameserver: notify %s: %s", p.Notify, dns.RcodeToString[reply.Rcode]))
@@ -132,7 +132,7 @@ func (s *Server) notifyOnce(ctx context.Context, set *settings, z *zoneEntry, p 
 	}
 }
 
-// waitOut returns err when the time of the try is over.
+// waitOut waits until the time of the try is over, and returns err.
 func waitOut(ctx context.Context, err error) error {
 	<-ctx.Done()
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
@@ -151,8 +151,8 @@ func packNotify(m *dns.Msg, key *tsigKey) (wire []byte, mac string, err error) {
 	return dns.TsigGenerate(m, key.text, "", false)
 }
 
-// notifySource is the address NOTIFY comes from: the one secondaries transfer
-// from, because they know no other. Nil when the server listens on all.
+// notifySource is the source address of NOTIFY: the one that secondaries transfer
+// from, because they know no other. Nil if the server listens on all.
 func (s *Server) notifySource(to netip.Addr) net.Addr {
 	for _, a := range s.addrs {
 		if addr := a.Addr(); !addr.IsUnspecified() && addr.Is4() == to.Unmap().Is4() && addr.IsLoopback() == to.IsLoopback() {

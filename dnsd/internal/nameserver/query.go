@@ -6,7 +6,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Header bits, as they stand in the two octets after the ID (RFC 1035 4.1.1).
+// Header bits, in the two octets after the ID (RFC 1035 4.1.1).
 const (
 	bitQR = 1 << 15
 	bitAA = 1 << 10
@@ -26,18 +26,17 @@ type verdict uint8
 
 const (
 	parsed    verdict = iota
-	drop              // not answerable: too short, or a response
+	drop              // no answer: too short, or a response
 	malformed         // FORMERR
 	unknownOp         // NOTIMP
 )
 
-// query is one parsed request. Its slices are parts of the packet.
+// query is one parsed request. Its slices refer to the packet.
 type query struct {
 	id    uint16
 	flags uint16
 
-	// end is where the question ends; headerLen when there is none that could
-	// be echoed.
+	// end is where the question ends; headerLen if there is none to echo.
 	end    int
 	name   []byte // wire form, case as received, with the root label
 	qtype  uint16
@@ -46,9 +45,9 @@ type query struct {
 	edns    bool
 	version uint8
 	do      bool
-	size    uint16 // what the client can take
+	size    uint16 // of the largest answer that the client takes
 
-	// The options that are known; unknown ones are ignored (RFC 6891 6.1.2).
+	// Options. Unknown ones are ignored (RFC 6891 6.1.2).
 	cookie    []byte // nil: none
 	nsid      bool
 	keepalive bool
@@ -58,9 +57,8 @@ type query struct {
 	tsigAt    int // where the TSIG record begins; 0: there is none
 }
 
-// parse reads msg as a request. It allocates nothing and accepts no more than
-// RFC 1035 and its updates allow: what it accepts, miekg/dns reads the same
-// way.
+// parse reads msg as a request. It allocates nothing, and accepts only what RFC 1035
+// and its updates allow: miekg/dns reads the same in it.
 func (q *query) parse(msg []byte) verdict {
 	*q = query{end: headerLen}
 	if len(msg) < headerLen {
@@ -69,7 +67,7 @@ func (q *query) parse(msg []byte) verdict {
 	q.id = binary.BigEndian.Uint16(msg)
 	q.flags = binary.BigEndian.Uint16(msg[2:])
 	if q.flags&bitQR != 0 {
-		// Never answer an answer: two servers would do so for ever.
+		// Never answer an answer: two servers would answer each other for ever.
 		return drop
 	}
 	counts := binary.BigEndian.Uint64(msg[4:])
@@ -124,8 +122,8 @@ func (q *query) fold(dst []byte) []byte {
 	return dst
 }
 
-// findOPT looks for OPT in a message of an unknown opcode, whose other records
-// do not matter: whoever sent OPT is answered with OPT (RFC 6891 6.1.1).
+// findOPT looks for OPT in a message of an unknown opcode, because a request with OPT
+// gets an answer with OPT (RFC 6891 6.1.1). The other records do not matter.
 func (q *query) findOPT(msg []byte, off, before, additional int) {
 	for ; before > 0 && off >= 0; before-- {
 		off = skipRecord(msg, off)
@@ -136,8 +134,8 @@ func (q *query) findOPT(msg []byte, off, before, additional int) {
 	q.cookie = nil
 }
 
-// question reads the only question. A compression pointer is refused: there is
-// no earlier name that it could point to.
+// question reads the only question. A compression pointer is malformed: there is no
+// earlier name to point to.
 func (q *query) question(msg []byte) bool {
 	off := headerLen
 	for {
@@ -164,8 +162,8 @@ func (q *query) question(msg []byte) bool {
 	return true
 }
 
-// additional reads one record of the additional section: OPT and TSIG are
-// known, others are passed over. It returns the offset after it, or -1.
+// additional reads one record of the additional section, and skips it unless it is
+// OPT or TSIG. It returns the offset after it, or -1.
 func (q *query) additional(msg []byte, off int, last bool) int {
 	root := off < len(msg) && msg[off] == 0
 	end := skipRecord(msg, off)
@@ -184,7 +182,7 @@ func (q *query) additional(msg []byte, off int, last bool) int {
 		q.version = msg[fixed+5]
 		q.do = msg[fixed+6]&0x80 != 0
 		if !q.options(msg[fixed+10:end]) && q.version == 0 {
-			return -1 // what options of another version look like is not for us to say
+			return -1 // the form of another version's options is not known
 		}
 	case dns.TypeTSIG:
 		if !last {
@@ -195,7 +193,7 @@ func (q *query) additional(msg []byte, off int, last bool) int {
 	return end
 }
 
-// options walks the options of OPT (RFC 6891 6.1.2).
+// options reads the options of OPT (RFC 6891 6.1.2).
 func (q *query) options(data []byte) bool {
 	for len(data) > 0 {
 		if len(data) < 4 {

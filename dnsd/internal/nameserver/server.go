@@ -19,14 +19,13 @@ import (
 )
 
 const (
-	// drainTime is how long connections may finish their last write when the
-	// server stops.
+	// drainTime is how long connections may take for their last write when the server
+	// stops.
 	drainTime = time.Second
-	// portTries is how often port 0 is tried until a port is free for TCP and
-	// UDP both.
+	// portTries is how often port 0 is tried until a port is free for both TCP and UDP.
 	portTries = 32
-	// tcpShards are the counters that connections share; more would only cost
-	// memory.
+	// tcpShards is how many counters the connections share; more would cost memory and
+	// gain nothing.
 	tcpShards = 4
 )
 
@@ -123,13 +122,14 @@ func (s *Server) listenBoth(addr string) error {
 	}
 }
 
-// tryBoth opens TCP first: no other server can have the port then, while UDP
-// sockets with SO_REUSEPORT may share one.
+// tryBoth opens TCP first, which proves that no other server has the port: UDP sockets
+// with SO_REUSEPORT could share it.
 func (s *Server) tryBoth(host, port string) error {
 	ctx := context.Background()
 	suffix := "" // of the network; an empty host means both families
 	if ip, err := netip.ParseAddr(host); err == nil {
-		// A v4 wildcard stays one; the v6 one takes both, where the system does.
+		// The IPv4 wildcard takes IPv4 only; the IPv6 one takes both where the system
+		// does.
 		if ip.Is4() {
 			suffix = "4"
 		} else if !ip.IsUnspecified() {
@@ -144,7 +144,7 @@ func (s *Server) tryBoth(host, port string) error {
 	local := ln.Addr().(*net.TCPAddr).AddrPort()
 	port = strconv.Itoa(int(local.Port()))
 	if host != "" {
-		// A name may stand for several addresses: UDP gets the one TCP got.
+		// A name may have several addresses: UDP gets the one that TCP got.
 		host = local.Addr().Unmap().String()
 	}
 	sockets := runtime.GOMAXPROCS(0)
@@ -178,8 +178,8 @@ func (s *Server) Addrs() []netip.AddrPort { return append([]netip.AddrPort(nil),
 // TLSAddrs returns the addresses served over TLS.
 func (s *Server) TLSAddrs() []netip.AddrPort { return append([]netip.AddrPort(nil), s.tlsAddrs...) }
 
-// Update replaces everything but the addresses: queries that come later see
-// all of c, earlier ones nothing of it. A bad c changes nothing.
+// Update replaces everything but the addresses: later queries see all of c, earlier
+// ones nothing of it. A c with an error changes nothing.
 func (s *Server) Update(c Config) error {
 	set, err := newSettings(c, s.secret)
 	if err != nil {
@@ -191,7 +191,7 @@ func (s *Server) Update(c Config) error {
 	s.use(set)
 	select {
 	case s.updated <- struct{}{}:
-	default: // Run has not seen the last one yet; it will see both
+	default: // Run has not taken the last token yet; it will see this update, too
 	}
 	return nil
 }
@@ -266,12 +266,12 @@ func (s *Server) notifyLoop(ctx context.Context) {
 	}
 }
 
-// redrawEvery is how long those left out of a sample wait for another, in a
-// registry at rest: a client that follows the answers then changes its
-// connections, which is not to be had each TTL.
+// redrawEvery is how long an instance outside of a sample waits for the next one, in a
+// registry without changes. Clients that follow the answers change their connections
+// with each sample, which must not happen once a TTL.
 const redrawEvery = 10 * time.Minute
 
-// redrawLoop tells the zones the time, by which they draw samples anew.
+// redrawLoop lets the zones draw samples again, by time.
 func (s *Server) redrawLoop(ctx context.Context) {
 	tick := time.NewTicker(redrawEvery)
 	defer tick.Stop()
@@ -285,7 +285,8 @@ func (s *Server) redrawLoop(ctx context.Context) {
 	}
 }
 
-// redraw gives servers that share a zone the same turn.
+// redraw makes the turn from the time, so that servers that share a zone give it the
+// same one.
 func (s *Server) redraw(now time.Time) {
 	set := s.settings.Load()
 	for i := range set.zones {
@@ -330,14 +331,14 @@ func hungUp(err error) bool {
 	return errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 }
 
-// panicked appends SERVFAIL for msg, whose answering ended in a panic: one bad
-// query must not take the others with it.
+// panicked appends SERVFAIL for msg, which caused the panic p: one query must not end
+// the answers to others.
 func (s *Server) panicked(r *responder, dst, msg []byte, p any) []byte {
 	r.count.panics.Add(1)
 	r.count.failed.Add(1)
 	now := time.Now().Unix()
 	if last := s.panicLog.Load(); now-last >= int64(tellEvery/time.Second) && s.panicLog.CompareAndSwap(last, now) {
-		// A query that panics can be sent again and again.
+		// Such a query can be sent again and again.
 		s.settings.Load().log.Error("panic while answering", "panic", p, "query", fmt.Sprintf("%x", msg), "stack", string(debug.Stack()))
 	}
 	r.transfer = nil
@@ -359,7 +360,7 @@ func (s *Server) runTransfer(ctx context.Context, t *transfer, c *conn) error {
 		s.transfers.failed.Add(1)
 		level := slog.LevelWarn
 		if hungUp(err) || ctx.Err() != nil {
-			level = slog.LevelDebug // NSD does when it has seen the SOA
+			level = slog.LevelDebug // NSD hangs up after it has seen the SOA
 		}
 		log.Log(ctx, level, "transfer failed", "error", err)
 		return err

@@ -5,8 +5,8 @@ import (
 	"math/bits"
 )
 
-// sipKey is a SipHash-2-4 key. RFC 9018 4.4 names this function so that
-// servers that share a secret accept each other's cookies.
+// sipKey is a SipHash-2-4 key. RFC 9018 4.4 demands this function, so that servers
+// that share a secret accept each other's cookies.
 type sipKey struct{ k0, k1 uint64 }
 
 func newSipKey(secret [16]byte) sipKey {

@@ -7,23 +7,24 @@ import (
 )
 
 // hurry is how long a client may take for a message of a transfer while another
-// waits for its place: 16 KiB a second, or all places are soon with the slowest.
+// waits for its place: 16 KiB a second. Otherwise the slowest clients would soon have
+// all places.
 const hurry = time.Second
 
-// transferSlots are the places of the transfers under way.
+// transferSlots bounds the transfers that run at once: each has a place.
 type transferSlots struct {
 	places chan struct{} // a token for each
 
 	mu      sync.Mutex // guards what follows
 	running map[*conn]bool
-	waiting int
+	waiting int // transfers without a place
 }
 
 func newTransferSlots(n int) *transferSlots {
 	return &transferSlots{places: make(chan struct{}, n), running: make(map[*conn]bool)}
 }
 
-// take waits for a place, and lets those who hold one know.
+// take waits for a place, and makes transfers that have one hurry.
 func (p *transferSlots) take(ctx context.Context, c *conn, waits func()) error {
 	select {
 	case p.places <- struct{}{}:
@@ -43,8 +44,8 @@ func (p *transferSlots) take(ctx context.Context, c *conn, waits func()) error {
 	return nil
 }
 
-// wait counts those who wait. A write that began before there was one must not
-// go on for as long as it might have.
+// wait counts the transfers that wait. It also shortens the deadline of writes that
+// have begun.
 func (p *transferSlots) wait(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -63,8 +64,8 @@ func (p *transferSlots) leave(c *conn) {
 	<-p.places
 }
 
-// patience is how long a write of a transfer may take, when it may usually take
-// so long.
+// patience is how long a write of a transfer may take: usual, or less while another
+// transfer waits.
 func (p *transferSlots) patience(usual time.Duration) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -14,14 +14,14 @@ import (
 type Stats struct {
 	Answers []AnswerCount // those above zero, sorted
 
-	Dropped    uint64 // packets that deserve no answer: responses, less than a header
+	Dropped    uint64 // packets without an answer: responses, less than a header
 	Limited    uint64 // answers held back by the rate limit
 	Slipped    uint64 // limited, but answered with TC or BADCOOKIE
 	Truncated  uint64 // answers with TC
 	Sampled    uint64 // answers that hold a weighted sample of their record set
 	Failed     uint64 // SERVFAIL for a fault of ours
-	Panics     uint64 // of these, for a panic
-	SendErrors uint64 // UDP answers that the system did not take
+	Panics     uint64 // those of Failed that were a panic
+	SendErrors uint64 // UDP answers that the system did not send
 	TSIGErrors uint64 // requests with a wrong key, signature or time
 
 	Conns        int    // TCP and TLS connections open now
@@ -30,7 +30,7 @@ type Stats struct {
 	SlowClients  uint64 // connections closed because the client did not read
 
 	AXFR, IXFR       uint64 // transfers sent whole
-	IXFRFallback     uint64 // of AXFR, those asked for as IXFR
+	IXFRFallback     uint64 // those of AXFR that were asked for as IXFR
 	TransfersRefused uint64
 	TransfersFailed  uint64 // broken off
 	Notifies         uint64 // NOTIFY acknowledged
@@ -57,13 +57,13 @@ type Latency struct {
 	Sum    time.Duration
 }
 
-// latencyBounds go from one packet's work to a stall.
+// latencyBounds reach from the work for one packet to a stall.
 var latencyBounds = [...]time.Duration{
 	5 * time.Microsecond, 20 * time.Microsecond, 50 * time.Microsecond, 100 * time.Microsecond, 500 * time.Microsecond,
 	time.Millisecond, 10 * time.Millisecond, 100 * time.Millisecond,
 }
 
-// LatencyBounds returns the upper bounds of Latency's buckets.
+// LatencyBounds returns the upper bounds of the buckets of Latency.
 func LatencyBounds() []time.Duration { return slices.Clone(latencyBounds[:]) }
 
 // The types that are counted by name. Place 0 is for all others.
@@ -77,8 +77,8 @@ var countedRcodes = [...]int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, dns.RcodeBadVers,
 
 var transportNames = [...]string{overUDP: "udp", overTCP: "tcp", overTLS: "tls"}
 
-// counters are one loop's counts. Nobody else writes them, so that adding costs
-// no cache miss.
+// counters are one loop's counts. No other loop writes them, so that adding costs no
+// cache miss.
 type counters struct {
 	answers [len(transportNames)][len(countedTypes)][len(countedRcodes)]atomic.Uint64
 
@@ -89,7 +89,7 @@ type counters struct {
 
 	refusalTold, failureTold atomic.Uint32 // the second of the last log line of its kind
 
-	_ [64]byte // keeps the next loop's counts out of this cache line
+	_ [64]byte // keeps the counts of the next loop out of this cache line
 }
 
 // answered counts one answer.

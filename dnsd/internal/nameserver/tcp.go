@@ -16,17 +16,16 @@ import (
 )
 
 const (
-	// readBuffer is what a connection may have sent without an answer: some
-	// 80 queries. It grows for a longer query, with what has come of it, up to
-	// the largest there is, and is given back behind it.
+	// readBuffer holds what a connection has sent and is not answered: some 80
+	// queries. It grows for a longer query as its octets come, up to the longest
+	// possible, and is given back after it.
 	readBuffer = 4 << 10
 	maxQuery   = 2 + maxTCP
-	// flushAfter bounds the answers collected for one write. With the largest
-	// answer behind it a connection holds at most 96 KiB, and only while it
-	// writes.
+	// flushAfter bounds the answers collected for one write. With one largest answer
+	// after them a connection holds at most 96 KiB, and only while it writes.
 	flushAfter = 32 << 10
-	// The kernel's share of a connection: a few reads of queries, and enough
-	// for a transfer at 5 MB/s over 50 ms.
+	// The kernel's buffers for a connection: a few reads of queries, and enough for a
+	// transfer at 5 MB/s over a round trip of 50 ms.
 	kernelReads  = 64 << 10
 	kernelWrites = 256 << 10
 	// keepBuffer is the largest buffer that goes back to the pool.
@@ -65,8 +64,8 @@ func (s *Server) accept(ctx context.Context, c net.Conn, tr transport, wg *sync.
 	wg.Go(func() { s.serveConn(ctx, c, from, tr) })
 }
 
-// bound keeps what the kernel holds for a connection small: left alone it grows
-// to megabytes for a client that asks and does not read.
+// bound bounds the kernel's buffers for a connection, which otherwise grow to
+// megabytes for a client that asks and does not read.
 func bound(c net.Conn) {
 	if t, ok := c.(*net.TCPConn); ok {
 		t.SetReadBuffer(kernelReads)
@@ -74,7 +73,7 @@ func bound(c net.Conn) {
 	}
 }
 
-// tlsConn remembers the connection below, by which connTable knows it.
+// tlsConn also holds the connection below TLS, which is the key in connTable.
 type tlsConn struct {
 	net.Conn
 	raw net.Conn
@@ -87,19 +86,19 @@ func addrOf(a net.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// conn is one TCP or TLS connection. Its queries are answered as they come;
-// a zone transfer goes on beside them, so answers may pass it (RFC 7766 6.2.1.1).
+// conn is one TCP or TLS connection. Its queries are answered in order; a zone
+// transfer runs beside them, so that answers may overtake it (RFC 7766 6.2.1.1).
 type conn struct {
 	net.Conn
 	srv  *Server
 	from netip.Addr
 	r    responder
 
-	buf      []byte        // what was read and not answered
+	buf      []byte        // what was read and is not answered
 	idle     time.Duration // how long the next query may take
 	extended time.Time     // when the read deadline was set
 	progress bool          // a whole query came since then
-	ended    bool          // the client sends no more, but may still read
+	ended    bool          // the client sends no more but may still read
 
 	mu       sync.Mutex     // guards writing, so that messages stay whole
 	transfer sync.WaitGroup // at most one runs
@@ -119,12 +118,12 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn, from netip.Addr, tr
 	for c.serve(ctx, from, tr) {
 	}
 	if c.ended {
-		c.transfer.Wait() // it has asked for the whole (RFC 9293 section 3.6)
+		c.transfer.Wait() // the client still wants all of it (RFC 9293 section 3.6)
 	}
 }
 
-// serve reads once and answers every whole query that has come, with one write
-// for all of them. It returns false when the connection is over.
+// serve reads once and answers every whole query that has come, with one write for
+// all of them. It returns false at the end of the connection.
 func (c *conn) serve(ctx context.Context, from netip.Addr, tr transport) bool {
 	now := time.Now()
 	c.extend(now)
@@ -134,7 +133,7 @@ func (c *conn) serve(ctx context.Context, from netip.Addr, tr transport) bool {
 	n, err := c.Read(c.buf[len(c.buf):cap(c.buf)])
 	if n == 0 && err != nil {
 		c.ended = errors.Is(err, io.EOF)
-		// While a transfer runs the client has no reason to ask.
+		// While a transfer runs, a client without queries is not idle.
 		c.progress, c.extended = true, time.Time{}
 		return errors.Is(err, os.ErrDeadlineExceeded) && len(c.buf) == 0 && len(c.busy) > 0
 	}
@@ -170,7 +169,7 @@ func (c *conn) serve(ctx context.Context, from netip.Addr, tr transport) bool {
 	return c.flush(out)
 }
 
-// keep makes rest what was read and not answered, with room for more of it.
+// keep makes rest the content of buf, with room for more.
 func (c *conn) keep(rest []byte) {
 	switch {
 	case len(rest) == cap(c.buf):
@@ -182,9 +181,9 @@ func (c *conn) keep(rest []byte) {
 	}
 }
 
-// extend sets the read deadline, once for each query and not for each octet:
-// a client that sends one octet a second does not stay for ever. Setting it
-// costs as much as an answer, so it may be an eighth old.
+// extend sets the read deadline, once for each query and not for each octet: a client
+// that sends one octet a second must not stay for ever. To set it costs as much as an
+// answer, so it is left alone for an eighth of its time.
 func (c *conn) extend(now time.Time) {
 	if !c.progress || now.Sub(c.extended) < c.idle/8 {
 		return
@@ -206,8 +205,8 @@ func (c *conn) answer(dst, msg []byte, from netip.Addr, tr transport) (out []byt
 	return finishFrame(c.r.respond(append(dst, 0, 0), msg, from, tr), base)
 }
 
-// finishFrame writes the length of the message behind base, or takes the frame
-// back when there is none.
+// finishFrame writes the length of the message at base, or removes the frame if there
+// is no message.
 func finishFrame(out []byte, base int) []byte {
 	n := len(out) - base - 2
 	if n <= 0 {
@@ -255,7 +254,7 @@ func (c *conn) startTransfer(ctx context.Context) bool {
 	c.transfer.Go(func() {
 		defer func() { <-c.busy }()
 		if err := c.srv.runTransfer(ctx, t, c); err != nil {
-			// Half a transfer cannot be mended: the client must see it end.
+			// The client must see that the transfer is not whole.
 			c.Close()
 		}
 	})

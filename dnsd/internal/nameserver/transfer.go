@@ -11,8 +11,8 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 )
 
-// transferSize is where a message of a transfer is closed. Compression
-// pointers reach 16 KiB (RFC 1035 4.1.4): longer messages only cost memory.
+// transferSize is the size at which a message of a transfer is sent. Compression
+// pointers reach 16 KiB (RFC 1035 4.1.4): in a longer message they would not help.
 const transferSize = 16 << 10
 
 // transferCounts count transfers and notifications of all zones.
@@ -91,14 +91,15 @@ func (r *responder) transferRequest(dst, msg []byte, z *zoneEntry, x *extra) []b
 		r.transfer = t
 		return dst
 	}
-	// The current SOA alone makes the client come back over TCP (RFC 1995
-	// section 2). To compute a difference for whoever writes a secondary's
-	// address into a packet would stop the loop for all others.
+	// The current SOA alone makes the client come back over TCP (RFC 1995 section
+	// 2). A packet with the forged address of a secondary must not make the loop
+	// compute a difference while all other clients wait.
 	return r.fromZone(dst, msg, z, dns.TypeSOA, x)
 }
 
-// newer tells whether serial a is after b (RFC 1982 3.2). Serials exactly half
-// the space apart are not comparable there; here a whole transfer is then due.
+// newer tells whether serial a is after b (RFC 1982 3.2). The RFC does not compare
+// serials exactly half the space apart; here a is then newer, and the client gets the
+// whole zone.
 func newer(a, b uint32) bool { return a != b && a-b <= 1<<31 }
 
 // difference is the answer of IXFR (RFC 1995 4).
@@ -117,7 +118,7 @@ func each(rrs []dns.RR, yield func(dns.RR) bool) bool {
 	return true
 }
 
-// transferKind is what was sent in the end.
+// transferKind is what was sent.
 type transferKind uint8
 
 const (
@@ -126,13 +127,14 @@ const (
 	sentAXFR                     // the whole zone
 )
 
-// current is the SOA of now.
+// current is the current SOA.
 func (t *transfer) current() *dns.SOA {
 	soa, _ := t.zone.Transfer()
 	return soa
 }
 
-// delta is what the client lacks; nil if it lacks nothing, or too much.
+// delta is the difference from the client's serial; nil if there is none, or if the
+// whole zone is shorter.
 func (t *transfer) delta() *zone.Delta {
 	if !newer(t.zone.Serial(), t.serial) {
 		return nil
@@ -141,7 +143,7 @@ func (t *transfer) delta() *zone.Delta {
 	return d
 }
 
-// records chooses what to send: all of it from one version of the zone.
+// records chooses what to send, all from one version of the zone.
 func (t *transfer) records() (transferKind, iter.Seq[dns.RR]) {
 	if t.ixfr {
 		if d := t.delta(); d != nil {
@@ -165,8 +167,7 @@ func (t *transfer) records() (transferKind, iter.Seq[dns.RR]) {
 	}
 }
 
-// send writes the whole transfer with write, which takes one message at a
-// time.
+// send sends the whole transfer with write, message by message.
 func (t *transfer) send(ctx context.Context, write func([]byte) error) (transferKind, error) {
 	kind, records := t.records()
 	var batch []dns.RR

@@ -12,10 +12,10 @@ import (
 	"github.com/miekg/dns"
 )
 
-// tsigFudge is how far the clocks may be apart: RFC 8945 10 recommends 300 s.
+// tsigFudge is how many seconds the clocks may differ: RFC 8945 10 recommends 300.
 const tsigFudge = 300
 
-// tsigKey is a secret and what stands of it in packets.
+// tsigKey is a secret with its names, as text and as in packets.
 type tsigKey struct {
 	name, algorithm string // FQDNs in lower case
 	text            string // the secret in base64, for miekg/dns
@@ -66,8 +66,8 @@ func readTSIG(msg []byte, off int) (t tsigRecord, ok bool) {
 	return t, len(t.other) == int(binary.BigEndian.Uint16(msg[at+4:]))
 }
 
-// readName returns the name at off, whole and in lower case, and where it ends;
-// nil if it is none.
+// readName returns the name at off, whole and in lower case, and where it ends; nil if
+// it is malformed.
 func readName(msg []byte, off int) ([]byte, int) {
 	text, end, err := dns.UnpackDomainName(msg, off)
 	if err != nil {
@@ -76,7 +76,7 @@ func readName(msg []byte, off int) ([]byte, int) {
 	return wireName(dns.CanonicalName(text)), end
 }
 
-// wireName packs a name; nil if it is none.
+// wireName packs a name; nil if it is malformed.
 func wireName(name string) []byte {
 	wire := make([]byte, 256)
 	n, err := dns.PackDomainName(name, wire, 0, nil, false)
@@ -122,7 +122,7 @@ func (t *tsigRecord) appendTo(dst []byte, base int) []byte {
 	return append(dst, t.other...)
 }
 
-// digest is the HMAC of the parts, behind a MAC from before unless that is nil.
+// digest is the HMAC of the parts. An earlier MAC goes first, unless it is nil.
 func (k *tsigKey) digest(before []byte, parts ...[]byte) []byte {
 	h := hmac.New(tsigHashes[k.algorithm], k.secret)
 	if before != nil {
@@ -138,19 +138,19 @@ func (k *tsigKey) digest(before []byte, parts ...[]byte) []byte {
 // size is how long a digest is.
 func (k *tsigKey) size() int { return tsigHashes[k.algorithm]().Size() }
 
-// record is one of the key, made now.
+// record is a TSIG record of the key for msg, with the present time.
 func (k *tsigKey) record(msg []byte) tsigRecord {
 	return tsigRecord{owner: k.owner, method: k.method, time: uint64(time.Now().Unix()), fudge: tsigFudge, id: binary.BigEndian.Uint16(msg)}
 }
 
-// check judges the record of a request, in the order of RFC 8945 5.2. It returns
-// an rcode of the message, and if that is NOTAUTH one of the record.
+// check checks the record of a request, in the order of RFC 8945 5.2. It returns the
+// rcode of the answer, and for NOTAUTH the code of its TSIG record.
 func (k *tsigKey) check(t *tsigRecord, msg []byte, off int, now uint64) (rcode int, code uint16) {
 	size, n := k.size(), len(t.mac)
 	if n > size || n != 0 && n < max(10, size/2) {
 		return dns.RcodeFormatError, 0 // RFC 8945 5.2.2.1
 	}
-	// As it was before the record: its ID, and one record less.
+	// The header as it was before the record: with its own ID, and one record less.
 	var head [headerLen]byte
 	copy(head[:], msg)
 	binary.BigEndian.PutUint16(head[:], t.id)
@@ -162,7 +162,7 @@ func (k *tsigKey) check(t *tsigRecord, msg []byte, off int, now uint64) (rcode i
 	case now > t.time+uint64(t.fudge) || now+uint64(t.fudge) < t.time:
 		return dns.RcodeNotAuth, dns.RcodeBadTime
 	case n < size:
-		return dns.RcodeNotAuth, dns.RcodeBadTrunc // cut ones are not taken here: 5.2.4
+		return dns.RcodeNotAuth, dns.RcodeBadTrunc // truncated MACs are not accepted: 5.2.4
 	}
 	return dns.RcodeSuccess, 0
 }
@@ -180,9 +180,9 @@ func (s *signer) room() int {
 	return t.length() + s.key.size()
 }
 
-// sign appends a record to the message that begins at base. The first answer
-// covers the request's MAC, each further one of the same stream the MAC before it
-// and the timers only (RFC 8945 5.3.1).
+// sign appends a record to the message that begins at base. The digest of the first
+// answer covers the request's MAC; that of each further message of a transfer covers
+// the MAC before it and only the timers of the record (RFC 8945 5.3.1).
 func (s *signer) sign(dst []byte, base int) []byte {
 	t := s.key.record(dst[base:])
 	covered := t.appendVariables
@@ -224,8 +224,8 @@ func (r *responder) signed(dst, msg []byte) []byte {
 	return s.sign(dst, base)
 }
 
-// keyOf returns the key that a request names, of the zone that it asks; nil if
-// that has none such.
+// keyOf returns the key that a request names; nil if the zone of its question has no
+// such key.
 func (r *responder) keyOf(t *tsigRecord) *tsigKey {
 	z := r.set.find(r.q.name)
 	if z == nil {
@@ -258,12 +258,12 @@ func (r *responder) tsigError(dst, msg []byte, request *tsigRecord, key *tsigKey
 		t.mac = key.digest(request.mac, dst[base:], t.appendVariables(nil))
 	}
 	if r.tr == overUDP && len(dst)-base+t.length() > r.set.limit(&r.q, r.tr) {
-		return dst // the rcode has to do: the names may be the client's, and long
+		return dst // only the rcode fits: the names are the client's, and may be long
 	}
 	return t.appendTo(dst, base)
 }
 
-// nameText is a name on the wire as people write it.
+// nameText is a wire name as people write it.
 func nameText(wire []byte) string {
 	text, _, err := dns.UnpackDomainName(wire, 0)
 	if err != nil {

@@ -16,24 +16,24 @@ import (
 )
 
 const (
-	// udpBatch is how many packets one system call moves: more than 16 gains
-	// little, and a batch is as long as the collector may have to wait.
+	// udpBatch is how many packets one system call moves. More than 16 gains little,
+	// and the garbage collector may have to wait for a whole batch.
 	udpBatch = 32
 	// udpQueue is the receive buffer asked for: some 8,000 queries, a few
 	// milliseconds of the fastest flood. The kernel may give less.
 	udpQueue = 4 << 20
 	// controlLen holds one packet information message of either family.
 	controlLen = 64
-	// latencyEvery is the share of batches whose time is taken.
+	// latencyEvery: the time of one batch in so many is measured.
 	latencyEvery = 64
 )
 
 // listenUDP opens n sockets for one address. They share it by SO_REUSEPORT, and
 // the kernel spreads the clients over them.
 func listenUDP(ctx context.Context, network, addr string, n int) ([]*net.UDPConn, error) {
-	// SO_REUSEPORT would also share the port with another server of the same
-	// user, and each would get some of the queries. A socket without it
-	// proves first that the port is ours.
+	// With SO_REUSEPORT another server of the same user could share the port, and
+	// each would get some of the queries. So a socket without it proves first that
+	// the port is free.
 	var plain net.ListenConfig
 	probe, err := plain.ListenPacket(ctx, network, addr)
 	if err != nil {
@@ -78,15 +78,15 @@ type mmsghdr struct {
 
 // udpLoop serves one UDP socket by recvmmsg and sendmmsg on fixed arrays.
 //
-// The system calls are raw: they never block (MSG_DONTWAIT), so the scheduler
-// need not know of them, and that saves a fifth of a query's cost. Waiting for
-// a packet is left to the runtime's poller.
+// The system calls are raw: they never block (MSG_DONTWAIT), so the scheduler need
+// not know of them, which saves a fifth of the cost of a query. The runtime's poller
+// waits for packets.
 type udpLoop struct {
 	srv  *Server
 	conn *net.UDPConn
 	raw  syscall.RawConn
 	r    responder
-	wild bool // bound to all addresses: replies name the one asked
+	wild bool // bound to all addresses: a reply is sent from the one that was asked
 
 	recv, send [udpBatch]mmsghdr
 	recvIov    [udpBatch]unix.Iovec
@@ -135,8 +135,8 @@ func (l *udpLoop) setOptions(fd int) error {
 	if err != nil {
 		return os.NewSyscallError("getsockopt", err)
 	}
-	// Buffers as large as allowed: FORCE works for root only, and neither is
-	// needed for being right.
+	// Buffers as large as allowed: FORCE works for root only, and both may fail
+	// without harm.
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, udpQueue) != nil {
 		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, udpQueue)
 	}
@@ -169,9 +169,8 @@ func (l *udpLoop) run(ctx context.Context) error {
 			return fmt.Errorf("nameserver: receive on %s: %w", l.conn.LocalAddr(), err)
 		}
 		if l.got == udpBatch {
-			// More is waiting: under a flood this loop would keep its core
-			// for as long as the scheduler lets it, and the HTTP hook and
-			// TCP would wait.
+			// More is waiting. Under a flood this loop would keep its core for as
+			// long as the scheduler allows, while the HTTP hook and TCP wait.
 			runtime.Gosched()
 		}
 		if l.errno == syscall.EBADF || l.errno == syscall.ENOTSOCK {
@@ -180,8 +179,8 @@ func (l *udpLoop) run(ctx context.Context) error {
 	}
 }
 
-// cycle receives, answers and sends one batch. It returns false when there is
-// nothing to receive, and the poller waits.
+// cycle receives, answers and sends one batch. It returns false if there is nothing to
+// receive, and the poller then waits.
 func (l *udpLoop) cycle(fd uintptr) bool {
 	if !l.receive(fd) {
 		return false
@@ -202,7 +201,7 @@ func (l *udpLoop) receive(fd uintptr) bool {
 	l.got, l.at, l.ready = 0, 0, 0
 	n, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&l.recv[0])), udpBatch, unix.MSG_DONTWAIT, 0, 0)
 	if l.errno = errno; errno != 0 {
-		// Anything but EAGAIN is an ICMP error of some packet sent before.
+		// Anything but EAGAIN is an ICMP error for a packet sent before.
 		return errno != syscall.EAGAIN
 	}
 	l.got = int(n)
@@ -212,8 +211,7 @@ func (l *udpLoop) receive(fd uintptr) bool {
 	return true
 }
 
-// reset makes the first n places ready to receive: the kernel has written over
-// them.
+// reset makes the first n headers ready to receive: the kernel has overwritten them.
 func (l *udpLoop) reset(n int) {
 	for i := range n {
 		h := &l.recv[i].Hdr
@@ -226,8 +224,8 @@ func (l *udpLoop) reset(n int) {
 	}
 }
 
-// answer goes through the batch. A panic costs one answer: the caller calls
-// again for those behind it.
+// answer answers the packets of the batch. A panic costs one answer: the caller calls
+// again for the packets after it.
 func (l *udpLoop) answer() {
 	defer func() {
 		if p := recover(); p != nil {
@@ -248,9 +246,9 @@ func (l *udpLoop) answer() {
 	}
 }
 
-// queue puts the answer to packet i behind those that are ready.
+// queue appends the answer to packet i to those that are ready.
 func (l *udpLoop) queue(i int, reply []byte) {
-	l.out[l.ready] = reply // it may have grown
+	l.out[l.ready] = reply // which may have grown
 	if len(reply) == 0 {
 		return
 	}
@@ -267,8 +265,8 @@ func (l *udpLoop) queue(i int, reply []byte) {
 	l.ready++
 }
 
-// transmit sends what is ready. What the system does not take is lost, as UDP
-// may be: memory does not grow, and the client asks again.
+// transmit sends what is ready. An answer that the system does not take is lost, which
+// UDP allows: memory does not grow, and the client asks again.
 func (l *udpLoop) transmit(fd uintptr) {
 	for sent := 0; sent < l.ready; {
 		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&l.send[sent])),
@@ -280,7 +278,7 @@ func (l *udpLoop) transmit(fd uintptr) {
 		case syscall.EAGAIN:
 			l.r.count.sendErrors.Add(uint64(l.ready - sent))
 			return
-		default: // the first one cannot be sent: no route, or forbidden
+		default: // the first answer cannot be sent: no route, or forbidden
 			l.r.count.sendErrors.Add(1)
 			sent++
 		}
@@ -296,9 +294,9 @@ func sockaddr(sa *unix.RawSockaddrInet6) (netip.Addr, uint16) {
 	return netip.AddrFrom16(sa.Addr).Unmap(), sa.Port
 }
 
-// clearInterface makes the packet information of a query fit for its answer:
-// the address to send from stays, but the way back is the routing table's, not
-// always the interface it came in by. Link-local addresses need theirs.
+// clearInterface makes the packet information of a query fit for its answer: it keeps
+// the address to send from, but the routing table chooses the interface, which may be
+// another than the query came in by. Link-local addresses need theirs.
 func clearInterface(control []byte) {
 	if len(control) < unix.SizeofCmsghdr {
 		return

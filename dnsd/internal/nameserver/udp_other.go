@@ -7,8 +7,8 @@ import (
 	"net"
 )
 
-// listenUDP opens the sockets of one address: one, for not every system spreads
-// the queries over several.
+// listenUDP opens one socket for an address: not every system spreads the queries over
+// several.
 func listenUDP(ctx context.Context, network, addr string, _ int) ([]*net.UDPConn, error) {
 	var lc net.ListenConfig
 	c, err := lc.ListenPacket(ctx, network, addr)

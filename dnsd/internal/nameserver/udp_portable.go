@@ -11,18 +11,18 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
-// udpBuffer is the longest query read. QUERY has no use for more: a name, an
-// OPT record and a TSIG record.
+// udpBuffer is the longest query that is read: a query is a name, an OPT record and a
+// TSIG record at most.
 const udpBuffer = 2048
 
-// portableLoop serves one UDP socket with what every system has: one packet a
-// call. See udpLoop for Linux.
+// portableLoop serves one UDP socket with what every system has: one packet for each
+// system call. See udpLoop for Linux.
 type portableLoop struct {
 	srv  *Server
 	conn *net.UDPConn
 	r    responder
 	v6   bool
-	wild bool // bound to all addresses: the reply must name the one asked
+	wild bool // bound to all addresses: a reply is sent from the one that was asked
 
 	in, out, oob []byte
 }
@@ -51,7 +51,7 @@ func (l *portableLoop) run(ctx context.Context) error {
 			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return nil
 			}
-			// ICMP errors and the like concern one packet, not the socket.
+			// Such as ICMP errors: they are about one packet, not the socket.
 			continue
 		}
 		begin := time.Now()
@@ -80,8 +80,7 @@ func (l *portableLoop) answer(msg []byte, from netip.Addr, now time.Time) {
 	l.out = l.r.respond(l.out[:0], msg, from, overUDP)
 }
 
-// source is the control message that lets the reply leave from the address
-// that was asked.
+// source is the control message that sends the reply from the address that was asked.
 func (l *portableLoop) source(oob []byte) []byte {
 	if len(oob) == 0 {
 		return nil
