@@ -90,3 +90,5 @@ func (t *connTable) close() {
 		c.Close()
 	}
 }
+
+// Tests: server_test.go, tcp_test.go.

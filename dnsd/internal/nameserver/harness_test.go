@@ -1,9 +1,11 @@
 package nameserver
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -192,4 +194,57 @@ func eventually(t testing.TB, what string, done func() bool) {
 			t.Fatalf("waited in vain for %s", what)
 		}
 	}
+}
+
+// frame puts the length before a message.
+func frame(p []byte) []byte {
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(p))), p...)
+}
+
+// readFrame reads one message.
+func readFrame(t testing.TB, c io.Reader) *dns.Msg {
+	t.Helper()
+	var size [2]byte
+	if _, err := io.ReadFull(c, size[:]); err != nil {
+		t.Fatal(err)
+	}
+	p := make([]byte, binary.BigEndian.Uint16(size[:]))
+	if _, err := io.ReadFull(c, p); err != nil {
+		t.Fatal(err)
+	}
+	m := new(dns.Msg)
+	if err := m.Unpack(p); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func dialTCP(t testing.TB, s *Server) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", s.Addrs()[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	return c
+}
+
+// buffer is a log that any goroutine may write.
+type buffer struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+// count is how often a word stands in the log.
+func (b *buffer) count(word string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bytes.Count(b.text.Bytes(), []byte(word))
 }

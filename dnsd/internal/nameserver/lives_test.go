@@ -65,7 +65,7 @@ func TestSecondariesFollowThroughLives(t *testing.T) {
 				for _, p := range peers {
 					p.waitSerial(t, z.Serial())
 					if got := p.contents(t, z.Serial()); !slices.Equal(got, want) {
-						t.Errorf("%s holds %d records, dnsd %d:\n%s", p.name, len(got), len(want), difference2(got, want))
+						t.Errorf("%s holds %d records, dnsd %d:\n%s", p.name, len(got), len(want), differing(got, want))
 					}
 				}
 				registerMany(t, r, rnd.Uint64(), rnd.IntN(300)) // what some of them may see

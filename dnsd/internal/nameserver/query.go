@@ -252,3 +252,5 @@ func skipName(msg []byte, off int) int {
 	}
 	return -1
 }
+
+// Tests: fuzz_test.go, golden_test.go.

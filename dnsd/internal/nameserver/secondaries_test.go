@@ -89,7 +89,7 @@ func TestSecondariesHoldTheZoneAfterHundredsOfChanges(t *testing.T) {
 	for _, p := range peers {
 		p.waitSerial(t, z.Serial())
 		if got := p.contents(t, z.Serial()); !slices.Equal(got, want) {
-			t.Errorf("%s holds %d records, dnsd %d:\n%s", p.name, len(got), len(want), difference2(got, want))
+			t.Errorf("%s holds %d records, dnsd %d:\n%s", p.name, len(got), len(want), differing(got, want))
 		}
 	}
 	st := s.Stats()
@@ -102,8 +102,8 @@ func TestSecondariesHoldTheZoneAfterHundredsOfChanges(t *testing.T) {
 	checkZone(t, want)
 }
 
-// difference2 shows some of the lines that only one side has.
-func difference2(got, want []string) string {
+// differing shows some of the lines that only one side has.
+func differing(got, want []string) string {
 	var b strings.Builder
 	for _, l := range got {
 		if !slices.Contains(want, l) {

@@ -28,3 +28,5 @@ func (r *responder) serverID(dst, msg []byte, x *extra) []byte {
 	r.setHeader(dst[base:], dns.RcodeSuccess, bitAA, 1, 0, 0)
 	return r.finish(dst, base, x)
 }
+
+// Tests: golden_test.go.

@@ -3,10 +3,16 @@ package nameserver
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"slices"
+	"strings"
+	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -110,4 +116,156 @@ func TestTransferIsWholeOnAHalfClosedConnection(t *testing.T) {
 		}
 	}
 	eventually(t, "the connections to end", func() bool { return s.Stats().Conns == 0 })
+}
+
+func TestTCPAnswersEverythingThatIsPipelined(t *testing.T) {
+	s := start(t, Config{Zones: []Zone{{Zone: standard(t)}}})
+	c := dialTCP(t, s)
+	var all []byte
+	const n = 500
+	for i := range n {
+		q := wireQuery(t, "_big._tcp.svc.", dns.TypeSRV, func(m *dns.Msg) { m.Id = uint16(i) })
+		all = append(all, frame(q)...)
+	}
+	go func() {
+		// Odd pieces: a query may come in parts.
+		for len(all) > 0 {
+			k := min(len(all), 777)
+			if _, err := c.Write(all[:k]); err != nil {
+				return
+			}
+			all = all[k:]
+		}
+	}()
+	for i := range n {
+		if m := readFrame(t, c); m.Id != uint16(i) || len(m.Answer) != 100 || m.Truncated {
+			t.Fatalf("answer %d: id %d, %d records", i, m.Id, len(m.Answer))
+		}
+	}
+}
+
+func TestTCPLimits(t *testing.T) {
+	s := start(t, Config{Zones: []Zone{{Zone: standard(t)}}, TCP: TCPLimits{Conns: 5, ConnsPerAddr: 3}})
+	for range 3 {
+		c := dialTCP(t, s)
+		c.Write(frame(wireQuery(t, "svc.", dns.TypeSOA)))
+		readFrame(t, c)
+	}
+	c := dialTCP(t, s)
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !isReset(err) {
+		t.Errorf("a fourth connection of one address: %v", err)
+	}
+	if st := s.Stats(); st.Conns != 3 || st.ConnsRefused != 1 || st.Accepted != 3 {
+		t.Errorf("%+v", st)
+	}
+}
+
+func isReset(err error) bool { return err != nil && strings.Contains(err.Error(), "reset") }
+
+func TestTCPIdleAndSlowQueriesAreClosed(t *testing.T) {
+	s := start(t, Config{Zones: []Zone{{Zone: standard(t)}}, TCP: TCPLimits{Idle: 200 * time.Millisecond}})
+	for name, keep := range map[string]func(c net.Conn){
+		"idle": func(net.Conn) {},
+		"half a query, octet by octet": func(c net.Conn) {
+			p := frame(wireQuery(t, "svc.", dns.TypeSOA))
+			tick := time.NewTicker(50 * time.Millisecond)
+			defer tick.Stop()
+			for _, b := range p[:len(p)-1] {
+				if _, err := c.Write([]byte{b}); err != nil {
+					return
+				}
+				<-tick.C
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := dialTCP(t, s)
+			done := make(chan struct{})
+			go func() { defer close(done); keep(c) }()
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !isReset(err) {
+				t.Errorf("still open: %v", err)
+			}
+			c.Close()
+			<-done
+		})
+	}
+}
+
+func TestASlowReaderIsClosed(t *testing.T) {
+	s := start(t, Config{Zones: []Zone{{Zone: testZone(t, instances("_math._tcp", 1000)...)}}, TCP: TCPLimits{Write: 100 * time.Millisecond}})
+	c := dialTCP(t, s)
+	p := frame(wireQuery(t, "_math._tcp.svc.", dns.TypeSRV))
+	for {
+		if _, err := c.Write(p); err != nil {
+			break // the server gave up on us
+		}
+	}
+	if st := s.Stats(); st.SlowClients == 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestTCPKeepalive(t *testing.T) {
+	s := start(t, Config{Zones: []Zone{{Zone: standard(t)}}, TCP: TCPLimits{Idle: 7 * time.Second}})
+	keepalive := func(m *dns.Msg) {
+		m.SetEdns0(1232, false)
+		m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_TCP_KEEPALIVE{Code: dns.EDNS0TCPKEEPALIVE}}
+	}
+	m := ask(t, s, "tcp", "svc.", dns.TypeSOA, keepalive)
+	if o := m.IsEdns0().Option; len(o) != 1 || o[0].(*dns.EDNS0_TCP_KEEPALIVE).Timeout != 70 {
+		t.Errorf("over TCP: %v", o)
+	}
+	// RFC 7828 3.2.1: ignored over UDP.
+	if m := ask(t, s, "udp", "svc.", dns.TypeSOA, keepalive); len(m.IsEdns0().Option) != 0 {
+		t.Errorf("over UDP: %v", m.IsEdns0())
+	}
+}
+
+// dead is a listener without a descriptor to spare, until its test ends.
+type dead struct {
+	end      <-chan struct{}
+	accepted *int
+}
+
+func (d dead) Accept() (net.Conn, error) {
+	select {
+	case <-d.end:
+		return nil, net.ErrClosed
+	default:
+		*d.accepted++
+		return nil, &net.OpError{Op: "accept", Err: syscall.EMFILE}
+	}
+}
+
+func (d dead) Close() error { return nil }
+
+func (d dead) Addr() net.Addr { return &net.TCPAddr{} }
+
+// TestAListenerWithoutDescriptorsFillsNoLog for an hour.
+func TestAListenerWithoutDescriptorsFillsNoLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log buffer
+		set, err := newSettings(Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}, [16]byte{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := new(Server)
+		s.settings.Store(set)
+		accepted, end := 0, make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := s.acceptLoop(t.Context(), dead{end, &accepted}, overTCP, &wg); err != nil {
+				t.Error(err)
+			}
+		})
+		<-time.After(time.Hour)
+		close(end)
+		wg.Wait()
+		if n := log.count("accept failed"); n < 2 || n > 61 {
+			t.Errorf("%d lines in an hour", n)
+		}
+		if accepted > 3700 {
+			t.Errorf("tried %d times in an hour", accepted)
+		}
+	})
 }

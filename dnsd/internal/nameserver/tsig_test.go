@@ -2,7 +2,9 @@ package nameserver
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/binary"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -203,5 +205,104 @@ func TestAKeyIsGoodForItsZoneOnly(t *testing.T) {
 	_, err := newSettings(Config{Zones: []Zone{{Zone: namedZone(t, "c."), Transfer: peers}, zones[0]}}, [16]byte{})
 	if err == nil || !strings.Contains(err.Error(), `zone c.: transfer: no TSIG key "xfr."`) {
 		t.Errorf("a transfer by a key of another zone: %v", err)
+	}
+}
+
+func TestTSIGErrors(t *testing.T) {
+	r := responderFor(t, Config{Zones: []Zone{{Zone: standard(t), TSIG: testKeys}}})
+	sign := func(key, alg, secret string, at int64) []byte {
+		m := new(dns.Msg).SetQuestion("_math._tcp.svc.", dns.TypeSRV)
+		m.SetTsig(key, alg, 300, at)
+		p, _, err := dns.TsigGenerate(m, secret, "", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	now := time.Now().Unix()
+	other := base64.StdEncoding.EncodeToString([]byte("another secret"))
+	for name, c := range map[string]struct {
+		packet []byte
+		rcode  int
+		code   uint16
+		signed bool
+	}{
+		"good":              {sign("XFR.", dns.HmacSHA256, testSecret, now), 0, 0, true},
+		"unknown key":       {sign("nope.", dns.HmacSHA256, testSecret, now), dns.RcodeNotAuth, dns.RcodeBadKey, false},
+		"another algorithm": {sign("xfr.", dns.HmacSHA512, testSecret, now), dns.RcodeNotAuth, dns.RcodeBadKey, false},
+		"wrong secret":      {sign("xfr.", dns.HmacSHA256, other, now), dns.RcodeNotAuth, dns.RcodeBadSig, false},
+		"wrong time":        {sign("xfr.", dns.HmacSHA256, testSecret, now-1000), dns.RcodeNotAuth, dns.RcodeBadTime, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var request dns.Msg
+			if err := request.Unpack(c.packet); err != nil {
+				t.Fatal(err)
+			}
+			out := r.respond(nil, c.packet, client, overUDP)
+			m := new(dns.Msg)
+			if err := m.Unpack(out); err != nil {
+				t.Fatal(err)
+			}
+			ts := m.IsTsig()
+			if ts == nil || m.Rcode != c.rcode || ts.Error != c.code || (ts.MACSize > 0) != c.signed {
+				t.Fatalf("%v", m)
+			}
+			if c.rcode == 0 {
+				if len(m.Answer) != 3 {
+					t.Errorf("%v", m)
+				}
+				if err := dns.TsigVerify(out, testSecret, request.IsTsig().MAC, false); err != nil {
+					t.Errorf("answer's signature: %v", err)
+				}
+			}
+		})
+	}
+	// No error is longer than the client allows, however long the names it sent.
+	label := strings.Repeat("a", 63) + "."
+	long := label + label + label + label[20:]
+	if out := r.respond(nil, sign(long, dns.HmacSHA256, testSecret, now), client, overUDP); len(out) == 0 || len(out) > 512 {
+		t.Errorf("%d octets for a long key name", len(out))
+	}
+	m := new(dns.Msg).SetQuestion(long, dns.TypeSRV)
+	m.SetTsig(long, dns.HmacSHA256, 300, now)
+	packet, _, err := dns.TsigGenerate(m, testSecret, "", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out := r.respond(nil, packet, client, overUDP); len(out) == 0 || len(out) > 512 {
+		t.Errorf("%d octets for long names", len(out))
+	}
+	// The signed answer keeps to the size, too.
+	for _, n := range []int{9, 10, 30, 100} {
+		r := responderFor(t, Config{Zones: []Zone{{Zone: testZone(t, instances("_math._tcp", n)...), TSIG: testKeys}}})
+		if out := r.respond(nil, sign("long.", dns.HmacSHA512, testSecret, now), client, overUDP); len(out) > 512 {
+			t.Errorf("n=%d: %d octets", n, len(out))
+		}
+		if out := r.respond(nil, sign("xfr.", dns.HmacSHA256, testSecret, now), client, overTCP); len(out) < n*20 {
+			t.Errorf("n=%d: %d octets over TCP", n, len(out))
+		}
+	}
+}
+
+func TestRefusedSignaturesDoNotFillTheLog(t *testing.T) {
+	var log bytes.Buffer
+	r := responderFor(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	m := new(dns.Msg).SetQuestion("_math._tcp.svc.", dns.TypeSRV)
+	m.SetTsig("nope.", dns.HmacSHA256, 300, time.Now().Unix())
+	packet, _, err := dns.TsigGenerate(m, testSecret, "", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // minutes
+		for range 1000 {
+			r.respond(nil, packet, client, overUDP)
+		}
+		r.now += uint32(tellEvery / time.Second)
+	}
+	if n := strings.Count(log.String(), "TSIG refused"); n != 3 {
+		t.Errorf("%d lines for 3 minutes", n)
+	}
+	if n := r.count.tsigErrors.Load(); n != 3000 {
+		t.Errorf("%d counted", n)
 	}
 }

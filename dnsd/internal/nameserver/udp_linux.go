@@ -313,3 +313,5 @@ func clearInterface(control []byte) {
 		}
 	}
 }
+
+// Tests: bench_test.go, flood_test.go, server_test.go.

@@ -21,3 +21,5 @@ func listenUDP(ctx context.Context, network, addr string, _ int) ([]*net.UDPConn
 func (s *Server) newLoop(c *net.UDPConn, count *counters) (loop, error) {
 	return newPortableLoop(s, c, count)
 }
+
+// Tests: server_test.go.

@@ -102,3 +102,5 @@ func (l *portableLoop) source(oob []byte) []byte {
 	}
 	return (&ipv4.ControlMessage{Src: cm.Dst}).Marshal()
 }
+
+// Tests: server_test.go.
