@@ -1,18 +1,18 @@
 package balancer
 
 // alias draws an index in proportion to weights in O(1), by Vose's form of Walker's
-// alias method: each slot is shared by at most two indexes.
+// alias method: at most two indexes share a slot.
 type alias []aliasSlot
 
 type aliasSlot struct {
-	cut   uint32 // of 2^32: below it the slot is its own, else other's
+	cut   uint32 // of 2^32: a draw below it is the slot's own index, else other
 	other uint32
 }
 
 func newAlias(ws []uint64, sum uint64) alias {
 	n := len(ws)
 	a := make(alias, n)
-	left := make([]float64, n) // in slots
+	left := make([]float64, n) // what is left of each weight, in slots
 	var small, large []uint32
 	for i, w := range ws {
 		left[i] = float64(w) / float64(sum) * float64(n)
@@ -31,7 +31,7 @@ func newAlias(ws []uint64, sum uint64) alias {
 			small = append(small, l)
 		}
 	}
-	// What is left is 1 but for rounding.
+	// Each of the rest is 1, except for rounding.
 	for _, i := range append(small, large...) {
 		a[i] = aliasSlot{cut: 1<<32 - 1, other: i}
 	}
@@ -46,3 +46,5 @@ func (a alias) draw(r uint64) int {
 	}
 	return i
 }
+
+// Tests: shares_test.go.

@@ -16,7 +16,7 @@ func endpoints(weights ...uint16) []resolver.Endpoint {
 	return eps
 }
 
-// weightsOf returns n weights, equal ones or a mixture.
+// weightsOf returns n weights, all equal or mixed.
 func weightsOf(n int, mixed bool) []uint16 {
 	ws := make([]uint16, n)
 	for i := range ws {
@@ -28,10 +28,10 @@ func weightsOf(n int, mixed bool) []uint16 {
 	return ws
 }
 
-// BenchmarkPick is the choice alone.
+// BenchmarkPick measures the choice alone.
 func BenchmarkPick(b *testing.B) { benchmark(b, false) }
 
-// BenchmarkPickDone is the choice with the accounting: in flight, latency, outcome.
+// BenchmarkPickDone measures the choice and the accounting: in flight, latency, outcome.
 func BenchmarkPickDone(b *testing.B) { benchmark(b, true) }
 
 func benchmark(b *testing.B, done bool) {

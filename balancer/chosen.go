@@ -1,8 +1,8 @@
 package balancer
 
-// Chosen tells which of nodes, all of one priority and taken for usable, p could ever
-// give a call to: all of them, but for those that a Subset leaves out. Who keeps
-// connections asks it to whom. The order is that of nodes.
+// Chosen returns the nodes that p could ever give a call to: all of them, except those
+// that a Subset leaves out. All nodes must be of one priority, and are taken for usable.
+// A client asks it to which nodes it needs connections. The order is that of nodes.
 func Chosen(p Policy, nodes []*Node) []*Node {
 	if p == nil || len(nodes) == 0 {
 		return nodes

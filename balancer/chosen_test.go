@@ -8,7 +8,7 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-func TestChosenIsWhomAPolicyMayPick(t *testing.T) {
+func TestChosenIsWhatAPolicyMayPick(t *testing.T) {
 	var eps []resolver.Endpoint
 	for i := range 20 {
 		eps = append(eps, resolver.Endpoint{Addr: fmt.Sprintf("10.0.0.%02d:80", i), Target: "a.dc" + fmt.Sprint(i%2), Weight: uint16(i % 3)})
@@ -26,7 +26,7 @@ func TestChosenIsWhomAPolicyMayPick(t *testing.T) {
 		"locality":             {Locality("a.dc0", dc, P2C), 20}, // the other one takes what is too much
 		"locality of a subset": {Locality("a.dc0", dc, Subset(2, "web-1", P2C)), 4},
 		"subset of a locality": {Subset(5, "web-1", Locality("a.dc0", dc, P2C)), 5},
-		"one's own":            {func(nodes []*Node) Picker { return P2C(nodes) }, 20},
+		"custom":               {func(nodes []*Node) Picker { return P2C(nodes) }, 20},
 	} {
 		g := NewGroup(Config{Policy: c.policy})
 		g.Update(eps)

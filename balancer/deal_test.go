@@ -46,12 +46,12 @@ func TestSubsetOfNumberedClientsIsEven(t *testing.T) {
 	})
 }
 
-// What holds when nodes leave holds when they come back, too: hands depend on nothing
-// but who is there.
+// TestSubsetOfNumberedClientsMovesLittle lets nodes leave. The same holds when they come
+// back: which nodes a client has depends only on which nodes there are.
 func TestSubsetOfNumberedClientsMovesLittle(t *testing.T) {
 	for _, v := range []struct {
 		clients, size, nodes, leave int
-		times                       float64 // moves, in relation to those of clients of nodes that left
+		times                       float64 // moves, divided by the moves that cannot be avoided
 	}{
 		{5, 3, 50, 1, 1}, // most nodes have none
 		{30, 3, 200, 1, 1},
@@ -147,7 +147,7 @@ func BenchmarkSubsetOf(b *testing.B) {
 	}
 }
 
-// nodesAt returns nodes to build pickers from.
+// nodesAt returns nodes with these addresses, to build pickers from.
 func nodesAt(t interface{ Cleanup(func()) }, addrs []string) []*balancer.Node {
 	g := balancer.NewGroup(balancer.Config{Rand: seeded(1)})
 	t.Cleanup(g.Close)
@@ -159,7 +159,7 @@ func nodesAt(t interface{ Cleanup(func()) }, addrs []string) []*balancer.Node {
 	return nodesOf(g)
 }
 
-// handOf is the set of nodes that a policy picks from, if nodes are all there are.
+// handOf is the set of the nodes that the policy picks from.
 func handOf(policy balancer.Policy, nodes []*balancer.Node) map[*balancer.Node]bool {
 	picker := policy(nodes)
 	hand := map[*balancer.Node]bool{}

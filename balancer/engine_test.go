@@ -12,8 +12,8 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// sim plays an open-loop load against a group, in the fake time of a synctest bubble:
-// one goroutine takes one event after the other, so that the same seed gives the same
+// sim plays an open-loop load against a group, in the fake time of a synctest bubble. One
+// goroutine handles one event after the other, so that the same seed gives the same
 // result to the last digit.
 type sim struct {
 	group  *balancer.Group
@@ -35,7 +35,7 @@ type sim struct {
 
 func newSim(cfg balancer.Config, seed uint64) *sim {
 	src := rand.NewPCG(seed, 1)
-	var mu sync.Mutex // the group's timer runs beside the sim
+	var mu sync.Mutex // the timer of the group draws numbers, too
 	cfg.Rand = func() uint64 {
 		mu.Lock()
 		defer mu.Unlock()
@@ -54,7 +54,7 @@ func (s *sim) at(at time.Duration, do func()) {
 	heap.Push(&s.events, event{at, s.serial, do})
 }
 
-// load starts calls, rate a second with exponential gaps, until the end.
+// load starts calls until the end, rate a second on average, with exponential gaps.
 func (s *sim) load(rate float64, end time.Duration) {
 	var arrive func()
 	arrive = func() {
@@ -67,7 +67,7 @@ func (s *sim) load(rate float64, end time.Duration) {
 	s.at(0, arrive)
 }
 
-// call makes one attempt, and the next one if it fails and there is one left.
+// call makes one attempt, and another one if it fails and there may be a retry.
 func (s *sim) call(since time.Duration, try int, skip []*balancer.Node) {
 	p, err := s.group.Pick(balancer.Want{Skip: skip})
 	if err != nil {
@@ -93,7 +93,7 @@ func (s *sim) call(since time.Duration, try int, skip []*balancer.Node) {
 	})
 }
 
-// run plays until nothing is left to happen.
+// run handles events until none is left.
 func (s *sim) run() {
 	for len(s.events) > 0 {
 		e := heap.Pop(&s.events).(event)
@@ -109,7 +109,7 @@ func (s *sim) quantile(q float64) time.Duration {
 	return s.took[int(q*float64(len(s.took)-1))]
 }
 
-// vary is a service time around mean: half of it fixed, half exponential.
+// vary is a service time with this mean: half of it is fixed, half is exponential.
 func (s *sim) vary(mean time.Duration) time.Duration {
 	return time.Duration((0.5 + 0.5*s.rnd.ExpFloat64()) * float64(mean))
 }

@@ -14,21 +14,21 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// Config says how a Group chooses. The zero value is P2C with health on.
+// Config says how a Group chooses. The zero value means P2C, with health on.
 type Config struct {
 	// Policy chooses among the usable nodes of a tier. Default P2C.
 	Policy Policy
 	Health Health
-	// New returns what Node.Value shall be, a connection pool for example. It is
-	// called once for each node before it is picked for the first time, and may call
-	// the node's Down and Up, but nothing of the group.
+	// New returns the Node.Value of a new node, a connection pool for example. It is
+	// called once for each node, before the node is first picked. It may call the
+	// node's Down and Up, but no method of the group.
 	New func(*Node) any
-	// Gone is told of each node whose address is no longer announced. Calls may still be
-	// in flight, and a Pick that began before may still return it. Close tells it of all
-	// nodes. It must not call the group.
+	// Gone is called with each node whose address is no longer announced. Calls to it
+	// may still be in flight, and a Pick that began before may still return it. Close
+	// calls Gone with all nodes. It must not call the group.
 	Gone func(*Node)
-	// Rand is the source of randomness, safe for concurrent use. Default
-	// math/rand/v2.Uint64. Tests give a seeded one.
+	// Rand is the source of randomness. It must be safe for concurrent use. Default
+	// math/rand/v2.Uint64. Tests use a seeded one.
 	Rand func() uint64
 }
 
@@ -40,13 +40,13 @@ type Group struct {
 	birth  func(*Node) any
 	gone   func(*Node)
 	rand   func() uint64
-	base   time.Time // times are nanoseconds since it
+	base   time.Time // all times are nanoseconds since base
 
 	snap   atomic.Pointer[snapshot]
 	fading atomic.Bool // some node has a cost that may have to fade
 
-	_       [64]byte      // a cache line: above is read by each call, below is written
-	typical atomic.Uint32 // float32 bits: cost of the node of a typical call, nanoseconds
+	_       [64]byte      // a cache line: calls read what is above, and write what is below
+	typical atomic.Uint32 // float32 bits: cost of the node that a typical call goes to, nanoseconds
 	_       [64]byte
 
 	counting atomic.Bool  // a picker reads inFlight
@@ -60,12 +60,12 @@ type Group struct {
 	order  []*Node // by priority, then address
 	timer  *time.Timer
 	due    int64         // when timer fires; 0: it does not
-	fadeAt int64         // 0: not
-	ready  chan struct{} // closed when a node is usable; nil: nobody waits
+	fadeAt int64         // when costs fade next; 0: no cost is left
+	ready  chan struct{} // closed when a node is usable; nil: no Wait is under way
 	closed bool
 }
 
-// NewGroup returns a group without nodes: Update brings them.
+// NewGroup returns a group without nodes. Update gives it nodes.
 func NewGroup(cfg Config) *Group {
 	g := &Group{
 		policy: cfg.Policy,
@@ -85,10 +85,10 @@ func NewGroup(cfg Config) *Group {
 }
 
 // Update replaces the endpoints. A node whose address stays keeps all that was
-// measured, also when its weight or priority changes; an update that changes
-// nothing is nothing. Of endpoints with the same Addr the first of the best
-// priority counts. An empty list leaves nothing to pick: whether that is to be
-// believed is for the caller to know.
+// measured, even when its weight or priority changes. An update without a change does
+// nothing. Of endpoints with the same Addr, the first one of the best priority counts.
+// After an empty list there is no node to pick: the caller decides whether to believe
+// such a list.
 func (g *Group) Update(eps []resolver.Endpoint) {
 	g.updating.Lock()
 	defer g.updating.Unlock()
@@ -97,10 +97,10 @@ func (g *Group) Update(eps []resolver.Endpoint) {
 	slices.SortStableFunc(eps, func(a, b resolver.Endpoint) int {
 		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Addr, b.Addr))
 	})
-	// Only Update changes the nodes, and this is the only one.
+	// g.nodes is read without mu: only Update changes it, and updating is held.
 	order := make([]*Node, 0, len(eps))
 	kept := make(map[string]*Node, len(eps))
-	var moved []int // of eps: known, and changed
+	var moved []int // indices in eps of known nodes that have changed
 	var born []*Node
 	first := len(g.nodes) == 0
 	for i, ep := range eps {
@@ -136,7 +136,7 @@ func (g *Group) Update(eps []resolver.Endpoint) {
 	}
 }
 
-// swap makes kept the nodes of the group, and returns those that are gone.
+// swap makes kept the nodes of the group, and returns the nodes that are gone.
 func (g *Group) swap(order []*Node, kept map[string]*Node, eps []resolver.Endpoint, moved []int) (gone []*Node) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -155,7 +155,7 @@ func (g *Group) swap(order []*Node, kept map[string]*Node, eps []resolver.Endpoi
 	return gone
 }
 
-// node makes a node for ep. Those that join others start slowly.
+// node makes a node for ep. It starts slowly unless it is one of the first of the group.
 func (g *Group) node(ep resolver.Endpoint, first bool) *Node {
 	n := &Node{g: g}
 	n.ep.Store(&ep)
@@ -172,9 +172,9 @@ func (g *Group) node(ep resolver.Endpoint, first bool) *Node {
 	return n
 }
 
-// Pick chooses a node for one call and counts the call in flight until Done.
-// It fails only when no endpoint is announced or the group is closed: when all
-// nodes are bad, it gives the least bad one.
+// Pick chooses a node for one call, and counts the call in flight until Done. It fails
+// only when no endpoint is announced or the group is closed: when all nodes are bad, it
+// returns the least bad one.
 func (g *Group) Pick(want Want) (Pick, error) {
 	s := g.snap.Load()
 	if s.slow {
@@ -187,7 +187,7 @@ func (g *Group) Pick(want Want) (Pick, error) {
 	return Pick{n: n, start: n.take(g), mark: n.epoch.Load()}, nil
 }
 
-// pickSlow knows all that is out of the ordinary.
+// pickSlow is Pick in all cases but the plain one: see snapshot.slow.
 func (g *Group) pickSlow(s *snapshot, want Want) (Pick, error) {
 	if s.err != nil {
 		return Pick{}, s.err
@@ -204,11 +204,11 @@ func (g *Group) pickSlow(s *snapshot, want Want) (Pick, error) {
 	if p.n == nil {
 		var t *tier
 		if p.n, t = s.choose(want, g); p.n == nil {
-			// Every node was tried: try again rather than not.
+			// The call has tried every node: any of them is better than none.
 			p.n, t = s.choose(Want{Key: want.Key}, g)
 		}
 		if p.n == nil {
-			return Pick{}, ErrNoNodes // the policy's picker has none, though it was given some
+			return Pick{}, ErrNoNodes // a custom picker returned nil although there are nodes
 		}
 		p.mark = p.n.epoch.Load()
 		if t.trial {
@@ -223,7 +223,7 @@ func (g *Group) pickSlow(s *snapshot, want Want) (Pick, error) {
 	return p, nil
 }
 
-// Wait returns when a node can be expected to work: it is announced and not Down.
+// Wait returns when a node can be expected to work: when it is announced and not Down.
 func (g *Group) Wait(ctx context.Context) error {
 	for {
 		g.mu.Lock()
@@ -248,8 +248,8 @@ func (g *Group) Wait(ctx context.Context) error {
 	}
 }
 
-// Close ends the group: picks fail, its timer stops, and Config.Gone is told of
-// all nodes. Calls in flight may still be Done.
+// Close ends the group: picks fail, its timer stops, and Config.Gone is called with all
+// nodes. Done may still be called for calls in flight.
 func (g *Group) Close() {
 	g.updating.Lock()
 	defer g.updating.Unlock()
@@ -292,8 +292,8 @@ func (g *Group) draw() uint64 {
 	return rand.Uint64()
 }
 
-// learn feeds the cost of the node that a typical call goes to, by which pickers tell
-// a bad node from noise. Lost updates do no harm.
+// learn updates typical from the cost of the node of a call that has ended. Pickers
+// compare with it to tell a bad node from noise. A lost update does no harm.
 func (g *Group) learn(cost float32) {
 	t := math.Float32frombits(g.typical.Load())
 	if t == 0 {
@@ -304,13 +304,14 @@ func (g *Group) learn(cost float32) {
 	g.typical.Store(math.Float32bits(t))
 }
 
-// same tells whether two endpoints are the same to a balancer and its user.
+// same reports whether two endpoints are equal in all fields.
 func same(a, b resolver.Endpoint) bool {
 	return a.Addr == b.Addr && a.Target == b.Target && a.Priority == b.Priority &&
 		a.Weight == b.Weight && slices.Equal(a.Alt, b.Alt)
 }
 
-// mix is the finalizer of splitmix64: each bit of x changes half of the result's.
+// mix is the finalizer of splitmix64: each bit of x changes half of the result's bits.
+// Clients agree by it on hashes and subsets, so that it must not change.
 func mix(x uint64) uint64 {
 	x ^= x >> 30
 	x *= 0xbf58476d1ce4e5b9

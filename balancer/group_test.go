@@ -14,8 +14,8 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// TestPicksDuringUpdates has the membership change all the time while picks go on: for
-// the race detector, and for the counts.
+// TestPicksDuringUpdates changes the membership all the time while picks go on, for the
+// race detector and for the counts.
 func TestPicksDuringUpdates(t *testing.T) {
 	for _, name := range balancer.Names() {
 		t.Run(name, func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestUpdateThatChangesNothingIsNothing(t *testing.T) {
 			t.Fatalf("%d pickers for two tiers", built)
 		}
 		g.Update(eps)
-		g.Update([]resolver.Endpoint{eps[3], eps[1], eps[0], eps[2], eps[0]}) // order and doubles are nothing
+		g.Update([]resolver.Endpoint{eps[3], eps[1], eps[0], eps[2], eps[0]}) // their order and double ones change nothing
 		if built != 2 {
 			t.Errorf("an update that changes nothing built %d pickers", built-2)
 		}
@@ -167,7 +167,7 @@ func TestStatisticsSurviveUpdates(t *testing.T) {
 		if _, err := g.Pick(balancer.Want{}); !errors.Is(err, balancer.ErrNoNodes) {
 			t.Errorf("without endpoints: %v", err)
 		}
-		n.Down(errReset) // of a node that is gone: harmless
+		n.Down(errReset) // changes nothing: the node is gone
 		n.Up()
 		g.Close()
 		g.Update(eps)

@@ -39,8 +39,9 @@ func hashWithin(nodes []*Node, bound float64) Picker {
 	return newRing(nodes, bound)
 }
 
-// heaviest is the number of points of a node of the greatest weight, at most; it is
-// at least half of it. Shares vary by a tenth with so many; the bound evens that out.
+// heaviest is the greatest number of points of a node. The node of the greatest weight
+// has at least half as many. With so many, shares vary by a tenth, and the bound evens
+// that out.
 const heaviest = 128
 
 type hashRing struct {
@@ -53,7 +54,7 @@ type hashRing struct {
 	shift  int // of a place, to find its slot in starts
 }
 
-// point is where a node is on the ring: it takes the keys from the point before.
+// point is a place of a node on the ring: it takes the keys since the point before.
 type point struct {
 	place uint64
 	node  uint32
@@ -68,8 +69,8 @@ func newRing(nodes []*Node, bound float64) *hashRing {
 	for _, n := range nodes {
 		most = max(most, uint64(n.announced()))
 	}
-	// Weights count in relation to a power of two: if it were to the sum, each change
-	// of one weight would move the points of all.
+	// Weights count in relation to a power of two. In relation to their sum, each change
+	// of one weight would move the points of all nodes.
 	unit := bits.Len64(most - 1)
 	counts := make([]int, len(nodes))
 	total := 0
@@ -87,8 +88,8 @@ func newRing(nodes []*Node, bound float64) *hashRing {
 	return r
 }
 
-// place puts the points on the ring. Their places are random, so that sorting them
-// by their upper bits first leaves next to nothing to sort.
+// place puts the points on the ring. Their places are random, so a first sort by their
+// upper bits leaves almost nothing to sort.
 func (r *hashRing) place(counts []int, total int) {
 	width := bits.Len(uint(total)) // slots: one to two for each point
 	r.shift = 64 - width
@@ -117,7 +118,7 @@ func (r *hashRing) place(counts []int, total int) {
 	}
 }
 
-// point is the place of the node's i-th point. It depends on the address alone.
+// point is the place of the node's i-th point. It depends only on the address.
 func (n *Node) point(i int) uint64 { return mix(n.hash + uint64(i)*golden) }
 
 func (p point) before(q point, nodes []*Node) bool {
@@ -136,7 +137,7 @@ func (r *hashRing) Pick(want Want) *Node {
 	}
 	at := r.from(key)
 	var fallback *Node
-	load := 0.0 // what all may have; 0: not needed yet
+	load := 0.0 // what all nodes together may have in flight; 0: not computed yet
 	for range r.points {
 		if at >= len(r.points) {
 			at = 0
@@ -149,7 +150,7 @@ func (r *hashRing) Pick(want Want) *Node {
 		}
 		q := n.InFlight()
 		if q == 0 || math.IsInf(r.bound, 1) {
-			return n // no bound is below one
+			return n // each bound is at least one call
 		}
 		if load == 0 {
 			load = r.bound * float64(r.g.inFlight.Load()+1)
@@ -161,10 +162,10 @@ func (r *hashRing) Pick(want Want) *Node {
 			fallback = n
 		}
 	}
-	return fallback // all are full: those to be skipped could have taken more
+	return fallback // all nodes that are not skipped are full
 }
 
-// from is the point that takes key; len(points) is the first one.
+// from is the index of the point that takes key; len(points) means the first point.
 func (r *hashRing) from(key uint64) int {
 	at := int(r.starts[key>>r.shift])
 	for at < len(r.points) && r.points[at].place < key {
@@ -177,8 +178,8 @@ func (r *hashRing) admits(n *Node, want Want) bool {
 	return want.Key == "" || r.nodes[r.points[r.from(hashKey(want.Key))%len(r.points)].node] == n
 }
 
-// rounding is more than a product of floats is off: a bound of 11 calls came out as
-// 11.000000000000002, and let in 12.
+// rounding is greater than the error of a product of floats: a bound of 11 calls came
+// out as 11.000000000000002, and let in 12.
 const rounding = 1e-9
 
 func (r *hashRing) expect(part float64, out map[*Node]float64) {
@@ -196,8 +197,8 @@ func allZero(nodes []*Node) bool {
 	return true
 }
 
-// hashKey is FNV-1a, finished so that its upper bits are as good as the lower ones. It
-// is part of what clients agree on: it must not change.
+// hashKey is FNV-1a, finished by mix so that its upper bits are as good as the lower
+// ones. Clients agree by it on the node of a key, so that it must not change.
 func hashKey(s string) uint64 {
 	h := uint64(14695981039346656037)
 	for i := range len(s) {

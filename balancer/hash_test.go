@@ -14,7 +14,7 @@ import (
 
 func TestHashMovesOnlyTheKeysOfTheNodeThatLeft(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		// Weights of one power of two at most: see Hash's comment on units.
+		// The greatest weight stays the same: see HashWithin on the unit of weights.
 		top := rapid.SampledFrom([]uint16{0, 1, 10, 100, 60000}).Draw(t, "top")
 		n := rapid.IntRange(2, 12).Draw(t, "nodes")
 		ws := make([]uint16, n)
@@ -100,7 +100,7 @@ func TestHashBoundHolds(t *testing.T) {
 	})
 }
 
-// TestHashBoundIsNotRoundedUp: a share of 88/170 of 17 calls, and a quarter more, are 11.
+// TestHashBoundIsNotRoundedUp: 1.25 times a share of 88/170 of 17 calls is exactly 11.
 func TestHashBoundIsNotRoundedUp(t *testing.T) {
 	g := group(t, balancer.Config{Policy: balancer.Hash}, endpoints(0, 0, 3, 3, 4, 11))
 	for range 17 {
@@ -111,8 +111,8 @@ func TestHashBoundIsNotRoundedUp(t *testing.T) {
 	}
 }
 
-// TestHashBoundHoldsWithinAnotherPolicy: what a policy of one's own makes of a Hash
-// picker does not tell what it is, nor need it.
+// TestHashBoundHoldsWithinAnotherPolicy: a custom policy may wrap the picker of Hash,
+// without any method that tells the group so.
 func TestHashBoundHoldsWithinAnotherPolicy(t *testing.T) {
 	hash := balancer.Hash
 	policy := func(nodes []*balancer.Node) balancer.Picker { return wrapped{hash(nodes)} }

@@ -5,38 +5,38 @@ import (
 	"time"
 )
 
-// Health says when a node is left out of the picks, and for how long. The zero
-// value is on, and useful from two nodes up.
+// Health says when a node is left out of the picks, and for how long. The zero value is
+// on.
 type Health struct {
-	// Off leaves failures without consequence but for a node's cost. Down still
+	// Off means that failures only raise a node's cost and never eject it. Down still
 	// takes a node out.
 	Off bool
-	// Failures in a row eject a node. Default 3.
+	// Failures is how many failures in a row eject a node. Default 3.
 	Failures int
-	// Eject is how long a node is out the first time; each further ejection doubles
-	// it, up to MaxEject, and each MaxEject in good standing takes one doubling
-	// back. Both vary by a tenth, so that clients do not probe in step. Defaults 1s
-	// and 30s: one call in so much time is what a dead node costs at most.
+	// Eject is how long a node is out the first time. Each further ejection doubles the
+	// time, up to MaxEject, and each MaxEject in good standing takes one doubling back.
+	// The time varies by a tenth, so that clients do not probe in step. Defaults 1s and
+	// 30s: a dead node costs at most one call in that time.
 	Eject, MaxEject time.Duration
 	// MaxEjected is the share of a tier's reachable nodes that failures may eject,
-	// rounded down. When more of them fail, the fault is hardly theirs alone, and to
-	// send everything to the rest would break it, too: then failures are ignored and
-	// all are used (panic), unless all are out and another tier has a node that is well:
-	// then that tier is used. Default 0.5.
+	// rounded down. When more nodes fail, the fault is hardly theirs alone, and all calls
+	// together would break the remaining nodes, too. Then failures are ignored and all
+	// nodes are used (panic). If all nodes are out and another tier has a node that is
+	// well, that tier is used instead. Default 0.5.
 	MaxEjected float64
 	// SlowStart is how long a node that is new or comes back takes to get its full
-	// share, rising from a tenth. The first nodes of a group start in full, and the
-	// others never carry more than half as much again for the sake of the warming
-	// ones. Default 10s; negative: off.
+	// share, rising from a tenth. The first nodes of a group start with their full share.
+	// While nodes warm up, the others get at most half as much again as their share.
+	// Default 10s; negative: off.
 	SlowStart time.Duration
-	// UpOnly leaves a node that is Down out until Up; otherwise, it is also probed by
-	// a call when its time is over. Set it when connections are dialled in the
+	// UpOnly means that only Up brings back a node that is Down. Otherwise a call also
+	// probes it when its time is over. Set it when connections are dialled in the
 	// background, so that no call has to find out.
 	UpOnly bool
-	// Spill, when set, makes failover gradual: a tier keeps Spill times its usable
-	// share of the calls, and the next one gets the rest. 1.4 is customary: with 60 %
-	// of the nodes usable, 84 % of the calls stay. Zero is strict: the next tier
-	// gets calls only when no node of the better one is usable (RFC 2782).
+	// Spill, when set, makes failover gradual: a tier keeps Spill times the usable share
+	// of its nodes as its share of the calls, and the next tier gets the rest. 1.4 is
+	// customary: with 60 % of the nodes usable, 84 % of the calls stay. Zero is strict:
+	// the next tier gets calls only when no node of the better one is usable (RFC 2782).
 	Spill float64
 }
 
@@ -63,7 +63,7 @@ func (h Health) withDefaults() Health {
 	return h
 }
 
-// Standing is a node's place between in and out.
+// Standing says whether a node is used, and if not, why.
 type Standing uint8
 
 const (
@@ -71,11 +71,11 @@ const (
 	Healthy Standing = iota
 	// Warming nodes get a growing part of their share (slow start).
 	Warming
-	// Probing nodes get one call at a time, and come back when it goes well.
+	// Probing nodes get one call at a time, and come back when that call succeeds.
 	Probing
-	// Ejected nodes failed too often in a row, and wait.
+	// Ejected nodes failed too often in a row. They get no call until their time is over.
 	Ejected
-	// Unreachable nodes are Down: they have no connection.
+	// Unreachable nodes are Down, mostly because they have no connection.
 	Unreachable
 )
 
@@ -96,14 +96,14 @@ func (s Standing) String() string {
 	return "unknown"
 }
 
-// standing is what decides whether a node is used. Guarded by Group.mu.
+// standing decides whether a node is used. Group.mu guards it, in its methods, too.
 type standing struct {
 	state Standing
-	hard  bool  // Probing comes from Unreachable, not from Ejected
-	fresh bool  // one of the first of the group, and never out for a fault
-	gone  bool  // no longer announced
+	hard  bool  // the node is Probing after Unreachable, not after Ejected
+	fresh bool  // it is one of the first of the group, and was never out for a fault
+	gone  bool  // it is no longer announced
 	since int64 // when it got into state
-	until int64 // when an Ejected or Unreachable node is probed; 0: by Up alone
+	until int64 // when an Ejected or Unreachable node is probed; 0: only after Up
 	well  int64 // when it last came into good standing
 	level int   // doublings of the ejection time, plus one
 	err   error // why it is out
@@ -111,16 +111,16 @@ type standing struct {
 
 var errFailures = errors.New("consecutive failures")
 
-// in tells whether the node is in good standing.
+// in reports whether the node is in good standing.
 func (s *standing) in() bool { return s.state == Healthy || s.state == Warming }
 
-// soft tells whether the node is out for its failures alone.
+// soft reports whether the node is out only for its failures.
 func (s *standing) soft() bool { return s.state == Ejected || s.state == Probing && !s.hard }
 
-// Down takes the node out at once: its connection died, or could not be made. It
-// returns by Up, or, unless Health.UpOnly is set, when its time is over. Down(nil)
-// means not connected yet, which is no fault: the node waits for Up, and then needs
-// no probe. It may be called in Config.New.
+// Down takes the node out at once, because its connection died or could not be made.
+// The node comes back by Up or, unless Health.UpOnly is set, when its time is over.
+// Down(nil) means that the node is not connected yet, which is no fault: it waits for Up
+// and then needs no probe. Down may be called in Config.New.
 func (n *Node) Down(err error) {
 	g := n.g
 	g.mu.Lock()
@@ -133,17 +133,17 @@ func (n *Node) Down(err error) {
 	case n.gone:
 		return
 	case err == nil:
-		n.out(Unreachable, nil, now, 0)
+		n.outLocked(Unreachable, nil, now, 0)
 	case n.state == Unreachable && n.err != nil:
-		n.err = err // two connections died, or another dial failed: once is enough
+		n.err = err // a second connection died, or another dial failed: that counts once
 	default:
 		g.ejectLocked(n, Unreachable, err, now)
 	}
 	g.changedLocked(now)
 }
 
-// Up says that the node is connected again. After a fault it gets one call to
-// prove itself before it gets its share. Without Down before, it does nothing.
+// Up says that the node is connected again. After a fault, the node gets one call to
+// prove itself before it gets its share. Up does nothing if the node is not Down.
 func (n *Node) Up() {
 	g := n.g
 	g.mu.Lock()
@@ -155,7 +155,7 @@ func (n *Node) Up() {
 	if n.err == nil {
 		g.restoreLocked(n, now)
 	} else {
-		n.probeFrom(now)
+		n.probeFromLocked(now)
 	}
 	g.changedLocked(now)
 }
@@ -166,7 +166,7 @@ func (n *Node) noteDown(now int64, err error) {
 	n.meter.mu.Unlock()
 }
 
-// judge is the slow part of Done: all but the plain OK of a node in good standing.
+// judge is Done in all cases except OK from a node in good standing.
 func (n *Node) judge(p Pick, o Outcome, err error) {
 	g := n.g
 	now := g.now()
@@ -202,7 +202,7 @@ func (g *Group) failed(n *Node, p Pick, err error, now int64) {
 	g.changedLocked(now)
 }
 
-// tried takes the outcome of a call to a node that was not in good standing.
+// tried handles the outcome of a call to a node that was not in good standing.
 func (g *Group) tried(n *Node, p Pick, o Outcome, err error, now int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -214,12 +214,12 @@ func (g *Group) tried(n *Node, p Pick, o Outcome, err error, now int64) {
 	}
 	switch {
 	case o == OK && g.health.UpOnly && n.state == Unreachable:
-		return // of a connection that was lost since
+		return // the call used a connection that has been lost since
 	case o == OK:
 		g.restoreLocked(n, now)
 	case o == Canceled || n.state != Probing || p.epoch() != n.epoch.Load():
 		return
-	default: // Refused, too: a node too busy for one call has no use for its share
+	default: // Refused, too: a node that is too busy for one call cannot take its share
 		if err == nil {
 			err = errFailures
 		}
@@ -232,7 +232,7 @@ func (g *Group) tried(n *Node, p Pick, o Outcome, err error, now int64) {
 	g.changedLocked(now)
 }
 
-// ejectLocked puts n out for a time that grows from one ejection to the next.
+// ejectLocked takes n out for a time that grows from one ejection to the next.
 func (g *Group) ejectLocked(n *Node, state Standing, err error, now int64) {
 	h := g.health
 	if n.in() {
@@ -249,18 +249,19 @@ func (g *Group) ejectLocked(n *Node, state Standing, err error, now int64) {
 	if state == Unreachable && h.UpOnly {
 		until = 0
 	}
-	n.out(state, err, now, until)
+	n.outLocked(state, err, now, until)
 }
 
-func (n *Node) out(state Standing, err error, now, until int64) {
+// outLocked changes n to a state in which it is not used.
+func (n *Node) outLocked(state Standing, err error, now, until int64) {
 	n.state, n.err, n.since, n.until = state, err, now, until
 	n.fresh = n.fresh && err == nil
 	n.poor.Store(true)
 	n.fails.Store(0)
 }
 
-// probeFrom makes n half-open: the next call goes to it, and decides.
-func (n *Node) probeFrom(now int64) {
+// probeFromLocked makes n half open: the next call goes to it, and decides.
+func (n *Node) probeFromLocked(now int64) {
 	n.hard = n.state == Unreachable
 	n.state, n.since, n.until = Probing, now, 0
 	n.epoch.Add(oneEpoch)
@@ -274,7 +275,7 @@ func (g *Group) restoreLocked(n *Node, now int64) {
 	}
 	n.fresh = false
 	n.since, n.well, n.until, n.err = now, now, 0, nil
-	n.epoch.Add(oneEpoch) // before fails: who still counts for the last one is counted out
+	n.epoch.Add(oneEpoch) // before fails: a failure that is counted just now is reset with fails
 	n.fails.Store(0)
 	n.poor.Store(false)
 }

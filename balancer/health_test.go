@@ -63,7 +63,7 @@ func TestConsecutiveFailuresEjectOneOfTwo(t *testing.T) {
 			p.Done(balancer.OK)
 			p = pick(t, g, balancer.Want{})
 		}
-		p.Done(balancer.OK) // in a row, or not at all
+		p.Done(balancer.OK) // a success between failures: they are not in a row
 		fail(t, g, 0, 2)
 		expectStandings(t, g, balancer.Healthy, balancer.Healthy)
 		fail(t, g, 0, 1)
@@ -84,7 +84,8 @@ func TestConsecutiveFailuresEjectOneOfTwo(t *testing.T) {
 	})
 }
 
-// TestCallsFromBeforeAnEjectionDoNotEjectAgain: they time out when the node is long back.
+// TestCallsFromBeforeAnEjectionDoNotEjectAgain: such calls may time out long after the
+// node is back.
 func TestCallsFromBeforeAnEjectionDoNotEjectAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := group(t, balancer.Config{Policy: balancer.RoundRobin, Health: noSlowStart}, endpoints(1, 1))
@@ -144,7 +145,7 @@ func TestEjectionTimeGrowsAndDecays(t *testing.T) {
 		sleep(out())
 		pick(t, g, balancer.Want{}).Done(balancer.OK)
 		expectStandings(t, g, balancer.Healthy, balancer.Healthy)
-		sleep(55 * time.Second) // five times MaxEject take five doublings back
+		sleep(55 * time.Second) // five times MaxEject takes five doublings back
 		bad.Down(errReset)
 		near(4 * time.Second)
 		sleep(out())
@@ -162,7 +163,7 @@ func TestDownEjectsAtOnceAndUpNeedsAProbe(t *testing.T) {
 		bad.Down(errReset)
 		expectStandings(t, g, balancer.Unreachable, balancer.Healthy)
 		sleep(time.Hour)
-		expectStandings(t, g, balancer.Unreachable, balancer.Healthy) // not by time
+		expectStandings(t, g, balancer.Unreachable, balancer.Healthy) // time alone does not bring it back
 		bad.Up()
 		expectStandings(t, g, balancer.Probing, balancer.Healthy)
 		p := pick(t, g, balancer.Want{})
@@ -171,7 +172,7 @@ func TestDownEjectsAtOnceAndUpNeedsAProbe(t *testing.T) {
 		}
 		p.Done(balancer.OK)
 		expectStandings(t, g, balancer.Healthy, balancer.Healthy)
-		bad.Up() // nothing to do
+		bad.Up() // changes nothing
 		expectStandings(t, g, balancer.Healthy, balancer.Healthy)
 	})
 }
@@ -209,14 +210,14 @@ func TestFailuresOfMoreThanHalfAreIgnored(t *testing.T) {
 		}
 		fail(t, g, 2, 3)
 		for range 100 {
-			pick(t, g, balancer.Want{}).Done(balancer.Canceled) // a verdict would change it
+			pick(t, g, balancer.Want{}).Done(balancer.Canceled) // another outcome would bring nodes back
 		}
 		for i, n := range g.Nodes() {
 			if n.Picks < 20 || !n.Active || n.Panic != (i < 3) {
 				t.Errorf("in panic, %s: %d picks, active %v, panic %v", n.Endpoint.Addr, n.Picks, n.Active, n.Panic)
 			}
 		}
-		// An answer is as good as a probe, until no more than half are out.
+		// An OK brings a node back like a probe does, until at most half are out.
 		count(t, g, 100)
 		out := 0
 		for _, n := range g.Nodes() {
@@ -275,9 +276,9 @@ func TestHealthOffLeavesDown(t *testing.T) {
 	})
 }
 
-// TestLateSuccessDoesNotBringBackWhoIsDown: with UpOnly, only Up says that there is a
-// connection.
-func TestLateSuccessDoesNotBringBackWhoIsDown(t *testing.T) {
+// TestLateSuccessDoesNotBringBackANodeThatIsDown: with UpOnly, only Up says that there
+// is a connection.
+func TestLateSuccessDoesNotBringBackANodeThatIsDown(t *testing.T) {
 	g := group(t, balancer.Config{Health: balancer.Health{UpOnly: true}}, endpoints(1, 1))
 	n := nodesOf(g)[0]
 	n.Down(errors.New("reset"))

@@ -6,35 +6,35 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// NodeInfo is what a debug page wants to know of a node.
+// NodeInfo describes a node, for a debug page.
 type NodeInfo struct {
 	Endpoint resolver.Endpoint
 	Standing Standing
 	Since    time.Time // when it got its standing
-	Until    time.Time // when it will be probed, if it is out and time brings it back
+	Until    time.Time // when it will be probed; zero: not at a known time
 	Reason   error     // why it is out
-	Active   bool      // it is among those picked from: of the tier in use, and usable
-	Panic    bool      // it is active though ejected: too many others are, too
-	Share    float64   // of the calls that it should get now, 0..1
+	Active   bool      // calls may go to it: it is usable, and its tier is in use
+	Panic    bool      // it is active although ejected, because too many nodes failed
+	Share    float64   // the share of the calls that it should get now, 0..1
 
 	InFlight int
 	Cost     time.Duration // latency and failures in one
 	Latency  time.Duration // peak-EWMA
-	Failing  float64       // share of calls that fail, lately, 0..1
-	Ramp     float64       // slow start, up to 1
+	Failing  float64       // share of calls that failed lately, 0..1
+	Ramp     float64       // slow start: up to 1, the full share
 
 	Picks       uint64
-	Failures    uint64 // calls Failed or Refused
+	Failures    uint64 // calls that were Failed or Refused
 	Consecutive int    // failures in a row
-	Ejections   int    // lately: time in good standing takes them back
+	Ejections   int    // lately: they are forgotten while it is in good standing
 	LastError   error
 	LastErrorAt time.Time
 
 	Node *Node
 }
 
-// Nodes returns the state of all nodes, by priority and address. Each node's
-// numbers are read one after the other, while calls go on.
+// Nodes describes all nodes, by priority and address. Calls go on meanwhile, so the
+// numbers are not of one instant.
 func (g *Group) Nodes() []NodeInfo {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -43,7 +43,7 @@ func (g *Group) Nodes() []NodeInfo {
 	panicked := map[*Node]bool{}
 	before := 0.0
 	for i, t := range s.tiers {
-		part := 0.0 // of the calls
+		part := 0.0 // the share of the calls of this tier
 		switch {
 		case s.spread != nil:
 			part = s.spread[i] - before
@@ -86,9 +86,10 @@ func (g *Group) clock(at int64) time.Time {
 	return g.base.Add(time.Duration(at))
 }
 
-// expecter is a Picker whose shares do not simply follow the weights.
+// expecter is a Picker whose shares are not simply those of Shares.
 type expecter interface {
-	// expect adds to out what each node should get of part of the calls.
+	// expect adds to out what share each node should get when the picker gets the share
+	// part of all calls.
 	expect(part float64, out map[*Node]float64)
 }
 
@@ -102,9 +103,11 @@ func expect(p Picker, nodes []*Node, part float64, out map[*Node]float64) {
 	}
 }
 
-// expectEven is expect for those that do not care about weights.
+// expectEven is expect for a picker that ignores weights.
 func expectEven(nodes []*Node, part float64, out map[*Node]float64) {
 	for _, n := range nodes {
 		out[n] += part / float64(len(nodes))
 	}
 }
+
+// Tests: health_test.go, shares_test.go.

@@ -8,7 +8,7 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// TestNodesShareNoCacheLine: else calls to one node slow down those to another.
+// TestNodesShareNoCacheLine: otherwise calls to one node slow down calls to another.
 func TestNodesShareNoCacheLine(t *testing.T) {
 	if unsafe.Sizeof(uintptr(0)) != 8 {
 		t.Skip("the padding is for 64 bits")

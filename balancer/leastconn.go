@@ -5,14 +5,14 @@ import (
 	"math/bits"
 )
 
-// LeastConn takes the node with the fewest calls in flight for its weight; of
-// equals, one drawn by weight, so that shares follow the weights while nothing
-// queues. Where a few drawn ones are not idle, it compares all nodes up to 32, and beyond
-// that, 16 neighbours from a random place on: to read a thousand counters costs more than
-// it gains.
+// LeastConn takes the node with the fewest calls in flight in relation to its weight.
+// Among equal nodes it draws one by weight, so that shares follow the weights while no
+// call queues. It draws a few nodes and takes the first idle one. If none of them is
+// idle, it compares all nodes if there are at most 32, and otherwise 16 neighbours from a
+// random place on: reading a thousand counters would cost more than it gains.
 //
-// It cannot tell a slow node from a busy one, and a node that fails at once has
-// nothing in flight: see P2C.
+// It cannot tell a slow node from a busy one, and a node that fails at once has no call
+// in flight: see P2C.
 func LeastConn(nodes []*Node) Picker {
 	if len(nodes) == 0 {
 		return none{}
@@ -37,7 +37,7 @@ type leastConn struct {
 	g     *Group
 	look  int
 	table alias     // nil: weights are even
-	queue []float32 // what a call in flight counts: mean weight over weight
+	queue []float32 // how much a call in flight counts: mean weight over weight
 }
 
 func (l *leastConn) Pick(want Want) *Node {
@@ -57,10 +57,10 @@ func (l *leastConn) at(r uint64) int {
 	return l.table.draw(r)
 }
 
-// search is Pick when the first node drawn is not idle. Some more are drawn, so that idle
-// ones share by weight what it leaves. Then nodes are compared, and of equals, chance
-// decides: if it were the first met, who stands after a busy node would get the calls of
-// both.
+// search is Pick when the first node drawn is not idle. It draws some more, so that the
+// idle nodes share the calls of a busy one by weight. Then it compares nodes, and draws
+// among equal ones: if it took the first one it meets, the node after a busy node would
+// get the calls of both.
 func (l *leastConn) search(r uint64, want Want) *Node {
 	at := 0
 	for range 3 {
@@ -70,9 +70,9 @@ func (l *leastConn) search(r uint64, want Want) *Node {
 			return n
 		}
 	}
-	// What is compared holds the queue (a float's bits are in its order), then chance, then
-	// the place. The least is found by arithmetic: a branch that nobody can foretell costs
-	// more, 105 ns instead of 60 for 16 nodes.
+	// A rank holds the queue (the bits of a positive float are in its order), then a random
+	// number, then the place. The least one is found by arithmetic, since a branch that
+	// cannot be predicted costs more: 105 ns instead of 60 for 16 nodes.
 	least := uint64(math.MaxUint64)
 	i := at
 	for k := range uint64(l.look) {
@@ -98,9 +98,9 @@ func (l *leastConn) search(r uint64, want Want) *Node {
 	return l.nodes[(at+int(least&placeMask))%len(l.nodes)]
 }
 
-// placeMask has room for the 32 nodes that are compared at most.
+// placeMask has room for the places of the 32 nodes that are compared at most.
 const placeMask = 31
 
-// lcg is the multiplier of a linear congruential generator (Knuth's MMIX): not much as
-// chance goes, but next to nothing in time.
+// lcg is the multiplier of a linear congruential generator (Knuth's MMIX): poor random
+// numbers, but good enough here and almost free.
 const lcg = 6364136223846793005

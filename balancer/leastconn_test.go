@@ -33,7 +33,7 @@ func TestLeastConnTakesTheIdle(t *testing.T) {
 	}
 }
 
-// TestLeastConnIsFairBesideBusyNodes: where a node stands in the list does not matter.
+// TestLeastConnIsFairBesideBusyNodes: the place of a node in the list does not matter.
 func TestLeastConnIsFairBesideBusyNodes(t *testing.T) {
 	for _, v := range []struct {
 		weights, busy []uint16 // calls in flight

@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// seeded is a Config.Rand that gives the same numbers each time.
+// seeded is a Config.Rand that returns the same numbers each time.
 func seeded(seed uint64) func() uint64 {
 	src := rand.NewPCG(seed, seed)
 	var mu sync.Mutex
@@ -25,7 +25,7 @@ func seeded(seed uint64) func() uint64 {
 	}
 }
 
-// group makes a group of nodes with the weights given.
+// group makes a group of these endpoints.
 func group(t testing.TB, cfg balancer.Config, eps []resolver.Endpoint) *balancer.Group {
 	t.Helper()
 	if cfg.Rand == nil {
@@ -75,7 +75,7 @@ func tiers(eps []resolver.Endpoint, priorities ...uint16) []resolver.Endpoint {
 	return eps
 }
 
-// inBubble runs f in fake time. It lets panics out, by which rapid learns of failures.
+// inBubble runs f in fake time. It passes panics on, since rapid reports failures by them.
 func inBubble(t *testing.T, f func()) {
 	var out any
 	synctest.Test(t, func(*testing.T) {

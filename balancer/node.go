@@ -9,43 +9,43 @@ import (
 )
 
 const (
-	// Node.word holds the number of picks above inFlightBits and the calls in flight
-	// below, so that one atomic addition counts both. 4 million calls in flight to
-	// one node are more than it has ports; the picks wrap after 4e12.
+	// The lowest inFlightBits of Node.word hold the calls in flight, the others the number
+	// of picks, so that one atomic addition counts both. 4 million calls in flight to one
+	// node are more than it has ports. The picks wrap after 4e12.
 	inFlightBits = 22
 	inFlightMask = 1<<inFlightBits - 1
 	onePick      = 1<<inFlightBits + 1
 
-	// Reading the clock costs 30 to 50 ns in a virtual machine, twice a call: more
-	// than the pick itself. So a busy node is timed once in maxSample+1 picks. Every
-	// pick is timed while they come less often than one in sparse.
+	// Reading the clock costs 30 to 50 ns in a virtual machine, twice a call: more than
+	// the pick itself. So a busy node, which has a pick in less than dense, is timed once
+	// in maxSample+1 picks. While picks are further apart than sparse, each is timed.
 	maxSample = 7
 	dense     = int64(time.Millisecond)
 	sparse    = 4 * int64(time.Millisecond)
 
-	// fullRamp is the end of the slow start, and what one unit of SRV weight is in
-	// Node.Weight, so that weight 1 can be ramped, too.
+	// fullRamp is the ramp at the end of the slow start. It is also what one unit of SRV
+	// weight is in Node.Weight, so that weight 1 can be ramped, too.
 	fullRamp = 256
 )
 
-// Node is the live state of one endpoint: what is in flight, how long calls take,
-// how they fail, and whether it is in good standing. It lives as long as its
-// address is announced, through every update. All methods may be called at any
-// time by any goroutine, and go on working after the node is gone.
+// Node is the live state of one endpoint: its calls in flight, how long calls take, how
+// many fail, and whether it is in good standing. It lives as long as its address is
+// announced, through every update. All methods may be called at any time by any
+// goroutine, even after the node is gone.
 type Node struct {
-	// A cache line: what calls write, and pickers read of the nodes that they compare.
+	// A cache line: calls write it, and pickers read it in the nodes that they compare.
 	word    atomic.Uint64 // picks and calls in flight
 	cost    atomic.Uint32 // float32 bits, nanoseconds; 0: not known yet
 	fails   atomic.Int32  // consecutive failures
 	sample  atomic.Uint32 // a pick is timed if its number & sample == 0
 	claim   atomic.Uint32 // the epoch whose half-open probe is under way; 0: none
-	poor    atomic.Bool   // not in good standing: no use in counting its failures again
+	poor    atomic.Bool   // not in good standing: its failures need not be counted again
 	epoch   atomic.Uint32 // raised by oneEpoch when a probe is due and when the node comes back
 	timed   atomic.Int64  // when a pick was last timed
-	settled atomic.Uint64 // the number of picks at which it was level with the others of its tier
+	settled atomic.Uint64 // at this number of picks it had its share of those of its tier
 	_       [16]byte
 
-	meter meter // another: what timed calls write
+	meter meter // another cache line: timed calls write it
 	_     [16]byte
 
 	g     *Group
@@ -56,7 +56,7 @@ type Node struct {
 
 	standing // guarded by g.mu
 
-	fault fault // objects of 256 bytes begin with a cache line
+	fault fault // the last field makes it 256 bytes, which are allocated at a cache line
 }
 
 // Endpoint returns the endpoint as last announced.
@@ -71,13 +71,13 @@ func (n *Node) InFlight() int { return int(n.word.Load() & inFlightMask) }
 // Picks returns how often the node was picked.
 func (n *Node) Picks() uint64 { return n.word.Load() >> inFlightBits }
 
-// Cost returns what a call to the node is expected to cost: its latency, quick to
-// rise and slow to fall, plus a penalty for the share of calls that fail. Zero means
-// that nothing was measured yet.
+// Cost returns what a call to the node is expected to cost: its latency, which rises
+// fast and falls slowly, plus a penalty for the share of calls that fail. Zero means that
+// nothing was measured yet.
 func (n *Node) Cost() time.Duration { return time.Duration(math.Float32frombits(n.cost.Load())) }
 
-// Weight returns the announced weight times the slow start's ramp, in 1/256 of a
-// unit of SRV weight. Shares knows what weight 0 means.
+// Weight returns the announced weight times the ramp of the slow start, in 1/256 of a
+// unit of SRV weight. For the meaning of weight 0 see Shares.
 func (n *Node) Weight() uint32 { return uint32(n.announced()) * n.ramp.Load() }
 
 func (n *Node) announced() uint16 { return n.ep.Load().Weight }
@@ -92,8 +92,8 @@ func (n *Node) take(g *Group) (start int64) {
 	return start
 }
 
-// timedAt adapts the sampling to the rate of picks. A fall of the rate leaves at
-// most maxSample picks untimed.
+// timedAt adapts the sampling to the rate of picks. When the rate falls, at most
+// maxSample picks go untimed.
 func (n *Node) timedAt(now int64) {
 	since := now - n.timed.Load()
 	n.timed.Store(now)

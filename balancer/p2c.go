@@ -5,18 +5,20 @@ import (
 	"time"
 )
 
-// P2C draws two nodes in proportion to their weights and takes the one with less
-// load: the cost of its calls (see Node.Cost) times one more than those in flight.
-// It is the default: it avoids slow nodes, failing nodes and queues, without all
-// callers agreeing on the same best node.
+// P2C draws two nodes in proportion to their weights and takes the one with less load:
+// the cost of its calls (see Node.Cost) times one more than its calls in flight. It is
+// the default policy. It avoids slow nodes, failing nodes and queues, and does not let
+// all callers agree on the same best node.
 //
-// Calls in flight count in relation to the weight. So do, while two nodes are much
-// alike, the calls that one had more than its share of the two: at most one call, for
-// they shall decide between equals and not keep a node busy that is not equal. Without
-// that a node of small weight, nearly always idle, would win against busy ones of
-// great weight and get twice its share. When even the better node is far slower
-// than the typical call, it is drawn against two more: with 2 slow nodes of 16, every
-// 120th pair is slow, which is enough to spoil a 99th percentile.
+// Calls in flight count in relation to the weight. While two nodes are much alike, the
+// calls that one of them had beyond its share count like calls in flight, but at most as
+// one call: they decide between equal nodes only. Otherwise a node of small weight,
+// which is nearly always idle, would win against busy nodes of great weight and get
+// twice its share.
+//
+// When even the better node is far slower than the typical call, two more nodes are
+// drawn: with 2 slow nodes of 16, every 120th pair is slow, which is enough to spoil a
+// 99th percentile.
 func P2C(nodes []*Node) Picker {
 	switch len(nodes) {
 	case 0:
@@ -38,19 +40,20 @@ func P2C(nodes []*Node) Picker {
 }
 
 const (
-	// clearly less load is an eighth less. Latency noise is of that order, while one
-	// call more in flight makes more of a difference until there are 8.
+	// clearly less load is an eighth less. Latency noise is about that much. One more call
+	// in flight makes a greater difference, up to 8 calls.
 	clearly = 1 - 1.0/8
-	// alike: costs up to so many times the typical one are no difference.
+	// alike is how many times the typical cost a cost may be and still count as equal.
 	alike = 1.25
-	// farSlower than the typical call makes a draw a bad one.
+	// farSlower is how many times the typical cost a node may cost before more nodes are
+	// drawn.
 	farSlower = 2
-	// noise is how much slower a node may look for no reason but the scheduler's: as
-	// much more than the typical call is no difference either.
+	// noise is how much slower a node may look because of the scheduler alone: so much
+	// more than the typical cost counts as equal, too.
 	noise = float32(250 * time.Microsecond)
-	// arrears is how many calls, of the lighter one, a node may be owed by another: one
-	// that was slow for an hour is not to make up for it. At twice as many it is put
-	// right, and not at each call.
+	// arrears is how many calls, of the lighter of two nodes, a node may be behind the
+	// other: after an hour in which it was slow it must not catch up. A greater difference
+	// is cut to arrears only when it reaches twice as much, and not at each call.
 	arrears = 8
 )
 
@@ -58,7 +61,7 @@ type p2c struct {
 	nodes []*Node
 	g     *Group
 	table alias     // nil: weights are even
-	queue []float32 // what a call in flight counts: mean weight over weight
+	queue []float32 // how much a call in flight counts: mean weight over weight
 }
 
 func (p *p2c) Pick(want Want) *Node {
@@ -101,8 +104,8 @@ func (p *p2c) other(want Want) *Node {
 	return p.nodes[best]
 }
 
-// better returns i, or j if that has clearly less load. A node not measured yet costs
-// what the typical call does.
+// better returns i, or j if that has clearly less load. A node that was not measured yet
+// has the typical cost.
 func (p *p2c) better(i, j int, typical float32) int {
 	a, b := p.nodes[i], p.nodes[j]
 	least := max(typical*alike, typical+noise)
@@ -119,7 +122,7 @@ func (p *p2c) better(i, j int, typical float32) int {
 		turnsA := float64(int64(wordA>>inFlightBits-a.settled.Load())) * float64(callA)
 		turnsB := float64(int64(wordB>>inFlightBits-b.settled.Load())) * float64(callB)
 		lead, lighter := float32(turnsA-turnsB), max(callA, callB)
-		// Half a call of the lighter one is nothing: it cannot have less than a whole one.
+		// Half a call of the lighter node does not count: calls are whole.
 		loadA += min(max(lead-lighter/2, 0), callA)
 		loadB += min(max(-lead-lighter/2, 0), callB)
 		switch {
@@ -154,7 +157,7 @@ func (p *p2c) pair(r uint64) (i, j int) {
 			return i, j
 		}
 	}
-	// One node has nearly all of the weight. Any other will do.
+	// One node has nearly all of the weight: take any other.
 	if j = int(scale(mix(r), n-1)); j >= i {
 		j++
 	}

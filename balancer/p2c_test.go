@@ -20,7 +20,7 @@ func TestP2CAvoidsTheSlowerOfTwo(t *testing.T) {
 			}
 			return s.vary(10 * time.Millisecond), balancer.OK
 		}
-		s.load(20, 100*time.Second) // hardly ever two at a time
+		s.load(20, 100*time.Second) // so few that hardly ever two calls are in flight
 		s.run()
 		if share := float64(s.picks["10.0.0.0:80"]) / float64(s.calls); share > 0.25 {
 			t.Errorf("the node three times as slow got %.0f %% of the calls", 100*share)
@@ -52,20 +52,20 @@ func TestP2CGivesASlowNodeAnotherTry(t *testing.T) {
 	})
 }
 
-// TestP2CFollowsWeights: on nodes that are alike each gets the share that its weight
-// says, whatever the calls take: a node of 5 % gets 4 to 6 of 100 calls.
+// TestP2CFollowsWeights: of nodes that are equally fast, each gets the share that its
+// weight says, however long calls take: a node of 5 % gets 4 to 6 of 100 calls.
 func TestP2CFollowsWeights(t *testing.T) {
 	for _, method := range []time.Duration{0, time.Millisecond, 5 * time.Millisecond, 20 * time.Millisecond} {
 		for _, ws := range [][]uint16{{95, 95, 10}, {100, 200, 100}, {1, 1}, {10, 90}, {50, 50, 50, 50, 50, 20, 5}} {
 			t.Run(fmt.Sprintf("method=%v/weights=%v", method, ws), func(t *testing.T) {
 				for seed := range uint64(8) {
 					worst, pause := playWeights(t, ws, method, seed)
-					// Of two nodes, one that seems slow for a moment leaves everything to the other.
+					// While one of two nodes seems slow, the other gets all calls.
 					if most := map[bool]float64{true: 0.4, false: 0.2}[len(ws) == 2]; worst > most {
 						t.Errorf("seed %d: a share is off by %.0f %%", seed, 100*worst)
 					}
 					if pause > time.Second {
-						t.Errorf("seed %d: a node that is due ten calls a second got none for %v", seed, pause)
+						t.Errorf("seed %d: a node that should get ten calls a second got none for %v", seed, pause)
 					}
 				}
 			})
@@ -73,10 +73,10 @@ func TestP2CFollowsWeights(t *testing.T) {
 	}
 }
 
-// playWeights makes 3,000 calls, 300 a second, to nodes that answer alike: in the
-// method's time, some tenths of a millisecond of the machine's, and now and then some
-// milliseconds when the machine has other things to do. It returns how far the shares
-// are off, and the longest that a node which is due ten calls a second had none.
+// playWeights makes 3,000 calls, 300 a second, to nodes that are equally fast. A call
+// takes the time of the method, some tenths of a millisecond of the machine, and now and
+// then some milliseconds when the machine is busy. It returns how far the shares are off,
+// and the longest time without a call for a node that should get ten calls a second.
 func playWeights(t *testing.T, ws []uint16, method time.Duration, seed uint64) (worst float64, pause time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		const rate, calls = 300, 3000

@@ -5,48 +5,47 @@ import (
 	"slices"
 )
 
-// Want is what a call knows that may change the choice. Its zero value is right
-// for most calls.
+// Want says what a call wants of the choice. The zero value is right for most calls.
 type Want struct {
-	// Key keeps calls with the same key on the same node, as far as Hash is the
-	// policy; the others ignore it.
+	// Key: with the policy Hash, calls with the same key go to the same node. The other
+	// policies ignore it.
 	Key string
-	// Skip holds the nodes that this call has tried already. They are avoided while
-	// any other node can be had, if need be in a lower tier.
+	// Skip holds the nodes that this call has already tried. They are avoided while there
+	// is any other node, even in a worse tier.
 	Skip []*Node
 }
 
 func (want Want) skips(n *Node) bool { return len(want.Skip) > 0 && slices.Contains(want.Skip, n) }
 
-// Picker chooses among the nodes that it was built from. It is called by many
-// goroutines at once, takes no lock, allocates nothing, and counts nothing: what it
-// wants to know of a node, the node has measured. It returns nil when every node
-// is in want.Skip or it has none.
+// Picker chooses among the nodes that it was built from. Many goroutines call it at
+// once. It takes no lock, allocates nothing, and counts nothing: nodes measure. It
+// returns nil when it has no node, or every node is in want.Skip.
 type Picker interface {
 	Pick(want Want) *Node
 }
 
-// Policy builds a Picker for nodes, all usable and of one priority, sorted by
-// address. It is called at each change of membership, weight, target or health (but
-// not of Endpoint.Alt alone, which is no matter for a choice), and must not keep state
-// from one call to the next. The slice is the policy's to keep, not
-// to change. Use Shares to honour weights as the built-in policies do.
+// Policy builds a Picker for nodes: the usable ones of one priority, sorted by address.
+// It is called at each change of membership, weight, target or health, but not when only
+// Endpoint.Alt changes. It must not keep state from one call to the next. It may keep
+// the slice, but must not change it. Use Shares to honour weights as the built-in
+// policies do.
 type Policy func(nodes []*Node) Picker
 
-// Outcome is how a call ended, as far as it says something about the node.
+// Outcome is what the end of a call says about the node.
 type Outcome uint8
 
 const (
-	// OK: the node did its work, even if the answer is an error of the application.
+	// OK means that the node did its work, even if the answer is an error of the
+	// application.
 	OK Outcome = iota
-	// Failed: the node's fault, or it might be: no connection, reset, timeout,
-	// an answer that makes no sense.
+	// Failed means that it is, or may be, the node's fault: no connection, a reset, a
+	// timeout, an answer that makes no sense.
 	Failed
-	// Canceled: the caller gave up, or a hedge won. It is no verdict; only the time
-	// waited counts, as a lower bound of the latency.
+	// Canceled means that the caller gave up, or that a hedge won. It is no verdict on the
+	// node. Only the time waited counts, as a lower bound of the latency.
 	Canceled
-	// Refused: the node answered that it is too busy. It makes the node costly,
-	// but does not eject it.
+	// Refused means that the node answered that it is too busy. That raises the node's
+	// cost, but does not eject it.
 	Refused
 )
 
@@ -66,14 +65,14 @@ func (o Outcome) String() string {
 }
 
 var (
-	// ErrNoNodes says that no endpoint is announced.
+	// ErrNoNodes means that no endpoint is announced.
 	ErrNoNodes = errors.New("balancer: pick: no nodes")
-	// ErrClosed says that the group was closed.
+	// ErrClosed means that the group is closed.
 	ErrClosed = errors.New("balancer: pick: group is closed")
 )
 
-// Pick is one call's claim on a node: counted in flight until Done. It is a small
-// value, to be copied freely, but Done belongs to it once.
+// Pick is one call's claim on a node, which counts it in flight until Done. It is a
+// small value and may be copied, but Done must be called on one copy only.
 type Pick struct {
 	n     *Node
 	start int64  // nanoseconds since the group's base; 0: not timed
@@ -85,8 +84,8 @@ type kind uint32
 
 const (
 	plain kind = iota
-	trial      // not in good standing, but there was no better: an OK restores it
-	probe      // half-open: the outcome decides
+	trial      // the node is not in good standing, but there was no better: an OK restores it
+	probe      // the node is half open: the outcome decides
 
 	kindMask = 3
 	counted  = kindMask + 1 // a bit: the group counts the call, too, in Group.inFlight
@@ -95,15 +94,16 @@ const (
 
 func (p Pick) kind() kind { return kind(p.mark & kindMask) }
 
-// epoch is the node's, when it was picked. A call that began before the node came back
-// says nothing against it: a dozen with long timeouts would eject it again and again.
+// epoch is that of the node when it was picked. A call that began before the node came
+// back says nothing against it: a dozen calls with long timeouts would otherwise eject it
+// again and again.
 func (p Pick) epoch() uint32 { return p.mark &^ (oneEpoch - 1) }
 
-// Node returns the node chosen; nil for the zero Pick.
+// Node returns the chosen node. It is nil for the zero Pick.
 func (p Pick) Node() *Node { return p.n }
 
-// Done tells how the call ended. It must be called exactly once for each
-// successful Group.Pick, from any goroutine. The zero Pick's Done does nothing.
+// Done says how the call ended. It must be called exactly once for each successful
+// Group.Pick, from any goroutine. On the zero Pick it does nothing.
 func (p Pick) Done(o Outcome) {
 	if p.n == nil {
 		return
@@ -121,8 +121,8 @@ func (p Pick) Done(o Outcome) {
 	}
 }
 
-// DoneErr is Done for callers who know the cause: Group.Nodes shows err as the
-// node's last error. It is ignored when o is OK or Canceled.
+// DoneErr is Done with the cause: Group.Nodes shows err as the node's last error. err is
+// ignored when o is OK or Canceled.
 func (p Pick) DoneErr(o Outcome, err error) {
 	if o == OK || p.n == nil {
 		p.Done(o)
@@ -133,7 +133,7 @@ func (p Pick) DoneErr(o Outcome, err error) {
 }
 
 func (p Pick) release() {
-	p.n.word.Add(^uint64(0)) // the lower bits: one less in flight
+	p.n.word.Add(^uint64(0)) // the lowest bits: one less in flight
 	if p.mark&counted != 0 {
 		p.n.g.inFlight.Add(-1)
 	}

@@ -31,13 +31,13 @@ func TestSkipIsAvoidedWhileThereIsAnother(t *testing.T) {
 			if !slices.Equal(order, []uint16{0, 0, 0, 1}) {
 				t.Fatalf("%s: priorities in order of tries are %v", name, order)
 			}
-			pick(t, g, h).Done(balancer.OK) // all tried: any is better than none
+			pick(t, g, h).Done(balancer.OK) // every node was tried: any of them is better than none
 		}
 	}
 }
 
-// TestRetriesDoNotSetTheTurn: with one node of n that refuses each call, and each refusal
-// retried, one first try in n meets it, and the others share the retries.
+// TestRetriesDoNotSetTheTurn: one node of n refuses each call, and each refused call is
+// retried. Then one first try in n meets that node, and the others share the retries.
 func TestRetriesDoNotSetTheTurn(t *testing.T) {
 	for _, name := range []string{"round_robin", "weighted_round_robin", "random", "weighted_random", "least_conn"} {
 		for n := 2; n <= 5; n++ {

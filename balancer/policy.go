@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// policies are the built-in ones by name.
+// policies returns the built-in policies that have a name.
 func policies() map[string]Policy {
 	return map[string]Policy{
 		"hash":                 Hash,
@@ -19,7 +19,7 @@ func policies() map[string]Policy {
 	}
 }
 
-// Names lists the policies that ByName knows, sorted.
+// Names returns the names of the policies that ByName knows, sorted.
 func Names() []string {
 	var names []string
 	for name := range policies() {
@@ -29,7 +29,7 @@ func Names() []string {
 	return names
 }
 
-// ByName returns the policy that a configuration file calls name.
+// ByName returns the policy with this name, for configuration files and flags.
 func ByName(name string) (Policy, error) {
 	if p, ok := policies()[name]; ok {
 		return p, nil

@@ -24,14 +24,14 @@ func TestByNameListsTheNames(t *testing.T) {
 	}
 }
 
-func TestOwnPolicy(t *testing.T) {
+func TestCustomPolicy(t *testing.T) {
 	g := group(t, balancer.Config{Policy: func(nodes []*balancer.Node) balancer.Picker { return lastOf(nodes) }}, endpoints(1, 1, 1))
 	if got := count(t, g, 10); got["10.0.0.2:80"] != 10 {
 		t.Errorf("calls went to %v", got)
 	}
 }
 
-// lastOf is a policy of one's own: the last node.
+// lastOf is a custom policy: it picks the last node.
 type lastOf []*balancer.Node
 
 func (l lastOf) Pick(balancer.Want) *balancer.Node { return l[len(l)-1] }

@@ -2,13 +2,13 @@ package balancer
 
 import "slices"
 
-// halfOpen is a node that one call may prove to be well again.
+// halfOpen is a node that waits for one call to show whether it is well again.
 type halfOpen struct {
 	node *Node
-	with Picker // as it would be with the node in good standing
+	with Picker // what the picker would be with the node in good standing
 }
 
-// probesLocked returns the half-open nodes of r that no tier tries anyway.
+// probesLocked returns the half-open nodes of r that no tier picks from anyway.
 func (g *Group) probesLocked(r *roll, tiers []*tier) (probes []halfOpen) {
 	var with Picker
 	for _, n := range r.probing {
@@ -23,12 +23,12 @@ func (g *Group) probesLocked(r *roll, tiers []*tier) (probes []halfOpen) {
 	return probes
 }
 
-// admits tells whether a call may prove the node.
+// admits reports whether a call may probe the node.
 func (p halfOpen) admits(want Want) bool { return !want.skips(p.node) && admits(p.with, p.node, want) }
 
-// admitter is a Picker that keeps some calls away from some nodes whatever their load.
+// admitter is a Picker that keeps some calls away from some nodes, whatever the load.
 type admitter interface {
-	// admits tells whether a call with this want may go to n.
+	// admits reports whether a call with this want may go to n.
 	admits(n *Node, want Want) bool
 }
 

@@ -11,8 +11,8 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// TestProbeIsACallThatTheNodeWouldGet: a half-open node is proved by a call that the
-// policy would send there, not by one whose key, subset or locality is another's.
+// TestProbeIsACallThatTheNodeWouldGet: the probe of a half-open node is a call that the
+// policy would send there, not one with the key, subset or locality of another node.
 func TestProbeIsACallThatTheNodeWouldGet(t *testing.T) {
 	const out = "10.0.0.1:80"
 	rack := func(ep resolver.Endpoint) string {
@@ -59,7 +59,7 @@ func TestProbeIsACallThatTheNodeWouldGet(t *testing.T) {
 					if p.Node().Endpoint().Addr == v.out {
 						probes++
 						if home[key] != v.out && strings.HasPrefix(v.name, "hash") {
-							t.Errorf("key %s of %s proved %s", key, home[key], v.out)
+							t.Errorf("key %s of %s probed %s", key, home[key], v.out)
 						}
 						defer p.Done(balancer.Failed)
 						continue
@@ -78,7 +78,7 @@ func TestProbeIsACallThatTheNodeWouldGet(t *testing.T) {
 	}
 }
 
-// TestProbesKeepOutOfOtherSubsets: a client proves no node that it would not use.
+// TestProbesKeepOutOfOtherSubsets: a client probes no node that it would not use.
 func TestProbesKeepOutOfOtherSubsets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := group(t, balancer.Config{Policy: balancer.Subset(3, "me", balancer.RoundRobin)}, servers(0, 20))
@@ -114,7 +114,7 @@ func TestHalfOpenNodeGetsASingleProbe(t *testing.T) {
 				t.Fatal("a second call while the probe is under way")
 			}
 		}
-		probe.Done(balancer.Canceled) // no verdict: the next call is the probe
+		probe.Done(balancer.Canceled) // Canceled decides nothing: the next call is the probe
 		probe = pick(t, g, balancer.Want{})
 		if probe.Node() != bad {
 			t.Fatal("no new probe after one that was given up")
@@ -124,8 +124,8 @@ func TestHalfOpenNodeGetsASingleProbe(t *testing.T) {
 	})
 }
 
-// TestProbeFromBeforeDownDoesNotFreeTheNextOne: a probe that is still out when the node
-// is half open anew is not the one that it then waits for.
+// TestProbeFromBeforeDownDoesNotFreeTheNextOne: the node may be half open again while an
+// earlier probe is still under way. The end of that one does not allow another probe.
 func TestProbeFromBeforeDownDoesNotFreeTheNextOne(t *testing.T) {
 	for _, o := range []balancer.Outcome{balancer.Canceled, balancer.Failed} {
 		synctest.Test(t, func(t *testing.T) {

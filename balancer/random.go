@@ -11,7 +11,7 @@ func Random(nodes []*Node) Picker {
 type random struct {
 	nodes []*Node
 	g     *Group
-	_     [32]byte // the rest of a cache line, or it is shared with what others write
+	_     [32]byte // the rest of a cache line: nothing that changes may share it
 }
 
 func (r *random) Pick(want Want) *Node {
@@ -34,3 +34,5 @@ func anyOther(nodes []*Node, want Want) *Node {
 }
 
 func (r *random) expect(part float64, out map[*Node]float64) { expectEven(r.nodes, part, out) }
+
+// Tests: shares_test.go, pick_test.go.

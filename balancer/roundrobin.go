@@ -8,9 +8,9 @@ import (
 
 // RoundRobin takes the nodes in turn, whatever their weight: any N first tries in a row
 // hold each of n nodes N/n times, rounded up or down. A retry or hedge, which has nodes
-// to skip, takes any other and leaves the turn alone: of two nodes of which one refuses,
-// the other would otherwise have all its turns by retries, and each first try would be
-// refused.
+// to skip, takes any other node and leaves the turn alone. Otherwise, if one of two nodes
+// refused its calls, the retries would take all turns of the other, and each first try
+// would be refused.
 func RoundRobin(nodes []*Node) Picker {
 	switch len(nodes) {
 	case 0:
@@ -21,8 +21,8 @@ func RoundRobin(nodes []*Node) Picker {
 	r := &roundRobin{nodes: nodes}
 	n := uint64(len(nodes))
 	step := math.MaxUint64/n + 1
-	// A new picker starts anywhere: if each started at the first node, frequent
-	// updates would send it everything.
+	// A new picker starts at a random node: if each started at the first one, frequent
+	// updates would send all calls to it.
 	r.turn.begin(somewhere(nodes[0].g.draw(), n), step)
 	return r
 }
@@ -47,8 +47,8 @@ func (t *turn) begin(start, step uint64) {
 // next turns the wheel by one step and returns its new place.
 func (t *turn) next() uint64 { return t.place.Add(t.step) }
 
-// somewhere is the middle of any of n equal parts of 2^64: as far as can be from the
-// next part, so that the rounding of steps does not add up to anything.
+// somewhere is the middle of one of n equal parts of 2^64, drawn at random. It is as far
+// from the next part as can be, so that rounded steps do not reach that.
 func somewhere(random, n uint64) uint64 {
 	if n == 1 {
 		return 0
@@ -57,9 +57,9 @@ func somewhere(random, n uint64) uint64 {
 	return at + math.MaxUint64/n/2
 }
 
-// roundRobin turns a wheel of 2^64 by one n-th at each pick: one atomic instruction,
-// and no division to find the node. The step is rounded up, so that every turn
-// passes every node; a node is left out once in 2^64/n² picks.
+// roundRobin turns a wheel of 2^64 by one n-th at each pick. That takes one atomic
+// instruction, and no division to find the node. The step is rounded up, so that each
+// turn passes each node; a node is left out once in 2^64/n² picks.
 type roundRobin struct {
 	nodes []*Node
 	turn  turn
@@ -74,7 +74,7 @@ func (r *roundRobin) Pick(want Want) *Node {
 	return nodes[at]
 }
 
-// next is the first node from at on that is not to be skipped.
+// next returns the first node from at on that the call does not skip.
 func next(nodes []*Node, at int, want Want) *Node {
 	for i := range nodes {
 		if n := nodes[(at+i)%len(nodes)]; !want.skips(n) {

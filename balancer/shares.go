@@ -2,17 +2,16 @@ package balancer
 
 import "math/bits"
 
-// Shares returns the share of the calls that each of nodes should get: in
-// proportion to the announced weights (RFC 2782) and, while a node is warming, to
-// its ramp. The shares add up to 1. Policies build on it.
+// Shares returns the share of the calls that each of nodes should get: in proportion to
+// the announced weights (RFC 2782) and, while a node is warming, to its ramp. The shares
+// add up to 1. It is for custom policies.
 //
-// Weight 0 means "a very small chance of being selected" beside positive weights
-// (RFC 2782, Weight). The algorithm in the RFC's text draws from 0 to the sum
-// inclusive, one number too many, so that {1, 1} would share 2:1 and {0, 1, 1} in
-// thirds; its errata report that. Here positive weights share exactly in
-// proportion, and all nodes of weight 0 together get the smaller of 1 % and
-// 1/(sum+1), which is what the RFC's draw gives them. When all weights are 0, all
-// shares are equal.
+// Weight 0 means "a very small chance of being selected" beside positive weights (RFC
+// 2782, Weight). The algorithm in the RFC's text draws from 0 to the sum inclusive, one
+// number too many, so that {1, 1} would share 2:1 and {0, 1, 1} in thirds. The errata of
+// the RFC report that. Here positive weights share exactly in proportion. All nodes of
+// weight 0 together get the smaller of 1 % and 1/(sum+1), which is what the RFC's draw
+// gives them. When all weights are 0, all shares are equal.
 func Shares(nodes []*Node) []float64 {
 	ws, sum := weights(nodes)
 	out := make([]float64, len(ws))
@@ -22,7 +21,7 @@ func Shares(nodes []*Node) []float64 {
 	return out
 }
 
-// weights returns the shares as integers without common divisor, and their sum.
+// weights returns the shares as integers without a common divisor, and their sum.
 func weights(nodes []*Node) (ws []uint64, sum uint64) {
 	var total, zeros uint64
 	for _, n := range nodes {
@@ -32,8 +31,8 @@ func weights(nodes []*Node) (ws []uint64, sum uint64) {
 			zeros++
 		}
 	}
-	// Positive weights count times scale and zeros count as zero, such that the zeros
-	// together get 1 % of the sum, or 1/(total+1) of it if that is less.
+	// Positive weights are multiplied by scale, and each weight 0 counts as zero, such that
+	// these together get 1 % of the sum, or 1/(total+1) of it if that is less.
 	scale, zero := uint64(1), uint64(1)
 	switch {
 	case total == 0 || zeros == 0:
@@ -60,7 +59,7 @@ func weights(nodes []*Node) (ws []uint64, sum uint64) {
 	return ws, sum
 }
 
-// even tells whether all weights are the same.
+// even reports whether all weights are the same.
 func even(ws []uint64) bool {
 	for _, w := range ws {
 		if w != ws[0] {

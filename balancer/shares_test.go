@@ -9,7 +9,7 @@ import (
 	"github.com/rollcall-dns/rollcall/balancer"
 )
 
-// critical values of chi-square at p = 0.001, by degrees of freedom.
+// critical holds the critical values of chi-square at p = 0.001, by degrees of freedom.
 var critical = []float64{0, 10.83, 13.82, 16.27, 18.47, 20.52}
 
 func TestSharesFollowWeights(t *testing.T) {
@@ -37,7 +37,7 @@ func TestSharesFollowWeights(t *testing.T) {
 					g := group(t, balancer.Config{Policy: policy, Rand: seeded(7)}, tiers(endpoints(v.weights...), v.priorities...))
 					calls := 1 << 14
 					if v.weights[len(v.weights)-1] == 1 && len(v.weights) == 2 && v.weights[0] > 1 {
-						calls <<= 3 // or the light one would hardly ever get its one
+						calls <<= 3 // otherwise the light node would hardly get a call
 					}
 					got := count(t, g, calls)
 					chi, df := 0.0, -1

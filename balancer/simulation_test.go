@@ -18,8 +18,8 @@ import (
 
 var update = flag.Bool("update", false, "write SIMULATION.md")
 
-// TestSimulation plays what happens to a service, with each policy, and holds the
-// results against SIMULATION.md.
+// TestSimulation plays some misfortunes of a service with each policy, and compares the
+// results with SIMULATION.md.
 func TestSimulation(t *testing.T) {
 	doc := &bytes.Buffer{}
 	doc.WriteString(preface)
@@ -28,11 +28,11 @@ func TestSimulation(t *testing.T) {
 		head       string
 		play       func(t *testing.T, policy string) string
 	}{
-		{"slow", "Two slow nodes\n\n16 nodes answer in 50 ms on average, but two of them take 16 times as long. 500 calls\na second for 20 s.", "p50\tp99\tp99.9\tcalls to the slow nodes", playSlow},
-		{"failfast", "A node that fails at once\n\nThree nodes answer in 20 ms, but one fails each call within 1 ms. 200 calls a second\nfor 30 s, no retries.", "calls to the bad node\tejected\tfailed calls", playFailFast},
-		{"freeze", "A node that freezes\n\nThree nodes answer in 20 ms. After 5 s one accepts calls and never answers; calls\ntime out after 1 s. 150 calls a second for 30 s, no retries.", "calls to it after the third timeout\tejected\tfailed calls", playFreeze},
-		{"rolling", "A rolling replacement\n\nEight nodes answer in 20 ms. Every 5 s one is replaced by a new address, until all are\nnew, with a slow start of 10 s. 250 calls a second for 80 s. A node's share is its\ncalls over those it should have had while it was announced.", "smallest share\tgreatest share", playRolling},
-		{"allfail", "Everything fails\n\nFive nodes fail each call within 5 ms. 200 calls a second for 10 s, each tried up to\nthree times within the budget.", "attempts a call\twithout budget", playAllFail},
+		{"slow", "Two slow nodes\n\n16 nodes answer in 50 ms on average, but two of them take 16 times as long. There are 500\ncalls a second for 20 s.", "p50\tp99\tp99.9\tcalls to the slow nodes", playSlow},
+		{"failfast", "A node that fails at once\n\nThree nodes answer in 20 ms, but one fails each call within 1 ms. There are 200 calls\na second for 30 s, and no retries.", "calls to the bad node\tejected\tfailed calls", playFailFast},
+		{"freeze", "A node that freezes\n\nThree nodes answer in 20 ms. After 5 s one of them accepts calls and never answers.\nCalls time out after 1 s. There are 150 calls a second for 30 s, and no retries.", "calls to it after the third timeout\tejected\tfailed calls", playFreeze},
+		{"rolling", "A rolling replacement\n\nEight nodes answer in 20 ms. Every 5 s one is replaced by a node with a new address,\nuntil all are new. A slow start takes 10 s. There are 250 calls a second for 80 s. A\nnode's share is the number of its calls, divided by the number that it should have had\nwhile it was announced.", "smallest share\tgreatest share", playRolling},
+		{"allfail", "Everything fails\n\nFive nodes fail each call within 5 ms. There are 200 calls a second for 10 s. Each is\ntried up to three times, as far as the budget allows.", "attempts a call\twithout budget", playAllFail},
 	} {
 		t.Run(sc.name, func(t *testing.T) {
 			fmt.Fprintf(doc, "\n## %s\n\n", sc.text)
@@ -67,9 +67,9 @@ func TestSimulation(t *testing.T) {
 
 const preface = `# What the policies do
 
-Simulated by TestSimulation: the real balancer in fake time, with an open-loop load
-(calls come whether others are answered or not) and no network. The same seeds give
-the same numbers. Service times vary: half of each is fixed, half exponential.
+TestSimulation runs the real balancer in fake time, without a network. The load is open
+loop: calls come whether earlier ones were answered or not. The same seeds give the same
+numbers. Service times vary: half of each is fixed, the other half is exponential.
 
 ` + "    go test -run Simulation -v ./balancer            # prints it\n    go test -run Simulation ./balancer -update       # writes this page\n"
 
@@ -92,6 +92,7 @@ func plainTable(rows [][]string) string {
 	return out.String()
 }
 
+// named is a group's configuration with the policy of this name.
 func named(t *testing.T, policy string) balancer.Config {
 	p, err := balancer.ByName(policy)
 	if err != nil {
@@ -104,7 +105,7 @@ func ms(d time.Duration) string {
 	return fmt.Sprintf("%d ms", d.Round(time.Millisecond)/time.Millisecond)
 }
 
-var slowP99 = map[string]time.Duration{} // of the policies played so far
+var slowP99 = map[string]time.Duration{} // by policy, of those played so far
 
 func playSlow(t *testing.T, policy string) (row string) {
 	synctest.Test(t, func(t *testing.T) {
@@ -145,8 +146,8 @@ func playFailFast(t *testing.T, policy string) (row string) {
 		s.at(30*time.Second, func() { ejected = s.group.Nodes()[1].Ejections })
 		s.run()
 		row = fmt.Sprintf("%d\t%d\t%d", s.picks[bad], ejected, s.failed)
-		// Three failures eject, and each further ejection is a probe's. One more call may
-		// have begun before the third failure came back.
+		// Three failures eject the node, and each failed probe ejects it again. One more
+		// call may have begun before the third failure.
 		if s.picks[bad] > 3+ejected+1 {
 			t.Errorf("%d calls to the bad node, ejected %d times", s.picks[bad], ejected)
 		}

@@ -6,30 +6,30 @@ import (
 	"time"
 )
 
-// snapshot is all that Pick reads. It is immutable, and replaced at each change.
+// snapshot is all that Pick reads. It is immutable. Each change replaces it.
 type snapshot struct {
-	picker   Picker // of the first of tiers
-	slow     bool   // there is more to it than asking picker: see pickSlow
+	picker   Picker // that of tiers[0]
+	slow     bool   // Pick needs more than picker: see pickSlow
 	err      error
-	usable   bool       // a node is not Down
+	usable   bool       // some node is not Down
 	counting bool       // calls are counted in Group.inFlight
-	probes   []halfOpen // due before the first of tiers
+	probes   []halfOpen // get a call before tiers[0] does
 	tiers    []*tier    // in order of preference
-	spread   []float64  // with Spill: up to which part of the calls each of tiers takes
+	spread   []float64  // with Spill: the cumulated share of the calls up to each of tiers
 }
 
-// tier is the nodes of one priority that are picked from. It is immutable.
+// tier is the nodes of one priority that calls may go to. It is immutable.
 type tier struct {
 	priority uint16
 	nodes    []*Node
 	ramps    []uint64 // weight and ramp of each when picker was built
-	targets  []string // and its target, which policies may go by: see Locality
+	targets  []string // the target of each, which a policy may look at: see Locality
 	picker   Picker
-	trial    bool // not all of nodes are in good standing
-	panic    bool // they are used for want of enough that are
+	trial    bool // some of nodes are not in good standing
+	panic    bool // too many nodes failed, so failures are ignored
 }
 
-// choose picks from the best tier that has a node left.
+// choose picks from the best tier that has a node left to pick.
 func (s *snapshot) choose(want Want, g *Group) (*Node, *tier) {
 	from := 0
 	if s.spread != nil {
@@ -47,8 +47,8 @@ func (s *snapshot) choose(want Want, g *Group) (*Node, *tier) {
 	return nil, nil
 }
 
-// changedLocked makes a new snapshot, and sets the timer for the next change that
-// time alone brings. The picker of a tier in which nothing changed is kept.
+// changedLocked makes a new snapshot, and sets the timer for the next change that comes
+// with time. A tier without a change keeps its picker.
 func (g *Group) changedLocked(now int64) {
 	old := g.snap.Load()
 	s := g.snapshotLocked(now, old)
@@ -72,7 +72,7 @@ func (g *Group) snapshotLocked(now int64, old *snapshot) *snapshot {
 	}
 	var rolls []roll
 	for rest := g.order; len(rest) > 0; {
-		r := g.callRoll(rest)
+		r := g.rollLocked(rest)
 		rolls = append(rolls, r)
 		rest = rest[len(r.all):]
 	}
@@ -85,9 +85,9 @@ func (g *Group) snapshotLocked(now int64, old *snapshot) *snapshot {
 		use, t := r.in, &tier{priority: r.priority}
 		switch {
 		case i != first && len(r.in) == 0:
-			continue // nothing that would help
+			continue // the tier has no node that is better than those of first
 		case len(r.soft) > r.limit:
-			// Too many for the failures to be theirs.
+			// So many nodes do not fail by their own fault.
 			use = merge(r.all, func(n *Node) bool { return n.in() || n.soft() })
 			t.panic, t.trial = true, true
 		case len(r.in) > 0:
@@ -95,7 +95,7 @@ func (g *Group) snapshotLocked(now int64, old *snapshot) *snapshot {
 			use = merge(r.all, func(n *Node) bool { return n.soft() || n.state == Probing })
 			t.trial = true
 		default:
-			use, t.trial = r.all, true // all Down: somebody must find out when one is back
+			use, t.trial = r.all, true // all are Down: only a call can find out when one is back
 		}
 		t.nodes = use
 		g.rampLocked(t, now)
@@ -108,26 +108,26 @@ func (g *Group) snapshotLocked(now int64, old *snapshot) *snapshot {
 	}
 	for i := range rolls {
 		if i > first && g.health.Spill == 0 {
-			break // not before they are needed
+			break // nodes of the next tiers are probed when they are needed
 		}
 		s.probes = append(s.probes, g.probesLocked(&rolls[i], s.tiers)...)
 	}
-	s.counting = g.counting.Load() // set by one of these pickers, or an earlier one
+	s.counting = g.counting.Load() // one of these pickers set it, or an earlier one
 	s.spread = g.spread(rolls, s.tiers)
 	s.picker = s.tiers[0].picker
 	s.slow = s.counting || len(s.probes) > 0 || s.spread != nil || s.tiers[0].trial
 	return s
 }
 
-// roll is how the nodes of one priority stand.
+// roll is the nodes of one priority, sorted by their standing.
 type roll struct {
 	priority               uint16
-	all, in, soft, probing []*Node // soft holds probing ones, too
-	limit                  int     // of soft, beyond which failures are ignored
+	all, in, soft, probing []*Node // a node in probing may be in soft, too
+	limit                  int     // if soft has more nodes, failures are ignored
 }
 
-// callRoll takes the first priority of nodes.
-func (g *Group) callRoll(nodes []*Node) roll {
+// rollLocked is the roll of the first priority of nodes.
+func (g *Group) rollLocked(nodes []*Node) roll {
 	r := roll{priority: nodes[0].ep.Load().Priority}
 	for i, n := range nodes {
 		if n.ep.Load().Priority != r.priority {
@@ -148,9 +148,9 @@ func (g *Group) callRoll(nodes []*Node) roll {
 	return r
 }
 
-// bestTier is the first with a node in good standing; without any, the first whose
-// nodes may come back with the next call; then the first with nodes that can be
-// reached at all.
+// bestTier returns the first tier with a node in good standing; without one, the first
+// with a node that the next call may bring back; without one, the first with a node that
+// can be reached at all.
 func bestTier(rolls []roll) int {
 	for _, good := range []func(r *roll) bool{
 		func(r *roll) bool { return len(r.in) > 0 },
@@ -166,9 +166,9 @@ func bestTier(rolls []roll) int {
 	return 0
 }
 
-// spread divides the calls over the tiers when Spill is set: each takes Spill times
-// its usable share of what the better ones have left, at most all. When that is not
-// everything, each takes more in proportion.
+// spread divides the calls over the tiers when Spill is set. Each tier takes Spill times
+// the usable share of its nodes, but not more than the better tiers have left. When the
+// sum is less than all calls, each takes more in proportion.
 func (g *Group) spread(rolls []roll, tiers []*tier) []float64 {
 	if g.health.Spill == 0 || len(tiers) < 2 {
 		return nil
@@ -190,7 +190,7 @@ func (g *Group) spread(rolls []roll, tiers []*tier) []float64 {
 	return out
 }
 
-// rampLocked sets how far the warming nodes of t are on their way.
+// rampLocked sets the ramp of each node of t: how far its slow start has come.
 func (g *Group) rampLocked(t *tier, now int64) {
 	ws := make([]float64, len(t.nodes))
 	var all, full, warm float64
@@ -203,7 +203,7 @@ func (g *Group) rampLocked(t *tier, now int64) {
 			full += ws[i]
 		}
 	}
-	// The others carry at most half as much again: all/(full+ramp*warm) <= 1.5.
+	// The other nodes get at most half as much again: all/(full+ramp*warm) <= 1.5.
 	floor := 0.0
 	if warm > 0 {
 		floor = max(0, (all/1.5-full)/warm)
@@ -212,7 +212,7 @@ func (g *Group) rampLocked(t *tier, now int64) {
 	for i, n := range t.nodes {
 		ramp := 1.0
 		if n.state == Warming {
-			ramp = max(0.1+0.9*float64(g.step(n, now))/rampSteps, floor)
+			ramp = max(0.1+0.9*float64(g.stepLocked(n, now))/rampSteps, floor)
 		}
 		q := uint32(math.Round(min(ramp, 1) * fullRamp))
 		n.ramp.Store(q)
@@ -220,16 +220,16 @@ func (g *Group) rampLocked(t *tier, now int64) {
 	}
 }
 
-// rampSteps is how often a slow start changes the weights: each time costs a new
+// rampSteps is how often a slow start changes the weights. Each change needs a new
 // picker.
 const rampSteps = 9
 
-// step is how many steps of its slow start a warming node has done.
-func (g *Group) step(n *Node, now int64) int64 {
+// stepLocked is how many steps of its slow start a warming node has done.
+func (g *Group) stepLocked(n *Node, now int64) int64 {
 	return min((now-n.since)*rampSteps/int64(max(g.health.SlowStart, 1)), rampSteps)
 }
 
-// pickerLocked builds t's picker, or takes over the old one.
+// pickerLocked builds t's picker, or keeps the old one if it would be the same.
 func (g *Group) pickerLocked(t *tier, old *snapshot) {
 	t.targets = make([]string, len(t.nodes))
 	for i, n := range t.nodes {
@@ -248,10 +248,10 @@ func (g *Group) pickerLocked(t *tier, old *snapshot) {
 	}
 }
 
-// fadeEvery is how often the costs of idle nodes are looked after.
+// fadeEvery is how often the costs of idle nodes fade a little.
 const fadeEvery = time.Second / 4
 
-// keepFading sees to it that costs fade, now that there is one.
+// keepFading starts the fading of costs, if it is not under way.
 func (g *Group) keepFading(now int64) {
 	if g.fading.Load() || !g.fading.CompareAndSwap(false, true) {
 		return
@@ -262,7 +262,7 @@ func (g *Group) keepFading(now int64) {
 	g.armLocked(now)
 }
 
-// armLocked sets the timer for what is due next.
+// armLocked sets the timer for the next change that comes with time.
 func (g *Group) armLocked(now int64) {
 	if g.closed {
 		return
@@ -276,7 +276,7 @@ func (g *Group) armLocked(now int64) {
 	for _, n := range g.order {
 		switch {
 		case n.state == Warming:
-			step := g.step(n, now) + 1
+			step := g.stepLocked(n, now) + 1
 			sooner(n.since + (step*int64(g.health.SlowStart)+rampSteps-1)/rampSteps)
 		case n.until != 0:
 			sooner(n.until)
@@ -296,7 +296,7 @@ func (g *Group) armLocked(now int64) {
 	}
 }
 
-// tick does what is due: probes, steps of slow starts, fading costs.
+// tick makes the changes that are due: probes, steps of slow starts, fading costs.
 func (g *Group) tick() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -307,7 +307,7 @@ func (g *Group) tick() {
 	g.due = 0
 	if g.fadeAt != 0 && g.fadeAt <= now {
 		g.fadeAt = 0
-		g.fading.Store(false) // first: a cost that comes now sets it again
+		g.fading.Store(false) // before fade: a cost that is measured meanwhile sets it again
 		left := false
 		for _, n := range g.order {
 			left = n.fade(now) || left
@@ -321,12 +321,12 @@ func (g *Group) tick() {
 	for _, n := range g.order {
 		switch {
 		case n.state == Warming:
-			if g.step(n, now) >= rampSteps {
+			if g.stepLocked(n, now) >= rampSteps {
 				n.state, n.since = Healthy, now
 			}
 			changed = true
 		case n.until != 0 && n.until <= now:
-			n.probeFrom(now)
+			n.probeFromLocked(now)
 			changed = true
 		}
 	}
@@ -337,6 +337,7 @@ func (g *Group) tick() {
 	}
 }
 
+// merge returns the nodes for which use is true.
 func merge(nodes []*Node, use func(*Node) bool) (out []*Node) {
 	for _, n := range nodes {
 		if use(n) {

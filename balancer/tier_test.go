@@ -13,8 +13,8 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// TestLowerTierOnlyWhenBetterIsUnusable tries whatever can happen to nodes, and holds
-// each pick against what RFC 2782 says.
+// TestLowerTierOnlyWhenBetterIsUnusable does to nodes whatever can happen to them, and
+// compares each pick with what RFC 2782 says.
 func TestLowerTierOnlyWhenBetterIsUnusable(t *testing.T) {
 	outer := t
 	rapid.Check(t, func(t *rapid.T) {
@@ -80,7 +80,7 @@ func TestLowerTierOnlyWhenBetterIsUnusable(t *testing.T) {
 					case good > 0 && at.Standing == balancer.Ejected && !at.Panic:
 						t.Fatalf("picked an ejected node, but others are well and it is no panic")
 					}
-					// At most half of those that can be reached are out for their failures.
+					// At most half of the nodes that can be reached are out for their failures.
 					reach, out := map[uint16]int{}, map[uint16]int{}
 					for _, n := range before {
 						if n.Standing != balancer.Unreachable && n.Standing != balancer.Probing {
@@ -139,7 +139,7 @@ func TestSlowStart(t *testing.T) {
 	})
 }
 
-func TestSlowStartOverloadsNobody(t *testing.T) {
+func TestSlowStartOverloadsNoNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := group(t, balancer.Config{Policy: balancer.WeightedRoundRobin}, endpoints(1))
 		g.Update(endpoints(weightsOf(10, false)...))
@@ -149,7 +149,7 @@ func TestSlowStartOverloadsNobody(t *testing.T) {
 				t.Errorf("%s carries %d of 10000 calls, more than half as much again as its share", addr, n)
 			}
 		}
-		// All new at once: nobody to carry anything for them.
+		// All nodes are new: no other node can take a part of their share.
 		all := endpoints(weightsOf(20, false)...)
 		g.Update(all[10:])
 		for addr, n := range count(t, g, 10000) {

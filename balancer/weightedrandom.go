@@ -1,8 +1,8 @@
 package balancer
 
-// WeightedRandom draws a node in proportion to its weight: what RFC 2782 describes,
-// for a first choice, with the rule for weight 0 that Shares tells of. It costs the
-// same for any number of nodes and any weights.
+// WeightedRandom draws a node in proportion to its weight, as RFC 2782 describes for a
+// first choice. For weight 0 see Shares. It costs the same for any number of nodes and
+// any weights.
 func WeightedRandom(nodes []*Node) Picker {
 	if len(nodes) == 0 {
 		return none{}
@@ -24,8 +24,8 @@ func (r *weightedRandom) Pick(want Want) *Node {
 	return r.nodes[at]
 }
 
-// other goes on drawing: that is the share that RFC 2782 gives to the rest, when
-// the record chosen before is removed.
+// other draws until it finds a node that the call does not skip. That gives each node
+// the share that RFC 2782 gives it when the records chosen before are removed.
 func (r *weightedRandom) other(at int, want Want) *Node {
 	for range 8 {
 		if n := r.nodes[at]; !want.skips(n) {
@@ -35,3 +35,5 @@ func (r *weightedRandom) other(at int, want Want) *Node {
 	}
 	return next(r.nodes, int(scale(r.g.draw(), uint64(len(r.nodes)))), want)
 }
+
+// Tests: shares_test.go.

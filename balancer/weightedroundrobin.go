@@ -5,17 +5,17 @@ import (
 	"math/bits"
 )
 
-// WeightedRoundRobin takes the nodes in turn, each as often as its weight says,
-// and spreads the turns of each evenly: with weights whose sum is W (their common
-// divisor taken out), W first tries in a row hold each node exactly as often as its
-// weight, and between two turns of a node of weight w there are fewer than 3W/w picks,
-// mostly fewer than 2W/w. Any other number of picks holds a node's share of them, give
-// or take fewer than 4 where W is in the hundreds, and some 7 where it is in the hundred
-// thousands. Weight 0 is as Shares tells. Picks with nodes to skip are drawn by weight
-// and leave the turn alone (see RoundRobin).
+// WeightedRoundRobin takes the nodes in turn, each as often as its weight says, and
+// spreads the turns of each node evenly. Let W be the sum of the weights after division
+// by their common divisor. Then W first tries in a row hold each node exactly as often as
+// its weight, and between two turns of a node of weight w there are fewer than 3W/w
+// picks, mostly fewer than 2W/w. Any other number of picks holds each node's share of
+// them, plus or minus fewer than 4 if W is in the hundreds, and some 7 if it is in the
+// hundred thousands. For weight 0 see Shares. Picks with nodes to skip are drawn by
+// weight and leave the turn alone (see RoundRobin).
 //
 // A pick costs one atomic instruction and one look-up, for any number of nodes and any
-// weights, and the tables hold one entry for each node, not for each unit of weight.
+// weights. The tables have one entry for each node, not for each unit of weight.
 func WeightedRoundRobin(nodes []*Node) Picker {
 	switch len(nodes) {
 	case 0:
@@ -27,13 +27,13 @@ func WeightedRoundRobin(nodes []*Node) Picker {
 	w := &weightedRoundRobin{nodes: nodes, sum: sum}
 	step := uint64(0)
 	if s := stride(sum); s > 0 {
-		// Rounded up, so that a whole turn is never a little short of one.
+		// Rounded up, so that a whole turn is never a little less than one.
 		step, _ = bits.Div64(s, 0, sum)
 		step++
 	}
 	w.turn.begin(somewhere(nodes[0].g.draw(), sum), step)
 	if even(ws) {
-		return w // the unit interval is cut in equal parts: no table needed
+		return w // the arcs are equally long: no table is needed
 	}
 	w.ends = make([]uint64, len(ws))
 	var end uint64
@@ -45,14 +45,14 @@ func WeightedRoundRobin(nodes []*Node) Picker {
 	return w
 }
 
-// weightedRoundRobin divides a wheel of circumference sum among the nodes, in arcs
-// as long as their weights, and turns it by stride(sum) at each pick. The stride has
-// no divisor in common with sum, so that sum picks hit each unit of arc once; and it
-// is close to the golden section, whose multiples are spread most evenly over the
-// wheel: the times between two visits to the same arc take at most three values (the
-// three-gap theorem), the longest of them about twice the mean.
+// weightedRoundRobin divides a wheel of circumference sum among the nodes, in arcs as
+// long as their weights, and turns it by stride(sum) at each pick. The stride has no
+// divisor in common with sum, so that sum picks hit each unit of arc once. It is close to
+// the golden section, whose multiples are spread most evenly over the wheel: the times
+// between two visits to the same arc have at most three values (the three-gap theorem),
+// and the longest is about twice the mean.
 //
-// The wheel is the range of a uint64: turning is an addition that wraps.
+// The wheel is the range of a uint64: turning it is an addition that wraps.
 type weightedRoundRobin struct {
 	nodes []*Node
 	sum   uint64
@@ -68,7 +68,7 @@ func (w *weightedRoundRobin) Pick(want Want) *Node {
 	return w.nodes[w.at(w.turn.next())]
 }
 
-// other draws by weight among the nodes that are not to be skipped.
+// other draws by weight among the nodes that the call does not skip.
 func (w *weightedRoundRobin) other(want Want) *Node {
 	g := w.nodes[0].g
 	for range 8 {
@@ -79,7 +79,7 @@ func (w *weightedRoundRobin) other(want Want) *Node {
 	return next(w.nodes, int(scale(g.draw(), uint64(len(w.nodes)))), want)
 }
 
-// at is the node whose arc holds the fraction of the wheel.
+// at is the index of the node whose arc holds the place on the wheel.
 func (w *weightedRoundRobin) at(fraction uint64) int {
 	if w.ends == nil {
 		return int(scale(fraction, uint64(len(w.nodes))))
@@ -100,8 +100,9 @@ func (w *weightedRoundRobin) at(fraction uint64) int {
 	return lo
 }
 
-// newGuide cuts the wheel in two slots for each arc and tells for each slot which arc
-// it begins in; the last entry is the last arc. Most slots lie in one arc or two.
+// newGuide cuts the wheel into twice as many slots as there are arcs. An entry is the arc
+// in which the slot begins; the last entry is the last arc. Most slots lie in one arc or
+// two.
 func newGuide(ends []uint64) []uint32 {
 	slots := uint64(2 * len(ends))
 	sum := ends[len(ends)-1]
@@ -122,13 +123,12 @@ func newGuide(ends []uint64) []uint32 {
 // golden is 2^64 times the golden section.
 const golden = 0x9e3779b97f4a7c15
 
-// stride returns a number below sum and prime to it whose multiples are spread
-// evenly modulo sum: the best of those near sum times the golden section. (For 1,
-// nothing is left: 0.)
+// stride returns a number below sum and prime to it whose multiples are spread evenly
+// modulo sum: the best one near sum times the golden section. For sum 1 it is 0.
 func stride(sum uint64) (best uint64) {
 	const (
 		tries = 256
-		good  = 2.2 // there is hardly ever better
+		good  = 2.2 // a better one hardly ever exists
 	)
 	mid := scale(golden, sum)
 	least := math.Inf(1)
@@ -149,15 +149,15 @@ func stride(sum uint64) (best uint64) {
 	return best
 }
 
-// longest returns how long an arc waits at worst, in relation to its mean wait, when
-// a wheel of circumference sum turns by s. It fails when that is more than most, or s
-// and sum have a common divisor.
+// longest returns how long an arc waits at worst for its next visit, in relation to its
+// mean wait, when a wheel of circumference sum turns by s. It fails when that is more
+// than most, or s and sum have a common divisor.
 //
-// Of all numbers of steps, consider those that come closer to the start than any
-// before, from the one side and from the other: after q1 steps the wheel is d1 ahead,
-// after q2 steps d2 behind. An arc not longer than d1+d2 is visited again after q1, q2,
-// or q1+q2 steps. As in Euclid's algorithm, the greater distance less the smaller one
-// is the next to be met.
+// Consider the numbers of steps after which the wheel is closer to its start than ever
+// before, from either side: after q1 steps it is d1 ahead, after q2 steps it is d2 short
+// of it. An arc that is not longer than d1+d2 is visited again after q1, q2, or q1+q2
+// steps. As in Euclid's algorithm, the greater distance minus the smaller one is the next
+// such distance.
 func longest(s, sum uint64, most float64) (wait float64, ok bool) {
 	q1, d1, q2, d2 := uint64(1), s, uint64(1), sum-s
 	for d1 > 0 && d2 > 0 {
