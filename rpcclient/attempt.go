@@ -66,11 +66,11 @@ func (t *task) try(ctx context.Context) result {
 	if res := t.start(ctx, f); res.err != nil {
 		return res
 	}
-	if t.ExtraLoad > 0 {
+	if t.Hedge > 0 {
 		if len(t.attempts) == 0 {
-			t.client.quick.earn(t.method, t.ExtraLoad)
+			t.client.quick.earn(t.method, t.Hedge)
 		}
-		if after, ok := t.client.quick.quantile(t.method, 1-t.ExtraLoad, t.client.now()); ok {
+		if after, ok := t.client.quick.quantile(t.method, 1-t.Hedge, t.client.now()); ok {
 			return t.awaitHedged(ctx, f, after)
 		}
 	}
@@ -151,7 +151,7 @@ func (t *task) landed(f *flight) result {
 	outcome := balancer.OK
 	switch err := req.Err.(type) {
 	case nil:
-		if t.ExtraLoad > 0 {
+		if t.Hedge > 0 {
 			t.client.quick.record(t.method, res.took, t.client.now())
 		}
 	case rpc.ServerError:

@@ -69,14 +69,18 @@ type options struct {
 	onNode *string
 }
 
-// maxExtraLoad is half: with more, the second request would be the rule.
-const maxExtraLoad = 0.5
+// maxHedge is half: with more, the second request would be the rule.
+const maxHedge = 0.5
 
-// Idempotent declares this call idempotent, with the extra load allowed for hedging
-// (Method.ExtraLoad); 0 for none. Config.Methods does it for all calls of a method.
-func Idempotent(extraLoad float64) CallOption {
-	extraLoad = min(max(extraLoad, 0), maxExtraLoad)
-	return func(o *options) { o.Method = Method{Idempotent: true, ExtraLoad: extraLoad} }
+// Idempotent declares this call idempotent: see [Method]. Config.Methods does it for all
+// calls of a method.
+func Idempotent() CallOption { return func(o *options) { o.Idempotent = true } }
+
+// Hedge declares this call idempotent and hedges it: share is [Method].Hedge, and takes
+// the place of what Config.Methods says. Hedge(0) is idempotent without hedging.
+func Hedge(share float64) CallOption {
+	share = min(max(share, 0), maxHedge)
+	return func(o *options) { o.Method = Method{Idempotent: true, Hedge: share} }
 }
 
 // Key gives the call an affinity: with balancer.Hash, calls of one key go to one node.

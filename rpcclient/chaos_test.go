@@ -78,7 +78,7 @@ func TestKilledServersLoseNoIdempotentCall(t *testing.T) {
 	ledger := &Ledger{times: make(map[int]int)}
 	c := kill(t, ledger, 20, func(c *Client, id int) {
 		var reply int
-		if err := c.Call(t.Context(), "Ledger.Note", &id, &reply, Idempotent(0)); err != nil || reply != id {
+		if err := c.Call(t.Context(), "Ledger.Note", &id, &reply, Idempotent()); err != nil || reply != id {
 			t.Error(reply, err)
 		}
 	})

@@ -56,7 +56,7 @@ func TestAnAnswerIsNeverTriedAgainWhateverItSays(t *testing.T) {
 		b.rpc.RegisterName("Upstream", &second)
 		c := newClient(t, Config{}, a.addr, b.addr)
 		allUp(t, c, 2)
-		err := c.Call(t.Context(), method, &Args{}, nil, Idempotent(0))
+		err := c.Call(t.Context(), method, &Args{}, nil, Idempotent())
 		var call *Error
 		var server rpc.ServerError
 		if !errors.As(err, &server) || string(server) != text || !errors.As(err, &call) || call.Executed != Yes || len(call.Attempts) != 1 {

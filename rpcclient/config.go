@@ -71,10 +71,10 @@ type Method struct {
 	// Idempotent: executing it twice is as good as once. A call is then tried
 	// again, too, when a server may have executed it.
 	Idempotent bool
-	// ExtraLoad, of an Idempotent method, is the share of calls that may be sent
-	// to a second node while the first is out: 0.02 sends one to the slowest 2 % of
-	// calls, and takes whichever answer comes first. 0: none. At most 0.5.
-	ExtraLoad float64
+	// Hedge is the share of calls that may be sent to a second node while the first
+	// request is out: 0.02 sends a second one for the slowest 2 % of calls, and the
+	// first answer counts. Only an Idempotent method may have it. 0: none. At most 0.5.
+	Hedge float64
 }
 
 const defaultTimeout = 10 * time.Second
@@ -150,11 +150,11 @@ func def[T comparable](field *T, value T) {
 }
 
 func (m Method) check() error {
-	if !(m.ExtraLoad >= 0 && m.ExtraLoad <= 0.5) {
-		return fmt.Errorf("ExtraLoad %v: want a share from 0 to 0.5", m.ExtraLoad)
+	if !(m.Hedge >= 0 && m.Hedge <= maxHedge) {
+		return fmt.Errorf("Hedge %v: want a share from 0 to 0.5", m.Hedge)
 	}
-	if m.ExtraLoad > 0 && !m.Idempotent {
-		return errors.New("ExtraLoad: only an Idempotent method may be sent twice")
+	if m.Hedge > 0 && !m.Idempotent {
+		return errors.New("Hedge: only an Idempotent method may be sent twice")
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ func TestTimeoutsSayWhichOneItWas(t *testing.T) {
 	ends := func(ctx context.Context) (context.Context, context.CancelFunc) {
 		return context.WithTimeout(ctx, 3*time.Second)
 	}
-	idempotent := []CallOption{Idempotent(0)}
+	idempotent := []CallOption{Idempotent()}
 	for name, tt := range map[string]struct {
 		cfg  Config
 		ctx  func(context.Context) (context.Context, context.CancelFunc)

@@ -107,7 +107,7 @@
 //
 // # Hedging
 //
-// For an idempotent method, ExtraLoad is the share of calls that may be sent to a
+// For an idempotent method, Method.Hedge is the share of calls that may be sent to a
 // second node while the first is out, say 0.02: the slowest 2 % of calls, measured
 // all along, get a second chance, and the first answer counts. Never more than the
 // share of the calls so far are sent twice, whatever becomes slow.

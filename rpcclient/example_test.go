@@ -56,7 +56,7 @@ func Example() {
 		// Without a Source, the name is looked up in DNS.
 		Source: resolver.Static(l.Addr().String()),
 		Methods: map[string]rpcclient.Method{
-			"Arith.Multiply": {Idempotent: true, ExtraLoad: 0.02},
+			"Arith.Multiply": {Idempotent: true, Hedge: 0.02},
 		},
 	})
 	if err != nil {

@@ -66,7 +66,7 @@ func (l *Letters) inOrder(nc net.Conn) {
 // TestGoHasEncodedInOrderWhenItReturns, as rpc.Client.Go has: the buffer is used again
 // for each call.
 func TestGoHasEncodedInOrderWhenItReturns(t *testing.T) {
-	pass := func(ctx context.Context, call *Call, next func(context.Context, *Call) error) error {
+	pass := func(ctx context.Context, call *Invocation, next func(context.Context, *Invocation) error) error {
 		return next(ctx, call)
 	}
 	for name, tt := range map[string]struct {
@@ -249,7 +249,7 @@ func TestGoInJSONHasEncodedWhenItReturns(t *testing.T) {
 func TestPanicOfAHookIsTheErrorOfGo(t *testing.T) {
 	s := startStock(t, "")
 	c := newClient(t, Config{Interceptors: []Interceptor{
-		func(context.Context, *Call, func(context.Context, *Call) error) error { panic("hook") },
+		func(context.Context, *Invocation, func(context.Context, *Invocation) error) error { panic("hook") },
 	}}, s.addr)
 	var e *Error
 	if call := <-c.Go(t.Context(), "Arith.Multiply", &Args{}, new(int), nil).Done; !errors.As(call.Error, &e) {

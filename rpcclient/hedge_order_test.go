@@ -142,7 +142,7 @@ func playOrder(t *testing.T, steps []step, rush int) {
 	defer cancel()
 	var reply gated
 	returned := make(chan error, 1)
-	go func() { returned <- c.Call(ctx, "Gate.Ask", &Args{}, &reply, Idempotent(0.02)) }()
+	go func() { returned <- c.Call(ctx, "Gate.Ask", &Args{}, &reply, Hedge(0.02)) }()
 	flights := [2]request{<-requests, <-requests}
 	synctest.Wait()
 	if n := c.Stats().Hedges; n != 1 {

@@ -34,7 +34,7 @@ func TestHedgeTakesTheFirstAnswerAndTheLateOneTouchesNothing(t *testing.T) {
 		c := fakeClient(t, f, Config{}, "a:1", "b:1")
 		defer c.Close()
 		ready(t, c)
-		opts := Idempotent(0.02)
+		opts := Hedge(0.02)
 		learn(t, c, opts)
 		if n := c.Stats().Hedges; n > 10 {
 			t.Fatalf("%d hedges of 200 calls that take the same time", n)
@@ -106,7 +106,7 @@ func TestHedgesStayWithinTheirShare(t *testing.T) {
 		defer c.Close()
 		ready(t, c)
 		for calls := 1; calls <= 3000; calls++ {
-			if err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int), Idempotent(0.01)); err != nil {
+			if err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int), Hedge(0.01)); err != nil {
 				t.Fatal(err)
 			}
 			if s := c.Stats(); s.Hedges > uint64(calls)/100 {
@@ -144,7 +144,7 @@ func TestEarlyFailureDoesNotHideTheOthersAnswer(t *testing.T) {
 		c := fakeClient(t, f, Config{}, "a:1", "b:1")
 		defer c.Close()
 		ready(t, c)
-		opts := Idempotent(0.02)
+		opts := Hedge(0.02)
 		learn(t, c, opts)
 		hang.Store(true)
 		var failed []Attempt
@@ -179,9 +179,9 @@ func TestServersErrorEndsHedgedCall(t *testing.T) {
 		f := newFakeNet(map[string]func(net.Conn){"a:1": node, "b:1": node})
 		c := fakeClient(t, f, Config{}, "a:1", "b:1")
 		defer c.Close()
-		learn(t, c, Idempotent(0.02))
+		learn(t, c, Hedge(0.02))
 		var server rpc.ServerError
-		err := c.Call(t.Context(), "Arith.Multiply", &Args{1, 0}, new(int), Idempotent(0.02))
+		err := c.Call(t.Context(), "Arith.Multiply", &Args{1, 0}, new(int), Hedge(0.02))
 		var e *Error
 		if !errors.As(err, &server) || !errors.As(err, &e) || e.Executed != Yes || len(e.Attempts) != 1 {
 			t.Fatal(err)

@@ -21,14 +21,14 @@ func TestInterceptorsWrapTheCallAndMayRepeatIt(t *testing.T) {
 	s := startStock(t, "")
 	var log []string
 	note := func(name string) Interceptor {
-		return func(ctx context.Context, call *Call, next func(context.Context, *Call) error) error {
+		return func(ctx context.Context, call *Invocation, next func(context.Context, *Invocation) error) error {
 			log = append(log, name+" "+call.Method)
 			err := next(ctx, call)
 			log = append(log, name+" done")
 			return err
 		}
 	}
-	twice := func(ctx context.Context, call *Call, next func(context.Context, *Call) error) error {
+	twice := func(ctx context.Context, call *Invocation, next func(context.Context, *Invocation) error) error {
 		if err := next(ctx, call); err != nil {
 			return err
 		}
@@ -47,7 +47,7 @@ func TestInterceptorsWrapTheCallAndMayRepeatIt(t *testing.T) {
 	}
 	no := errors.New("not today")
 	c = newClient(t, Config{Interceptors: []Interceptor{
-		func(context.Context, *Call, func(context.Context, *Call) error) error { return no },
+		func(context.Context, *Invocation, func(context.Context, *Invocation) error) error { return no },
 	}}, s.addr)
 	if err := c.Call(t.Context(), "Arith.Multiply", &Args{2, 3}, &product); !errors.Is(err, no) {
 		t.Error(err)
@@ -88,7 +88,7 @@ func TestConfigIsChecked(t *testing.T) {
 		{Budget: balancer.Budget{Share: 2}},
 		{Budget: balancer.Budget{Share: math.NaN()}},
 		{Budget: balancer.Budget{Floor: math.Inf(1)}},
-		{Methods: map[string]Method{"A.B": {Idempotent: true, ExtraLoad: math.NaN()}}},
+		{Methods: map[string]Method{"A.B": {Idempotent: true, Hedge: math.NaN()}}},
 		{Methods: map[string]Method{"Get": {Idempotent: true}}},
 		{Methods: map[string]Method{"Store.": {Idempotent: true}}},
 		{Conn: ConnConfig{PerNode: -1}},
@@ -99,8 +99,8 @@ func TestConfigIsChecked(t *testing.T) {
 		{Conn: ConnConfig{PingTimeout: -1}},
 		{Conn: ConnConfig{WriteTimeout: -1}},
 		{Conn: ConnConfig{DrainTimeout: -1}},
-		{Methods: map[string]Method{"A.B": {ExtraLoad: 0.1}}},
-		{Methods: map[string]Method{"A.B": {Idempotent: true, ExtraLoad: 0.9}}},
+		{Methods: map[string]Method{"A.B": {Hedge: 0.1}}},
+		{Methods: map[string]Method{"A.B": {Idempotent: true, Hedge: 0.9}}},
 	} {
 		if c, err := New("_math._tcp.svc", &cfg); err == nil {
 			c.Close()
@@ -225,9 +225,9 @@ func TestAHookThatPanicsLeaksNothing(t *testing.T) {
 						t.Errorf("%s: no panic", name)
 					}
 				}()
-				c.Call(ctx, "Arith.Multiply", &Args{6, 7}, new(int), Idempotent(0.02))
+				c.Call(ctx, "Arith.Multiply", &Args{6, 7}, new(int), Hedge(0.02))
 			}()
-			if call := <-c.Go(ctx, "Arith.Multiply", &Args{6, 7}, new(int), nil, Idempotent(0.02)).Done; call.Error == nil && name != "Hedging" {
+			if call := <-c.Go(ctx, "Arith.Multiply", &Args{6, 7}, new(int), nil, Hedge(0.02)).Done; call.Error == nil && name != "Hedging" {
 				t.Errorf("%s: Go has no error", name)
 			}
 			lose.Store(false)
@@ -249,27 +249,27 @@ func TestAHookThatPanicsLeaksNothing(t *testing.T) {
 	}
 }
 
-// TestInterceptorMakesNoMethodIdempotentByAccident, neither by a share of extra load alone
+// TestInterceptorMakesNoMethodIdempotentByAccident, neither by a share of hedges alone
 // nor by another name.
 func TestInterceptorMakesNoMethodIdempotentByAccident(t *testing.T) {
-	declared := map[string]Method{"A.Safe": {Idempotent: true, ExtraLoad: 0.1}, "A.Other": {Idempotent: true}}
+	declared := map[string]Method{"A.Safe": {Idempotent: true, Hedge: 0.1}, "A.Other": {Idempotent: true}}
 	for name, tt := range map[string]struct {
 		method string
-		change func(*Call)
+		change func(*Invocation)
 		want   Method
 	}{
-		"nothing":                {"A.Safe", func(*Call) {}, Method{true, 0.1}},
-		"extra load alone":       {"A.Risky", func(c *Call) { c.ExtraLoad = 0.1 }, Method{}},
-		"too much of it":         {"A.Safe", func(c *Call) { c.ExtraLoad = 7 }, Method{true, 0.5}},
-		"on purpose":             {"A.Risky", func(c *Call) { c.Idempotent, c.ExtraLoad = true, 0.2 }, Method{true, 0.2}},
-		"another name":           {"A.Safe", func(c *Call) { c.Method = "A.Risky" }, Method{}},
-		"another declared name":  {"A.Safe", func(c *Call) { c.Method = "A.Other" }, Method{true, 0}},
-		"from a risky to a safe": {"A.Risky", func(c *Call) { c.Method = "A.Safe" }, Method{true, 0.1}},
-		"no more":                {"A.Safe", func(c *Call) { c.Idempotent = false }, Method{}},
+		"nothing":                 {"A.Safe", func(*Invocation) {}, Method{true, 0.1}},
+		"a share of hedges alone": {"A.Risky", func(c *Invocation) { c.Hedge = 0.1 }, Method{}},
+		"too much of it":          {"A.Safe", func(c *Invocation) { c.Hedge = 7 }, Method{true, 0.5}},
+		"on purpose":              {"A.Risky", func(c *Invocation) { c.Idempotent, c.Hedge = true, 0.2 }, Method{true, 0.2}},
+		"another name":            {"A.Safe", func(c *Invocation) { c.Method = "A.Risky" }, Method{}},
+		"another declared name":   {"A.Safe", func(c *Invocation) { c.Method = "A.Other" }, Method{true, 0}},
+		"from a risky to a safe":  {"A.Risky", func(c *Invocation) { c.Method = "A.Safe" }, Method{true, 0.1}},
+		"no more":                 {"A.Safe", func(c *Invocation) { c.Idempotent = false }, Method{}},
 	} {
 		c := newClient(t, Config{Methods: declared, Source: announce()})
 		was := c.task(tt.method, nil, nil, nil)
-		call := &Call{Method: tt.method, Idempotent: was.Idempotent, ExtraLoad: was.ExtraLoad}
+		call := &Invocation{Method: tt.method, Idempotent: was.Idempotent, Hedge: was.Hedge}
 		tt.change(call)
 		if got := was.declared(call); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", name, got, tt.want)

@@ -261,7 +261,7 @@ func TestRetriesStayWithinTheBudget(t *testing.T) {
 		begin := time.Now()
 		over := 0
 		for range calls {
-			err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int), Idempotent(0))
+			err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int), Idempotent())
 			var e *Error
 			if !errors.As(err, &e) || e.Executed != Maybe {
 				t.Fatal(err)

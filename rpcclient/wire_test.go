@@ -153,7 +153,7 @@ func TestReplyThatIsNoPointerIsRefusedBeforeAnythingIsSent(t *testing.T) {
 func TestReplyThatIsTooLargeFailsItsCallAndIsNotAskedForAgain(t *testing.T) {
 	s := startStock(t, "")
 	c := newClient(t, Config{Conn: ConnConfig{MaxReply: 10_000}}, s.addr)
-	err := c.Call(t.Context(), "Echo.Echo", &Payload{make([]byte, 20_000)}, new(Payload), Idempotent(0))
+	err := c.Call(t.Context(), "Echo.Echo", &Payload{make([]byte, 20_000)}, new(Payload), Idempotent())
 	var e *Error
 	if !errors.As(err, &e) || e.Executed != Yes || len(e.Attempts) != 1 || !strings.Contains(err.Error(), "bytes is larger than 10000") {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 func TestAnInstanceIsKilled(t *testing.T) {
 	env := New(t, Setup{Nodes: 3})
 	c := env.Client(nil)
-	load := startLoad(t, c, 4, rpcclient.Idempotent(0))
+	load := startLoad(t, c, 4, rpcclient.Idempotent())
 	load.awaitCalls(t, 200)
 	for i := range 3 {
 		env.Fault(i, Kill)
@@ -71,7 +71,7 @@ func TestAnInstanceStopsByItself(t *testing.T) {
 func TestAnInstanceHangs(t *testing.T) {
 	env := New(t, Setup{Nodes: 3})
 	c := env.Client(&rpcclient.Config{AttemptTimeout: 250 * time.Millisecond})
-	load := startLoad(t, c, 4, rpcclient.Idempotent(0))
+	load := startLoad(t, c, 4, rpcclient.Idempotent())
 	load.awaitCalls(t, 200)
 	hung := env.Node(1).Arith
 	env.Fault(1, Hang)
@@ -87,7 +87,7 @@ func TestAnInstanceHangs(t *testing.T) {
 func TestAProcessIsFrozen(t *testing.T) {
 	env := New(t, Setup{Nodes: 3})
 	c := env.Client(&rpcclient.Config{AttemptTimeout: 250 * time.Millisecond})
-	load := startLoad(t, c, 4, rpcclient.Idempotent(0))
+	load := startLoad(t, c, 4, rpcclient.Idempotent())
 	load.awaitCalls(t, 200)
 	frozen := env.Node(1)
 	env.Fault(1, Freeze)

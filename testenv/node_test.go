@@ -24,7 +24,7 @@ func TestReceiversOfOnesOwnAreServedUnderFaults(t *testing.T) {
 		c := env.Client(&rpcclient.Config{AttemptTimeout: 250 * time.Millisecond})
 		env.Fault(0, Hang)
 		for range 10 {
-			if n, err := rpcclient.Invoke[int](t.Context(), c, "Echo.Node", 0, rpcclient.Idempotent(0)); err != nil || n != 1 {
+			if n, err := rpcclient.Invoke[int](t.Context(), c, "Echo.Node", 0, rpcclient.Idempotent()); err != nil || n != 1 {
 				t.Errorf("stock %v: answered by %d, %v", stock, n, err)
 			}
 		}
