@@ -13,7 +13,20 @@ import (
 	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
 )
 
-// result is how a try ended.
+// attempt is one request to one node.
+type attempt struct {
+	request conn.Request
+	conn    *conn.Conn
+	node    *node
+	pick    balancer.Pick
+	picked  bool // the pick is not done
+	out     bool // the request is sent, and its result is not taken
+	hedge   bool
+	// private is what the answer of a hedge is decoded into, if the user wants it.
+	private reflect.Value
+}
+
+// result is how an attempt ended.
 type result struct {
 	node  *node // nil: there was none
 	phase Phase
@@ -23,215 +36,202 @@ type result struct {
 	err   error
 }
 
-// flight is a request on its way to a node.
-type flight struct {
-	request conn.Request
-	conn    *conn.Conn
-	node    *node
-	pick    balancer.Pick
-	held    bool // the pick is not done
-	out     bool // the request is sent, and its result not taken
-	hedge   bool
-	// private is what a hedge is decoded into, if there is anything.
-	private reflect.Value
+// answered tells that a server has answered.
+func (r *result) answered() bool { return r.err == nil || r.exec == ExecutedYes }
+
+// release tells the group how the attempt ended.
+func (a *attempt) release(outcome balancer.Outcome, err error) {
+	a.picked = false
+	a.pick.DoneErr(outcome, err)
 }
 
-// release tells the group how it ended.
-func (f *flight) release(outcome balancer.Outcome, err error) {
-	f.held = false
-	f.pick.DoneErr(outcome, err)
-}
-
-// landing has a token when the flight has landed.
-func (f *flight) landing() <-chan struct{} {
-	if !f.out {
+// done has a token when the result of an attempt that is out can be taken.
+func (a *attempt) done() <-chan struct{} {
+	if !a.out {
 		return nil
 	}
-	return f.request.Done
+	return a.request.Done
 }
 
-// recall gives a flight that is out up. It returns false if it has landed: its result
-// is there.
-func (f *flight) recall() bool {
-	f.out = !f.conn.Abandon(&f.request)
-	if f.out {
-		<-f.request.Done // soon: it is being decoded, or what waits for it is told
+// abandon gives an attempt up that is out. It returns false if there is a result after
+// all.
+func (a *attempt) abandon() bool {
+	a.out = !a.conn.Abandon(&a.request)
+	if a.out {
+		<-a.request.Done // soon: the answer is being decoded, or its waiter is being told
 	}
-	return !f.out
+	return !a.out
 }
 
-// try sends the request to one node and waits for what comes of it.
-func (t *task) try(ctx context.Context) result {
-	f := &t.first
-	if res := t.start(ctx, f); res.err != nil {
+// try makes one attempt, and a hedge beside it if the call has one.
+func (cl *call) try(ctx context.Context) result {
+	a := &cl.first
+	if res := cl.start(ctx, a); res.err != nil {
 		return res
 	}
-	if t.Hedge > 0 {
-		if len(t.attempts) == 0 {
-			t.client.quick.earn(t.method, t.Hedge)
+	if cl.Hedge > 0 {
+		if len(cl.failed) == 0 {
+			cl.client.quick.earn(cl.method, cl.Hedge)
 		}
-		if after, ok := t.client.quick.quantile(t.method, 1-t.Hedge, t.client.now()); ok {
-			return t.awaitHedged(ctx, f, after)
+		if after, ok := cl.client.quick.quantile(cl.method, 1-cl.Hedge, cl.client.now()); ok {
+			return cl.awaitHedged(ctx, a, after)
 		}
 	}
 	if quit := ctx.Done(); quit != nil {
 		select {
-		case <-f.request.Done:
+		case <-a.request.Done:
 		case <-quit:
-			return t.giveUp(ctx, f)
+			return cl.giveUp(ctx, a)
 		}
 	} else {
-		<-f.request.Done
+		<-a.request.Done
 	}
-	return t.landed(f)
+	return cl.ended(a)
 }
 
-// start chooses a node and sends. On an error nothing was sent.
-func (t *task) start(ctx context.Context, f *flight) result {
-	if t.departure != nil {
-		return t.depart(ctx, f)
+// start chooses a node and sends the request. If it returns an error, nothing was sent.
+func (cl *call) start(ctx context.Context, a *attempt) result {
+	if cl.departure != nil {
+		return cl.depart(ctx, a)
 	}
-	if !t.choose(f) {
-		begin := t.client.now()
-		if err := t.await(ctx, f); err != nil {
-			return result{phase: Pick, took: t.client.now() - begin, err: err}
+	if !cl.choose(a) {
+		begin := cl.client.now()
+		if err := cl.await(ctx, a); err != nil {
+			return result{phase: PhasePick, took: cl.client.now() - begin, err: err}
 		}
 	}
-	t.prepare(f, t.reply)
-	return t.sent(ctx, f, f.conn.Send(ctx, &f.request))
+	cl.prepare(a, cl.reply)
+	return cl.sent(ctx, a, a.conn.Send(ctx, &a.request))
 }
 
-// sent is what follows a send.
-func (t *task) sent(ctx context.Context, f *flight, err error) result {
+// sent takes the result of sending the request.
+func (cl *call) sent(ctx context.Context, a *attempt, err error) result {
 	if err != nil {
-		return t.notSent(f, err)
+		return cl.notSent(a, err)
 	}
-	f.out = true
-	if !t.tracers.none() {
-		t.tracers.sent(t.method, f.node.addr())
+	a.out = true
+	if !cl.tracers.none() {
+		cl.tracers.sent(cl.method, a.node.addr())
 	}
 	return result{}
 }
 
-// prepare makes the request of a flight whose node is chosen.
-func (t *task) prepare(f *flight, reply any) {
-	now := t.client.now()
-	req := &f.request
-	req.Method, req.Args, req.Reply = t.method, t.args, reply
-	req.Start, req.Deadline, req.Limit = now, t.deadline, t.limit
-	if t.perTry > 0 && (req.Deadline == 0 || now+t.perTry < req.Deadline) {
-		req.Deadline, req.Limit = now+t.perTry, byAttempt
+// prepare makes the request of an attempt whose node is chosen.
+func (cl *call) prepare(a *attempt, reply any) {
+	now := cl.client.now()
+	req := &a.request
+	req.Method, req.Args, req.Reply = cl.method, cl.args, reply
+	req.Start, req.Deadline, req.Limit = now, cl.deadline, cl.limit
+	if cl.perAttempt > 0 && (req.Deadline == 0 || now+cl.perAttempt < req.Deadline) {
+		req.Deadline, req.Limit = now+cl.perAttempt, byAttempt
 	}
-	t.client.stats.attempts.Add(1)
-	f.node.calls.Add(1)
-	if !t.tracers.none() {
-		t.tracers.picked(t.method, f.node.addr(), len(t.attempts)+1)
+	cl.client.stats.attempts.Add(1)
+	a.node.calls.Add(1)
+	if !cl.tracers.none() {
+		cl.tracers.picked(cl.method, a.node.addr(), len(cl.failed)+1)
 	}
 }
 
-// notSent is the result of a send that failed.
-func (t *task) notSent(f *flight, err error) result {
-	res := result{node: f.node, phase: Write, took: t.client.now() - f.request.Start, hedge: f.hedge, err: err}
+// notSent is the result of an attempt whose request could not be sent.
+func (cl *call) notSent(a *attempt, err error) result {
+	res := result{node: a.node, phase: PhaseWrite, took: cl.client.now() - a.request.Start, hedge: a.hedge, err: err}
 	outcome := balancer.Canceled // a lost connection has told the group itself
 	switch {
 	case is[*conn.EncodeError](err):
-		res.phase = Encode
+		res.phase = PhaseEncode
 	case is[conn.UnsentError](err):
 		outcome = balancer.Failed
 	}
-	f.release(outcome, err)
+	a.release(outcome, err)
 	return res
 }
 
-// landed is the result of a finished call, which the node's statistics learn.
-func (t *task) landed(f *flight) result {
-	f.out = false
-	req := &f.request
-	res := result{node: f.node, exec: Executed(req.Executed), took: t.client.now() - req.Start, hedge: f.hedge, err: req.Err}
+// ended takes the result of an attempt's request, and tells the node's statistics.
+func (cl *call) ended(a *attempt) result {
+	a.out = false
+	req := &a.request
+	res := result{node: a.node, exec: Executed(req.Executed), took: cl.client.now() - req.Start, hedge: a.hedge, err: req.Err}
 	outcome := balancer.OK
 	switch err := req.Err.(type) {
 	case nil:
-		if t.Hedge > 0 {
-			t.client.quick.record(t.method, res.took, t.client.now())
+		if cl.Hedge > 0 {
+			cl.client.quick.record(cl.method, res.took, cl.client.now())
 		}
 	case rpc.ServerError:
-		res.phase = Answer
+		res.phase = PhaseAnswer
 	default:
 		switch {
 		case is[*conn.DecodeError](err):
-			res.phase = Decode
+			res.phase = PhaseDecode
 		case req.Executed == conn.Never:
-			res.phase, outcome = Write, balancer.Canceled
+			res.phase, outcome = PhaseWrite, balancer.Canceled
 		default:
-			res.phase, outcome = Wait, balancer.Failed
-			f.node.bad.Add(1)
+			res.phase, outcome = PhaseWait, balancer.Failed
+			a.node.bad.Add(1)
 		}
 	}
-	f.release(outcome, req.Err)
-	if (req.Executed == conn.Yes || res.phase == Answer) && !t.tracers.none() {
-		t.tracers.answered(t.method, f.node.addr(), res.took, req.Err)
+	a.release(outcome, req.Err)
+	if (req.Executed == conn.Yes || res.phase == PhaseAnswer) && !cl.tracers.none() {
+		cl.tracers.answered(cl.method, a.node.addr(), res.took, req.Err)
 	}
 	return res
 }
 
-// giveUp ends a flight whose context has ended.
-func (t *task) giveUp(ctx context.Context, f *flight) result {
-	if !f.recall() {
-		return t.landed(f)
+// giveUp ends an attempt because its context has ended.
+func (cl *call) giveUp(ctx context.Context, a *attempt) result {
+	if !a.abandon() {
+		return cl.ended(a)
 	}
-	return t.gaveUp(ctx, f)
+	return cl.gaveUp(ctx, a)
 }
 
-// gaveUp is the result of a flight that was given up for its context.
-func (t *task) gaveUp(ctx context.Context, f *flight) result {
-	f.out = false
+// gaveUp is the result of an attempt that was given up because its context has ended.
+func (cl *call) gaveUp(ctx context.Context, a *attempt) result {
+	a.out = false
 	outcome := balancer.Canceled
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		// To a node that does not answer it makes no difference whose
-		// deadline it was.
+		// A node that does not answer in time has failed, whoever set the deadline.
 		outcome = balancer.Failed
-		f.node.bad.Add(1)
-		f.conn.Doubt(f.request.Start)
+		a.node.bad.Add(1)
+		a.conn.Doubt(a.request.Start)
 	}
 	err := conn.ContextError(ctx)
-	f.release(outcome, err)
+	a.release(outcome, err)
 	return result{
-		node: f.node, phase: Wait, exec: Maybe, hedge: f.hedge,
-		took: t.client.now() - f.request.Start, err: err,
+		node: a.node, phase: PhaseWait, exec: ExecutedMaybe, hedge: a.hedge,
+		took: cl.client.now() - a.request.Start, err: err,
 	}
 }
 
-// cleanUp ends what is left of a call whose hooks have panicked, or ended their
-// goroutine.
-func (t *task) cleanUp() {
-	for _, f := range []*flight{&t.first, t.second} {
-		if f == nil {
+// cleanUp ends what a call leaves when one of its hooks panics or ends the goroutine.
+func (cl *call) cleanUp() {
+	for _, a := range []*attempt{&cl.first, cl.second} {
+		if a == nil {
 			continue
 		}
-		if f.out {
-			f.recall()
-			f.out = false
+		if a.out {
+			a.abandon()
+			a.out = false
 		}
-		if f.held {
-			f.release(balancer.Canceled, nil)
+		if a.picked {
+			a.release(balancer.Canceled, nil)
 		}
 	}
 }
 
-// choose picks a node that has a connection. The group's idea of who is up runs
-// behind for a moment when a connection is lost; and if all are down, it picks
-// from these.
-func (t *task) choose(f *flight) bool {
-	want := balancer.Want{Key: t.key, Skip: t.tried}
+// choose picks a node that has a connection. The group learns a moment late that a
+// connection is lost, and picks a node without one when all nodes are down.
+func (cl *call) choose(a *attempt) bool {
+	want := balancer.Want{Key: cl.key, Skip: cl.tried}
 	for range 3 {
-		p, err := t.client.group.Pick(want)
+		p, err := cl.client.group.Pick(want)
 		if err != nil {
 			return false
 		}
 		b := p.Node()
 		n := b.Value().(*node)
 		if cn := n.conn(); cn != nil {
-			f.pick, f.node, f.conn, f.held = p, n, cn, true
+			a.pick, a.node, a.conn, a.picked = p, n, cn, true
 			return true
 		}
 		p.Done(balancer.Canceled)
@@ -241,29 +241,29 @@ func (t *task) choose(f *flight) bool {
 }
 
 // await waits for a node with a connection, and chooses it.
-func (t *task) await(ctx context.Context, f *flight) error {
-	c := t.client
+func (cl *call) await(ctx context.Context, a *attempt) error {
+	c := cl.client
 	patience, limit := c.cfg.WaitForNode, byWaiting
-	if t.deadline > 0 && t.deadline-c.now() < patience {
-		patience, limit = t.deadline-c.now(), t.limit
+	if cl.deadline > 0 && cl.deadline-c.now() < patience {
+		patience, limit = cl.deadline-c.now(), cl.limit
 	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	for {
 		changed := c.changed.next()
-		if t.choose(f) {
+		if cl.choose(a) {
 			return nil
 		}
 		switch {
 		case c.cfg.WaitForNode <= 0, c.hopeless.Load():
 			return c.noNodes()
 		case patience <= 0:
-			return &noNodeError{limit, c.noNodes()}
+			return &waitError{limit, c.noNodes()}
 		}
 		select {
 		case <-changed:
 		case <-timer.C:
-			return &noNodeError{limit, c.noNodes()}
+			return &waitError{limit, c.noNodes()}
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %w", conn.ContextError(ctx), c.noNodes())
 		case <-c.ctx.Done():

@@ -1,15 +1,24 @@
 package rpcclient
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"time"
 
-// Call calls a method and waits for the answer. reply is a pointer, or nil to drop
-// the answer; it is written only before Call returns, and never by an answer that
-// comes late. What the server left out of the answer, for gob sends no zeros, stays as
-// it is in reply, as with net/rpc; but a reply that can hold interface values, or
-// is the answer of a hedge or of another codec, is replaced as a whole. An answer is
-// better not dropped if it may hold interface values within others, or nil beside such of
-// struct types: the first of a type, encoding/gob then does not find its end, and the
-// connection is lost, with the other calls in flight on it.
+	"github.com/rollcall-dns/rollcall/balancer"
+	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
+)
+
+// Call calls a method and waits for the answer. reply is a pointer, or nil to drop the
+// answer. It is written only before Call returns, and never by an answer that is late.
+// As with net/rpc, fields that the server's gob leaves out because they are zero stay as
+// they are in reply. A reply that can hold interface values, is the answer of a hedge,
+// or comes from another codec is replaced as a whole.
+//
+// Do not pass a nil reply for a method whose reply can hold interface values:
+// encoding/gob cannot always skip such a reply, and then the connection is lost with the
+// other calls in flight on it.
 //
 // Every error is an *Error. A server's own error is in it as rpc.ServerError.
 func (c *Client) Call(ctx context.Context, method string, args, reply any, opts ...CallOption) error {
@@ -17,37 +26,7 @@ func (c *Client) Call(ctx context.Context, method string, args, reply any, opts 
 		return &Error{Service: c.service, Method: method, Err: ErrClosed}
 	}
 	defer c.leave()
-	return c.call(ctx, method, args, reply, opts)
-}
-
-// call is Call, counted in already.
-func (c *Client) call(ctx context.Context, method string, args, reply any, opts []CallOption) error {
-	return c.do(ctx, c.task(method, args, reply, opts))
-}
-
-func (c *Client) task(method string, args, reply any, opts []CallOption) *task {
-	t := c.tasks.Get().(*task)
-	t.method, t.args, t.reply = method, args, reply
-	if m, ok := c.cfg.Methods[method]; ok {
-		t.options.Method = m
-	}
-	for _, opt := range opts {
-		opt(&t.options)
-	}
-	return t
-}
-
-// do runs a task, and keeps it for another.
-func (c *Client) do(ctx context.Context, t *task) error {
-	var err error
-	if len(c.cfg.Interceptors) > 0 {
-		err = t.intercepted(ctx)
-	} else {
-		err = t.run(ctx)
-	}
-	t.reset()
-	c.tasks.Put(t)
-	return err
+	return c.do(ctx, c.newCall(method, args, reply, opts))
 }
 
 // Invoke is Call with the answer as its result.
@@ -60,34 +39,195 @@ func Invoke[R any](ctx context.Context, c *Client, method string, args any, opts
 	return reply, nil
 }
 
-// CallOption is an option of one call.
-type CallOption func(*options)
+// call is one call of the user. Calls are reused.
+type call struct {
+	client *Client
+	method string
+	args   any
+	reply  any
+	options
 
-type options struct {
-	Method
-	key    string
-	onNode *string
+	tracers    tracers
+	deadline   time.Duration // of the whole call, on the client's clock; 0: none
+	limit      conn.Limit    // whose deadline it is
+	perAttempt time.Duration // 0: only the deadline bounds an attempt
+
+	departure *departure // of a Go whose request has not been sent
+	borrowed  bool       // the caller may change args: see Client.Go
+
+	first  attempt
+	second *attempt         // the hedge of the present attempt, if there is one
+	tried  []*balancer.Node // nodes on which attempts have failed
+	failed []Attempt
+	resent int // attempts made after a server may have executed the call
 }
 
-// maxHedge is half: with more, the second request would be the rule.
-const maxHedge = 0.5
-
-// Idempotent declares this call idempotent: see [Method]. Config.Methods does it for all
-// calls of a method.
-func Idempotent() CallOption { return func(o *options) { o.Idempotent = true } }
-
-// Hedge declares this call idempotent and hedges it: share is [Method].Hedge, and takes
-// the place of what Config.Methods says. Hedge(0) is idempotent without hedging.
-func Hedge(share float64) CallOption {
-	share = min(max(share, 0), maxHedge)
-	return func(o *options) { o.Method = Method{Idempotent: true, Hedge: share} }
+// newCall takes a call that is not in use and says what it is to do.
+func (c *Client) newCall(method string, args, reply any, opts []CallOption) *call {
+	cl := c.idleCalls.Get().(*call)
+	cl.method, cl.args, cl.reply = method, args, reply
+	if m, ok := c.cfg.Methods[method]; ok {
+		cl.options.Method = m
+	}
+	for _, opt := range opts {
+		opt(&cl.options)
+	}
+	return cl
 }
 
-// Key gives the call an affinity: with balancer.Hash, calls of one key go to one node.
-func Key(key string) CallOption { return func(o *options) { o.key = key } }
+// do runs a call, which must not be used after that.
+func (c *Client) do(ctx context.Context, cl *call) error {
+	var err error
+	if len(c.cfg.Interceptors) > 0 {
+		err = cl.intercepted(ctx)
+	} else {
+		err = cl.run(ctx)
+	}
+	cl.reset()
+	c.idleCalls.Put(cl)
+	return err
+}
 
-// OnNode stores the address of the node that answered, or "".
-func OnNode(addr *string) CallOption {
-	*addr = ""
-	return func(o *options) { o.onNode = addr }
+// reset forgets what belongs to the user.
+func (cl *call) reset() {
+	first := attempt{request: conn.Request{Done: cl.first.request.Done}}
+	clear(cl.tried)
+	*cl = call{client: cl.client, first: first, tried: cl.tried[:0]}
+}
+
+// checkReply refuses a reply that no answer can be decoded into, before a server
+// executes the call.
+func checkReply(reply any) error {
+	if reply == nil {
+		return nil
+	}
+	v := reflect.ValueOf(reply)
+	switch {
+	case v.Kind() != reflect.Pointer:
+		return fmt.Errorf("the reply is a %T: want a pointer, or nil to drop the answer", reply)
+	case v.IsNil():
+		return fmt.Errorf("the reply is a nil %T: want a pointer to a value, or nil itself to drop the answer", reply)
+	}
+	return nil
+}
+
+// begin sets the deadlines. It returns an error if the call's time is over already.
+func (cl *call) begin(ctx context.Context) error {
+	c := cl.client
+	if ctx.Err() != nil {
+		return conn.ContextError(ctx)
+	}
+	if err := checkReply(cl.reply); err != nil {
+		return err
+	}
+	now := c.now()
+	whole := c.cfg.Timeout
+	cl.limit = byTimeout
+	if end, ok := ctx.Deadline(); ok {
+		cl.limit = byContext
+		if whole = time.Until(end); whole <= 0 {
+			return context.DeadlineExceeded // the context's own timer is late
+		}
+	}
+	if whole > 0 {
+		cl.deadline = now + whole
+	}
+	switch {
+	case c.cfg.Retry.AttemptTimeout > 0:
+		cl.perAttempt = c.cfg.Retry.AttemptTimeout
+	case cl.Idempotent && whole > 0:
+		cl.perAttempt = whole / 2
+	}
+	cl.tracers = c.tracers(ctx)
+	return nil
+}
+
+// run makes attempts until one succeeds or another one makes no sense.
+func (cl *call) run(ctx context.Context) error {
+	c := cl.client
+	c.stats.calls.Add(1)
+	defer cl.cleanUp()
+	if err := cl.begin(ctx); err != nil {
+		return cl.fail(err)
+	}
+	for {
+		cl.second = nil
+		res := cl.try(ctx)
+		if res.err == nil {
+			if cl.onNode != nil {
+				*cl.onNode = res.node.addr()
+			}
+			return nil
+		}
+		cl.note(res)
+		delay, stop := cl.next(ctx, res)
+		if cl.borrowed && stop == nil {
+			stop = res.err // the caller may have changed the argument
+		}
+		if stop != nil {
+			if res.phase == PhaseAnswer && cl.onNode != nil {
+				*cl.onNode = res.node.addr()
+			}
+			return cl.fail(stop)
+		}
+		c.stats.retries.Add(1)
+		if !cl.tracers.none() {
+			cl.tracers.retrying(cl.method, delay)
+		}
+		if err := cl.pause(ctx, delay); err != nil {
+			return cl.fail(err)
+		}
+		if cl.deadline > 0 && c.now() >= cl.deadline {
+			return cl.fail(res.err)
+		}
+	}
+}
+
+// note keeps a failed attempt.
+func (cl *call) note(res result) {
+	a := Attempt{Phase: res.phase, Took: res.took, Executed: res.exec, Hedge: res.hedge, Err: res.err}
+	if res.node != nil {
+		a.Node = res.node.addr()
+		cl.tried = append(cl.tried, res.node.balanced)
+		res.node.failed(cl.method, a)
+	}
+	cl.failed = append(cl.failed, a)
+	if !cl.tracers.none() {
+		cl.tracers.failed(cl.method, a)
+	}
+}
+
+// fail makes the error of the call.
+func (cl *call) fail(why error) error {
+	e := &Error{Service: cl.client.service, Method: cl.method, Attempts: cl.failed, Err: why}
+	for _, a := range cl.failed {
+		e.Executed = max(e.Executed, a.Executed)
+	}
+	s := &cl.client.stats
+	switch {
+	case e.Executed == ExecutedYes && cl.failed[len(cl.failed)-1].Phase == PhaseAnswer:
+		s.answeredErrors.Add(1)
+	case e.Executed == ExecutedNever:
+		s.failedNever.Add(1)
+	default:
+		s.failedMaybe.Add(1)
+	}
+	return e
+}
+
+// pause waits before the next attempt.
+func (cl *call) pause(ctx context.Context, delay time.Duration) error {
+	if delay <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return conn.ContextError(ctx)
+	case <-cl.client.ctx.Done():
+		return ErrClosed
+	}
 }

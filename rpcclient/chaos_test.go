@@ -43,7 +43,7 @@ func kill(t *testing.T, ledger *Ledger, rounds int, call func(c *Client, id int)
 	}
 	a := announce(addrs()...)
 	// On a slow machine a call may meet more kills than the default has tries.
-	c := newClient(t, Config{Source: a, Health: balancer.Health{SlowStart: -1}, Retries: 8})
+	c := newClient(t, Config{Source: a, Health: balancer.Health{SlowStart: -1}, Retry: RetryConfig{Max: 8}})
 	allUp(t, c, 3)
 	var calls sync.WaitGroup
 	var ids atomic.Int64
@@ -94,7 +94,7 @@ func TestKilledServersNeverMakeACallExecuteTwice(t *testing.T) {
 		var reply int
 		if err := c.Call(t.Context(), "Ledger.Note", &id, &reply); err != nil {
 			var e *Error
-			if !errors.As(err, &e) || e.Executed != Maybe {
+			if !errors.As(err, &e) || e.Executed != ExecutedMaybe {
 				t.Errorf("call %d: %v", id, err)
 			}
 			mu.Lock()

@@ -17,17 +17,17 @@ import (
 // A Client calls one service. It is safe for concurrent use; make one a service
 // and keep it.
 type Client struct {
-	service string
-	cfg     Config
-	conns   *conn.Set
-	group   *balancer.Group
-	budget  *balancer.Account
-	quick   latencies
-	stats   counters
-	shares  shares    // for the debug page
-	tasks   sync.Pool // of *task
-	copies  copies    // of arguments, for Go
-	lane    lane      // of Go
+	service   string
+	cfg       Config
+	conns     *conn.Set
+	group     *balancer.Group
+	budget    *balancer.Account
+	quick     latencies
+	stats     counters
+	shares    shares    // for the debug page
+	idleCalls sync.Pool // of *call, to be used again
+	copies    copies    // of arguments, for Go
+	lane      lane      // of Go
 
 	ctx     context.Context // of everything in the background
 	cancel  context.CancelFunc
@@ -88,8 +88,8 @@ func New(service string, cfg *Config) (*Client, error) {
 	c.trusted = trustedNames{domain: serviceDomain(service), listed: full.Conn.TLSNames}
 	policy := c.guardPolicy(full.Policy)
 	c.reach = reach{policy: policy, spill: full.Health.Spill, conns: full.Conn.PerNode, most: full.Conn.MaxNodes, seed: maphash.MakeSeed()}
-	c.budget = balancer.NewAccount(full.Budget)
-	c.tasks.New = func() any { return newTask(c) }
+	c.budget = balancer.NewAccount(full.Retry.Budget)
+	c.idleCalls.New = func() any { return &call{client: c, first: attempt{request: *conn.NewRequest()}} }
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	health := full.Health
 	health.UpOnly = true // connections are dialled in the background
@@ -124,7 +124,7 @@ func (c *Client) ready(ctx context.Context, by conn.Limit) error {
 			return fmt.Errorf("rpcclient: wait for %s: %w", c.service, ErrClosed)
 		}
 		if by != byContext {
-			return fmt.Errorf("rpcclient: wait for %s: %w", c.service, &noNodeError{by, c.noNodes()})
+			return fmt.Errorf("rpcclient: wait for %s: %w", c.service, &waitError{by, c.noNodes()})
 		}
 		return fmt.Errorf("rpcclient: wait for %s: %w: %w", c.service, err, c.noNodes())
 	}

@@ -27,7 +27,7 @@ func TestCallAnswersAndServerErrorIsItself(t *testing.T) {
 	_, err = Invoke[Quotient](t.Context(), c, "Arith.Divide", Args{1, 0}, OnNode(&node))
 	var server rpc.ServerError
 	var call *Error
-	if !errors.As(err, &server) || server != "divide by zero" || !errors.As(err, &call) || call.Executed != Yes {
+	if !errors.As(err, &server) || server != "divide by zero" || !errors.As(err, &call) || call.Executed != ExecutedYes {
 		t.Fatalf("%v (%#v)", err, err)
 	}
 	if node != s.addr {
@@ -59,7 +59,7 @@ func TestAnAnswerIsNeverTriedAgainWhateverItSays(t *testing.T) {
 		err := c.Call(t.Context(), method, &Args{}, nil, Idempotent())
 		var call *Error
 		var server rpc.ServerError
-		if !errors.As(err, &server) || string(server) != text || !errors.As(err, &call) || call.Executed != Yes || len(call.Attempts) != 1 {
+		if !errors.As(err, &server) || string(server) != text || !errors.As(err, &call) || call.Executed != ExecutedYes || len(call.Attempts) != 1 {
 			t.Errorf("%v (%#v)", err, err)
 		}
 		if n := first.executed.Load() + second.executed.Load(); n != 1 {
@@ -115,9 +115,9 @@ func TestGoCompletesOnDone(t *testing.T) {
 	}
 }
 
-func TestPlainIsWhatNetRPCWas(t *testing.T) {
+func TestNetRPCIsWhatAnRPCClientIs(t *testing.T) {
 	s := startStock(t, "")
-	client := newClient(t, Config{}, s.addr).Plain()
+	client := newClient(t, Config{}, s.addr).NetRPC()
 	// The code below was written for *rpc.Client.
 	var caller interface {
 		Call(method string, args, reply any) error
@@ -148,7 +148,7 @@ func TestNoNodesSaysWhatWasAskedOfWhom(t *testing.T) {
 	c := newClient(t, Config{WaitForNode: 300 * time.Millisecond}, s.addr)
 	err := c.Call(t.Context(), "Arith.Multiply", &Args{}, nil)
 	var call *Error
-	if !errors.Is(err, ErrNoNodes) || !errors.As(err, &call) || call.Executed != Never {
+	if !errors.Is(err, ErrNoNodes) || !errors.As(err, &call) || call.Executed != ExecutedNever {
 		t.Fatal(err)
 	}
 	if !strings.Contains(err.Error(), s.addr) || !strings.Contains(err.Error(), "refused") {
@@ -210,7 +210,7 @@ func TestCloseAbortsCalls(t *testing.T) {
 	c.Close()
 	<-call.Done
 	var e *Error
-	if !errors.Is(call.Error, ErrClosed) || !errors.As(call.Error, &e) || e.Executed != Maybe {
+	if !errors.Is(call.Error, ErrClosed) || !errors.As(call.Error, &e) || e.Executed != ExecutedMaybe {
 		t.Error(call.Error)
 	}
 }
@@ -224,7 +224,7 @@ func TestNothingIsSentForAContextThatHasEnded(t *testing.T) {
 	cancel(gone)
 	err := c.Call(ctx, "Arith.Multiply", &Args{1, 2}, nil)
 	var e *Error
-	if !errors.Is(err, context.Canceled) || !errors.Is(err, gone) || !errors.As(err, &e) || e.Executed != Never {
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, gone) || !errors.As(err, &e) || e.Executed != ExecutedNever {
 		t.Fatal(err)
 	}
 	c.Close() // whatever was sent has arrived, or never will
@@ -248,7 +248,7 @@ func TestNothingIsSentPastTheDeadline(t *testing.T) {
 	for _, ctx := range []context.Context{past, endsUnseen{t.Context()}} {
 		err := c.Call(ctx, "Arith.Multiply", &Args{1, 2}, nil)
 		var e *Error
-		if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &e) || e.Executed != Never {
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &e) || e.Executed != ExecutedNever {
 			t.Error(err)
 		}
 	}
@@ -281,7 +281,7 @@ func TestContextThatEndsOnTheWayIsNotSent(t *testing.T) {
 		}}
 		err := c.Call(WithTrace(ctx, trace), "Arith.Multiply", &Args{1, 2}, nil)
 		var e *Error
-		if !errors.Is(err, context.Canceled) || !errors.As(err, &e) || e.Executed != Never || len(e.Attempts) != last {
+		if !errors.Is(err, context.Canceled) || !errors.As(err, &e) || e.Executed != ExecutedNever || len(e.Attempts) != last {
 			t.Errorf("cancelled in try %d: %v", last, err)
 		}
 		c.Close()
@@ -298,17 +298,17 @@ func TestAnErrorSaysItsCauseOnce(t *testing.T) {
 	for want, e := range map[string]*Error{
 		"no usable node: no such name": {
 			Err:      &noNodesError{source: errors.New("no such name")},
-			Attempts: []Attempt{{Phase: Pick}},
+			Attempts: []Attempt{{Phase: PhasePick}},
 		},
-		"lost (maybe executed); try 1: a:1 wait maybe executed": {
-			Executed: Maybe, Err: lost,
-			Attempts: []Attempt{{Node: "a:1", Phase: Wait, Took: time.Second, Executed: Maybe, Err: lost}},
+		"lost (maybe executed); attempt 1: a:1 wait maybe executed": {
+			Executed: ExecutedMaybe, Err: lost,
+			Attempts: []Attempt{{Node: "a:1", Phase: PhaseWait, Took: time.Second, Executed: ExecutedMaybe, Err: lost}},
 		},
-		"lost (maybe executed); try 1: a:1 write: half; try 2: b:1 hedge wait maybe executed": {
-			Executed: Maybe, Err: lost,
+		"lost (maybe executed); attempt 1: a:1 write: half; attempt 2: b:1 hedge wait maybe executed": {
+			Executed: ExecutedMaybe, Err: lost,
 			Attempts: []Attempt{
-				{Node: "a:1", Phase: Write, Err: errors.New("half")},
-				{Node: "b:1", Phase: Wait, Hedge: true, Took: time.Second, Executed: Maybe, Err: lost},
+				{Node: "a:1", Phase: PhaseWrite, Err: errors.New("half")},
+				{Node: "b:1", Phase: PhaseWait, Hedge: true, Took: time.Second, Executed: ExecutedMaybe, Err: lost},
 			},
 		},
 	} {

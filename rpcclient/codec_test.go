@@ -106,7 +106,7 @@ func TestCodecsAreClosedOnceWhateverTheyDo(t *testing.T) {
 			}()
 			defer func() { l.Close(); <-served }()
 			var made, closed atomic.Int32
-			cfg := Config{WaitForNode: 100 * time.Millisecond, Retries: -1, Conn: ConnConfig{Codec: func(rw io.ReadWriteCloser) rpc.ClientCodec {
+			cfg := Config{WaitForNode: 100 * time.Millisecond, Retry: RetryConfig{Max: -1}, Conn: ConnConfig{Codec: func(rw io.ReadWriteCloser) rpc.ClientCodec {
 				if panics == "making" {
 					panic(panics)
 				}

@@ -31,8 +31,8 @@ func TestTimeoutsSayWhichOneItWas(t *testing.T) {
 		is   error
 	}{
 		"Timeout":        {node: silent, ctx: none, want: "no answer within Config.Timeout", took: 10 * time.Second, is: context.DeadlineExceeded},
-		"AttemptTimeout": {cfg: Config{AttemptTimeout: time.Second, Retries: -1}, node: silent, ctx: none, want: "no answer within Config.AttemptTimeout", took: time.Second, is: context.DeadlineExceeded},
-		"half":           {cfg: Config{Retries: -1}, node: silent, ctx: none, opts: idempotent, want: "no answer within Config.AttemptTimeout", took: 5 * time.Second, is: context.DeadlineExceeded},
+		"AttemptTimeout": {cfg: Config{Retry: RetryConfig{AttemptTimeout: time.Second, Max: -1}}, node: silent, ctx: none, want: "no answer within Config.Retry.AttemptTimeout", took: time.Second, is: context.DeadlineExceeded},
+		"half":           {cfg: Config{Retry: RetryConfig{Max: -1}}, node: silent, ctx: none, opts: idempotent, want: "no answer within Config.Retry.AttemptTimeout", took: 5 * time.Second, is: context.DeadlineExceeded},
 		"context":        {node: silent, ctx: ends, want: "context deadline exceeded", took: 3 * time.Second, is: context.DeadlineExceeded},
 		"not written": {cfg: Config{Conn: ConnConfig{WriteTimeout: time.Hour, PingInterval: -1}, Timeout: 7 * time.Second}, ctx: none, node: func(nc net.Conn) {
 			nc.Read(make([]byte, 1))

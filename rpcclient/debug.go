@@ -9,52 +9,53 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/balancer"
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// Page is what the debug page shows, as ?format=json gives it.
-type Page struct {
+// page is what the debug page shows, as ?format=json gives it.
+type page struct {
 	Service string     `json:"service"`
 	Time    time.Time  `json:"time"`
-	Since   time.Time  `json:"since"` // from when actual shares are counted: a look of the last minute, if there was one
-	Names   PageNames  `json:"names"`
-	Nodes   []PageNode `json:"nodes"`
-	Stats   Stats      `json:"stats"` // its nodes are those being seen off, too
+	Since   time.Time  `json:"since"` // actual shares are counted from here: an earlier look at the page; zero: New
+	Names   pageNames  `json:"names"`
+	Nodes   []pageNode `json:"nodes"`
+	Stats   Stats      `json:"stats"` // with the nodes that only finish calls, too
 }
 
-// PageNames is what is known of the name.
-type PageNames struct {
-	Resolved  bool      `json:"resolved"` // the source has said something
+// pageNames is what is known of the name.
+type pageNames struct {
+	Resolved  bool      `json:"resolved"` // the Source has yielded a state
 	Endpoints int       `json:"endpoints"`
-	Confirmed time.Time `json:"confirmed,omitzero"` // when a server last vouched for them
+	Confirmed time.Time `json:"confirmed,omitzero"` // when a server last said so
 	TTL       string    `json:"ttl,omitempty"`
 	ExpiresIn string    `json:"expires_in,omitempty"` // negative: stale
 	Error     string    `json:"error,omitempty"`      // why they are stale, or missing
 }
 
-// PageNode is one node, and why it is used or not.
-type PageNode struct {
+// pageNode is one node, and why it is used or not.
+type pageNode struct {
 	NodeStats
 	Standing    string  `json:"standing"`
 	Used        bool    `json:"used"`
 	Why         string  `json:"why"`
 	Share       float64 `json:"share"`        // of the calls that it should get now
-	ActualShare float64 `json:"actual_share"` // that it got since Page.Since
-	Cost        string  `json:"cost"`         // what a call is expected to take, failures priced in
+	ActualShare float64 `json:"actual_share"` // of the calls that it got since page.Since
+	Cost        string  `json:"cost"`         // how long a call is expected to take, with a price for failures
 	Latency     string  `json:"latency"`
-	Failing     float64 `json:"failing"` // share of calls that fail, lately
+	Failing     float64 `json:"failing"` // share of the recent calls that failed
 	Ramp        float64 `json:"ramp"`    // slow start, up to 1
 }
 
 //go:embed debug.html
 var debugHTML string
 
-// ServeHTTP shows the state of the client: which nodes there are, why each is used
-// or not, what share it should get and gets, the last errors. ?format=json gives a
-// Page. It shows addresses and error texts: serve it where only operators look.
+// ServeHTTP shows the state of the client: its nodes, why each is used or not, the share
+// of calls that it should get and gets, and the last errors. ?format=json gives the same
+// as JSON. The page shows addresses and error texts: serve it only to operators.
 func (c *Client) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -68,7 +69,7 @@ func (c *Client) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
-		enc.Encode(page) // an error is the reader's, who has gone
+		enc.Encode(page) // an error means that the reader has gone
 	case "", "html":
 		t, err := template.New("page").Funcs(template.FuncMap{
 			"percent": func(x float64) string { return fmt.Sprintf("%.1f %%", 100*x) },
@@ -89,10 +90,10 @@ func (c *Client) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (c *Client) page(now time.Time) Page {
-	p := Page{Service: c.service, Time: now, Stats: c.Stats()}
+func (c *Client) page(now time.Time) page {
+	p := page{Service: c.service, Time: now, Stats: c.Stats()}
 	if s := c.names(); s != nil {
-		p.Names = PageNames{Resolved: true, Endpoints: len(s.Endpoints), Confirmed: s.Confirmed}
+		p.Names = pageNames{Resolved: true, Endpoints: len(s.Endpoints), Confirmed: s.Confirmed}
 		if s.TTL > 0 {
 			p.Names.TTL = s.TTL.String()
 			p.Names.ExpiresIn = s.Confirmed.Add(s.TTL).Sub(now).Round(time.Millisecond).String()
@@ -115,7 +116,7 @@ func (c *Client) page(now time.Time) Page {
 			continue
 		}
 		stats := n.stats()
-		p.Nodes = append(p.Nodes, PageNode{
+		p.Nodes = append(p.Nodes, pageNode{
 			NodeStats: stats,
 			Standing:  i.Standing.String(),
 			Used:      i.Active,
@@ -126,14 +127,14 @@ func (c *Client) page(now time.Time) Page {
 			Failing: i.Failing, Ramp: i.Ramp,
 		})
 	}
-	slices.SortFunc(p.Nodes, func(a, b PageNode) int {
+	slices.SortFunc(p.Nodes, func(a, b pageNode) int {
 		return cmp.Or(cmp.Compare(a.Priority, b.Priority), strings.Compare(a.Addr, b.Addr))
 	})
 	return p
 }
 
-// names is what is known of the name. A Source yields what has changed; a Resolver
-// also knows when that was last confirmed.
+// names is what is known of the name. A Source yields changes only; a Resolver also
+// knows when its last answer was confirmed.
 func (c *Client) names() *resolver.State {
 	s := c.state.Load()
 	if r, ok := c.cfg.Source.(interface {
@@ -146,7 +147,7 @@ func (c *Client) names() *resolver.State {
 	return s
 }
 
-// bestPriority is that of the nodes in use.
+// bestPriority is the best priority of a node in use.
 func bestPriority(infos []balancer.NodeInfo) (priority uint16, ok bool) {
 	for _, i := range infos {
 		if i.Active && (!ok || i.Endpoint.Priority < priority) {
@@ -179,7 +180,7 @@ func why(i balancer.NodeInfo, s NodeStats, now time.Time, tier uint16, used bool
 	case balancer.Ejected:
 		text := "not used: ejected" + reason
 		if i.Panic {
-			text = "used although ejected, as too many others are, too" + reason
+			text = "used although ejected, because too many others are ejected" + reason
 		}
 		if !i.Until.IsZero() {
 			text += "; probed in " + in(i.Until)
@@ -202,4 +203,57 @@ func why(i balancer.NodeInfo, s NodeStats, now time.Time, tier uint16, used bool
 		return fmt.Sprintf("used: warming up, at %.0f %% of its share", 100*i.Ramp)
 	}
 	return text
+}
+
+// shares turns counts that only grow into shares of about the last minute: since the
+// oldest look within it. Several readers do not disturb each other, and a page without
+// readers costs no memory.
+type shares struct {
+	mu    sync.Mutex // guards looks
+	looks []counted  // oldest first
+}
+
+// counted is the counts at one look.
+type counted struct {
+	at     time.Time
+	counts map[string]uint64
+}
+
+const (
+	lookedFor = time.Minute
+	lookEvery = time.Second // looks closer together are not remembered
+)
+
+// look returns each key's share of the counts since an earlier look, and when that look
+// was. The first look counts from the beginning.
+func (s *shares) look(counts map[string]uint64, now time.Time) (map[string]float64, time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// If no look is within the minute, the last one before it serves.
+	for len(s.looks) > 1 && now.Sub(s.looks[0].at) > lookedFor {
+		s.looks = s.looks[1:]
+	}
+	var since counted
+	if len(s.looks) > 0 {
+		since = s.looks[0]
+	}
+	if n := len(s.looks); n == 0 || now.Sub(s.looks[n-1].at) >= lookEvery {
+		s.looks = append(s.looks, counted{now, counts})
+	}
+	out := make(map[string]float64, len(counts))
+	var total float64
+	for key, n := range counts {
+		fresh := n
+		if old := since.counts[key]; old <= n {
+			fresh = n - old
+		}
+		out[key] = float64(fresh)
+		total += float64(fresh)
+	}
+	for key := range out {
+		if total > 0 {
+			out[key] /= total
+		}
+	}
+	return out, since.at
 }

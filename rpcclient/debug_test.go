@@ -32,7 +32,7 @@ func TestDebugPageSaysWhyEachNodeIsUsedOrNot(t *testing.T) {
 	}
 	w := httptest.NewRecorder()
 	c.ServeHTTP(w, httptest.NewRequest("GET", "/?format=json", nil))
-	var page Page
+	var page page
 	if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil {
 		t.Fatal(err, w.Body)
 	}

@@ -1,8 +1,10 @@
 package rpcclient
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,22 +15,22 @@ import (
 type Executed uint8
 
 const (
-	// Never: no server executed it, or will. It may be repeated without harm.
-	Never = Executed(conn.Never)
-	// Maybe: it was sent, and no answer came.
-	Maybe = Executed(conn.Maybe)
-	// Yes: a server answered.
-	Yes = Executed(conn.Yes)
+	// ExecutedNever: no server executed it, or will. Repeating it does no harm.
+	ExecutedNever = Executed(conn.Never)
+	// ExecutedMaybe: the request was sent, and no answer came.
+	ExecutedMaybe = Executed(conn.Maybe)
+	// ExecutedYes: a server answered.
+	ExecutedYes = Executed(conn.Yes)
 )
 
 // String is "never", "maybe" or "yes".
 func (e Executed) String() string {
 	switch e {
-	case Never:
+	case ExecutedNever:
 		return "never"
-	case Maybe:
+	case ExecutedMaybe:
 		return "maybe"
-	case Yes:
+	case ExecutedYes:
 		return "yes"
 	}
 	return fmt.Sprintf("Executed(%d)", uint8(e))
@@ -39,7 +41,7 @@ func (e Executed) MarshalText() ([]byte, error) { return []byte(e.String()), nil
 
 // UnmarshalText reads the word back.
 func (e *Executed) UnmarshalText(text []byte) error {
-	for _, x := range []Executed{Never, Maybe, Yes} {
+	for _, x := range []Executed{ExecutedNever, ExecutedMaybe, ExecutedYes} {
 		if x.String() == string(text) {
 			*e = x
 			return nil
@@ -52,12 +54,12 @@ func (e *Executed) UnmarshalText(text []byte) error {
 type Phase uint8
 
 const (
-	Pick   Phase = iota // choosing a node, waiting for one
-	Encode              // making bytes of the argument
-	Write               // waiting to be written
-	Wait                // waiting for the answer
-	Decode              // making a value of the answer
-	Answer              // the server answered with an error
+	PhasePick   Phase = iota // choosing a node, waiting for one
+	PhaseEncode              // making bytes of the argument
+	PhaseWrite               // waiting to be written
+	PhaseWait                // waiting for the answer
+	PhaseDecode              // making a value of the answer
+	PhaseAnswer              // the server answered with an error
 )
 
 var phases = [...]string{"pick", "encode", "write", "wait", "decode", "answer"}
@@ -84,13 +86,13 @@ func (p *Phase) UnmarshalText(text []byte) error {
 	return fmt.Errorf("rpcclient: phase %q: want one of %s", text, strings.Join(phases[:], ", "))
 }
 
-// Attempt is one failed try of a call on one node.
+// Attempt is one failed attempt of a call on one node.
 type Attempt struct {
-	Node     string        // address; empty if there was no node to try
+	Node     string        // its address; empty if there was no node
 	Phase    Phase         // how far it got
 	Took     time.Duration // from the choice of the node to the failure
 	Executed Executed
-	Hedge    bool // a second try sent while the first was out
+	Hedge    bool // the second request, sent while the first was out
 	Err      error
 }
 
@@ -109,7 +111,7 @@ func (a Attempt) outline(took string) string {
 		b.WriteString("hedge ")
 	}
 	b.WriteString(a.Phase.String() + took)
-	if a.Executed == Maybe {
+	if a.Executed == ExecutedMaybe {
 		b.WriteString(" maybe executed")
 	}
 	return b.String()
@@ -120,29 +122,30 @@ func (a Attempt) outline(took string) string {
 type Error struct {
 	Service  string
 	Method   string
-	Executed Executed  // of the whole call: the most that is true of any attempt
+	Executed Executed  // of the whole call: the greatest value of any attempt
 	Attempts []Attempt // in order, without the one that succeeded
 	Err      error     // why the call ended
 }
 
 // Error is "rpcclient: call Arith.Divide of _math._tcp.svc: divide by zero" for a
-// server's error on the first try; else the attempts follow, without their cause
-// where it is that of the call, and without the time they took: like errors read alike.
+// server's error on the first attempt. Else the attempts follow, without their cause
+// where it is that of the call, and without the time that they took, so that equal
+// errors have equal texts.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "rpcclient: call %s of %s: %v", e.Method, e.Service, e.Err)
-	if e.Executed == Maybe {
+	if e.Executed == ExecutedMaybe {
 		b.WriteString(" (maybe executed)")
 	}
-	if len(e.Attempts) == 1 && e.Attempts[0].Phase == Answer {
+	if len(e.Attempts) == 1 && e.Attempts[0].Phase == PhaseAnswer {
 		return b.String()
 	}
 	for i, a := range e.Attempts {
 		said := errors.Is(e.Err, a.Err)
-		if said && a.Phase == Pick && a.Node == "" {
+		if said && a.Phase == PhasePick && a.Node == "" {
 			continue // nothing was tried, and Err says why
 		}
-		fmt.Fprintf(&b, "; try %d: %s", i+1, a.outline(""))
+		fmt.Fprintf(&b, "; attempt %d: %s", i+1, a.outline(""))
 		if !said {
 			fmt.Fprintf(&b, ": %v", a.Err)
 		}
@@ -161,11 +164,11 @@ func (e *Error) Unwrap() []error {
 }
 
 var (
-	// ErrNoNodes is in the error of a call that found no usable node: what was
-	// asked of whom, and what came back, stands beside it.
+	// ErrNoNodes is in the error of a call that found no usable node. The error also
+	// says which server was asked, and what it answered.
 	ErrNoNodes = errors.New("no usable node")
 	// ErrOverBudget is in the error of a call that was not tried again because too
-	// many others were.
+	// many other calls were.
 	ErrOverBudget = errors.New("retry budget exhausted")
 	// ErrClosed is in the error of a call on a Client that is closed or closing.
 	ErrClosed = errors.New("client closed")
@@ -175,4 +178,108 @@ var (
 func is[E error](err error) bool {
 	var e E
 	return errors.As(err, &e)
+}
+
+// noNodesError says why there is no usable node: what the Source said, and what became of
+// each endpoint.
+type noNodesError struct {
+	source    error    // why there are no endpoints, or why they are stale
+	endpoints int      // announced
+	nodes     []string // "10.0.0.7:8080: connection refused", some of them
+	errs      []error
+}
+
+func (e *noNodesError) Error() string {
+	var b strings.Builder
+	b.WriteString(ErrNoNodes.Error())
+	switch {
+	case e.endpoints == 0 && e.source != nil:
+		fmt.Fprintf(&b, ": %v", e.source)
+	case e.endpoints == 0:
+		b.WriteString(": no endpoint is announced")
+	default:
+		fmt.Fprintf(&b, " of %d announced", e.endpoints)
+		for _, n := range e.nodes {
+			b.WriteString("; " + n)
+		}
+		if e.source != nil {
+			fmt.Fprintf(&b, "; and the list is stale: %v", e.source)
+		}
+	}
+	return b.String()
+}
+
+func (e *noNodesError) Unwrap() []error {
+	errs := append([]error{ErrNoNodes}, e.errs...)
+	if e.source != nil {
+		errs = append(errs, e.source)
+	}
+	return errs
+}
+
+var (
+	errUnresolved = errors.New("the name is not resolved yet")
+	errConnecting = errors.New("the first dial and its ping have not ended yet")
+)
+
+// noNodes says why there is no usable node now.
+func (c *Client) noNodes() error {
+	const most = 3 // enough to see a pattern; the debug page lists all nodes
+	e := &noNodesError{}
+	state := c.state.Load()
+	if state == nil {
+		e.source = errUnresolved
+		return e
+	}
+	e.source, e.endpoints = state.Err, len(state.Endpoints)
+	c.mu.Lock()
+	nodes := make([]*node, 0, len(c.nodes))
+	for n := range c.nodes {
+		nodes = append(nodes, n)
+	}
+	c.mu.Unlock()
+	slices.SortFunc(nodes, func(a, b *node) int { return strings.Compare(a.addr(), b.addr()) })
+	for _, n := range nodes {
+		n.mu.Lock()
+		err, untried := n.lastErr, n.untried
+		n.mu.Unlock()
+		if err == nil && untried {
+			err = errConnecting
+		}
+		if err == nil {
+			continue
+		}
+		if len(e.nodes) == most {
+			e.nodes = append(e.nodes, "...")
+			break
+		}
+		e.nodes = append(e.nodes, n.addr()+": "+err.Error())
+		e.errs = append(e.errs, err)
+	}
+	return e
+}
+
+// The limits of a call's time, as error texts name them.
+const (
+	byContext conn.Limit = ""
+	byTimeout conn.Limit = "Config.Timeout"
+	byAttempt conn.Limit = "Config.Retry.AttemptTimeout"
+	byWaiting conn.Limit = "Config.WaitForNode"
+)
+
+// waitError ends a call that waited for a node; err says why there was none.
+type waitError struct {
+	limit conn.Limit
+	err   error
+}
+
+func (e *waitError) Error() string {
+	if e.limit == byContext {
+		return context.DeadlineExceeded.Error() + ": " + e.err.Error()
+	}
+	return "nothing within " + string(e.limit) + ": " + e.err.Error()
+}
+func (e *waitError) Unwrap() error { return e.err }
+func (e *waitError) Is(target error) bool {
+	return target == context.DeadlineExceeded && e.limit != byWaiting
 }

@@ -12,15 +12,16 @@ import (
 	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
 )
 
-// Go calls in the background, as rpc.Client.Go does: the call is sent on done when
-// it is complete. done must have room; nil makes a new channel.
+// Go calls in the background, as rpc.Client.Go does: the call is sent on done when it
+// is complete. done must have room; nil makes a new channel.
 //
-// When Go returns, the request is encoded, or the argument copied, so that the caller
-// may change it; and requests leave in the order in which one goroutine has called
-// Go, as long as they go to one connection. It does not wait for a node, or for room to write.
-// An argument that cannot be copied (one with interface values of types that gob does
-// not know, say, or with methods that encode but do not decode) is encoded only while
-// Go waits, and such a call is not tried again.
+// When Go returns, the request is encoded or the argument is copied, so that the caller
+// may change the argument. Go does not wait for a node, or for room to write. Requests of
+// one goroutine leave in the order of its calls of Go, if they go to one connection.
+//
+// Some arguments cannot be copied, for example those with interface values of types that
+// gob does not know, or with methods that encode but do not decode. Such an argument is
+// encoded only while Go waits, and its call is not tried again.
 func (c *Client) Go(ctx context.Context, method string, args, reply any, done chan *rpc.Call, opts ...CallOption) *rpc.Call {
 	return c.background(ctx, method, args, reply, done, func(err error) error { return err }, opts...)
 }
@@ -36,24 +37,24 @@ func (c *Client) background(ctx context.Context, method string, args, reply any,
 		call.Error = as(err)
 		select {
 		case done <- call:
-		default: // as net/rpc: room is the caller's responsibility
+		default: // as in net/rpc: it is for the caller to give done room
 		}
 	}
 	own, copied := c.copies.of(args)
 	d := &departure{left: make(chan struct{}), copied: copied}
 	run := func() {
 		defer c.leave()
-		err := error(&Error{Service: c.service, Method: method, Executed: Maybe, Err: errors.New("a hook has ended the goroutine")})
+		err := error(&Error{Service: c.service, Method: method, Executed: ExecutedMaybe, Err: errors.New("a hook has ended the goroutine")})
 		defer func() {
 			if p := recover(); p != nil {
-				err = &Error{Service: c.service, Method: method, Executed: Maybe, Err: fmt.Errorf("a hook panicked: %v", p)}
+				err = &Error{Service: c.service, Method: method, Executed: ExecutedMaybe, Err: fmt.Errorf("a hook panicked: %v", p)}
 			}
 			d.leave()
 			complete(err)
 		}()
-		t := c.task(method, own, reply, opts)
-		t.departure, t.borrowed = d, !copied
-		err = c.do(ctx, t)
+		cl := c.newCall(method, own, reply, opts)
+		cl.departure, cl.borrowed = d, !copied
+		err = c.do(ctx, cl)
 	}
 	c.mu.Lock()
 	if !c.enter() {
@@ -67,8 +68,8 @@ func (c *Client) background(ctx context.Context, method string, args, reply any,
 	return call
 }
 
-// A departure is what Go waits for: its request is encoded, or has to wait and does so
-// with an argument of its own.
+// A departure is what Go waits for: the request is encoded, or it has to wait and the
+// argument is copied.
 type departure struct {
 	copied bool
 	once   sync.Once
@@ -87,78 +88,78 @@ func (d *departure) gone() bool {
 	}
 }
 
-// depart is start for the first try of a Go.
-func (t *task) depart(ctx context.Context, f *flight) result {
-	d := t.departure
-	t.departure = nil
-	if d.gone() { // an interceptor calls next again
-		if t.borrowed {
-			return result{phase: Encode, err: errBorrowed}
+// depart is start for the first attempt of a Go.
+func (cl *call) depart(ctx context.Context, a *attempt) result {
+	d := cl.departure
+	cl.departure = nil
+	if d.gone() { // an interceptor calls next a second time
+		if cl.borrowed {
+			return result{phase: PhaseEncode, err: errBorrowed}
 		}
-		return t.start(ctx, f)
+		return cl.start(ctx, a)
 	}
 	defer d.leave()
-	c := t.client
-	if !c.lane.used() && t.choose(f) {
-		t.prepare(f, t.reply)
-		if err := f.conn.SendNow(ctx, &f.request); err != conn.ErrBusy {
-			return t.sent(ctx, f, err)
+	c := cl.client
+	if !c.lane.used() && cl.choose(a) {
+		cl.prepare(a, cl.reply)
+		if err := a.conn.SendNow(ctx, &a.request); err != conn.ErrBusy {
+			return cl.sent(ctx, a, err)
 		}
-		f.release(balancer.Canceled, nil)
-		c.stats.attempts.Add(^uint64(0)) // it is counted when it is sent
-		f.node.calls.Add(^uint64(0))
+		a.release(balancer.Canceled, nil)
+		c.stats.attempts.Add(^uint64(0)) // start counts it again
+		a.node.calls.Add(^uint64(0))
 	}
 	before, pass := c.lane.enter()
 	defer pass()
 	if d.copied {
 		d.leave()
 	}
-	if err := t.queue(ctx, before); err != nil {
-		return result{phase: Write, err: err}
+	if err := cl.queue(ctx, before); err != nil {
+		return result{phase: PhaseWrite, err: err}
 	}
-	return t.start(ctx, f)
+	return cl.start(ctx, a)
 }
 
 var errBorrowed = errors.New("the argument cannot be copied, and may have changed since Go returned")
 
-// queue waits for those who wait already.
-func (t *task) queue(ctx context.Context, before <-chan struct{}) error {
+// queue waits for the calls that wait already.
+func (cl *call) queue(ctx context.Context, before <-chan struct{}) error {
 	if before == nil {
 		return nil
 	}
 	var expired <-chan time.Time
-	if t.deadline > 0 {
-		timer := time.NewTimer(t.deadline - t.client.now())
+	if cl.deadline > 0 {
+		timer := time.NewTimer(cl.deadline - cl.client.now())
 		defer timer.Stop()
 		expired = timer.C
 	}
 	select {
 	case <-before:
 		return nil
-	case <-t.client.ctx.Done():
+	case <-cl.client.ctx.Done():
 		return ErrClosed
 	case <-ctx.Done():
 		return conn.ContextError(ctx)
 	case <-expired:
-		return conn.UnsentError{Limit: t.limit}
+		return conn.UnsentError{Limit: cl.limit}
 	}
 }
 
-// lane keeps in order what Go could not send at once.
+// lane keeps the requests in order that Go could not send at once.
 type lane struct {
 	mu   sync.Mutex    // guards last
-	last chan struct{} // closed when the last of those who wait is sent
+	last chan struct{} // closed when the last request that waits is sent
 }
 
-// used tells that somebody waits.
+// used tells that a request waits.
 func (l *lane) used() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.last != nil
 }
 
-// enter queues up: before is closed when it is one's turn, and nil if it is now; pass
-// lets the next one go.
+// enter queues a request. before is closed when its turn comes, and nil if it need not
+// wait. pass lets the next request go.
 func (l *lane) enter() (before <-chan struct{}, pass func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

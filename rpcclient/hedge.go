@@ -10,145 +10,142 @@ import (
 	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
 )
 
-// awaitHedged waits for a flight; if it has not landed after the given time,
-// which is rare by the choice of that time, the request is sent to another
-// node, too, and the first answer counts. An early failure of one does not hide a
-// good answer of the other.
+// awaitHedged waits for an attempt. If it has no result after the given time, which few
+// attempts exceed, the request is sent to another node, too, and the first answer
+// counts. A failure of one attempt does not hide the answer of the other.
 //
-// The first flight decodes into the user's reply, the second into a value of its
-// own, copied only after the first was given up: its late answer touches nothing.
-func (t *task) awaitHedged(ctx context.Context, f *flight, after time.Duration) result {
+// The first attempt decodes into the user's reply. The hedge decodes into a value of its
+// own, which is copied only after the first attempt was given up: a late answer to that
+// one then touches nothing.
+func (cl *call) awaitHedged(ctx context.Context, a *attempt, after time.Duration) result {
 	timer := time.NewTimer(after)
 	defer timer.Stop()
 	select {
-	case <-f.request.Done:
-		return t.landed(f)
+	case <-a.request.Done:
+		return cl.ended(a)
 	case <-ctx.Done():
-		return t.giveUp(ctx, f)
+		return cl.giveUp(ctx, a)
 	case <-timer.C:
 	}
-	if h := t.hedge(f, after); h != nil {
-		return t.race(ctx, f, h)
+	if h := cl.hedge(a, after); h != nil {
+		return cl.race(ctx, a, h)
 	}
 	select {
-	case <-f.request.Done:
-		return t.landed(f)
+	case <-a.request.Done:
+		return cl.ended(a)
 	case <-ctx.Done():
-		return t.giveUp(ctx, f)
+		return cl.giveUp(ctx, a)
 	}
 }
 
-// race is what comes of two flights that are out: the first answer of a server, or the
-// last failure. It does not matter in which order select sees what has happened.
-func (t *task) race(ctx context.Context, f, h *flight) result {
+// race waits for two attempts that are out. Its result is the first answer of a server,
+// or the last failure, in whatever order select sees the events.
+func (cl *call) race(ctx context.Context, a, h *attempt) result {
 	for {
-		landed, other := f, h
+		first, other := a, h
 		select {
-		case <-f.landing():
-		case <-h.landing():
-			landed, other = h, f
+		case <-a.done():
+		case <-h.done():
+			first, other = h, a
 		case <-ctx.Done():
-			return t.quit(ctx, f, h)
+			return cl.quit(ctx, a, h)
 		}
-		res := t.landed(landed)
-		if res.final() || !other.out {
-			return t.won(res, landed, other)
+		res := cl.ended(first)
+		if res.answered() || !other.out {
+			return cl.won(res, first, other)
 		}
-		t.note(res)
+		cl.note(res)
 	}
 }
 
-// quit ends a race whose context has ended. Both are given up before it waits for one
-// that is being decoded, the answer of which counts.
-func (t *task) quit(ctx context.Context, f, h *flight) result {
+// quit ends a race because its context has ended. It gives up both attempts before it
+// waits for one whose answer is being decoded, and that answer counts.
+func (cl *call) quit(ctx context.Context, a, h *attempt) result {
 	var failed []result
-	for _, x := range []*flight{f, h} {
+	for _, x := range []*attempt{a, h} {
 		if x.out && x.conn.Abandon(&x.request) {
-			failed = append(failed, t.gaveUp(ctx, x))
+			failed = append(failed, cl.gaveUp(ctx, x))
 		}
 	}
-	for _, x := range []*flight{f, h} {
+	for _, x := range []*attempt{a, h} {
 		if !x.out {
 			continue
 		}
 		<-x.request.Done
-		res := t.landed(x)
-		if res.final() {
-			return t.won(res, x, x.other(f, h))
+		res := cl.ended(x)
+		if res.answered() {
+			other := a
+			if x == a {
+				other = h
+			}
+			return cl.won(res, x, other)
 		}
 		failed = append(failed, res)
 	}
 	for _, res := range failed[1:] {
-		t.note(res)
+		cl.note(res)
 	}
 	return failed[0]
 }
 
-func (x *flight) other(f, h *flight) *flight {
-	if x == f {
-		return h
-	}
-	return f
-}
-
-// won is the end of every race: nobody else makes a result of one flight that of the
-// call. The other flight is given up, and the answer of a hedge copied to the user, now
-// that the first one can write there no more.
-func (t *task) won(res result, winner, other *flight) result {
-	if other.out && !other.recall() {
-		if second := t.landed(other); second.err == nil && (winner.hedge || res.err != nil) {
-			res, winner = second, other // at hand already; if it is the first, in the user's reply
+// won ends every race, and is the only place where the result of one of two attempts
+// becomes that of the call. It gives the other attempt up, so that the first attempt can
+// no longer write to the user's reply, and then copies the answer of a hedge there.
+func (cl *call) won(res result, winner, other *attempt) result {
+	if other.out && !other.abandon() {
+		// The other one has a result as well. If it is the first attempt's answer, it
+		// is in the user's reply already.
+		if second := cl.ended(other); second.err == nil && (winner.hedge || res.err != nil) {
+			res, winner = second, other
 		}
-	} else if other.held {
-		if winner.hedge { // how long it takes is not known, but longer than this
-			t.client.quick.record(t.method, t.client.now()-other.request.Start, t.client.now())
+	} else if other.picked {
+		if winner.hedge { // the time that the other one takes is not known, but it is longer
+			cl.client.quick.record(cl.method, cl.client.now()-other.request.Start, cl.client.now())
 		}
 		other.release(balancer.Canceled, nil)
 	}
 	if winner.hedge && res.err == nil {
-		t.client.stats.hedgesWon.Add(1)
+		cl.client.stats.hedgesWon.Add(1)
 		if winner.private.IsValid() {
-			reflect.ValueOf(t.reply).Elem().Set(winner.private.Elem())
+			reflect.ValueOf(cl.reply).Elem().Set(winner.private.Elem())
 		}
 	}
 	return res
 }
 
-// final tells that a server has answered.
-func (r *result) final() bool { return r.err == nil || r.exec == Yes }
-
-// hedge sends the second request, if another node and the budgets allow it at once.
-func (t *task) hedge(f *flight, after time.Duration) *flight {
-	c := t.client
-	if !c.quick.spend(t.method) {
+// hedge sends the second request, if there is another node for it at once and the
+// budgets allow it.
+func (cl *call) hedge(a *attempt, after time.Duration) *attempt {
+	c := cl.client
+	if !c.quick.spend(cl.method) {
 		return nil
 	}
-	p, err := c.group.Pick(balancer.Want{Key: t.key, Skip: append(slices.Clone(t.tried), f.node.balanced)})
+	p, err := c.group.Pick(balancer.Want{Key: cl.key, Skip: append(slices.Clone(cl.tried), a.node.balanced)})
 	if err != nil {
-		c.quick.refund(t.method)
+		c.quick.refund(cl.method)
 		return nil
 	}
 	n := p.Node().Value().(*node)
 	cn := n.conn()
-	if n == f.node || cn == nil || cn.Crowded() || !c.budget.Spend(c.stats.calls.Load()) {
-		c.quick.refund(t.method)
+	if n == a.node || cn == nil || cn.Crowded() || !c.budget.Spend(c.stats.calls.Load()) {
+		c.quick.refund(cl.method)
 		p.Done(balancer.Canceled)
 		return nil
 	}
-	h := &flight{request: *conn.NewRequest(), conn: cn, node: n, pick: p, held: true, hedge: true}
-	t.second = h
+	h := &attempt{request: *conn.NewRequest(), conn: cn, node: n, pick: p, picked: true, hedge: true}
+	cl.second = h
 	var reply any
-	if t.reply != nil {
-		h.private = reflect.New(reflect.TypeOf(t.reply).Elem())
+	if cl.reply != nil {
+		h.private = reflect.New(reflect.TypeOf(cl.reply).Elem())
 		reply = h.private.Interface()
 	}
-	t.prepare(h, reply)
-	if !t.tracers.none() {
-		t.tracers.hedging(t.method, after)
+	cl.prepare(h, reply)
+	if !cl.tracers.none() {
+		cl.tracers.hedging(cl.method, after)
 	}
 	if err := cn.SendNow(context.Background(), &h.request); err != nil {
-		c.quick.refund(t.method)
-		t.note(t.notSent(h, err))
+		c.quick.refund(cl.method)
+		cl.note(cl.notSent(h, err))
 		return nil
 	}
 	h.out = true

@@ -130,7 +130,7 @@ func playOrder(t *testing.T, steps []step, rush int) {
 		}
 	}
 	f := newFakeNet(map[string]func(net.Conn){"a:1": node, "b:1": node})
-	c := fakeClient(t, f, Config{Retries: -1, Conn: ConnConfig{PerNode: 1}, Budget: balancer.Budget{Floor: 100}}, "a:1", "b:1")
+	c := fakeClient(t, f, Config{Retry: RetryConfig{Max: -1, Budget: balancer.Budget{Floor: 100}}, Conn: ConnConfig{PerNode: 1}}, "a:1", "b:1")
 	defer c.Close()
 	allUp(t, c, 2)
 	for range 100 { // so that the method's usual time is known, and a hedge allowed

@@ -153,7 +153,7 @@ func TestEarlyFailureDoesNotHideTheOthersAnswer(t *testing.T) {
 		if err := c.Call(ctx, "Arith.Multiply", &Args{6, 7}, &reply, opts); err != nil || reply != 42 {
 			t.Fatal(reply, err)
 		}
-		if len(failed) != 1 || failed[0].Executed != Maybe || failed[0].Hedge {
+		if len(failed) != 1 || failed[0].Executed != ExecutedMaybe || failed[0].Hedge {
 			t.Errorf("failed tries: %v", failed)
 		}
 	})
@@ -183,7 +183,7 @@ func TestServersErrorEndsHedgedCall(t *testing.T) {
 		var server rpc.ServerError
 		err := c.Call(t.Context(), "Arith.Multiply", &Args{1, 0}, new(int), Hedge(0.02))
 		var e *Error
-		if !errors.As(err, &server) || !errors.As(err, &e) || e.Executed != Yes || len(e.Attempts) != 1 {
+		if !errors.As(err, &server) || !errors.As(err, &e) || e.Executed != ExecutedYes || len(e.Attempts) != 1 {
 			t.Fatal(err)
 		}
 	})

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/balancer"
+	"github.com/rollcall-dns/rollcall/resolver"
 )
 
 func TestInterceptorsWrapTheCallAndMayRepeatIt(t *testing.T) {
@@ -84,17 +85,16 @@ func TestTraceHearsOfEachStep(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	for _, cfg := range []Config{
-		{Servers: []string{"127.0.0.1:53"}, Source: announce()},
-		{Budget: balancer.Budget{Share: 2}},
-		{Budget: balancer.Budget{Share: math.NaN()}},
-		{Budget: balancer.Budget{Floor: math.Inf(1)}},
+		{Retry: RetryConfig{Budget: balancer.Budget{Share: 2}}},
+		{Retry: RetryConfig{Budget: balancer.Budget{Share: math.NaN()}}},
+		{Retry: RetryConfig{Budget: balancer.Budget{Floor: math.Inf(1)}}},
 		{Methods: map[string]Method{"A.B": {Idempotent: true, Hedge: math.NaN()}}},
 		{Methods: map[string]Method{"Get": {Idempotent: true}}},
 		{Methods: map[string]Method{"Store.": {Idempotent: true}}},
 		{Conn: ConnConfig{PerNode: -1}},
 		{Conn: ConnConfig{MaxNodes: -1}},
 		{Conn: ConnConfig{MaxReply: -1}},
-		{AttemptTimeout: -1},
+		{Retry: RetryConfig{AttemptTimeout: -1}},
 		{Conn: ConnConfig{DialTimeout: -1}},
 		{Conn: ConnConfig{PingTimeout: -1}},
 		{Conn: ConnConfig{WriteTimeout: -1}},
@@ -151,7 +151,7 @@ func TestForgottenServerIsAskedAfter(t *testing.T) {
 	}
 	server := pc.LocalAddr().String()
 	pc.Close()
-	c, err := New("_math._tcp.svc", &Config{Servers: []string{server}, WaitForNode: 300 * time.Millisecond})
+	c, err := New("_math._tcp.svc", &Config{Source: &resolver.Resolver{Servers: []string{server}}, WaitForNode: 300 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestForgottenServerIsAskedAfter(t *testing.T) {
 
 func TestServersAreHostsOrHostPorts(t *testing.T) {
 	for _, server := range []string{"ns1", "ns1.example.net.:5300", "10.0.0.1", "127.0.0.1:5300", "::1", "[::1]:53", "fe80::1%eth0"} {
-		c, err := New("_math._tcp.svc", &Config{Servers: []string{server}})
+		c, err := New("_math._tcp.svc", &Config{Source: &resolver.Resolver{Servers: []string{server}}})
 		if err != nil {
 			t.Error(err)
 			continue
@@ -170,11 +170,11 @@ func TestServersAreHostsOrHostPorts(t *testing.T) {
 		c.Close()
 	}
 	for _, server := range []string{"", ":53", "ns1:", "ns1:0", "ns1:99999", "ns1:dns", "5300", "10.0.0", "http://ns1", "bo gus", "a..b", "ns1/53"} {
-		c, err := New("_math._tcp.svc", &Config{Servers: []string{"ns1", server}})
+		c, err := New("_math._tcp.svc", &Config{Source: &resolver.Resolver{Servers: []string{"ns1", server}}})
 		if err == nil {
 			c.Close()
 			t.Errorf("%q was taken", server)
-		} else if want := fmt.Sprintf("rpcclient: config: Servers[1] %q: want host or host:port: ", server); !strings.HasPrefix(err.Error(), want) {
+		} else if want := fmt.Sprintf("rpcclient: config: Source: Servers[1] %q: want host or host:port: ", server); !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("error is %q\nwant     %q...", err, want)
 		}
 	}
@@ -268,7 +268,7 @@ func TestInterceptorMakesNoMethodIdempotentByAccident(t *testing.T) {
 		"no more":                 {"A.Safe", func(c *Invocation) { c.Idempotent = false }, Method{}},
 	} {
 		c := newClient(t, Config{Methods: declared, Source: announce()})
-		was := c.task(tt.method, nil, nil, nil)
+		was := c.newCall(tt.method, nil, nil, nil)
 		call := &Invocation{Method: tt.method, Idempotent: was.Idempotent, Hedge: was.Hedge}
 		tt.change(call)
 		if got := was.declared(call); got != tt.want {

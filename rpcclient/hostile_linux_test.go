@@ -229,7 +229,7 @@ func prey(ctx context.Context) error {
 		}
 		for _, reply := range []any{nil, new(Flat), new(Chain), new(Nest), new(Wood), new(Any), new(map[int]int), new(map[struct{ A, B int }]struct{})} {
 			c, err := New("_prey._tcp.svc", &Config{
-				Source: announce(addr), Conn: ConnConfig{PerNode: 1, MaxReply: preyReply}, Timeout: limit, WaitForNode: time.Minute, Retries: -1,
+				Source: announce(addr), Conn: ConnConfig{PerNode: 1, MaxReply: preyReply}, Timeout: limit, WaitForNode: time.Minute, Retry: RetryConfig{Max: -1},
 			})
 			if err != nil {
 				return err

@@ -2,11 +2,11 @@ package rpcclient
 
 import "context"
 
-// Invocation is a call as an Interceptor sees it, and may change it.
+// Invocation is a call as an Interceptor sees it. The interceptor may change it.
 //
-// With another Method, Idempotent and Hedge are what Config.Methods declares of
-// that one, unless the interceptor changes them, too: what was declared of one method
-// is not true of another. Hedge counts only beside Idempotent.
+// An interceptor that changes Method and leaves Idempotent and Hedge alone gets for them
+// what Config.Methods declares of the new method, because what is true of one method is
+// not true of another. Hedge counts only beside Idempotent.
 type Invocation struct {
 	Service    string // read only
 	Method     string
@@ -17,43 +17,43 @@ type Invocation struct {
 	Key        string
 }
 
-// Interceptor wraps calls: it calls next, or does not, or does so again.
-type Interceptor func(ctx context.Context, call *Invocation, next func(context.Context, *Invocation) error) error
+// Interceptor wraps calls. It may call next once, several times, or not at all.
+type Interceptor func(ctx context.Context, in *Invocation, next func(context.Context, *Invocation) error) error
 
 // intercepted runs the call through the interceptors.
-func (t *task) intercepted(ctx context.Context) error {
-	c := t.client
+func (cl *call) intercepted(ctx context.Context) error {
+	c := cl.client
 	var next func(i int) func(context.Context, *Invocation) error
 	next = func(i int) func(context.Context, *Invocation) error {
 		if i == len(c.cfg.Interceptors) {
-			return func(ctx context.Context, call *Invocation) error {
-				// A task of its own, as an interceptor may call next twice, even at once.
-				u := c.tasks.Get().(*task)
-				u.method, u.args, u.reply = call.Method, call.Args, call.Reply
-				u.options = options{t.declared(call), call.Key, t.onNode}
-				u.departure, u.borrowed = t.departure, t.borrowed
+			return func(ctx context.Context, in *Invocation) error {
+				// A second call, because an interceptor may call next twice, even at once.
+				u := c.idleCalls.Get().(*call)
+				u.method, u.args, u.reply = in.Method, in.Args, in.Reply
+				u.options = options{cl.declared(in), in.Key, cl.onNode}
+				u.departure, u.borrowed = cl.departure, cl.borrowed
 				err := u.run(ctx)
 				u.reset()
-				c.tasks.Put(u)
+				c.idleCalls.Put(u)
 				return err
 			}
 		}
-		return func(ctx context.Context, call *Invocation) error {
-			return c.cfg.Interceptors[i](ctx, call, next(i+1))
+		return func(ctx context.Context, in *Invocation) error {
+			return c.cfg.Interceptors[i](ctx, in, next(i+1))
 		}
 	}
 	return next(0)(ctx, &Invocation{
-		Service: c.service, Method: t.method, Args: t.args, Reply: t.reply,
-		Idempotent: t.Idempotent, Hedge: t.Hedge, Key: t.key,
+		Service: c.service, Method: cl.method, Args: cl.args, Reply: cl.reply,
+		Idempotent: cl.Idempotent, Hedge: cl.Hedge, Key: cl.key,
 	})
 }
 
-// declared is what is true of the method that the interceptors have left, when t is
-// what they got.
-func (t *task) declared(call *Invocation) Method {
-	m := Method{call.Idempotent, call.Hedge}
-	if call.Method != t.method && m == t.options.Method {
-		m = t.client.cfg.Methods[call.Method]
+// declared is what is true of the method that the interceptors have chosen, when cl is
+// the call before them.
+func (cl *call) declared(in *Invocation) Method {
+	m := Method{in.Idempotent, in.Hedge}
+	if in.Method != cl.method && m == cl.options.Method {
+		m = cl.client.cfg.Methods[in.Method]
 	}
 	if !m.Idempotent {
 		m.Hedge = 0

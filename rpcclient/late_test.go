@@ -129,7 +129,7 @@ func TestReplyThatDoesNotFitEndsWithItself(t *testing.T) {
 				t.Fatal("it waits for more")
 			}
 			var e *Error
-			if fits := reply == nil; fits != (call.Error == nil) || !fits && (!errors.As(call.Error, &e) || e.Executed != Yes || e.Attempts[0].Phase != Decode) {
+			if fits := reply == nil; fits != (call.Error == nil) || !fits && (!errors.As(call.Error, &e) || e.Executed != ExecutedYes || e.Attempts[0].Phase != PhaseDecode) {
 				t.Error(call.Error)
 			}
 			s.arith.block <- struct{}{}

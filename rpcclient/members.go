@@ -15,7 +15,7 @@ import (
 // went down, and when time is up.
 func (c *Client) manage() {
 	m := &management{
-		roster:   roster{linger: max(0, c.cfg.Linger)},
+		roster:   roster{linger: c.cfg.Linger},
 		unwanted: make(map[*node]time.Time),
 	}
 	timer := time.NewTimer(time.Hour)

@@ -3,8 +3,6 @@ package rpcclient
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,9 +13,9 @@ import (
 )
 
 // A node holds the connections to one address. One goroutine dials, so that no call
-// ever does: a dead node costs one dial now and then, however many call.
+// does: a dead node costs one dial now and then, however many calls there are.
 //
-// Nothing foreign runs with mu held: no hook, no logger, and not the group, which
+// No code of the user runs with mu held: no hook, no logger, and not the group, which
 // asks policies.
 type node struct {
 	client   *Client
@@ -27,18 +25,18 @@ type node struct {
 	cancel context.CancelFunc
 	kick   chan struct{} // a token: look again whether a connection is missing
 
-	usable atomic.Pointer[[]*conn.Conn] // takes calls; replaced, never changed
+	usable atomic.Pointer[[]*conn.Conn] // those that take calls; replaced, never changed
 	calls  atomic.Uint64                // requests sent
-	bad    atomic.Uint64                // of which failed by its fault
+	bad    atomic.Uint64                // requests that failed because of the node
 
 	reporting sync.Mutex // one report at a time; taken before mu and the group's locks
 	reported  bool       // what the group was told: up
 
 	mu       sync.Mutex               // guards what follows
-	all      map[*conn.Conn]time.Time // when it was made; zero: it takes no more calls
-	want     int                      // connections to keep; keep: those that there are
-	why      string                   // why want is what it is, if it is not all; for the debug page
-	placed   bool                     // want was set once
+	all      map[*conn.Conn]time.Time // when each was made; zero: it takes no more calls
+	want     int                      // how many connections to keep; keep: those that there are
+	why      string                   // why want is less than Config.Conn.PerNode, if it is; for the debug page
+	placed   bool                     // want was set at least once
 	redial   redial
 	untried  bool  // no dial has ended yet
 	lostWhy  error // why there is no connection; nil: none was needed
@@ -47,13 +45,13 @@ type node struct {
 	dials    uint64
 	failures uint64
 	retryAt  time.Time
-	recent   []Failure // the last failed tries, oldest first
+	recent   []Failure // the last failed attempts, oldest first
 }
 
 // keep is the want of a node that gets no new connection and loses none.
 const keep = -1
 
-// newNode is called by the group for a new address.
+// newNode makes the node of a new address. The group calls it.
 func (c *Client) newNode(b *balancer.Node) *node {
 	n := &node{
 		client: c, balanced: b,
@@ -72,7 +70,7 @@ func (c *Client) newNode(b *balancer.Node) *node {
 	return n
 }
 
-// leave lets the node go: no calls any more, those in flight finish.
+// leave lets the node go: it gets no more calls, and those in flight finish.
 func (n *node) leave() {
 	c := n.client
 	c.mu.Lock()
@@ -83,7 +81,7 @@ func (n *node) leave() {
 	n.cancel()
 }
 
-// conn is the least loaded connection, nil if there is none.
+// conn returns the connection with the least load, nil if there is none.
 func (n *node) conn() *conn.Conn {
 	conns := *n.usable.Load()
 	if len(conns) == 0 {
@@ -99,50 +97,13 @@ func (n *node) conn() *conn.Conn {
 	return best
 }
 
-// up tells whether the node has a connection that takes calls. With pings, that
-// is one that answers them.
+// up tells whether the node has a connection that takes calls. With pings, that is a
+// connection that answers them.
 func (n *node) up() bool { return len(*n.usable.Load()) > 0 }
 
-// run dials until the node is gone, and then sees the connections off.
-func (n *node) run() {
-	defer n.bye()
-	for n.ctx.Err() == nil {
-		if !n.lacks() {
-			select {
-			case <-n.kick:
-			case <-n.ctx.Done():
-			}
-			continue
-		}
-		if !n.sleep(n.pause()) {
-			return
-		}
-		if !n.lacks() {
-			continue
-		}
-		select { // only so many dials at once
-		case n.client.dialling <- struct{}{}:
-		case <-n.ctx.Done():
-			return
-		}
-		err := n.connect()
-		<-n.client.dialling
-		if err != nil {
-			n.connectFailed(err)
-		}
-	}
-}
-
-// lacks tells whether a connection is missing.
-func (n *node) lacks() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return len(*n.usable.Load()) < n.want
-}
-
-// wants sets how many connections to keep; surplus ones finish what is in flight. A
-// node that was there and is wanted more stands in for others, which all clients have
-// lost in the same moment.
+// wants sets how many connections to keep; those above that number finish their calls.
+// A node that had a number and gets a higher one replaces other nodes, which all clients
+// have lost at the same moment: so it is dialled after a pause, as after a loss.
 func (n *node) wants(want int, why string) {
 	n.mu.Lock()
 	if want > n.want && n.placed {
@@ -165,110 +126,16 @@ var (
 	errNodeGone  = errors.New("node is no longer announced")
 )
 
-// pause is how long the next dial must wait.
-func (n *node) pause() time.Duration {
-	now := time.Now()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, since := range n.all {
-		n.redial.lasts(since, now)
-	}
-	wait := n.redial.pause(draw)
-	n.retryAt = now.Add(wait)
-	return wait
-}
-
-// sleep waits. It returns false if the node is gone.
-func (n *node) sleep(d time.Duration) bool {
-	if d <= 0 {
-		return true
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-n.ctx.Done():
-		return false
-	}
-}
-
-// connect makes one connection and lets calls use it.
-func (n *node) connect() error {
-	ctx, cancel := context.WithTimeout(n.ctx, n.client.cfg.Conn.DialTimeout)
-	defer cancel()
-	n.mu.Lock()
-	n.dials++
-	n.redial.dialled()
-	n.mu.Unlock()
-	n.client.stats.dials.Add(1)
-	nc, err := n.client.dial(ctx, n.balanced.Endpoint())
-	if err != nil {
-		return err
-	}
-	c, err := n.client.newConn(nc, n)
-	if err != nil {
-		conn.CloseNow(nc)
-		return err
-	}
-	if n.client.conns.PingInterval > 0 {
-		if err := c.Greet(ctx); err != nil {
-			c.Fail(err)
-			c.Wait()
-			return n.client.greetError(err)
-		}
-	}
-	n.add(c)
-	return nil
-}
-
-// newConn starts a connection. Config.Conn.Codec may panic.
-func (c *Client) newConn(nc net.Conn, n *node) (cn *conn.Conn, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic in Config.Conn.Codec: %v", p)
-		}
-	}()
-	return c.conns.Start(nc, n), nil
-}
-
-// add lets calls use a connection.
-func (n *node) add(c *conn.Conn) {
-	n.mu.Lock()
-	// Before it is asked: if the connection dies from here on, Dead waits for mu.
-	n.all[c] = time.Now()
-	n.untried = false
-	if !c.Usable() {
-		select {
-		case <-c.Ended():
-			delete(n.all, c)
-			n.redial.failed(time.Now())
-		default:
-		}
-		n.mu.Unlock()
-		return
-	}
-	conns := append(slices.Clone(*n.usable.Load()), c)
-	n.usable.Store(&conns)
-	n.redial.made()
-	if len(conns) == 1 {
-		n.lastErr, n.lostWhy = nil, nil
-	}
-	n.mu.Unlock()
-	n.report()
-	n.client.changed.broadcast()
-}
-
 // Retired takes a connection out of use.
 func (n *node) Retired(c *conn.Conn, why error) {
 	n.mu.Lock()
 	n.dropLocked(c, why)
 	if !errors.Is(why, errNotNeeded) {
-		n.endedLocked(c) // now: it may have calls in flight for long, and be followed at once
+		n.endedLocked(c) // now: it may have calls in flight for long, and another is dialled meanwhile
 	}
 	var others []*conn.Conn
 	if errors.Is(why, conn.ErrDraining) && !n.redial.draining {
-		// What one connection was told is true of all.
+		// The server said it on one connection, and it is true of all.
 		n.redial.draining = true
 		others = *n.usable.Load()
 	}
@@ -291,7 +158,7 @@ func (n *node) Dead(c *conn.Conn, why error) {
 	n.poke()
 }
 
-// endedLocked has the pauses depend on how long a connection has lasted, once.
+// endedLocked tells redial, once, how long a connection has lasted.
 func (n *node) endedLocked(c *conn.Conn) {
 	if since := n.all[c]; !since.IsZero() {
 		n.all[c] = time.Time{}
@@ -309,7 +176,9 @@ func (n *node) dropLocked(c *conn.Conn, why error) {
 	conns = slices.Delete(slices.Clone(conns), i, i+1)
 	n.usable.Store(&conns)
 	if !errors.Is(why, conn.ErrToldToRetire) && !errors.Is(why, conn.ErrRetired) {
-		n.redial.lost = true // not by a word about this connection alone, which is no event to others
+		// The server retires single connections one by one. Any other loss may be that of
+		// all clients at the same moment.
+		n.redial.lost = true
 	}
 	if errors.Is(why, errNotNeeded) {
 		n.lostWhy = nil
@@ -318,30 +187,9 @@ func (n *node) dropLocked(c *conn.Conn, why error) {
 	n.lostWhy, n.lastErr, n.lastFail = why, why, time.Now()
 }
 
-func (n *node) connectFailed(err error) {
-	if n.ctx.Err() != nil {
-		return
-	}
-	n.client.stats.dialFailures.Add(1)
-	n.mu.Lock()
-	n.failures++
-	n.redial.failed(time.Now())
-	first := n.untried
-	n.untried = false
-	n.lostWhy, n.lastErr, n.lastFail = err, err, time.Now()
-	n.mu.Unlock()
-	switch {
-	case n.up():
-	case first:
-		n.down(err)
-	default:
-		n.balanced.Down(err)
-	}
-}
-
-// report tells the group, the hooks and the members' goroutine whether the node is
-// up, if that has changed. Whoever changes it reports after unlocking mu, so that the
-// last one to report tells what is true.
+// report tells the group, the hooks and the members' goroutine whether the node is up,
+// if that has changed. It is called after each change, without mu, so that the last
+// report is true.
 func (n *node) report() {
 	n.reporting.Lock()
 	defer n.reporting.Unlock()
@@ -362,27 +210,19 @@ func (n *node) report() {
 	}
 }
 
-// down is for a node that was lost, or could not be had from the beginning.
+// down reports a node that was lost, or whose first dial has failed.
 func (n *node) down(why error) {
 	n.balanced.Down(why)
 	if why == nil {
-		return // it is not needed
+		return // no connection is needed
 	}
 	n.client.tellDown(n, why)
 	n.client.refresh()
 	n.client.look()
 }
 
-// poke wakes the dialler.
-func (n *node) poke() {
-	select {
-	case n.kick <- struct{}{}:
-	default:
-	}
-}
-
-// bye lets calls in flight finish, up to a limit, and waits for the connections to
-// end. A closed client does not wait for calls.
+// bye lets calls in flight finish, for Config.Conn.DrainTimeout at most, and waits for
+// the connections to end. A closed client does not wait for calls.
 func (n *node) bye() {
 	var conns []*conn.Conn
 	n.mu.Lock()

@@ -53,13 +53,13 @@ func exercise(t *testing.T, c *Client) {
 		t.Error(err)
 	}
 	var e *Error
-	if err := c.Call(t.Context(), "Arith.Nope", &Args{1, 0}, new(Quotient)); !errors.As(err, &e) || e.Executed != Yes {
+	if err := c.Call(t.Context(), "Arith.Nope", &Args{1, 0}, new(Quotient)); !errors.As(err, &e) || e.Executed != ExecutedYes {
 		t.Error(err)
 	}
-	if err := c.Call(t.Context(), "Arith.Multiply", &Args{1, 2}, new(Quotient)); !errors.As(err, &e) || e.Executed != Yes || e.Attempts[0].Phase != Decode {
+	if err := c.Call(t.Context(), "Arith.Multiply", &Args{1, 2}, new(Quotient)); !errors.As(err, &e) || e.Executed != ExecutedYes || e.Attempts[0].Phase != PhaseDecode {
 		t.Error(err)
 	}
-	if err := c.Call(t.Context(), "Arith.Multiply", make(chan int), new(int)); !errors.As(err, &e) || e.Executed != Never {
+	if err := c.Call(t.Context(), "Arith.Multiply", make(chan int), new(int)); !errors.As(err, &e) || e.Executed != ExecutedNever {
 		t.Error(err)
 	}
 	large := &Payload{make([]byte, 300_000)}

@@ -105,7 +105,7 @@ func TestFrozenServerIsFound(t *testing.T) {
 			}
 			<-call.Done
 			var e *Error
-			if took := time.Since(begin); took != ends || !errors.As(call.Error, &e) || e.Executed != Maybe {
+			if took := time.Since(begin); took != ends || !errors.As(call.Error, &e) || e.Executed != ExecutedMaybe {
 				t.Errorf("pong %q: the call ended after %v: %v", pong, took, call.Error)
 			}
 		})

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// counters are the client's, one atomic addition each.
+// counters are the client's. Each event is one atomic addition.
 type counters struct {
 	calls, attempts, retries, overBudget     atomic.Uint64
 	hedges, hedgesWon                        atomic.Uint64
@@ -18,14 +18,14 @@ type counters struct {
 // Stats are a client's counts since New, and the state of its nodes.
 type Stats struct {
 	Calls          uint64      `json:"calls"`           // begun
-	Attempts       uint64      `json:"attempts"`        // requests for them, retries and hedges included
-	Retries        uint64      `json:"retries"`         // tries after a failed one
-	OverBudget     uint64      `json:"over_budget"`     // retries not made for want of budget
+	Attempts       uint64      `json:"attempts"`        // requests for them, with retries and hedges
+	Retries        uint64      `json:"retries"`         // attempts after a failed one
+	OverBudget     uint64      `json:"over_budget"`     // retries that the budget did not allow
 	Hedges         uint64      `json:"hedges"`          // second requests while the first was out
-	HedgesWon      uint64      `json:"hedges_won"`      // that were answered first
+	HedgesWon      uint64      `json:"hedges_won"`      // hedges that were answered first
 	AnsweredErrors uint64      `json:"answered_errors"` // calls that a server answered with an error
-	FailedNever    uint64      `json:"failed_never"`    // calls failed, surely not executed
-	FailedMaybe    uint64      `json:"failed_maybe"`    // calls failed otherwise
+	FailedNever    uint64      `json:"failed_never"`    // calls that failed and that no server executed
+	FailedMaybe    uint64      `json:"failed_maybe"`    // other calls that failed
 	Dials          uint64      `json:"dials"`
 	DialFailures   uint64      `json:"dial_failures"`
 	InFlight       int         `json:"in_flight"` // calls
@@ -38,21 +38,21 @@ type NodeStats struct {
 	Target       string    `json:"target"`
 	Priority     uint16    `json:"priority"`
 	Weight       uint16    `json:"weight"`
-	Connections  int       `json:"connections"` // that take calls
-	Finishing    int       `json:"finishing"`   // that only finish what is in flight
+	Connections  int       `json:"connections"` // those that take calls
+	Finishing    int       `json:"finishing"`   // those that only finish calls in flight
 	InFlight     int       `json:"in_flight"`   // requests
 	Calls        uint64    `json:"calls"`       // requests sent
-	Failures     uint64    `json:"failures"`    // of which failed by its fault
+	Failures     uint64    `json:"failures"`    // requests that failed because of the node
 	Dials        uint64    `json:"dials"`
 	DialFailures uint64    `json:"dial_failures"`
 	NextDial     time.Time `json:"next_dial,omitzero"` // not before
 	LastError    string    `json:"last_error,omitempty"`
 	LastErrorAt  time.Time `json:"last_error_at,omitzero"`
-	Note         string    `json:"note,omitempty"`   // why it has not Config.Conn.PerNode connections, if that is meant so
-	Recent       []Failure `json:"recent,omitempty"` // the last failed tries, oldest first
+	Note         string    `json:"note,omitempty"`   // why it has fewer connections than Config.Conn.PerNode, if that is intended
+	Recent       []Failure `json:"recent,omitempty"` // the last failed attempts, oldest first
 }
 
-// Failure is a failed try, kept for the debug page.
+// Failure is a failed attempt on a node, as NodeStats keeps it.
 type Failure struct {
 	Time     time.Time     `json:"time"`
 	Method   string        `json:"method"`
@@ -62,12 +62,13 @@ type Failure struct {
 	Error    string        `json:"error"`
 }
 
-// recentFailures is how many failed tries are kept of each node.
+// recentFailures is how many failed attempts are kept of each node.
 const recentFailures = 20
 
-// failed keeps a failed try. Errors that the server answered are not the node's.
+// failed keeps a failed attempt, unless the server answered with an error or the argument
+// could not be encoded: these are not failures of the node.
 func (n *node) failed(method string, a Attempt) {
-	if a.Phase == Answer && a.Executed == Yes || a.Phase == Encode {
+	if a.Phase == PhaseAnswer && a.Executed == ExecutedYes || a.Phase == PhaseEncode {
 		return
 	}
 	n.mu.Lock()
@@ -78,7 +79,7 @@ func (n *node) failed(method string, a Attempt) {
 	n.recent = append(n.recent, Failure{time.Now(), method, a.Phase, a.Took, a.Executed, a.Err.Error()})
 }
 
-// Stats are the counts of now. They are read one after the other, while calls go on.
+// Stats returns the counts of now. They are read one after the other, while calls go on.
 func (c *Client) Stats() Stats {
 	s := &c.stats
 	out := Stats{

@@ -43,7 +43,7 @@ func TestCallThatMayNotBeRepeatedFailsAsMaybeAtItsDeadline(t *testing.T) {
 		begin := time.Now()
 		err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int))
 		var e *Error
-		if !errors.As(err, &e) || e.Executed != Maybe || len(e.Attempts) != 1 || !errors.Is(err, context.DeadlineExceeded) {
+		if !errors.As(err, &e) || e.Executed != ExecutedMaybe || len(e.Attempts) != 1 || !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatal(err)
 		}
 		if took := time.Since(begin); took != 10*time.Second {
@@ -254,7 +254,7 @@ func TestStuckConnectionIsGivenUpAndWhatWasNotWrittenGoesElsewhere(t *testing.T)
 func TestRetriesStayWithinTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeNet(map[string]func(net.Conn){"hung:1": silent, "hung:2": silent, "hung:3": silent})
-		c := fakeClient(t, f, Config{AttemptTimeout: 50 * time.Millisecond}, "hung:1", "hung:2", "hung:3")
+		c := fakeClient(t, f, Config{Retry: RetryConfig{AttemptTimeout: 50 * time.Millisecond}}, "hung:1", "hung:2", "hung:3")
 		defer c.Close()
 		ready(t, c)
 		const calls = 2000
@@ -263,7 +263,7 @@ func TestRetriesStayWithinTheBudget(t *testing.T) {
 		for range calls {
 			err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int), Idempotent())
 			var e *Error
-			if !errors.As(err, &e) || e.Executed != Maybe {
+			if !errors.As(err, &e) || e.Executed != ExecutedMaybe {
 				t.Fatal(err)
 			}
 			if errors.Is(err, ErrOverBudget) {

@@ -49,7 +49,7 @@ func TestArgumentThatCannotBeEncodedFailsThatCallOnly(t *testing.T) {
 		for range 2 {
 			err := c.Call(t.Context(), "Arith.Multiply", bad, new(int))
 			var e *Error
-			if !errors.As(err, &e) || e.Executed != Never || len(e.Attempts) != 1 || e.Attempts[0].Phase != Encode {
+			if !errors.As(err, &e) || e.Executed != ExecutedNever || len(e.Attempts) != 1 || e.Attempts[0].Phase != PhaseEncode {
 				t.Errorf("%s: %v", name, err)
 			}
 			var product int
@@ -113,7 +113,7 @@ func TestReplyThatDoesNotFitFailsThatCallOnly(t *testing.T) {
 	} {
 		err := call()
 		var e *Error
-		if !errors.As(err, &e) || e.Executed != Yes || len(e.Attempts) != 1 || e.Attempts[0].Phase != Decode {
+		if !errors.As(err, &e) || e.Executed != ExecutedYes || len(e.Attempts) != 1 || e.Attempts[0].Phase != PhaseDecode {
 			t.Errorf("%s: %v", name, err)
 		}
 		var any Any
@@ -137,11 +137,11 @@ func TestReplyThatIsNoPointerIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	for _, reply := range []any{"", 0, Quotient{}, []int{1}, map[string]int{}, (*int)(nil)} {
 		err := c.Call(t.Context(), "Arith.Multiply", &Args{2, 3}, reply)
 		var e *Error
-		if !errors.As(err, &e) || e.Executed != Never || len(e.Attempts) != 0 || !strings.Contains(err.Error(), fmt.Sprintf("%T", reply)) {
+		if !errors.As(err, &e) || e.Executed != ExecutedNever || len(e.Attempts) != 0 || !strings.Contains(err.Error(), fmt.Sprintf("%T", reply)) {
 			t.Errorf("%T: %v", reply, err)
 		}
 		call := <-c.Go(t.Context(), "Arith.Multiply", &Args{2, 3}, reply, nil).Done
-		if !errors.As(call.Error, &e) || e.Executed != Never {
+		if !errors.As(call.Error, &e) || e.Executed != ExecutedNever {
 			t.Errorf("Go with %T: %v", reply, call.Error)
 		}
 	}
@@ -155,7 +155,7 @@ func TestReplyThatIsTooLargeFailsItsCallAndIsNotAskedForAgain(t *testing.T) {
 	c := newClient(t, Config{Conn: ConnConfig{MaxReply: 10_000}}, s.addr)
 	err := c.Call(t.Context(), "Echo.Echo", &Payload{make([]byte, 20_000)}, new(Payload), Idempotent())
 	var e *Error
-	if !errors.As(err, &e) || e.Executed != Yes || len(e.Attempts) != 1 || !strings.Contains(err.Error(), "bytes is larger than 10000") {
+	if !errors.As(err, &e) || e.Executed != ExecutedYes || len(e.Attempts) != 1 || !strings.Contains(err.Error(), "bytes is larger than 10000") {
 		t.Fatal(err)
 	}
 	if got, err := Invoke[Payload](t.Context(), c, "Echo.Echo", &Payload{make([]byte, 5_000)}); err != nil || len(got.Data) != 5_000 {

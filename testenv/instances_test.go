@@ -43,7 +43,7 @@ func TestAnInstanceIsKilledAndNoCallIsExecutedTwice(t *testing.T) {
 	}
 	for _, err := range load.errs {
 		var e *rpcclient.Error
-		if !errors.As(err, &e) || e.Executed != rpcclient.Maybe {
+		if !errors.As(err, &e) || e.Executed != rpcclient.ExecutedMaybe {
 			t.Errorf("a failed call that is not idempotent must be one that was perhaps executed: %v", err)
 		}
 	}
@@ -70,7 +70,7 @@ func TestAnInstanceStopsByItself(t *testing.T) {
 
 func TestAnInstanceHangs(t *testing.T) {
 	env := New(t, Setup{Nodes: 3})
-	c := env.Client(&rpcclient.Config{AttemptTimeout: 250 * time.Millisecond})
+	c := env.Client(&rpcclient.Config{Retry: rpcclient.RetryConfig{AttemptTimeout: 250 * time.Millisecond}})
 	load := startLoad(t, c, 4, rpcclient.Idempotent())
 	load.awaitCalls(t, 200)
 	hung := env.Node(1).Arith
@@ -86,7 +86,7 @@ func TestAnInstanceHangs(t *testing.T) {
 // though its kernel acknowledges all that is sent.
 func TestAProcessIsFrozen(t *testing.T) {
 	env := New(t, Setup{Nodes: 3})
-	c := env.Client(&rpcclient.Config{AttemptTimeout: 250 * time.Millisecond})
+	c := env.Client(&rpcclient.Config{Retry: rpcclient.RetryConfig{AttemptTimeout: 250 * time.Millisecond}})
 	load := startLoad(t, c, 4, rpcclient.Idempotent())
 	load.awaitCalls(t, 200)
 	frozen := env.Node(1)

@@ -108,7 +108,7 @@ func TestHangingServersAreLeftAndFoundAgain(t *testing.T) {
 	h.to(holed.addr)
 
 	client := f.client(rpcclient.Config{
-		Methods: idempotent, AttemptTimeout: attempt,
+		Methods: idempotent, Retry: rpcclient.RetryConfig{AttemptTimeout: attempt},
 		Conn: rpcclient.ConnConfig{PingInterval: 500 * time.Millisecond, PingTimeout: 500 * time.Millisecond},
 	})
 	l := calls(client)

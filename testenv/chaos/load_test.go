@@ -120,9 +120,9 @@ func judge(results []result, executed map[uint64]int) verdict {
 		var e *rpcclient.Error
 		ok := errors.As(r.err, &e)
 		switch {
-		case ok && e.Executed == rpcclient.Maybe:
+		case ok && e.Executed == rpcclient.ExecutedMaybe:
 			v.maybe++
-		case ok && e.Executed == rpcclient.Never:
+		case ok && e.Executed == rpcclient.ExecutedNever:
 			v.never++
 			if n > 0 {
 				v.other++ // it was executed
