@@ -1,126 +1,139 @@
 // Package rpcclient calls net/rpc services by their DNS SRV name.
 //
 //	client, err := rpcclient.New("_math._tcp.svc", nil)
-//	...
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	defer client.Close()
 //	var product int
 //	err = client.Call(ctx, "Arith.Multiply", &Args{7, 8}, &product)
 //
-// A [Client] follows the name through package resolver, spreads calls through
-// package balancer, keeps a few connections to each node, and tries again on
-// another node what surely was not executed. It speaks the wire of net/rpc,
-// byte for byte: servers of the standard library serve it unchanged.
+// A [Client] asks DNS where the service is (package resolver), spreads calls over its
+// nodes (package balancer), keeps a few connections to each node, and tries a call again
+// on another node if no server has executed it. It speaks net/rpc byte for byte, so
+// servers of the standard library need no change. Make one Client for a service, and keep
+// it.
 //
-// [Dial] gives a client with the methods of an rpc.Client, for programs that have
-// one.
+// [Dial] gives a client with the methods of an rpc.Client, for programs that have one:
+// they change one line.
+//
+// # Calls and attempts
+//
+// A call is what the program asks for. An attempt is one request to one node. Most calls
+// are one attempt. Later attempts of a call avoid the nodes on which earlier ones failed.
+//
+// Say which methods are idempotent, that is, do no more when executed twice than when
+// executed once: in Config.Methods, or for one call with [Idempotent]. Only these are
+// tried again when a server may have executed them.
 //
 // # What a failure means
 //
-// Every failed call is an [*Error], which lists each try: node, phase, time, cause.
-// It says whether a server has executed the call:
+// The error of a call is an [*Error]. It lists each failed attempt with node, phase, time
+// and cause, and says whether a server has executed the call:
 //
-//   - Never: there was no node or no connection; the request could not be encoded;
-//     the connection was lost before the last byte of the request was handed to the
-//     kernel, and half a request cannot be decoded (of a codec other than gob that is
-//     not known: there it is the first byte); the server said that it drains
-//     and which request was its last. Such a call is tried again at once on another
-//     node, whatever the method, without end but the call's time (and sixteen
-//     tries); only an argument that cannot be encoded is not, for it is the same
-//     everywhere.
-//   - Maybe: the request was sent, and the connection was lost or time ran out. It
-//     is tried again only if the method is declared idempotent ([Method]), at most
-//     Config.Retries times, out of a budget that retries and hedges share. A request
-//     that ends the process of its server ends the next one's, too, when it is tried
-//     again: a panic in a method of a net/rpc server does (rpcserver survives it).
-//   - Yes: a server answered, with its error (rpc.ServerError, in the words of
-//     net/rpc) or with a reply that does not fit. It is never tried again. That
-//     goes for a method the server does not know, too: net/rpc tells it from the
-//     method's own errors by the text alone.
-//
-// A try avoids the nodes that failed before in the same call.
+//   - [ExecutedNever]: there was no node or no connection, or the argument could not be
+//     encoded, or the connection was lost before the last byte of the request was handed
+//     to the kernel, or the server said that it drains and that this request was after
+//     its last one. (Half a request cannot be decoded. That is known of gob only; with
+//     another codec the call may have been executed once its first byte is out.) Such a
+//     call is tried again at once on another node, whatever the method, until its time
+//     is over, with sixteen attempts at most. An argument that cannot be encoded is not
+//     tried again.
+//   - [ExecutedMaybe]: the request was sent, and the connection was lost or the time ran
+//     out. It is tried again only if the method is idempotent, at most Config.Retry.Max
+//     times, and within a budget that retries and hedges share. A request that ends the
+//     process of its server ends the next server's, too: a panic in a method of a net/rpc
+//     server does that (rpcserver survives it).
+//   - [ExecutedYes]: a server answered with its error (rpc.ServerError, with the text of
+//     net/rpc) or with a reply that does not fit. It is never tried again. That is so for
+//     a method that the server does not know, too, because net/rpc tells this from errors
+//     of the method by the text only.
 //
 // # Time
 //
-// A call lasts no longer than its context or, without a deadline, Config.Timeout.
-// A try of an idempotent call gets half of that. What is given up leaves nothing
-// behind, and a late reply touches nothing: a reply is decoded into the caller's
-// value only while the caller still waits. The server is not told; net/rpc has no
-// way to. A call encodes its argument and decodes its reply in methods of the
-// caller's types, if they have any (GobEncode and so on): these are not
-// interrupted, and had better not call the same client. One that takes long to encode
-// makes its own call late, and no other.
+// A call ends with its context or, if that has no deadline, after Config.Timeout. An
+// attempt of an idempotent call gets half of that. The error of a call that is late is a
+// context.DeadlineExceeded and names the limit: Config.Timeout,
+// Config.Retry.AttemptTimeout, or the context. It has no numbers, so that logs can be
+// grouped; [Attempt] has them.
 //
-// The error of a call that is late is a context.DeadlineExceeded and names the limit:
-// Config.Timeout, Config.AttemptTimeout, the context. It has no numbers, so that logs
-// can be grouped; [Attempt] has them.
+// A call that was given up leaves nothing in the client, and a late answer changes
+// nothing: a reply is decoded into the caller's value only while the caller waits. The
+// server is not told, because net/rpc has no way to.
 //
-// # Connections
-//
-// Each node has one goroutine that dials, so that calls never do. After a loss or a
-// failure it pauses, longer each time, up to five seconds; docs/storms.md has the rule
-// and what it means for many clients. A connection begins with a ping, is pinged when
-// it was silent, and is closed when a ping is not answered. A server other than
-// rpcserver may work on one request after the other, and then answers no ping before
-// the calls in flight: these keep their time, and only new calls go elsewhere. A node
-// without connections is told to the balancer and is a hint to the resolver to look
-// again. A server of package rpcserver that shuts down says so on the connection: no
-// call is lost then, idempotent or not.
-//
-// Connections are kept to the nodes that the policy may pick, which with
-// balancer.Subset are not all, in the tier that is in use; to two nodes of the next
-// tier, once each; and to at most Config.Conn.MaxNodes of one tier. When less than half of
-// a tier is up, the next is connected to as a whole. What is not needed any more is
-// let go after a minute. Addresses of one endpoint are tried as RFC 8305 has it.
-//
-// Where net/rpc's client fails a whole connection, only the call at fault fails: an
-// argument that cannot be encoded, a reply that does not fit, a panic in a method
-// of the caller's types. A write that blocks holds up no call beyond its own
-// deadline. Requests that queue behind each other leave in one write.
-//
-// # Believing
-//
-// DNS says which nodes there are, and pings say which work. When they differ:
-//
-//   - Nobody answers (time-outs, SERVFAIL, REFUSED): nodes that work are used without
-//     limit.
-//   - An answer takes away at most half of the nodes: it is believed at once. A node
-//     taken away finishes what is in flight. It gets new calls only while no listed
-//     node is usable.
-//   - An answer takes away more than half at once, or all: a registry that was started
-//     without its memory says the same. The nodes taken away that work go on being
-//     used as before for Config.Linger, 30 s by default, which is longer than servers
-//     take to register again.
-//   - A node that said that it drains, or that does not work, goes at once; so do all
-//     when the service is decidedly not offered (target ".").
-//
-// A Source of one's own that knows better sets State.Trust: what is Confirmed is
-// believed at once, whatever it takes away.
-//
-// With Config.Conn.TLS, DNS does not choose whose certificate is accepted, either: docs/security.md.
-//
-// # Code of the user
-//
-// Hooks of Config.Trace that are the client's, and the Logger, are called in order, one
-// at a time and without locks, in a goroutine of their own. They, Dial and Source may
-// call the client and may close it; Close waits for them for a second at most. A Policy
-// is called under a lock and must not call the client. A panic in one of them is
-// logged, and counts as a failed dial, as an end of the Source, or as P2C for a Policy.
+// A call runs methods of the caller's types (GobEncode and so on) to encode its argument
+// and decode its reply. They are not interrupted, and should not call the same client.
+// A slow one delays its own call and no other.
 //
 // # Hedging
 //
-// For an idempotent method, Method.Hedge is the share of calls that may be sent to a
-// second node while the first is out, say 0.02: the slowest 2 % of calls, measured
-// all along, get a second chance, and the first answer counts. Never more than the
-// share of the calls so far are sent twice, whatever becomes slow.
+// A hedge is a second request for a call whose first one is slow. [Method].Hedge, or
+// [Hedge] for one call, is the share of calls that may have one. With 0.02 the slowest 2 %
+// of the calls, measured all the time, are sent to a second node as well, and the first
+// answer counts. The hedges never exceed that share of the calls so far, whatever becomes
+// slow. Only idempotent calls are hedged.
 //
-// # Hooks
+// # Connections
 //
-// A hook or interceptor that panics in a [Client.Call] panics in its caller, and nothing
-// is left of the call; in a [Client.Go] the panic is the call's error. They may use the
-// client, but Close and Shutdown, called within them, wait for what called them.
+// Each node has one goroutine that dials, so that calls do not. After a loss or a failure
+// it pauses, each time longer, up to five seconds; docs/storms.md has the rule and what it
+// means for many clients. A node without a connection gets no calls, and the resolver is
+// asked to look again.
+//
+// A connection begins with a ping, is pinged when it was silent, and is closed when a ping
+// is not answered. A server other than rpcserver may execute one request after the other,
+// and then answers a ping only after the calls in flight: these keep their time, and only
+// new calls go elsewhere. An rpcserver that shuts down says so on the connection. Then no
+// call is lost, idempotent or not.
+//
+// Only the call at fault fails where net/rpc's client fails the whole connection: for an
+// argument that cannot be encoded, a reply that does not fit, a panic in a method of the
+// caller's types. A write that blocks delays no call beyond its own deadline. Requests
+// that queue up leave in one write.
+//
+// The nodes of one priority are a tier. In the tier that is in use, the client connects
+// to the nodes that the policy may pick (with balancer.Subset not all of them), at most
+// Config.Conn.MaxNodes; in the next tier, to two nodes, once each. When less than half of
+// a tier is up, it connects to the next one as to the first. A connection that is no
+// longer needed is kept for a minute. Addresses of one endpoint are tried as in RFC 8305.
+//
+// # Which nodes
+//
+// DNS says which nodes there are, and pings say which of them work. When they differ:
+//
+//   - No server answers the query (time-out, SERVFAIL, REFUSED): nodes that work are used
+//     without limit.
+//   - An answer takes away at most half of the nodes: it is believed at once. A node that
+//     it takes away finishes its calls. It gets new ones only while no listed node is
+//     usable.
+//   - An answer takes away more than half of the nodes, or all: a registry that was
+//     started without its memory gives the same answer. Nodes that work are used as
+//     before for Config.Linger, 30 s by default, which is longer than servers need to
+//     register again.
+//   - A node that said that it drains, or that does not work, goes at once. All nodes go
+//     when the service is explicitly not offered (target ".").
+//
+// A Source of your own that knows better sets State.Trust to Confirmed: then it is
+// believed at once, whatever it takes away.
+//
+// With Config.Conn.TLS, DNS does not choose whose certificate is accepted: docs/tls.md.
+//
+// # Your code in the client
+//
+// A hook of [Trace] or an [Interceptor] that panics in a [Client.Call] panics in its
+// caller, and nothing is left of the call. In a [Client.Go] the panic is the call's error.
+// They may use the client, but Close and Shutdown, called within them, wait for the call
+// that they are part of.
+//
+// The hooks of Config.Trace that are not about one call, and the Logger, are called in
+// order, one at a time and without locks, in a goroutine of their own. They, Conn.Dial and
+// Source may call the client and may close it; Close waits for them for a second at most.
+// A Policy is called under a lock and must not call the client. A panic in one of them is
+// logged. It then counts as a failed dial, as an end of the Source, or, for a Policy, as
+// P2C.
 //
 // # Looking inside
 //
-// [Client.Stats] has the counts, [Client.ServeHTTP] a page (or JSON, ?format=json)
-// that shows why each node is used or not, [Trace] hooks into single calls or all,
-// [Interceptor] wraps them.
+// [Client.Stats] has the counts. [Client.ServeHTTP] is a page (or JSON, ?format=json) that
+// shows why each node is used or not. A [Trace] hooks into single calls or all of them.
 package rpcclient
