@@ -2,10 +2,8 @@ package rpcclient
 
 import (
 	"context"
-	"iter"
 	"log/slog"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -61,12 +59,6 @@ func userCode(t *testing.T, f func(where string, c *Client)) *Client {
 	}
 	close(ready)
 	return c
-}
-
-type sourceFunc func(yield func(resolver.State) bool, ctx context.Context)
-
-func (f sourceFunc) Watch(ctx context.Context, _ string) iter.Seq[resolver.State] {
-	return func(yield func(resolver.State) bool) { f(yield, ctx) }
 }
 
 func TestUserCodeMayCallBack(t *testing.T) {
@@ -200,34 +192,6 @@ func TestPanicInThePolicyLeavesTheDefault(t *testing.T) {
 	})
 }
 
-func TestSourceThatEndsOrPanicsIsAskedAgainAndItsListIsStale(t *testing.T) {
-	for name, end := range map[string]func(){"ends": func() {}, "panics": func() { panic("no") }} {
-		synctest.Test(t, func(t *testing.T) {
-			var asked []time.Time
-			f := newFakeNet(map[string]func(net.Conn){"a:1": stock(&Arith{})})
-			c := fakeClient(t, f, Config{Source: sourceFunc(func(yield func(resolver.State) bool, ctx context.Context) {
-				asked = append(asked, time.Now())
-				if len(asked) == 1 {
-					yield(resolver.State{Endpoints: []resolver.Endpoint{{Addr: "a:1"}}, Confirmed: time.Now(), TTL: time.Second})
-				}
-				end()
-			})})
-			time.Sleep(time.Minute)
-			synctest.Wait()
-			if err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int)); err != nil {
-				t.Error(name, err)
-			}
-			if text := c.page(time.Now()).Names.Error; text != errSourceEnded.Error() {
-				t.Errorf("%s: the page says %q", name, text)
-			}
-			c.Close()
-			if n := len(asked); n < 10 || n > 20 {
-				t.Errorf("%s: asked %d times in a minute", name, n)
-			}
-		})
-	}
-}
-
 func TestHookThatBlocksCostsBoundedMemoryAndNoCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeNet(map[string]func(net.Conn){"a:1": stock(&Arith{})})
@@ -247,16 +211,4 @@ func TestHookThatBlocksCostsBoundedMemoryAndNoCall(t *testing.T) {
 		c.Close()
 		close(block)
 	})
-}
-
-func mustContain(t *testing.T, err error, parts ...string) {
-	t.Helper()
-	if err == nil {
-		t.Fatal("no error")
-	}
-	for _, part := range parts {
-		if !strings.Contains(err.Error(), part) {
-			t.Errorf("%q lacks %q", err, part)
-		}
-	}
 }

@@ -2,7 +2,6 @@ package rpcclient
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 )
@@ -130,26 +129,6 @@ func TestReplyThatDoesNotFitFailsThatCallOnly(t *testing.T) {
 	}
 }
 
-func TestReplyThatIsNoPointerIsRefusedBeforeAnythingIsSent(t *testing.T) {
-	s := startStock(t, "")
-	c := newClient(t, Config{}, s.addr)
-	ready(t, c)
-	for _, reply := range []any{"", 0, Quotient{}, []int{1}, map[string]int{}, (*int)(nil)} {
-		err := c.Call(t.Context(), "Arith.Multiply", &Args{2, 3}, reply)
-		var e *Error
-		if !errors.As(err, &e) || e.Executed != ExecutedNever || len(e.Attempts) != 0 || !strings.Contains(err.Error(), fmt.Sprintf("%T", reply)) {
-			t.Errorf("%T: %v", reply, err)
-		}
-		call := <-c.Go(t.Context(), "Arith.Multiply", &Args{2, 3}, reply, nil).Done
-		if !errors.As(call.Error, &e) || e.Executed != ExecutedNever {
-			t.Errorf("Go with %T: %v", reply, call.Error)
-		}
-	}
-	if n := s.arith.executed.Load(); n != 0 {
-		t.Errorf("executed %d times", n)
-	}
-}
-
 func TestReplyThatIsTooLargeFailsItsCallAndIsNotAskedForAgain(t *testing.T) {
 	s := startStock(t, "")
 	c := newClient(t, Config{Conn: ConnConfig{MaxReply: 10_000}}, s.addr)
@@ -160,25 +139,5 @@ func TestReplyThatIsTooLargeFailsItsCallAndIsNotAskedForAgain(t *testing.T) {
 	}
 	if got, err := Invoke[Payload](t.Context(), c, "Echo.Echo", &Payload{make([]byte, 5_000)}); err != nil || len(got.Data) != 5_000 {
 		t.Error(err)
-	}
-}
-
-func TestNilReplyDropsTheAnswer(t *testing.T) {
-	s := startStock(t, "")
-	c := newClient(t, Config{}, s.addr)
-	if err := c.Call(t.Context(), "Arith.Multiply", &Args{3, 4}, nil); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// TestDroppedAnswerIsNoFailure whatever encoding/gob cannot skip in it: the server has
-// answered.
-func TestDroppedAnswerIsNoFailure(t *testing.T) {
-	s := startStock(t, "")
-	c := newClient(t, Config{Conn: ConnConfig{PerNode: 1}}, s.addr)
-	for _, method := range []string{"Odd.Nested", "Odd.Nils", "Odd.Nested", "Odd.Text"} {
-		if err := c.Call(t.Context(), method, &Args{}, nil); err != nil {
-			t.Errorf("%s: %v", method, err)
-		}
 	}
 }

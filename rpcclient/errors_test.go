@@ -1,0 +1,89 @@
+package rpcclient
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/resolver"
+)
+
+func TestNoNodesSaysWhatWasAskedOfWhom(t *testing.T) {
+	s := startStock(t, "")
+	s.stop()
+	c := newClient(t, Config{WaitForNode: 300 * time.Millisecond}, s.addr)
+	err := c.Call(t.Context(), "Arith.Multiply", &Args{}, nil)
+	var call *Error
+	if !errors.Is(err, ErrNoNodes) || !errors.As(err, &call) || call.Executed != ExecutedNever {
+		t.Fatal(err)
+	}
+	if !strings.Contains(err.Error(), s.addr) || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("error does not name the node and its failure: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := c.Ready(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), s.addr) {
+		t.Errorf("Ready: %v", err)
+	}
+}
+
+// TestAnErrorSaysItsCauseOnce: the attempts follow without it.
+func TestAnErrorSaysItsCauseOnce(t *testing.T) {
+	lost := errors.New("lost")
+	for want, e := range map[string]*Error{
+		"no usable node: no such name": {
+			Err:      &noNodesError{source: errors.New("no such name")},
+			Attempts: []Attempt{{Phase: PhasePick}},
+		},
+		"lost (maybe executed); attempt 1: a:1 wait maybe executed": {
+			Executed: ExecutedMaybe, Err: lost,
+			Attempts: []Attempt{{Node: "a:1", Phase: PhaseWait, Took: time.Second, Executed: ExecutedMaybe, Err: lost}},
+		},
+		"lost (maybe executed); attempt 1: a:1 write: half; attempt 2: b:1 hedge wait maybe executed": {
+			Executed: ExecutedMaybe, Err: lost,
+			Attempts: []Attempt{
+				{Node: "a:1", Phase: PhaseWrite, Err: errors.New("half")},
+				{Node: "b:1", Phase: PhaseWait, Hedge: true, Took: time.Second, Executed: ExecutedMaybe, Err: lost},
+			},
+		},
+	} {
+		if e.Attempts[0].Err == nil {
+			e.Attempts[0].Err = e.Err
+		}
+		e.Service, e.Method = "_math._tcp.svc", "Arith.Divide"
+		if want = "rpcclient: call Arith.Divide of _math._tcp.svc: " + want; e.Error() != want {
+			t.Errorf("error is %q\nwant     %q", e, want)
+		}
+	}
+}
+
+func mustContain(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, part := range parts {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q lacks %q", err, part)
+		}
+	}
+}
+
+func TestForgottenServerIsAskedAfter(t *testing.T) {
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := pc.LocalAddr().String()
+	pc.Close()
+	c, err := New("_math._tcp.svc", &Config{Source: &resolver.Resolver{Servers: []string{server}}, WaitForNode: 300 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	err = c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int))
+	mustContain(t, err, server, "is dnsd running there?")
+}
