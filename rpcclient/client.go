@@ -14,8 +14,8 @@ import (
 	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
 )
 
-// A Client calls one service. It is safe for concurrent use; make one a service
-// and keep it.
+// A Client calls one service. It is safe for concurrent use. Make one Client for a
+// service, and keep it.
 type Client struct {
 	service   string
 	cfg       Config
@@ -33,7 +33,7 @@ type Client struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	state    atomic.Pointer[resolver.State] // nil before the first
+	state    atomic.Pointer[resolver.State] // the last one of the Source; nil before the first
 	hopeless atomic.Bool                    // no call need wait for a node
 	changed  signal                         // a node came up, or the endpoints changed
 	events   events                         // for hooks and logger
@@ -46,22 +46,22 @@ type Client struct {
 
 	mu     sync.Mutex // guards what follows
 	nodes  map[*node]struct{}
-	byAddr map[string]*node // those of nodes that the group has
+	byAddr map[string]*node // the nodes that the group has
 
-	active  atomic.Int64 // calls, and Go's
+	active  atomic.Int64 // calls under way, those of Go included
 	closing atomic.Bool
 	idle    chan struct{} // a token: closing, and the last call has left
 }
 
-// New makes a client for a service: the SRV name, "_math._tcp.svc", with or without
-// the final dot. It neither waits nor dials: calls do the waiting, or Ready.
+// New makes a client for a service: its SRV name, "_math._tcp.svc", with or without the
+// final dot. It does not wait and does not dial: calls wait for a node, and so does Ready.
 // cfg may be nil.
 func New(service string, cfg *Config) (*Client, error) {
 	full, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := full.Source.(*resolver.Resolver); ok || service == "" { // others may have names of their own
+	if _, ok := full.Source.(*resolver.Resolver); ok || service == "" { // to another Source a name may be anything
 		if err := resolver.CheckService(service); err != nil {
 			return nil, fmt.Errorf("rpcclient: new: %w", err)
 		}
@@ -104,17 +104,17 @@ func New(service string, cfg *Config) (*Client, error) {
 	return c, nil
 }
 
-// now is the clock of the client, which is that of its connections.
+// now is the clock of the client and of its connections.
 func (c *Client) now() time.Duration { return c.conns.Now() }
 
-// Service is the name given to New.
+// Service returns the name given to New.
 func (c *Client) Service() string { return c.service }
 
-// Ready waits until a node is usable. The error of a context that ends first says
-// what was asked of whom, and what came back.
+// Ready waits until a node is usable. If ctx ends first, the error says which server was
+// asked, and what it answered.
 func (c *Client) Ready(ctx context.Context) error { return c.ready(ctx, byContext) }
 
-// ready is Ready; by says whose time ctx's deadline is.
+// ready is Ready; by names the limit that ctx's deadline is.
 func (c *Client) ready(ctx context.Context, by conn.Limit) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -131,8 +131,8 @@ func (c *Client) ready(ctx context.Context, by conn.Limit) error {
 	return nil
 }
 
-// Shutdown takes no more calls, waits for those under way, and closes. If ctx ends
-// first, they are aborted and its error is returned.
+// Shutdown takes no more calls, waits for those under way, and closes the client. If ctx
+// ends first, it aborts them and returns ctx's error.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.mu.Lock() // Go starts nothing after this
 	c.closing.Store(true)
@@ -150,19 +150,19 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	return errors.Join(err, c.Close())
 }
 
-// Close aborts calls under way with ErrClosed, closes the connections, and returns
-// when nothing of the client runs any more. A second Close does nothing.
+// Close aborts calls under way with ErrClosed, closes the connections, and returns when
+// all goroutines of the client have ended. A second Close does nothing.
 func (c *Client) Close() error {
 	c.mu.Lock() // Go starts nothing after this
 	c.closing.Store(true)
 	c.mu.Unlock()
 	c.cancel()
 	c.group.Close()
-	c.running.Wait() // the nodes, too: their contexts are of the client's
+	c.running.Wait() // for the nodes, too: their contexts end with that of the client
 	return nil
 }
 
-// enter counts a call in, unless the client is closing.
+// enter counts a call, unless the client is closing.
 func (c *Client) enter() bool {
 	c.active.Add(1)
 	if c.closing.Load() {
@@ -185,13 +185,13 @@ func (c *Client) offerIdle() {
 	}
 }
 
-// signal tells many that something changed.
+// signal tells all goroutines that wait for it that something has changed.
 type signal struct {
 	mu sync.Mutex // guards ch
 	ch chan struct{}
 }
 
-// next is closed by the next broadcast.
+// next returns a channel that the next broadcast closes.
 func (s *signal) next() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,8 +20,8 @@ type Config struct {
 	// Several clients may share a *resolver.Resolver.
 	Source resolver.Source
 	// Linger is how long a node that works is used after the source has taken it away
-	// together with more than half of the others: see "Believing" in the package
-	// comment. 0: 30s. Negative: not at all.
+	// together with more than half of the others: see "Which nodes" in the
+	// package comment. 0: 30s. Negative: not at all.
 	Linger time.Duration
 
 	// Policy chooses among the usable nodes of a tier. nil: balancer.P2C.

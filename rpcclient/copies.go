@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// copies makes copies of arguments, for calls that outlive the caller's word that they
-// do not change.
+// copies makes copies of arguments, for calls that go on after the caller may change its
+// argument.
 type copies struct {
-	gob  bool     // what gob makes of a value is as good as the value
+	gob  bool     // the codec is gob, so that a copy through gob is encoded equally
 	ways sync.Map // reflect.Type -> way
 }
 
@@ -24,7 +24,7 @@ const (
 	coded              // by encoding/gob
 )
 
-// of returns a copy that shares nothing with v that can change.
+// of returns a copy that shares no memory with v that can change.
 func (c *copies) of(v any) (own any, ok bool) {
 	if v == nil {
 		return nil, true
@@ -32,7 +32,7 @@ func (c *copies) of(v any) (own any, ok bool) {
 	src := reflect.ValueOf(v)
 	switch c.way(src.Type(), nil) {
 	case shallow:
-		return v, true // an interface value has a copy already
+		return v, true // v holds a copy already
 	case deep:
 		dst := reflect.New(src.Type()).Elem()
 		c.copy(dst, src)
@@ -46,7 +46,7 @@ func (c *copies) of(v any) (own any, ok bool) {
 
 func codedCopy(v any) (own any, ok bool) {
 	defer func() {
-		if recover() != nil { // of the type's own methods
+		if recover() != nil { // a panic in a method of the type
 			own, ok = v, false
 		}
 	}()
@@ -64,14 +64,14 @@ func codedCopy(v any) (own any, ok bool) {
 
 var timeType = reflect.TypeFor[time.Time]()
 
-// way finds out how to copy. within are the types around rt.
+// way finds out how to copy a value of type rt. within are the types that contain it.
 func (c *copies) way(rt reflect.Type, within []reflect.Type) way {
 	if w, ok := c.ways.Load(rt); ok {
 		return w.(way)
 	}
 	for _, t := range within {
 		if t == rt {
-			return coded // recursive: there may be no end of it
+			return coded // recursive: the value may contain itself
 		}
 	}
 	w := c.find(rt, append(within, rt))
@@ -96,7 +96,7 @@ func (c *copies) find(rt reflect.Type, within []reflect.Type) way {
 			f := rt.Field(i)
 			fw := c.way(f.Type, within)
 			if fw > shallow && !f.IsExported() {
-				fw = coded // reflect does not write there
+				fw = coded // reflect cannot set an unexported field
 			}
 			w = max(w, fw)
 		}
@@ -107,7 +107,7 @@ func (c *copies) find(rt reflect.Type, within []reflect.Type) way {
 	return shallow
 }
 
-// copy copies src to dst, which can be set, as way has found.
+// copy copies src to dst, which can be set, in the way of its type.
 func (c *copies) copy(dst, src reflect.Value) {
 	dst.Set(src)
 	if c.way(src.Type(), nil) == shallow {

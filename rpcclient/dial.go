@@ -14,7 +14,7 @@ import (
 	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
 )
 
-// dial connects to an endpoint, through TLS if so configured.
+// dial connects to an endpoint, with TLS if Config.Conn.TLS is set.
 func (c *Client) dial(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
 	if c.cfg.Conn.TLS != nil {
 		name, err := c.serverName(ep)
@@ -36,23 +36,23 @@ func (c *Client) dial(ctx context.Context, ep resolver.Endpoint) (net.Conn, erro
 	return secure(ctx, nc)
 }
 
-// callDial calls a Dial that is not ours, in a goroutine of its own: it may panic, call
-// Close, or not end with its context. What it still returns then is closed.
+// callDial calls the user's Dial in a goroutine of its own, because it may panic, call
+// Close, or not end with its context. A connection that it returns after that is closed.
 func callDial(ctx context.Context, dial func(context.Context, resolver.Endpoint) (net.Conn, error), ep resolver.Endpoint) (net.Conn, error) {
-	type landing struct {
+	type dialled struct {
 		nc  net.Conn
 		err error
 	}
-	landed := make(chan landing)
+	result := make(chan dialled)
 	left := make(chan struct{})
 	go func() {
-		var l landing
+		var l dialled
 		defer func() {
 			if p := recover(); p != nil {
-				l = landing{err: fmt.Errorf("panic in Config.Conn.Dial: %v", p)}
+				l = dialled{err: fmt.Errorf("panic in Config.Conn.Dial: %v", p)}
 			}
 			select {
-			case landed <- l:
+			case result <- l:
 			case <-left:
 				if l.nc != nil {
 					conn.CloseNow(l.nc)
@@ -64,7 +64,7 @@ func callDial(ctx context.Context, dial func(context.Context, resolver.Endpoint)
 		}
 	}()
 	select {
-	case l := <-landed:
+	case l := <-result:
 		return l.nc, l.err
 	case <-ctx.Done():
 		close(left)
@@ -72,10 +72,9 @@ func callDial(ctx context.Context, dial func(context.Context, resolver.Endpoint)
 	}
 }
 
-// HTTPPath is a Config.Conn.Dial for servers behind rpc.HandleHTTP: it connects and asks
-// for the switch to net/rpc on the path, "" for rpc.DefaultRPCPath. It does what
-// rpc.DialHTTPPath does, within the time of its context. With Config.Conn.TLS the server is
-// one of HTTPS.
+// HTTPPath returns a Config.Conn.Dial for servers that use rpc.HandleHTTP. It connects and
+// asks for net/rpc on the path, "" for rpc.DefaultRPCPath, as rpc.DialHTTPPath does, within
+// the time of its context. With Config.Conn.TLS it speaks HTTPS.
 func HTTPPath(path string) func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
 	if path == "" {
 		path = rpc.DefaultRPCPath
@@ -85,7 +84,7 @@ func HTTPPath(path string) func(ctx context.Context, ep resolver.Endpoint) (net.
 		if err != nil {
 			return nil, err
 		}
-		if nc, err = secure(ctx, nc); err != nil { // before a word is said in clear
+		if nc, err = secure(ctx, nc); err != nil { // before anything is sent in clear
 			return nil, err
 		}
 		stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Now()) })
@@ -102,15 +101,15 @@ func HTTPPath(path string) func(ctx context.Context, ep resolver.Endpoint) (net.
 	}
 }
 
-// connectedStatus is what net/rpc answers to a CONNECT (server.go, connected).
+// connectedStatus is the answer of net/rpc to a CONNECT (server.go, connected).
 const connectedStatus = "200 Connected to Go RPC"
 
 func switchToRPC(nc net.Conn, path string) error {
 	if _, err := nc.Write([]byte("CONNECT " + path + " HTTP/1.0\n\n")); err != nil {
 		return err
 	}
-	// The server says nothing more before it is asked, so that nothing is lost
-	// in the reader.
+	// The server sends nothing more before the first request, so the buffer of the
+	// reader loses nothing.
 	resp, err := http.ReadResponse(bufio.NewReader(nc), &http.Request{Method: "CONNECT"})
 	if err != nil {
 		return err

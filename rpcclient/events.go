@@ -11,20 +11,20 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// events runs the hooks of Config.Trace that are the client's, and its Logger: in
-// order, one at a time, without locks, in a goroutine that is there only while there
-// is something to tell. So they may call the client, even Close, and one that blocks
-// holds up nothing but the hooks after it. Close does not wait for it.
+// events runs the hooks of Config.Trace that are not about one call, and the Logger: in
+// order, one at a time, without locks, in a goroutine that runs only while there is an
+// event. So they may call the client, even Close, and a hook that blocks delays only the
+// hooks after it. Close does not wait for them.
 type events struct {
 	log *slog.Logger
 
 	mu      sync.Mutex // guards what follows
 	queue   []func()
 	telling bool
-	missed  int // since the last one told, for want of room
+	missed  int // events dropped since the last one, because the queue was full
 }
 
-// maxEvents bounds the queue: a hook that blocks must not cost memory for ever.
+// maxEvents bounds the queue, so that a hook that blocks does not cost more and more memory.
 const maxEvents = 1024
 
 func (e *events) tell(f func()) {
@@ -63,7 +63,7 @@ func (e *events) run() {
 	}
 }
 
-// guard runs code of the user, and logs its panic.
+// guard runs code of the user, and logs a panic of it.
 func (e *events) guard(what string, f func()) {
 	defer func() {
 		p := recover()
@@ -72,14 +72,14 @@ func (e *events) guard(what string, f func()) {
 		}
 		stack := string(debug.Stack())
 		e.tell(func() {
-			defer func() { recover() }() // if it is the logger that panics, nobody hears of it
+			defer func() { recover() }() // a panic of the Logger itself is not logged
 			e.log.Error("rpcclient: panic in the user's code", "in", what, "panic", fmt.Sprint(p), "stack", stack)
 		})
 	}()
 	f()
 }
 
-// hears tells whether anybody listens.
+// hears tells whether there is a hook or a logger.
 func (c *Client) hears() bool { return c.cfg.Trace != nil || c.loud }
 
 func (c *Client) tellUp(n *node) {
@@ -120,7 +120,7 @@ func (c *Client) tellResolved(state resolver.State) {
 	})
 }
 
-// tellMembers logs which nodes came, stay without being announced, or are let go.
+// tellMembers logs which nodes are new, are kept without being announced, or are let go.
 func (c *Client) tellMembers(before, after map[string]string) {
 	if !c.loud || maps.Equal(before, after) {
 		return
@@ -144,5 +144,5 @@ func (c *Client) tellMembers(before, after map[string]string) {
 	})
 }
 
-// userGrace is how long code of the user that should end with its context may take to.
+// userGrace is how long Close waits for code of the user that should end with its context.
 const userGrace = time.Second

@@ -10,23 +10,23 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// attemptDelay is how long one address may be silent before the next is tried beside
-// it (RFC 8305 section 5: "250 milliseconds").
+// attemptDelay is how long one address may be silent before the next one is dialled as
+// well (RFC 8305 section 5: "250 milliseconds").
 const attemptDelay = 250 * time.Millisecond
 
-// dialTCP connects to an endpoint as RFC 8305 (Happy Eyeballs) does: one address after
-// the other, families in turn, the next one when one fails or is silent for
-// attemptDelay. The first connection counts.
+// dialTCP connects to an endpoint as RFC 8305 (Happy Eyeballs) says: one address after the
+// other, with the families in turn. It dials the next address when one fails or is silent
+// for attemptDelay. The first connection counts.
 func dialTCP(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
 	addrs := dialOrder(ep)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	type landing struct {
+	type dialled struct {
 		at  int
 		nc  net.Conn
 		err error
 	}
-	landings := make(chan landing, len(addrs))
+	results := make(chan dialled, len(addrs))
 	begun, out := 0, 0
 	begin := func() {
 		i := begun
@@ -34,22 +34,22 @@ func dialTCP(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
 		out++
 		go func() {
 			nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", addrs[i])
-			landings <- landing{i, nc, err}
+			results <- dialled{i, nc, err}
 		}()
 	}
-	errs := make([]error, len(addrs)) // in order
+	errs := make([]error, len(addrs)) // in the order of addrs
 	next := time.NewTimer(attemptDelay)
 	defer next.Stop()
 	begin()
 	for out > 0 {
 		select {
 		case <-next.C:
-		case l := <-landings:
+		case l := <-results:
 			out--
 			if l.err == nil {
 				cancel()
-				for ; out > 0; out-- { // they end with the context
-					if late := <-landings; late.nc != nil {
+				for ; out > 0; out-- { // the other dials end with the context
+					if late := <-results; late.nc != nil {
 						late.nc.Close()
 					}
 				}
@@ -65,8 +65,8 @@ func dialTCP(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
 	return nil, errors.Join(errs...)
 }
 
-// dialOrder is the addresses of an endpoint, best first, families in turn (RFC 8305
-// section 4).
+// dialOrder returns the addresses of an endpoint, the best one first, with the families in
+// turn (RFC 8305 section 4).
 func dialOrder(ep resolver.Endpoint) []string {
 	addrs := append([]string{ep.Addr}, ep.Alt...)
 	var first, other []string
@@ -89,7 +89,7 @@ func dialOrder(ep resolver.Endpoint) []string {
 	return out
 }
 
-// family is 4 or 6, or 0 for a name.
+// family returns 4 or 6, or 0 for a name.
 func family(addr string) int {
 	ap, err := netip.ParseAddrPort(addr)
 	switch {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// latencies knows how long the calls of each hedged method take, now: the last five
-// to ten seconds count.
+// latencies knows how long the calls of each hedged method took within the last five to
+// ten seconds.
 type latencies struct {
 	methods sync.Map // string -> *histogram
 }
@@ -30,10 +30,10 @@ const (
 	latencyBuckets = 8 * 28 // 1us to about 4 minutes
 	latencyWindow  = 5 * time.Second
 	quantileFresh  = 50 * time.Millisecond
-	// hedgeBurst is how many hedges may follow each other at once, when all calls have
-	// been quick for long: a moment in which a node stalls.
+	// hedgeBurst is how many hedges may be sent at once, when a node stalls after all
+	// calls have been quick for long.
 	hedgeBurst = 20
-	// minHedge keeps the jitter of the scheduler from being hedged.
+	// minHedge is above the jitter of the scheduler, which is no reason to hedge.
 	minHedge = 500 * time.Microsecond
 )
 
@@ -81,7 +81,7 @@ func (h *histogram) turnLocked(now time.Duration) {
 	h.window = window
 }
 
-// quantile is the time that so large a share of calls takes at most; not ok while
+// quantile returns the time that this share of the calls takes at most. It is not ok while
 // there are too few calls to tell.
 func (l *latencies) quantile(method string, share float64, now time.Duration) (d time.Duration, ok bool) {
 	h := l.of(method)
@@ -93,7 +93,7 @@ func (l *latencies) quantile(method string, share float64, now time.Duration) (d
 	h.turnLocked(now)
 	h.share, h.readAt, h.known = share, now, false
 	total := h.totals[0] + h.totals[1]
-	// Below twice the calls of which one is slow, the slowest is no measure.
+	// With fewer calls than two slow ones are expected in, the slowest is no measure.
 	if float64(total)*(1-share) < 2 {
 		return 0, false
 	}
@@ -108,8 +108,9 @@ func (l *latencies) quantile(method string, share float64, now time.Duration) (d
 	return h.cached, h.known
 }
 
-// earn is a call of a hedged method: it allows a share of a hedge. Without it, a method
-// of which more calls are slow than its share would have all of these hedged.
+// earn counts a call of a hedged method, which allows that share of a hedge. Without such
+// a credit, all slow calls of a method would be hedged when more of them are slow than its
+// share.
 func (l *latencies) earn(method string, share float64) {
 	h := l.of(method)
 	h.mu.Lock()
@@ -129,7 +130,7 @@ func (l *latencies) spend(method string) bool {
 	return true
 }
 
-// refund is for a hedge that was not sent.
+// refund takes back the spend of a hedge that was not sent.
 func (l *latencies) refund(method string) {
 	h := l.of(method)
 	h.mu.Lock()

@@ -10,9 +10,9 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// manage keeps the group's endpoints and each node's number of connections as roster
-// and reach have it. It looks again when the source has news, when a node came up or
-// went down, and when time is up.
+// manage gives the group its endpoints and each node its number of connections, as roster
+// and reach say. It looks again when the Source yields a state, when a node has come up or
+// gone down, and when a time of roster or reach has come.
 func (c *Client) manage() {
 	m := &management{
 		roster:   roster{linger: c.cfg.Linger},
@@ -38,9 +38,9 @@ func (c *Client) manage() {
 // management is what manage remembers from one look to the next.
 type management struct {
 	roster   roster
-	state    *resolver.State // the last that was taken in
+	state    *resolver.State // the last one that roster has taken
 	unwanted map[*node]time.Time
-	told     map[string]string // of each address: how it is used
+	told     map[string]string // what the log was told of each address
 }
 
 // look makes manage look again.
@@ -51,7 +51,7 @@ func (c *Client) look() {
 	}
 }
 
-// arrange is one look; it returns when time alone may change something.
+// arrange is one look. It returns when the next one is due without an event.
 func (c *Client) arrange(m *management, now time.Time) (next time.Time) {
 	state := c.state.Load()
 	if state == nil {
@@ -115,7 +115,7 @@ func (c *Client) connect(m *management, now time.Time) (next time.Time) {
 	return next
 }
 
-// earliest is the first of two times, of which zero is never.
+// earliest returns the earlier of two times; zero means never.
 func earliest(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -123,15 +123,14 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// member is the node of an address, nil if there is none.
+// member returns the node of an address, nil if there is none.
 func (c *Client) member(addr string) *node {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.byAddr[addr]
 }
 
-// definite tells a server's word that there is no such service from a failure to
-// ask for it.
+// definite tells a server's answer that there is no such service from a query that failed.
 func definite(err error) bool {
 	return errors.Is(err, resolver.ErrNoSuchName) || errors.Is(err, resolver.ErrNotOffered)
 }

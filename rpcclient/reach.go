@@ -9,13 +9,13 @@ import (
 	"github.com/rollcall-dns/rollcall/balancer"
 )
 
-// reach decides to whom connections are kept: in the best tier to all that the policy
-// may pick, in the next one to a few, until more are needed.
+// reach decides which nodes the client connects to: in the best tier all nodes that the
+// policy may pick, in the next tier a few, until more are needed.
 type reach struct {
 	policy balancer.Policy
 	spill  float64 // Health.Spill; 0: a tier is enough while half of it is up
 	conns  int     // to each node
-	most   int     // nodes of one tier
+	most   int     // nodes of one tier at most
 	seed   maphash.Seed
 }
 
@@ -23,11 +23,11 @@ const (
 	// standby is how many nodes of the next tier are connected to, once each, so that
 	// the first calls after a failure need not wait for a dial.
 	standby = 2
-	// releaseAfter is how long connections are kept that are not needed any more: a
-	// tier that failed once may do so again.
+	// releaseAfter is how long connections are kept that are no longer needed, because
+	// a tier that failed once may fail again.
 	releaseAfter = time.Minute
-	// maxDialling bounds the dials at once: one answer with thousands of endpoints must
-	// not look like an attack to the network.
+	// maxDialling bounds the dials at one time: an answer with thousands of endpoints
+	// must not look like an attack to the network.
 	maxDialling = 64
 )
 
@@ -36,14 +36,14 @@ type member struct {
 	node     *node
 	balanced *balancer.Node
 	priority uint16
-	kept     bool // it is no longer listed
+	kept     bool // the Source no longer lists it
 	up       bool
 	dead     bool // it was dialled, and is not up
 }
 
 func (m *member) addr() string { return m.balanced.Endpoint().Addr }
 
-// want is how many connections a node should have, and why not all.
+// want is how many connections a node should have, and why it is not reach.conns.
 type want struct {
 	conns int
 	why   string
@@ -59,10 +59,10 @@ const (
 // plan gives each member its want. Members are in order of priority.
 func (r *reach) plan(members []member) []want {
 	out := make([]want, len(members))
-	better := 0 // 0: more is needed, 1: a tier is enough, 2: and has its reserve
+	better := 0 // of the tiers so far: 0: they are not enough, 1: they are, 2: they have a reserve, too
 	for begin := 0; begin < len(members); {
 		end := begin
-		var tier []int // those listed
+		var tier []int // the listed members
 		for ; end < len(members) && members[end].priority == members[begin].priority; end++ {
 			if members[end].kept {
 				out[end] = want{keep, whyKept}
@@ -89,8 +89,8 @@ func (r *reach) plan(members []member) []want {
 	return out
 }
 
-// all connects to whom the policy may pick in this tier, and tells whether that is
-// enough. A dead one has a substitute while it is dialled.
+// all connects to the nodes of this tier that the policy may pick, and tells whether that
+// is enough. A dead node has a substitute while it is dialled.
 func (r *reach) all(members []member, tier []int, out []want) (enough bool) {
 	alive := slices.DeleteFunc(slices.Clone(tier), func(i int) bool { return members[i].dead })
 	chosen := r.chosen(members, tier)
@@ -111,7 +111,7 @@ func (r *reach) all(members []member, tier []int, out []want) (enough bool) {
 	return float64(usable)*factor >= float64(len(chosen))
 }
 
-// few connects to some nodes of this tier, those that are up first.
+// few connects to some nodes of this tier, first to those that are up.
 func (r *reach) few(members []member, tier []int, out []want) {
 	for _, i := range tier {
 		out[i] = want{0, whyReserve}
@@ -132,7 +132,7 @@ func (r *reach) few(members []member, tier []int, out []want) {
 	}
 }
 
-// chosen is whom the policy may pick among these of a tier, at most so many.
+// chosen returns the members of a tier that the policy may pick, at most r.most.
 func (r *reach) chosen(members []member, tier []int) []int {
 	at := make(map[*balancer.Node]int, len(tier))
 	nodes := make([]*balancer.Node, len(tier))
@@ -145,7 +145,7 @@ func (r *reach) chosen(members []member, tier []int) []int {
 		out = append(out, at[b])
 	}
 	if len(out) > r.most {
-		// The same ones as long as they are there, and others for other clients.
+		// A client keeps its nodes as long as they are there; other clients get others.
 		rank := make(map[int]uint64, len(out))
 		for _, i := range out {
 			rank[i] = maphash.String(r.seed, members[i].addr())

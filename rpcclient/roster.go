@@ -10,25 +10,25 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// roster decides which endpoints are used: those that the source lists, and for a
-// while those that it no longer lists and that work all the same. See "Believing" in
-// the package comment for the rule. It is pure: it is given the time and asks who is up.
+// roster decides which endpoints are used: those that the Source lists, and for a while
+// those that it no longer lists but that work. "Which nodes" in the package comment has
+// the rule. It is pure: it gets the time and a function that says which nodes are up.
 type roster struct {
 	linger time.Duration
 	listed []resolver.Endpoint
 	kept   map[string]kept // by address; none is listed
-	absent time.Time       // since when a server says that there are none; zero: it does not
+	absent time.Time       // since when a server says that there is no endpoint; zero: it does not
 	had    bool            // there was an endpoint once
 }
 
 // kept is an endpoint that is used without being listed, while it is up.
 type kept struct {
 	ep      resolver.Endpoint
-	until   time.Time // zero: until somebody answers
-	reserve bool      // only while no listed one is up: there are enough of these
+	until   time.Time // zero: until a server answers
+	reserve bool      // used only while no listed endpoint is up, because enough are listed
 }
 
-// take takes in what the source says now.
+// take takes a new state of the Source.
 func (r *roster) take(s *resolver.State, now time.Time, up func(addr string) bool) {
 	before := slices.Clone(r.listed) // what the last answer listed
 	for _, k := range r.kept {
@@ -56,16 +56,16 @@ func (r *roster) take(s *resolver.State, now time.Time, up func(addr string) boo
 		delete(r.kept, ep.Addr)
 	}
 	if len(r.listed) == 0 && (errors.Is(s.Err, resolver.ErrNotOffered) || s.Trust == resolver.Confirmed) {
-		clear(r.kept) // decidedly
+		clear(r.kept) // the server says so explicitly
 		return
 	}
 	if !answered && len(r.listed) == 0 {
 		for addr, k := range r.kept {
-			k.until = time.Time{} // the word that would have ended it may have been the last of a dying server
+			k.until = time.Time{} // the last answer may have been one of a dying server
 			r.kept[addr] = k
 		}
 	}
-	// Too few are left to carry what the others did.
+	// Too few are listed to take over the load of the others.
 	few := s.Trust == resolver.Shrunk || s.Trust == resolver.Unknown && len(r.listed) < (len(before)+1)/2
 	for _, ep := range before {
 		if is[ep.Addr] || !up(ep.Addr) {
@@ -79,7 +79,7 @@ func (r *roster) take(s *resolver.State, now time.Time, up func(addr string) boo
 	}
 }
 
-// prune drops those kept whose time is over, or who are not up.
+// prune drops kept endpoints whose time is over, or that are not up.
 func (r *roster) prune(now time.Time, up func(addr string) bool) {
 	works := slices.ContainsFunc(r.listed, func(ep resolver.Endpoint) bool { return up(ep.Addr) })
 	for addr, k := range r.kept {
@@ -89,7 +89,7 @@ func (r *roster) prune(now time.Time, up func(addr string) bool) {
 	}
 }
 
-// endpoints are those to use. Those in reserve come after all others.
+// endpoints returns the endpoints to use. Those in reserve have the last priority.
 func (r *roster) endpoints() []resolver.Endpoint {
 	if len(r.kept) == 0 {
 		return r.listed
@@ -105,7 +105,7 @@ func (r *roster) endpoints() []resolver.Endpoint {
 	return out
 }
 
-// words says of each endpoint in use why it is.
+// words says of each endpoint why it is in use, for the log.
 func (r *roster) words() map[string]string {
 	out := make(map[string]string, len(r.listed)+len(r.kept))
 	for _, ep := range r.listed {
@@ -117,14 +117,14 @@ func (r *roster) words() map[string]string {
 	return out
 }
 
-// hopeless tells that a call need not wait for a node: a server says that there is no
-// such service, and there never was one, or it is gone for longer than a registry needs
-// to hear again of those that live.
+// hopeless tells that a call need not wait for a node. A server says that there is no such
+// service, and there never was one, or it has been gone for longer than a registry needs
+// to learn again which instances live.
 func (r *roster) hopeless(now time.Time) bool {
 	return !r.absent.IsZero() && len(r.kept) == 0 && (!r.had || !now.Before(r.absent.Add(r.linger)))
 }
 
-// next is when time alone changes something; zero: never.
+// next returns when the next change is due without a new state; zero: never.
 func (r *roster) next(now time.Time) time.Time {
 	var at time.Time
 	sooner := func(t time.Time) {

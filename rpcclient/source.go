@@ -9,11 +9,12 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// errSourceEnded is why endpoints are stale whose Source says no more.
+// errSourceEnded says why the endpoints of a Source that has ended are stale.
 var errSourceEnded = errors.New("the Source has ended, though its context has not")
 
-// watch takes what the source says, and asks it again when it ends or panics. It runs
-// in a goroutine of the user's code, which Close does not wait for for ever.
+// watch takes the states of the Source, and watches it again when it ends or panics. The
+// Source is the user's code and runs in a goroutine of its own, for which Close waits no
+// longer than userGrace.
 func (c *Client) watch() {
 	ended := make(chan struct{})
 	go func() {
@@ -42,7 +43,7 @@ func (c *Client) watch() {
 	}
 }
 
-// follow takes in the states of the source until it ends.
+// follow takes the states of the Source until it ends.
 func (c *Client) follow() {
 	c.events.guard("Config.Source", func() {
 		for state := range c.cfg.Source.Watch(c.ctx, c.service) {
@@ -56,7 +57,7 @@ func (c *Client) follow() {
 	})
 }
 
-// sourceEnded marks what the source said last as stale.
+// sourceEnded marks the last state of the Source as stale.
 func (c *Client) sourceEnded() {
 	state := resolver.State{}
 	if last := c.state.Load(); last != nil {
@@ -79,7 +80,7 @@ func (c *Client) sourceEnded() {
 	c.look()
 }
 
-// refresh is a hint to the source to look again, if it takes hints.
+// refresh asks the Source to look again, if it can.
 func (c *Client) refresh() {
 	switch r := c.cfg.Source.(type) {
 	case *resolver.Resolver:
@@ -89,7 +90,7 @@ func (c *Client) refresh() {
 	}
 }
 
-// guardPolicy makes a policy that panics choose at random rather than end the process.
+// guardPolicy replaces the choice of a policy that panics by that of P2C.
 func (c *Client) guardPolicy(p balancer.Policy) balancer.Policy {
 	if p == nil {
 		return balancer.P2C

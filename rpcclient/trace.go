@@ -7,42 +7,42 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// Trace is a set of hooks, each nil or called at its moment of a call. They run on
-// the path of the call, must not block, and may be called concurrently: hedged
-// tries overlap. It follows net/http/httptrace.
+// Trace is a set of hooks, any of which may be nil, after the model of
+// net/http/httptrace. Those about a call run on its path, must not block, and may be
+// called at the same time, because hedged attempts overlap.
 type Trace struct {
-	// Picked: a try begins on the node. try counts from 1.
-	Picked func(method, node string, try int)
+	// Picked: an attempt on the node begins. The first attempt of a call is 1.
+	Picked func(method, node string, attempt int)
 	// Sent: the request is encoded and on its way.
 	Sent func(method, node string)
 	// Answered: the server answered; err is its error (rpc.ServerError), a reply
 	// that does not fit, or nil.
 	Answered func(method, node string, took time.Duration, err error)
-	// Failed: a try failed.
+	// Failed: an attempt failed.
 	Failed func(method string, a Attempt)
-	// Retrying: another try follows after the delay.
+	// Retrying: another attempt follows after the delay.
 	Retrying func(method string, delay time.Duration)
-	// Hedging: the first try is slow, a second one follows at once.
+	// Hedging: the first request is slow, and a second one follows at once.
 	Hedging func(method string, after time.Duration)
 
-	// Those below are of the client, and called for Config.Trace only.
+	// The hooks below are not about one call, and are called for Config.Trace only.
 
-	// Resolved: the source of endpoints has news.
+	// Resolved: the Source has yielded a state.
 	Resolved func(resolver.State)
-	// Connected and Disconnected: a node has its first connection, lost its last,
-	// or could not be dialled.
+	// Connected and Disconnected: a node has its first connection, has lost its last
+	// one, or could not be dialled.
 	Connected    func(node string)
 	Disconnected func(node string, err error)
 }
 
 type traceKey struct{}
 
-// WithTrace returns a context whose calls are traced, by t besides Config.Trace.
+// WithTrace returns a context whose calls are traced by t, besides Config.Trace.
 func WithTrace(ctx context.Context, t *Trace) context.Context {
 	return context.WithValue(ctx, traceKey{}, t)
 }
 
-// tracers are those who hear of a call; none of both is the common case.
+// tracers are the two Traces of a call. Mostly there is none.
 type tracers struct{ client, call *Trace }
 
 func (c *Client) tracers(ctx context.Context) tracers {
@@ -61,10 +61,10 @@ func (t tracers) each(f func(*Trace)) {
 
 func (t tracers) none() bool { return t.client == nil && t.call == nil }
 
-func (t tracers) picked(method, node string, try int) {
+func (t tracers) picked(method, node string, attempt int) {
 	t.each(func(t *Trace) {
 		if t.Picked != nil {
-			t.Picked(method, node, try)
+			t.Picked(method, node, attempt)
 		}
 	})
 }

@@ -15,15 +15,15 @@ import (
 )
 
 // trustedNames says which SRV targets a certificate may be verified against. Without
-// DNSSEC, whoever forges an answer chooses the target; so the target alone must not
-// decide whose certificate is accepted (RFC 9525 section 6.1, RFC 6125 6.2.1).
+// DNSSEC, a forged answer can name any target, so the target alone must not decide whose
+// certificate is accepted (RFC 9525 section 6.1, RFC 6125 6.2.1).
 type trustedNames struct {
 	domain string   // of the service, without dots at its ends; "": none
 	listed []string // Config.Conn.TLSNames: ".example.com" or "a1.example.com"
 }
 
-// serviceDomain is what is behind the _service._proto of a name: "svc" for
-// "_math._tcp.svc.". Of a name without these it is what is behind the first label.
+// serviceDomain returns the rest of a name after its _service._proto: "svc" for
+// "_math._tcp.svc.". Without these labels it returns the rest after the first label.
 func serviceDomain(service string) string {
 	name := strings.ToLower(strings.Trim(service, "."))
 	label, rest, _ := strings.Cut(name, ".")
@@ -36,7 +36,7 @@ func serviceDomain(service string) string {
 	return rest
 }
 
-// admits tells whether a target, without its final dot, is one of them.
+// admits tells whether a target, without its final dot, is trusted.
 func (t *trustedNames) admits(target string) bool {
 	target = strings.ToLower(target)
 	if t.listed == nil {
@@ -50,7 +50,7 @@ func (t *trustedNames) admits(target string) bool {
 	return false
 }
 
-// checkTLSNames checks Config.Conn.TLSNames and brings them into the form of listed.
+// checkTLSNames checks Config.Conn.TLSNames and returns them in the form of listed.
 func checkTLSNames(names []string) ([]string, error) {
 	if names == nil {
 		return nil, nil
@@ -67,7 +67,7 @@ func checkTLSNames(names []string) ([]string, error) {
 	return out, nil
 }
 
-// serverName is the name that the certificate of an endpoint must have.
+// serverName returns the name that the certificate of an endpoint must have.
 func (c *Client) serverName(ep resolver.Endpoint) (string, error) {
 	cfg := c.cfg.Conn.TLS
 	if cfg.ServerName != "" {
@@ -82,19 +82,20 @@ func (c *Client) serverName(ep resolver.Endpoint) (string, error) {
 		}
 		return host, nil
 	case name == ep.Target, cfg.InsecureSkipVerify:
-		// Without the final dot it is of the configuration (resolver.Static). And one
-		// who verifies by himself, or not at all, needs the name for SNI alone.
+		// A target without the final dot comes from the configuration (resolver.Static).
+		// With InsecureSkipVerify the name is used for SNI only: the user's code verifies
+		// the certificate, or nothing does.
 		return name, nil
 	case c.trusted.admits(name):
 		return name, nil
 	case c.trusted.listed != nil:
 		return "", fmt.Errorf("tls: the SRV target %s is not among Config.Conn.TLSNames", name)
 	}
-	return "", fmt.Errorf("tls: the SRV target %s is not under %s, the domain of the service, and DNS alone is not believed; if it is right, put it into Config.Conn.TLSNames",
+	return "", fmt.Errorf("tls: the SRV target %s is not under %s, the domain of the service, and DNS alone is not believed; if it is right, add it to Config.Conn.TLSNames",
 		name, c.trusted.domain)
 }
 
-// securing is TLS on one connection, done once: by a Dial that needs it early, as
+// securing is TLS on one connection. It begins once: in a Dial that needs it early, as
 // HTTPPath does, or after Dial.
 type securing struct {
 	client *Client
@@ -104,8 +105,8 @@ type securing struct {
 
 type securingKey struct{}
 
-// secure speaks TLS on nc, if the context belongs to a client with Config.Conn.TLS. On an
-// error nc is closed.
+// secure begins TLS on nc if the context is one of a client with Config.Conn.TLS. If it
+// returns an error, nc is closed.
 func secure(ctx context.Context, nc net.Conn) (net.Conn, error) {
 	s, _ := ctx.Value(securingKey{}).(*securing)
 	if s == nil || s.done {
@@ -122,8 +123,8 @@ func secure(ctx context.Context, nc net.Conn) (net.Conn, error) {
 	return t, nil
 }
 
-// tlsHint is a question for a handshake that failed as it does when the other side
-// speaks no TLS.
+// tlsHint returns a question to add to the error of a handshake that failed as it does
+// when the server speaks no TLS.
 func tlsHint(err error) string {
 	if is[tls.RecordHeaderError](err) || hungUp(err) {
 		return " (does the server speak TLS on this port?)"
@@ -131,7 +132,7 @@ func tlsHint(err error) string {
 	return ""
 }
 
-// greetError is the error of a connection that failed before its first answer.
+// greetError makes the error of a connection whose first ping failed.
 func (c *Client) greetError(err error) error {
 	hint := " (does the server speak net/rpc on this port, with this codec and without TLS?)"
 	switch {
@@ -143,7 +144,7 @@ func (c *Client) greetError(err error) error {
 	return fmt.Errorf("connected, but the first ping failed: %w%s", err, hint)
 }
 
-// hungUp tells whether the other side closed the connection.
+// hungUp tells whether the server closed the connection.
 func hungUp(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
