@@ -1,5 +1,5 @@
-// Package registrytest is the suite that every registry.Backend passes, and what
-// tests of the registry share.
+// Package registrytest is the suite that every registry.Backend passes, and a Sink for
+// the tests of the registry.
 //
 // A backend's test is
 //
@@ -10,8 +10,8 @@
 //		}}.Run(t)
 //	}
 //
-// The suite holds the backend to its interface (what was committed is loaded,
-// after any history of commits), and a registry on top of it to a simple model
-// of what registries promise: published set, states, revisions and leases agree
-// at every step of random histories with restarts and stalls.
+// The suite checks the backend against its interface: after any commits, Load returns
+// what was committed. It also runs a registry on the backend through random histories
+// with restarts, stalls and a full disk, and compares it at every step with a simple
+// model of what a registry promises: instances, states, revisions, leases and receipts.
 package registrytest

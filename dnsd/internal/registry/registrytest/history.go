@@ -10,14 +10,13 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// model: random histories, judged at every step.
+// model runs random histories, and compares the registry with the model at every step.
 func (s Suite) model(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		store := s.Fresh(t)
@@ -71,7 +70,7 @@ func (h *history) open() {
 	h.start()
 }
 
-// start runs the registry. What comes next happens after its clock began.
+// start runs the registry, and returns when its clock has begun.
 func (h *history) start() {
 	ctx, halt := context.WithCancel(context.Background())
 	h.halt = halt
@@ -103,144 +102,7 @@ func (h *history) refuses(hostport string) bool {
 	return h.refusing[hostport]
 }
 
-func (h *history) actions() map[string]func(*rapid.T) {
-	acts := map[string]func(*rapid.T){
-		"": h.check,
-		"register": func(rt *rapid.T) {
-			in := drawRegistration(rt)
-			h.write(rt, "register "+in.String(), h.model.register(in), func(ctx context.Context) (registry.Receipt, error) {
-				return h.r.Register(ctx, in)
-			})
-		},
-		"renew": func(rt *rapid.T) {
-			k, inc := drawKey(rt), rapid.Uint64Range(0, 3).Draw(rt, "incarnation")
-			h.write(rt, "renew "+k.String(), h.model.renew(k, inc), func(ctx context.Context) (registry.Receipt, error) {
-				return h.r.Renew(ctx, k, inc)
-			})
-		},
-		"renewAll": func(rt *rapid.T) {
-			all := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) registry.Renewal {
-				return registry.Renewal{Key: drawKey(rt), Incarnation: rapid.Uint64Range(0, 3).Draw(rt, "incarnation")}
-			}), 0, 12).Draw(rt, "renewals")
-			done, err := h.r.RenewAll(context.Background(), all)
-			var wantUnknown, wantReplaced []registry.Key
-			for _, n := range all {
-				switch h.model.renew(n.Key, n.Incarnation) {
-				case notFound:
-					wantUnknown = append(wantUnknown, n.Key)
-				case fenced:
-					wantReplaced = append(wantReplaced, n.Key)
-				}
-			}
-			// Suspects among them have their turn after those that are quick.
-			for _, keys := range [][]registry.Key{done.Unknown, done.Replaced, wantUnknown, wantReplaced} {
-				slices.SortFunc(keys, registry.Key.Compare)
-			}
-			if err != nil || !slices.Equal(done.Unknown, wantUnknown) || !slices.Equal(done.Replaced, wantReplaced) {
-				rt.Fatalf("RenewAll(%v) = %+v, %v; want %v, %v", all, done, err, wantUnknown, wantReplaced)
-			}
-			if n := len(all) - len(wantUnknown) - len(wantReplaced); done.Count != n || (done.Did == registry.Nothing) != (n == 0) || done.Revision != h.model.revision {
-				rt.Fatalf("RenewAll(%v) = %+v; want %d renewed, at revision %d", all, done, n, h.model.revision)
-			}
-		},
-		"deregister": func(rt *rapid.T) {
-			k := drawKey(rt)
-			inc := rapid.Ptr(rapid.Uint64Range(0, 3), true).Draw(rt, "incarnation")
-			h.write(rt, "deregister "+k.String(), h.model.deregister(k, inc), func(ctx context.Context) (registry.Receipt, error) {
-				return h.r.Deregister(ctx, k, inc)
-			})
-		},
-		"drain": func(rt *rapid.T) {
-			k, sticky := drawKey(rt), rapid.Bool().Draw(rt, "sticky")
-			h.write(rt, "drain "+k.String(), h.model.drain(k, sticky), func(ctx context.Context) (registry.Receipt, error) {
-				return h.r.Drain(ctx, k, sticky)
-			})
-		},
-		"undrain": func(rt *rapid.T) {
-			k := drawKey(rt)
-			h.write(rt, "undrain "+k.String(), h.model.undrain(k), func(ctx context.Context) (registry.Receipt, error) {
-				return h.r.Undrain(ctx, k)
-			})
-		},
-		"unfence": func(rt *rapid.T) {
-			k := drawKey(rt)
-			h.write(rt, "unfence "+k.String(), h.model.unfence(k), func(ctx context.Context) (registry.Receipt, error) {
-				return h.r.Unfence(ctx, k)
-			})
-		},
-		"connectionLost": func(rt *rapid.T) {
-			k, inc := drawKey(rt), rapid.Uint64Range(0, 3).Draw(rt, "incarnation")
-			// It asks again and again for half a second, while all else goes on.
-			go h.r.ConnectionLost(context.Background(), k, inc)
-			synctest.Wait() // the first verdict is there
-			h.model.connectionLost(k, inc)
-			h.wait(int(time.Second / tick)) // so is the last
-		},
-		"refuse": func(rt *rapid.T) {
-			in := drawRegistration(rt)
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			h.refusing[in.HostPort()] = !h.refusing[in.HostPort()]
-		},
-		"diskFull": func(rt *rapid.T) {
-			h.disk.set(registry.ErrNoSpace)
-			h.model.diskFull = true
-		},
-		"diskHasSpace": func(rt *rapid.T) {
-			if !h.model.diskFull {
-				rt.Skip("it has")
-			}
-			h.disk.set(nil)
-			h.wait(int(31 * time.Second / tick)) // the longest pause of trying again
-			h.model.heal()
-			if err := h.r.Sick(); err != nil || h.r.Stats().Unstored != 0 {
-				rt.Fatalf("there is space, and it is still sick: %v, %d changes unstored", err, h.r.Stats().Unstored)
-			}
-		},
-		"release": func(rt *rapid.T) {
-			service := rapid.SampledFrom([]string{"", "_math._tcp", "_math-2._tcp"}).Draw(rt, "service")
-			n := h.model.release(service)
-			if done := h.r.ReleaseGuard(service); done.Count != n || (done.Did == registry.Released) != (n > 0) || done.Revision != h.model.revision {
-				rt.Fatalf("ReleaseGuard(%q) = %+v; want %d released at revision %d", service, done, n, h.model.revision)
-			}
-		},
-		"wait": func(rt *rapid.T) {
-			h.wait(rapid.IntRange(1, 100).Draw(rt, "ticks"))
-		},
-		"waitLong": func(rt *rapid.T) {
-			h.wait(rapid.IntRange(100, 1000).Draw(rt, "ticks"))
-		},
-		"stall": func(rt *rapid.T) {
-			h.pause()
-			time.Sleep(time.Duration(rapid.IntRange(1, 3600).Draw(rt, "seconds")) * time.Second)
-			h.start()
-			h.wait(1) // the clock finds out, and goes on as if nothing had been
-		},
-	}
-	if !h.suite.Volatile {
-		acts["restart"] = func(rt *rapid.T) {
-			h.stop()
-			h.model.heal() // at the latest when it is closed
-			time.Sleep(time.Duration(rapid.IntRange(0, 3600).Draw(rt, "seconds")) * time.Second)
-			h.open()
-			if h.model.revision > 0 && h.r.Revision() <= h.model.revision {
-				rt.Fatalf("begins at revision %d, %d was given out", h.r.Revision(), h.model.revision)
-			}
-			h.model.restart(h.r.Revision())
-		}
-	}
-	return acts
-}
-
-func (h *history) wait(ticks int) {
-	for range ticks {
-		time.Sleep(tick)
-		synctest.Wait()
-		h.model.tick()
-	}
-}
-
-// check compares everything that can be seen.
+// check compares everything that the registry shows with the model.
 func (h *history) check(rt *rapid.T) {
 	m := h.model
 	if h.r.Revision() != m.revision || h.mirror.Revision() != m.revision {
@@ -290,74 +152,4 @@ func (h *history) check(rt *rapid.T) {
 	}
 }
 
-func drawRegistration(rt *rapid.T) registry.Instance {
-	k := drawKey(rt)
-	return registry.Instance{
-		Key:      k,
-		Host:     fmt.Sprintf("10.0.%d.%d", len(k.Service), k.ID[0]),
-		Port:     rapid.Uint16Range(8080, 8081).Draw(rt, "port"),
-		Priority: 10, Weight: rapid.Uint16Range(100, 101).Draw(rt, "weight"),
-		TTL:         time.Second,
-		Lease:       rapid.SampledFrom([]time.Duration{3 * time.Second, 10 * time.Second, 15 * time.Second}).Draw(rt, "lease"),
-		Incarnation: rapid.Uint64Range(0, 3).Draw(rt, "incarnation"),
-	}
-}
-
-// write does something to the registry, and holds the answer and the receipt to what
-// the model says and to what changed.
-func (h *history) write(rt *rapid.T, what string, want answer, do func(context.Context) (registry.Receipt, error)) {
-	before := h.r.Revision()
-	done, err := do(context.Background())
-	got := answerOf(rt, err)
-	if got == ok && done.Did == registry.Created {
-		got = created
-	}
-	if got != want {
-		rt.Fatalf("%s: answer %d, want %d", what, got, want)
-	}
-	after := h.r.Revision()
-	fits := false
-	switch done.Did {
-	case registry.Created, registry.Changed:
-		fits = before < done.Revision && done.Revision <= after && done.Revision == done.Instance.Revision
-	case registry.Removed:
-		fits = before < done.Revision && done.Revision <= after && done.Instance.Revision <= before
-	case registry.Renewed:
-		fits = before == after && done.Revision == done.Instance.Revision && done.ExpiresIn == done.Instance.Lease
-	case registry.Forgotten:
-		fits = before == after && done.Revision == after && done.Instance == nil
-	case registry.Nothing:
-		fits = before == after && (err != nil || done.Revision == done.Instance.Revision)
-	}
-	if !fits {
-		rt.Fatalf("%s: receipt %+v, %v; the registry was at revision %d and is at %d", what, done, err, before, after)
-	}
-	if standing, ok := h.r.Instance(keyOf(done)); ok && done.Did != registry.Removed && standing.ExpiresIn != done.ExpiresIn {
-		rt.Fatalf("%s: the receipt says %v are left of the lease, the registry %v", what, done.ExpiresIn, standing.ExpiresIn)
-	}
-}
-
-func keyOf(done registry.Receipt) registry.Key {
-	if done.Instance == nil {
-		return registry.Key{}
-	}
-	return done.Instance.Key
-}
-
-func answerOf(rt *rapid.T, err error) answer {
-	var f *registry.FencedError
-	switch {
-	case err == nil:
-		return ok
-	case errors.Is(err, registry.ErrNotFound):
-		return notFound
-	case errors.As(err, &f):
-		return fenced
-	case errors.Is(err, registry.ErrFull):
-		return full
-	case errors.Is(err, registry.ErrNoSpace):
-		return noSpace
-	}
-	rt.Fatal(err)
-	return ok
-}
+// Tests: suite_test.go.

@@ -17,11 +17,10 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// lives: a registry lives many times, each ended by a kill or in order, with a
-// clock that jumps and a store that is put back from a copy or lost. Those who
-// remember a life before, a watcher that resumes and a secondary that goes by
-// serials, end each life with what is true, and no revision stands for two
-// contents.
+// lives runs a registry through many lives. A kill or a stop ends each of them, the
+// clock jumps, and the store is replaced by an old copy or lost. A watcher that resumes
+// and a secondary that goes by serials remember earlier lives; after each step they
+// must still come to what is published. No revision may name two contents.
 func (s Suite) lives(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		l := &lives{
@@ -46,19 +45,19 @@ type lives struct {
 	suite   Suite
 	rt      *rapid.T
 	store   Store
-	file    string // "": the store is not in one
+	file    string // of the store; "" if it is not in one file
 	copy    []byte // of the file, taken earlier
 	ceiling string
-	wall    time.Time // what the host's clock says
+	wall    time.Time // of the host's clock
 
 	r         *registry.Registry
 	stop      func()
 	given     map[uint32]string // what was published at each serial
-	last      uint32            // the serial given out last
+	last      uint32            // the serial that was given out last
 	watcher   map[registry.Key]uint16
 	seen      *registry.Position
-	secondary string // what a secondary holds
-	serial    uint32 // and its serial; 0: nothing yet
+	secondary string // the content of the secondary
+	serial    uint32 // of the secondary; 0: it has no content yet
 }
 
 func (l *lives) begin() {
@@ -71,7 +70,7 @@ func (l *lives) begin() {
 
 func (l *lives) end() { l.stop() }
 
-// content is what is published, as text.
+// content returns what is published, as text and by key.
 func (l *lives) content() (string, map[registry.Key]uint16) {
 	now := map[registry.Key]uint16{}
 	var lines []string
@@ -85,7 +84,7 @@ func (l *lives) content() (string, map[registry.Key]uint16) {
 	return strings.Join(lines, "\n"), now
 }
 
-// check looks at the revision of the moment.
+// check compares what is published with what was published at the same serial.
 func (l *lives) check(rt *rapid.T) {
 	serial := uint32(l.r.Revision())
 	now, _ := l.content()
@@ -99,7 +98,7 @@ func (l *lives) actions() map[string]func(*rapid.T) {
 	acts := map[string]func(*rapid.T){
 		"": l.check,
 		"change": func(rt *rapid.T) {
-			// As many as outrun any clock, or a few.
+			// A few changes, or more than the clock counts.
 			for range rapid.SampledFrom([]int{1, 2, 5, 300}).Draw(rt, "changes") {
 				l.change(rt)
 			}
@@ -115,7 +114,7 @@ func (l *lives) actions() map[string]func(*rapid.T) {
 		},
 	}
 	if l.suite.Volatile {
-		return acts // each end is a kill
+		return acts // a store in memory has no other end than a kill
 	}
 	if l.file != "" {
 		read := func() []byte {
@@ -130,7 +129,7 @@ func (l *lives) actions() map[string]func(*rapid.T) {
 				l.rt.Fatal(err)
 			}
 		}
-		acts["copy"] = func(*rapid.T) { l.copy = read() } // as it is between two commits
+		acts["copy"] = func(*rapid.T) { l.copy = read() } // between two commits
 		acts["kill"] = func(*rapid.T) {
 			image := read()
 			l.end()
@@ -171,8 +170,8 @@ func (l *lives) change(rt *rapid.T) {
 	l.check(rt)
 }
 
-// resume is a watcher that comes back with the position it saw last, reads again
-// if it is told to, and follows to the end.
+// resume is a watcher that resumes at the position that it saw last, reads everything
+// again if it must, and reads all events.
 func (l *lives) resume(rt *rapid.T) {
 	w, err := l.r.Watch("", l.seen)
 	if l.seen == nil || errors.Is(err, registry.ErrCompacted) {
@@ -207,8 +206,8 @@ func (l *lives) resume(rt *rapid.T) {
 	}
 }
 
-// transfer is a secondary that goes by the serial alone: it takes differences
-// from the history that a sink is given, or the whole.
+// transfer is a secondary that knows only its serial: it applies differences from the
+// history that a sink is given, or takes the whole content.
 func (l *lives) transfer(rt *rapid.T) {
 	m := &Mirror{TB: rt}
 	l.r.Attach(m)()
@@ -245,3 +244,5 @@ func sortedLines(s string) string {
 	slices.Sort(lines)
 	return strings.Join(lines, "\n")
 }
+
+// Tests: suite_test.go.

@@ -9,11 +9,11 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// Mirror is a registry.Sink that keeps what it is told, and fails the test when
-// that is not in order.
+// Mirror is a registry.Sink that keeps what it is told. It fails the test if the changes
+// are not in order.
 type Mirror struct {
 	TB   interface{ Errorf(string, ...any) } // a testing.TB or a *rapid.T
-	Gaps bool                                // revisions may be left out, as for Registry.AttachRenewed
+	Gaps bool                                // revisions may be left out, as Registry.AttachRenewed does
 
 	mu       sync.Mutex
 	revision uint64
@@ -64,23 +64,25 @@ func (m *Mirror) Apply(changes []registry.Change) {
 	}
 }
 
-// Revision of the last change it was told.
+// Revision returns the revision of the last change.
 func (m *Mirror) Revision() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.revision
 }
 
-// Instances it was told, drained ones too.
+// Instances returns all instances, drained ones too.
 func (m *Mirror) Instances() map[registry.Key]*registry.Instance {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return maps.Clone(m.now)
 }
 
-// History it was told, from the first it was loaded with.
+// History returns all changes, beginning with those that it was loaded with.
 func (m *Mirror) History() []registry.Change {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.history)
 }
+
+// Tests: suite_test.go.

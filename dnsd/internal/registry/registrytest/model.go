@@ -1,19 +1,16 @@
 package registrytest
 
 import (
-	"cmp"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// tick is how often the registry looks at its leases. The model looks as often,
-// so that both agree to the instant.
+// tick is how often the registry looks at its leases. The model looks as often, so
+// both remove an instance at the same moment.
 const tick = 50 * time.Millisecond
 
-// model is what a registry promises, written as plainly as can be: every tick it
+// model is what a registry promises, written as plainly as possible: at every tick it
 // looks at all leases. Its numbers are those of modelConfig.
 type model struct {
 	now      time.Duration // lease time
@@ -26,14 +23,14 @@ type model struct {
 	refusing func(hostport string) bool
 
 	diskFull bool
-	debt     bool                  // something was published and not stored
-	owed     map[registry.Key]bool // whose removal was
+	debt     bool                  // a change was published and not stored
+	owed     map[registry.Key]bool // instances whose removal was published and not stored
 }
 
 type lease struct {
 	registry.Instance
 	deadline  time.Duration
-	reprieved bool // by the guard, since
+	reprieved bool // since
 	since     time.Duration
 	released  bool
 	trial     bool // reprieved only for a lease, because the service is small
@@ -60,7 +57,7 @@ const (
 func modelConfig() registry.Config {
 	return registry.Config{
 		MaxInstances: modelMax, MaxPerService: modelPerService,
-		// One at a time, so that the first is the first to be proven dead.
+		// One probe at a time, so that instances are proven dead in the order of their leases.
 		Guard: registry.Guard{Leases: modelGuardLeases, Max: modelGuardMax, Probes: 1},
 	}
 }
@@ -118,7 +115,7 @@ func (m *model) sameRegistration(in registry.Instance, old *lease) bool {
 	return sameInstance(in, old.Instance)
 }
 
-// refuse says why in cannot be registered; ok: it can.
+// refuse returns why in cannot be registered; ok if it can.
 func (m *model) refuse(in registry.Instance, old *lease) answer {
 	switch {
 	case old != nil && in.Incarnation < old.Incarnation, in.Incarnation > 0 && in.Incarnation < m.fences[in.Key]:
@@ -129,8 +126,8 @@ func (m *model) refuse(in registry.Instance, old *lease) answer {
 	return ok
 }
 
-// unlessDebt is a refusal, which nobody can be sure of while something is owed to
-// the store.
+// unlessDebt is a, or noSpace while a change is owed to the store: then the registry
+// cannot store whether a is right.
 func (m *model) unlessDebt(a answer) answer {
 	if m.diskFull && m.debt {
 		return noSpace
@@ -138,7 +135,7 @@ func (m *model) unlessDebt(a answer) answer {
 	return a
 }
 
-// heal: there is space again, and what was owed is stored.
+// heal says that there is space again, and that all changes are stored.
 func (m *model) heal() {
 	m.diskFull, m.debt = false, false
 	clear(m.owed)
@@ -171,7 +168,7 @@ func (m *model) deregister(k registry.Key, incarnation *uint64) answer {
 	}
 	m.remove(l)
 	if m.diskFull {
-		return noSpace // and it has left the answers
+		return noSpace // although the instance has left the answers
 	}
 	return ok
 }
@@ -226,23 +223,7 @@ func (m *model) unfence(k registry.Key) answer {
 	return ok
 }
 
-func (m *model) connectionLost(k registry.Key, incarnation uint64) {
-	if l := m.leases[k]; l != nil && l.Incarnation == incarnation && m.dead(l) {
-		m.proven(l)
-	}
-}
-
-func (m *model) release(service string) (n int) {
-	for _, l := range m.leases {
-		if l.reprieved && (service == "" || service == l.Service) {
-			l.released, l.deadline = true, m.now
-			n++
-		}
-	}
-	return n
-}
-
-// restart begins every lease anew, all at one revision; nobody has been heard yet.
+// restart begins every lease again, all at one revision. No instance has renewed yet.
 func (m *model) restart(revision uint64) {
 	m.now, m.heard, m.revision = 0, -1, revision
 	clear(m.lost)
@@ -254,114 +235,6 @@ func (m *model) restart(revision uint64) {
 			l.State = registry.Unconfirmed
 		}
 	}
-}
-
-// tick lets time pass and judges the leases that ended, the first first.
-func (m *model) tick() {
-	m.now += tick
-	var due []*lease
-	for _, l := range m.leases {
-		if l.deadline <= m.now {
-			due = append(due, l)
-		}
-	}
-	slices.SortFunc(due, func(a, b *lease) int {
-		return cmp.Or(cmp.Compare(a.deadline, b.deadline), a.Compare(b.Key))
-	})
-	all := len(m.leases)
-	overdue := 0
-	for _, l := range m.leases {
-		if at := m.due(l); m.heard < at && at <= m.now {
-			overdue++
-		}
-	}
-	var suspects []*lease
-	for _, l := range due {
-		deaf := all >= 3 && m.heard < m.due(l) && overdue >= 3
-		reprieve := deaf || m.beyondShare(l)
-		end := l.since + min(modelGuardLeases*l.Lease, modelGuardMax)
-		if l.trial {
-			end = l.since + l.Lease
-		}
-		ended := l.released || m.now >= end
-		if l.trial && !l.released && reprieve {
-			ended = false
-		}
-		switch {
-		case l.State == registry.Drained || l.reprieved && ended:
-			m.remove(l)
-			continue
-		case l.reprieved || reprieve:
-			m.suspect(l, false)
-		case m.before(l) < 3 && strings.HasSuffix(l.Service, "._tcp"):
-			m.suspect(l, true)
-		default:
-			m.lose(l)
-			continue
-		}
-		suspects = append(suspects, l)
-	}
-	for _, l := range suspects {
-		if m.dead(l) {
-			m.proven(l)
-		}
-	}
-}
-
-// due is when l should have been heard at the latest: half a lease after the last
-// time.
-func (m *model) due(l *lease) time.Duration {
-	if l.reprieved {
-		return l.since - l.Lease/2
-	}
-	return l.deadline - l.Lease/2
-}
-
-// gone counts those of the service who went in the last lease.
-func (m *model) gone(l *lease) (n int) {
-	for _, t := range m.lost[l.Service] {
-		if t > m.now-l.Lease {
-			n++
-		}
-	}
-	return n
-}
-
-func (m *model) before(l *lease) int { return m.size(l.Service) + m.gone(l) }
-
-func (m *model) beyondShare(l *lease) bool {
-	return m.before(l) >= 3 && m.gone(l) >= max(1, m.before(l)*3/10)
-}
-
-// proven lets go who refuses, but no more than the guard's share.
-func (m *model) proven(l *lease) {
-	switch {
-	case !m.beyondShare(l):
-		m.lose(l)
-	case l.State != registry.Suspect && l.State != registry.Drained:
-		m.suspect(l, false)
-	}
-}
-
-func (m *model) suspect(l *lease, trial bool) {
-	if !l.reprieved {
-		l.reprieved, l.since = true, m.now
-	}
-	l.trial = trial
-	if l.State != registry.Suspect {
-		m.state(l, registry.Suspect)
-	}
-	l.deadline = max(min(m.now+l.Lease, l.since+min(modelGuardLeases*l.Lease, modelGuardMax)), m.now+tick)
-}
-
-func (m *model) lose(l *lease) {
-	m.lost[l.Service] = append(m.lost[l.Service], m.now)
-	m.remove(l)
-}
-
-// dead: a TCP server is who refuses TCP.
-func (m *model) dead(l *lease) bool {
-	return strings.HasSuffix(l.Service, "._tcp") && m.refusing(l.HostPort())
 }
 
 func (m *model) begin(l *lease) {
@@ -407,3 +280,5 @@ func (m *model) size(service string) (n int) {
 	}
 	return n
 }
+
+// Tests: suite_test.go.
