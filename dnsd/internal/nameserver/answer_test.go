@@ -29,7 +29,7 @@ func wireQuery(t testing.TB, name string, qtype uint16, change ...func(*dns.Msg)
 	return p
 }
 
-// answerTo lets a responder answer and unpacks what it says; nil is silence.
+// answerTo lets a responder answer and unpacks the answer; nil if there is none.
 func answerTo(t testing.TB, r *responder, packet []byte, tr transport) *dns.Msg {
 	t.Helper()
 	out := r.respond(nil, packet, client, tr)
@@ -62,7 +62,7 @@ func TestHeaderRules(t *testing.T) {
 	twoOPT := append(append(withCounts(1, 0, 0, 2), opt...), opt...)
 	for name, c := range map[string]struct {
 		packet []byte
-		rcode  int // -1: silence
+		rcode  int // -1: no answer
 	}{
 		"plain":                       {q, dns.RcodeSuccess},
 		"empty":                       {nil, -1},
@@ -155,7 +155,7 @@ func TestQuestionCaseIsEchoedAndNamesStillCompress(t *testing.T) {
 func TestEDNS(t *testing.T) {
 	r := responderFor(t, Config{Zones: []Zone{{Zone: standard(t)}}, NSID: "ns1", MaxUDP: 1400})
 	if m := answerTo(t, r, wireQuery(t, "svc.", dns.TypeSOA), overUDP); m.IsEdns0() != nil {
-		t.Error("OPT for a query without")
+		t.Error("OPT in the answer to a query without OPT")
 	}
 	m := answerTo(t, r, wireQuery(t, "svc.", dns.TypeSOA, edns(4096)), overUDP)
 	if o := m.IsEdns0(); o == nil || o.UDPSize() != 1400 || o.Version() != 0 || len(o.Option) != 0 {
@@ -165,7 +165,7 @@ func TestEDNS(t *testing.T) {
 	if m.Rcode != dns.RcodeBadVers || len(m.Answer) != 0 {
 		t.Errorf("version 1: %v", m)
 	}
-	// What the options of another version look like is not ours to judge.
+	// The form of another version's options is not known.
 	for name, options := range map[string]string{"half an option": "\x00\x0a\x00", "a short cookie": "\x00\x0a\x00\x01x"} {
 		p := wireQuery(t, "svc.", dns.TypeSOA, edns(4096), func(m *dns.Msg) { m.IsEdns0().SetVersion(1) })
 		p[len(p)-1] = byte(len(options))
@@ -179,7 +179,7 @@ func TestEDNS(t *testing.T) {
 	if o := m.IsEdns0().Option; len(o) != 1 || o[0].String() != hex.EncodeToString([]byte("ns1")) {
 		t.Errorf("options: %v", o)
 	}
-	// RFC 6891 6.1.1: who sends OPT gets OPT, whatever the rcode.
+	// RFC 6891 6.1.1: a query with OPT gets OPT, whatever the rcode is.
 	for _, p := range [][]byte{
 		wireQuery(t, "example.com.", dns.TypeA, edns(1232)),
 		wireQuery(t, "svc.", dns.TypeSOA, edns(1232), func(m *dns.Msg) { m.Opcode = dns.OpcodeUpdate }),
@@ -209,8 +209,8 @@ func TestRefusalsSayWhy(t *testing.T) {
 	}
 }
 
-// sizes are the answers that matter: what a client without EDNS takes, with
-// it, below the minimum, and above the cap.
+// sizes are those that clients offer: none, some, below the minimum, above the
+// maximum.
 func TestSizes(t *testing.T) {
 	const cap = 1232
 	for _, n := range []int{1, 5, 9, 10, 20, 30, 60, 100, 500, 1000, 1600, 5000} {
@@ -243,7 +243,7 @@ func TestSizes(t *testing.T) {
 				if len(over.Answer) != n && size > 0 {
 					ede, ok := over.IsEdns0().Option[0].(*dns.EDNS0_EDE)
 					if !ok || !strings.Contains(ede.ExtraText, fmt.Sprintf("%d of %d", len(over.Answer), n)) {
-						t.Errorf("%d of %d records, and no word of it: %v", len(over.Answer), n, over.IsEdns0())
+						t.Errorf("%d of %d records, and nothing says so: %v", len(over.Answer), n, over.IsEdns0())
 					}
 				}
 			})
@@ -286,7 +286,7 @@ func TestZonesAreFoundByLongestMatch(t *testing.T) {
 func TestServFailForAPanic(t *testing.T) {
 	s := start(t, Config{Zones: []Zone{{Zone: standard(t)}}})
 	set := *s.settings.Load()
-	set.zones = append(slices.Clone(set.zones), zoneEntry{origin: "broken.", wire: []byte("\x06broken\x00")}) // no zone behind it
+	set.zones = append(slices.Clone(set.zones), zoneEntry{origin: "broken.", wire: []byte("\x06broken\x00")}) // without a zone: it panics
 	s.settings.Store(&set)
 	for _, network := range []string{"udp", "tcp"} {
 		if m := ask(t, s, network, "x.broken.", dns.TypeA); m.Rcode != dns.RcodeServerFailure {

@@ -63,11 +63,11 @@ func TestNoAllocationForAQuery(t *testing.T) {
 	}
 }
 
-// BenchmarkServe is all of a query but the system calls: parse, look-up, answer,
+// BenchmarkServe measures a query without its system calls: parse, look-up, answer,
 // count.
 func BenchmarkServe(b *testing.B) {
 	for _, services := range []int{100, 100_000} {
-		// Made when a benchmark of it runs: a million instances take seconds.
+		// The zone is made only for a benchmark that runs: a million instances take seconds.
 		zones := sync.OnceValue(func() []Zone { return []Zone{{Zone: testZone(b, fleet(services, 10)...)}} })
 		for kind, q := range hot {
 			for trName, tr := range transports {
@@ -75,7 +75,7 @@ func BenchmarkServe(b *testing.B) {
 					r := responderFor(b, Config{Zones: zones(), RateLimit: RateLimit{PerSecond: -1}})
 					packets := make([][]byte, 4096)
 					for i := range packets {
-						// Spread over the zone, so that a large one is not read from the cache.
+						// From all over the zone, so that a large one is not read from the cache.
 						packets[i] = wireQuery(b, fmt.Sprintf(q.name, i*2_654_435_761%services), q.qtype, edns(1232))
 						r.respond(nil, packets[i], client, tr) // makes the image
 					}
@@ -92,7 +92,7 @@ func BenchmarkServe(b *testing.B) {
 	}
 }
 
-// BenchmarkRecords is the readable path, for comparison.
+// BenchmarkRecords measures the readable path, for comparison.
 func BenchmarkRecords(b *testing.B) {
 	r := responderFor(b, Config{Zones: []Zone{{Zone: testZone(b, fleet(100, 10)...)}}, RateLimit: RateLimit{PerSecond: -1}})
 	r.byRecords = true

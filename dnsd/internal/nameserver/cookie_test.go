@@ -8,7 +8,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// The vectors of RFC 9018 appendix A.
+// TestServerCookiesOfRFC9018: the vectors of its appendix A.
 func TestServerCookiesOfRFC9018(t *testing.T) {
 	for _, c := range []struct {
 		name, secret, client, addr, want string
@@ -104,7 +104,7 @@ func cookieOf(t testing.TB, m *dns.Msg) []byte {
 	return nil
 }
 
-func TestEveryAnswerCarriesACookieToWhoSentOne(t *testing.T) {
+func TestEveryAnswerToACookieCarriesOne(t *testing.T) {
 	r := responderFor(t, Config{Zones: []Zone{{Zone: standard(t)}}})
 	for _, p := range [][]byte{
 		wireQuery(t, "_math._tcp.svc.", dns.TypeSRV, cookieOption([]byte("12345678"))),
@@ -117,7 +117,7 @@ func TestEveryAnswerCarriesACookieToWhoSentOne(t *testing.T) {
 		m := answerTo(t, r, p, overUDP)
 		c := cookieOf(t, m)
 		if len(c) != 24 || string(c[:8]) != "12345678" {
-			t.Errorf("%v", m)
+			t.Errorf("no cookie of ours in the answer: %v", m)
 		}
 		if state, _ := r.set.cookies.check(c, client, r.now); state != cookieValid {
 			t.Errorf("state %d", state)

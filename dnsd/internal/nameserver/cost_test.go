@@ -34,7 +34,7 @@ var shapes = map[string]func(i int, in *registry.Instance){
 			in.Host = fmt.Sprintf("i%d.own.tcp.svc.", i+1)
 		}
 	},
-	"bad": func(i int, in *registry.Instance) { // one spoils it for all others
+	"bad": func(i int, in *registry.Instance) { // one that could spoil the set
 		if i == 4999 {
 			in.Host = "web.mysvc."
 		}
@@ -125,15 +125,15 @@ var dearWays = map[string]func(*dns.Msg){
 	"notify":  func(m *dns.Msg) { m.Opcode = dns.OpcodeNotify },
 }
 
-// A stopwatch finds what an answer costs: the least of many tries, for whatever
-// else the machine does can only add to it.
+// A stopwatch finds what an answer costs: the least of many tries, because other work
+// of the machine can only add to it.
 type stopwatch struct {
 	r   *responder
 	buf []byte
 }
 
 func (w *stopwatch) least(packet []byte, tr transport, tries int) time.Duration {
-	const once = 4 // a clock's step is not much less than an answer
+	const once = 4 // answers at once: the clock's step is not much less than one
 	least := time.Duration(1 << 62)
 	for range tries {
 		begin := time.Now()
@@ -145,9 +145,9 @@ func (w *stopwatch) least(packet []byte, tr transport, tries int) time.Duration 
 	return least
 }
 
-// TestNoQuestionCostsMoreThan20PlainOnes asks every kind of question of zones
-// with 5,000 instances of every shape. Whoever sends one pays a packet; it must
-// not pay for the time of thousands of others.
+// TestNoQuestionCostsMoreThan20PlainOnes asks every kind of question of zones with
+// 5,000 instances of every shape. A client pays one packet for a question, which must
+// not take the time of thousands of others.
 func TestNoQuestionCostsMoreThan20PlainOnes(t *testing.T) {
 	w := stopwatch{r: responderFor(t, Config{Zones: dearZones(t, 5000), MaxUDP: 4096, NSID: "x", RateLimit: RateLimit{PerSecond: -1}})}
 	w.r.set.zones[0].keys = map[string]*tsigKey{"xfr.": xfr(t)}
@@ -195,9 +195,9 @@ func TestNoQuestionCostsMoreThan20PlainOnes(t *testing.T) {
 	}
 }
 
-// TestOthersAreAnsweredBesideTheDearestQuestions asks as fast as answers come:
-// first a plain question, then all of the dear ones. Who asks for another service
-// meanwhile hardly notices which it is.
+// TestOthersAreAnsweredBesideTheDearestQuestions floods the server with a plain
+// question, then with all of the dear ones. A client of another service hardly
+// notices the difference.
 func TestOthersAreAnsweredBesideTheDearestQuestions(t *testing.T) {
 	s := start(t, Config{Zones: dearZones(t, 5000)})
 	var dear [][]byte
@@ -257,7 +257,7 @@ func besideFlood(t *testing.T, s *Server, packets [][]byte) time.Duration {
 	for range 200 {
 		begin := time.Now()
 		if m := ask(t, s, "udp", "i7._s7._udp.svc.", dns.TypeSRV); len(m.Answer) != 1 {
-			t.Fatalf("%v", m)
+			t.Fatalf("the small service is not answered whole: %v", m)
 		}
 		took = append(took, time.Since(begin))
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 )
 
-// A difference that the RFCs allow, by rule and never by name.
+// legal is a difference that the RFCs allow, by rule and never by name.
 type legal struct {
 	rule, reason string
 	holds        func(q question, ours, theirs *dns.Msg) bool
@@ -27,7 +27,7 @@ type question struct {
 	size    int // of EDNS; 0 none
 	do      bool
 
-	there []dns.RR // what the zone holds at the name
+	there []dns.RR // the records of the zone at the name
 }
 
 func (q question) String() string {
@@ -79,7 +79,7 @@ func onlyNS(rrs []dns.RR) bool {
 
 // normal is a record as text, with its names in lower case: those that compress
 // against the question take its case, and case is not part of a name (RFC
-// 4343). The text of TXT stays as it is.
+// 4343). The text of TXT does not change.
 func normal(rr dns.RR) string {
 	if rr.Header().Rrtype != dns.TypeTXT {
 		return strings.ToLower(rr.String())
@@ -173,8 +173,8 @@ func mixCase(rnd *rand.Rand, name string) string {
 	return string(b)
 }
 
-// The same thousands of questions to dnsd and to NSD, Knot and BIND, which hold
-// the same zone.
+// TestAnswersAreThoseOfNSDKnotAndBIND asks dnsd and NSD, Knot and BIND, which hold the
+// same zone, the same thousands of questions.
 func TestAnswersAreThoseOfNSDKnotAndBIND(t *testing.T) {
 	needPeers(t)
 	addrs, to := peerAddrs(t)
@@ -224,8 +224,8 @@ func TestAnswersAreThoseOfNSDKnotAndBIND(t *testing.T) {
 	}
 }
 
-// compare names the rule that explains a difference, "same" when there is
-// none, and "" when there should be none.
+// compare returns the rule that explains a difference, "same" if there is no
+// difference, and "" if no rule explains it.
 func compare(q question, ours, theirs *dns.Msg) string {
 	if ours.Rcode == theirs.Rcode && ours.Authoritative == theirs.Authoritative && ours.Truncated == theirs.Truncated &&
 		same(ours.Answer, theirs.Answer) && same(ours.Ns, theirs.Ns) {
@@ -247,8 +247,8 @@ func TestLegalDifferencesHaveAReason(t *testing.T) {
 	}
 }
 
-// Go's resolver, miekg's client and dig read sets of every size whole, up to
-// what a message can hold; beyond it they get a sample that is none too small.
+// TestClientsReadSetsOfEverySize: Go's resolver, miekg's client and dig read sets whole
+// up to the largest that a message can hold; of a larger one they get a large sample.
 func TestClientsReadSetsOfEverySize(t *testing.T) {
 	for _, n := range []int{1, 2, 9, 10, 11, 50, 100, 500, 1000, 1500, 5000} {
 		s := start(t, Config{Zones: []Zone{{Zone: testZone(t, instances("_math._tcp", n)...)}}})

@@ -24,7 +24,7 @@ func pair(t testing.TB) (images, byRecords *responder) {
 	return images, byRecords
 }
 
-// seeds are packets near to those that matter.
+// seeds are packets of every kind that the server treats differently.
 func seeds(t testing.TB) [][]byte {
 	opt := func(options ...dns.EDNS0) func(*dns.Msg) {
 		return func(m *dns.Msg) { m.SetEdns0(1232, true); m.IsEdns0().Option = options }
@@ -57,8 +57,8 @@ func seeds(t testing.TB) [][]byte {
 	}
 }
 
-// checkReply holds a reply against its query: it can be read, and is no more
-// than was asked for.
+// checkReply checks a reply against its query: it can be read, and is not longer than
+// the client allows.
 func checkReply(t testing.TB, r *responder, packet, reply []byte, tr transport) {
 	t.Helper()
 	if len(reply) == 0 {
@@ -72,7 +72,7 @@ func checkReply(t testing.TB, r *responder, packet, reply []byte, tr transport) 
 		t.Fatalf("not a reply to this: %v\nquery % x", m, packet)
 	}
 	if size := r.set.limit(&r.q, tr); len(reply) > size {
-		t.Fatalf("%d octets, %d asked for\nquery % x", len(reply), size, packet)
+		t.Fatalf("a reply of %d octets, at most %d allowed\nquery % x", len(reply), size, packet)
 	}
 	if tr != overUDP && m.Truncated && m.IsEdns0() != nil {
 		t.Fatalf("TC over TCP: %v", m)
@@ -85,8 +85,8 @@ func checkReply(t testing.TB, r *responder, packet, reply []byte, tr transport) 
 	}
 }
 
-// Any packet: no panic, and the reply keeps to the query. Images and records
-// give the same octets.
+// FuzzServer answers any packet: it does not panic, the reply fits the query, and images
+// and records give the same octets.
 func FuzzServer(f *testing.F) {
 	for _, p := range seeds(f) {
 		f.Add(p, uint8(0))
@@ -109,7 +109,8 @@ func FuzzServer(f *testing.F) {
 	})
 }
 
-// Well-formed queries of all kinds, which random octets seldom are.
+// FuzzImagesGiveTheOctetsOfRecords: for well-formed queries of all kinds, which random
+// octets seldom are.
 func FuzzImagesGiveTheOctetsOfRecords(f *testing.F) {
 	images, byRecords := pair(f)
 	names := []string{
@@ -145,12 +146,12 @@ func FuzzImagesGiveTheOctetsOfRecords(f *testing.F) {
 		reply := images.respond(nil, packet, client, tr)
 		checkReply(t, images, packet, reply, tr)
 		if other := byRecords.respond(nil, packet, client, tr); !bytes.Equal(reply, other) {
-			t.Fatalf("%v\nimages  % x\nrecords % x", m, reply, other)
+			t.Fatalf("images and records differ for\n%v\nimages  % x\nrecords % x", m, reply, other)
 		}
 	})
 }
 
-// What parse accepts, miekg/dns reads the same way.
+// FuzzParse: miekg/dns reads what parse accepts in the same way.
 func FuzzParse(f *testing.F) {
 	for _, p := range seeds(f) {
 		f.Add(p)
@@ -162,12 +163,12 @@ func FuzzParse(f *testing.F) {
 		}
 		var m dns.Msg
 		if m.Unpack(packet) != nil {
-			return // the data of a record that does not concern us is wrong
+			return // the data of a record that parse skips is malformed
 		}
 		var wire [256]byte
 		n, err := dns.PackDomainName(m.Question[0].Name, wire[:], 0, nil, false)
 		if err != nil || !bytes.Equal(wire[:n], q.name) || m.Question[0].Qtype != q.qtype || m.Question[0].Qclass != q.qclass || m.Id != q.id {
-			t.Fatalf("%v\n%+v", m.Question, q)
+			t.Fatalf("miekg/dns reads %v, parse %+v", m.Question, q)
 		}
 		if opt := m.IsEdns0(); (opt != nil) != q.edns {
 			t.Fatalf("OPT %v, edns %t", opt, q.edns)

@@ -18,9 +18,9 @@ import (
 
 var update = flag.Bool("update", false, "write the goldens in testdata anew")
 
-// TestGoldens asks a server over its sockets and holds the answers against
+// TestGoldens asks a server over its sockets and compares the answers with
 // testdata/answer, in dig's form. A file states its rule in the comment and has
-// a section for each question, named by it as one would type it for dig: name,
+// a section for each question, whose name is the question as typed for dig: name,
 // type, and options:
 //
 //	+tcp +bufsize=N +do +edns=VERSION +nsid +cookie=HEX

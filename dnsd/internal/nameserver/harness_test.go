@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// instance makes one of a service; n is its number, and says its address.
+// instance makes instance n of a service; its address comes from n.
 func instance(service string, n int) *registry.Instance {
 	return &registry.Instance{
 		Key:  registry.Key{Service: service, ID: fmt.Sprintf("i%d", n)},
@@ -144,8 +144,8 @@ func responderFor(t testing.TB, c Config) *responder {
 	return &responder{set: set, limiter: newLimiter(set.RateLimit, newSipKey([16]byte{})), count: new(counters), now: 1_700_000_000}
 }
 
-// raw sends bytes over UDP and returns the answer, or nil when the next query
-// is answered first: then there is none.
+// raw sends octets over UDP and returns the answer. nil means that there is none,
+// because the next query was answered first.
 func raw(t testing.TB, s *Server, packet []byte) []byte {
 	t.Helper()
 	c, err := net.Dial("udp", s.Addrs()[0].String())
@@ -242,7 +242,7 @@ func (b *buffer) Write(p []byte) (int, error) {
 	return b.text.Write(p)
 }
 
-// count is how often a word stands in the log.
+// count is how often a word is in the log.
 func (b *buffer) count(word string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -32,7 +32,7 @@ func TestIXFR(t *testing.T) {
 		})
 	}
 	eventually(t, "two transfers to be counted", func() bool { return s.Stats().IXFR == 2 })
-	// A serial of before the journal, or from another life: the whole zone.
+	// A serial from before the journal, or from another life: the whole zone.
 	if got := text(t, ask(begin-5)); !slices.Equal(got, contents(z)) {
 		t.Error("the fall-back to AXFR is not the zone")
 	}
@@ -131,7 +131,7 @@ func TestIXFROverUDP(t *testing.T) {
 		t.Fatal(err)
 	}
 	if m := answerTo(t, r, p, overUDP); m.Rcode != dns.RcodeFormatError {
-		t.Errorf("%v", m)
+		t.Errorf("IXFR without a SOA: %v", m)
 	}
 }
 

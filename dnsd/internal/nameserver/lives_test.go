@@ -16,9 +16,9 @@ import (
 )
 
 // TestSecondariesFollowThroughLives: NSD, Knot and BIND follow a primary that is
-// killed again and again, faster than any clock counts its changes, whose store is
-// put back from an old copy or lost, and whose clock goes back. In the end, and in
-// between whenever it holds still, they hold what it holds.
+// killed again and again, whose changes are faster than any clock counts, whose store
+// is lost or restored from an old copy, and whose clock goes back. At the end, and in
+// between whenever it does not change, they hold what it holds.
 func TestSecondariesFollowThroughLives(t *testing.T) {
 	needPeers(t)
 	addrs, to := peerAddrs(t)
@@ -36,9 +36,9 @@ func TestSecondariesFollowThroughLives(t *testing.T) {
 		}
 		return data
 	}
-	var old, now []byte // the file of some life before, and as a kill leaves it
+	var old, now []byte // the file of some earlier life, and as the last kill left it
 	const lives = 20
-	all := t // whose end the peers see
+	all := t // the peers run until its end
 	for life := range lives {
 		t.Run(fmt.Sprintf("life=%d", life), func(t *testing.T) {
 			store, err := boltstore.Open(db)
@@ -76,11 +76,11 @@ func TestSecondariesFollowThroughLives(t *testing.T) {
 			return
 		}
 		switch rnd.IntN(4) {
-		case 0: // an old copy is put back
+		case 0: // an old copy is restored
 			if old != nil {
 				now, old = old, now
 			}
-		case 1: // the file is lost, or there was none but memory
+		case 1: // the file is lost, or the store was in memory
 			old, now = now, nil
 		default:
 			old = now
@@ -97,7 +97,7 @@ func TestSecondariesFollowThroughLives(t *testing.T) {
 	}
 }
 
-// registerMany makes changes from many sides at once.
+// registerMany makes changes from many goroutines at once.
 func registerMany(t *testing.T, r *registry.Registry, seed uint64, changes int) {
 	t.Helper()
 	var wg sync.WaitGroup

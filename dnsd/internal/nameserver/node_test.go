@@ -26,8 +26,8 @@ const {Resolver} = require('dns').promises;
 })();
 `
 
-// TestNodeReadsSetsOfEverySize: c-ares writes an answer again, and what it then
-// cannot hold is EFORMERR. It is not among the mandatory peers.
+// TestNodeReadsSetsOfEverySize: c-ares encodes an answer again, and fails with EFORMERR
+// if that is too long. Node is not among the mandatory peers.
 func TestNodeReadsSetsOfEverySize(t *testing.T) {
 	node, err := peertest.Find("node")
 	if err != nil {
@@ -52,11 +52,11 @@ func TestNodeReadsSetsOfEverySize(t *testing.T) {
 	args = append(append(args, s.Addrs()[0].String()), names...)
 	out, err := exec.CommandContext(t.Context(), node, args...).CombinedOutput()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("node: %v\n%s", err, out)
 	}
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	if len(lines) != len(sizes) {
-		t.Fatalf("%s", out)
+		t.Fatalf("node printed %s", out)
 	}
 	for i, line := range lines {
 		var name string

@@ -10,7 +10,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// secondary hears NOTIFY and answers with reply; nil is silence.
+// secondary receives NOTIFY and answers with reply, unless that is nil.
 type secondary struct {
 	addr netip.AddrPort
 	got  chan *dns.Msg
@@ -68,7 +68,7 @@ func TestNotifyAtTheStartAndAfterChangesCoalesced(t *testing.T) {
 		m := sec.next(t)
 		if m.Opcode != dns.OpcodeNotify || !m.Authoritative || m.Question[0] != (dns.Question{Name: "svc.", Qtype: dns.TypeSOA, Qclass: dns.ClassINET}) ||
 			len(m.Answer) != 1 || m.Answer[0].(*dns.SOA).Serial != z.Serial() {
-			t.Fatalf("%v", m)
+			t.Fatalf("not a NOTIFY of the zone: %v", m)
 		}
 		if (m.IsTsig() != nil) != (sec == signed) {
 			t.Errorf("signed: %t", m.IsTsig() != nil)
@@ -89,7 +89,7 @@ func TestNotifyAtTheStartAndAfterChangesCoalesced(t *testing.T) {
 		}
 	}
 	if st := s.Stats(); st.NotifyFailures != 0 {
-		t.Errorf("%+v", st)
+		t.Errorf("NOTIFY is not counted: %+v", st)
 	}
 }
 

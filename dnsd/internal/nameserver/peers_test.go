@@ -16,15 +16,14 @@ import (
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
-// A peer is a name server of another house, which follows the zone svc. as a
-// secondary.
+// A peer is another program's name server that follows the zone svc. as a secondary.
 type peer struct {
 	name string
 	addr netip.AddrPort
 }
 
-// peerKind says how to run one. The configuration's verbs: 1 the directory, 2
-// the peer's own port, 3 the primary's port, 4 the TSIG secret.
+// peerKind says how to run one. The verbs of its configuration: 1 the directory, 2 the
+// peer's port, 3 the primary's port, 4 the TSIG secret.
 type peerKind struct {
 	name, program string
 	args          []string // after them: the configuration file
@@ -123,7 +122,7 @@ zone "svc" {
 `},
 }
 
-// needPeers skips a test that runs foreign servers, unless they are asked for.
+// needPeers skips a test that runs other programs' servers, unless they are mandatory.
 func needPeers(t testing.TB) {
 	t.Helper()
 	if !peertest.Mandatory() {
@@ -131,8 +130,8 @@ func needPeers(t testing.TB) {
 	}
 }
 
-// peerAddrs chooses where the peers will be, because the primary must know where
-// to send NOTIFY.
+// peerAddrs chooses the addresses of the peers, because the primary must know where to
+// send NOTIFY.
 func peerAddrs(t testing.TB) ([]netip.AddrPort, []Peer) {
 	t.Helper()
 	addrs := peertest.FreeAddrs(len(peerKinds))

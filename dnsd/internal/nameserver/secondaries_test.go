@@ -119,7 +119,7 @@ func differing(got, want []string) string {
 	return strings.Join(all[:min(len(all), 19)], "")
 }
 
-// checkZone lets the checkers of the three houses read the zone.
+// checkZone lets the checkers of BIND, NSD and Knot read the zone.
 func checkZone(t *testing.T, lines []string) {
 	file := filepath.Join(t.TempDir(), "svc.zone")
 	// The SOA first: some readers insist.

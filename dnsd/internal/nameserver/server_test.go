@@ -15,7 +15,7 @@ import (
 func TestUDPAndTCPShareOnePort(t *testing.T) {
 	startBoth(t, Config{Addrs: []string{"127.0.0.1:0", "[::1]:0"}, Zones: []Zone{{Zone: standard(t)}}}, func(t *testing.T, s *Server) {
 		if n := len(s.Addrs()); n != 2 {
-			t.Fatalf("%d addresses", n)
+			t.Fatalf("listens on %d addresses, want 2", n)
 		}
 		for _, addr := range s.Addrs() {
 			for _, network := range []string{"udp", "tcp"} {
@@ -40,7 +40,7 @@ func TestATakenPortIsAnError(t *testing.T) {
 	} else if !strings.Contains(err.Error(), first.Addrs()[0].String()) {
 		t.Errorf("error does not name the address: %v", err)
 	}
-	// UDP alone is enough.
+	// A port that is taken only for UDP is taken.
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +57,7 @@ func TestRepliesLeaveFromTheAddressThatWasAsked(t *testing.T) {
 		for i, hosts := range [][]string{{"127.0.0.1", "127.0.0.2", "127.9.9.9"}, {"::1", "127.0.0.3"}} {
 			for _, host := range hosts {
 				to := netip.AddrPortFrom(netip.MustParseAddr(host), s.Addrs()[i].Port())
-				// A connected socket hears only the address it asked.
+				// A connected socket receives only from the address it asked.
 				c, err := dns.DialTimeout("udp", to.String(), 5*time.Second)
 				if err != nil {
 					t.Fatal(err)
@@ -96,16 +96,16 @@ func TestUpdateReplacesEverythingAtOnce(t *testing.T) {
 	a, b := namedZone(t, "a."), namedZone(t, "b.")
 	s := start(t, Config{Zones: []Zone{{Zone: a}}})
 	if m := ask(t, s, "udp", "b.", dns.TypeSOA); m.Rcode != dns.RcodeRefused {
-		t.Fatal(m)
+		t.Fatalf("a zone that is not served yet: %v", m)
 	}
 	if err := s.Update(Config{Zones: []Zone{{Zone: b}}, MaxUDP: 600}); err != nil {
 		t.Fatal(err)
 	}
 	if m := ask(t, s, "udp", "b.", dns.TypeSOA, edns(1232)); m.Rcode != dns.RcodeSuccess || m.IsEdns0().UDPSize() != 600 {
-		t.Error(m)
+		t.Errorf("a zone after the update: %v", m)
 	}
 	if m := ask(t, s, "tcp", "a.", dns.TypeSOA); m.Rcode != dns.RcodeRefused {
-		t.Error(m)
+		t.Errorf("a zone that is not served any more: %v", m)
 	}
 	if err := s.Update(Config{MaxUDP: 1}); err == nil {
 		t.Error("a bad configuration was taken")
@@ -163,9 +163,9 @@ func TestCloseEndsRunAndFreesThePort(t *testing.T) {
 	again.Close()
 }
 
-// TestTimeDrawsSamplesAnew: in a registry at rest those left out of a sample have
-// their turn, and until then the sample stays.
-func TestTimeDrawsSamplesAnew(t *testing.T) {
+// TestTimeDrawsSamplesAgain: in a registry without changes the instances outside of a
+// sample are drawn in time, and until then the sample does not change.
+func TestTimeDrawsSamplesAgain(t *testing.T) {
 	z := testZone(t, instances("_math._tcp", 2000)...)
 	s := start(t, Config{Zones: []Zone{{Zone: z}}})
 	names := func(at time.Time) string {

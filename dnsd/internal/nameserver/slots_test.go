@@ -9,8 +9,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestASecondaryThatDoesNotReadMakesRoomForOneThatWaits: however long it may take
-// when nobody waits, the place is somebody else's within a second.
+// TestASecondaryThatDoesNotReadMakesRoomForOneThatWaits: however long a write may take
+// while no other transfer waits, the other one gets its place within a second.
 func TestASecondaryThatDoesNotReadMakesRoomForOneThatWaits(t *testing.T) {
 	z := testZone(t, instances("_math._tcp", 30_000)...)
 	var log buffer
@@ -35,6 +35,6 @@ func TestASecondaryThatDoesNotReadMakesRoomForOneThatWaits(t *testing.T) {
 		t.Errorf("%d transfers failed, %d were sent", st.TransfersFailed, st.AXFR)
 	}
 	if log.count("transfer waits") != 1 {
-		t.Error("nothing is said of the one that waited")
+		t.Error("the log does not say that a transfer waited")
 	}
 }

@@ -21,11 +21,11 @@ func TestStatsCountAnswersByKind(t *testing.T) {
 	}
 	got := s.Stats().Answers
 	if len(got) != len(want) {
-		t.Fatalf("%+v", got)
+		t.Fatalf("counted %+v, want %+v", got, want)
 	}
 	for i := range want {
 		if got[i] != want[i] {
-			t.Errorf("%+v, want %+v", got[i], want[i])
+			t.Errorf("counted %+v, want %+v", got[i], want[i])
 		}
 	}
 }

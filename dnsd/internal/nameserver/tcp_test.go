@@ -26,7 +26,7 @@ func padded(t testing.TB, size int) []byte {
 		m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_PADDING{Padding: make([]byte, size-len(bare)-4)}}
 	})
 	if len(packet) != size {
-		t.Fatalf("%d octets, want %d", len(packet), size)
+		t.Fatalf("the padded query has %d octets, want %d", len(packet), size)
 	}
 	return packet
 }
@@ -41,7 +41,7 @@ func TestTCPQueriesOfEverySizeAreAnswered(t *testing.T) {
 		all = append(all, frame(padded(t, size))...)
 	}
 	go func() {
-		for piece := range slices.Chunk(all, 3001) { // that no query begins with
+		for piece := range slices.Chunk(all, 3001) { // no query begins with a piece
 			c.Write(piece)
 		}
 	}()
@@ -61,17 +61,17 @@ func TestALongQueryGivesItsMemoryBack(t *testing.T) {
 		n := copy(c.buf[len(c.buf):cap(c.buf)], whole[len(c.buf):])
 		c.buf = c.buf[:len(c.buf)+n]
 		if cap(c.buf) > 2*max(len(c.buf), readBuffer) {
-			t.Fatalf("%d octets held for %d", cap(c.buf), len(c.buf))
+			t.Fatalf("a buffer of %d octets for %d", cap(c.buf), len(c.buf))
 		}
 		if len(c.buf) < len(whole) {
 			c.keep(c.buf)
 		}
 	}
 	if !bytes.Equal(c.buf, whole) {
-		t.Fatal("the query came out otherwise")
+		t.Fatal("the query in the buffer is not the one that was sent")
 	}
 	if c.keep(c.buf[len(c.buf):]); cap(c.buf) != readBuffer {
-		t.Errorf("%d octets held behind the query", cap(c.buf))
+		t.Errorf("a buffer of %d octets after the query", cap(c.buf))
 	}
 }
 
@@ -112,7 +112,7 @@ func TestTransferIsWholeOnAHalfClosedConnection(t *testing.T) {
 			t.Errorf("over %s: %d records, want %d", what, len(got), len(want))
 		}
 		if n, err := c.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-			t.Errorf("over %s, behind the transfer: %d octets, %v", what, n, err)
+			t.Errorf("over %s, after the transfer: %d octets, %v", what, n, err)
 		}
 	}
 	eventually(t, "the connections to end", func() bool { return s.Stats().Conns == 0 })
@@ -128,7 +128,7 @@ func TestTCPAnswersEverythingThatIsPipelined(t *testing.T) {
 		all = append(all, frame(q)...)
 	}
 	go func() {
-		// Odd pieces: a query may come in parts.
+		// In pieces of an odd size: a query may come in parts.
 		for len(all) > 0 {
 			k := min(len(all), 777)
 			if _, err := c.Write(all[:k]); err != nil {
@@ -156,7 +156,7 @@ func TestTCPLimits(t *testing.T) {
 		t.Errorf("a fourth connection of one address: %v", err)
 	}
 	if st := s.Stats(); st.Conns != 3 || st.ConnsRefused != 1 || st.Accepted != 3 {
-		t.Errorf("%+v", st)
+		t.Errorf("want 3 connections open, 1 refused: %+v", st)
 	}
 }
 
@@ -201,7 +201,7 @@ func TestASlowReaderIsClosed(t *testing.T) {
 		}
 	}
 	if st := s.Stats(); st.SlowClients == 0 {
-		t.Errorf("%+v", st)
+		t.Errorf("the slow client is not counted: %+v", st)
 	}
 }
 
@@ -221,7 +221,7 @@ func TestTCPKeepalive(t *testing.T) {
 	}
 }
 
-// dead is a listener without a descriptor to spare, until its test ends.
+// dead is a listener that has no file descriptor for a connection, until end.
 type dead struct {
 	end      <-chan struct{}
 	accepted *int
@@ -262,7 +262,7 @@ func TestAListenerWithoutDescriptorsFillsNoLog(t *testing.T) {
 		close(end)
 		wg.Wait()
 		if n := log.count("accept failed"); n < 2 || n > 61 {
-			t.Errorf("%d lines in an hour", n)
+			t.Errorf("%d log lines in an hour", n)
 		}
 		if accepted > 3700 {
 			t.Errorf("tried %d times in an hour", accepted)

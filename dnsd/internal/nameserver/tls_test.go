@@ -14,7 +14,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// certificate is both ends' configuration for one made for the test.
+// certificate is the configuration of both ends for a certificate made for the test.
 type certificate struct{ server, client *tls.Config }
 
 func testCertificate(t testing.TB) certificate {

@@ -10,9 +10,9 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// Every answer is one whole published state: all instances of the service get
-// one new weight in each revision, and no answer ever mixes two, nor does the
-// serial ever go back on one connection.
+// TestNoAnswerIsTorn: every answer is one whole published state. All instances of the
+// service get one new weight in each revision. No answer mixes two, and no connection
+// sees the revision go back.
 func TestNoAnswerIsTorn(t *testing.T) {
 	const n, rounds = 12, 150
 	live := instances("_math._tcp", n)
@@ -82,7 +82,7 @@ func TestNoAnswerIsTorn(t *testing.T) {
 	}
 	for i := range uint64(rounds) {
 		publish(begin + 1 + i)
-		// What was published is in the next answer.
+		// The next answer has the revision just published.
 		if m := ask(t, s, "udp", "_math._tcp.svc.", dns.TypeSRV, edns(1232)); m.Answer[0].(*dns.SRV).Weight != uint16(begin+1+i) {
 			t.Fatalf("revision %d published, %v answered", begin+1+i, m.Answer[0])
 		}

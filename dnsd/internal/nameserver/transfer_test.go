@@ -188,6 +188,6 @@ func TestTransferGivesUpOnASlowSecondary(t *testing.T) {
 	}
 	eventually(t, "the end of the transfer", func() bool { return s.Stats().TransfersFailed+s.Stats().AXFR > 0 })
 	if st := s.Stats(); st.AXFR > 0 {
-		t.Error("nobody read, and the whole zone was sent")
+		t.Error("the secondary did not read, and the whole zone was sent")
 	}
 }

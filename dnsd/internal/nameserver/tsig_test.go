@@ -22,7 +22,7 @@ func xfr(t testing.TB) *tsigKey {
 	return keys["xfr."]
 }
 
-// signedQuery is a packet with a TSIG record that is right but for what bend does.
+// signedQuery is a packet with a TSIG record that is valid, apart from what bend does.
 func signedQuery(t testing.TB, packet []byte, sign func(*tsigRecord), bend func(*tsigRecord)) []byte {
 	t.Helper()
 	key := xfr(t)
@@ -37,8 +37,8 @@ func signedQuery(t testing.TB, packet []byte, sign func(*tsigRecord), bend func(
 	return r.appendTo(bytes.Clone(packet), 0)
 }
 
-// TestTSIGOfEveryKind: RFC 8945 section 5.2 in its order. A request without a
-// fault in its form gets OPT if it had OPT (RFC 6891 section 7).
+// TestTSIGOfEveryKind: RFC 8945 section 5.2 in its order. A request that is not
+// malformed gets OPT if it had OPT (RFC 6891 section 7).
 func TestTSIGOfEveryKind(t *testing.T) {
 	r := responderFor(t, Config{Zones: []Zone{{Zone: standard(t), TSIG: testKeys}}})
 	query := wireQuery(t, "_math._tcp.svc.", dns.TypeSRV, edns(1232))
@@ -123,18 +123,18 @@ func TestTSIGOfEveryKind(t *testing.T) {
 			}
 		}
 	}
-	// A fudge of 0 is one like others, when the clocks agree to the second.
+	// A fudge of 0 is valid, if the clocks agree to the second.
 	eventually(t, "an answer in the second of the question", func() bool {
 		p := signedQuery(t, query, at(uint64(time.Now().Unix()), 0), nil)
 		m := answerTo(t, r, p, overUDP)
 		if m.IsTsig().Error == dns.RcodeBadSig {
-			t.Fatal("fudge 0 is taken for another")
+			t.Fatal("a request with fudge 0 was refused")
 		}
 		return m.Rcode == dns.RcodeSuccess
 	})
 }
 
-// macOf is the MAC of a request, as miekg/dns wants it.
+// macOf is the MAC of a request, in the form that miekg/dns wants.
 func macOf(t testing.TB, packet []byte) string {
 	t.Helper()
 	var m dns.Msg
@@ -144,9 +144,9 @@ func macOf(t testing.TB, packet []byte) string {
 	return m.IsTsig().MAC
 }
 
-// TestWhatIsNotImplementedIsSaidSigned: RFC 8945 section 5.3, for UPDATE by hosts
-// and NOTIFY by those who take us for a secondary.
-func TestWhatIsNotImplementedIsSaidSigned(t *testing.T) {
+// TestNotImplementedIsSigned: RFC 8945 section 5.3, for UPDATE from hosts and NOTIFY from
+// a primary that takes dnsd for a secondary.
+func TestNotImplementedIsSigned(t *testing.T) {
 	r := responderFor(t, Config{Zones: []Zone{{Zone: standard(t), TSIG: testKeys}}})
 	update := new(dns.Msg).SetUpdate("svc.")
 	update.Insert([]dns.RR{&dns.A{Hdr: dns.RR_Header{Name: "a.svc.", Rrtype: dns.TypeA, Class: dns.ClassINET}, A: []byte{10, 0, 0, 1}}})
@@ -174,8 +174,8 @@ func TestWhatIsNotImplementedIsSaidSigned(t *testing.T) {
 	}
 }
 
-// TestAKeyIsGoodForItsZoneOnly: two zones may have keys of one name, and neither
-// opens the other.
+// TestAKeyIsGoodForItsZoneOnly: two zones may have keys of one name, and neither key
+// gives access to the other zone.
 func TestAKeyIsGoodForItsZoneOnly(t *testing.T) {
 	other := "b3RoZXIgc2VjcmV0IG9mIGFub3RoZXIgem9uZQ=="
 	peers := []Peer{{Key: "xfr."}}
@@ -245,11 +245,11 @@ func TestTSIGErrors(t *testing.T) {
 			}
 			ts := m.IsTsig()
 			if ts == nil || m.Rcode != c.rcode || ts.Error != c.code || (ts.MACSize > 0) != c.signed {
-				t.Fatalf("%v", m)
+				t.Fatalf("answered %v", m)
 			}
 			if c.rcode == 0 {
 				if len(m.Answer) != 3 {
-					t.Errorf("%v", m)
+					t.Errorf("a good signature is answered %v", m)
 				}
 				if err := dns.TsigVerify(out, testSecret, request.IsTsig().MAC, false); err != nil {
 					t.Errorf("answer's signature: %v", err)
@@ -257,7 +257,7 @@ func TestTSIGErrors(t *testing.T) {
 			}
 		})
 	}
-	// No error is longer than the client allows, however long the names it sent.
+	// No error is longer than the client allows, however long the names in its request are.
 	label := strings.Repeat("a", 63) + "."
 	long := label + label + label + label[20:]
 	if out := r.respond(nil, sign(long, dns.HmacSHA256, testSecret, now), client, overUDP); len(out) == 0 || len(out) > 512 {
@@ -272,7 +272,7 @@ func TestTSIGErrors(t *testing.T) {
 	if out := r.respond(nil, packet, client, overUDP); len(out) == 0 || len(out) > 512 {
 		t.Errorf("%d octets for long names", len(out))
 	}
-	// The signed answer keeps to the size, too.
+	// A signed answer is no longer than that, either.
 	for _, n := range []int{9, 10, 30, 100} {
 		r := responderFor(t, Config{Zones: []Zone{{Zone: testZone(t, instances("_math._tcp", n)...), TSIG: testKeys}}})
 		if out := r.respond(nil, sign("long.", dns.HmacSHA512, testSecret, now), client, overUDP); len(out) > 512 {
@@ -300,9 +300,9 @@ func TestRefusedSignaturesDoNotFillTheLog(t *testing.T) {
 		r.now += uint32(tellEvery / time.Second)
 	}
 	if n := strings.Count(log.String(), "TSIG refused"); n != 3 {
-		t.Errorf("%d lines for 3 minutes", n)
+		t.Errorf("%d log lines in 3 minutes", n)
 	}
 	if n := r.count.tsigErrors.Load(); n != 3000 {
-		t.Errorf("%d counted", n)
+		t.Errorf("%d refusals counted, want 3000", n)
 	}
 }
