@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/srvname"
 )
 
 const (
@@ -65,8 +67,8 @@ type Config struct {
 
 // complete checks cfg and fills in the defaults.
 func (cfg Config) complete(now time.Time) (Config, error) {
-	if err := checkService(cfg.Service); err != nil {
-		return cfg, fmt.Errorf("register: Config.Service %q: %w", cfg.Service, err)
+	if err := srvname.CheckService(cfg.Service); err != nil {
+		return cfg, fmt.Errorf("register: Config.Service %q %w", cfg.Service, err)
 	}
 	if cfg.Port == 0 {
 		return cfg, fmt.Errorf("register: Config.Port of %s is 0: give the port that the server listens on", cfg.Service)
@@ -83,8 +85,8 @@ func (cfg Config) complete(now time.Time) (Config, error) {
 		}
 		cfg.ID = deriveID(host, cfg.Port)
 	}
-	if !validLabel(cfg.ID) {
-		return cfg, fmt.Errorf("register: Config.ID %q: use 1 to 63 lower-case letters, digits and inner hyphens", cfg.ID)
+	if problem := srvname.LabelProblem(cfg.ID); problem != "" {
+		return cfg, fmt.Errorf("register: Config.ID %q %s: write 1 to 63 lower-case letters, digits and inner hyphens", cfg.ID, problem)
 	}
 	if cfg.Incarnation == 0 {
 		cfg.Incarnation = uint64(now.UnixMilli())

@@ -17,10 +17,10 @@ func TestConfigNamesFieldAndCure(t *testing.T) {
 	}{
 		"no service":     {func(c *Config) { c.Service = "" }, []string{"Config.Service", `"_math._tcp"`}},
 		"bare service":   {func(c *Config) { c.Service = "math" }, []string{"Config.Service", `"_math._tcp"`}},
-		"long service":   {func(c *Config) { c.Service = "_" + strings.Repeat("a", 63) + "._tcp" }, []string{"Config.Service", "64 characters", "63"}},
-		"hyphen":         {func(c *Config) { c.Service = "_math-._tcp" }, []string{"inner hyphens"}},
+		"long service":   {func(c *Config) { c.Service = "_" + strings.Repeat("a", 63) + "._tcp" }, []string{"Config.Service", "63", "at most 62"}},
+		"hyphen":         {func(c *Config) { c.Service = "_math-._tcp" }, []string{"hyphen"}},
 		"upper case":     {func(c *Config) { c.Service = "_Math._tcp" }, []string{"lower case", `"_math._tcp"`}},
-		"with a zone":    {func(c *Config) { c.Service = "_math._tcp.svc." }, []string{`zone "svc."`, `the name is "_math._tcp"`}},
+		"with a zone":    {func(c *Config) { c.Service = "_math._tcp.svc." }, []string{`zone "svc."`, `write "_math._tcp"`}},
 		"no underscores": {func(c *Config) { c.Service = "math.tcp" }, []string{`"_math._tcp"`}},
 		"sctp":           {func(c *Config) { c.Service = "_math._sctp" }, []string{"Config.Service"}},
 		"port":           {func(c *Config) { c.Port = 0 }, []string{"Config.Port", "port that the server listens on"}},

@@ -1,6 +1,5 @@
 // Package register registers a server with dnsd and keeps it registered, so that
-// clients which resolve _math._tcp.svc. find it. It imports only the standard
-// library.
+// clients which resolve _math._tcp.svc. find it. It needs only the standard library.
 //
 // Most programs need one function:
 //

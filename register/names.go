@@ -1,7 +1,6 @@
 package register
 
 import (
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"net"
@@ -12,45 +11,7 @@ import (
 	"strings"
 )
 
-const maxLabel = 63 // RFC 1035 section 2.3.4
-
-// checkService says what is wrong with a service name and how to write it.
-func checkService(s string) error {
-	if s == "" {
-		return errors.New(`write the name as in DNS, without the zone, such as "_math._tcp"`)
-	}
-	name, proto, ok := strings.Cut(s, ".")
-	switch {
-	case s != strings.ToLower(s):
-		return fmt.Errorf("it must be lower case: %q", strings.ToLower(s))
-	case !ok && validLabel(strings.TrimPrefix(s, "_")):
-		return fmt.Errorf("the protocol is missing: %q", "_"+strings.TrimPrefix(s, "_")+"._tcp")
-	case !strings.HasPrefix(name, "_"):
-		return errors.New(`write the name as in DNS, with underscores, such as "_math._tcp"`)
-	case proto != "_tcp" && proto != "_udp":
-		if head, zone, more := strings.Cut(proto, "."); more && (head == "_tcp" || head == "_udp") {
-			return fmt.Errorf("leave the zone %q out: dnsd has it, and the name is %q", zone, name+"."+head)
-		}
-		return fmt.Errorf("the protocol is %q: _tcp and _udp are known", proto)
-	case len(name) > maxLabel:
-		return fmt.Errorf("%q has %d characters, and a label of DNS at most %d (RFC 1035)", name, len(name), maxLabel)
-	case !validLabel(name[1:]):
-		return fmt.Errorf("%q: use letters, digits and inner hyphens behind the underscore", name)
-	}
-	return nil
-}
-
-func validLabel(s string) bool {
-	if s == "" || len(s) > maxLabel || s[0] == '-' || s[len(s)-1] == '-' {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return false
-		}
-	}
-	return true
-}
+const maxLabel = 63 // octets: RFC 1035 section 2.3.4
 
 // ownHost is the address that this machine uses to reach the hook, if the hook is
 // given by address, else the one that it uses for other networks. It sends nothing.

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/srvname"
 )
 
 // Keep without a host, and a server that gives its address, make the same id.
@@ -14,7 +16,7 @@ func TestIDOfAHookOnThisMachineIsItsLoopbackAddress(t *testing.T) {
 			t.Errorf("%s: %s, %v", hook, cfg.ID, err)
 		}
 	}
-	if host := ownHost("http://hook.example.org"); !validLabel(deriveID(host, 1)) {
+	if host := ownHost("http://hook.example.org"); srvname.LabelProblem(deriveID(host, 1)) != "" {
 		t.Errorf("of %q comes no label", host)
 	}
 }
@@ -41,7 +43,7 @@ func TestDerivedID(t *testing.T) {
 		t.Errorf("two long hosts have one id: %s", a)
 	}
 	for _, id := range []string{a, b, deriveID("", 1)} {
-		if !validLabel(id) {
+		if srvname.LabelProblem(id) != "" {
 			t.Errorf("%q is no label", id)
 		}
 	}

@@ -23,18 +23,23 @@ var arrows = []struct {
 	},
 	{
 		rooms:   []string{"register"},
-		allowed: []string{},
+		allowed: []string{module + "/internal/srvname"},
 		reason:  "register needs nothing but the standard library",
 	},
 	{
 		rooms:   []string{"rpcserver"},
-		allowed: []string{module + "/register", module + "/internal/gobwire", module + "/internal/rpcwire"},
+		allowed: []string{module + "/register", module + "/internal/gobwire", module + "/internal/rpcwire", module + "/internal/srvname"},
 		reason:  "a server imports only what registers it, and the wire",
 	},
 	{
 		rooms:   []string{"internal/gobwire", "internal/rpcwire"},
 		allowed: []string{},
 		reason:  "the wire is net/rpc's: it needs nothing but the standard library",
+	},
+	{
+		rooms:   []string{"internal/srvname"},
+		allowed: []string{},
+		reason:  "register and the registry check names by it: it needs nothing but the standard library",
 	},
 	{
 		rooms:   []string{"internal/peertest"},

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/rollcall-dns/rollcall/internal/srvname"
 )
 
 // Bounds of metadata, which is published as one TXT record per instance.
@@ -89,7 +91,7 @@ func CheckHost(h string) (string, error) {
 	}
 	last := ""
 	for label := range strings.SplitSeq(name, ".") {
-		if problem := labelProblem(label); problem != "" {
+		if problem := srvname.LabelProblem(label); problem != "" {
 			return bad(fmt.Sprintf("must be an IP address or a host name: label %q %s", label, problem))
 		}
 		last = label
