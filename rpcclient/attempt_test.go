@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Odd is a service of unpleasant values.
+// Odd is a service with values that are hard to encode, to decode or to skip.
 type Odd struct{}
 
 // Any carries an interface value.
@@ -14,16 +14,16 @@ type Any struct{ V any }
 
 func (Odd) Any(in *Any, out *Any) error { out.V = in.V; return nil }
 
-// Text answers a string where the caller expects something else.
+// Text answers with a string where the caller expects another type.
 func (Odd) Text(_ *Args, out *string) error { *out = "text"; return nil }
 
-// Inner and Outer travel in interface values, one within the other.
+// Inner and Outer are sent in interface values, one within the other.
 type (
 	Inner struct{ N int }
 	Outer struct{ V any }
 )
 
-// Nils answers what encoding/gob takes for more than it is when it skips it.
+// Nils answers with a value of which encoding/gob skips too much.
 func (Odd) Nils(_ *Args, out *[]any) error { *out = []any{nil}; return nil }
 
 func (Odd) Nested(_ *Args, out *Any) error { out.V = Outer{Inner{7}}; return nil }
@@ -61,13 +61,13 @@ func TestArgumentThatCannotBeEncodedFailsThatCallOnly(t *testing.T) {
 	if <-block.Done; block.Error != nil {
 		t.Errorf("call in flight all along: %v", block.Error)
 	}
-	// Values within interfaces cost a connection each, once; all others none.
+	// Each value with interfaces within it costs one connection; all others cost none.
 	if dials := c.Stats().Dials; dials > 3 {
 		t.Errorf("%d dials", dials)
 	}
 }
 
-// Panicky has gob methods that misbehave on demand.
+// Panicky has gob methods that panic or fail as it says.
 type Panicky struct{ Encode, Decode, Fail bool }
 
 func (p *Panicky) GobEncode() ([]byte, error) {

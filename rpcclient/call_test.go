@@ -42,8 +42,8 @@ func TestNilReplyDropsTheAnswer(t *testing.T) {
 	}
 }
 
-// TestDroppedAnswerIsNoFailure whatever encoding/gob cannot skip in it: the server has
-// answered.
+// TestDroppedAnswerIsNoFailure: the server has answered, even if encoding/gob cannot skip
+// the answer.
 func TestDroppedAnswerIsNoFailure(t *testing.T) {
 	s := startStock(t, "")
 	c := newClient(t, Config{Conn: ConnConfig{PerNode: 1}}, s.addr)
@@ -116,7 +116,7 @@ func TestNothingIsSentForAContextThatHasEnded(t *testing.T) {
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, gone) || !errors.As(err, &e) || e.Executed != ExecutedNever {
 		t.Fatal(err)
 	}
-	c.Close() // whatever was sent has arrived, or never will
+	c.Close() // after this, no request arrives any more
 	s.stop()
 	if n := s.arith.executed.Load(); n != 0 {
 		t.Errorf("executed %d times", n)
@@ -148,8 +148,8 @@ func TestNothingIsSentPastTheDeadline(t *testing.T) {
 	}
 }
 
-// TestContextThatEndsOnTheWayIsNotSent: between the start of the call and the
-// writing, and between two tries.
+// TestContextThatEndsOnTheWayIsNotSent: the context ends between the start of the call and
+// the write, or between two attempts.
 func TestContextThatEndsOnTheWayIsNotSent(t *testing.T) {
 	for last := 1; last <= 2; last++ {
 		s := startStock(t, "")
@@ -181,7 +181,7 @@ func TestContextThatEndsOnTheWayIsNotSent(t *testing.T) {
 	}
 }
 
-// TestTimeoutsSayWhichOneItWas, always in the same words: they have to be counted.
+// TestTimeoutsSayWhichOneItWas, always with the same text, so that they can be counted.
 func TestTimeoutsSayWhichOneItWas(t *testing.T) {
 	none := func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} }
 	ends := func(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -213,7 +213,7 @@ func TestTimeoutsSayWhichOneItWas(t *testing.T) {
 		"first ping closed":  {node: func(nc net.Conn) { nc.Read(make([]byte, 4096)); nc.Close() }, ctx: none, want: "nothing within Config.WaitForNode: no usable node of 1 announced; a:1: connected, but the first ping failed: connection closed by the server", took: 5 * time.Second, is: ErrNoNodes},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			defer time.Sleep(2 * time.Hour) // the node ends what it is at
+			defer time.Sleep(2 * time.Hour) // the node ends the call that it executes
 			f := newFakeNet(map[string]func(net.Conn){"a:1": tt.node})
 			if tt.node == nil {
 				delete(f.nodes, "a:1")
@@ -295,7 +295,7 @@ func TestContextEndsCallAtOnceAndLateReplyTouchesNothing(t *testing.T) {
 			t.Fatal(took, err)
 		}
 		for n := range c.nodes {
-			if left := n.conn().Weight(); left > 1 { // one is the ping that follows a deadline
+			if left := n.conn().Weight(); left > 1 { // the ping that follows a deadline counts 1
 				t.Errorf("%d requests are left pending", left)
 			}
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// oddCodec is a codec that panics where it is told to, and counts how it ends.
+// oddCodec is a codec that panics at the given place, and counts how often it is closed.
 type oddCodec struct {
 	rpc.ClientCodec
 	panics string
@@ -54,7 +54,7 @@ func (o oddCodec) Close() error {
 	return o.ClientCodec.Close()
 }
 
-// oddConn is a connection that panics where it is told to.
+// oddConn is a connection that panics at the given place.
 type oddConn struct {
 	net.Conn
 	panics string
@@ -83,8 +83,8 @@ func (o *oddConn) Close() error {
 	return nil
 }
 
-// TestCodecsAreClosedOnceWhateverTheyDo: and a codec or a connection that panics costs
-// calls, not the process.
+// TestCodecsAreClosedOnceWhateverTheyDo: a codec or a connection that panics costs calls,
+// but not the process.
 func TestCodecsAreClosedOnceWhateverTheyDo(t *testing.T) {
 	for _, panics := range []string{"", "encoding", "header", "body", "closing", "making", "read", "write", "close"} {
 		t.Run(fmt.Sprintf("panics %q", panics), func(t *testing.T) {
@@ -124,7 +124,7 @@ func TestCodecsAreClosedOnceWhateverTheyDo(t *testing.T) {
 			for range 3 {
 				err := c.Call(t.Context(), "Arith.Multiply", &Args{2, 3}, new(int))
 				var e *Error
-				if panics == "read" { // perhaps only after the answer
+				if panics == "read" { // the panic may come after the answer
 					continue
 				}
 				if fine := panics == "" || panics == "closing" || panics == "close"; fine != (err == nil) || err != nil && !errors.As(err, &e) {

@@ -37,7 +37,7 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 }
 
-// These are what people write at first; each says what to write instead.
+// People write these names at first. Each error says what to write instead.
 func TestNamesThatCannotBeServicesFailAtOnce(t *testing.T) {
 	for name, cure := range map[string]string{
 		"":                      "_math._tcp.svc",
@@ -64,7 +64,7 @@ func TestNamesThatCannotBeServicesFailAtOnce(t *testing.T) {
 	} else {
 		mustContain(t, err, "ROLLCALL_DNS", "127.0.0.1:99999")
 	}
-	// To a source of one's own a name may be anything.
+	// To another Source a name may be anything.
 	c, err := New("math", &Config{Source: announce()})
 	if err != nil {
 		t.Fatal(err)

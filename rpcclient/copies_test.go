@@ -22,8 +22,8 @@ type deepArg struct {
 	hide int
 }
 
-// TestCopiesShareNothing: whatever is changed in the original, the copy encodes as the
-// original did.
+// TestCopiesShareNothing: when the original changes, the copy is still encoded as the
+// original was.
 func TestCopiesShareNothing(t *testing.T) {
 	c := &copies{gob: true}
 	encoded := func(v any) string {

@@ -23,7 +23,7 @@ func TestDebugPageSaysWhyEachNodeIsUsedOrNot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for { // until the dead one was dialled
+	for { // until the dead server was dialled
 		changed := c.changed.next()
 		if c.Stats().DialFailures > 0 {
 			break
@@ -102,7 +102,7 @@ func TestSeveralReadersSeeTheSameShares(t *testing.T) {
 	}
 }
 
-// confirming is a source that yields once and goes on confirming.
+// confirming is a Source that yields once and then only confirms.
 type confirming struct {
 	eps
 	confirmed *atomic.Pointer[resolver.State]

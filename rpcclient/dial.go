@@ -119,3 +119,5 @@ func switchToRPC(nc net.Conn, path string) error {
 	}
 	return nil
 }
+
+// Tests: events_test.go, pair_test.go, trust_test.go.

@@ -59,7 +59,7 @@ func TestServerThatIsBackAfterLongIsFoundWhileACallWaits(t *testing.T) {
 		f := newFakeNet(map[string]func(net.Conn){})
 		c := fakeClient(t, f, Config{}, "back:1")
 		defer c.Close()
-		time.Sleep(time.Minute) // the delay is long by now
+		time.Sleep(time.Minute) // now the delay is at its longest
 		f.set("back:1", stock(&Arith{}))
 		begin := time.Now()
 		if err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int)); err != nil {

@@ -32,7 +32,7 @@ func TestDrainFrameSendsLaterCallsElsewhere(t *testing.T) {
 			if err != nil {
 				return
 			}
-			// The second request is not accepted; the first one is, and takes long.
+			// The first request is accepted and takes long; the second one is not.
 			dropped.Add(1)
 			p.drain(first.Seq)
 			if second.Seq <= first.Seq {
@@ -75,8 +75,7 @@ func TestDrainFrameSendsLaterCallsElsewhere(t *testing.T) {
 	})
 }
 
-// rpcserver announces that it drains before it refuses anything, and says later
-// what was the last.
+// rpcserver first says that it drains, and later which request was its last.
 func TestDrainInTwoSteps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeNet(map[string]func(net.Conn){"good:1": stock(&Arith{})})

@@ -16,11 +16,11 @@ type Executed uint8
 
 const (
 	// ExecutedNever: no server executed it, or will. Repeating it does no harm.
-	ExecutedNever = Executed(conn.Never)
+	ExecutedNever Executed = Executed(conn.Never)
 	// ExecutedMaybe: the request was sent, and no answer came.
-	ExecutedMaybe = Executed(conn.Maybe)
+	ExecutedMaybe Executed = Executed(conn.Maybe)
 	// ExecutedYes: a server answered.
-	ExecutedYes = Executed(conn.Yes)
+	ExecutedYes Executed = Executed(conn.Yes)
 )
 
 // String is "never", "maybe" or "yes".

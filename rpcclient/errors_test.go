@@ -30,7 +30,7 @@ func TestNoNodesSaysWhatWasAskedOfWhom(t *testing.T) {
 	}
 }
 
-// TestAnErrorSaysItsCauseOnce: the attempts follow without it.
+// TestAnErrorSaysItsCauseOnce: the attempts follow without their cause.
 func TestAnErrorSaysItsCauseOnce(t *testing.T) {
 	lost := errors.New("lost")
 	for want, e := range map[string]*Error{

@@ -14,7 +14,7 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// hookLog is a log handler that does something at each record.
+// hookLog is a log handler that runs a function for each record.
 type hookLog func(slog.Record)
 
 func (h hookLog) Enabled(context.Context, slog.Level) bool { return true }
@@ -25,8 +25,7 @@ func (h hookLog) Handle(_ context.Context, r slog.Record) error {
 func (h hookLog) WithAttrs([]slog.Attr) slog.Handler { return h }
 func (h hookLog) WithGroup(string) slog.Handler      { return h }
 
-// userCode is a client in which every hook, the logger, Dial, the policy and the
-// source call f.
+// userCode is a client whose hooks, Logger, Dial, Policy and Source call f.
 func userCode(t *testing.T, f func(where string, c *Client)) *Client {
 	fn := newFakeNet(map[string]func(net.Conn){"a:1": stock(&Arith{}), "b:1": stock(&Arith{})})
 	ready := make(chan struct{})
@@ -71,7 +70,7 @@ func TestUserCodeMayCallBack(t *testing.T) {
 			mu.Unlock()
 			c.Stats()
 			c.page(time.Now())
-			if where != "Dial" && where != "Source" { // these are what the call would wait for
+			if where != "Dial" && where != "Source" { // a call within them would wait for them
 				c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int))
 			}
 		})

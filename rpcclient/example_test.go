@@ -28,7 +28,7 @@ func (Arith) Divide(args *Args, reply *int) error {
 	return nil
 }
 
-// serve runs a stock net/rpc server that has never heard of Rollcall.
+// serve runs a server of the standard library.
 func serve() net.Listener {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

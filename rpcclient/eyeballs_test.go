@@ -31,7 +31,7 @@ func TestAddressesAreDialledFamiliesInTurn(t *testing.T) {
 	}
 }
 
-// swallower is an address that answers no SYN: its backlog is full.
+// swallower returns an address that answers no SYN, because its backlog is full.
 func swallower(t *testing.T) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -50,7 +50,7 @@ func swallower(t *testing.T) string {
 		t.Fatal(err)
 	}
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(sa.(*syscall.SockaddrInet4).Port))
-	for range 16 { // until it is full
+	for range 16 { // more than the backlog takes
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 		cancel()

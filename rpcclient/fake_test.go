@@ -17,8 +17,8 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// fakeNet is a network of pipes for tests in fake time: each node is a function
-// that serves a connection.
+// fakeNet is a network of pipes for tests in fake time. Each node is a function that
+// serves a connection.
 type fakeNet struct {
 	mu    sync.Mutex // guards what follows
 	nodes map[string]func(net.Conn)
@@ -48,7 +48,7 @@ func (f *fakeNet) dial(_ context.Context, ep resolver.Endpoint) (net.Conn, error
 	return ours, nil
 }
 
-// gate is a dial that takes a while; count hears of each begin (1) and end (-1).
+// gate returns a dial that takes a while. count gets 1 for each begin and -1 for each end.
 func (f *fakeNet) gate(count func(int)) func(context.Context, resolver.Endpoint) (net.Conn, error) {
 	note := func(d int) {
 		f.mu.Lock()
@@ -63,7 +63,7 @@ func (f *fakeNet) gate(count func(int)) func(context.Context, resolver.Endpoint)
 	}
 }
 
-// set replaces what serves an address; nil refuses connections.
+// set replaces the function that serves an address; nil refuses connections.
 func (f *fakeNet) set(addr string, serve func(net.Conn)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -85,7 +85,7 @@ func stock(rcvrs ...any) func(net.Conn) {
 	return func(nc net.Conn) { s.ServeConn(nc) }
 }
 
-// peer is a scripted server's end of a connection.
+// peer is the server's end of a connection, for servers that a test writes by hand.
 type peer struct {
 	nc  net.Conn
 	dec *gob.Decoder
@@ -94,7 +94,7 @@ type peer struct {
 
 func newPeer(nc net.Conn) *peer { return &peer{nc, gob.NewDecoder(nc), gob.NewEncoder(nc)} }
 
-// next reads a request, answering pings by itself.
+// next reads a request. It answers pings itself.
 func (p *peer) next() (req rpc.Request, args Args, err error) {
 	for {
 		req = rpc.Request{}
@@ -112,7 +112,7 @@ func (p *peer) next() (req rpc.Request, args Args, err error) {
 	}
 }
 
-// skip reads a body into nothing.
+// skip reads a body and drops it.
 func (p *peer) skip() { p.dec.DecodeValue(reflect.Value{}) }
 
 // greeted answers the first ping.
@@ -130,7 +130,7 @@ func (p *peer) answer(seq uint64, text string, body any) {
 	p.enc.Encode(body)
 }
 
-// silent answers pings and nothing else.
+// silent answers pings, and no calls.
 func silent(nc net.Conn) {
 	p := newPeer(nc)
 	for {
@@ -140,7 +140,7 @@ func silent(nc net.Conn) {
 	}
 }
 
-// deaf reads nothing at all.
+// deaf never reads.
 func deaf(net.Conn) {}
 
 // slow multiplies after a delay.
@@ -164,7 +164,7 @@ func slow(delay func() time.Duration) func(net.Conn) {
 	}
 }
 
-// announcer is a Source that says what it is told.
+// announcer is a Source whose states a test makes.
 type announcer struct{ states chan resolver.State }
 
 func announce(addrs ...string) *announcer {

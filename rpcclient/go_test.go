@@ -19,7 +19,7 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// Letters notes what it gets, in the order in which it comes.
+// Letters keeps the bytes that it gets, in their order.
 type Letters struct {
 	mu  sync.Mutex // guards got
 	got []byte
@@ -61,8 +61,8 @@ func (l *Letters) inOrder(nc net.Conn) {
 	}
 }
 
-// TestGoHasEncodedInOrderWhenItReturns, as rpc.Client.Go has: the buffer is used again
-// for each call.
+// TestGoHasEncodedInOrderWhenItReturns, as rpc.Client.Go has: the caller uses one buffer
+// for all calls.
 func TestGoHasEncodedInOrderWhenItReturns(t *testing.T) {
 	pass := func(ctx context.Context, call *Invocation, next func(context.Context, *Invocation) error) error {
 		return next(ctx, call)
@@ -70,7 +70,7 @@ func TestGoHasEncodedInOrderWhenItReturns(t *testing.T) {
 	for name, tt := range map[string]struct {
 		cfg   Config
 		queue int
-		later bool // the node is announced when all calls are made
+		later bool // the node is announced after all calls were made
 	}{
 		"connected":                {},
 		"with interceptors":        {cfg: Config{Interceptors: []Interceptor{pass, pass}}},
@@ -120,8 +120,8 @@ func TestGoHasEncodedInOrderWhenItReturns(t *testing.T) {
 	}
 }
 
-// TestGoIsTriedAgainWithWhatItWasCalledWith: the first node loses the request unwritten,
-// and the caller has changed the argument meanwhile.
+// TestGoIsTriedAgainWithWhatItWasCalledWith: the connection to the first node is lost
+// before the request is written, and the caller has changed the argument by then.
 func TestGoIsTriedAgainWithWhatItWasCalledWith(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		letters := new(Letters)
@@ -145,7 +145,7 @@ func TestGoIsTriedAgainWithWhatItWasCalledWith(t *testing.T) {
 	})
 }
 
-// TestGoDoesNotWaitForAPeerThatReadsNothing, nor for a node.
+// TestGoDoesNotWaitForAPeerThatReadsNothing, and not for a node.
 func TestGoDoesNotWaitForAPeerThatReadsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		block := make(chan struct{})
@@ -177,7 +177,7 @@ func TestGoDoesNotWaitForAPeerThatReadsNothing(t *testing.T) {
 	})
 }
 
-// oneWay encodes, and cannot be decoded: it cannot be copied.
+// oneWay can be encoded but not decoded, so it cannot be copied.
 type oneWay struct{ b []byte }
 
 func (o oneWay) GobEncode() ([]byte, error) { return o.b, nil }
@@ -203,7 +203,7 @@ func TestGoWaitsUntilAnArgumentIsEncodedThatItCannotCopy(t *testing.T) {
 	})
 }
 
-// Raw reads what oneWay writes.
+// Raw decodes the encoding of oneWay.
 type (
 	Raw    struct{}
 	RawArg struct{ b []byte }

@@ -15,11 +15,12 @@ import (
 	"github.com/rollcall-dns/rollcall/balancer"
 )
 
-// gated is an answer that is decoded when it is let: until then its flight has neither
-// landed nor can it be given up.
+// gated is an answer whose decoding waits for its gate. While it waits, its attempt has no
+// result and cannot be given up.
 type gated struct{ v int }
 
-// gates are those of the running test: one a flight, with what comes of the decoding.
+// gates are the gates of the running test, one for each attempt. Each gets the error of
+// the decoding, nil for none.
 var gates struct {
 	sync.Mutex
 	of [2]chan error
@@ -40,7 +41,7 @@ func (g *gated) GobDecode(b []byte) error {
 
 var errMisfit = errors.New("it does not fit")
 
-// What becomes of a flight, as the steps that it takes.
+// The steps of an attempt, for each way in which it may end.
 var fates = map[string][]string{
 	"answered": {"arrives", "decoded"},
 	"misfit":   {"arrives", "fails"},
@@ -49,15 +50,15 @@ var fates = map[string][]string{
 	"silent":   {},
 }
 
-// step is one thing that happens to a flight, or, for flight -1, to the call's context.
+// step is an event of an attempt or, with attempt -1, of the call's context.
 type step struct {
-	flight int
-	what   string
+	attempt int
+	what    string
 }
 
-func (s step) String() string { return fmt.Sprintf("%d %s", s.flight, s.what) }
+func (s step) String() string { return fmt.Sprintf("%d %s", s.attempt, s.what) }
 
-// interleavings are all orders of the steps that keep those of each row.
+// interleavings returns all orders of the steps that keep the order within each row.
 func interleavings(rows ...[]step) [][]step {
 	var all [][]step
 	left := false
@@ -78,18 +79,18 @@ func interleavings(rows ...[]step) [][]step {
 	return all
 }
 
-// TestEveryOrderOfFirstTryHedgeAndCancel drives them one by one: no error means that an
-// answer was decoded into the reply, whatever the order; nothing touches the reply when
-// the call has returned; and nothing is left of it. Each order is played once with
-// a pause after each step, and once for each step without one after it.
-func TestEveryOrderOfFirstTryHedgeAndCancel(t *testing.T) {
+// TestEveryOrderOfFirstAttemptHedgeAndCancel plays each order of events. In all of them, a
+// call without an error has an answer in its reply, nothing changes the reply after the
+// call has returned, and nothing is left of the call. Each order is played once with a
+// pause after every step, and once for each step without the pause after that step.
+func TestEveryOrderOfFirstAttemptHedgeAndCancel(t *testing.T) {
 	orders := 0
 	for first, a := range fates {
 		for hedge, b := range fates {
 			for _, quit := range [][]step{nil, {{-1, "quit"}}} {
-				row := func(flight int, whats []string) (row []step) {
+				row := func(attempt int, whats []string) (row []step) {
 					for _, what := range whats {
-						row = append(row, step{flight, what})
+						row = append(row, step{attempt, what})
 					}
 					return row
 				}
@@ -108,7 +109,7 @@ func TestEveryOrderOfFirstTryHedgeAndCancel(t *testing.T) {
 	t.Logf("%d orders", orders)
 }
 
-// request is one that a node has got.
+// request is a request that a node has got.
 type request struct {
 	p   *peer
 	seq uint64
@@ -133,7 +134,7 @@ func playOrder(t *testing.T, steps []step, rush int) {
 	c := fakeClient(t, f, Config{Retry: RetryConfig{Max: -1, Budget: balancer.Budget{Floor: 100}}, Conn: ConnConfig{PerNode: 1}}, "a:1", "b:1")
 	defer c.Close()
 	allUp(t, c, 2)
-	for range 100 { // so that the method's usual time is known, and a hedge allowed
+	for range 100 { // so that the usual time of the method is known and a hedge is allowed
 		c.quick.record("Gate.Ask", time.Millisecond, c.now())
 		c.quick.earn("Gate.Ask", 0.02)
 	}
@@ -143,7 +144,7 @@ func playOrder(t *testing.T, steps []step, rush int) {
 	var reply gated
 	returned := make(chan error, 1)
 	go func() { returned <- c.Call(ctx, "Gate.Ask", &Args{}, &reply, Hedge(0.02)) }()
-	flights := [2]request{<-requests, <-requests}
+	got := [2]request{<-requests, <-requests}
 	synctest.Wait()
 	if n := c.Stats().Hedges; n != 1 {
 		t.Fatalf("%d hedges", n)
@@ -163,15 +164,15 @@ func playOrder(t *testing.T, steps []step, rush int) {
 	for i, s := range steps {
 		switch s.what {
 		case "arrives":
-			go flights[s.flight].p.answer(flights[s.flight].seq, "", gated{s.flight})
+			go got[s.attempt].p.answer(got[s.attempt].seq, "", gated{s.attempt})
 		case "decoded":
-			gates.of[s.flight] <- nil
+			gates.of[s.attempt] <- nil
 		case "fails":
-			gates.of[s.flight] <- errMisfit
+			gates.of[s.attempt] <- errMisfit
 		case "refused":
-			go flights[s.flight].p.answer(flights[s.flight].seq, "refused", struct{}{})
+			go got[s.attempt].p.answer(got[s.attempt].seq, "refused", struct{}{})
 		case "lost":
-			flights[s.flight].p.nc.Close()
+			got[s.attempt].p.nc.Close()
 		case "quit":
 			cancel()
 		}
@@ -197,7 +198,7 @@ func playOrder(t *testing.T, steps []step, rush int) {
 		}
 	}
 	cancel()
-	time.Sleep(20 * time.Second) // whatever is late comes now
+	time.Sleep(20 * time.Second) // all late answers come now
 	synctest.Wait()
 	if reply != atReturn {
 		t.Errorf("long after it has returned, the reply becomes %v", reply)
@@ -221,7 +222,7 @@ func check(t *testing.T, err error, reply gated) {
 	}
 }
 
-// said is what an error comes to.
+// said returns the part of an error that the test compares.
 func said(err error) string {
 	switch {
 	case err == nil:
@@ -238,20 +239,20 @@ func said(err error) string {
 	return "lost"
 }
 
-// outcome is what the steps should come to: the first answer of a server that is
-// decoded; one that arrived before the context ended counts, too. A good answer that is
-// at hand by then is better than another's error.
+// outcome returns how the call should end: with the first answer of a server that is
+// decoded, also when it arrived before the context ended and is decoded after that. A good
+// answer that is there by then is better than the error of the other attempt.
 func outcome(steps []step) string {
-	result := ""                          // of who has landed first with a server's word
-	arrived, over := [2]bool{}, [2]bool{} // over: landed, lost or given up
+	result := ""                          // of the first attempt that a server has answered
+	arrived, over := [2]bool{}, [2]bool{} // over: it has a result, is lost, or was given up
 	last := ""
 	for _, s := range steps {
-		if s.flight >= 0 && over[s.flight] {
+		if s.attempt >= 0 && over[s.attempt] {
 			continue
 		}
 		switch s.what {
 		case "arrives":
-			arrived[s.flight] = true
+			arrived[s.attempt] = true
 			continue
 		case "quit":
 			for i := range over {
@@ -261,17 +262,17 @@ func outcome(steps []step) string {
 				}
 			}
 		case "lost":
-			over[s.flight] = true
+			over[s.attempt] = true
 			last = "lost"
 		case "decoded":
-			over[s.flight], result = true, "answer"
+			over[s.attempt], result = true, "answer"
 		case "fails", "refused":
-			over[s.flight] = true
+			over[s.attempt] = true
 			if result == "" {
 				result = map[string]string{"fails": "misfit", "refused": "refused"}[s.what]
 			}
 		}
-		if result != "" { // the other is given up, unless it is being decoded
+		if result != "" { // the other attempt is given up, unless its answer is being decoded
 			for i := range over {
 				over[i] = over[i] || !arrived[i]
 			}

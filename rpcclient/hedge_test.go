@@ -26,7 +26,7 @@ func TestHedgeTakesTheFirstAnswerAndTheLateOneTouchesNothing(t *testing.T) {
 		var hang atomic.Bool
 		delay := func() time.Duration {
 			if hang.CompareAndSwap(true, false) {
-				return time.Second // only the first request after hang is set
+				return time.Second // the first request after hang was set, and no other
 			}
 			return time.Millisecond
 		}
@@ -54,7 +54,7 @@ func TestHedgeTakesTheFirstAnswerAndTheLateOneTouchesNothing(t *testing.T) {
 			t.Errorf("%+v", after)
 		}
 		reply = -1
-		time.Sleep(2 * time.Second) // the loser's reply comes
+		time.Sleep(2 * time.Second) // the late reply comes
 		synctest.Wait()
 		if reply != -1 {
 			t.Errorf("late reply wrote %d", reply)
@@ -89,13 +89,13 @@ func TestHedgingAddsNoMoreLoadThanAskedFor(t *testing.T) {
 	})
 }
 
-// TestHedgesStayWithinTheirShare though four times as many calls are slow, from the first call
-// on and after a long quiet time.
+// TestHedgesStayWithinTheirShare though four times as many calls are slow: at the
+// beginning, and after a long time without slow calls.
 func TestHedgesStayWithinTheirShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		defer time.Sleep(time.Second) // the losers end
+		defer time.Sleep(time.Second) // the requests that were given up end
 		var n atomic.Int64
-		delay := func() time.Duration { // what is slow comes in crowds, and at first there is none
+		delay := func() time.Duration { // slow calls come in groups, and not at first
 			if i := n.Add(1); i > 300 && i%200 < 8 {
 				return time.Duration(20+10*(i%200)) * time.Millisecond
 			}

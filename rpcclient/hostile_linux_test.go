@@ -27,7 +27,7 @@ import (
 // servers in it: "name=address name=address".
 const preyVar = "ROLLCALL_HOSTILE_SERVERS"
 
-// The replies that a hostile server lets loose on them.
+// The types of the replies that hostile servers answer with.
 type (
 	Flat  struct{ V int }
 	Chain struct {
@@ -36,23 +36,23 @@ type (
 	}
 	Nest []Nest
 	Wood map[string]Wood
-	Deep struct { // a Flat to those that know no more
+	Deep struct { // decoded as Flat where the other fields are unknown
 		V    int
 		More Chain
 	}
 )
 
-// The bounds of the client under attack: a reply that is being read, what may come of
-// it, garbage as much as that, and the program itself.
+// The memory that the attacked client may use: the reply that it reads, the value decoded
+// from it, as much garbage, and the program itself.
 const (
 	preyReply  = 16 << 20
 	preyMemory = 2*(2+4)*preyReply + 64<<20
 )
 
-// goodMark begins the names of those whose answers are to be understood.
+// goodMark begins the names of attacks whose answer must be decoded.
 const goodMark = "good:"
 
-// answers is a server's side of a stream, made by encoding/gob and by hand.
+// answers is the server's half of a stream, made by encoding/gob and by hand.
 type answers struct {
 	bytes.Buffer
 	enc *gob.Encoder
@@ -74,7 +74,8 @@ func (a *answers) value(v any) *answers {
 	return a
 }
 
-// body is v's definitions, and then a value of its type with these bytes in place of v's.
+// body appends the definitions of v, and then a value of its type with these bytes
+// instead of those of v.
 func (a *answers) body(v any, body []byte) *answers {
 	mark := a.Len()
 	a.enc.Encode(v)
@@ -89,7 +90,7 @@ func (a *answers) body(v any, body []byte) *answers {
 	return a
 }
 
-// attack answers a request; good says that the answer may be had all the same.
+// attack answers a request.
 type attack struct {
 	good  bool
 	reply func(a *answers, seq uint64)
@@ -135,7 +136,7 @@ func attacks() map[string]attack {
 			a.header(seq, "")
 			for id := int64(100); a.Len() < 4<<20; id++ {
 				m := gobwire.AppendUint(nil, gobwire.ToUint(-id))
-				m = append(m, 2, 1, 2) // a slice, which has an id
+				m = append(m, 2, 1, 2) // a slice with an id
 				m = append(gobwire.AppendUint(m, gobwire.ToUint(id)), 0, 1)
 				m = append(gobwire.AppendUint(m, gobwire.ToUint(id-1)), 0, 0)
 				a.Write(gobwire.AppendUint(nil, uint64(len(m))))
@@ -147,7 +148,7 @@ func attacks() map[string]attack {
 				a.header(seq+1000+i, "").value(make([]byte, 1000))
 			}
 		}, send: func(nc net.Conn, b []byte) {
-			// Definitions come once: the first answer has them, the others begin behind it.
+			// Definitions are sent once: the first answer has them, the others follow it.
 			for _, err := nc.Write(b); err == nil; _, err = nc.Write(b[len(b)-1020:]) {
 			}
 		}},
@@ -178,7 +179,7 @@ func attacks() map[string]attack {
 	}
 }
 
-// serveHostile answers the first ping as it should, and every call by the attack.
+// serveHostile answers the first ping correctly, and every call by the attack.
 func serveHostile(l net.Listener, x attack, serving *sync.WaitGroup) {
 	for {
 		nc, err := l.Accept()
@@ -217,12 +218,12 @@ func serveHostile(l net.Listener, x attack, serving *sync.WaitGroup) {
 	}
 }
 
-// prey calls each server for each kind of reply, and says what came of it.
+// prey calls each server for each type of reply, and prints the results.
 func prey(ctx context.Context) error {
 	for _, server := range strings.Split(os.Getenv(preyVar), " ") {
 		name, addr, _ := strings.Cut(server, "=")
 		good, late := 0, 0
-		// What is good must not fail for a busy machine; what is not may wait for nothing.
+		// A good answer gets time, because the machine may be busy. A bad one may never come.
 		limit := 300 * time.Millisecond
 		if strings.HasPrefix(name, goodMark) {
 			limit = time.Minute
@@ -253,7 +254,7 @@ func prey(ctx context.Context) error {
 	return nil
 }
 
-// peakMemory is the most that this process ever had.
+// peakMemory returns the greatest memory that this process has had.
 func peakMemory() int {
 	b, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -267,7 +268,7 @@ func peakMemory() int {
 	return kb << 10
 }
 
-// underRace tells that memory is not to be measured.
+// underRace tells that the race detector is on, whose memory is not to be measured.
 func underRace() bool {
 	info, _ := debug.ReadBuildInfo()
 	for _, s := range info.Settings {
@@ -278,15 +279,15 @@ func underRace() bool {
 	return false
 }
 
-// TestHostileServers answer a client in a process of its own: it lives, its calls end,
-// its memory stays within the bound, and what can be understood is.
+// TestHostileServers answer a client in a process of its own. It survives, its calls end,
+// its memory stays within the bound, and it decodes each answer that can be decoded.
 func TestHostileServers(t *testing.T) {
 	if os.Getenv(preyVar) != "" {
 		peertest.Main(prey)
 	}
 	all := attacks()
 	var serving sync.WaitGroup
-	defer serving.Wait() // when the client and the listeners are closed
+	defer serving.Wait() // after the client and the listeners are closed
 	var env []string
 	var names []string
 	for name, x := range all {

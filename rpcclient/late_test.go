@@ -12,13 +12,13 @@ import (
 	"github.com/rollcall-dns/rollcall/rpcserver"
 )
 
-// Nils answers, when it is let, with interface values of which some are nil.
+// Nils answers with interface values of which some are nil, when it is allowed to.
 type Nils struct {
 	entered chan struct{}
 	let     chan struct{}
 }
 
-// List brings the definition of a type with it, the first time.
+// List sends the definition of a type, the first time.
 func (n *Nils) List(_ int, out *[]any) error {
 	n.entered <- struct{}{}
 	<-n.let
@@ -26,7 +26,7 @@ func (n *Nils) List(_ int, out *[]any) error {
 	return nil
 }
 
-// Map brings nothing.
+// Map sends no definition.
 func (n *Nils) Map(_ int, out *map[string]any) error {
 	n.entered <- struct{}{}
 	<-n.let
@@ -34,7 +34,7 @@ func (n *Nils) Map(_ int, out *map[string]any) error {
 	return nil
 }
 
-// Several is met first within an interface value, and then alone.
+// Several is sent first within an interface value, and then alone.
 type Several []any
 
 func (n *Nils) Within(_ int, out *struct{ V any }) error {
@@ -47,8 +47,8 @@ func (n *Nils) Alone(_ int, out *Several) error {
 	return nil
 }
 
-// TestReplyOfATypeFirstMetWithinAnother ends with its context at the latest, though
-// nobody knows where the reply ends.
+// TestReplyOfATypeFirstMetWithinAnother: the call ends with its context at the latest,
+// though the client cannot find the end of the reply.
 func TestReplyOfATypeFirstMetWithinAnother(t *testing.T) {
 	gob.Register(Several{})
 	s := startStock(t, "")
@@ -70,8 +70,8 @@ func TestReplyOfATypeFirstMetWithinAnother(t *testing.T) {
 	}
 }
 
-// TestLateRepliesWithNilsTouchNothing: encoding/gob, when it skips a nil interface
-// value, goes on into the next message, which is another call's.
+// TestLateRepliesWithNilsTouchNothing: when encoding/gob skips a nil interface value, it
+// reads on into the next message, which is that of another call.
 func TestLateRepliesWithNilsTouchNothing(t *testing.T) {
 	gob.Register(Inner{})
 	gob.Register(Outer{})
@@ -113,8 +113,8 @@ func TestLateRepliesWithNilsTouchNothing(t *testing.T) {
 	}
 }
 
-// TestReplyThatDoesNotFitEndsWithItself, whatever there is in it: its call does not
-// wait for the next message, and no other call loses it.
+// TestReplyThatDoesNotFitEndsWithItself, whatever it contains: its call does not wait for
+// the next message, and no other call loses its own.
 func TestReplyThatDoesNotFitEndsWithItself(t *testing.T) {
 	for name, reply := range map[string]any{"misfit": new(int), "dropped": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -140,9 +140,9 @@ func TestReplyThatDoesNotFitEndsWithItself(t *testing.T) {
 	}
 }
 
-// TestAConnectionThatEndsAloneIsReplacedAlone: the server gives it up behind an
-// argument whose end it does not find. Calls in flight on it are answered, later ones
-// go elsewhere, and the node's other connections stay.
+// TestAConnectionThatEndsAloneIsReplacedAlone: the server gives it up after an argument
+// whose end it cannot find. Calls in flight on it are answered, later ones use another
+// connection, and the other connections of the node stay.
 func TestAConnectionThatEndsAloneIsReplacedAlone(t *testing.T) {
 	gob.Register(Inner{})
 	for _, conns := range []int{1, 3} {
@@ -152,7 +152,7 @@ func TestAConnectionThatEndsAloneIsReplacedAlone(t *testing.T) {
 			c := newClient(t, Config{Conn: ConnConfig{PerNode: conns}}, addr)
 			allUp(t, c, 1)
 			var slow []*rpc.Call
-			for range conns { // one on each
+			for range conns { // one call on each
 				slow = append(slow, c.Go(t.Context(), "Arith.Block", &Args{A: 5}, new(int), nil))
 				<-a.entered
 			}

@@ -24,7 +24,7 @@ func TestQuantileFollowsTheCalls(t *testing.T) {
 			t.Errorf("quantile %v is %v, want about %v", want.share, got, want.at)
 		}
 	}
-	// Ten seconds later none of that counts.
+	// Ten seconds later none of these calls counts.
 	now += 2 * latencyWindow
 	if d, ok := l.quantile("M", 0.9, now); ok {
 		t.Error("old calls count:", d)

@@ -17,8 +17,8 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// What DNS says while the servers are well, and for how long it may say it without a
-// connection being lost.
+// DNS says different things while all servers work. The table has how long it may say each
+// before a connection is closed.
 func TestNodesThatAnswerPingsOutliveWhatDNSSays(t *testing.T) {
 	soa := func(m *dns.Msg) {
 		m.Ns = append(m.Ns, &dns.SOA{Hdr: dns.RR_Header{Name: "svc.", Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: 5}, Ns: "ns.svc.", Mbox: "h.svc.", Minttl: 5})
@@ -185,8 +185,8 @@ func silentWith(p *peer) {
 	}
 }
 
-// A deployment that replaces all at once must not leave a moment without nodes, nor
-// send calls to the old ones when the new ones work.
+// A deployment that replaces all nodes at once must not leave a moment without nodes, and
+// must not send calls to the old ones once the new ones work.
 func TestReplacedNodesAreUsedUntilTheNewOnesWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeNet(map[string]func(net.Conn){"a": stock(&Arith{}), "b": stock(&Arith{})})
@@ -216,8 +216,8 @@ func TestReplacedNodesAreUsedUntilTheNewOnesWork(t *testing.T) {
 	})
 }
 
-// The announcements of a set of nodes that all work change at random; calls must
-// never fail while some were announced in the last half minute.
+// All nodes work, and which of them are announced changes at random. No call may fail
+// while a node was announced within the last half minute.
 func TestNoAnswerMakesCallsFailWhileNodesWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		nodes := map[string]func(net.Conn){}

@@ -40,7 +40,7 @@ func TestNetRPCIsWhatAnRPCClientIs(t *testing.T) {
 	}
 }
 
-// Dial's user gave no context, so that the setting is named that ended the wait.
+// The user of Dial gave no context, so the error names the setting that ended the wait.
 func TestDialNamesTheLimitThatEndedIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()

@@ -72,7 +72,7 @@ func TestServerThatNeverAnswersIsNotUsedAtAll(t *testing.T) {
 	})
 }
 
-func TestBlockedWriteHoldsUpNobodyBeyondHisDeadline(t *testing.T) {
+func TestBlockedWriteDelaysNoCallBeyondItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		block := make(chan struct{})
 		f := newFakeNet(map[string]func(net.Conn){"stuck:1": func(nc net.Conn) {
@@ -157,7 +157,7 @@ func TestRemovedNodeFinishesWhatIsInFlight(t *testing.T) {
 	})
 }
 
-// The end of a connection is seen when it comes, not by the next call.
+// The client sees that a connection has ended at once, and not in the next call.
 func TestClosedConnectionIsNotUsed(t *testing.T) {
 	a, b := startStock(t, ""), startStock(t, "")
 	lost := make(chan string, 10)

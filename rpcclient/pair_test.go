@@ -32,7 +32,7 @@ func (e eps) Watch(ctx context.Context, _ string) iter.Seq[resolver.State] {
 	}
 }
 
-// exercise makes a client do what it must do with any server.
+// exercise makes the calls that a client must be able to make to any server.
 func exercise(t *testing.T, c *Client) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -69,7 +69,7 @@ func exercise(t *testing.T, c *Client) {
 	}
 }
 
-// startOurs serves arith, or one of its own, and Echo.
+// startOurs starts an rpcserver with arith, or an Arith of its own, and Echo.
 func startOurs(t *testing.T, cfg rpcserver.Config, arith ...*Arith) (s *rpcserver.Server, addr string) {
 	t.Helper()
 	s = rpcserver.New(cfg)
@@ -116,7 +116,7 @@ func TestPairings(t *testing.T) {
 				wg.Go(func() { s.rpc.ServeCodec(jsonrpc.NewServerCodec(nc)) })
 			}
 		})
-		t.Cleanup(func() { l.Close(); wg.Wait() }) // after the client's
+		t.Cleanup(func() { l.Close(); wg.Wait() }) // runs after the client is closed
 		exercise(t, newClient(t, Config{Conn: ConnConfig{Codec: jsonrpc.NewClientCodec}}, l.Addr().String()))
 	})
 	t.Run("rpcserver, JSON", func(t *testing.T) {
@@ -156,8 +156,8 @@ func TestCertificateMustNameTheTarget(t *testing.T) {
 	}
 }
 
-// A graceful restart of all servers, one after the other, under calls that must
-// not be repeated: no error, and every call executed once.
+// All servers are restarted gracefully, one after the other, during calls that are not
+// idempotent: no call fails, and each is executed once.
 func TestRollingShutdownLosesNoCall(t *testing.T) {
 	var arith [2]*Arith
 	start := func(a *Arith) (*rpcserver.Server, string, chan error) {

@@ -15,8 +15,8 @@ import (
 	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
 )
 
-// oneByOne serves like rpc.Server.ServeRequest in a loop: pings wait for the calls
-// before them. d is how long a call takes, from its argument.
+// oneByOne serves like rpc.Server.ServeRequest in a loop: pings wait for the calls before
+// them. The argument of a call says how long it takes.
 func oneByOne(nc net.Conn) {
 	p := newPeer(nc)
 	for {
@@ -29,8 +29,8 @@ func oneByOne(nc net.Conn) {
 	}
 }
 
-// freezes serves calls until one of them has an argument of 99, and then reads no more.
-// pong is its answer to pings: rpcserver has none, a stock server an error.
+// freezes serves calls until one of them has the argument 99, and then reads no more. pong
+// is the error in its answer to pings: rpcserver has none, a stock server has one.
 func freezes(pong string) func(net.Conn) {
 	return func(nc net.Conn) {
 		dec, enc := gob.NewDecoder(nc), gob.NewEncoder(nc)
@@ -64,7 +64,7 @@ func TestServerThatWorksOnOneCallAtATimeIsNotCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeNet(map[string]func(net.Conn){"serial:1": oneByOne})
 		f.room = true
-		defer time.Sleep(time.Minute) // the server ends what it is at
+		defer time.Sleep(time.Minute) // the server ends the calls that it executes
 		c := fakeClient(t, f, Config{Conn: ConnConfig{PerNode: 1}, Timeout: time.Minute}, "serial:1")
 		defer c.Close()
 		ready(t, c)
@@ -84,9 +84,9 @@ func TestServerThatWorksOnOneCallAtATimeIsNotCutOff(t *testing.T) {
 	})
 }
 
-// TestFrozenServerIsFound within the interval and the time of a ping, with calls in
-// flight. An rpcserver is known to be hung, and its calls end at once; any other may be
-// at work, and they keep their time, but no new ones come to it.
+// TestFrozenServerIsFound within the interval and the time-out of a ping, with calls in
+// flight. An rpcserver that answers no ping is hung, and its calls end at once. Another
+// server may be at work: its calls keep their time, but it gets no new ones.
 func TestFrozenServerIsFound(t *testing.T) {
 	for pong, ends := range map[string]time.Duration{"": 12 * time.Second, "no such method": time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
@@ -99,7 +99,7 @@ func TestFrozenServerIsFound(t *testing.T) {
 			ready(t, c)
 			begin := time.Now()
 			call := c.Go(t.Context(), "Frozen.Do", &Args{A: 99}, new(int), nil)
-			f.set("a:1", deaf) // it accepts, and no more
+			f.set("a:1", deaf) // it accepts connections, and reads nothing
 			if why := <-down; !errors.Is(why, conn.ErrSilent) || time.Since(begin) != 12*time.Second {
 				t.Errorf("pong %q: down after %v: %v", pong, time.Since(begin), why)
 			}
@@ -112,8 +112,8 @@ func TestFrozenServerIsFound(t *testing.T) {
 	}
 }
 
-// TestReaderAtWorkIsNoSilence: a reply that takes long to decode keeps pings from being
-// read, and says nothing of the server.
+// TestReaderAtWorkIsNoSilence: while a reply takes long to decode, answers to pings are not
+// read, and that is not the fault of the server.
 func TestReaderAtWorkIsNoSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeNet(map[string]func(net.Conn){"a:1": stock(Slow{}, &Arith{})})
@@ -157,10 +157,10 @@ func (s *SlowArg) GobDecode([]byte) error { return nil }
 
 func (Slow) Put(SlowArg, *int) error { return nil }
 
-// TestSlowEncoderHoldsUpNobodyElse: with another connection, calls are answered at once;
-// with none, they end at their own deadlines, and the connection ends at once when it
-// has to.
-func TestSlowEncoderHoldsUpNobodyElse(t *testing.T) {
+// TestSlowEncoderDelaysNoOtherCall: with a second connection, other calls are answered at
+// once. Without one, they end at their own deadlines. The connection can be ended at any
+// moment.
+func TestSlowEncoderDelaysNoOtherCall(t *testing.T) {
 	for conns := 1; conns <= 2; conns++ {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFakeNet(map[string]func(net.Conn){"a:1": stock(Slow{}, &Arith{})})

@@ -27,7 +27,7 @@ func fleet(f *fakeNet, sizes map[uint16]int) eps {
 	return out
 }
 
-// connected counts nodes and connections by priority.
+// connected counts the nodes with connections, and the connections, by priority.
 func connected(c *Client) (nodes, conns map[uint16]int) {
 	nodes, conns = map[uint16]int{}, map[uint16]int{}
 	for _, n := range c.Stats().Nodes {
@@ -70,7 +70,7 @@ func TestOnlyTheSubsetIsConnectedTo(t *testing.T) {
 			if len(before) != 3 {
 				t.Errorf("%s: calls went to %d nodes", name, len(before))
 			}
-			// One of them dies: another takes its place until it is back.
+			// One of them dies, and another one replaces it until it is back.
 			var dead string
 			for dead = range before {
 				break

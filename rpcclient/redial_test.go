@@ -15,7 +15,7 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// most is how many of times fall into a window of the given width.
+// most returns how many of the times are within one window of the given width, at most.
 func most(times []time.Time, width time.Duration) (n int) {
 	begin := 0
 	for end := range times {
@@ -27,8 +27,8 @@ func most(times []time.Time, width time.Duration) (n int) {
 	return n
 }
 
-// one serves the first connection and refuses all others, like a server at its limit,
-// or one that has closed its listener and finishes what it has.
+// one serves the first connection and refuses all others, like a server at its limit, or
+// one that has closed its listener and finishes its calls.
 func one(f *fakeNet, addr string, serve func(net.Conn)) func(net.Conn) {
 	return func(nc net.Conn) {
 		f.set(addr, nil)
@@ -77,7 +77,7 @@ func TestWaitingCallsDoNotHurryDials(t *testing.T) {
 				}
 			})
 		}
-		for time.Now().Before(end) { // what the page says is what happens
+		for time.Now().Before(end) { // the debug page says when the next dial is
 			time.Sleep(100 * time.Millisecond)
 			synctest.Wait()
 			for _, n := range c.Stats().Nodes {
@@ -96,8 +96,8 @@ func TestWaitingCallsDoNotHurryDials(t *testing.T) {
 	})
 }
 
-// A network that does what is worst, by chance: refuses, is silent, hangs up after a
-// random time, says that it drains.
+// The network does at random what is worst: it refuses, is silent, hangs up after a while,
+// or says that it drains.
 func TestDialsArePacedWhateverTheServerDoes(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
@@ -146,8 +146,8 @@ func TestDialsArePacedWhateverTheServerDoes(t *testing.T) {
 			time.Sleep(minutes * time.Minute)
 			mu.Lock()
 			defer mu.Unlock()
-			// At most: a fresh begin for each connection that lasted, and that was at
-			// least 5s old.
+			// At most the pauses begin again for each connection that lasted, and each of
+			// these was at least 5s old.
 			if n := most(dials, stable); n > 8*cfg.Conn.PerNode {
 				t.Errorf("seed %d: %d dials within %v", seed, n, stable)
 			}
@@ -158,8 +158,8 @@ func TestDialsArePacedWhateverTheServerDoes(t *testing.T) {
 	}
 }
 
-// A server gives up each connection with the first call on it, and never answers the
-// call: the connection lives on, as long as its calls.
+// The server gives up each connection at the first call on it, and never answers the call:
+// the connection lives as long as its calls.
 func TestConnectionsGivenUpWithCallsInFlightArePaced(t *testing.T) {
 	for name, notice := range map[string]func(uint64) rpc.Response{"retire": rpcwire.Retire, "drain": rpcwire.Drain} {
 		synctest.Test(t, func(t *testing.T) {
@@ -199,11 +199,11 @@ func TestPausesGrowAndOnlyAConnectionThatLastedBeginsAnew(t *testing.T) {
 	if got := r.pause(fixed); got != 0 {
 		t.Errorf("first dial waits %v", got)
 	}
-	good := now // a connection is made, and stays
+	good := now // a connection is made, and is kept
 	r.made()
 	for i, want := range []time.Duration{pauses[0], pauses[1], pauses[2], pauses[3], pauses[4], pauses[4]} {
 		now = now.Add(time.Hour)
-		r.lasts(good, now) // it is much older than stable: no reason to forget the failures
+		r.lasts(good, now) // it is much older than stable, but older than the failures, too
 		r.dialled()
 		r.failed(now)
 		r.lasts(good, now)
@@ -211,7 +211,7 @@ func TestPausesGrowAndOnlyAConnectionThatLastedBeginsAnew(t *testing.T) {
 			t.Errorf("after %d failures: %v, want %v", i+1, got, want)
 		}
 	}
-	again := now.Add(time.Second) // a second one is made after all
+	again := now.Add(time.Second) // a second connection is made
 	r.lasts(again, again.Add(stable))
 	if r.fruitless == 0 {
 		t.Error("forgotten before the connection has lasted")

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestAnAnswerIsNeverTriedAgainWhateverItSays: a method may say what net/rpc says
-// of a method that it does not have.
+// TestAnAnswerIsNeverTriedAgainWhateverItSays: the error of a method may have the text that
+// net/rpc has for a method that it does not know.
 func TestAnAnswerIsNeverTriedAgainWhateverItSays(t *testing.T) {
 	const method = "Upstream.Ask"
 	for _, text := range []string{
@@ -37,7 +37,7 @@ func TestAnAnswerIsNeverTriedAgainWhateverItSays(t *testing.T) {
 	}
 }
 
-// passOn answers with an error in the words of another.
+// passOn answers with the error of another server.
 type passOn struct {
 	text     string
 	executed atomic.Int32
@@ -68,7 +68,7 @@ func TestRetriesStayWithinTheBudget(t *testing.T) {
 			}
 		}
 		s := c.Stats()
-		// The floor is 3 a second, and the window lets 30 through at once.
+		// The floor is 3 a second, and 30 of them can be spent at once.
 		limit := calls/10 + 3*uint64(time.Since(begin)/time.Second) + 30
 		if extra := s.Attempts - calls; extra > limit || extra < limit/2 {
 			t.Errorf("%d extra attempts for %d calls in %v, want up to %d", extra, calls, time.Since(begin), limit)

@@ -10,7 +10,7 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// word is an answer of the source in short: "a b c", or why there are none.
+// word makes a state of the Source from "a b c", or from the reason for none.
 func word(text string) *resolver.State {
 	switch text {
 	case "NXDOMAIN":
@@ -30,10 +30,10 @@ func word(text string) *resolver.State {
 func TestRosterBelievesWhatCanBeTrue(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		words []string // one a second
-		down  string   // that do not work
-		want  string   // in use after the last; in brackets those in reserve
-		later string   // when the linger time is over
+		words []string // states, one a second
+		down  string   // nodes that do not work
+		want  string   // nodes in use after the last state; in brackets those in reserve
+		later string   // the same after the time of linger
 	}{
 		{"one of two leaves", []string{"a b", "a"}, "", "a", "a"},
 		{"half leave", []string{"a b c d", "a b"}, "", "a b", "a b"},
@@ -116,7 +116,7 @@ func TestNameThatNeverWasIsHopelessAtOnceAndOneThatWasAfterALinger(t *testing.T)
 	}
 }
 
-// say makes a state that the client's source yields.
+// word makes the client's Source yield a state.
 func (a *announcer) word(text string) {
 	s := *word(text)
 	s.Confirmed, s.TTL = time.Now(), time.Second

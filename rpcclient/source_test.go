@@ -64,7 +64,7 @@ func TestUnknownServiceFailsAtOnceAndSaysWhatCameBack(t *testing.T) {
 				t.Errorf("%q lacks %q", err, want)
 			}
 		}
-		// When it is announced after all, calls go.
+		// When it is announced later, calls succeed.
 		f := newFakeNet(map[string]func(net.Conn){"good:1": stock(&Arith{})})
 		c.cfg.Conn.Dial = f.dial
 		a.say("good:1")

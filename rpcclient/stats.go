@@ -122,3 +122,5 @@ func (n *node) stats() NodeStats {
 	}
 	return out
 }
+
+// Tests: debug_test.go.

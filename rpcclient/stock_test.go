@@ -13,10 +13,10 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// Args and Quotient are those of the package comment of net/rpc.
+// Args and Quotient are the types in the package comment of net/rpc.
 type Args struct{ A, B int }
 
-// Echo answers what it is given.
+// Echo answers with its argument.
 type Echo struct{}
 
 type Payload struct{ Data []byte }
@@ -25,7 +25,7 @@ func (Echo) Echo(in *Payload, out *Payload) error { out.Data = in.Data; return n
 
 type Quotient struct{ Quo, Rem int }
 
-// Arith is a service with a memory of what it executed.
+// Arith is a service that remembers what it executed.
 type Arith struct {
 	id       string
 	executed atomic.Int64
@@ -48,7 +48,7 @@ func (a *Arith) Divide(args *Args, quo *Quotient) error {
 	return nil
 }
 
-// Block executes, and answers much later.
+// Block answers when the test closes block.
 func (a *Arith) Block(args *Args, reply *int) error {
 	a.executed.Add(1)
 	if a.entered != nil {
@@ -59,7 +59,7 @@ func (a *Arith) Block(args *Args, reply *int) error {
 	return nil
 }
 
-// Who answers its name.
+// Who answers with the name of the server.
 func (a *Arith) Who(_ *Args, reply *string) error {
 	a.executed.Add(1)
 	*reply = a.id
@@ -106,7 +106,7 @@ func startStock(tb testing.TB, addr string) *server {
 			s.conns[nc] = true
 			stopped := s.stopped
 			s.mu.Unlock()
-			if stopped { // accepted while it stopped
+			if stopped { // it was accepted while the server stopped
 				nc.Close()
 				return
 			}
@@ -145,7 +145,7 @@ func (s *server) cut() {
 	}
 }
 
-// newClient makes a client of the servers.
+// newClient makes a client that calls the servers.
 func newClient(tb testing.TB, cfg Config, addrs ...string) *Client {
 	tb.Helper()
 	if cfg.Source == nil {
@@ -168,7 +168,7 @@ func ready(tb testing.TB, c *Client) {
 	}
 }
 
-// allUp waits until so many nodes have all their connections.
+// allUp waits until this number of nodes have all their connections.
 func allUp(tb testing.TB, c *Client, nodes int) {
 	tb.Helper()
 	for {

@@ -17,8 +17,8 @@ import (
 
 var updateStorms = flag.Bool("update", false, "write ../docs/storms.md")
 
-// between counts times in [from, to) from begin on, a second, and the most of them in
-// a twentieth of one.
+// between counts the times in [from, to) after begin: their number a second, and the
+// greatest number in a twentieth of a second.
 func between(times []time.Time, begin time.Time, from, to time.Duration) (rate, most float64) {
 	slots := map[int64]int{}
 	n := 0
@@ -35,20 +35,20 @@ func between(times []time.Time, begin time.Time, from, to time.Duration) (rate, 
 	return float64(n) / (to - from).Seconds(), float64(greatest)
 }
 
-// phase is a row: what is counted from one moment after the begin to another.
+// phase is a row of a table: events are counted between two moments after the beginning.
 type phase struct {
 	name     string
 	from, to time.Duration
 }
 
-// scenario is one table.
+// scenario is a table.
 type scenario struct {
 	name, text string
 	instances  int
-	scale      int // of 1,000 clients so many are played
+	scale      int // of 1,000 clients, this number is simulated
 	phases     []phase
 	play       func(s *world)
-	priorities []uint16 // of the instances; nil: they have the same
+	priorities []uint16 // of the instances; nil: all have the same
 }
 
 var stormScenarios = []scenario{
@@ -147,7 +147,8 @@ The rules behind them:
   TTL at most, and fewer when they find nothing.
 `
 
-// TestStorms plays what may make clients a storm, and holds it against docs/storms.md.
+// TestStorms simulates events that could make clients send a storm of queries and dials, and
+// compares the figures with docs/storms.md.
 func TestStorms(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: a thousand clients take half a minute")
@@ -217,8 +218,8 @@ func TestStorms(t *testing.T) {
 	}
 }
 
-// play runs a scenario and gives a row of each phase: queries a second, their peak,
-// dials a second, their peak.
+// play runs a scenario and gives row the figures of each phase: queries a second, their
+// peak, dials a second, their peak.
 func play(t *testing.T, sc scenario, clients int, seed uint64, row func([]float64)) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newWorld(t, sc.instances, sc.priorities...)
@@ -239,8 +240,8 @@ func play(t *testing.T, sc scenario, clients int, seed uint64, row func([]float6
 	})
 }
 
-// unlike tells where two pages differ by more than chance: in words, or in numbers by
-// a third and more than a few.
+// unlike tells where two pages differ by more than chance: in words, or in numbers by more
+// than a third and by more than a few.
 func unlike(want, got string) string {
 	ws, gs := strings.Split(want, "\n"), strings.Split(got, "\n")
 	if len(ws) != len(gs) {

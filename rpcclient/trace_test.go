@@ -38,8 +38,7 @@ func TestTraceHearsOfEachStep(t *testing.T) {
 	}
 }
 
-// TestAHookThatPanicsLeaksNothing: the panic is the caller's, and no request and no pick
-// stays behind.
+// TestAHookThatPanicsLeaksNothing: the caller panics, and no request and no pick is left.
 func TestAHookThatPanicsLeaksNothing(t *testing.T) {
 	boom := func() { panic("hook") }
 	for name, trace := range map[string]*Trace{

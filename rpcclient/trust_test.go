@@ -32,7 +32,7 @@ func TestServiceDomainIsWhatIsBehindServiceAndProtocol(t *testing.T) {
 	}
 }
 
-// What a forged answer names must not decide whose certificate is accepted.
+// A forged answer must not decide whose certificate is accepted.
 func TestTargetsThatACertificateIsVerifiedAgainst(t *testing.T) {
 	for _, c := range []struct {
 		service, target string
@@ -51,7 +51,7 @@ func TestTargetsThatACertificateIsVerifiedAgainst(t *testing.T) {
 		{"_math._tcp.svc", "b1.mail.tcp.svc.", []string{".math.tcp.svc"}, false},
 		{"_math._tcp.svc", "node7.dc1.example.com.", []string{".svc", "node7.dc1.example.com"}, true},
 		{"_math._tcp.svc", "node8.dc1.example.com.", []string{".svc", "node7.dc1.example.com."}, false},
-		{"_math._tcp.svc", "10.0.0.7", nil, true}, // resolver.Static: the configuration's word
+		{"_math._tcp.svc", "10.0.0.7", nil, true}, // from resolver.Static, that is, the configuration
 		{"_math._tcp.svc", "web1", []string{".svc"}, true},
 	} {
 		client, err := New(c.service, &Config{Conn: ConnConfig{TLS: &tls.Config{}, TLSNames: c.names}, Source: announce()})
@@ -102,7 +102,7 @@ func TestForgedTargetGetsNoCallWhateverItsCertificate(t *testing.T) {
 	}
 }
 
-// serverOf accepts and does what it is told with each connection.
+// serverOf starts a server that handles each connection with serve.
 func serverOf(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -16,23 +16,23 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// world is one of many clients, a DNS server and instances, in fake time. It notes
-// each question that reaches, or would reach, the DNS server, and each dial.
+// world has many clients, a DNS server and instances, in fake time. It notes each dial, and
+// each query that reaches the DNS server or would reach it.
 type world struct {
 	mu      sync.Mutex // guards what follows
-	dnsd    bool       // it lives
+	dnsd    bool       // the DNS server works
 	up      map[string]bool
 	conns   map[string]map[net.Conn]bool // the servers' ends
 	queries []time.Time
 	dials   []time.Time
-	answer  []byte              // to a question for SRV, but for its id and name
+	answer  []byte              // to a query for SRV, without its id and name
 	odd     func(q, m *dns.Msg) // answers instead, if not nil
 	seed    uint64              // of the resolvers
 }
 
 const stormTTL = 5 // seconds, the default of a registration
 
-// newWorld has so many instances, of priority 10 or of those given.
+// newWorld makes a world with this number of instances, of priority 10 or the given ones.
 func newWorld(t *testing.T, instances int, priorities ...uint16) *world {
 	s := &world{dnsd: true, up: map[string]bool{}, conns: map[string]map[net.Conn]bool{}}
 	m := new(dns.Msg)
@@ -56,20 +56,20 @@ func newWorld(t *testing.T, instances int, priorities ...uint16) *world {
 	return s
 }
 
-// ask is the network of the resolvers: a question is answered at once, or refused.
+// ask is the network of the resolvers: a query is answered at once, or refused.
 func (s *world) ask(_ context.Context, network, _ string) (net.Conn, error) {
 	if network == "tcp" {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.queries = append(s.queries, time.Now())
-		return nil, syscall.ECONNREFUSED // what does not fit into a datagram is not played
+		return nil, syscall.ECONNREFUSED // answers larger than a datagram are not simulated
 	}
 	return &worldConn{world: s, come: make(chan []byte, 1), closed: make(chan struct{})}, nil
 }
 
 // worldConn is a UDP socket connected to the DNS server.
 type worldConn struct {
-	net.Conn // nil: nothing else is called
+	net.Conn // nil: the resolver calls no other method
 	world    *world
 	come     chan []byte
 	closed   chan struct{}
@@ -101,7 +101,7 @@ func (c *worldConn) Write(p []byte) (int, error) {
 	}
 	out := bytes.Clone(s.answer)
 	copy(out, p[:2])                                           // the id
-	copy(out[12:12+len("\x05_math\x04_tcp\x03svc")+1], p[12:]) // and the name as it was written
+	copy(out[12:12+len("\x05_math\x04_tcp\x03svc")+1], p[12:]) // and the name in the case of the query
 	c.come <- out
 	return len(p), nil
 }
@@ -163,8 +163,8 @@ func (s *world) set(f func()) {
 	f()
 }
 
-// join starts clients within one TTL, as a deployment does, each with a call waiting
-// most of the time when there is nobody to call.
+// join starts clients within one TTL, as a deployment does. While a client has no usable
+// node, a call of it waits most of the time.
 func (s *world) join(t *testing.T, clients int) (leave func()) {
 	var all []*Client
 	ctx, cancel := context.WithCancel(t.Context())
@@ -172,8 +172,7 @@ func (s *world) join(t *testing.T, clients int) (leave func()) {
 	for i := range clients {
 		time.Sleep(stormTTL * time.Second / time.Duration(clients))
 		c, err := New("_math._tcp.svc", &Config{
-			Conn: ConnConfig{Dial: s.dial, PingInterval: time.Minute},
-			// they say nothing here, and cost much
+			Conn: ConnConfig{Dial: s.dial, PingInterval: time.Minute}, // pings are of no interest here, and slow
 			Source: &resolver.Resolver{
 				Servers: []string{"10.0.0.53"}, Dial: s.ask, Rand: rand.New(rand.NewPCG(uint64(i), s.seed)),
 			},
@@ -184,7 +183,7 @@ func (s *world) join(t *testing.T, clients int) (leave func()) {
 		all = append(all, c)
 		calls.Go(func() {
 			for ctx.Err() == nil {
-				if !anyUp(c) { // else a node would be called, and none of these answers
+				if !anyUp(c) { // else the call would go to a node, and these do not answer
 					c.Call(ctx, "Arith.Multiply", &Args{6, 7}, new(int))
 				}
 				select {
