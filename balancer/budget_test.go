@@ -1,7 +1,10 @@
 package balancer_test
 
 import (
+	"errors"
+	"fmt"
 	"math"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,4 +97,22 @@ func TestBudgetHasItsFloorHoweverOftenItIsAsked(t *testing.T) {
 			}
 		})
 	}
+}
+
+func ExampleAccount() {
+	var calls atomic.Uint64
+	budget := balancer.NewAccount(balancer.Budget{Share: 0.1, Floor: -1})
+	send := func() error { return errors.New("overloaded") }
+	attempts := 0
+	for range 100 {
+		calls.Add(1)
+		for {
+			attempts++
+			if send() == nil || !budget.Spend(calls.Load()) {
+				break
+			}
+		}
+	}
+	fmt.Println(attempts, "attempts for", calls.Load(), "calls that all fail")
+	// Output: 110 attempts for 100 calls that all fail
 }

@@ -126,7 +126,7 @@ func (cl *call) prepare(a *attempt, reply any) {
 		req.Deadline, req.Limit = now+cl.perAttempt, byAttempt
 	}
 	cl.client.stats.attempts.Add(1)
-	a.node.calls.Add(1)
+	a.node.attempts.Add(1)
 	if !cl.tracers.none() {
 		cl.tracers.picked(cl.method, a.node.addr(), len(cl.failed)+1)
 	}

@@ -42,7 +42,7 @@ func TestDebugPageSaysWhyEachNodeIsUsedOrNot(t *testing.T) {
 	for _, n := range page.Nodes {
 		switch n.Addr {
 		case up.addr:
-			if !n.Used || n.Why != "used" || n.Share != 1 || n.ActualShare != 1 || n.Calls != 10 {
+			if !n.Used || n.Why != "used" || n.Share != 1 || n.ActualShare != 1 || n.Attempts != 10 {
 				t.Errorf("%+v", n)
 			}
 		case down.addr:

@@ -116,7 +116,7 @@
 // A Source of your own that knows better sets State.Trust to Confirmed: then it is
 // believed at once, whatever it takes away.
 //
-// With Config.Conn.TLS, DNS does not choose whose certificate is accepted: docs/tls.md.
+// With Config.Conn.TLS, DNS does not choose whose certificate is accepted: docs/security.md.
 //
 // # Your code in the client
 //

@@ -107,7 +107,7 @@ func (cl *call) depart(ctx context.Context, a *attempt) result {
 		}
 		a.release(balancer.Canceled, nil)
 		c.stats.attempts.Add(^uint64(0)) // start counts it again
-		a.node.calls.Add(^uint64(0))
+		a.node.attempts.Add(^uint64(0))
 	}
 	before, pass := c.lane.enter()
 	defer pass()

@@ -25,9 +25,9 @@ type node struct {
 	cancel context.CancelFunc
 	kick   chan struct{} // a token: look again whether a connection is missing
 
-	usable atomic.Pointer[[]*conn.Conn] // those that take calls; replaced, never changed
-	calls  atomic.Uint64                // requests sent
-	bad    atomic.Uint64                // requests that failed because of the node
+	usable   atomic.Pointer[[]*conn.Conn] // those that take calls; replaced, never changed
+	attempts atomic.Uint64                // requests sent
+	bad      atomic.Uint64                // requests that failed because of the node
 
 	reporting sync.Mutex // one report at a time; taken before mu and the group's locks
 	reported  bool       // what the group was told: up

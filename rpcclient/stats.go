@@ -41,7 +41,7 @@ type NodeStats struct {
 	Connections  int       `json:"connections"` // those that take calls
 	Finishing    int       `json:"finishing"`   // those that only finish calls in flight
 	InFlight     int       `json:"in_flight"`   // requests
-	Calls        uint64    `json:"calls"`       // requests sent
+	Attempts     uint64    `json:"calls"`       // requests sent
 	Failures     uint64    `json:"failures"`    // requests that failed because of the node
 	Dials        uint64    `json:"dials"`
 	DialFailures uint64    `json:"dial_failures"`
@@ -110,7 +110,7 @@ func (n *node) stats() NodeStats {
 	out := NodeStats{
 		Addr: ep.Addr, Target: ep.Target, Priority: ep.Priority, Weight: ep.Weight,
 		Connections: conns, Finishing: len(n.all) - conns, InFlight: n.balanced.InFlight(),
-		Calls: n.calls.Load(), Failures: n.bad.Load(),
+		Attempts: n.attempts.Load(), Failures: n.bad.Load(),
 		Dials: n.dials, DialFailures: n.failures,
 		LastErrorAt: n.lastFail, Note: n.why, Recent: slices.Clone(n.recent),
 	}
