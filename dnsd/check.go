@@ -3,7 +3,6 @@ package dnsd
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,7 +10,9 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/hook"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry/boltstore"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 )
 
@@ -22,7 +23,7 @@ func (c Config) check() error {
 	all := map[string]string{} // origins, of reverse zones too, and whose they are
 	for i, z := range c.Zones {
 		fail := func(err error) error { return &zoneError{i, z.Origins[0], err} }
-		if _, err := registryConfig(z, nil).WithDefaults(); err != nil {
+		if _, err := registry.Check(registryConfig(z, nil)); err != nil {
 			return fail(err)
 		}
 		zones, err := zonesOf(z)
@@ -58,7 +59,7 @@ func zonesOf(z Zone) ([]*zone.Zone, error) {
 	for _, zc := range zoneConfigs(z) {
 		zn, err := zone.New(zc)
 		if err != nil {
-			return nil, directiveOf(zc, err)
+			return nil, directiveOf(err)
 		}
 		zones = append(zones, zn)
 	}
@@ -66,21 +67,16 @@ func zonesOf(z Zone) ([]*zone.Zone, error) {
 }
 
 // directiveOf puts the word before err whose line is to blame.
-func directiveOf(zc zone.Config, err error) error {
-	blame := func(change func(*zone.Config)) bool {
-		change(&zc)
-		_, still := zone.New(zc)
-		return still == nil
+func directiveOf(err error) error {
+	var bad *setting.Error
+	if !errors.As(err, &bad) {
+		return err
 	}
-	switch {
-	case blame(func(zc *zone.Config) { zc.Hostmaster = "" }):
-		return fmt.Errorf("hostmaster: %w", err)
-	case len(zc.NS) == 0 && blame(func(zc *zone.Config) { zc.NSAddrs = []netip.Addr{netip.IPv6Loopback()} }):
-		return fmt.Errorf("bind: %w", err)
-	case blame(func(zc *zone.Config) { zc.NS, zc.NSAddrs = nil, []netip.Addr{netip.IPv6Loopback()} }):
-		return fmt.Errorf("ns: %w", err)
+	word, ok := map[string]string{"Hostmaster": "hostmaster", "NSAddrs": "bind", "NS": "ns", "NegativeTTL": "negative"}[bad.Field]
+	if !ok {
+		return bad.Err
 	}
-	return err
+	return fmt.Errorf("%s: %w", word, bad.Err)
 }
 
 // checkServers refuses addresses that would be published nowhere.
@@ -125,19 +121,25 @@ func checkStore(s Store) error {
 }
 
 func checkHook(h Hook) error {
-	var tls *hook.TLS
+	c := hook.Config{Addr: h.Addr, Insecure: h.Insecure}
 	if h.Cert != "" {
-		tls = &hook.TLS{Cert: h.Cert, Key: h.Key, ClientCA: h.ClientCA}
-	}
-	if err := tls.Check(); err != nil {
-		return fmt.Errorf("hook: tls: %w", err)
+		c.TLS = &hook.TLS{Cert: h.Cert, Key: h.Key, ClientCA: h.ClientCA}
 	}
 	for _, t := range h.Tokens {
-		if err := t.forHook().Check(); err != nil {
-			return fmt.Errorf("hook: token: %w", err)
-		}
+		c.Tokens = append(c.Tokens, t.forHook())
 	}
-	return nil
+	_, err := hook.Check(c)
+	var bad *setting.Error
+	if errors.As(err, &bad) {
+		switch bad.Field {
+		case "TLS":
+			return fmt.Errorf("hook: tls: %w", bad.Err)
+		case "Tokens":
+			return fmt.Errorf("hook: token: %w", bad.Err)
+		}
+		return fmt.Errorf("hook: %w", bad.Err)
+	}
+	return err
 }
 
 func checkKeys(keys []TSIG) error {

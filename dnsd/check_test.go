@@ -10,6 +10,7 @@ import (
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/hook"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/nameserver"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
 // TestCorefileRefusesWhatAStartWouldRefuse: with the place, before anything changes.
@@ -26,8 +27,8 @@ func TestCorefileRefusesWhatAStartWouldRefuse(t *testing.T) {
 	const two = "svc {\n  hook 127.0.0.1:0\n  A\n}\nsrv {\n  hook 127.0.0.1:0\n  B\n}\n"
 	pair := func(a, b string) string { return strings.NewReplacer("A", a, "B", b).Replace(two) }
 	for _, tt := range []struct{ name, text, want string }{
-		{"token pattern", "svc {\n  hook {\n    token x read _math\n  }\n}\n", `Corefile:3: token: service pattern "_math": write it as _math._tcp`},
-		{"name server above an instance", "svc {\n  ns ns1.tcp.svc. 192.0.2.1\n}\n", `Corefile:2: zone svc.: ns: zone: `},
+		{"token pattern", "svc {\n  hook {\n    token x read _math\n  }\n}\n", `Corefile:3: zone svc.: hook: token: bad service pattern "_math"; write it as _math._tcp`},
+		{"name server above an instance", "svc {\n  ns ns1.tcp.svc. 192.0.2.1\n}\n", `Corefile:2: zone svc.: ns: ns1.tcp.svc.: the name belongs to the services`},
 		{"hostmaster", "svc {\n  hostmaster " + strings.Repeat("a", 64) + ".\n}\n", `Corefile:2: hostmaster: bad name`},
 		{"reverse twice", "svc {\n  reverse 10.0.0.0/8\n  reverse 10.0.0.0/8\n}\n", `Corefile:3: zone svc.: reverse: 10.in-addr.arpa. is served by zone svc. already`},
 		{"reverse of two blocks", pair("reverse 10.0.0.0/8", "reverse 10.0.0.0/8"), `Corefile:7: zone srv.: reverse: 10.in-addr.arpa. is served by zone svc. already`},
@@ -48,11 +49,11 @@ func TestCorefileRefusesWhatAStartWouldRefuse(t *testing.T) {
 		{"hooks of one port", "svc {\n}\nsrv {\n  hook localhost:8053\n}\n", `Corefile:4: zone srv.: hook: localhost:8053 and 127.0.0.1:8053, the hook of zone svc., cannot`},
 		{"certificate of the hook", "svc {\n  hook {\n    rate 1\n    tls " + cert + " " + key2 + "\n  }\n}\n", `Corefile:4: zone svc.: hook: tls: `},
 		{"no host's name", "svc {\n  ns *.svc.\n}\n", `Corefile:2: zone svc.: ns: `},
-		{"an address mistyped", "svc {\n  ns ns1.svc. 192.0.2.300\n}\n", `Corefile:2: zone svc.: ns: zone: name server 192.0.2.300.: looks like an IP address`},
-		{"a name of one label", "svc {\n  ns ns1\n}\n", `Corefile:2: zone svc.: ns: zone: name server ns1.: has only one label`},
-		{"an address of one link", "svc {\n  ns ns1.svc. fe80::1\n}\n", `Corefile:2: zone svc.: ns: zone: name server ns1.svc.: address fe80::1: a link-local`},
+		{"an address mistyped", "svc {\n  ns ns1.svc. 192.0.2.300\n}\n", `Corefile:2: zone svc.: ns: 192.0.2.300.: looks like an IP address`},
+		{"a name of one label", "svc {\n  ns ns1\n}\n", `Corefile:2: zone svc.: ns: ns1.: has only one label`},
+		{"an address of one link", "svc {\n  ns ns1.svc. fe80::1\n}\n", `Corefile:2: zone svc.: ns: ns1.svc.: address fe80::1: a link-local`},
 		{"an address told nowhere", "svc {\n  ns ns1.example.com 192.0.2.1\n}\n", `Corefile:2: zone svc.: ns: ns1.example.com.: it lies in no zone of this block`},
-		{"bind to one link", "svc {\n  bind fe80::1\n}\n", `Corefile:2: zone svc.: bind: zone: name server ns.svc.: `},
+		{"bind to one link", "svc {\n  bind fe80::1\n}\n", `Corefile:2: zone svc.: bind: name server ns.svc.: `},
 		{"reverse of mapped addresses", "svc {\n  reverse ::ffff:10.0.0.0/104\n}\n", `Corefile:2: reverse: bad prefix`},
 		{"negative beyond ttl", "svc {\n  ttl 2s\n  negative 3s\n}\n", `Corefile:3: zone svc.: negative: 3s is more than the ttl 2s`},
 		{"two at signs", "svc {\n  hostmaster a@b@c\n}\n", `Corefile:2: hostmaster: bad mailbox`},
@@ -91,12 +92,19 @@ func TestCorefileExampleShowsTheDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := zero.Zones[0]
-	reg, err := registryConfig(want, nil).WithDefaults()
+	reg, err := registry.Check(registryConfig(want, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	udp, rate, tcp := nameserver.Defaults()
-	limits := hook.Limits{}.WithDefaults()
+	dns, err := nameserver.Check(nameserver.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := hook.Check(hook.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits := h.Limits
 	for _, v := range []struct {
 		what      string
 		got, want any
@@ -115,9 +123,9 @@ func TestCorefileExampleShowsTheDefaults(t *testing.T) {
 		{"guard", []any{example.Guard.Percent, example.Guard.Leases, example.Guard.Max, example.Guard.NoProbe}, []any{reg.Guard.Percent, reg.Guard.Leases, reg.Guard.Max, reg.Guard.NoProbe}},
 		{"limits", []int{example.Limits.Instances, example.Limits.PerService}, []int{reg.MaxInstances, reg.MaxPerService}},
 		{"history", []any{example.History, example.HistoryAge}, []any{reg.History, reg.HistoryAge}},
-		{"udpsize", example.DNS.UDPSize, udp},
-		{"ratelimit", example.DNS.RateLimit, rate.PerSecond},
-		{"tcp", []any{example.DNS.TCPConnections, example.DNS.TCPPerAddress, example.DNS.TCPIdle}, []any{tcp.Conns, tcp.ConnsPerAddr, tcp.Idle}},
+		{"udpsize", example.DNS.UDPSize, dns.MaxUDP},
+		{"ratelimit", example.DNS.RateLimit, dns.RateLimit.PerSecond},
+		{"tcp", []any{example.DNS.TCPConnections, example.DNS.TCPPerAddress, example.DNS.TCPIdle}, []any{dns.TCP.Conns, dns.TCP.ConnsPerAddr, dns.TCP.Idle}},
 		{"tls port", example.TLS.Port, want.TLS.Port},
 	} {
 		if !reflect.DeepEqual(v.got, v.want) {

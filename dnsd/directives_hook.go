@@ -86,8 +86,5 @@ func readToken(d *blockReader, l line) (t Token, err error) {
 			return t, l.errorf("word %d behind the secret is unknown; expected read, write, admin, any-host or a service pattern such as _math._tcp, _math.* or *", i+1)
 		}
 	}
-	if err := t.forHook().Check(); err != nil {
-		return t, l.errorf("%w", err)
-	}
 	return t, nil
 }

@@ -102,7 +102,8 @@ func (c Config) checkSocket(addr string) error {
 	}
 	var cfg nameserver.Config
 	serverSettings(&cfg, shared)
-	return cfg.Check()
+	_, err := nameserver.Check(cfg)
+	return err
 }
 
 // merge takes what o says and d does not. It returns the directive in which both say

@@ -12,6 +12,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
 )
 
 // Verb is what a token allows. Each includes those before it: Admin may Write,
@@ -34,10 +36,10 @@ type Token struct {
 	// Secret is what the bearer shows. It must not be empty, and is kept only as
 	// its hash.
 	Secret string
-	// Verbs, at least one.
+	// Verbs; none means read and write.
 	Verbs []Verb
-	// Services, at least one: "_math._tcp", "_math.*", "_math*._tcp", or "*" for
-	// all of them and for what concerns all (the whole list, the metrics).
+	// Services: "_math._tcp", "_math.*", "_math*._tcp", or "*" for all of them and
+	// for what concerns all (the whole list, the metrics). None means "*".
 	Services []string
 	// AnyHost lets the bearer register hosts other than its own address.
 	AnyHost bool
@@ -55,40 +57,50 @@ type grant struct {
 func newGrants(tokens []Token) ([]grant, error) {
 	grants := make([]grant, 0, len(tokens))
 	for i, t := range tokens {
-		g := grant{sum: sha256.Sum256([]byte(t.Secret)), name: t.Name, anyHost: t.AnyHost}
+		g, err := newGrant(t)
+		if err != nil {
+			return nil, setting.Of("Tokens", i, err)
+		}
 		if g.name == "" {
 			g.name = fmt.Sprintf("token %d", i+1)
-		}
-		// Go's ParseMediaType-like leniency has no place here: what a header
-		// cannot carry, or what a shell expanded to nothing, opens no door.
-		if t.Secret == "" || strings.ContainsFunc(t.Secret, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return nil, fmt.Errorf("hook: %s: the secret is empty or has characters that a header cannot carry: is its variable set?", g.name)
-		}
-		if len(t.Verbs) == 0 {
-			return nil, fmt.Errorf("hook: %s: no verb: give read, write or admin", g.name)
-		}
-		for _, v := range t.Verbs {
-			if v.rank() == 0 {
-				// The word itself stays out: it may be a secret in the wrong place.
-				return nil, fmt.Errorf("hook: %s: a verb is none of read, write and admin", g.name)
-			}
-			if v.rank() > g.verb.rank() {
-				g.verb = v
-			}
-		}
-		if len(t.Services) == 0 {
-			return nil, fmt.Errorf(`hook: %s: no service: give names such as _math._tcp, or * for all`, g.name)
-		}
-		for _, s := range t.Services {
-			p, err := parsePattern(s)
-			if err != nil {
-				return nil, fmt.Errorf("hook: %s: %w", g.name, err)
-			}
-			g.services = append(g.services, p)
 		}
 		grants = append(grants, g)
 	}
 	return grants, nil
+}
+
+// newGrant checks one token. No error shows a word that may be a secret in the wrong
+// place.
+func newGrant(t Token) (grant, error) {
+	g := grant{sum: sha256.Sum256([]byte(t.Secret)), name: t.Name, anyHost: t.AnyHost}
+	if t.Secret == "" {
+		return g, errors.New("the secret is empty; is its environment variable set?")
+	}
+	if strings.ContainsFunc(t.Secret, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return g, errors.New("the secret has a blank or a character that an HTTP header cannot carry; is it one word?")
+	}
+	for _, v := range t.Verbs {
+		if v.rank() == 0 {
+			return g, errors.New("a verb is unknown; expected read, write or admin")
+		}
+		if v.rank() > g.verb.rank() {
+			g.verb = v
+		}
+	}
+	if len(t.Verbs) == 0 {
+		g.verb = Write // which includes Read
+	}
+	for _, s := range t.Services {
+		p, err := parsePattern(s)
+		if err != nil {
+			return g, err
+		}
+		g.services = append(g.services, p)
+	}
+	if len(t.Services) == 0 {
+		g.services = []pattern{everything}
+	}
+	return g, nil
 }
 
 // pattern matches services label by label; a label may end in "*".
@@ -108,10 +120,10 @@ func parsePattern(s string) (pattern, error) {
 	}
 	if bad && !strings.HasPrefix(s, "_") {
 		// Nor this one: "token write SECRET" makes a pattern of a secret.
-		return pattern{}, errors.New(`a service pattern does not begin with _: write it as _math._tcp, _math.*, _math*._tcp or *`)
+		return pattern{}, errors.New(`a service pattern does not begin with _; write it as _math._tcp, _math.*, _math*._tcp or *`)
 	}
 	if bad {
-		return pattern{}, fmt.Errorf(`service pattern %q: write it as _math._tcp, _math.*, _math*._tcp or *`, s)
+		return pattern{}, fmt.Errorf(`bad service pattern %q; write it as _math._tcp, _math.*, _math*._tcp or *`, s)
 	}
 	return pattern(p), nil
 }

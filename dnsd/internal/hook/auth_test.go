@@ -47,19 +47,24 @@ func TestPatternsMatchLabelByLabel(t *testing.T) {
 
 func TestUselessTokensAreRefusedAtStart(t *testing.T) {
 	for name, token := range map[string]Token{
-		"is its variable set":      {Verbs: []Verb{Read}, Services: []string{"*"}},
-		"a header cannot carry":    {Secret: "two words", Verbs: []Verb{Read}, Services: []string{"*"}},
-		"no verb":                  {Secret: "s", Services: []string{"*"}},
-		"a verb is none of":        {Secret: "s", Verbs: []Verb{"own"}, Services: []string{"*"}},
-		"no service":               {Secret: "s", Verbs: []Verb{Read}},
-		"does not begin with _":    {Secret: "s", Verbs: []Verb{Read}, Services: []string{"math"}},
-		`service pattern "_math"`:  {Secret: "s", Verbs: []Verb{Read}, Services: []string{"_math"}},
-		"named: a service pattern": {Name: "named", Secret: "s", Verbs: []Verb{Read}, Services: []string{""}},
+		"environment variable set":    {Verbs: []Verb{Read}, Services: []string{"*"}},
+		"an HTTP header cannot carry": {Secret: "two words", Verbs: []Verb{Read}, Services: []string{"*"}},
+		"a verb is unknown":           {Secret: "s", Verbs: []Verb{"own"}, Services: []string{"*"}},
+		"does not begin with _":       {Secret: "s", Verbs: []Verb{Read}, Services: []string{"math"}},
+		`service pattern "_math"`:     {Secret: "s", Verbs: []Verb{Read}, Services: []string{"_math"}},
+		"a service pattern does":      {Name: "named", Secret: "s", Verbs: []Verb{Read}, Services: []string{""}},
 	} {
 		_, err := newGrants([]Token{token})
 		if err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "two words") {
 			t.Errorf("%q: %v", name, err)
 		}
+	}
+}
+
+func TestATokenOfNoWordsReadsAndWritesAll(t *testing.T) {
+	g, err := newGrant(Token{Secret: "s"})
+	if err != nil || !g.allows(Write, "") || !g.allows(Read, "_math._tcp") || g.allows(Admin, "_math._tcp") || g.anyHost {
+		t.Errorf("%+v, %v", g, err)
 	}
 }
 
@@ -70,7 +75,6 @@ func TestErrorsOfTokensShowNoSecret(t *testing.T) {
 		{Secret: "write", Verbs: []Verb{secret}, Services: []string{"*"}},
 		{Secret: "write", Verbs: []Verb{Read}, Services: []string{secret}},
 		{Secret: secret + "\n", Verbs: []Verb{Read}, Services: []string{"*"}},
-		{Secret: secret, Services: []string{"*"}},
 	} {
 		if _, err := newGrants([]Token{token}); err == nil || strings.Contains(err.Error(), secret) {
 			t.Errorf("%v", err)

@@ -1,24 +1,67 @@
 package hook
 
 import (
-	"errors"
-	"strings"
+	"cmp"
+	"net"
+	"net/netip"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
 )
 
-// Check says what Listen would refuse of a token, whatever else it is told.
-func (t Token) Check() error {
-	t.Name = "token"
-	if _, err := newGrants([]Token{t}); err != nil {
-		return errors.New(strings.TrimPrefix(err.Error(), "hook: token: "))
+const (
+	// mostConns is more than a process may open files: a larger number is a typing
+	// error.
+	mostConns = 1_000_000
+	// mostRate leaves room for twice as much, which may come at once.
+	mostRate = 1 << 30
+)
+
+// Check returns c with the default in each field that is zero and its certificates
+// read, or a *setting.Error with what Listen would refuse. It opens no socket.
+func Check(c Config) (Config, error) {
+	c.Addr = cmp.Or(c.Addr, DefaultAddr)
+	c.Limits = c.Limits.withDefaults()
+	for _, n := range []struct {
+		field       string
+		value, most int
+	}{
+		{"Rate", c.Limits.Rate, mostRate},
+		{"Connections", c.Limits.Connections, mostConns},
+		{"PerAddr", c.Limits.PerAddr, mostConns},
+		{"Holds", c.Limits.Holds, mostConns}, // after Connections, its default
+		{"Watches", c.Limits.Watches, mostConns},
+	} {
+		if n.value < 1 || n.value > n.most {
+			return c, setting.Errorf("Limits."+n.field, "%d; expected 1 to %d", n.value, n.most)
+		}
 	}
-	return nil
+	if c.Limits.IdleTimeout < 0 {
+		return c, setting.Errorf("Limits.IdleTimeout", "%v is negative", c.Limits.IdleTimeout)
+	}
+	if _, err := newGrants(c.Tokens); err != nil {
+		return c, err
+	}
+	d, err := c.TLS.load()
+	if err != nil {
+		return c, err
+	}
+	if c.TLS != nil {
+		c.TLS = &TLS{Cert: c.TLS.Cert, Key: c.TLS.Key, ClientCA: c.TLS.ClientCA, read: d}
+	}
+	if !c.secured() && !c.Insecure && !onLoopback(c.Addr) {
+		return c, setting.Errorf("Addr", "%s is not a loopback address, so anyone could register; add a token or a client CA, or the insecure directive", c.Addr)
+	}
+	return c, nil
 }
 
-// Check says what Listen would refuse of the files; nil is no TLS.
-func (t *TLS) Check() error {
-	_, err := t.load()
-	return err
+// secured says whether a client needs a token or a certificate.
+func (c *Config) secured() bool {
+	return len(c.Tokens) > 0 || c.TLS != nil && c.TLS.ClientCA != ""
 }
 
-// WithDefaults returns l with the default in each field that is zero.
-func (l Limits) WithDefaults() Limits { return l.withDefaults() }
+// onLoopback says whether only this host reaches addr.
+func onLoopback(addr string) bool {
+	host, _, _ := net.SplitHostPort(addr)
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}

@@ -4,19 +4,21 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"fmt"
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
 )
 
-// TLS names PEM files. They are read by Listen and again by Update, so renewed
-// certificates take effect without losing a connection.
+// TLS names PEM files. Check reads them; Listen and Update read those of a Config that
+// Check has not seen. So renewed certificates take effect without losing a connection.
 type TLS struct {
 	Cert, Key string
 	// ClientCA, if given: every client must show a certificate of this CA.
 	ClientCA string
+
+	read *door // by Check
 }
 
 // door is how connections come in.
@@ -38,9 +40,16 @@ func (t *TLS) load() (*door, error) {
 	if t == nil {
 		return &door{access: &access{}}, nil
 	}
+	if t.read != nil {
+		d := *t.read // a server sets its access
+		return &d, nil
+	}
+	if t.Cert == "" || t.Key == "" {
+		return nil, setting.Errorf("TLS", "a certificate needs its key, a key its certificate, and a client CA both")
+	}
 	cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 	if err != nil {
-		return nil, fmt.Errorf("hook: load certificate %s, key %s: %w", t.Cert, t.Key, err)
+		return nil, setting.Errorf("TLS", "load certificate %s, key %s: %w", t.Cert, t.Key, err)
 	}
 	d := &door{access: &access{encrypted: true}, config: &tls.Config{
 		Certificates: []tls.Certificate{cert},
@@ -51,11 +60,11 @@ func (t *TLS) load() (*door, error) {
 		return d, nil
 	}
 	if d.pem, err = os.ReadFile(t.ClientCA); err != nil {
-		return nil, fmt.Errorf("hook: load client CA: %w", err)
+		return nil, setting.Errorf("TLS", "load client CA: %w", err)
 	}
 	d.roots = x509.NewCertPool()
 	if !d.roots.AppendCertsFromPEM(d.pem) {
-		return nil, fmt.Errorf("hook: load client CA %s: %w", t.ClientCA, errors.New("no certificate in it"))
+		return nil, setting.Errorf("TLS", "load client CA %s: there is no certificate in it", t.ClientCA)
 	}
 	d.config.ClientCAs = d.roots
 	d.config.ClientAuth = tls.RequireAndVerifyClientCert

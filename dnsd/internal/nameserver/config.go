@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/rand"
 	"crypto/tls"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/limit"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 )
 
@@ -29,8 +29,12 @@ const (
 	minUDP = 512
 	// maxTCP is what the length before a message over TCP can say.
 	maxTCP = 1<<16 - 1
-	// maxUDP is what a UDP datagram over IPv4 can carry at most.
-	maxUDP = 65507
+	// maxUDP is the most that any client asks for in practice. A larger answer would
+	// come in many fragments, and serve those who amplify attacks.
+	maxUDP = 4096
+	// mostConns is more than a process may open files: a larger number is a typing
+	// error.
+	mostConns = 1_000_000
 	// maxNSID keeps an OPT record small enough to fit beside any negative
 	// answer in 512 octets.
 	maxNSID = 64
@@ -47,7 +51,7 @@ type Config struct {
 	// RateLimit bounds the UDP answers to clients that proved nothing.
 	RateLimit RateLimit
 	// MaxUDP is the largest UDP answer, and the size advertised to clients:
-	// default 1232, 512 to 65507.
+	// default 1232, 512 to 4096.
 	MaxUDP int
 	// NSID is the server's name for RFC 5001: at most 64 octets, empty means
 	// the option is not answered.
@@ -162,38 +166,52 @@ type zoneEntry struct {
 	keys   map[string]*tsigKey
 }
 
+// Check returns c with the default in each field that is zero, or a *setting.Error
+// with what Listen would refuse. It opens nothing, and does not look at Zones: see
+// CheckAccess.
+func Check(c Config) (Config, error) {
+	c.MaxUDP = cmp.Or(c.MaxUDP, defaultMaxUDP)
+	if c.MaxUDP < minUDP || c.MaxUDP > maxUDP {
+		return c, setting.Errorf("MaxUDP", "%d octets; expected %d to %d", c.MaxUDP, minUDP, maxUDP)
+	}
+	if len(c.NSID) > maxNSID {
+		return c, setting.Errorf("NSID", "%d octets; expected at most %d", len(c.NSID), maxNSID)
+	}
+	var err error
+	if c.RateLimit, err = c.RateLimit.withDefaults(); err != nil {
+		return c, err
+	}
+	if c.TCP, err = c.TCP.withDefaults(); err != nil {
+		return c, err
+	}
+	if len(c.TLS.Addrs) > 0 && c.TLS.Config == nil {
+		return c, setting.Errorf("TLS", "there is no certificate")
+	}
+	if _, err := parseCookieSecrets(c.CookieSecrets, [16]byte{}); err != nil {
+		return c, err
+	}
+	return c, nil
+}
+
 // newSettings checks c. random is the cookie secret used when c has none.
 func newSettings(c Config, random [16]byte) (*settings, error) {
+	c, err := Check(c)
+	if err != nil {
+		return nil, fmt.Errorf("nameserver: configure: %w", err)
+	}
 	s := &settings{Config: c, log: c.Logger, nsid: []byte(c.NSID)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	s.MaxUDP = cmp.Or(c.MaxUDP, defaultMaxUDP)
-	if s.MaxUDP < minUDP || s.MaxUDP > maxUDP {
-		return nil, fmt.Errorf("nameserver: max UDP size %d: not between %d and %d", c.MaxUDP, minUDP, maxUDP)
-	}
-	if len(c.NSID) > maxNSID {
-		return nil, fmt.Errorf("nameserver: NSID %q: more than %d octets", c.NSID, maxNSID)
-	}
-	var err error
-	if s.RateLimit, err = c.RateLimit.withDefaults(); err != nil {
-		return nil, err
-	}
-	if s.TCP, err = c.TCP.withDefaults(); err != nil {
-		return nil, err
-	}
 	files, _ := limit.Files()
 	s.fitDescriptors(files)
-	if len(c.TLS.Addrs) > 0 && c.TLS.Config == nil {
-		return nil, errors.New("nameserver: TLS: no certificate given")
-	}
 	if s.cookies, err = parseCookieSecrets(c.CookieSecrets, random); err != nil {
 		return nil, err
 	}
 	for _, z := range c.Zones {
 		e, err := newZoneEntry(z)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("nameserver: %w", err)
 		}
 		s.zones = append(s.zones, e)
 	}
@@ -219,29 +237,46 @@ func (s *settings) fitDescriptors(files int) {
 
 func newZoneEntry(z Zone) (zoneEntry, error) {
 	if z.Zone == nil {
-		return zoneEntry{}, errors.New("nameserver: zone: nil")
+		return zoneEntry{}, errors.New("zone: nil")
 	}
-	e := zoneEntry{zone: z.Zone, peers: slices.Clone(z.Transfer), origin: dns.CanonicalName(z.Zone.Origin())}
+	e := zoneEntry{zone: z.Zone, origin: dns.CanonicalName(z.Zone.Origin())}
 	if e.wire = wireName(e.origin); e.wire == nil {
-		return zoneEntry{}, fmt.Errorf("nameserver: zone %q: not a domain name", e.origin)
+		return zoneEntry{}, fmt.Errorf("zone %q: not a domain name", e.origin)
 	}
 	var err error
-	if e.keys, err = parseKeys(z.TSIG); err != nil {
-		return zoneEntry{}, err
+	if e.peers, e.keys, err = z.access(); err != nil {
+		return zoneEntry{}, fmt.Errorf("zone %s: %w", e.origin, err)
 	}
-	for i := range e.peers {
-		p := &e.peers[i]
+	return e, nil
+}
+
+// CheckAccess returns a *setting.Error with what Listen would refuse of Transfer and
+// TSIG. Zone may be nil.
+func (z Zone) CheckAccess() error {
+	_, _, err := z.access()
+	return err
+}
+
+// access is who may copy the zone, made ready.
+func (z Zone) access() ([]Peer, map[string]*tsigKey, error) {
+	keys, err := parseKeys(z.TSIG)
+	if err != nil {
+		return nil, nil, err
+	}
+	peers := slices.Clone(z.Transfer)
+	for i := range peers {
+		p := &peers[i]
 		if p.Key != "" {
 			p.Key = dns.CanonicalName(p.Key)
-			if _, ok := e.keys[p.Key]; !ok {
-				return zoneEntry{}, fmt.Errorf("nameserver: zone %s: transfer: no TSIG key %q", e.origin, p.Key)
+			if keys[p.Key] == nil {
+				return nil, nil, setting.Of("Transfer", i, fmt.Errorf("no TSIG key is named %s", p.Key))
 			}
 		}
 		if !p.Prefix.IsValid() && p.Key == "" && !p.Notify.IsValid() {
-			return zoneEntry{}, fmt.Errorf("nameserver: zone %s: transfer: neither an address nor a key", e.origin)
+			return nil, nil, setting.Of("Transfer", i, errors.New("it has neither an address nor a key"))
 		}
 	}
-	return e, nil
+	return peers, keys, nil
 }
 
 // find returns the zone of a wire name in any case by longest match, or nil.
@@ -284,13 +319,13 @@ func (r RateLimit) withDefaults() (RateLimit, error) {
 		r.PerSecond, r.byDefault = defaultRate, true
 	}
 	if r.PerSecond > maxRate {
-		return r, fmt.Errorf("nameserver: rate limit %d: more than %d", r.PerSecond, maxRate)
+		return r, setting.Errorf("RateLimit.PerSecond", "%d; expected at most %d", r.PerSecond, maxRate)
 	}
 	r.Slip = cmp.Or(r.Slip, 1)
 	r.IPv4 = cmp.Or(r.IPv4, 24)
 	r.IPv6 = cmp.Or(r.IPv6, 56)
 	if r.IPv4 < 1 || r.IPv4 > 32 || r.IPv6 < 1 || r.IPv6 > 128 {
-		return r, fmt.Errorf("nameserver: rate limit: prefix lengths %d and %d: not within 32 and 128", r.IPv4, r.IPv6)
+		return r, setting.Errorf("RateLimit", "the prefix lengths are %d and %d; expected at most 32 and 128", r.IPv4, r.IPv6)
 	}
 	return r, nil
 }
@@ -301,33 +336,17 @@ func (l TCPLimits) withDefaults() (TCPLimits, error) {
 	l.Idle = cmp.Or(l.Idle, 10*time.Second)
 	l.Write = cmp.Or(l.Write, 10*time.Second)
 	l.Transfers = cmp.Or(l.Transfers, 16)
-	if l.Conns < 0 || l.ConnsPerAddr < 0 || l.Idle < 0 || l.Write < 0 || l.Transfers < 0 {
-		return l, errors.New("nameserver: TCP limits: negative")
+	for field, n := range map[string]int{"Conns": l.Conns, "ConnsPerAddr": l.ConnsPerAddr, "Transfers": l.Transfers} {
+		if n < 1 || n > mostConns {
+			return l, setting.Errorf("TCP."+field, "%d; expected 1 to %d", n, mostConns)
+		}
+	}
+	for field, d := range map[string]time.Duration{"Idle": l.Idle, "Write": l.Write} {
+		if d < 0 {
+			return l, setting.Errorf("TCP."+field, "%v is negative", d)
+		}
 	}
 	return l, nil
-}
-
-func parseKeys(given map[string]Key) (map[string]*tsigKey, error) {
-	keys := make(map[string]*tsigKey, len(given))
-	for name, g := range given {
-		k := &tsigKey{name: dns.CanonicalName(name), algorithm: dns.CanonicalName(cmp.Or(g.Algorithm, "hmac-sha256")), text: strings.TrimSpace(g.Secret)}
-		if k.owner = wireName(k.name); k.owner == nil {
-			return nil, fmt.Errorf("nameserver: TSIG key %q: not a domain name", name)
-		}
-		if k.method = wireName(k.algorithm); tsigHashes[k.algorithm] == nil {
-			return nil, fmt.Errorf("nameserver: TSIG key %s: unknown algorithm %q", k.name, g.Algorithm)
-		}
-		var err error
-		if k.secret, err = base64.StdEncoding.DecodeString(k.text); err != nil || len(k.secret) == 0 {
-			// The secret itself is never put into an error.
-			return nil, fmt.Errorf("nameserver: TSIG key %s: secret is empty or not base64", k.name)
-		}
-		if _, ok := keys[k.name]; ok {
-			return nil, fmt.Errorf("nameserver: TSIG key %s: given twice", k.name)
-		}
-		keys[k.name] = k
-	}
-	return keys, nil
 }
 
 func parseCookieSecrets(given []string, random [16]byte) (cookieSecrets, error) {
@@ -338,7 +357,7 @@ func parseCookieSecrets(given []string, random [16]byte) (cookieSecrets, error) 
 	for i, text := range given {
 		raw, err := hex.DecodeString(strings.TrimSpace(text))
 		if err != nil || len(raw) != 16 {
-			return nil, fmt.Errorf("nameserver: cookie secret %d: not 16 octets in hex", i+1)
+			return nil, setting.Of("CookieSecrets", i, errors.New("the secret is not 32 hexadecimal digits; is its environment variable set?"))
 		}
 		out = append(out, newSipKey([16]byte(raw)))
 	}

@@ -118,19 +118,19 @@ func TestUpdateReplacesEverythingAtOnce(t *testing.T) {
 func TestConfigErrorsNameTheirPlace(t *testing.T) {
 	z := testZone(t)
 	for want, c := range map[string]Config{
-		"max UDP size":   {MaxUDP: 100},
-		"NSID":           {NSID: strings.Repeat("x", 65)},
-		"rate limit":     {RateLimit: RateLimit{PerSecond: 1_000_001}},
-		"prefix":         {RateLimit: RateLimit{IPv4: 33}},
-		"TLS":            {TLS: TLS{Addrs: []string{"127.0.0.1:0"}}},
-		"cookie secret":  {CookieSecrets: []string{"00"}},
-		"algorithm":      {Zones: []Zone{{Zone: z, TSIG: map[string]Key{"k.": {Algorithm: "md5", Secret: "AAAA"}}}}},
-		"base64":         {Zones: []Zone{{Zone: z, TSIG: map[string]Key{"k.": {Secret: "!"}}}}},
-		"zone: nil":      {Zones: []Zone{{}}},
-		"no TSIG key":    {Zones: []Zone{{Zone: z, Transfer: []Peer{{Key: "nope."}}}}},
-		"neither":        {Zones: []Zone{{Zone: z, Transfer: []Peer{{}}}}},
-		"no address":     {},
-		"want host:port": {Addrs: []string{"127.0.0.1"}},
+		"MaxUDP":                      {MaxUDP: 100},
+		"NSID":                        {NSID: strings.Repeat("x", 65)},
+		"RateLimit.PerSecond":         {RateLimit: RateLimit{PerSecond: 1_000_001}},
+		"prefix":                      {RateLimit: RateLimit{IPv4: 33}},
+		"TLS: there":                  {TLS: TLS{Addrs: []string{"127.0.0.1:0"}}},
+		"CookieSecrets[0]":            {CookieSecrets: []string{"00"}},
+		"algorithm":                   {Zones: []Zone{{Zone: z, TSIG: map[string]Key{"k.": {Algorithm: "md5", Secret: "AAAA"}}}}},
+		"TSIG[k.]: the secret":        {Zones: []Zone{{Zone: z, TSIG: map[string]Key{"k.": {Secret: "!"}}}}},
+		"zone: nil":                   {Zones: []Zone{{}}},
+		"Transfer[0]: no TSIG key":    {Zones: []Zone{{Zone: z, Transfer: []Peer{{Key: "nope."}}}}},
+		"Transfer[0]: it has neither": {Zones: []Zone{{Zone: z, Transfer: []Peer{{}}}}},
+		"no address":                  {},
+		"want host:port":              {Addrs: []string{"127.0.0.1"}},
 	} {
 		if c.Addrs == nil && want != "no address" {
 			c.Addrs = []string{"127.0.0.1:0"}

@@ -1,15 +1,21 @@
 package nameserver
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha1" //nolint:gosec // HMAC-SHA1 is sound, and what old secondaries have
 	"crypto/sha256"
 	"crypto/sha512"
+	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 	"hash"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
 )
 
 // tsigFudge is how many seconds the clocks may differ: RFC 8945 10 recommends 300.
@@ -27,6 +33,37 @@ type tsigKey struct {
 var tsigHashes = map[string]func() hash.Hash{
 	dns.HmacSHA1: sha1.New, dns.HmacSHA224: sha256.New224, dns.HmacSHA256: sha256.New,
 	dns.HmacSHA384: sha512.New384, dns.HmacSHA512: sha512.New,
+}
+
+func parseKeys(given map[string]Key) (map[string]*tsigKey, error) {
+	keys := make(map[string]*tsigKey, len(given))
+	for name, g := range given {
+		k := &tsigKey{name: dns.CanonicalName(name), algorithm: dns.CanonicalName(cmp.Or(g.Algorithm, "hmac-sha256")), text: strings.TrimSpace(g.Secret)}
+		bad := func(format string, args ...any) (map[string]*tsigKey, error) {
+			return nil, setting.Of("TSIG", name, fmt.Errorf(format, args...))
+		}
+		if k.owner = wireName(k.name); k.owner == nil {
+			return bad("%q is not a domain name", name)
+		}
+		if k.method = wireName(k.algorithm); tsigHashes[k.algorithm] == nil {
+			// The word itself stays out: it may be the secret in the wrong place.
+			return bad("the algorithm of %s is unknown; expected one of %s, and then the secret", k.name, strings.Join(Algorithms(), ", "))
+		}
+		var err error
+		if k.secret, err = base64.StdEncoding.DecodeString(k.text); err != nil || len(k.secret) == 0 {
+			return bad("the secret of %s is empty or not base64; is its environment variable set?", k.name)
+		}
+		if _, ok := keys[k.name]; ok {
+			return bad("%s is listed twice", k.name)
+		}
+		keys[k.name] = k
+	}
+	return keys, nil
+}
+
+// Algorithms are the TSIG algorithms that a Key may have, the best known first.
+func Algorithms() []string {
+	return []string{"hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224", "hmac-sha1"}
 }
 
 // tsigRecord is a TSIG record (RFC 8945 section 4.2).

@@ -203,7 +203,7 @@ func TestAKeyIsGoodForItsZoneOnly(t *testing.T) {
 		}
 	}
 	_, err := newSettings(Config{Zones: []Zone{{Zone: namedZone(t, "c."), Transfer: peers}, zones[0]}}, [16]byte{})
-	if err == nil || !strings.Contains(err.Error(), `zone c.: transfer: no TSIG key "xfr."`) {
+	if err == nil || !strings.Contains(err.Error(), `zone c.: Transfer[0]: no TSIG key is named xfr.`) {
 		t.Errorf("a transfer by a key of another zone: %v", err)
 	}
 }

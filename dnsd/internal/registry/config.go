@@ -2,9 +2,10 @@ package registry
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
 )
 
 // Config of a Registry. The zero value is a registry in memory.
@@ -13,8 +14,8 @@ type Config struct {
 
 	TTL      time.Duration // for instances that give none; default 5s, at most Lease/2
 	Lease    time.Duration // for instances that give none; default 15s: three renewals of 5s
-	MinLease time.Duration // default 3s; at least 2s, because a TTL is whole seconds and at most half of it
-	MaxLease time.Duration // default 24h
+	MinLease time.Duration // default 3s, or Lease if that is shorter; at least 2s, because a TTL is whole seconds and at most half of it
+	MaxLease time.Duration // default 24h, or Lease if that is longer
 
 	MaxInstances  int // in all; default 1 << 20
 	MaxPerService int // default 10,000
@@ -59,8 +60,10 @@ type Guard struct {
 	ProbeTimeout time.Duration // default 1s
 }
 
-func (c Config) withDefaults() (Config, error) {
-	def(&c.Lease, 15*time.Second)
+// Check returns c with the default in each field that is zero, or a *setting.Error
+// with what Open would refuse. It opens nothing.
+func Check(c Config) (Config, error) {
+	def(&c.Lease, defaultLease(c))
 	def(&c.MinLease, min(3*time.Second, c.Lease))
 	def(&c.MaxLease, max(24*time.Hour, c.Lease))
 	def(&c.TTL, min(5*time.Second, (c.Lease/2).Truncate(time.Second)))
@@ -89,21 +92,71 @@ func (c Config) withDefaults() (Config, error) {
 	return c, c.check()
 }
 
+// defaultLease is 15 seconds, or the nearest to it that the bounds of c allow.
+func defaultLease(c Config) time.Duration {
+	lease := max(15*time.Second, c.MinLease)
+	if c.MaxLease > 0 {
+		lease = min(lease, c.MaxLease)
+	}
+	return lease
+}
+
+const (
+	// minLease leaves room for a TTL: whole seconds, at most half of the lease.
+	minLease = 2 * time.Second
+	// mostThings is more than a machine has memory for: a larger number is a typing
+	// error, and would be found only when the memory is gone.
+	mostThings = 100_000_000
+	// mostLeases is longer than any fault that a guard should bridge.
+	mostLeases = 1000
+)
+
 func (c *Config) check() error {
 	switch {
-	case c.MinLease < 2*time.Second:
-		return fmt.Errorf("registry: configure: min lease %v: must be at least 2s", c.MinLease)
+	case c.Lease < minLease:
+		return setting.Errorf("Lease", "%v is too short; expected at least %v, because a TTL is whole seconds and at most half of a lease", c.Lease, minLease)
+	case c.MinLease < minLease:
+		return setting.Errorf("MinLease", "%v is too short; expected at least %v, because a TTL is whole seconds and at most half of a lease", c.MinLease, minLease)
 	case c.MaxLease < c.MinLease:
-		return fmt.Errorf("registry: configure: max lease %v: must not be below the min lease, %v", c.MaxLease, c.MinLease)
+		return setting.Errorf("MaxLease", "%v is below the least lease, %v", c.MaxLease, c.MinLease)
 	case c.Lease < c.MinLease || c.Lease > c.MaxLease:
-		return fmt.Errorf("registry: configure: lease %v: must be between %v and %v", c.Lease, c.MinLease, c.MaxLease)
-	case c.TTL < time.Second || c.TTL%time.Second != 0 || c.TTL > c.Lease/2:
-		return fmt.Errorf("registry: configure: ttl %v: must be whole seconds, between 1s and half the lease, %v", c.TTL, c.Lease/2)
+		return setting.Errorf("Lease", "%v is not between the least lease, %v, and the longest, %v", c.Lease, c.MinLease, c.MaxLease)
+	case c.TTL < time.Second || c.TTL%time.Second != 0:
+		return setting.Errorf("TTL", "%v; expected whole seconds, at least 1s", c.TTL)
+	case c.TTL > c.Lease/2:
+		return setting.Errorf("TTL", "%v is more than half of the lease, %v: clients would remember an instance for longer than its lease", c.TTL, c.Lease)
 	case c.Guard.Percent < 1 || c.Guard.Percent > 100:
-		return fmt.Errorf("registry: configure: guard %d%%: must be 1%% to 100%%", c.Guard.Percent)
-	case c.MaxInstances < 0 || c.MaxPerService < 0 || c.History < 0 || c.Fences < 0 || c.WatchQueue < 0 ||
-		c.Guard.Min < 0 || c.Guard.Leases < 0 || c.Guard.Probes < 0:
-		return fmt.Errorf("registry: configure: a limit is negative")
+		return setting.Errorf("Guard.Percent", "%d%%; expected 1%% to 100%%", c.Guard.Percent)
+	}
+	for _, n := range []struct {
+		field       string
+		value, most int
+	}{
+		{"MaxInstances", c.MaxInstances, mostThings},
+		{"MaxPerService", c.MaxPerService, mostThings},
+		{"History", c.History, mostThings},
+		{"Fences", c.Fences, mostThings},
+		{"WatchQueue", c.WatchQueue, mostThings},
+		{"Guard.Min", c.Guard.Min, mostThings},
+		{"Guard.Probes", c.Guard.Probes, mostThings},
+		{"Guard.Leases", c.Guard.Leases, mostLeases},
+	} {
+		if n.value < 1 || n.value > n.most {
+			return setting.Errorf(n.field, "%d; expected 1 to %d", n.value, n.most)
+		}
+	}
+	for _, d := range []struct {
+		field string
+		value time.Duration
+	}{
+		{"HistoryAge", c.HistoryAge},
+		{"FenceAge", c.FenceAge},
+		{"Guard.Max", c.Guard.Max},
+		{"Guard.ProbeTimeout", c.Guard.ProbeTimeout},
+	} {
+		if d.value < 0 {
+			return setting.Errorf(d.field, "%v is negative", d.value)
+		}
 	}
 	return nil
 }

@@ -47,9 +47,9 @@ type counters struct {
 // while Run runs. Close closes the registry and its backend; when Open fails the
 // backend is closed too.
 func Open(cfg Config) (*Registry, error) {
-	cfg, err := cfg.withDefaults()
+	cfg, err := Check(cfg)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("registry: configure: %w", err)
 	}
 	r := &Registry{
 		life:      newLife(),
@@ -143,9 +143,9 @@ func (r *Registry) Update(cfg Config) error {
 	cfg.Backend, cfg.Probe, cfg.Guard.Probes = old.Backend, old.Probe, old.Guard.Probes
 	cfg.Fences, cfg.FenceAge, cfg.WatchQueue = old.Fences, old.FenceAge, old.WatchQueue
 	cfg.Revision, cfg.Ceiling = old.Revision, old.Ceiling
-	cfg, err := cfg.withDefaults()
+	cfg, err := Check(cfg)
 	if err != nil {
-		return err
+		return fmt.Errorf("registry: configure: %w", err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry/registrytest"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
 )
 
 // published is what a sink was told to publish, as lines "_math._tcp/a1 up 10:100".
@@ -409,19 +410,39 @@ func TestFencesAreBounded(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	for word, cfg := range map[string]registry.Config{
-		"min lease": {MinLease: time.Second},
-		"max lease": {MaxLease: time.Second, Lease: 5 * time.Second, MinLease: 4 * time.Second},
-		"ttl":       {TTL: 8 * time.Second},
-		"guard":     {Guard: registry.Guard{Percent: 101}},
-		"negative":  {MaxInstances: -1},
+	for field, cfg := range map[string]registry.Config{
+		"Lease":         {Lease: time.Second},
+		"MinLease":      {MinLease: time.Second},
+		"MaxLease":      {MaxLease: time.Second, Lease: 5 * time.Second, MinLease: 4 * time.Second},
+		"TTL":           {TTL: 8 * time.Second},
+		"Guard.Percent": {Guard: registry.Guard{Percent: 101}},
+		"Guard.Leases":  {Guard: registry.Guard{Leases: 1001}},
+		"Guard.Max":     {Guard: registry.Guard{Max: -1}},
+		"MaxInstances":  {MaxInstances: -1},
+		"MaxPerService": {MaxPerService: 100_000_001},
+		"History":       {History: -1},
+		"HistoryAge":    {HistoryAge: -1},
 	} {
 		r, err := registry.Open(cfg)
 		if err == nil {
 			r.Close()
 		}
-		if err == nil || !strings.Contains(err.Error(), word) {
-			t.Errorf("%s: %v", word, err)
+		var bad *setting.Error
+		if !errors.As(err, &bad) || bad.Field != field {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+	// The default lease is the nearest to 15s that the bounds allow.
+	for _, c := range []struct{ lease, min, max, want time.Duration }{
+		{want: 15 * time.Second},
+		{min: time.Minute, want: time.Minute},
+		{max: 5 * time.Second, want: 5 * time.Second},
+		{lease: 2 * time.Second, want: 2 * time.Second},
+		{lease: 48 * time.Hour, want: 48 * time.Hour},
+	} {
+		got, err := registry.Check(registry.Config{Lease: c.lease, MinLease: c.min, MaxLease: c.max})
+		if err != nil || got.Lease != c.want {
+			t.Errorf("lease %v, bounds %v and %v: %v, %v, want %v", c.lease, c.min, c.max, got.Lease, err, c.want)
 		}
 	}
 }

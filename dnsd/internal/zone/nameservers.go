@@ -41,10 +41,10 @@ func Reachable(addrs []netip.Addr) []netip.Addr {
 
 // addServer enters a name server, with its addresses if it lies in the zone.
 func (z *Zone) addServer(ns NameServer, reachable []netip.Addr) error {
-	host, err := canonical("name server", ns.Host)
-	if err != nil {
-		return err
+	if _, ok := dns.IsDomainName(ns.Host); !ok || !dns.IsFqdn(ns.Host) {
+		return errors.New("not a domain name that ends in a dot")
 	}
+	host := dns.CanonicalName(ns.Host)
 	inside := dns.IsSubDomain(z.origin, host)
 	if inside {
 		if err := z.freeForServer(host); err != nil {
@@ -52,11 +52,11 @@ func (z *Zone) addServer(ns NameServer, reachable []netip.Addr) error {
 		}
 	}
 	if err := checkServer(host); err != nil {
-		return fmt.Errorf("zone: name server %w", err)
+		return err
 	}
 	record := &dns.NS{Hdr: header(z.origin, dns.TypeNS, z.ttl), Ns: host}
 	if slices.ContainsFunc(z.static[z.origin], func(rr dns.RR) bool { return rr.(*dns.NS).Ns == host }) {
-		return fmt.Errorf("zone: name server %s: given twice", host)
+		return errors.New("the name is listed twice")
 	}
 	z.static[z.origin] = append(z.static[z.origin], record)
 	if !inside {
@@ -67,12 +67,12 @@ func (z *Zone) addServer(ns NameServer, reachable []netip.Addr) error {
 		addrs = ns.Addrs
 	}
 	if len(addrs) == 0 {
-		return fmt.Errorf("zone: name server %s: the name lies in the zone and has no address, so nobody could find it: give it one, or name a server outside of the zone", host)
+		return errors.New("the name is in the zone and has no address that others can use, so no resolver could find it; give it an address, or name a server outside of the zone")
 	}
 	var set []dns.RR
 	for _, a := range addrs {
 		if err := checkServer(a.String()); err != nil {
-			return fmt.Errorf("zone: name server %s: address %w", host, err)
+			return fmt.Errorf("address %s: %w", a, err)
 		}
 		set = append(set, addrRR(host, a.Unmap(), z.ttl))
 	}
@@ -94,7 +94,7 @@ func checkServer(host string) error {
 	_, err := registry.CheckHost(host)
 	var bad *registry.FieldError
 	if errors.As(err, &bad) {
-		return fmt.Errorf("%s: %s", host, bad.Problem)
+		return errors.New(bad.Problem)
 	}
 	return err
 }
@@ -103,18 +103,18 @@ func checkServer(host string) error {
 // zone's content may need, and all below it, belongs to that.
 func (z *Zone) freeForServer(host string) error {
 	if host == z.origin {
-		return fmt.Errorf("zone: name server %s: it is the zone itself; use a name below it", host)
+		return errors.New("it is the zone itself; use a name below it")
 	}
 	top := above(wireName(host), z.wire)
 	if z.forward != "" {
 		if len(top) == 1 || strings.Trim(string(top), "0123456789") == "" {
-			return fmt.Errorf("zone: name server %s: the name belongs to the addresses; use one outside of %s", host, z.origin)
+			return fmt.Errorf("the name belongs to the addresses; use one outside of %s", z.origin)
 		}
 		return nil
 	}
 	switch string(top) {
 	case "tcp", "udp", "_tcp", "_udp":
-		return fmt.Errorf("zone: name server %s: the name belongs to the services; use one outside of tcp, udp, _tcp and _udp.%s", host, z.origin)
+		return fmt.Errorf("the name belongs to the services; use one outside of tcp, udp, _tcp and _udp.%s", z.origin)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package zone
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"iter"
 	"net/netip"
@@ -14,6 +13,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
 )
 
 // Config says what a zone is besides its services. The zero value works but
@@ -26,7 +26,7 @@ type Config struct {
 	TTL        time.Duration // of SOA, NS, their addresses and the list of services; default 5 s
 	// NegativeTTL is how long a resolver may remember that there is nothing
 	// (SOA MINIMUM, RFC 2308 section 5), so how late a new service may be
-	// seen by those who asked too early. Default 5 s, at most TTL counts.
+	// seen by those who asked too early. Default TTL, which is the most as well.
 	NegativeTTL time.Duration
 
 	// Forward makes this the reverse zone of another, whose origin it is: PTR
@@ -72,19 +72,33 @@ type Zone struct {
 
 var _ registry.Sink = (*Zone)(nil)
 
-// defaultTTL is both the TTL of the zone's own records and the time a negative
+// defaultTTL is the TTL of the zone's own records, and so the time a negative
 // answer is remembered. Short, for it bounds how late a first registration is
 // seen, and cheap, for nobody asks a zone of services often for its SOA.
 const defaultTTL = 5 * time.Second
 
+// Check returns a *setting.Error with what New would refuse.
+func Check(cfg Config) error {
+	_, err := build(cfg) // which opens nothing, and is cheap
+	return err
+}
+
 // New makes an empty zone of serial 0.
 func New(cfg Config) (*Zone, error) {
-	origin, err := canonical("origin", cfg.Origin)
+	z, err := build(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("zone: configure: %w", err)
+	}
+	return z, nil
+}
+
+func build(cfg Config) (*Zone, error) {
+	origin, err := canonical("Origin", cfg.Origin)
 	if err != nil {
 		return nil, err
 	}
 	if origin == "." {
-		return nil, errors.New("zone: origin: the root is not a zone for services, use one like \"svc.\"")
+		return nil, setting.Errorf("Origin", "the root cannot be a zone of services; expected a name such as svc.")
 	}
 	z := &Zone{
 		origin: origin,
@@ -97,33 +111,43 @@ func New(cfg Config) (*Zone, error) {
 			renewed:  cfg.Renewed,
 		},
 	}
+	negative := cmp.Or(cfg.NegativeTTL, cmp.Or(cfg.TTL, defaultTTL))
+	switch {
+	case negative < time.Second || negative%time.Second != 0:
+		return nil, setting.Errorf("NegativeTTL", "%v; expected whole seconds, at least 1s", negative)
+	case seconds(negative) > z.ttl:
+		return nil, setting.Errorf("NegativeTTL", "%v is more than the TTL, %ds, which bounds it (RFC 2308 section 5)", negative, z.ttl)
+	}
 	z.wire = wireName(origin)
 	z.content = services{z}
 	home := origin // of the name servers
 	if cfg.Forward != "" {
-		if z.forward, err = canonical("forward origin", cfg.Forward); err != nil {
+		if z.forward, err = canonical("Forward", cfg.Forward); err != nil {
 			return nil, err
 		}
 		if !dns.IsSubDomain("in-addr.arpa.", origin) && !dns.IsSubDomain("ip6.arpa.", origin) {
-			return nil, fmt.Errorf("zone: origin %s: a reverse zone lies in in-addr.arpa. or ip6.arpa. (RFC 1035 section 3.5)", origin)
+			return nil, setting.Errorf("Origin", "%s: a reverse zone lies in in-addr.arpa. or ip6.arpa. (RFC 1035 section 3.5)", origin)
 		}
 		z.content, home = addresses{z}, z.forward
 	}
 
 	if z.above = maxName - len(wireName(home)); z.above < usual {
-		return nil, fmt.Errorf("zone: origin %s: of the %d octets of a name (RFC 1035 section 2.3.4) it takes %d, and the names of instances need %d", home, maxName, maxName-z.above, usual)
+		return nil, setting.Errorf("Origin", "%s is too long: a name has at most %d octets (RFC 1035 section 2.3.4), the zone takes %d of them, and the names of instances need %d", home, maxName, maxName-z.above, usual)
 	}
 	servers := cfg.NS
 	if len(servers) == 0 {
 		servers = []NameServer{{Host: "ns." + home}}
 	}
 	reachable := Reachable(cfg.NSAddrs)
-	for _, ns := range servers {
-		if err := z.addServer(ns, reachable); err != nil {
-			return nil, err
+	for i, ns := range servers {
+		switch err := z.addServer(ns, reachable); {
+		case err != nil && len(cfg.NS) == 0:
+			return nil, setting.Errorf("NSAddrs", "name server %s: %w", ns.Host, err)
+		case err != nil:
+			return nil, setting.Of("NS", i, fmt.Errorf("%s: %w", ns.Host, err))
 		}
 	}
-	hostmaster, err := canonical("hostmaster", cmp.Or(cfg.Hostmaster, "hostmaster."+home))
+	hostmaster, err := canonical("Hostmaster", cmp.Or(cfg.Hostmaster, "hostmaster."+home))
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +159,7 @@ func New(cfg Config) (*Zone, error) {
 		// every ten seconds, and answers for a week alone: a registry that
 		// is away leaves its last word standing.
 		Refresh: 60, Retry: 10, Expire: 7 * 24 * 3600,
-		Minttl: min(seconds(cmp.Or(cfg.NegativeTTL, defaultTTL)), z.ttl),
+		Minttl: seconds(negative),
 	}
 	ch := make(chan struct{})
 	z.changed.Store(&ch)
@@ -262,10 +286,10 @@ func (z *Zone) soaAt(revision uint64) *dns.SOA {
 	return &soa
 }
 
-// canonical checks a configured name and returns it in lower case.
-func canonical(what, name string) (string, error) {
+// canonical checks the name in a field and returns it in lower case.
+func canonical(field, name string) (string, error) {
 	if _, ok := dns.IsDomainName(name); !ok || !dns.IsFqdn(name) {
-		return "", fmt.Errorf("zone: %s %q: not a domain name that ends in a dot", what, name)
+		return "", setting.Errorf(field, "%q is not a domain name that ends in a dot", name)
 	}
 	return dns.CanonicalName(name), nil
 }

@@ -147,22 +147,25 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		cfg  Config
 		want string
 	}{
-		{Config{}, `zone: origin "": not a domain name`},
-		{Config{Origin: "svc"}, `zone: origin "svc": not a domain name that ends in a dot`},
-		{Config{Origin: "."}, `zone: origin: the root is not a zone`},
-		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns"}}}, `zone: name server "ns": not a domain name`},
-		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns.tcp.svc."}}}, `zone: name server ns.tcp.svc.: the name belongs to the services`},
-		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns1.dc.math.tcp.svc."}}}, `zone: name server ns1.dc.math.tcp.svc.: the name belongs to the services`},
-		{Config{Origin: "svc.", NS: []NameServer{{Host: "a.b.c._udp.svc."}}}, `zone: name server a.b.c._udp.svc.: the name belongs to the services`},
-		{Config{Origin: "svc.", NS: []NameServer{{Host: "svc."}}}, `zone: name server svc.: it is the zone itself`},
-		{Config{Origin: "svc."}, `zone: name server ns.svc.: the name lies in the zone and has no address`},
-		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns.example."}, {Host: "a.svc."}}}, `zone: name server a.svc.: the name lies in the zone and has no address`},
-		{Config{Origin: "svc.", NS: []NameServer{{Host: "a.svc.", Addrs: []netip.Addr{netip.IPv4Unspecified()}}}}, `zone: name server a.svc.: address 0.0.0.0: is no address`},
-		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns.example."}, {Host: "NS.example."}}}, `zone: name server ns.example.: given twice`},
-		{Config{Origin: "10.in-addr.arpa.", Forward: "svc.", NS: []NameServer{{Host: "ns.7.10.in-addr.arpa."}}}, `zone: name server ns.7.10.in-addr.arpa.: the name belongs to the addresses`},
-		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns.example."}}, Hostmaster: "a..b."}, `zone: hostmaster "a..b.": not a domain name`},
+		{Config{}, `Origin: "" is not a domain name`},
+		{Config{Origin: "svc"}, `Origin: "svc" is not a domain name that ends in a dot`},
+		{Config{Origin: "."}, `Origin: the root cannot be a zone`},
+		{Config{Origin: strings.Repeat("a.", 120)}, `Origin: ` + strings.Repeat("a.", 120) + ` is too long`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns"}}}, `NS[0]: ns: not a domain name`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns.tcp.svc."}}}, `NS[0]: ns.tcp.svc.: the name belongs to the services`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns1.dc.math.tcp.svc."}}}, `NS[0]: ns1.dc.math.tcp.svc.: the name belongs to the services`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "a.b.c._udp.svc."}}}, `NS[0]: a.b.c._udp.svc.: the name belongs to the services`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "svc."}}}, `NS[0]: svc.: it is the zone itself`},
+		{Config{Origin: "svc."}, `NSAddrs: name server ns.svc.: the name is in the zone and has no address`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns.example."}, {Host: "a.svc."}}}, `NS[1]: a.svc.: the name is in the zone and has no address`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "a.svc.", Addrs: []netip.Addr{netip.IPv4Unspecified()}}}}, `NS[0]: a.svc.: address 0.0.0.0: is no address`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns.example."}, {Host: "NS.example."}}}, `NS[1]: NS.example.: the name is listed twice`},
+		{Config{Origin: "10.in-addr.arpa.", Forward: "svc.", NS: []NameServer{{Host: "ns.7.10.in-addr.arpa."}}}, `NS[0]: ns.7.10.in-addr.arpa.: the name belongs to the addresses`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns.example."}}, Hostmaster: "a..b."}, `Hostmaster: "a..b." is not a domain name`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns.example."}}, NegativeTTL: 1500 * time.Millisecond}, `NegativeTTL: 1.5s; expected whole seconds`},
+		{Config{Origin: "svc.", NS: []NameServer{{Host: "ns.example."}}, TTL: 2 * time.Second, NegativeTTL: 3 * time.Second}, `NegativeTTL: 3s is more than the TTL, 2s`},
 	} {
-		if _, err := New(tc.cfg); err == nil || !strings.HasPrefix(err.Error(), tc.want) {
+		if _, err := New(tc.cfg); err == nil || !strings.HasPrefix(err.Error(), "zone: configure: "+tc.want) {
 			t.Errorf("New(%+v) = %v, want %s...", tc.cfg, err, tc.want)
 		}
 	}
