@@ -208,3 +208,42 @@ func TestUnitsOfTheDocumentsAreGood(t *testing.T) {
 		}
 	}
 }
+
+// "Reading the source" in ARCHITECTURE.md names functions that are there, and files
+// beside them.
+func TestReadingTheSourceNamesWhatIsThere(t *testing.T) {
+	_, guide, ok := strings.Cut(readPage(t, "ARCHITECTURE.md").text, "## Reading the source\n")
+	if !ok {
+		t.Fatal(`ARCHITECTURE.md has no "Reading the source"`)
+	}
+	entry := regexp.MustCompile("(?ms)^### `(?:(\\w+)\\.)?(\\w+)` in `(\\S+)`\n(.*?)(?:^#|\\z)")
+	entries := 0
+	for {
+		m := entry.FindStringSubmatchIndex(guide)
+		if m == nil {
+			break
+		}
+		group := func(i int) string {
+			if m[2*i] < 0 {
+				return ""
+			}
+			return guide[m[2*i]:m[2*i+1]]
+		}
+		receiver, name, path, text := group(1), group(2), group(3), group(4)
+		guide = guide[m[9]:]
+		entries++
+		declared := regexp.MustCompile(`(?m)^func ` + name + `\(`)
+		if receiver != "" {
+			declared = regexp.MustCompile(`(?m)^func \(\w+ \*?` + receiver + `\) ` + name + `\(`)
+		}
+		if !declared.MatchString(readPage(t, path).text) {
+			t.Errorf("%s has no %s.%s", path, receiver, name)
+		}
+		for _, file := range regexp.MustCompile("`(\\w+\\.go)`").FindAllStringSubmatch(text, -1) {
+			readPage(t, filepath.Join(filepath.Dir(path), file[1]))
+		}
+	}
+	if entries != 10 {
+		t.Errorf("%d entries, want 10", entries)
+	}
+}
