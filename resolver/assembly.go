@@ -58,10 +58,7 @@ func (r *Resolver) endpoints(ctx context.Context, q question, rep *reply, w way,
 // worst priority that some have to go, which is by chance, another one in each
 // Resolver, and the same at each refresh.
 func (r *Resolver) bound(q question, rep *reply, m *memory) {
-	most := r.MaxEndpoints
-	if most <= 0 {
-		most = defaultMaxEndpoints
-	}
+	most := cmp.Or(max(r.MaxEndpoints, 0), defaultMaxEndpoints)
 	cut := max(0, len(rep.srvs)-most)
 	if cut > 0 {
 		if m.seed == (maphash.Seed{}) {
@@ -157,7 +154,7 @@ type assembly struct {
 	r      *Resolver
 	q      question
 	prefer preference
-	hosts  map[string]*held
+	hosts  map[string]*cached
 	before before
 	now    time.Time
 
@@ -236,7 +233,7 @@ func (a *assembly) add(s srv, glue map[string]host) {
 }
 
 // unresolved does what can be done for a target that could not be asked for.
-func (a *assembly) unresolved(s srv, h *held, err error, again time.Time) {
+func (a *assembly) unresolved(s srv, h *cached, err error, again time.Time) {
 	if h.refused() {
 		// Our servers answer for the service and not for this host: one in a foreign
 		// zone. Whoever dials can ask the system, for the name as it is: absolute.

@@ -40,10 +40,10 @@ type entry struct {
 
 // flight is one resolution under way and those who wait for it.
 type flight struct {
-	done    chan struct{}
-	cancel  context.CancelFunc
-	waiters int
-	given   bool // up: the last waiter has left, the result will not be used
+	done      chan struct{}
+	cancel    context.CancelFunc
+	waiters   int
+	abandoned bool // the last waiter has left: the result is discarded
 }
 
 // maxNames bounds the names cached; those watched or being asked for are kept
@@ -136,23 +136,23 @@ func (r *Resolver) fly(ctx context.Context, e *entry) bool {
 		if f == nil {
 			f = r.startLocked(ctx, e)
 		}
-		given := f.given
-		if !given {
+		abandoned := f.abandoned
+		if !abandoned {
 			f.waiters++
 		}
 		r.mu.Unlock()
 		select {
 		case <-f.done:
-			if given {
+			if abandoned {
 				continue // that one told nothing
 			}
 			return true
 		case <-ctx.Done():
 		}
-		if !given {
+		if !abandoned {
 			r.mu.Lock()
 			if f.waiters--; f.waiters == 0 {
-				f.given = true
+				f.abandoned = true
 				f.cancel()
 			}
 			r.mu.Unlock()
@@ -179,7 +179,7 @@ func (r *Resolver) startLocked(ctx context.Context, e *entry) *flight {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		e.flight = nil
-		if !f.given {
+		if !f.abandoned {
 			r.applyLocked(e, out)
 		}
 	}()

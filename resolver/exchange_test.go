@@ -315,6 +315,7 @@ func TestABrokenRecordIsLeftOutAlone(t *testing.T) {
 				"0000000000504162",         // a label type that does not exist
 				"000000000050c0ff",         // a pointer past the end
 				"0000000000500163000000ff", // more too many
+				"",                         // no octet at all
 				"000000000050016400",       // 0 0 80 d.
 			} {
 				m.Answer = append(m.Answer, &dns.RFC3597{
@@ -328,6 +329,12 @@ func TestABrokenRecordIsLeftOutAlone(t *testing.T) {
 					t.Error(err)
 				}
 				m.Extra = append(m.Extra, a)
+			}
+			for _, rdata := range []string{"", "0a0000", "0a00000001"} { // addresses of 0, 3 and 5 octets
+				m.Extra = append(m.Extra, &dns.RFC3597{
+					Hdr:   dns.RR_Header{Name: "a.", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 60},
+					Rdata: rdata,
+				})
 			}
 			return pack(m)
 		})

@@ -39,9 +39,9 @@ func FuzzReply(f *testing.F) {
 		if rep.truncated || rep.verdict(q) != verdictData {
 			return
 		}
-		asm := assembly{r: r, q: q, prefer: preference{source: r.sourceOf()}, ttl: r.clamp(rep.ttl), hosts: map[string]*held{}, now: time.Now()}
+		asm := assembly{r: r, q: q, prefer: preference{source: r.sourceOf()}, ttl: r.clamp(rep.ttl), hosts: map[string]*cached{}, now: time.Now()}
 		for i, n := range rep.needs(before{}) { // found, not found, not asked for, in turn
-			h := new(held)
+			h := new(cached)
 			switch i % 3 {
 			case 0:
 				h[v4].addrs = []netip.Addr{netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})}

@@ -34,8 +34,8 @@ type hint struct {
 
 func (h *hint) pending() bool { return !h.next.IsZero() }
 
-// given takes a hint, and tells whether it changes anything.
-func (h *hint) given(now time.Time, random func() float64) bool {
+// take takes a hint, and tells whether it changes anything.
+func (h *hint) take(now time.Time, random func() float64) bool {
 	switch {
 	case h.pending():
 		h.more = h.more || h.news

@@ -36,8 +36,8 @@ type need struct {
 // errand is one target being asked for.
 type errand struct {
 	need
-	held *held
-	got  [families]answered
+	known *cached
+	got   [families]answered
 }
 
 // answered is the outcome of one query for addresses: an error, addresses, or none.
@@ -56,16 +56,16 @@ var (
 // hosts gives the addresses of targets that came without them: remembered from
 // the last resolution, or asked for, first of all the server that answered. atHand
 // says that other targets have addresses already.
-func (r *Resolver) hosts(ctx context.Context, needs []need, w way, server string, atHand bool, m *memory) map[string]*held {
+func (r *Resolver) hosts(ctx context.Context, needs []need, w way, server string, atHand bool, m *memory) map[string]*cached {
 	now := time.Now()
 	known := m.hosts
-	m.hosts = make(map[string]*held, len(needs))
-	out := make(map[string]*held, len(needs))
+	m.hosts = make(map[string]*cached, len(needs))
+	out := make(map[string]*cached, len(needs))
 	var errands []*errand
 	for _, n := range needs {
 		h := known[n.target]
 		if h == nil {
-			h = new(held)
+			h = new(cached)
 			for i := range h {
 				h[i] = family{addrs: n.last[i], until: now, renew: now}
 			}
@@ -78,11 +78,11 @@ func (r *Resolver) hosts(ctx context.Context, needs []need, w way, server string
 		case ask == [families]bool{}:
 			atHand = atHand || len(h.addrs()) > 0
 		case len(errands) == maxHosts:
-			out[n.target] = &held{{err: errTooMany}}
+			out[n.target] = &cached{{err: errTooMany}}
 			continue
 		default:
 			n.ask = ask
-			errands = append(errands, &errand{need: n, held: h})
+			errands = append(errands, &errand{need: n, known: h})
 		}
 		out[n.target], m.hosts[n.target] = h, h
 	}
@@ -97,7 +97,7 @@ func (r *Resolver) hosts(ctx context.Context, needs []need, w way, server string
 	}
 	for _, e := range errands {
 		for i := range e.got {
-			r.keep(&e.held[i], &e.got[i], now)
+			r.keep(&e.known[i], &e.got[i], now)
 		}
 	}
 	return out
@@ -153,7 +153,7 @@ func (r *Resolver) host(ctx context.Context, e *errand, w way) {
 	defer cancel(nil)
 	enough := time.AfterFunc(w.timeout/stragglers, func() { cancel(errStraggler) })
 	defer enough.Stop()
-	if len(e.held.addrs()) == 0 && !e.glued {
+	if len(e.known.addrs()) == 0 && !e.glued {
 		enough.Stop() // there is nothing to go on with
 	}
 	var wg sync.WaitGroup
@@ -176,7 +176,7 @@ func (r *Resolver) host(ctx context.Context, e *errand, w way) {
 func (r *Resolver) confirm(ctx context.Context, errands []*errand, w way, server string) {
 	var doubtful []*errand
 	for _, e := range errands {
-		if had := e.held.addrs(); !e.glued && len(had) > 0 && len(e.left()) == 0 {
+		if had := e.known.addrs(); !e.glued && len(had) > 0 && len(e.left()) == 0 {
 			r.log().Info("resolver: a target has lost its addresses, asking for confirmation", "target", e.target, "before", had)
 			doubtful = append(doubtful, e)
 		}
@@ -196,7 +196,7 @@ func (r *Resolver) confirm(ctx context.Context, errands []*errand, w way, server
 		}
 		again := make([]*errand, len(doubtful))
 		for i, e := range doubtful {
-			again[i] = &errand{need: e.need, held: e.held}
+			again[i] = &errand{need: e.need, known: e.known}
 		}
 		if len(others.servers) > 0 {
 			r.run(ctx, again, others, true)
@@ -228,7 +228,7 @@ func (e *errand) left() []netip.Addr {
 		case a.asked && a.err == nil:
 			out = append(out, a.addrs...)
 		default:
-			out = append(out, e.held[i].addrs...)
+			out = append(out, e.known[i].addrs...)
 		}
 	}
 	return out

@@ -22,12 +22,12 @@ type outcome struct {
 type memory struct {
 	failures int // since the last answer
 
-	tcp     bool             // the answer was too large for UDP: do not try UDP first
-	scant   bool             // TCP brings no more glue than UDP: do not ask for it
-	hosts   map[string]*held // of targets that came without glue, or with a part of it
-	leftOut string           // what was logged about records left out: it is logged once
-	cut     int              // records above the bound, the last time
-	seed    maphash.Seed     // of the choice below the bound
+	tcp     bool               // the answer was too large for UDP: do not try UDP first
+	scant   bool               // TCP brings no more glue than UDP: do not ask for it
+	hosts   map[string]*cached // of targets that came without glue, or with a part of it
+	leftOut string             // what was logged about records left out: it is logged once
+	cut     int                // records above the bound, the last time
+	seed    maphash.Seed       // of the choice below the bound
 }
 
 // confirmAfter is the shortest pause before a set that has shrunk is asked for again,

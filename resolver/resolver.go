@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -174,7 +175,7 @@ func (r *Resolver) Refresh(name string) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if e := r.names[key]; e != nil && e.failures == 0 && e.hint.given(time.Now(), r.randomLocked()) {
+	if e := r.names[key]; e != nil && e.failures == 0 && e.hint.take(time.Now(), r.randomLocked()) {
 		e.wake()
 	}
 }
@@ -196,23 +197,18 @@ func (r *Resolver) Cached(name string) (State, bool) {
 }
 
 func (r *Resolver) minTTL() time.Duration {
-	return max(orDefault(r.MinTTL, defaultMinTTL), time.Millisecond)
+	return max(cmp.Or(max(r.MinTTL, 0), defaultMinTTL), time.Millisecond)
 }
 
-func (r *Resolver) maxTTL() time.Duration { return max(orDefault(r.MaxTTL, defaultMaxTTL), r.minTTL()) }
+func (r *Resolver) maxTTL() time.Duration {
+	return max(cmp.Or(max(r.MaxTTL, 0), defaultMaxTTL), r.minTTL())
+}
 
 func (r *Resolver) staleFor() time.Duration {
 	if r.StaleFor < 0 {
 		return 0
 	}
-	return orDefault(r.StaleFor, defaultStaleFor)
-}
-
-func orDefault(d, def time.Duration) time.Duration {
-	if d <= 0 {
-		return def
-	}
-	return d
+	return cmp.Or(r.StaleFor, defaultStaleFor)
 }
 
 // clamp makes a TTL from the wire one to live by.

@@ -37,11 +37,11 @@ type family struct {
 // due tells whether it is time to ask.
 func (f *family) due(now time.Time) bool { return !f.renew.After(now) && !f.retry.After(now) }
 
-// held is what is known of a target.
-type held [families]family
+// cached is what is known of a target.
+type cached [families]family
 
 // addrs gives all addresses.
-func (h *held) addrs() []netip.Addr {
+func (h *cached) addrs() []netip.Addr {
 	var out []netip.Addr
 	for i := range h {
 		out = append(out, h[i].addrs...)
@@ -51,7 +51,7 @@ func (h *held) addrs() []netip.Addr {
 
 // failed gives the error of the last questions, if they failed, and when all of
 // them are due again.
-func (h *held) failed() (again time.Time, err error) {
+func (h *cached) failed() (again time.Time, err error) {
 	for i := range h {
 		if h[i].err == nil {
 			continue
@@ -68,7 +68,7 @@ func (h *held) failed() (again time.Time, err error) {
 
 // refused tells whether every server refused to answer for a target, and none was
 // silent or broken.
-func (h *held) refused() bool {
+func (h *cached) refused() bool {
 	some := false
 	for i := range h {
 		if h[i].err == nil {

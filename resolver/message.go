@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 
@@ -127,10 +128,10 @@ func (q question) answeredBy(msg []byte, id uint16) bool {
 	return false
 }
 
-// parse reads a message that q was answered by. An error means that the message
-// itself is broken; a record with broken RDATA is only counted, for the others
-// are good, which is why records are walked here one by one and not by
-// dns.Msg.Unpack.
+// parse reads a message that answers q. An error means that the message itself is
+// broken. A record with broken RDATA is only counted, since the others are good:
+// dns.Msg.Unpack would give up the whole message for it, so the records are read one by
+// one.
 func (q question) parse(msg []byte) (*reply, error) {
 	const tc, aa = 0x02, 0x04
 	rep := &reply{
@@ -213,7 +214,8 @@ func (p *parser) skipQuestion() error {
 	return nil
 }
 
-// record reads one record of a section: 0 answer, 1 authority, 2 additional.
+// record reads the next record. The section is 0 for answer, 1 for authority, 2 for
+// additional.
 func (p *parser) record(section int, rep *reply) error {
 	owner, off, err := p.name(p.off)
 	if err != nil {
@@ -242,84 +244,67 @@ func (p *parser) record(section int, rep *reply) error {
 	if ttl > 1<<31-1 {
 		ttl = 0 // RFC 2181 section 8
 	}
+	wanted := section == 0 && (typ == dns.TypeCNAME || typ == uint16(p.q.typ)) ||
+		section == 1 && typ == dns.TypeSOA ||
+		section != 1 && (typ == dns.TypeA || typ == dns.TypeAAAA)
 	switch {
-	case section == 0 && typ == dns.TypeCNAME:
-		if cname, stop, err := p.name(begin); err == nil && stop == end {
-			if p.cnames == nil {
-				p.cnames = map[string]answer{}
-			}
-			p.cnames[owner] = answer{ttl: ttl, cname: cname}
-		}
-	case section == 0 && typ == uint16(p.q.typ):
-		a := answer{owner: owner, ttl: ttl}
-		if p.q.typ == typeSRV {
-			a.srv, a.bad = p.srv(begin, end)
-		} else {
-			a.addr, a.bad = p.addr(typ, begin, end)
-		}
-		p.answers = append(p.answers, a)
-	case section == 1 && typ == dns.TypeSOA:
-		if minimum, ok := p.minimum(begin, end); ok {
-			p.soas = append(p.soas, authority{owner, min(ttl, minimum)})
-		}
 	case section == 1 && typ == dns.TypeNS:
 		p.ns = true
-	case section != 1 && (typ == dns.TypeA || typ == dns.TypeAAAA):
-		addr, bad := p.addr(typ, begin, end)
-		if bad {
-			return nil
+	case wanted:
+		h := dns.RR_Header{Name: owner, Rrtype: typ, Class: class, Ttl: ttl, Rdlength: uint16(end - begin)}
+		rr, stop, err := dns.UnpackRRWithHeader(h, p.msg[:end], begin)
+		if err != nil || stop != end {
+			rr = nil
 		}
-		h, known := p.glue[owner]
-		if !known || ttl < h.ttl {
-			h.ttl = ttl
-		}
-		h.addrs = append(h.addrs, addr)
-		p.glue[owner] = h
+		p.keep(section, h, rr)
 	}
 	return nil
 }
 
-// srv reads SRV RDATA (RFC 2782). A compressed target is not allowed there and
-// understood all the same.
-func (p *parser) srv(begin, end int) (s srv, bad bool) {
-	const fixed = 6
-	if end < begin+fixed {
-		return srv{}, true
+// keep notes a record. rr is nil if its RDATA is broken.
+func (p *parser) keep(section int, h dns.RR_Header, rr dns.RR) {
+	a := answer{owner: h.Name, ttl: h.Ttl, bad: true}
+	switch rr := rr.(type) {
+	case *dns.SRV: // a compressed target is understood, although RFC 2782 does not allow it
+		a.srv = srv{rr.Priority, rr.Weight, rr.Port, strings.ToLower(rr.Target)}
+		a.bad = rr.Target == "" // no RDATA, which miekg/dns allows for dynamic updates
+	case *dns.A:
+		a.addr, a.bad = toAddr(rr.A)
+	case *dns.AAAA:
+		a.addr, a.bad = toAddr(rr.AAAA)
+	case *dns.CNAME:
+		if p.cnames == nil {
+			p.cnames = map[string]answer{}
+		}
+		if rr.Target != "" {
+			p.cnames[h.Name] = answer{ttl: h.Ttl, cname: strings.ToLower(rr.Target)}
+		}
+		return
+	case *dns.SOA:
+		if rr.Ns != "" {
+			p.soas = append(p.soas, authority{h.Name, min(h.Ttl, rr.Minttl)})
+		}
+		return
 	}
-	s.priority = binary.BigEndian.Uint16(p.msg[begin:])
-	s.weight = binary.BigEndian.Uint16(p.msg[begin+2:])
-	s.port = binary.BigEndian.Uint16(p.msg[begin+4:])
-	target, stop, err := p.name(begin + fixed)
-	if err != nil || stop != end {
-		return srv{}, true
+	if section == 0 && h.Rrtype == uint16(p.q.typ) {
+		p.answers = append(p.answers, a)
+		return
 	}
-	s.target = target
-	return s, false
+	if a.bad {
+		return
+	}
+	g, known := p.glue[h.Name]
+	if !known || h.Ttl < g.ttl {
+		g.ttl = h.Ttl
+	}
+	g.addrs = append(g.addrs, a.addr)
+	p.glue[h.Name] = g
 }
 
-func (p *parser) addr(typ uint16, begin, end int) (addr netip.Addr, bad bool) {
-	want := 4
-	if typ == dns.TypeAAAA {
-		want = 16
-	}
-	if end-begin != want {
-		return netip.Addr{}, true
-	}
-	addr, _ = netip.AddrFromSlice(p.msg[begin:end])
-	return addr.Unmap(), false
-}
-
-// minimum reads the last field of SOA RDATA.
-func (p *parser) minimum(begin, end int) (minimum uint32, ok bool) {
-	const fixed = 20 // serial, refresh, retry, expire, minimum
-	_, off, err := p.name(begin)
-	if err == nil {
-		_, off, err = p.name(off)
-	}
-	if err != nil || off+fixed != end {
-		return 0, false
-	}
-	return binary.BigEndian.Uint32(p.msg[off+16:]), true
+// toAddr reports bad for nil, which miekg/dns returns for RDATA without an octet.
+func toAddr(ip net.IP) (addr netip.Addr, bad bool) {
+	addr, ok := netip.AddrFromSlice(ip)
+	return addr.Unmap(), !ok
 }
 
 // maxAliases bounds a chain of CNAMEs, in one message and over several.
