@@ -4,17 +4,37 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/miekg/dns"
 )
 
-// An operator finds every metric of the hook's /metrics in docs/metrics.md.
+// docs/metrics.md names every metric and every DNS event of a real scrape, and no
+// other: the command's own metrics are looked for in its source.
 func TestPageNamesEveryMetric(t *testing.T) {
 	page, err := os.ReadFile("../docs/metrics.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := run(t, Config{Zones: []Zone{{Bind: []string{"127.0.0.1:0"}, Hook: Hook{Addr: "127.0.0.1:0"}}}})
+	query := new(dns.Msg)
+	query.SetQuestion("svc.", dns.TypeSOA)
+	if _, _, err := (&dns.Client{Timeout: 10 * time.Second}).Exchange(query, s.DNSAddr().String()); err != nil { // so that an answer is counted
+		t.Fatal(err)
+	}
+	put, err := http.NewRequest(http.MethodPut, s.HookURL()+"/v1/services/_math._tcp/instances/a1", strings.NewReader(`{"port":1}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp, err := http.DefaultClient.Do(put); err != nil {
+		t.Fatal(err)
+	} else {
+		resp.Body.Close()
+	}
 	resp, err := http.Get(s.HookURL() + "/metrics")
 	if err != nil {
 		t.Fatal(err)
@@ -24,18 +44,52 @@ func TestPageNamesEveryMetric(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	named := 0
-	for line := range strings.Lines(string(text)) {
-		name, ok := strings.CutPrefix(line, "# TYPE rollcall_")
-		if !ok {
-			continue
+	there := find(`(?m)^# TYPE (rollcall_\w+) `, text)
+	for name := range find(`(?m)^rollcall_dns_events_total\{event="(\w+)"`, text) {
+		there[name] = true
+	}
+	// Shown only while there is such a thing: a suspect, a certificate.
+	there["rollcall_registry_guard_held_instances"] = true
+	there["rollcall_hook_certificate_expiry_timestamp_seconds"] = true
+	sources, err := filepath.Glob("cmd/dnsd/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range sources {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
 		}
-		name, _, _ = strings.Cut("rollcall_"+name, " ")
-		if named++; !strings.Contains(string(page), "`"+name+"`") {
+		for name := range find(`"(rollcall_\w+)"`, source) {
+			there[name] = true
+		}
+	}
+	named := find("(?m)^\\| `(rollcall_\\w+)` \\|", page)
+	_, events, _ := strings.Cut(string(page), "| event | meaning |")
+	events, _, _ = strings.Cut(events, "\n\n")
+	for name := range find("(?m)^\\| `(\\w+)` \\|", []byte(events)) {
+		named[name] = true
+	}
+	for name := range there {
+		if !named[name] {
 			t.Errorf("docs/metrics.md does not name %s", name)
 		}
 	}
-	if named < 30 {
-		t.Errorf("only %d metrics were seen", named)
+	for name := range named {
+		if !there[name] {
+			t.Errorf("docs/metrics.md names %s, which dnsd does not have", name)
+		}
 	}
+	if len(there) < 50 {
+		t.Errorf("only %d names were seen", len(there))
+	}
+}
+
+// find returns the first group of every match.
+func find(pattern string, text []byte) map[string]bool {
+	all := map[string]bool{}
+	for _, m := range regexp.MustCompile(pattern).FindAllSubmatch(text, -1) {
+		all[string(m[1])] = true
+	}
+	return all
 }

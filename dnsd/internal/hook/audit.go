@@ -20,10 +20,30 @@ type audit struct {
 	err      *problem
 }
 
-// did notes what the registry did, by its receipt.
+// did takes the receipt of a write: for the audit line, for the answer's headers, and
+// for the hold of the instance, which looks at it again. It costs one map access a
+// write; if each hold watched the registry instead, every change of a service would
+// cost all of its holds.
 func (x *exchange) did(done registry.Receipt) {
 	x.audit.result, x.audit.revision = done.Did.String(), done.Revision
 	x.audit.quiet = done.Did == registry.Renewed
+	if done.Instance != nil {
+		x.s.holds.wake(done.Instance.Key)
+	}
+}
+
+// objectOf is what a write is about, as its path says: "_math._tcp/a1", "_math._tcp".
+func objectOf(r *http.Request) string {
+	service, id := r.PathValue("service"), r.PathValue("id")
+	switch {
+	case id != "":
+		return registry.Key{Service: service, ID: id}.String()
+	case service != "":
+		return service
+	case r.URL.Path == pathRenew:
+		return "instances" // how many is known when the body was read
+	}
+	return "all services"
 }
 
 // writeAudit says who did what, with which result. Tokens have no way into it.
@@ -38,9 +58,6 @@ func (x *exchange) writeAudit() {
 	}
 	if a.err != nil && len(x.who.grants) == 0 && x.who.cert == nil && !x.s.refusals.take() {
 		return
-	}
-	if a.object == "" {
-		a.object = strings.TrimPrefix(x.r.URL.Path, "/v1/")
 	}
 	attrs := []slog.Attr{slog.String("who", x.who.name), slog.String("what", a.action), slog.String("object", cut(a.object))}
 	if a.host != "" {

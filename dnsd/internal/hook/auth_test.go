@@ -263,7 +263,7 @@ func TestAuditHasOneLineAWrite(t *testing.T) {
 		`level=WARN msg="hook write" who="ci at 127.0.0.1" what=register object=_math._tcp/a1 host=127.0.0.1:2 result=conflict status=409 revision=0 reason="incarnation 2 lives`,
 		`level=INFO msg="hook write" who="ci at 127.0.0.1" what=drain object=_math._tcp/a1 result=drained status=200 revision=3`,
 		`level=DEBUG msg="hook write" who="ci at 127.0.0.1" what=renew object="1 instances" result="renewed 1, unknown 0" status=200 revision=3`,
-		`level=WARN msg="hook write" who=127.0.0.1 what=deregister object=services/_math._tcp/instances/a1 result=unauthorized status=401`,
+		`level=WARN msg="hook write" who=127.0.0.1 what=deregister object=_math._tcp/a1 result=unauthorized status=401`,
 		`level=INFO msg="hook write" who="ci at 127.0.0.1" what=deregister object=_math._tcp/a1 result=deregistered status=204 revision=4`,
 	}
 	// A line is written after its answer.

@@ -94,9 +94,7 @@ func (hs *holds) drop(h *held) bool {
 	return true
 }
 
-// wake lets the hold of the instance look again. Looking at each request that
-// writes costs one map access; watching the registry would cost every hold of a
-// service every change of it.
+// wake lets the hold of the instance, if there is one, look at it again.
 func (hs *holds) wake(key registry.Key) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()

@@ -85,7 +85,6 @@ func (x *exchange) register(key registry.Key, reg register.Registration) (regist
 	if err != nil {
 		return registry.Receipt{}, err
 	}
-	x.s.holds.wake(key)
 	x.did(done)
 	return done, nil
 }
@@ -132,7 +131,6 @@ func (x *exchange) deleteInstance() error {
 	if err != nil {
 		return err
 	}
-	x.s.holds.wake(key)
 	x.did(done)
 	x.audit.result = "deregistered"
 	x.w.WriteHeader(http.StatusNoContent)
@@ -268,7 +266,6 @@ func (x *exchange) revision(rev uint64) {
 // instanceKey is the instance in the path, checked, if verb is allowed there.
 func (x *exchange) instanceKey(verb Verb) (registry.Key, error) {
 	key, err := registry.NewKey(x.r.PathValue("service"), x.r.PathValue("id"))
-	x.audit.object = key.String()
 	if err != nil {
 		return key, err
 	}

@@ -1,7 +1,6 @@
 package hook
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -382,47 +381,5 @@ func TestContentTypeIsChecked(t *testing.T) {
 		if c.status == 415 && !strings.Contains(a.problem(t).Detail, "send") {
 			t.Errorf("no cure in %s", a.body)
 		}
-	}
-}
-
-func TestEveryRouteIsInTheTable(t *testing.T) {
-	h := start(t, nil)
-	h.put(a1, `{"port":1}`)
-	for _, c := range []struct {
-		method, path, body string
-		status             int
-	}{
-		{"GET", "/v1/services", "", 200},
-		{"GET", "/v1/services/_math._tcp", "", 200},
-		{"GET", a1, "", 200},
-		{"PUT", a1, `{"port":1}`, 200},
-		{"PUT", a1 + "/drain", "", 200},
-		{"DELETE", a1 + "/drain", "", 200},
-		{"POST", "/v1/renew", `{"instances":["_math._tcp/a1"]}`, 200},
-		{"HEAD", "/v1/watch", "", 200},
-		{"DELETE", "/v1/guard", "", 204},
-		{"DELETE", "/v1/services/_math._tcp/guard", "", 204},
-		{"DELETE", a1, "", 204},
-		{"GET", "/healthz", "", 200},
-		{"GET", "/readyz", "", 200},
-		{"GET", "/metrics", "", 200},
-		{"GET", "/", "", 200},
-	} {
-		if a := h.do(c.method, c.path, c.body); a.status != c.status {
-			t.Errorf("%s %s: %d %s", c.method, c.path, a.status, a.body)
-		}
-	}
-}
-
-func TestReadyzSaysWhyNot(t *testing.T) {
-	h := start(t, func(c *Config, _ *registry.Config) {
-		c.Ready = func() error { return fmt.Errorf("the zone is loading") }
-	})
-	a := h.do("GET", "/readyz", "")
-	if p := a.problem(t); p.Status != 503 || !strings.Contains(p.Detail, "the zone is loading") {
-		t.Errorf("%+v", p)
-	}
-	if a := h.do("GET", "/healthz", ""); a.status != 200 {
-		t.Errorf("healthz %d", a.status)
 	}
 }

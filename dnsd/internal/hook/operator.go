@@ -44,8 +44,9 @@ func (x *exchange) undrain() error {
 	if err != nil {
 		return err
 	}
-	if done.Did == registry.Forgotten { // it waited for an instance that is not there
-		x.audit.result, x.audit.revision = "lifted", done.Revision
+	if done.Did == registry.Forgotten { // a sticky drain of an instance that is not registered
+		x.did(done)
+		x.audit.result = "lifted"
 		x.w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
@@ -55,9 +56,8 @@ func (x *exchange) undrain() error {
 // drained answers how the instance is published now.
 func (x *exchange) drained(done registry.Receipt) error {
 	in := done.Instance
-	x.s.holds.wake(in.Key)
-	x.audit.revision = done.Revision
-	x.audit.result = in.State.String()
+	x.did(done)
+	x.audit.result, x.audit.quiet = in.State.String(), false
 	if in.Sticky {
 		x.audit.result += ", sticky"
 	}
@@ -81,7 +81,8 @@ func (x *exchange) clearFence() error {
 	case err != nil:
 		return err
 	}
-	x.audit.revision, x.audit.result = done.Revision, "cleared"
+	x.did(done)
+	x.audit.result = "cleared"
 	x.w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -99,11 +100,7 @@ func (x *exchange) releaseGuard() error {
 	if _, err := x.query(); err != nil {
 		return err
 	}
-	x.audit.object = service
-	if service == "" {
-		x.audit.object = "all services"
-	}
-	x.audit.revision = x.st.registry.ReleaseGuard(service).Revision
+	x.did(x.st.registry.ReleaseGuard(service))
 	x.w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -51,6 +51,7 @@ const (
 	pathInstance = pathService + "/instances/{id}"
 	pathHold     = pathInstance + "/hold"
 	pathWatch    = "/v1/watch"
+	pathRenew    = "/v1/renew"
 )
 
 // table is everything the hook knows, the same as in the package's comment.
@@ -72,7 +73,7 @@ func table() []route {
 		}},
 		{path: pathInstance + "/fence", methods: map[string]operation{http.MethodDelete: {(*exchange).clearFence, "clear fence"}}},
 		{path: pathHold, methods: map[string]operation{http.MethodPost: {(*exchange).hold, "hold"}}},
-		{path: "/v1/renew", methods: map[string]operation{http.MethodPost: {(*exchange).renew, "renew"}}},
+		{path: pathRenew, methods: map[string]operation{http.MethodPost: {(*exchange).renew, "renew"}}},
 		{path: "/v1/guard", methods: map[string]operation{http.MethodDelete: {(*exchange).releaseGuard, "release guard"}}},
 		{path: pathService + "/guard", methods: map[string]operation{http.MethodDelete: {(*exchange).releaseGuard, "release guard"}}},
 		{path: pathWatch, methods: get((*exchange).watch)},
@@ -126,7 +127,7 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	if !known && r.Method == http.MethodHead {
 		op, known = rt.methods[http.MethodGet]
 	}
-	x.audit.action = op.action
+	x.audit.action, x.audit.object = op.action, objectOf(r)
 	defer func() {
 		if v := recover(); v != nil {
 			if v == http.ErrAbortHandler { //nolint:errorlint // the value itself, by net/http's rule
