@@ -71,9 +71,9 @@ func (cl *call) try(ctx context.Context) result {
 	}
 	if cl.Hedge > 0 {
 		if len(cl.failed) == 0 {
-			cl.client.quick.earn(cl.method, cl.Hedge)
+			cl.client.latencies.earn(cl.method, cl.Hedge)
 		}
-		if after, ok := cl.client.quick.quantile(cl.method, 1-cl.Hedge, cl.client.now()); ok {
+		if after, ok := cl.client.latencies.quantile(cl.method, 1-cl.Hedge, cl.client.now()); ok {
 			return cl.awaitHedged(ctx, a, after)
 		}
 	}
@@ -155,7 +155,7 @@ func (cl *call) ended(a *attempt) result {
 	switch err := req.Err.(type) {
 	case nil:
 		if cl.Hedge > 0 {
-			cl.client.quick.record(cl.method, res.took, cl.client.now())
+			cl.client.latencies.record(cl.method, res.took, cl.client.now())
 		}
 	case rpc.ServerError:
 		res.phase = PhaseAnswer

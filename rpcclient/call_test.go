@@ -157,8 +157,8 @@ func TestContextThatEndsOnTheWayIsNotSent(t *testing.T) {
 		allUp(t, c, 1)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		trace := &Trace{Picked: func(_, _ string, try int) {
-			if try == last {
+		trace := &Trace{Picked: func(_, _ string, attempt int) {
+			if attempt == last {
 				cancel()
 				return
 			}
@@ -171,12 +171,12 @@ func TestContextThatEndsOnTheWayIsNotSent(t *testing.T) {
 		err := c.Call(WithTrace(ctx, trace), "Arith.Multiply", &Args{1, 2}, nil)
 		var e *Error
 		if !errors.Is(err, context.Canceled) || !errors.As(err, &e) || e.Executed != ExecutedNever || len(e.Attempts) != last {
-			t.Errorf("cancelled in try %d: %v", last, err)
+			t.Errorf("cancelled in attempt %d: %v", last, err)
 		}
 		c.Close()
 		s.stop()
 		if n := s.arith.executed.Load(); n != 0 {
-			t.Errorf("cancelled in try %d: executed %d times", last, n)
+			t.Errorf("cancelled in attempt %d: executed %d times", last, n)
 		}
 	}
 }

@@ -22,7 +22,7 @@ type Client struct {
 	conns     *conn.Set
 	group     *balancer.Group
 	budget    *balancer.Account
-	quick     latencies
+	latencies latencies
 	stats     counters
 	shares    shares    // for the debug page
 	idleCalls sync.Pool // of *call, to be used again

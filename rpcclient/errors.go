@@ -55,10 +55,10 @@ type Phase uint8
 
 const (
 	PhasePick   Phase = iota // choosing a node, waiting for one
-	PhaseEncode              // making bytes of the argument
+	PhaseEncode              // encoding the argument
 	PhaseWrite               // waiting to be written
 	PhaseWait                // waiting for the answer
-	PhaseDecode              // making a value of the answer
+	PhaseDecode              // decoding the answer
 	PhaseAnswer              // the server answered with an error
 )
 
@@ -165,7 +165,7 @@ func (e *Error) Unwrap() []error {
 
 var (
 	// ErrNoNodes is in the error of a call that found no usable node. The error also
-	// says which server was asked, and what it answered.
+	// says what DNS answered, and why nodes that are announced are not usable.
 	ErrNoNodes = errors.New("no usable node")
 	// ErrOverBudget is in the error of a call that was not tried again because too
 	// many other calls were.

@@ -100,7 +100,7 @@ func (cl *call) won(res result, winner, other *attempt) result {
 		}
 	} else if other.picked {
 		if winner.hedge { // the time that the other one takes is not known, but it is longer
-			cl.client.quick.record(cl.method, cl.client.now()-other.request.Start, cl.client.now())
+			cl.client.latencies.record(cl.method, cl.client.now()-other.request.Start, cl.client.now())
 		}
 		other.release(balancer.Canceled, nil)
 	}
@@ -117,18 +117,18 @@ func (cl *call) won(res result, winner, other *attempt) result {
 // budgets allow it.
 func (cl *call) hedge(a *attempt, after time.Duration) *attempt {
 	c := cl.client
-	if !c.quick.spend(cl.method) {
+	if !c.latencies.spend(cl.method) {
 		return nil
 	}
 	p, err := c.group.Pick(balancer.Want{Key: cl.key, Skip: append(slices.Clone(cl.tried), a.node.balanced)})
 	if err != nil {
-		c.quick.refund(cl.method)
+		c.latencies.refund(cl.method)
 		return nil
 	}
 	n := p.Node().Value().(*node)
 	cn := n.conn()
 	if n == a.node || cn == nil || cn.Crowded() || !c.budget.Spend(c.stats.calls.Load()) {
-		c.quick.refund(cl.method)
+		c.latencies.refund(cl.method)
 		p.Done(balancer.Canceled)
 		return nil
 	}
@@ -144,7 +144,7 @@ func (cl *call) hedge(a *attempt, after time.Duration) *attempt {
 		cl.tracers.hedging(cl.method, after)
 	}
 	if err := cn.SendNow(context.Background(), &h.request); err != nil {
-		c.quick.refund(cl.method)
+		c.latencies.refund(cl.method)
 		cl.note(cl.notSent(h, err))
 		return nil
 	}

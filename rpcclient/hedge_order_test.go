@@ -99,7 +99,7 @@ func TestEveryOrderOfFirstAttemptHedgeAndCancel(t *testing.T) {
 						orders++
 						synctest.Test(t, func(t *testing.T) { playOrder(t, steps, rush) })
 						if t.Failed() {
-							t.Fatalf("first try %s, hedge %s, steps %v, no pause after %d", first, hedge, steps, rush)
+							t.Fatalf("first attempt %s, hedge %s, steps %v, no pause after %d", first, hedge, steps, rush)
 						}
 					}
 				}
@@ -135,8 +135,8 @@ func playOrder(t *testing.T, steps []step, rush int) {
 	defer c.Close()
 	allUp(t, c, 2)
 	for range 100 { // so that the usual time of the method is known and a hedge is allowed
-		c.quick.record("Gate.Ask", time.Millisecond, c.now())
-		c.quick.earn("Gate.Ask", 0.02)
+		c.latencies.record("Gate.Ask", time.Millisecond, c.now())
+		c.latencies.earn("Gate.Ask", 0.02)
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())

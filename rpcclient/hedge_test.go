@@ -154,7 +154,7 @@ func TestEarlyFailureDoesNotHideTheOthersAnswer(t *testing.T) {
 			t.Fatal(reply, err)
 		}
 		if len(failed) != 1 || failed[0].Executed != ExecutedMaybe || failed[0].Hedge {
-			t.Errorf("failed tries: %v", failed)
+			t.Errorf("failed attempts: %v", failed)
 		}
 	})
 }

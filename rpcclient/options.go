@@ -26,7 +26,7 @@ func Hedge(share float64) CallOption {
 // Key gives the call an affinity: with balancer.Hash, calls of one key go to one node.
 func Key(key string) CallOption { return func(o *options) { o.key = key } }
 
-// OnNode stores the address of the node that answered, or "".
+// OnNode has the call store the address of the node that answered, or "".
 func OnNode(addr *string) CallOption {
 	*addr = ""
 	return func(o *options) { o.onNode = addr }

@@ -85,7 +85,7 @@ func (r *redial) ended(since, now time.Time, last bool) {
 	}
 }
 
-// pauseAfter is the pause after n fruitless tries in a row, n at least 1.
+// pauseAfter is the pause after n failures in a row, n at least 1.
 func pauseAfter(n int) time.Duration { return pauses[min(n, len(pauses))-1] + draw(spread) }
 
 // draw is a random duration from 0 to d.

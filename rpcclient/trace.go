@@ -25,13 +25,12 @@ type Trace struct {
 	// Hedging: the first request is slow, and a second one follows at once.
 	Hedging func(method string, after time.Duration)
 
-	// The hooks below are not about one call, and are called for Config.Trace only.
-
-	// Resolved: the Source has yielded a state.
+	// Resolved: the Source has yielded a state. Like the hooks below, it is called for
+	// Config.Trace only.
 	Resolved func(resolver.State)
-	// Connected and Disconnected: a node has its first connection, has lost its last
-	// one, or could not be dialled.
-	Connected    func(node string)
+	// Connected: a node has its first connection.
+	Connected func(node string)
+	// Disconnected: a node has lost its last connection, or could not be dialled.
 	Disconnected func(node string, err error)
 }
 

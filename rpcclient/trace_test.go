@@ -71,8 +71,8 @@ func TestAHookThatPanicsLeaksNothing(t *testing.T) {
 			defer c.Close()
 			allUp(t, c, 2)
 			for range 100 {
-				c.quick.record("Arith.Multiply", time.Millisecond, c.now())
-				c.quick.earn("Arith.Multiply", 0.02)
+				c.latencies.record("Arith.Multiply", time.Millisecond, c.now())
+				c.latencies.earn("Arith.Multiply", 0.02)
 			}
 			lose.Store(name == "Failed" || name == "Retrying")
 			ctx := WithTrace(t.Context(), trace)
