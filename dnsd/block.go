@@ -2,7 +2,6 @@ package dnsd
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -20,6 +19,7 @@ import (
 // the hook that fills it. A reload may hand each part on to the next block.
 type block struct {
 	cfg   Zone
+	told  told
 	reg   *shared[*registry.Registry]
 	zones []*published
 	hook  *shared[*hook.Server]
@@ -130,32 +130,29 @@ func (b *block) closeRegistry() error {
 }
 
 // openRegistry opens the registry of z, whose revisions are at least those told.
-func openRegistry(z Zone, least uint64, log *slog.Logger) (*registry.Registry, error) {
-	cfg := registryConfig(z, log)
+func openRegistry(z Zone, cfg registry.Config, least uint64, log *slog.Logger) (*registry.Registry, error) {
+	cfg.Logger = log
 	cfg.Ceiling = z.Store.Ceiling
 	cfg.Revision = least
 	if z.Store.Kind == "bolt" {
 		store, err := boltstore.Open(z.Store.Path)
 		if err != nil {
-			return nil, fmt.Errorf("store: %w", err)
+			return nil, &fault{path: "store", err: err}
 		}
 		cfg.Backend = store
 	}
-	return registry.Open(cfg)
+	reg, err := registry.Open(cfg)
+	if err != nil {
+		return nil, &fault{path: "store", err: err}
+	}
+	return reg, nil
 }
 
-// registryConfig is a block's part for the registry, without the backend.
-func registryConfig(z Zone, log *slog.Logger) registry.Config {
-	return registry.Config{
-		TTL: z.TTL, Lease: z.Lease, MinLease: z.MinLease, MaxLease: z.MaxLease,
-		MaxInstances: z.Limits.Instances, MaxPerService: z.Limits.PerService,
-		Guard: registry.Guard{
-			Off: z.Guard.Off, Percent: z.Guard.Percent,
-			Leases: z.Guard.Leases, Max: z.Guard.Max, NoProbe: z.Guard.NoProbe,
-		},
-		History: z.History, HistoryAge: z.HistoryAge,
-		Logger: log,
-	}
+// registryConfig is what b's registry is told.
+func (b *block) registryConfig(log *slog.Logger) registry.Config {
+	c := b.told.registry
+	c.Logger = log
+	return c
 }
 
 // check says why an instance cannot be published in one of the zones.
@@ -168,44 +165,17 @@ func (b *block) check(key registry.Key, host string) error {
 	return nil
 }
 
-func hookConfig(b *block, log *slog.Logger) hook.Config {
-	h := b.cfg.Hook
-	c := hook.Config{
-		Addr: h.Addr, Registry: b.reg.part, Zone: b.cfg.Origins[0], Check: b.check,
-		Insecure: h.Insecure,
-		Limits: hook.Limits{
-			Rate: h.RequestRate, Connections: h.Connections, PerAddr: h.PerAddress,
-			IdleTimeout: h.Idle, Holds: h.Holds, Watches: h.Watches,
-		},
-		Logger: log, Audit: log.With("audit", true),
-		Ready: func() error {
-			if !b.ready.Load() {
-				return errors.New("not serving yet, or no more")
-			}
-			return nil
-		},
-		Collectors: append([]prometheus.Collector{dnsMetrics{b}}, b.extra...),
+// hookConfig is what b's hook is told.
+func (b *block) hookConfig(log *slog.Logger) hook.Config {
+	c := b.told.hook
+	c.Registry, c.Check = b.reg.part, b.check
+	c.Ready = func() error {
+		if !b.ready.Load() {
+			return errors.New("not serving yet, or no more")
+		}
+		return nil
 	}
-	if h.Cert != "" {
-		c.TLS = &hook.TLS{Cert: h.Cert, Key: h.Key, ClientCA: h.ClientCA}
-	}
-	for _, t := range h.Tokens {
-		c.Tokens = append(c.Tokens, t.forHook())
-	}
+	c.Collectors = append([]prometheus.Collector{dnsMetrics{b}}, b.extra...)
+	c.Logger, c.Audit = log, log.With("audit", true)
 	return c
-}
-
-// forHook fills in what a token without verbs or services allows.
-func (t Token) forHook() hook.Token {
-	h := hook.Token{Name: t.Name, Secret: t.Secret, Services: t.Services, AnyHost: t.AnyHost}
-	for _, v := range t.Verbs {
-		h.Verbs = append(h.Verbs, hook.Verb(v))
-	}
-	if len(h.Verbs) == 0 {
-		h.Verbs = []hook.Verb{hook.Read, hook.Write}
-	}
-	if len(h.Services) == 0 {
-		h.Services = []string{"*"}
-	}
-	return h
 }

@@ -1,155 +1,195 @@
 package dnsd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/miekg/dns"
 
-	"github.com/rollcall-dns/rollcall/dnsd/internal/hook"
-	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry/boltstore"
-	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 )
 
-// check finds what a start would refuse, but for sockets that are taken: whoever
-// validates a Corefile is to hear of it then, and not when the server is down. c has
-// its defaults.
-func (c Config) check() error {
-	all := map[string]string{} // origins, of reverse zones too, and whose they are
-	for i, z := range c.Zones {
-		fail := func(err error) error { return &zoneError{i, z.Origins[0], err} }
-		if _, err := registry.Check(registryConfig(z, nil)); err != nil {
-			return fail(err)
-		}
-		zones, err := zonesOf(z)
+// Check returns what New and Reload would refuse of c, but for what only a start can
+// find: an address that another process has, a store that another process uses. The
+// error names the setting, and its line if c was read from a Corefile.
+func (c Config) Check() error {
+	_, err := c.checked()
+	return err
+}
+
+// checkedConfig is a Config that may start.
+type checkedConfig struct {
+	Config        // with every name and address in its canonical form
+	told   []told // what the rooms of each zone are told
+}
+
+// checked looks at everything once: the rooms at what each is told, and dnsd at what
+// concerns more than one room or block.
+func (c Config) checked() (checkedConfig, error) {
+	w := checkedConfig{Config: c}
+	w.Zones = slices.Clone(c.Zones)
+	if len(w.Zones) == 0 {
+		w.Zones = []Zone{{}}
+	}
+	for i := range w.Zones {
+		z, err := w.Zones[i].normal(c.StateDir)
+		w.Zones[i] = z
 		if err != nil {
-			return fail(err)
+			return w, z.fail(err)
 		}
-		for _, zn := range zones {
-			if other, taken := all[zn.Origin()]; taken {
-				return fail(fmt.Errorf("reverse: %s is served by zone %s already", zn.Origin(), other))
-			}
-			all[zn.Origin()] = z.Origins[0]
+		t, err := z.translate()
+		if err != nil {
+			return w, z.fail(err)
 		}
-		for _, err := range []error{checkServers(z.NS, zones), checkStore(z.Store), checkHook(z.Hook), checkKeys(z.TSIG)} {
-			if err != nil {
-				return fail(err)
-			}
+		if err := cmp.Or(z.checkServers(t), z.Store.check()); err != nil {
+			return w, z.fail(err)
+		}
+		w.told = append(w.told, t)
+	}
+	return w, cmp.Or(w.checkShared(), w.checkPorts(), w.checkSockets())
+}
+
+// fail says which zone err is of, and in which line the setting is.
+func (z Zone) fail(err error) error {
+	name := cmp.Or(strings.Join(z.Origins[:min(len(z.Origins), 1)], ""), DefaultOrigin)
+	var f *fault
+	if !errors.As(err, &f) {
+		f = &fault{}
+	}
+	if z.places == nil {
+		return fmt.Errorf("dnsd: zone %s: %w", name, err)
+	}
+	return hide(fmt.Errorf("%s: zone %s: %w", z.places.of(f.path, f.item), name, err), z.places.values)
+}
+
+// normal returns z with its names, addresses and store in their canonical form.
+func (z Zone) normal(stateDir string) (Zone, error) {
+	if len(z.Origins) == 0 {
+		z.Origins = []string{DefaultOrigin}
+	}
+	origins := make([]string, len(z.Origins))
+	for i, o := range z.Origins {
+		origins[i] = dns.CanonicalName(o)
+		if _, ok := dns.IsDomainName(origins[i]); !ok || origins[i] == "." {
+			return z, faultf("", "%q cannot be a zone of services; expected a name such as svc.example", o)
 		}
 	}
-	if err := c.checkPorts(); err != nil {
-		return err
+	z.Origins = origins
+	if len(z.Bind) == 0 {
+		z.Bind = []string{DefaultDNS}
 	}
-	for _, addr := range addresses(c) {
-		if err := c.checkSocket(addr); err != nil {
-			return err
+	bind := make([]string, len(z.Bind))
+	for i, a := range z.Bind {
+		if err := checkAddr(a); err != nil {
+			return z, &fault{"bind", fmt.Sprint(i), err}
 		}
+		bind[i] = canonicalAddr(a)
+		if slices.Contains(bind[:i], bind[i]) && !portIsZero(a) {
+			host, _, _ := net.SplitHostPort(bind[i])
+			return z, &fault{"bind", fmt.Sprint(i), fmt.Errorf("%s is listed twice", host)}
+		}
+	}
+	z.Bind = bind
+	z.DNS.TLSPort = cmp.Or(z.DNS.TLSPort, defaultTLSPort)
+	if z.DNS.TLSPort < -1 || z.DNS.TLSPort > 65535 {
+		return z, faultf("tls", "bad port %d; expected 1 to 65535", z.DNS.TLSPort)
+	}
+	z.Hook.Addr = cmp.Or(z.Hook.Addr, DefaultHook)
+	if err := checkAddr(z.Hook.Addr); err != nil {
+		return z, &fault{path: "hook", err: err}
+	}
+	z.Hook.Addr = canonicalAddr(z.Hook.Addr)
+	z.Store.Kind = cmp.Or(z.Store.Kind, "memory")
+	switch {
+	case z.Store.Ceiling != "":
+	case z.Store.Kind == "bolt":
+		z.Store.Ceiling = z.Store.Path + ".ceiling"
+	case stateDir != "":
+		z.Store.Ceiling = filepath.Join(stateDir, fileName(z.Origins[0])+".ceiling")
+	}
+	return z, nil
+}
+
+// fileName is an origin as a part of a path.
+func fileName(origin string) string {
+	return strings.NewReplacer("/", "_", `\`, "_").Replace(strings.TrimSuffix(origin, "."))
+}
+
+// checkShared refuses names and files that two blocks want.
+func (w checkedConfig) checkShared() error {
+	origins := map[string]string{} // of reverse zones, too, and whose they are
+	stores := map[string]string{}  // path -> origin
+	for i, z := range w.Zones {
+		for n, c := range w.told[i].zones {
+			other, taken := origins[c.Origin]
+			switch {
+			case taken && n < len(z.Origins):
+				return z.fail(faultf("", "%s is listed twice; list each zone once", c.Origin))
+			case taken:
+				return z.fail(&fault{"reverse", fmt.Sprint(n - len(z.Origins)), fmt.Errorf("zone %s serves %s already; list it once", other, c.Origin)})
+			}
+			origins[c.Origin] = z.Origins[0]
+		}
+		if z.Store.Kind != "bolt" {
+			continue
+		}
+		if other, taken := stores[z.Store.Path]; taken {
+			return z.fail(faultf("store", "zone %s uses %s already; give each block its own file", other, z.Store.Path))
+		}
+		stores[z.Store.Path] = z.Origins[0]
 	}
 	return nil
-}
-
-// zonesOf makes the zones of a block, to find out whether they can be made.
-func zonesOf(z Zone) ([]*zone.Zone, error) {
-	var zones []*zone.Zone
-	for _, zc := range zoneConfigs(z) {
-		zn, err := zone.New(zc)
-		if err != nil {
-			return nil, directiveOf(err)
-		}
-		zones = append(zones, zn)
-	}
-	return zones, nil
-}
-
-// directiveOf puts the word before err whose line is to blame.
-func directiveOf(err error) error {
-	var bad *setting.Error
-	if !errors.As(err, &bad) {
-		return err
-	}
-	word, ok := map[string]string{"Hostmaster": "hostmaster", "NSAddrs": "bind", "NS": "ns", "NegativeTTL": "negative"}[bad.Field]
-	if !ok {
-		return bad.Err
-	}
-	return fmt.Errorf("%s: %w", word, bad.Err)
 }
 
 // checkServers refuses addresses that would be published nowhere.
-func checkServers(servers []NameServer, zones []*zone.Zone) error {
-	for _, ns := range servers {
-		within := func(zn *zone.Zone) bool { return dns.IsSubDomain(zn.Origin(), ns.Name) }
-		if len(ns.Addrs) > 0 && !slices.ContainsFunc(zones, within) {
-			return fmt.Errorf("ns: %s: it lies in no zone of this block, so its addresses are told by others; leave them out", ns.Name)
+func (z Zone) checkServers(t told) error {
+	for i, ns := range z.Apex.NS {
+		inside := func(c zone.Config) bool { return dns.IsSubDomain(c.Origin, dns.CanonicalName(ns.Name)) }
+		if len(ns.Addrs) > 0 && !slices.ContainsFunc(t.zones, inside) {
+			return &fault{"ns", fmt.Sprint(i), fmt.Errorf("%s: the name is in no zone of this block, so other servers publish its addresses; leave them out", ns.Name)}
 		}
 	}
 	return nil
 }
 
-// checkStore says whether the file of a store can be there.
-func checkStore(s Store) error {
-	if s.Kind != "bolt" {
+// check says whether the file of a store can be there.
+func (s Store) check() error {
+	switch {
+	case s.Kind == "memory":
 		return nil
+	case s.Kind != "bolt":
+		return faultf("store", "unknown kind %q; expected memory or bolt", s.Kind)
+	case s.Path == "":
+		return faultf("store", "bolt needs the path of its file")
 	}
 	switch info, err := os.Stat(s.Path); {
 	case err == nil && !info.Mode().IsRegular():
-		return fmt.Errorf("store: %s is not a file; expected one such as %s", s.Path, filepath.Join(s.Path, "svc.db"))
+		return faultf("store", "%s is not a file; expected one such as %s", s.Path, filepath.Join(s.Path, "svc.db"))
 	case err == nil:
 		if err := boltstore.Check(s.Path); err != nil {
-			return fmt.Errorf("store: %w", err)
+			return &fault{path: "store", err: err}
 		}
 		return nil
 	case !errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("store: %w", err)
+		return &fault{path: "store", err: err}
 	}
 	// The folders are made at the start: the first that is there must be one.
 	for dir := filepath.Dir(s.Path); ; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
 		switch {
 		case err == nil && !info.IsDir():
-			return fmt.Errorf("store: %s is not a folder", dir)
+			return faultf("store", "%s is not a folder", dir)
 		case err == nil:
 			return nil
 		case !errors.Is(err, os.ErrNotExist) || dir == filepath.Dir(dir):
-			return fmt.Errorf("store: %w", err)
+			return &fault{path: "store", err: err}
 		}
 	}
-}
-
-func checkHook(h Hook) error {
-	c := hook.Config{Addr: h.Addr, Insecure: h.Insecure}
-	if h.Cert != "" {
-		c.TLS = &hook.TLS{Cert: h.Cert, Key: h.Key, ClientCA: h.ClientCA}
-	}
-	for _, t := range h.Tokens {
-		c.Tokens = append(c.Tokens, t.forHook())
-	}
-	_, err := hook.Check(c)
-	var bad *setting.Error
-	if errors.As(err, &bad) {
-		switch bad.Field {
-		case "TLS":
-			return fmt.Errorf("hook: tls: %w", bad.Err)
-		case "Tokens":
-			return fmt.Errorf("hook: token: %w", bad.Err)
-		}
-		return fmt.Errorf("hook: %w", bad.Err)
-	}
-	return err
-}
-
-func checkKeys(keys []TSIG) error {
-	seen := map[string]bool{}
-	for _, k := range keys {
-		name := dns.CanonicalName(k.Name)
-		if seen[name] {
-			return fmt.Errorf("tsig: %s stands twice", name)
-		}
-		seen[name] = true
-	}
-	return nil
 }

@@ -6,6 +6,16 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/hook"
+)
+
+// What a Config that says nothing serves. The other defaults are in the rooms that
+// use them; Corefile.example shows all of them.
+const (
+	DefaultOrigin = "svc."
+	DefaultDNS    = "127.0.0.1:5300"
+	DefaultHook   = hook.DefaultAddr
 )
 
 // Config is everything a Server is told. The zero value is the default server.
@@ -23,18 +33,14 @@ type Config struct {
 	// Collectors are shown under /metrics of each hook beside dnsd's own.
 	Collectors []prometheus.Collector
 
-	// LameDuck is how long everything goes on after Run's context has ended, while
-	// /readyz says 503 already: a load balancer or an orchestrator has so long to
-	// look elsewhere. Default 0: not at all.
+	// LameDuck is how long the server goes on after Run's context has ended. It
+	// answers everything as before, but /readyz says 503, so that a load balancer or
+	// an orchestrator can look elsewhere. Default 0: it stops at once.
 	LameDuck time.Duration
-
-	// LogLevel and LogFormat are the Corefile's "log": debug, info, warn or error,
-	// empty means info; json or console, empty means what suits the output. New does
-	// not use them: they are for whoever builds Logger.
-	LogLevel, LogFormat string
 }
 
-// Zone is one server block: who may register, and how it is published.
+// Zone is one server block: who may register, and how it is published. A zero field
+// is the default.
 type Zone struct {
 	// Origins are the zone names, FQDNs such as "svc.". All of them publish the
 	// same instances. Empty means "svc.".
@@ -48,37 +54,70 @@ type Zone struct {
 	Store Store
 
 	// TTL of the records of an instance that names none: whole seconds, at most
-	// half of Lease. Default 5s.
-	TTL time.Duration
+	// half of the lease. Default 5s.
+	TTL     time.Duration
+	Lease   Lease
+	Guard   Guard
+	Limits  Limits
+	History History
 
-	// Lease of an instance that names none, default 15s. MinLease (3s) and
-	// MaxLease (24h) bound what an instance may ask for.
-	Lease, MinLease, MaxLease time.Duration
-
-	Guard  Guard
-	Limits Limits
-
-	// History bounds what watchers and incremental zone transfer can look back
-	// on: number of changes and their age. Zero: the registry's defaults.
-	History    int
-	HistoryAge time.Duration
-
-	// NS are the name servers of the zone; empty means "ns." before each origin,
-	// with the addresses of Bind that others can reach.
-	NS []NameServer
-	// Hostmaster is the mailbox of the SOA, as a domain name.
-	Hostmaster string
-	// NegativeTTL is the SOA minimum, RFC 2308; default TTL.
-	NegativeTTL time.Duration
+	Apex Apex
 	// Reverse are prefixes whose reverse zones are served as well, with a PTR
-	// for each instance's address. IPv4 prefixes of 8, 16 or 24 bits, IPv6
+	// record for each instance's address. IPv4 prefixes of 8, 16 or 24 bits, IPv6
 	// prefixes of a multiple of 4 bits.
 	Reverse []netip.Prefix
 
-	Transfer []Transfer
-	TSIG     []TSIG
+	Transfer Transfer
 	DNS      DNS
-	TLS      TLS
+
+	places *places // in the Corefile; nil: made in Go
+}
+
+// Lease is how long an instance stays registered without a renewal.
+type Lease struct {
+	// Default is for an instance that asks for none: 15s.
+	Default time.Duration
+	// Min and Max bound what an instance may ask for. Defaults 3s and 24h.
+	Min, Max time.Duration
+}
+
+// Guard holds back mass expiry: when much of a service expires at once, the fault is
+// more likely in the network than in the instances.
+type Guard struct {
+	Off bool
+	// Percent of a service that may expire in one lease without proof of death;
+	// default 30.
+	Percent int
+	// Leases and Max end the guard's hold: after that many leases, or that long.
+	// Defaults 10 and 15m.
+	Leases int
+	Max    time.Duration
+	// NoProbe switches off the TCP probes that prove death.
+	NoProbe bool
+}
+
+// Limits bound how many instances may be registered.
+type Limits struct {
+	Instances  int // default 1,048,576
+	PerService int // default 10,000
+}
+
+// History bounds what watchers and incremental zone transfer can look back on.
+type History struct {
+	Changes int           // default 32,768
+	Age     time.Duration // default 24h
+}
+
+// Apex is what the zone says of itself.
+type Apex struct {
+	// NS are the name servers; empty means "ns." before each origin, with the
+	// addresses of Bind that others can reach.
+	NS []NameServer
+	// Hostmaster is the mailbox of the SOA record, as a domain name. Default
+	// "hostmaster." before the origin.
+	Hostmaster string
+	// NegativeTTL is the SOA minimum, RFC 2308; at most the TTL, which is the default.
+	NegativeTTL time.Duration
 }
 
 // NameServer is one name of the zone's NS records.
@@ -93,31 +132,35 @@ type NameServer struct {
 type Hook struct {
 	// Addr is host:port; empty means 127.0.0.1:8053.
 	Addr string
-	// Cert and Key are PEM files and turn TLS on; ClientCA asks for client
-	// certificates signed by it.
-	Cert, Key, ClientCA string
-	Tokens              []Token
-	// Insecure allows an address off loopback with neither token nor client
+	// TLS switches the hook to HTTPS. The zero value is off.
+	TLS TLS
+	// ClientCA is a PEM file: every client must show a certificate signed by it.
+	ClientCA string
+	Tokens   []Token
+	// Insecure allows an address off loopback with neither tokens nor client
 	// certificates.
 	Insecure bool
-	// RequestRate is how many requests a second one token, or else one address,
-	// may make. Zero: the hook's default.
-	RequestRate int
-	// Connections is how many connections the hook holds in all. Zero: the
-	// hook's default.
-	Connections int
-	// PerAddress is how many of them one address may have, Idle how long one that
-	// nobody uses stays open. Zero: the hook's defaults.
-	PerAddress int
-	Idle       time.Duration
+	Limits   HookLimits
+}
+
+// HookLimits bound what the hook takes from its clients.
+type HookLimits struct {
+	// Rate is how many requests a second one token, or else one address, may make.
+	// Default 1000.
+	Rate int
+	// Connections is how many connections the hook holds in all, default 16,384, and
+	// PerAddress how many of them are of one address, default 4096.
+	Connections, PerAddress int
+	// Idle is how long an unused connection stays open. Default 2m.
+	Idle time.Duration
 	// Holds and Watches are how many registrations may be held, and how many watches
-	// open, at one time. Zero: the hook's defaults.
+	// open, at one time. Defaults as many as Connections, and 10,000.
 	Holds, Watches int
 }
 
 // Token is a bearer secret and what it allows.
 type Token struct {
-	// Name stands for the token in the audit log. Empty: its place, "token 2".
+	// Name is how the audit log calls the token. Empty: its place, "token 2".
 	Name   string
 	Secret string
 	// Verbs are of read, write, admin; none means read and write.
@@ -129,7 +172,13 @@ type Token struct {
 	AnyHost bool
 }
 
-// Store is where registrations live.
+// TLS are the files of a certificate and its key, in PEM. They are read again at each
+// reload.
+type TLS struct {
+	Cert, Key string
+}
+
+// Store is where registrations are kept.
 type Store struct {
 	// Kind is "memory" or "bolt"; empty means memory.
 	Kind string
@@ -143,33 +192,18 @@ type Store struct {
 	Ceiling string
 }
 
-// Guard holds back mass expiry. See the registry.
-type Guard struct {
-	// Off switches it off.
-	Off bool
-	// Percent of a service that may expire in a lease window without proof of
-	// death; default 30.
-	Percent int
-	// Leases and Max end a hold: after that many leases, or that long. Defaults
-	// 10 and 15m.
-	Leases int
-	Max    time.Duration
-	// NoProbe switches the TCP probes off that prove death.
-	NoProbe bool
-}
-
-// Limits bound a registry. Zero fields are the registry's defaults.
-type Limits struct {
-	Instances  int
-	PerService int
-}
-
-// Transfer is who may have the zone (AXFR, IXFR) and who is told of changes
-// (NOTIFY).
+// Transfer is who may copy the zone (AXFR, IXFR) and who is told of changes
+// (NOTIFY). The zero value: no other server.
 type Transfer struct {
-	// To is an address with or without a port (53 by default), allowed and told,
-	// or a prefix, allowed only.
-	To string
+	To   []Secondary
+	Keys []TSIG
+}
+
+// Secondary is another server that copies the zone, or a group of them.
+type Secondary struct {
+	// Addr is an address with or without a port (53 by default), allowed and told,
+	// or a prefix, allowed only. Empty: whoever signs with Key.
+	Addr string
 	// Key is the name of the TSIG key that must sign; empty means none.
 	Key string
 }
@@ -177,35 +211,34 @@ type Transfer struct {
 // TSIG is a shared secret, RFC 8945.
 type TSIG struct {
 	Name      string // FQDN
-	Algorithm string // FQDN such as "hmac-sha256."
+	Algorithm string // such as "hmac-sha256", with or without a final dot
 	Secret    string // base64
 }
 
-// DNS is the name server's behaviour on a block's addresses. Zero fields are the
-// name server's defaults.
+// DNS is the name server's behaviour on a block's addresses.
 type DNS struct {
 	// UDPSize is the largest UDP answer in octets, default 1232.
 	UDPSize int
-	// RateLimit is how many equal UDP answers a second one address prefix gets,
-	// and a sixteenth of how many in all; what is over gets TC. 0 is the default,
-	// 200 for sources that are not of a private network; negative is off. Loopback,
-	// TCP and clients with a DNS cookie are never limited.
+	// RateLimit is how many equal UDP answers a second one address prefix gets, and
+	// a sixteenth of how many in all; what is over gets TC. 0 is the default, 200
+	// for sources that are not of a private network; negative is off. Loopback, TCP
+	// and clients with a DNS cookie are never limited.
 	RateLimit int
-	// NSID is told to who asks for it, RFC 5001.
+	// NSID is the server's name for clients that ask, RFC 5001. Empty: none.
 	NSID string
 	// CookieSecrets are hexadecimal secrets of 16 octets, newest first, RFC
 	// 9018. Empty: a random one each start.
 	CookieSecrets []string
-	// TCPConnections and TCPPerAddress bound TCP connections.
-	TCPConnections, TCPPerAddress int
-	// TCPIdle closes a silent TCP connection.
-	TCPIdle time.Duration
+	TCP           TCP
+	// TLS serves DNS over TLS, RFC 7858, on the hosts of Bind. The zero value is off.
+	TLS TLS
+	// TLSPort is its port, default 853; -1 means any free one.
+	TLSPort int
 }
 
-// TLS is DNS over TLS, RFC 7858, on the hosts of Bind. The zero value is off.
-type TLS struct {
-	// Cert and Key are PEM files, read again at each reload.
-	Cert, Key string
-	// Port defaults to 853; -1 means any free one.
-	Port int
+// TCP bounds the TCP and TLS connections of the name server.
+type TCP struct {
+	Connections int           // default 1000
+	PerAddress  int           // default 100
+	Idle        time.Duration // until a silent connection is closed; default 10s
 }

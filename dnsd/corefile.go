@@ -2,7 +2,6 @@ package dnsd
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -14,224 +13,223 @@ import (
 	"strings"
 )
 
-// ReadCorefile reads and parses the file at path.
-func ReadCorefile(path string) (Config, error) {
+// Corefile is what a Corefile says: the Config of a Server, and how its program is to
+// write the log.
+type Corefile struct {
+	Config
+	Log Log
+}
+
+// Log is the directive "log".
+type Log struct {
+	Level  string // debug, info, warn or error; empty means info
+	Format string // json or console; empty means what suits the output
+}
+
+// ReadCorefile reads the file at path. See ParseCorefile.
+func ReadCorefile(path string) (Corefile, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return Config{}, fmt.Errorf("dnsd: read Corefile: %w", err)
+		return Corefile{}, fmt.Errorf("dnsd: read Corefile: %w", err)
 	}
 	return ParseCorefile(path, text)
 }
 
-// ParseCorefile turns the text of a Corefile into a Config with every default
-// filled in. The syntax is Caddyfile's: server blocks, {$ENV}, import, snippets;
-// relative paths are relative to the file. An error names file, line, directive
-// and what was expected there.
-func ParseCorefile(file string, text []byte) (Config, error) {
+// ParseCorefile reads the text of a Corefile. The syntax is Caddyfile's: server
+// blocks, {$ENV}, import, snippets; relative paths are relative to the file. An error
+// names file, line, directive and what was expected there. Whether the values can be
+// served is for Config.Check, New and Reload to say, which name the line as well.
+func ParseCorefile(file string, text []byte) (Corefile, error) {
 	if len(bytes.TrimSpace(text)) == 0 {
-		return Config{}, fmt.Errorf("%s:1: empty file; expected a server block such as svc:5300 { }", file)
+		return Corefile{}, fmt.Errorf("%s:1: empty file; expected a server block such as svc:5300 { }", file)
 	}
 	s, err := scan(file, text)
 	if err != nil {
-		return Config{}, hide(err, s.values)
+		return Corefile{}, hide(err, s.values)
 	}
-	c, err := parse(file, text, s.heads)
+	c, err := parse(file, text, s)
 	return c, hide(err, s.values)
 }
 
 // parse is ParseCorefile of a text that scan has found good.
-func parse(file string, text []byte, heads map[string][]int) (Config, error) {
-	blocks, err := parseBlocks(file, text, heads)
+func parse(file string, text []byte, s *sources) (Corefile, error) {
+	sections, err := parseSections(file, text, s.heads)
 	if err != nil {
-		return Config{}, err
+		return Corefile{}, err
 	}
-	if len(blocks) == 0 {
-		return Config{}, fmt.Errorf("%s:1: no server block; expected one such as svc:5300 { }", file)
+	if len(sections) == 0 {
+		return Corefile{}, fmt.Errorf("%s:1: no server block; expected one such as svc:5300 { }", file)
 	}
-	var c Config
-	var readers []*blockReader
+	var c Corefile
 	process := map[string]line{}
-	for _, b := range blocks {
-		d := &blockReader{section: b, dir: filepath.Dir(file), config: &c, process: process}
-		readers = append(readers, d)
-		if err := d.head(); err != nil {
-			return Config{}, err
+	for _, section := range sections {
+		r := &reader{
+			section: section, dir: filepath.Dir(file), file: &c, seen: map[string]line{}, process: process,
+			places: &places{head: section.place(), lines: map[string]string{}, values: s.values},
 		}
-		for _, l := range b.lines {
-			if err := d.directive(l); err != nil {
-				return Config{}, err
-			}
+		if err := r.read(); err != nil {
+			return Corefile{}, err
 		}
-		if err := d.finish(); err != nil {
-			return Config{}, err
-		}
-		c.Zones = append(c.Zones, d.zone)
+		r.zone.places = r.places
+		c.Zones = append(c.Zones, r.zone)
 	}
-	whole, err := c.withDefaults()
-	var bad *zoneError
-	if errors.As(err, &bad) {
-		return Config{}, fmt.Errorf("%s: zone %s: %w", readers[bad.index].placeOf(bad.err), bad.name, bad.err)
-	}
-	return whole, err
+	return c, nil
 }
 
-// A blockReader turns one server block into a Zone.
-type blockReader struct {
+// A reader turns one server block into a Zone.
+type reader struct {
 	section
-	dir    string // relative paths start here
-	config *Config
-	zone   Zone
-	port   string
-	hosts  []string // of bind
-	seen   map[string]line
+	dir  string // relative paths start here
+	file *Corefile
+	zone Zone
+	port string
+	seen map[string]line
 	// process holds the lines, of all blocks, that the whole process has once.
 	process map[string]line
+	places  *places
 }
 
-// head reads the head of the block: zone names, each with an optional port.
-func (d *blockReader) head() error {
-	d.seen = map[string]line{}
-	for i, key := range d.keys {
-		name, port := key, ""
-		if i := strings.LastIndexByte(key, ':'); i >= 0 {
-			name, port = key[:i], key[i+1:]
-			if n, err := strconv.ParseUint(port, 10, 16); err != nil {
-				return fmt.Errorf("%s: zone %q: bad port %q; expected a number from 0 to 65535 as in svc:5300", d.place(), key, port)
-			} else {
-				port = strconv.FormatUint(n, 10)
-			}
+// places are the lines of a server block, for errors.
+type places struct {
+	head   string            // of the block, as file:line
+	lines  map[string]string // by the words of a setting: "lease min", or "hook token#1" for the second
+	values map[string]string // of the environment variables in the Corefile, which are hidden
+}
+
+// mark notes that items of the setting at path are in line l.
+func (p *places) mark(l line, path string, items ...any) {
+	if _, twice := p.lines[path]; !twice {
+		p.lines[path] = l.place()
+	}
+	for _, item := range items {
+		key := fmt.Sprintf("%s#%v", path, item)
+		if _, twice := p.lines[key]; !twice {
+			p.lines[key] = l.place()
 		}
-		if addr, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
-			return fmt.Errorf("%s: zone %q: expected a zone name as in svc:5300 { }; an address goes inside, as in bind %v", d.place(), key, addr)
+	}
+}
+
+// of is where a setting is, as nearly as it is known.
+func (p *places) of(path, item string) string {
+	word, _, _ := strings.Cut(path, " ")
+	for _, key := range []string{path + "#" + item, path, word} {
+		if place, ok := p.lines[key]; ok {
+			return place
 		}
-		if name == "" || strings.ContainsFunc(name, notInZone) {
-			return fmt.Errorf("%s: zone %q: expected a zone name as in svc:5300 { }", d.place(), key)
+	}
+	return p.head
+}
+
+// read reads the block: its head, then its lines.
+func (r *reader) read() error {
+	for i, key := range r.keys {
+		if err := r.name(i, key); err != nil {
+			return err
 		}
-		if _, word := directives[name]; word && i > 0 && port == "" {
-			return fmt.Errorf("%s: zone %q: %s is a directive; is there no brace before it?", d.place(), key, name)
+	}
+	for _, l := range r.lines {
+		if err := r.directive(l); err != nil {
+			return err
 		}
-		if port != "" && d.port != "" && port != d.port {
-			return fmt.Errorf("%s: zone %q: the block has port %s already; give each port a block of its own", d.place(), key, d.port)
-		}
-		if port != "" {
-			d.port = port
-		}
-		d.zone.Origins = append(d.zone.Origins, name)
+	}
+	// The hosts of bind share the port in the head.
+	port := r.port
+	if port == "" {
+		_, port, _ = net.SplitHostPort(DefaultDNS)
+	}
+	if len(r.zone.Bind) == 0 {
+		host, _, _ := net.SplitHostPort(DefaultDNS)
+		r.zone.Bind = []string{host}
+	}
+	for i, host := range r.zone.Bind {
+		r.zone.Bind[i] = net.JoinHostPort(host, port)
 	}
 	return nil
 }
 
-// notInZone says whether a zone's name has no place for r. Names of other scripts are
+// name reads a zone name of the head, with an optional port.
+func (r *reader) name(i int, key string) error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%s: zone %q: %s", r.place(), key, fmt.Sprintf(format, args...))
+	}
+	name, port := key, ""
+	if i := strings.LastIndexByte(key, ':'); i >= 0 {
+		name, port = key[:i], key[i+1:]
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil {
+			return bad("bad port %q; expected a number from 0 to 65535 as in svc:5300", port)
+		}
+		port = strconv.FormatUint(n, 10)
+	}
+	if addr, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		return bad("expected a zone name as in svc:5300 { }; an address goes inside, as in bind %v", addr)
+	}
+	if name == "" || strings.ContainsFunc(name, notInZone) {
+		return bad("expected a zone name as in svc:5300 { }")
+	}
+	if _, word := directives[name]; word && i > 0 && port == "" {
+		return bad("%s is a directive; is the brace before it missing?", name)
+	}
+	if port != "" && r.port != "" && port != r.port {
+		return bad("the block has port %s already; give each port a block of its own", r.port)
+	}
+	if port != "" {
+		r.port = port
+	}
+	r.zone.Origins = append(r.zone.Origins, name)
+	return nil
+}
+
+// notInZone says whether a zone name cannot have r. Names of other scripts are
 // written as DNS has them, xn--...
 func notInZone(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.", r))
 }
 
 // directive reads one line of the block by the table of directives.
-func (d *blockReader) directive(l line) error {
+func (r *reader) directive(l line) error {
 	def, known := directives[l.name()]
 	if !known {
-		return fmt.Errorf("%s:%d: unknown directive %q; %s", l.file, l.no, l.name(), suggest(l.name(), slices.Sorted(maps.Keys(directives))))
+		return fmt.Errorf("%s: unknown directive %q; %s", l.place(), l.name(), suggest(l.name(), slices.Sorted(maps.Keys(directives))))
 	}
-	if before, twice := d.seen[l.name()]; twice && !def.repeats {
-		return l.errorf("stands at %s:%d already", before.file, before.no)
-	}
-	d.seen[l.name()] = l
 	if err := l.noEmptyWord(); err != nil {
 		return err
 	}
-	if l.open && !def.block {
-		return l.errorf("takes no block in braces")
+	if err := r.line(l, def, l.name(), r.seen); err != nil {
+		return err
 	}
-	return def.read(d, l)
-}
-
-// noEmptyWord refuses an empty word anywhere in the line: what it should have said is
-// not there, and to go on without it may leave a door open.
-func (l line) noEmptyWord() error {
-	if i := slices.Index(l.args, ""); i >= 0 {
-		return l.errorf("word %d is empty", i)
-	}
-	for _, sub := range l.block {
-		if err := sub.noEmptyWord(); err != nil {
+	seen := map[string]line{}
+	for _, sub := range l.braces {
+		inner, known := def.inside[sub.name()]
+		if !known {
+			return sub.errorf("unknown inside %s; %s", l.name(), suggest(sub.name(), slices.Sorted(maps.Keys(def.inside))))
+		}
+		if err := r.line(sub, inner, l.name()+" "+sub.name(), seen); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// finish joins bind's hosts with the port of the block's keys.
-func (d *blockReader) finish() error {
-	port := d.port
-	if port == "" {
-		_, port, _ = net.SplitHostPort(DefaultDNS)
+// line reads one line but for its braces. seen are the lines beside it, by their words.
+func (r *reader) line(l line, def directive, path string, seen map[string]line) error {
+	if before, twice := seen[l.name()]; twice && !def.repeats {
+		return l.errorf("already set at %s", before.place())
 	}
-	hosts := d.hosts
-	if len(hosts) == 0 {
-		hosts = []string{"127.0.0.1"}
+	seen[l.name()] = l
+	r.places.mark(l, path)
+	if l.open && def.inside == nil {
+		return l.errorf("does not take a { } block")
 	}
-	for _, h := range hosts {
-		if _, err := netip.ParseAddr(h); err != nil {
-			return d.seen["bind"].errorf("bad address %q; expected an IP address without port (the port stands behind the zone name)", h)
-		}
-		d.zone.Bind = append(d.zone.Bind, net.JoinHostPort(h, port))
-	}
-	return nil
-}
-
-// placeOf finds the line that an error of Zone.withDefaults speaks of: its text
-// begins with the directive's name, and that of a line in its braces may follow.
-func (d *blockReader) placeOf(err error) string {
-	name, rest, _ := strings.Cut(err.Error(), ": ")
-	if l, ok := d.seen[name]; ok {
-		word, _, _ := strings.Cut(rest, ": ")
-		if i := slices.IndexFunc(l.block, func(sub line) bool { return sub.name() == word }); i >= 0 {
-			l = l.block[i]
-		}
-		return fmt.Sprintf("%s:%d", l.file, l.no)
-	}
-	return d.place()
+	return def.read(r, l)
 }
 
 // path makes a path of the Corefile absolute to the Corefile's folder.
-func (d *blockReader) path(p string) string {
+func (r *reader) path(p string) string {
 	if p == "" || filepath.IsAbs(p) {
 		return p
 	}
-	return filepath.Join(d.dir, p)
+	return filepath.Join(r.dir, p)
 }
 
-// suggest names the word that was probably meant, or all of them.
-func suggest(word string, words []string) string {
-	if near, ok := nearest(word, words); ok {
-		return fmt.Sprintf("did you mean %q?", near)
-	}
-	return "expected one of " + strings.Join(words, ", ")
-}
-
-// nearest is the one of words that word was probably meant to be.
-func nearest(word string, words []string) (near string, ok bool) {
-	near = slices.MinFunc(words, func(a, b string) int { return distance(word, a) - distance(word, b) })
-	d := distance(word, near)
-	return near, d <= 2 && 2*d < len(word)
-}
-
-// distance is the edit distance of two short words.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		prev := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := prev
-			if a[i] != b[j] {
-				cost = 1 + min(prev, row[j], row[j+1])
-			}
-			prev, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
-}
+// Tests: corefile_test.go, corefile_errors_test.go.

@@ -3,46 +3,58 @@ package dnsd
 import (
 	"os"
 	"strings"
+	"time"
 )
 
-func readHook(d *blockReader, l line) error {
-	h := &d.zone.Hook
+var insideHook = map[string]directive{
+	"tls":         {read: readHookTLS},
+	"token":       {repeats: true, read: readToken},
+	"insecure":    {read: readInsecure},
+	"rate":        number(func(z *Zone) *int { return &z.Hook.Limits.Rate }),
+	"connections": number(func(z *Zone) *int { return &z.Hook.Limits.Connections }),
+	"per-address": number(func(z *Zone) *int { return &z.Hook.Limits.PerAddress }),
+	"idle":        duration(func(z *Zone) *time.Duration { return &z.Hook.Limits.Idle }),
+	"holds":       number(func(z *Zone) *int { return &z.Hook.Limits.Holds }),
+	"watches":     number(func(z *Zone) *int { return &z.Hook.Limits.Watches }),
+}
+
+func readHook(r *reader, l line) error {
 	switch len(l.args) {
 	case 1:
 	case 2:
-		h.Addr = l.args[1]
+		r.zone.Hook.Addr = l.args[1]
 	default:
 		return l.errorf("expected one address, as in: hook 127.0.0.1:8053")
 	}
-	return subBlock(l, map[string]func(line) error{
-		"tls": func(l line) error {
-			if n := len(l.args); n < 3 || n > 4 {
-				return l.errorf("expected files, as in: tls CERT KEY [CLIENT-CA]")
-			}
-			h.Cert, h.Key = d.path(l.args[1]), d.path(l.args[2])
-			if len(l.args) == 4 {
-				h.ClientCA = d.path(l.args[3])
-			}
-			return nil
-		},
-		"token": func(l line) error {
-			t, err := readToken(d, l)
-			h.Tokens = append(h.Tokens, t)
-			return err
-		},
-		"insecure":    func(l line) error { h.Insecure = true; return l.want(0, "no argument") },
-		"rate":        func(l line) error { return l.number(1, 10_000_000, &h.RequestRate) },
-		"connections": func(l line) error { return l.number(1, 1_000_000, &h.Connections) },
-		"per-address": func(l line) error { return l.number(1, 1_000_000, &h.PerAddress) },
-		"idle":        func(l line) error { return l.duration(&h.Idle) },
-		"holds":       func(l line) error { return l.number(1, 1_000_000, &h.Holds) },
-		"watches":     func(l line) error { return l.number(1, 1_000_000, &h.Watches) },
-	})
+	return nil
 }
 
-// readToken reads: token [name NAME] SECRET|file PATH [read|write|admin|any-host ...]
+func readHookTLS(r *reader, l line) error {
+	if n := len(l.args); n < 3 || n > 4 {
+		return l.errorf("expected files, as in: tls CERT KEY [CLIENT-CA]")
+	}
+	r.zone.Hook.TLS = TLS{Cert: r.path(l.args[1]), Key: r.path(l.args[2])}
+	if len(l.args) == 4 {
+		r.zone.Hook.ClientCA = r.path(l.args[3])
+	}
+	return nil
+}
+
+func readInsecure(r *reader, l line) error {
+	r.zone.Hook.Insecure = true
+	return l.want(0, "no word after it")
+}
+
+func readToken(r *reader, l line) error {
+	t, err := parseToken(r, l)
+	r.places.mark(l, "hook token", len(r.zone.Hook.Tokens))
+	r.zone.Hook.Tokens = append(r.zone.Hook.Tokens, t)
+	return err
+}
+
+// parseToken reads: token [name NAME] SECRET|file PATH [read|write|admin|any-host ...]
 // [SERVICE ...]. No error repeats a word that may be the secret.
-func readToken(d *blockReader, l line) (t Token, err error) {
+func parseToken(r *reader, l line) (t Token, err error) {
 	args := l.args[1:]
 	if len(args) >= 2 && args[0] == "name" {
 		t.Name, args = args[1], args[2:]
@@ -56,7 +68,7 @@ func readToken(d *blockReader, l line) (t Token, err error) {
 		if len(args) == 0 {
 			return t, l.errorf("expected a path, as in: token file /etc/rollcall/token write")
 		}
-		text, err := os.ReadFile(d.path(args[0]))
+		text, err := os.ReadFile(r.path(args[0]))
 		if err != nil {
 			return t, l.errorf("%w", err)
 		}
@@ -65,10 +77,7 @@ func readToken(d *blockReader, l line) (t Token, err error) {
 			return t, l.errorf("the file holds no secret")
 		}
 	case "read", "write", "admin", "any-host", "name":
-		return t, l.errorf("%s stands where the secret belongs: the secret comes first, what it allows behind it", t.Secret)
-	}
-	if strings.ContainsFunc(t.Secret, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return t, l.errorf("the secret holds a blank or a character that a header cannot carry; a variable is one word")
+		return t, l.errorf("%s is where the secret belongs: write the secret first, and then what it allows", t.Secret)
 	}
 	for i, a := range args {
 		switch {
@@ -83,8 +92,10 @@ func readToken(d *blockReader, l line) (t Token, err error) {
 			if near, ok := nearest(a, rights); ok {
 				return t, l.errorf("unexpected %q; did you mean %q?", a, near)
 			}
-			return t, l.errorf("word %d behind the secret is unknown; expected read, write, admin, any-host or a service pattern such as _math._tcp, _math.* or *", i+1)
+			return t, l.errorf("word %d after the secret is unknown; expected read, write, admin, any-host or a service pattern such as _math._tcp, _math.* or *", i+1)
 		}
 	}
 	return t, nil
 }
+
+// Tests: corefile_test.go, corefile_errors_test.go.

@@ -72,7 +72,7 @@ func (s *Server) evictHooks(p *plan, addr string) (any bool) {
 		b.closeHook()
 		b.evicted = true
 		p.restore = append(p.restore, func() error {
-			h, err := hook.Listen(hookConfig(b, s.log.With("zone", b.cfg.Origins[0])))
+			h, err := hook.Listen(b.hookConfig(s.log.With("zone", b.cfg.Origins[0])))
 			if err != nil {
 				return s.lost(at("hook", b.cfg.Hook.Addr, err))
 			}

@@ -11,7 +11,7 @@ func TestCorefileErrorsHideTheValuesOfVariables(t *testing.T) {
 	for _, secret := range []string{"s3cr3t-Value", "_s3cr3t-Value", "s3cr3t Value", `s3cr3t"Value\`, "s3cr3t-Value.", "10.0.0.0/s3cr3t-Value"} {
 		t.Setenv("ROLLCALL_SECRET", secret)
 		told := func(text string) {
-			_, err := ParseCorefile("Corefile", []byte(text))
+			err := refusal(t, nil, "Corefile", text)
 			if err != nil && strings.Contains(strings.ToLower(err.Error()), "s3cr3t") {
 				t.Errorf("%s\nwith %q: %v", text, secret, err)
 			}
@@ -68,8 +68,11 @@ func TestCorefileQuoteLeftOpenIsToldWithoutWhatFollows(t *testing.T) {
 // TestCorefileErrorInAnImportedBlockNamesItsFile: also where the block's head is not
 // in the Corefile.
 func TestCorefileErrorInAnImportedBlockNamesItsFile(t *testing.T) {
-	_, err := ReadCorefile(files(t, map[string]string{"Corefile": "import b*\n", "b1": "svc {\n  hook 127.0.0.1:0\n}\n", "b2": "\n\nsvc {\n  hook 127.0.0.1:0\n}\n"}))
-	if err == nil || !strings.Contains(err.Error(), "b2:4: zone svc.: given twice") {
+	c, err := ReadCorefile(files(t, map[string]string{"Corefile": "import b*\n", "b1": "svc {\n  hook 127.0.0.1:0\n}\n", "b2": "\n\nsvc {\n  hook 127.0.0.1:0\n}\n"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err = c.Check(); err == nil || !strings.Contains(err.Error(), "b2:4: zone svc.: svc. is listed twice") {
 		t.Errorf("got %v", err)
 	}
 }

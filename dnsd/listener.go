@@ -2,8 +2,6 @@ package dnsd
 
 import (
 	"crypto/tls"
-	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -41,34 +39,31 @@ type nextListener struct {
 }
 
 func (s *Server) prepareListener(addr string, p *plan, old *listener) (*nextListener, error) {
-	l := &listener{addr: addr, cfg: nameserver.Config{Logger: s.log}}
+	var settings DNS
+	var blocks []*block
 	tlsAddr, overTLS := strings.CutPrefix(addr, tlsPrefix)
+	for _, n := range p.blocks {
+		if slices.Contains(n.next.cfg.listeners(), addr) {
+			settings.merge(n.next.cfg.DNS, overTLS) // checkSockets has seen that they agree
+			blocks = append(blocks, n.next)
+		}
+	}
+	l := &listener{addr: addr, blocks: blocks, cfg: settings.forServer()}
+	l.cfg.Logger = s.log
 	if !overTLS {
 		l.cfg.Addrs = []string{addr}
 	}
-	var settings DNS
-	for _, n := range p.blocks {
-		b := n.next
-		if !slices.Contains(b.cfg.listeners(), addr) {
-			continue
+	for _, b := range blocks {
+		if overTLS && l.cfg.TLS.Config == nil {
+			l.cfg.TLS = nameserver.TLS{Addrs: []string{tlsAddr}, Config: &tls.Config{
+				Certificates: []tls.Certificate{*b.told.cert}, MinVersion: tls.VersionTLS12,
+				NextProtos: []string{"dot"}, // RFC 9103 section 7.1: BIND transfers over no other
+			}}
 		}
-		settings.merge(b.cfg.DNS) // Config.check has seen that they agree
-		if len(l.blocks) == 0 {
-			if overTLS {
-				cert, err := tls.LoadX509KeyPair(b.cfg.TLS.Cert, b.cfg.TLS.Key)
-				if err != nil {
-					return nil, fmt.Errorf("certificate: %w", err)
-				}
-				l.cfg.TLS = nameserver.TLS{Addrs: []string{tlsAddr}, Config: &tls.Config{
-					Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12,
-					NextProtos: []string{"dot"}, // RFC 9103 section 7.1: BIND transfers over no other
-				}}
-			}
+		for _, p := range b.zones {
+			l.cfg.Zones = append(l.cfg.Zones, b.told.served(p.zone, addr == b.cfg.Bind[0]))
 		}
-		l.blocks = append(l.blocks, b)
-		addZones(&l.cfg, b, addr == b.cfg.Bind[0])
 	}
-	serverSettings(&l.cfg, settings)
 	if old != nil {
 		l.server, l.task = old.server, old.task
 		return &nextListener{next: l, old: old}, nil
@@ -116,53 +111,4 @@ func (l *listener) start(failed chan<- error) {
 func (l *listener) close() error {
 	l.task.stop()
 	return l.server.Close()
-}
-
-// serverSettings copies a block's settings for its sockets.
-func serverSettings(c *nameserver.Config, d DNS) {
-	c.MaxUDP = d.UDPSize
-	c.NSID = d.NSID
-	c.CookieSecrets = d.CookieSecrets
-	c.RateLimit.PerSecond = d.RateLimit
-	c.TCP.Conns, c.TCP.ConnsPerAddr, c.TCP.Idle = d.TCPConnections, d.TCPPerAddress, d.TCPIdle
-}
-
-// addZones adds b's zones, transfer rules and keys to c. Only where notify is
-// true are secondaries told of changes: once is enough for a zone on many
-// addresses.
-func addZones(c *nameserver.Config, b *block, notify bool) {
-	var peers []nameserver.Peer
-	for _, t := range b.cfg.Transfer {
-		peers = append(peers, t.peer(notify))
-	}
-	keys := map[string]nameserver.Key{}
-	for _, k := range b.cfg.TSIG {
-		keys[k.Name] = nameserver.Key{Algorithm: k.Algorithm, Secret: k.Secret}
-	}
-	for _, p := range b.zones {
-		c.Zones = append(c.Zones, nameserver.Zone{Zone: p.zone, Transfer: peers, TSIG: keys})
-	}
-}
-
-// peer is t as the name server takes it. An address means that one host may
-// transfer and is notified, at port 53 unless it says another; a prefix only
-// allows.
-func (t Transfer) peer(notify bool) nameserver.Peer {
-	p := nameserver.Peer{Key: t.Key}
-	var to netip.AddrPort
-	if prefix, err := netip.ParsePrefix(t.To); err == nil {
-		p.Prefix = prefix
-		return p
-	} else if ap, err := netip.ParseAddrPort(t.To); err == nil {
-		to = ap
-	} else if a, err := netip.ParseAddr(t.To); err == nil {
-		to = netip.AddrPortFrom(a, 53)
-	}
-	if a := to.Addr().Unmap(); a.IsValid() {
-		p.Prefix = netip.PrefixFrom(a, a.BitLen())
-	}
-	if notify {
-		p.Notify = to
-	}
-	return p
 }

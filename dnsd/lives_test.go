@@ -36,31 +36,31 @@ func burst(t *testing.T, r *registry.Registry, n int) {
 // could not be compared (RFC 1982).
 func TestNoLifeRepeatsARevision(t *testing.T) {
 	dir := t.TempDir()
-	cfg, err := Config{StateDir: filepath.Join(dir, "state"), Zones: []Zone{
+	whole, err := Config{StateDir: filepath.Join(dir, "state"), Zones: []Zone{
 		{Origins: []string{"a.example."}, Hook: Hook{Addr: "127.0.0.1:0"}},
 		{Origins: []string{"b.example."}, Hook: Hook{Addr: "127.0.0.1:0"}, Store: Store{Kind: "bolt", Path: filepath.Join(dir, "svc.db")}},
-	}}.withDefaults()
+	}}.checked()
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, ceiling := cfg.Zones[1].Store.Path, cfg.Zones[1].Store.Ceiling
+	db, ceiling := whole.Zones[1].Store.Path, whole.Zones[1].Store.Ceiling
 	for _, c := range []struct {
 		name    string
 		zone    Zone
 		between func() error
 	}{
-		{"memory is forgotten", cfg.Zones[0], func() error { return nil }},
-		{"a restart", cfg.Zones[1], func() error { return nil }},
-		{"the file is lost", cfg.Zones[1], func() error { return os.Remove(db) }},
-		{"an old copy is put back with its ceiling", cfg.Zones[1], func() error {
+		{"memory is forgotten", whole.Zones[0], func() error { return nil }},
+		{"a restart", whole.Zones[1], func() error { return nil }},
+		{"the file is lost", whole.Zones[1], func() error { return os.Remove(db) }},
+		{"an old copy is put back with its ceiling", whole.Zones[1], func() error {
 			return errors.Join(os.Rename(db+".copy", db), os.Rename(ceiling+".copy", ceiling))
 		}},
-		{"an old copy is put back", cfg.Zones[1], func() error { return os.Rename(db+".copy", db) }},
+		{"an old copy is put back", whole.Zones[1], func() error { return os.Rename(db+".copy", db) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			last := uint64(0)
 			for life := range 3 {
-				r, err := openRegistry(c.zone, registry.ByClock(time.Now()), slog.New(slog.DiscardHandler))
+				r, err := openRegistry(c.zone, registry.Config{}, registry.ByClock(time.Now()), slog.New(slog.DiscardHandler))
 				if err != nil {
 					t.Fatal(err)
 				}

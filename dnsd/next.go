@@ -3,7 +3,6 @@ package dnsd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -25,9 +24,9 @@ type nextBlock struct {
 	made bool // the store's file is not older than the plan
 }
 
-func (s *Server) prepareBlock(p *plan, z Zone, old, door *block) (*nextBlock, error) {
+func (s *Server) prepareBlock(p *plan, z Zone, t told, old, door *block) (*nextBlock, error) {
 	n := &nextBlock{
-		next: &block{cfg: z, ready: &s.ready, extra: p.cfg.Collectors}, old: old, door: door,
+		next: &block{cfg: z, told: t, ready: &s.ready, extra: p.cfg.Collectors}, old: old, door: door,
 		log: s.log.With("zone", z.Origins[0]),
 	}
 	if old == nil {
@@ -41,9 +40,9 @@ func (s *Server) prepareBlock(p *plan, z Zone, old, door *block) (*nextBlock, er
 		n.next.hook = door.hook
 		return n, nil
 	}
-	h, err := hook.Listen(hookConfig(n.next, n.log))
+	h, err := hook.Listen(n.next.hookConfig(n.log))
 	if tookRoom(err) && s.evictHooks(p, z.Hook.Addr) {
-		h, err = hook.Listen(hookConfig(n.next, n.log))
+		h, err = hook.Listen(n.next.hookConfig(n.log))
 	}
 	if err != nil {
 		n.abandon()
@@ -87,7 +86,7 @@ func (n *nextBlock) openRegistry() error {
 		_, err := os.Stat(path)
 		n.made = errors.Is(err, os.ErrNotExist)
 	}
-	reg, err := openRegistry(n.next.cfg, least, n.log)
+	reg, err := openRegistry(n.next.cfg, n.next.told.registry, least, n.log)
 	if err != nil {
 		return err
 	}
@@ -104,7 +103,7 @@ func (n *nextBlock) adopt() error {
 	}
 	taken, err := n.next.reg.part.Adopt(context.Background(), n.from.reg.part)
 	if err != nil {
-		return fmt.Errorf("store: take over the registrations: %w", err)
+		return faultf("store", "take over the registrations: %w", err)
 	}
 	n.log.Info("registrations taken over into another store", "instances", taken)
 	return nil
@@ -119,7 +118,7 @@ func (n *nextBlock) openZones() error {
 	if before == nil {
 		before = n.from
 	}
-	for _, zc := range zoneConfigs(b.cfg) {
+	for _, zc := range b.told.zones {
 		p := n.old.published(zc)
 		if p == nil {
 			fresh := zc
@@ -144,16 +143,16 @@ func (n *nextBlock) openZones() error {
 // old ones back.
 func (n *nextBlock) update(undo *[]func() error) error {
 	if old := n.old; old != nil {
-		if err := old.reg.part.Update(registryConfig(n.next.cfg, n.log)); err != nil {
+		if err := old.reg.part.Update(n.next.registryConfig(n.log)); err != nil {
 			return err
 		}
-		*undo = append(*undo, func() error { return old.reg.part.Update(registryConfig(old.cfg, n.log)) })
+		*undo = append(*undo, func() error { return old.reg.part.Update(old.registryConfig(n.log)) })
 	}
 	if door := n.door; door != nil {
-		if err := door.hook.part.Update(hookConfig(n.next, n.log)); err != nil {
+		if err := door.hook.part.Update(n.next.hookConfig(n.log)); err != nil {
 			return at("hook", n.next.cfg.Hook.Addr, err)
 		}
-		*undo = append(*undo, func() error { return door.hook.part.Update(hookConfig(door, n.log)) })
+		*undo = append(*undo, func() error { return door.hook.part.Update(door.hookConfig(n.log)) })
 	}
 	return nil
 }

@@ -18,31 +18,31 @@ type plan struct {
 
 // prepare makes a plan of cfg beside what runs. An error has closed again what
 // prepare opened.
-func (s *Server) prepare(cfg Config) (_ *plan, err error) {
-	p := &plan{cfg: cfg}
+func (s *Server) prepare(w checkedConfig) (_ *plan, err error) {
+	p := &plan{cfg: w.Config}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.abandon())
 		}
 	}()
 	stores, doors := slices.Clone(s.blocks), slices.Clone(s.blocks) // what no new block has taken yet
-	for _, z := range cfg.Zones {
+	for i, z := range w.Zones {
 		old := take(&stores, func(b *block) bool { return b.sameStore(z) })
 		door := take(&doors, func(b *block) bool { return b.cfg.Hook.Addr == z.Hook.Addr })
-		n, err := s.prepareBlock(p, z, old, door)
+		n, err := s.prepareBlock(p, z, w.told[i], old, door)
 		if err != nil {
-			return nil, fmt.Errorf("dnsd: zone %s: %w", z.Origins[0], err)
+			return nil, z.fail(err)
 		}
 		p.blocks = append(p.blocks, n)
 	}
-	for _, addr := range addresses(cfg) {
+	for _, addr := range addresses(w.Config) {
 		var old *listener
 		if i := slices.IndexFunc(s.dns, func(l *listener) bool { return l.addr == addr }); i >= 0 {
 			old = s.dns[i]
 		}
 		n, err := s.prepareListener(addr, p, old)
 		if err != nil {
-			return nil, fmt.Errorf("dnsd: %w", at("bind", addr, err))
+			return nil, w.owner(addr).fail(at("bind", addr, err))
 		}
 		p.dns = append(p.dns, n)
 	}
@@ -60,16 +60,17 @@ func take(left *[]*block, fits func(*block) bool) *block {
 	return b
 }
 
-// at says in which directive err is, and of which address, unless err itself does.
+// owner is the first zone that is served at the address of a listener.
+func (c Config) owner(addr string) Zone {
+	return c.Zones[slices.IndexFunc(c.Zones, func(z Zone) bool { return slices.Contains(z.listeners(), addr) })]
+}
+
+// at returns err as the fault of a directive, and names the address unless err does.
 func at(directive, addr string, err error) error {
-	text := err.Error()
-	switch {
-	case !strings.Contains(text, strings.TrimPrefix(addr, tlsPrefix)):
-		return fmt.Errorf("%s %s: %w", directive, addr, err)
-	case !strings.HasPrefix(text, directive+": "):
-		return fmt.Errorf("%s: %w", directive, err)
+	if !strings.Contains(err.Error(), strings.TrimPrefix(addr, tlsPrefix)) {
+		err = fmt.Errorf("%s: %w", addr, err)
 	}
-	return err
+	return &fault{path: directive, err: err}
 }
 
 // abandon closes what the plan opened, leaves what it would have kept, and opens
@@ -102,17 +103,17 @@ func (s *Server) commit(p *plan) (err error) {
 	}()
 	for _, n := range p.blocks { // before a hook asks the new registry who is known
 		if err := n.adopt(); err != nil {
-			return fmt.Errorf("dnsd: zone %s: %w", n.next.cfg.Origins[0], err)
+			return n.next.cfg.fail(err)
 		}
 	}
 	for _, n := range p.blocks {
 		if err := n.update(&undo); err != nil {
-			return fmt.Errorf("dnsd: zone %s: %w", n.next.cfg.Origins[0], err)
+			return n.next.cfg.fail(err)
 		}
 	}
 	for _, n := range p.dns {
 		if err := n.update(&undo); err != nil {
-			return fmt.Errorf("dnsd: %w", at("bind", n.next.addr, err))
+			return n.next.blocks[0].cfg.fail(at("bind", n.next.addr, err))
 		}
 	}
 

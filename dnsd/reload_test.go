@@ -43,7 +43,7 @@ func freePort(t *testing.T) string {
 func TestReloadFromAnAddressToTheWildcard(t *testing.T) {
 	dnsPort, hookPort := freePort(t), freePort(t)
 	on := func(host string) Zone {
-		return Zone{Bind: []string{net.JoinHostPort(host, dnsPort)}, Hook: Hook{Addr: net.JoinHostPort(host, hookPort), Insecure: true}, Lease: time.Hour}
+		return Zone{Bind: []string{net.JoinHostPort(host, dnsPort)}, Hook: Hook{Addr: net.JoinHostPort(host, hookPort), Insecure: true}, Lease: Lease{Default: time.Hour}}
 	}
 	s := run(t, Config{Zones: []Zone{on("127.0.0.1")}})
 	url := "http://127.0.0.1:" + hookPort + "/v1/services/_math._tcp/instances/a1"
@@ -120,7 +120,7 @@ func TestReloadThatLosesAnAddressEndsTheServer(t *testing.T) {
 // TestReloadToAnotherStoreKeepsTheRegistrations: nobody has to register again, and the
 // serial grows.
 func TestReloadToAnotherStoreKeepsTheRegistrations(t *testing.T) {
-	z := free(Zone{Lease: 24 * time.Hour, TTL: time.Second})
+	z := free(Zone{Lease: Lease{Default: 24 * time.Hour}, TTL: time.Second})
 	s := run(t, Config{Zones: []Zone{z}})
 	for i := range 10 {
 		request(t, "PUT", fmt.Sprintf("%s/v1/services/_math._tcp/instances/a%d", s.HookURL(), i), `{"port":8080}`)
@@ -165,7 +165,7 @@ func TestReloadToAnotherStoreKeepsTheRegistrations(t *testing.T) {
 // TestReloadBelievesWhoIsRegisteredNow: neither a reload that failed nor the file of an
 // earlier life brings back what was changed since.
 func TestReloadBelievesWhoIsRegisteredNow(t *testing.T) {
-	memory := free(Zone{Lease: time.Hour})
+	memory := free(Zone{Lease: Lease{Default: time.Hour}})
 	bolt := memory
 	bolt.Store = Store{Kind: "bolt", Path: filepath.Join(t.TempDir(), "svc.db")}
 	s := run(t, Config{Zones: []Zone{memory}})
@@ -214,7 +214,7 @@ func TestReloadBelievesWhoIsRegisteredNow(t *testing.T) {
 
 // TestHistoryBoundsIncrementalTransfer: as many changes back as the Corefile says.
 func TestHistoryBoundsIncrementalTransfer(t *testing.T) {
-	z := free(Zone{History: 10, Transfer: []Transfer{{To: "127.0.0.0/8"}}})
+	z := free(Zone{History: History{Changes: 10}, Transfer: Transfer{To: []Secondary{{Addr: "127.0.0.0/8"}}}})
 	s := run(t, Config{Zones: []Zone{z}})
 	var serials []uint32
 	for i := range 15 {

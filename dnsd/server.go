@@ -30,7 +30,7 @@ type Server struct {
 // New opens what cfg names: stores are read, sockets are bound. Registrations
 // and queries wait in the sockets until Run. An error leaves nothing open.
 func New(cfg Config) (*Server, error) {
-	cfg, err := cfg.withDefaults()
+	whole, err := cfg.checked()
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func New(cfg Config) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	p, err := s.prepare(cfg)
+	p, err := s.prepare(whole)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (s *Server) Close() error {
 // What did not change stays as it is, registrations above all. On an error
 // nothing has changed.
 func (s *Server) Reload(cfg Config) error {
-	cfg, err := cfg.withDefaults()
+	whole, err := cfg.checked()
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (s *Server) Reload(cfg Config) error {
 	if s.closed {
 		return errors.New("dnsd: reload: the server is closed")
 	}
-	p, err := s.prepare(cfg)
+	p, err := s.prepare(whole)
 	if err != nil {
 		return err
 	}
@@ -159,17 +159,6 @@ func (s *Server) HookURL() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.blocks[0].hook.part.URL()
-}
-
-// HookURLs are the hooks of all blocks, in their order.
-func (s *Server) HookURLs() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var urls []string
-	for _, b := range s.blocks {
-		urls = append(urls, b.hook.part.URL())
-	}
-	return urls
 }
 
 // String says on one line what is served where.

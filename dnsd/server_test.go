@@ -128,7 +128,7 @@ func TestReloadKeepsSocketsAndRegistrations(t *testing.T) {
 	request(t, "PUT", hook+"/v1/services/_math._tcp/instances/a1", `{"port":8080}`)
 
 	second := free(Zone{Origins: []string{"other."}})
-	first := free(Zone{Origins: []string{"svc.", "svc.example."}, Hostmaster: "admin.example.", Lease: 20 * time.Second})
+	first := free(Zone{Origins: []string{"svc.", "svc.example."}, Apex: Apex{Hostmaster: "admin.example."}, Lease: Lease{Default: 20 * time.Second}})
 	if err := s.Reload(Config{Zones: []Zone{first, second}}); err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestReloadKeepsSocketsAndRegistrations(t *testing.T) {
 		t.Errorf("lease after the reload: %v", a2)
 	}
 	request(t, "DELETE", hook+"/v1/services/_math._tcp/instances/a2", "")
-	request(t, "PUT", s.HookURLs()[1]+"/v1/services/_math._tcp/instances/b1", `{"port":8081}`)
+	request(t, "PUT", s.blocks[1].hook.part.URL()+"/v1/services/_math._tcp/instances/b1", `{"port":8081}`)
 	if r := ask(t, dnsAddr, "_math._tcp.other.", dns.TypeSRV); len(r.Answer) != 1 {
 		t.Errorf("second block: %v", r)
 	}
@@ -165,7 +165,7 @@ func TestReloadKeepsSocketsAndRegistrations(t *testing.T) {
 }
 
 func TestReloadWithOtherNameServersIsTransferredWhole(t *testing.T) {
-	z := free(Zone{Transfer: []Transfer{{To: "127.0.0.0/8"}}})
+	z := free(Zone{Transfer: Transfer{To: []Secondary{{Addr: "127.0.0.0/8"}}}})
 	s := run(t, Config{Zones: []Zone{z}})
 	put := func(id string) {
 		request(t, "PUT", s.HookURL()+"/v1/services/_math._tcp/instances/"+id, `{"port":8080}`)
@@ -195,7 +195,7 @@ func TestReloadWithOtherNameServersIsTransferredWhole(t *testing.T) {
 		t.Fatalf("the journal does not work: %v", rrs)
 	}
 
-	z.NS = []NameServer{{Name: "other.example."}}
+	z.Apex.NS = []NameServer{{Name: "other.example."}}
 	if err := s.Reload(Config{Zones: []Zone{z}}); err != nil {
 		t.Fatal(err)
 	}
@@ -249,11 +249,11 @@ func TestReloadThatFailsChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, cfg := range map[string]Config{
-		"too short":     {Zones: []Zone{free(Zone{Lease: 2 * time.Second, MinLease: time.Second})}},
+		"too short":     {Zones: []Zone{free(Zone{Lease: Lease{Default: 2 * time.Second, Min: time.Second}})}},
 		"bad value":     {Zones: []Zone{free(Zone{TTL: 1})}},
 		"taken address": {Zones: []Zone{free(Zone{}), {Origins: []string{"b."}, Bind: []string{"127.0.0.1:0"}, Hook: Hook{Addr: s.HookURL()[len("http://"):]}}}},
 		"foreign store": {Zones: []Zone{free(Zone{}), free(Zone{Origins: []string{"b."}, Store: Store{Kind: "bolt", Path: foreign}})}},
-		"no such key":   {Zones: []Zone{free(Zone{Hook: Hook{Cert: "nosuch.pem", Key: "nosuch.pem"}})}},
+		"no such key":   {Zones: []Zone{free(Zone{Hook: Hook{TLS: TLS{Cert: "nosuch.pem", Key: "nosuch.pem"}}})}},
 	} {
 		before := openFiles(t)
 		if err := s.Reload(cfg); err == nil {
@@ -276,7 +276,7 @@ func TestManyReloadsLeakNoDescriptor(t *testing.T) {
 	s := run(t, Config{Zones: []Zone{free(Zone{Store: store})}})
 	var before int
 	for i := range 40 {
-		z := free(Zone{Store: store, Hostmaster: fmt.Sprintf("h%d.svc.", i)})
+		z := free(Zone{Store: store, Apex: Apex{Hostmaster: fmt.Sprintf("h%d.svc.", i)}})
 		zones := []Zone{z}
 		if i%2 == 1 {
 			zones = append(zones, free(Zone{Origins: []string{"b."}}))
@@ -323,7 +323,7 @@ func TestDNSOverTLSComesAndGoesByReload(t *testing.T) {
 	plain := free(Zone{})
 	s := run(t, Config{Zones: []Zone{plain}})
 	withTLS := plain
-	withTLS.TLS = TLS{Cert: cert, Key: key, Port: -1}
+	withTLS.DNS.TLS, withTLS.DNS.TLSPort = TLS{Cert: cert, Key: key}, -1
 	if err := s.Reload(Config{Zones: []Zone{withTLS}}); err != nil {
 		t.Fatal(err)
 	}

@@ -2,13 +2,10 @@ package dnsd
 
 import (
 	"cmp"
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
-
-	"github.com/rollcall-dns/rollcall/dnsd/internal/nameserver"
 )
 
 // A door is an address that a block wants to listen on, over TCP at least.
@@ -38,16 +35,19 @@ func (c Config) doors() []door {
 }
 
 // checkPorts refuses addresses that cannot be had beside one another.
-func (c Config) checkPorts() error {
-	all := c.doors()
+func (w checkedConfig) checkPorts() error {
+	all := w.doors()
 	for i, d := range all {
 		for _, o := range all[:i] {
 			if !o.overlaps(d) {
 				continue
 			}
-			z, other := c.Zones[d.index].Origins[0], c.Zones[o.index].Origins[0]
-			return &zoneError{d.index, z, fmt.Errorf("%s: %s and %s, the %s of zone %s, cannot be had at once: give them other ports or addresses",
-				d.word, strings.TrimPrefix(d.addr, tlsPrefix), strings.TrimPrefix(o.addr, tlsPrefix), o.word, other)}
+			z, other := w.Zones[d.index], w.Zones[o.index].Origins[0]
+			if d.addr == o.addr && d.word == "hook" && o.word == "hook" {
+				return z.fail(faultf("hook", "%s is the hook of zone %s already; give each block its own, or put both zones into one block", d.addr, other))
+			}
+			return z.fail(faultf(d.word, "%s and %s, the %s of zone %s, cannot be open at the same time; give them different ports or addresses",
+				strings.TrimPrefix(d.addr, tlsPrefix), strings.TrimPrefix(o.addr, tlsPrefix), o.word, other))
 		}
 	}
 	return nil
@@ -78,37 +78,28 @@ func (d door) host() netip.Addr {
 	return a.Unmap()
 }
 
-// checkSocket says whether the blocks that share a DNS address agree on what is the
+// checkSockets says whether the blocks that share a DNS address agree on what is the
 // address's and not the zone's.
-func (c Config) checkSocket(addr string) error {
-	var shared DNS
-	var cert TLS
-	first := ""
-	for i, z := range c.Zones {
-		if !slices.Contains(z.listeners(), addr) {
-			continue
-		}
-		word := shared.merge(z.DNS)
-		if strings.HasPrefix(addr, tlsPrefix) {
-			if cert.Cert != "" && cert != z.TLS {
-				word = "tls"
+func (w checkedConfig) checkSockets() error {
+	for _, addr := range addresses(w.Config) {
+		var shared DNS
+		first := ""
+		for _, z := range w.Zones {
+			if !slices.Contains(z.listeners(), addr) {
+				continue
 			}
-			cert = z.TLS
+			if word := shared.merge(z.DNS, strings.HasPrefix(addr, tlsPrefix)); word != "" {
+				return z.fail(faultf(word, "zone %s on the same address, %s, has another value; the setting belongs to the address, so write it once, or write the same", first, addr))
+			}
+			first = cmp.Or(first, z.Origins[0])
 		}
-		if word != "" {
-			return &zoneError{i, z.Origins[0], fmt.Errorf("%s: zone %s on the same address, %s, says otherwise; the setting is the address's: write it once, or the same", word, first, addr)}
-		}
-		first = cmp.Or(first, z.Origins[0])
 	}
-	var cfg nameserver.Config
-	serverSettings(&cfg, shared)
-	_, err := nameserver.Check(cfg)
-	return err
+	return nil
 }
 
-// merge takes what o says and d does not. It returns the directive in which both say
-// something, and not the same.
-func (d *DNS) merge(o DNS) (conflict string) {
+// merge takes what o says and d does not; the certificate only where it is used. It
+// returns the directive in which both say something, and not the same.
+func (d *DNS) merge(o DNS, overTLS bool) (conflict string) {
 	note := func(word string, differs bool) {
 		if differs {
 			conflict = word
@@ -116,10 +107,13 @@ func (d *DNS) merge(o DNS) (conflict string) {
 	}
 	note("udpsize", mergeOne(&d.UDPSize, o.UDPSize))
 	note("ratelimit", mergeOne(&d.RateLimit, o.RateLimit))
-	note("tcp", mergeOne(&d.TCPConnections, o.TCPConnections))
-	note("tcp", mergeOne(&d.TCPPerAddress, o.TCPPerAddress))
-	note("tcp", mergeOne(&d.TCPIdle, o.TCPIdle))
+	note("tcp connections", mergeOne(&d.TCP.Connections, o.TCP.Connections))
+	note("tcp per-address", mergeOne(&d.TCP.PerAddress, o.TCP.PerAddress))
+	note("tcp idle", mergeOne(&d.TCP.Idle, o.TCP.Idle))
 	note("nsid", mergeOne(&d.NSID, o.NSID))
+	if overTLS {
+		note("tls", mergeOne(&d.TLS, o.TLS))
+	}
 	note("cookie", len(d.CookieSecrets) > 0 && len(o.CookieSecrets) > 0 && !slices.Equal(d.CookieSecrets, o.CookieSecrets))
 	if len(d.CookieSecrets) == 0 {
 		d.CookieSecrets = o.CookieSecrets

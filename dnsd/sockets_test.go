@@ -34,7 +34,7 @@ func TestDoorsThatOverlapAreThoseTheSystemRefuses(t *testing.T) {
 					{Origins: []string{"srv."}, Bind: []string{"127.0.0.1:0"}, Hook: Hook{Addr: at(b), Insecure: true}},
 				}},
 			} {
-				if _, err := cfg.withDefaults(); err != nil {
+				if _, err := cfg.checked(); err != nil {
 					refused++
 					if !canListenBoth(at(a), at(b)) {
 						continue

@@ -58,7 +58,7 @@ func TestCorefileImportsThatEndAreFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, nsid := range []string{"one # two", ""} {
-		if z := c.Zones[i]; z.TTL.Seconds() != 3 || z.NegativeTTL.Seconds() != 2 || z.DNS.NSID != nsid {
+		if z := c.Zones[i]; z.TTL.Seconds() != 3 || z.Apex.NegativeTTL.Seconds() != 2 || z.DNS.NSID != nsid {
 			t.Errorf("block %d: %+v", i, z)
 		}
 	}

@@ -10,26 +10,10 @@ import (
 	"github.com/coredns/caddy/caddyfile"
 )
 
-// A line is one directive, or one line inside a directive's braces.
-type line struct {
-	file  string
-	no    int
-	args  []string // args[0] is the directive
-	block []line
-	open  bool // braces stood there, if only empty ones
-}
-
-func (l line) name() string { return l.args[0] }
-
-// errorf says what is wrong in this line: "Corefile:12: lease: bad duration".
-func (l line) errorf(format string, args ...any) error {
-	return fmt.Errorf("%s:%d: %s: %w", l.file, l.no, l.name(), fmt.Errorf(format, args...))
-}
-
-// A section is a server block as it stands in the file.
+// A section is the text of a server block.
 type section struct {
 	file  string
-	no    int // line of its head; 0: not known, because a variable stands there
+	no    int // line of its head; 0: not known, because its name is a variable
 	keys  []string
 	lines []line
 }
@@ -40,7 +24,7 @@ func (b section) place() string {
 	case b.no > 0:
 		return fmt.Sprintf("%s:%d", b.file, b.no)
 	case len(b.lines) > 0:
-		return fmt.Sprintf("%s:%d", b.lines[0].file, b.lines[0].no)
+		return b.lines[0].place()
 	}
 	return b.file
 }
@@ -48,9 +32,9 @@ func (b section) place() string {
 // caddyPlace is how caddyfile spells a place in its errors.
 var caddyPlace = regexp.MustCompile(`^(.*):(\d+) - (?:Error during parsing|Syntax error): (.*)$`)
 
-// parseBlocks gives the structure of a Corefile: blocks of lines, in the order
-// of the file, whose blocks begin at heads.
-func parseBlocks(file string, text []byte, heads map[string][]int) ([]section, error) {
+// parseSections gives the structure of a Corefile: server blocks of lines, in the order
+// of the file. heads are the lines in which the blocks begin.
+func parseSections(file string, text []byte, heads map[string][]int) ([]section, error) {
 	parsed, err := caddyfile.Parse(file, bytes.NewReader(text), nil)
 	if err != nil {
 		if m := caddyPlace.FindStringSubmatch(err.Error()); m != nil {
@@ -62,7 +46,7 @@ func parseBlocks(file string, text []byte, heads map[string][]int) ([]section, e
 		}
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	var blocks []section
+	var sections []section
 	for _, p := range parsed {
 		b := section{file: file, keys: p.Keys}
 		if at := heads[p.Keys[0]]; len(at) > 0 {
@@ -81,17 +65,17 @@ func parseBlocks(file string, text []byte, heads map[string][]int) ([]section, e
 			}
 			return a.no - b.no
 		})
-		blocks = append(blocks, b)
+		sections = append(sections, b)
 	}
-	return blocks, nil
+	return sections, nil
 }
 
 // splitLines groups a directive's tokens, which caddyfile gives flat (a repeated
-// directive's runs one after another), into lines and nested blocks.
+// directive's runs one after another), into lines, and lines in braces.
 func splitLines(file string, tokens []caddyfile.Token) ([]line, error) {
 	lines, rest, err := nestLines(file, tokens, 0)
 	if err == nil && len(rest) > 0 {
-		err = fmt.Errorf("%s:%d: unexpected %q", place(file, rest[0]), rest[0].Line, rest[0].Text)
+		err = fmt.Errorf("%s:%d: unexpected %q", fileOf(file, rest[0]), rest[0].Line, rest[0].Text)
 	}
 	return lines, err
 }
@@ -110,37 +94,39 @@ func nestLines(file string, tokens []caddyfile.Token, depth int) (lines []line, 
 			return lines, tokens[1:], nil
 		case t.Text == "{":
 			if len(lines) == 0 || lines[len(lines)-1].open || depth >= maxNesting {
-				return nil, nil, fmt.Errorf("%s:%d: unexpected {", place(file, t), t.Line)
+				return nil, nil, fmt.Errorf("%s:%d: unexpected {", fileOf(file, t), t.Line)
 			}
 			l := &lines[len(lines)-1]
 			if l.no != t.Line {
-				return nil, nil, fmt.Errorf("%s:%d: unexpected {; it must stand on the line of its directive", place(file, t), t.Line)
+				return nil, nil, fmt.Errorf("%s:%d: unexpected {; it must be on the line of its directive", fileOf(file, t), t.Line)
 			}
 			l.open = true
 			if len(tokens) > 1 && tokens[1].Line == t.Line && tokens[1].File == t.File {
-				return nil, nil, fmt.Errorf("%s:%d: %s: %q stands on the line of the opening brace; each line of a block needs a line of its own", place(file, t), t.Line, l.name(), tokens[1].Text)
+				return nil, nil, fmt.Errorf("%s:%d: %s: %q is on the line of the opening brace; begin a new line after the brace", fileOf(file, t), t.Line, l.name(), tokens[1].Text)
 			}
-			if l.block, tokens, err = nestLines(file, tokens[1:], depth+1); err != nil {
+			if l.braces, tokens, err = nestLines(file, tokens[1:], depth+1); err != nil {
 				return nil, nil, err
 			}
 			continue
 		}
 		if n := len(lines); t.Text == "{}" && n > 0 && !lines[n-1].open && lines[n-1].no == t.Line {
-			lines[n-1].open = true // an empty block without a blank
-		} else if n > 0 && !lines[n-1].open && lines[n-1].no == t.Line && lines[n-1].file == place(file, t) {
+			lines[n-1].open = true // empty braces without a blank between them
+		} else if n > 0 && !lines[n-1].open && lines[n-1].no == t.Line && lines[n-1].file == fileOf(file, t) {
 			lines[n-1].args = append(lines[n-1].args, t.Text)
 		} else {
-			lines = append(lines, line{file: place(file, t), no: t.Line, args: []string{t.Text}})
+			lines = append(lines, line{file: fileOf(file, t), no: t.Line, args: []string{t.Text}})
 		}
 		tokens = tokens[1:]
 	}
 	return lines, nil, nil
 }
 
-// place is the file a token stands in: the imported one, or the Corefile.
-func place(file string, t caddyfile.Token) string {
+// fileOf is the file that a token is in: the imported one, or the Corefile.
+func fileOf(file string, t caddyfile.Token) string {
 	if t.File != "" {
 		return t.File
 	}
 	return file
 }
+
+// Tests: corefile_test.go, sources_test.go.

@@ -49,8 +49,8 @@ func TestBINDFollowsTheZoneOverTLS(t *testing.T) {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	selfSigned(t, cert, key)
-	z := free(Zone{Transfer: []Transfer{{To: "127.0.0.0/8"}}})
-	z.TLS = TLS{Cert: cert, Key: key, Port: -1}
+	z := free(Zone{Transfer: Transfer{To: []Secondary{{Addr: "127.0.0.0/8"}}}})
+	z.DNS.TLS, z.DNS.TLSPort = TLS{Cert: cert, Key: key}, -1
 	s := run(t, Config{Zones: []Zone{z}})
 	if status, answer := request(t, "PUT", s.HookURL()+"/v1/services/_math._tcp/instances/a1", `{"host":"10.0.0.7","port":8080,"lease":"10m"}`); status != 201 {
 		t.Fatalf("%d %v", status, answer)

@@ -86,7 +86,7 @@ func newClient(t *testing.T) *http.Client {
 }
 
 func TestStrangersCrowdTheHook(t *testing.T) {
-	s, _ := serveHook(t, dnsd.Hook{Connections: 40, Tokens: []dnsd.Token{{Secret: "s3cret"}}})
+	s, _ := serveHook(t, dnsd.Hook{Limits: dnsd.HookLimits{Connections: 40}, Tokens: []dnsd.Token{{Secret: "s3cret"}}})
 	url, kept := s.HookURL(), newClient(t)
 	if got := putInstance(t, kept, url, "a1", "s3cret", `{"port":1}`); got != http.StatusCreated {
 		t.Fatalf("before: %d", got)
@@ -110,7 +110,7 @@ func TestStrangersCrowdTheHook(t *testing.T) {
 }
 
 func TestReadersOfTheHookDoNotRead(t *testing.T) {
-	s, _ := serveHook(t, dnsd.Hook{RequestRate: 1_000_000})
+	s, _ := serveHook(t, dnsd.Hook{Limits: dnsd.HookLimits{Rate: 1_000_000}})
 	url, c := s.HookURL(), newClient(t)
 	body := `{"port":1,"meta":{"m":"` + strings.Repeat("x", 250) + `"}}`
 	for i := range 500 {
@@ -142,8 +142,8 @@ func TestAReloadTakesRightsAway(t *testing.T) {
 		t.Fatal(got)
 	}
 	h := &cfg.Zones[0].Hook
-	h.Cert, h.Key = certificate(t)
-	h.ClientCA = h.Cert
+	h.TLS.Cert, h.TLS.Key = certificate(t)
+	h.ClientCA = h.TLS.Cert
 	if err := s.Reload(cfg); err != nil {
 		t.Fatal(err)
 	}

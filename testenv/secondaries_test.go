@@ -48,10 +48,10 @@ func TestSecondariesOfTheDocumentFollow(t *testing.T) {
 		t.Run(tt.program, func(t *testing.T) {
 			peertest.Need(t, tt.program)
 			peer := peertest.FreeAddrs(1)[0]
-			env := New(t, Setup{Zone: dnsd.Zone{
-				TSIG:     []dnsd.TSIG{{Name: "xfr.", Algorithm: "hmac-sha256.", Secret: secret}},
-				Transfer: []dnsd.Transfer{{To: peer.String(), Key: "xfr."}},
-			}})
+			env := New(t, Setup{Zone: dnsd.Zone{Transfer: dnsd.Transfer{
+				To:   []dnsd.Secondary{{Addr: peer.String(), Key: "xfr."}},
+				Keys: []dnsd.TSIG{{Name: "xfr.", Algorithm: "hmac-sha256.", Secret: secret}},
+			}}})
 			primary := netip.MustParseAddrPort(env.DNSAddr())
 			part := strings.NewReplacer(
 				"XFR_KEY", secret, "10.0.0.53@5300", fmt.Sprintf("%v@%d", primary.Addr(), primary.Port()),

@@ -75,8 +75,8 @@ func New(t testing.TB, setup Setup) *Env {
 	if z.Hook.Addr == "" {
 		z.Hook.Addr = "127.0.0.1:0"
 	}
-	if z.Lease == 0 {
-		z.Lease = 3 * time.Second
+	if z.Lease.Default == 0 {
+		z.Lease.Default = 3 * time.Second
 	}
 	if z.TTL == 0 {
 		z.TTL = time.Second

@@ -80,7 +80,7 @@ func runDNSD(ctx context.Context) error {
 			Bind:  []string{os.Getenv(envDNS)},
 			Hook:  dnsd.Hook{Addr: os.Getenv(envHook)},
 			Store: store,
-			TTL:   ttl, Lease: lease, MinLease: 3 * time.Second,
+			TTL:   ttl, Lease: dnsd.Lease{Default: lease, Min: 3 * time.Second},
 		}},
 	})
 	if err != nil {

@@ -147,7 +147,7 @@ func run(ctx context.Context, o options) (*summary, error) {
 
 // startDNSD uses the default ports, or free ones if those are taken.
 func startDNSD() (*dnsd.Server, error) {
-	zone := dnsd.Zone{Lease: lease, TTL: ttl}
+	zone := dnsd.Zone{Lease: dnsd.Lease{Default: lease}, TTL: ttl}
 	server, err := dnsd.New(dnsd.Config{Zones: []dnsd.Zone{zone}})
 	if err == nil {
 		return server, nil

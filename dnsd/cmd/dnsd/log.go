@@ -26,7 +26,7 @@ type logger struct {
 	dropped  prometheus.Collector // lines
 }
 
-func newLogger(w io.Writer, cfg dnsd.Config) *logger {
+func newLogger(w io.Writer, conf dnsd.Log) *logger {
 	l := &logger{level: zap.NewAtomicLevel(), terminal: isTerminal(w)}
 	l.sink = newSink(w, sinkRoom, func(lost uint64) {
 		l.Warn("log lines dropped: they came faster than they were read, or could not be written", "lines", lost)
@@ -35,7 +35,7 @@ func newLogger(w io.Writer, cfg dnsd.Config) *logger {
 		Name: "rollcall_log_dropped_total",
 		Help: "Log lines dropped because nobody read them in time, or because they could not be written.",
 	}, func() float64 { return float64(l.sink.Dropped()) })
-	l.follow(cfg)
+	l.follow(conf)
 	enc := zap.NewProductionEncoderConfig()
 	enc.EncodeTime = zapcore.ISO8601TimeEncoder
 	enc.EncodeDuration = zapcore.StringDurationEncoder
@@ -51,15 +51,15 @@ func newLogger(w io.Writer, cfg dnsd.Config) *logger {
 	return l
 }
 
-// follow takes level and format of cfg. Without a format a terminal gets lines for
-// people, and everything else gets JSON.
-func (l *logger) follow(cfg dnsd.Config) {
-	level, err := zapcore.ParseLevel(cfg.LogLevel)
-	if cfg.LogLevel == "" || err != nil {
+// follow takes the Corefile's level and format. Without a format a terminal gets lines
+// for people, and everything else gets JSON.
+func (l *logger) follow(conf dnsd.Log) {
+	level, err := zapcore.ParseLevel(conf.Level)
+	if conf.Level == "" || err != nil {
 		level = zapcore.InfoLevel
 	}
 	l.level.SetLevel(level)
-	l.json.Store(cfg.LogFormat == "json" || cfg.LogFormat == "" && !l.terminal)
+	l.json.Store(conf.Format == "json" || conf.Format == "" && !l.terminal)
 }
 
 // patience is how long the end of the process waits for the reader of its log.

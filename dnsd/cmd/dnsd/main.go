@@ -75,27 +75,30 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "dnsd", buildVersion())
 		return 0
 	}
-	cfg, err := o.load()
+	if *validate && o.conf == "" {
+		fmt.Fprintln(stderr, "dnsd: -validate needs -conf FILE")
+		return 1
+	}
+	c, err := o.load()
+	if err == nil && *validate {
+		err = c.Check()
+	}
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
 	if *validate {
-		if o.conf == "" {
-			fmt.Fprintln(stderr, "dnsd: -validate needs -conf FILE")
-			return 1
-		}
 		fmt.Fprintf(stdout, "%s: good\n", o.conf)
 		return 0
 	}
-	return serve(cfg, o, stderr)
+	return serve(c, o, stderr)
 }
 
 // load reads the Corefile, or makes a configuration of the flags.
-func (o options) load() (dnsd.Config, error) {
+func (o options) load() (dnsd.Corefile, error) {
 	if o.conf != "" {
 		if o.dns != "" || o.hook != "" {
-			return dnsd.Config{}, errors.New("dnsd: -dns and -hook are for a start without -conf: the Corefile has bind and hook")
+			return dnsd.Corefile{}, errors.New("dnsd: -dns and -hook are for a start without -conf; in a Corefile, use bind and hook")
 		}
 		return dnsd.ReadCorefile(o.conf)
 	}
@@ -103,16 +106,16 @@ func (o options) load() (dnsd.Config, error) {
 	if o.dns != "" {
 		z.Bind = []string{o.dns}
 	}
-	return dnsd.Config{Zones: []dnsd.Zone{z}}, nil
+	return dnsd.Corefile{Config: dnsd.Config{Zones: []dnsd.Zone{z}}}, nil
 }
 
 // serve runs the server until a signal or a failure ends it.
-func serve(cfg dnsd.Config, o options, stderr io.Writer) int {
+func serve(c dnsd.Corefile, o options, stderr io.Writer) int {
 	ignoreBrokenPipes()
-	log := newLogger(stderr, cfg)
+	log := newLogger(stderr, c.Log)
 	defer log.Close()
 	r := &reloader{conf: o.conf, log: log, again: make(chan struct{}, 1), counts: newReloadCounts()}
-	cfg = r.equip(cfg)
+	cfg := r.equip(c.Config)
 
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, append([]os.Signal{syscall.SIGTERM, os.Interrupt}, reloadSignals...)...)
@@ -120,8 +123,11 @@ func serve(cfg dnsd.Config, o options, stderr io.Writer) int {
 
 	s, err := dnsd.New(cfg)
 	if err != nil {
-		if o.conf == "" && errors.Is(err, syscall.EADDRINUSE) {
-			err = fmt.Errorf("%w: is another dnsd running? Choose other addresses with -dns ADDR and -hook ADDR", err)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			err = fmt.Errorf("%w; is another dnsd running?", err)
+			if o.conf == "" {
+				err = fmt.Errorf("%w Choose other addresses with -dns and -hook", err)
+			}
 		}
 		fmt.Fprintln(log.sink, err)
 		return 1

@@ -39,12 +39,12 @@ func (r *reloader) run(ctx context.Context, s *dnsd.Server) {
 
 func (r *reloader) reload(s *dnsd.Server) {
 	if r.conf == "" {
-		r.log.Warn("nothing to reload: started without -conf")
+		r.log.Warn("nothing to reload: dnsd was started without -conf")
 		return
 	}
-	cfg, err := dnsd.ReadCorefile(r.conf)
+	c, err := dnsd.ReadCorefile(r.conf)
 	if err == nil {
-		err = s.Reload(r.equip(cfg))
+		err = s.Reload(r.equip(c.Config))
 	}
 	if err != nil {
 		r.counts.good.Set(0)
@@ -53,7 +53,7 @@ func (r *reloader) reload(s *dnsd.Server) {
 	}
 	r.counts.good.Set(1)
 	r.counts.at.SetToCurrentTime()
-	r.log.follow(cfg)
+	r.log.follow(c.Log)
 	r.log.Info("reloaded", "serves", s.String())
 }
 

@@ -31,7 +31,7 @@ func TestNowhereToKeepTheHighestRevision(t *testing.T) {
 			t.Setenv("STATE_DIRECTORY", c.state)
 			var out bytes.Buffer
 			cfg := dnsd.Config{Zones: c.zones}
-			log := newLogger(&out, cfg)
+			log := newLogger(&out, dnsd.Log{})
 			r := &reloader{log: log, counts: newReloadCounts()}
 			if got := r.equip(cfg); got.StateDir != c.state {
 				t.Errorf("state in %q, want %q", got.StateDir, c.state)

@@ -3,53 +3,9 @@ package dnsd
 import (
 	"net"
 	"net/netip"
-	"strings"
-
-	"github.com/miekg/dns"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 )
-
-// zoneConfigs are the zones of a block: its origins and its reverse zones.
-func zoneConfigs(z Zone) []zone.Config {
-	common := zone.Config{
-		NSAddrs: boundAddrs(z.Bind, interfaceAddrs), Hostmaster: z.Hostmaster,
-		TTL: z.TTL, NegativeTTL: z.NegativeTTL,
-		JournalSteps: z.History, JournalAge: z.HistoryAge, // 0: the zone's defaults are the registry's
-	}
-	for _, ns := range z.NS {
-		common.NS = append(common.NS, zone.NameServer{Host: ns.Name, Addrs: ns.Addrs})
-	}
-	var configs []zone.Config
-	for _, o := range z.Origins {
-		c := common
-		c.Origin = o
-		configs = append(configs, c)
-	}
-	for _, p := range z.Reverse {
-		c := common
-		c.Origin, c.Forward = reverseOrigin(p), z.Origins[0]
-		configs = append(configs, c)
-	}
-	return configs
-}
-
-// reverseOrigin is the reverse zone of a prefix that ends at a label: RFC 1035
-// section 3.5, RFC 3596 section 2.5.
-func reverseOrigin(p netip.Prefix) string {
-	full, err := dns.ReverseAddr(p.Addr().String())
-	if err != nil {
-		panic(err) // of a valid address there is one
-	}
-	label := 8
-	if p.Addr().Is6() {
-		label = 4
-	}
-	for range (p.Addr().BitLen() - p.Bits()) / label {
-		_, full, _ = strings.Cut(full, ".")
-	}
-	return full
-}
 
 // maxBound bounds the addresses that a wildcard stands for: a host of many
 // containers may have thousands, and a resolver needs one.

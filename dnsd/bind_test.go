@@ -63,7 +63,7 @@ func TestNamedCheckzoneLoadsTheZoneOfEveryBind(t *testing.T) {
 		t.Run(bind, func(t *testing.T) {
 			s := run(t, Config{Zones: []Zone{{
 				Bind: []string{bind}, Hook: Hook{Addr: "127.0.0.1:0"},
-				Transfer: []Transfer{{To: "127.0.0.0/8"}},
+				Transfer: Transfer{To: []Secondary{{Addr: "127.0.0.0/8"}}},
 			}}})
 			for _, id := range []string{"a1", "a2"} {
 				if status, answer := request(t, "PUT", s.HookURL()+"/v1/services/_math._tcp/instances/"+id, `{"host":"10.0.0.7","port":8080}`); status != 201 {

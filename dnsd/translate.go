@@ -1,0 +1,293 @@
+package dnsd
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/hook"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/nameserver"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
+)
+
+// told is what each room is told of one block. The rooms fill in the defaults.
+type told struct {
+	registry registry.Config
+	zones    []zone.Config
+	hook     hook.Config     // but for what only a running block has
+	access   nameserver.Zone // who may copy the zones, and with which keys
+	cert     *tls.Certificate
+}
+
+// translate has each room check what it is told of z. z is normal.
+func (z Zone) translate() (told, error) {
+	t := told{registry: z.forRegistry(), hook: z.forHook()}
+	full, err := registry.Check(t.registry)
+	if err != nil {
+		return t, blame(registryWords, err)
+	}
+	if t.zones, err = z.forZones(full); err != nil {
+		return t, err
+	}
+	for _, c := range t.zones {
+		if err := zone.Check(c); err != nil {
+			return t, blame(zoneWords, err)
+		}
+	}
+	checked, err := hook.Check(t.hook)
+	if err != nil {
+		return t, blame(hookWords, err)
+	}
+	t.hook.TLS = checked.TLS // the files are read
+	if _, err := nameserver.Check(z.DNS.forServer()); err != nil {
+		return t, blame(serverWords, err)
+	}
+	if t.access, err = z.forTransfer(); err != nil {
+		return t, err
+	}
+	if err := t.access.CheckAccess(); err != nil {
+		return t, blame(serverWords, err)
+	}
+	t.cert, err = z.DNS.TLS.load()
+	return t, err
+}
+
+// A fault is a setting that is wrong.
+type fault struct {
+	path string // the words of the Corefile: "lease min"; empty: the head of the block
+	item string // which one, where there may be several
+	err  error
+}
+
+// faultf returns a fault of the setting at path.
+func faultf(path, format string, args ...any) *fault {
+	return &fault{path: path, err: fmt.Errorf(format, args...)}
+}
+
+// Error implements error.
+func (f *fault) Error() string {
+	text := f.err.Error()
+	if f.path == "" || strings.HasPrefix(text, f.path+": ") { // the hook says so itself
+		return text
+	}
+	return f.path + ": " + text
+}
+
+// Unwrap implements the chain of errors.Is.
+func (f *fault) Unwrap() error { return f.err }
+
+// blame turns the field that a room refuses into the words of the Corefile.
+func blame(words map[string]string, err error) error {
+	var bad *setting.Error
+	if !errors.As(err, &bad) {
+		return err
+	}
+	path, ok := words[bad.Field]
+	if !ok {
+		return bad
+	}
+	return &fault{path, bad.Item, bad.Err}
+}
+
+// The words of the Corefile for the fields of each room's Config.
+var (
+	registryWords = map[string]string{
+		"TTL": "ttl", "Lease": "lease", "MinLease": "lease min", "MaxLease": "lease max",
+		"MaxInstances": "limits instances", "MaxPerService": "limits per-service",
+		"History": "history", "HistoryAge": "history",
+		"Guard.Percent": "guard", "Guard.Leases": "guard leases", "Guard.Max": "guard max",
+	}
+	zoneWords = map[string]string{
+		"Origin": "", "NS": "ns", "NSAddrs": "bind", "Hostmaster": "hostmaster", "NegativeTTL": "negative",
+	}
+	hookWords = map[string]string{
+		"Addr": "hook", "TLS": "hook tls", "Tokens": "hook token", "Limits.Rate": "hook rate",
+		"Limits.Connections": "hook connections", "Limits.PerAddr": "hook per-address",
+		"Limits.IdleTimeout": "hook idle", "Limits.Holds": "hook holds", "Limits.Watches": "hook watches",
+	}
+	serverWords = map[string]string{
+		"MaxUDP": "udpsize", "RateLimit.PerSecond": "ratelimit", "NSID": "nsid", "CookieSecrets": "cookie",
+		"TCP.Conns": "tcp connections", "TCP.ConnsPerAddr": "tcp per-address", "TCP.Idle": "tcp idle",
+		"Transfer": "transfer to", "TSIG": "tsig",
+	}
+)
+
+// forRegistry is z as the registry takes it, without the backend.
+func (z Zone) forRegistry() registry.Config {
+	return registry.Config{
+		TTL: z.TTL, Lease: z.Lease.Default, MinLease: z.Lease.Min, MaxLease: z.Lease.Max,
+		MaxInstances: z.Limits.Instances, MaxPerService: z.Limits.PerService,
+		Guard: registry.Guard{
+			Off: z.Guard.Off, Percent: z.Guard.Percent,
+			Leases: z.Guard.Leases, Max: z.Guard.Max, NoProbe: z.Guard.NoProbe,
+		},
+		History: z.History.Changes, HistoryAge: z.History.Age,
+	}
+}
+
+// forZones are the zones of a block: its origins and its reverse zones. TTL and
+// history are those of the registry.
+func (z Zone) forZones(r registry.Config) ([]zone.Config, error) {
+	common := zone.Config{
+		NSAddrs: boundAddrs(z.Bind, interfaceAddrs), Hostmaster: z.Apex.Hostmaster,
+		TTL: r.TTL, NegativeTTL: z.Apex.NegativeTTL,
+		JournalSteps: r.History, JournalAge: r.HistoryAge,
+	}
+	for _, ns := range z.Apex.NS {
+		common.NS = append(common.NS, zone.NameServer{Host: ns.Name, Addrs: ns.Addrs})
+	}
+	var configs []zone.Config
+	for _, o := range z.Origins {
+		c := common
+		c.Origin = o
+		configs = append(configs, c)
+	}
+	for i, p := range z.Reverse {
+		origin, err := reverseOrigin(p)
+		if err != nil {
+			return nil, &fault{"reverse", fmt.Sprint(i), err}
+		}
+		c := common
+		c.Origin, c.Forward = origin, z.Origins[0]
+		configs = append(configs, c)
+	}
+	return configs, nil
+}
+
+// reverseOrigin is the reverse zone of a prefix that ends at a label: RFC 1035
+// section 3.5, RFC 3596 section 2.5.
+func reverseOrigin(p netip.Prefix) (string, error) {
+	if !p.IsValid() || p != p.Masked() || p.Addr().Is4In6() {
+		return "", fmt.Errorf("bad prefix %v; expected one such as 10.0.0.0/8, with no bit set after its length", p)
+	}
+	label := 8
+	if p.Addr().Is6() {
+		label = 4
+	}
+	if p.Bits() == 0 || p.Bits()%label != 0 || p.Bits() == p.Addr().BitLen() {
+		return "", fmt.Errorf("bad length of prefix %v; expected a multiple of %d bits, so that the reverse zone ends at a label", p, label)
+	}
+	full, err := dns.ReverseAddr(p.Addr().String())
+	if err != nil {
+		return "", err
+	}
+	for range (p.Addr().BitLen() - p.Bits()) / label {
+		_, full, _ = strings.Cut(full, ".")
+	}
+	return full, nil
+}
+
+// forHook is z as the hook takes it.
+func (z Zone) forHook() hook.Config {
+	h := z.Hook
+	c := hook.Config{
+		Addr: h.Addr, Zone: z.Origins[0], Insecure: h.Insecure,
+		Limits: hook.Limits{
+			Rate: h.Limits.Rate, Connections: h.Limits.Connections, PerAddr: h.Limits.PerAddress,
+			IdleTimeout: h.Limits.Idle, Holds: h.Limits.Holds, Watches: h.Limits.Watches,
+		},
+	}
+	if h.TLS != (TLS{}) || h.ClientCA != "" {
+		c.TLS = &hook.TLS{Cert: h.TLS.Cert, Key: h.TLS.Key, ClientCA: h.ClientCA}
+	}
+	for _, t := range h.Tokens {
+		token := hook.Token{Name: t.Name, Secret: t.Secret, Services: t.Services, AnyHost: t.AnyHost}
+		for _, v := range t.Verbs {
+			token.Verbs = append(token.Verbs, hook.Verb(v))
+		}
+		c.Tokens = append(c.Tokens, token)
+	}
+	return c
+}
+
+// forServer is d as the name server takes it.
+func (d DNS) forServer() nameserver.Config {
+	return nameserver.Config{
+		MaxUDP: d.UDPSize, NSID: d.NSID, CookieSecrets: d.CookieSecrets,
+		RateLimit: nameserver.RateLimit{PerSecond: d.RateLimit},
+		TCP:       nameserver.TCPLimits{Conns: d.TCP.Connections, ConnsPerAddr: d.TCP.PerAddress, Idle: d.TCP.Idle},
+	}
+}
+
+// forTransfer is who may copy the zones of z, without a zone.
+func (z Zone) forTransfer() (nameserver.Zone, error) {
+	access := nameserver.Zone{TSIG: map[string]nameserver.Key{}}
+	for i, s := range z.Transfer.To {
+		p, err := s.peer()
+		if err != nil {
+			return access, &fault{"transfer to", fmt.Sprint(i), err}
+		}
+		access.Transfer = append(access.Transfer, p)
+	}
+	for i, k := range z.Transfer.Keys {
+		name := dns.CanonicalName(k.Name)
+		if _, twice := access.TSIG[name]; twice {
+			return access, &fault{"tsig", fmt.Sprint(i), fmt.Errorf("%s is listed twice", name)}
+		}
+		access.TSIG[name] = nameserver.Key{Algorithm: k.Algorithm, Secret: k.Secret}
+	}
+	return access, nil
+}
+
+// peer is s as the name server takes it. An address means that one host may
+// transfer and is notified, at port 53 unless it says another; a prefix only
+// allows.
+func (s Secondary) peer() (nameserver.Peer, error) {
+	p := nameserver.Peer{Key: s.Key}
+	if s.Addr == "" {
+		return p, nil // whoever signs with the key
+	}
+	if prefix, err := netip.ParsePrefix(s.Addr); err == nil {
+		p.Prefix = prefix
+		return p, nil
+	}
+	to, err := netip.ParseAddrPort(s.Addr)
+	if err != nil {
+		a, err := netip.ParseAddr(s.Addr)
+		if err != nil {
+			return p, fmt.Errorf("bad address %q; expected IP, IP:port or a prefix", s.Addr)
+		}
+		to = netip.AddrPortFrom(a, 53)
+	}
+	a := to.Addr().Unmap()
+	p.Prefix, p.Notify = netip.PrefixFrom(a, a.BitLen()), to
+	return p, nil
+}
+
+// served is the access to one zone at one address. Only at the first address of a
+// block are secondaries told of changes: once is enough.
+func (t told) served(z *zone.Zone, notify bool) nameserver.Zone {
+	access := t.access
+	access.Zone = z
+	if !notify {
+		access.Transfer = slices.Clone(access.Transfer)
+		for i := range access.Transfer {
+			access.Transfer[i].Notify = netip.AddrPort{}
+		}
+	}
+	return access
+}
+
+// load reads the files; nil: there are none.
+func (t TLS) load() (*tls.Certificate, error) {
+	if t == (TLS{}) {
+		return nil, nil
+	}
+	if t.Cert == "" || t.Key == "" {
+		return nil, faultf("tls", "a certificate needs its key, and a key its certificate")
+	}
+	cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+	if err != nil {
+		return nil, faultf("tls", "load certificate %s, key %s: %w", t.Cert, t.Key, err)
+	}
+	return &cert, nil
+}
+
+// Tests: check_test.go, bind_test.go.
