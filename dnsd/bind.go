@@ -7,13 +7,13 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 )
 
-// maxBound bounds the addresses that a wildcard stands for: a host of many
-// containers may have thousands, and a resolver needs one.
+// maxBound bounds the addresses that a wildcard means: a host of many containers may
+// have thousands, and a resolver needs one.
 const maxBound = 16
 
-// boundAddrs are the addresses that bind stands for, for the zone to choose from.
-// A wildcard is all addresses of the host's interfaces as they are now; those
-// nobody else can use do not count against maxBound.
+// boundAddrs are the addresses that bind means; the zone publishes some of them.
+// A wildcard is all addresses of the host's interfaces at present. Addresses that no
+// other host can use do not count against maxBound.
 func boundAddrs(bind []string, interfaces func() []netip.Addr) []netip.Addr {
 	var addrs []netip.Addr
 	for _, b := range bind {
@@ -32,7 +32,7 @@ func boundAddrs(bind []string, interfaces func() []netip.Addr) []netip.Addr {
 				}
 			}
 			if own = zone.Reachable(own); len(own) == 0 {
-				own = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})} // it answers there at least
+				own = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})} // the server answers there at least
 			}
 			addrs = append(addrs, own[:min(len(own), maxBound)]...)
 		}
@@ -40,7 +40,7 @@ func boundAddrs(bind []string, interfaces func() []netip.Addr) []netip.Addr {
 	return addrs
 }
 
-// interfaceAddrs are the addresses of the host; none if the system does not say.
+// interfaceAddrs are the addresses of the host; none if the system does not tell them.
 func interfaceAddrs() []netip.Addr {
 	found, err := net.InterfaceAddrs()
 	if err != nil {

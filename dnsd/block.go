@@ -16,18 +16,18 @@ import (
 )
 
 // A block is one server block at work: a registry, the zones that publish it and
-// the hook that fills it. A reload may hand each part on to the next block.
+// the hook that fills it. A reload may hand each of these parts on to the next block.
 type block struct {
 	cfg   Zone
 	told  told
 	reg   *shared[*registry.Registry]
 	zones []*published
 	hook  *shared[*hook.Server]
-	dns   atomic.Pointer[[]*listener] // where it is served, for its metrics
+	dns   atomic.Pointer[[]*listener] // that serve its zones, for its metrics
 	ready *atomic.Bool                // the server's: whether queries are answered
 	extra []prometheus.Collector      // for its hook's metrics
 
-	evicted bool // the hook is closed to make room for a plan
+	evicted bool // the hook was closed to make room for a plan
 }
 
 // shared is a part that may outlive its block, with the task that runs it.
@@ -43,8 +43,7 @@ type published struct {
 	detach func()
 }
 
-// sameStore says whether z keeps its registrations where b does, so that b's
-// registry can go on.
+// sameStore says whether z has the store of b, so that b's registry can go on.
 func (b *block) sameStore(z Zone) bool {
 	if b.cfg.Store.Kind == "memory" {
 		return z.Store.Kind == "memory" && slices.ContainsFunc(z.Origins, func(o string) bool { return slices.Contains(b.cfg.Origins, o) })
@@ -64,7 +63,7 @@ func (b *block) published(zc zone.Config) *published {
 	return nil
 }
 
-// publishes says whether b has a zone of that name, however made.
+// publishes says whether b has a zone of that name, whatever its settings.
 func (b *block) publishes(origin string) bool {
 	return b != nil && slices.ContainsFunc(b.zones, func(p *published) bool { return p.cfg.Origin == origin })
 }
@@ -129,7 +128,7 @@ func (b *block) closeRegistry() error {
 	return b.reg.part.Close()
 }
 
-// openRegistry opens the registry of z, whose revisions are at least those told.
+// openRegistry opens the registry of z. Its revisions are at least the given one.
 func openRegistry(z Zone, cfg registry.Config, least uint64, log *slog.Logger) (*registry.Registry, error) {
 	cfg.Logger = log
 	cfg.Ceiling = z.Store.Ceiling
@@ -179,3 +178,5 @@ func (b *block) hookConfig(log *slog.Logger) hook.Config {
 	c.Logger, c.Audit = log, log.With("audit", true)
 	return c
 }
+
+// Tests: reload_test.go, lives_test.go, server_test.go.

@@ -30,8 +30,8 @@ type checkedConfig struct {
 	told   []told // what the rooms of each zone are told
 }
 
-// checked looks at everything once: the rooms at what each is told, and dnsd at what
-// concerns more than one room or block.
+// checked checks everything once: each room what it is told, and dnsd what concerns
+// more than one room or block.
 func (c Config) checked() (checkedConfig, error) {
 	w := checkedConfig{Config: c}
 	w.Zones = slices.Clone(c.Zones)
@@ -148,7 +148,7 @@ func (w checkedConfig) checkShared() error {
 	return nil
 }
 
-// checkServers refuses addresses that would be published nowhere.
+// checkServers refuses addresses of name servers that no zone here would publish.
 func (z Zone) checkServers(t told) error {
 	for i, ns := range z.Apex.NS {
 		inside := func(c zone.Config) bool { return dns.IsSubDomain(c.Origin, dns.CanonicalName(ns.Name)) }
@@ -159,7 +159,7 @@ func (z Zone) checkServers(t told) error {
 	return nil
 }
 
-// check says whether the file of a store can be there.
+// check says whether the file of a store is one, or can be made.
 func (s Store) check() error {
 	switch {
 	case s.Kind == "memory":

@@ -27,7 +27,7 @@ type Config struct {
 	// Store.Ceiling; it is made. Empty: they have none.
 	StateDir string
 
-	// Logger gets what an operator should know. Nil is silent.
+	// Logger gets what an operator should know. Nil: no log.
 	Logger *slog.Logger
 
 	// Collectors are shown under /metrics of each hook beside dnsd's own.
@@ -39,8 +39,8 @@ type Config struct {
 	LameDuck time.Duration
 }
 
-// Zone is one server block: who may register, and how it is published. A zero field
-// is the default.
+// Zone is one server block: a set of registrations, and the zones in which they are
+// published. A zero field is the default.
 type Zone struct {
 	// Origins are the zone names, FQDNs such as "svc.". All of them publish the
 	// same instances. Empty means "svc.".
@@ -128,7 +128,7 @@ type NameServer struct {
 	Addrs []netip.Addr
 }
 
-// Hook is where and for whom the HTTP hook is open.
+// Hook is the HTTP hook: its address, and its clients' rights.
 type Hook struct {
 	// Addr is host:port; empty means 127.0.0.1:8053.
 	Addr string
@@ -186,14 +186,14 @@ type Store struct {
 	Path string
 	// Ceiling is the path of a file of a few octets that holds the highest
 	// revision given out, so that revisions and serials are never given out twice.
-	// Empty: the path of a bolt store and ".ceiling"; of a memory store a file in
-	// Config.StateDir, or none: then a dnsd that is killed after more than 15
-	// changes a second may repeat serials that secondaries have seen.
+	// Empty: for a bolt store its path and ".ceiling"; for a memory store a file in
+	// Config.StateDir, or none. Without the file a dnsd that is killed after more than
+	// 15 changes a second may repeat serials that secondaries have seen.
 	Ceiling string
 }
 
-// Transfer is who may copy the zone (AXFR, IXFR) and who is told of changes
-// (NOTIFY). The zero value: no other server.
+// Transfer lists the servers that may copy the zone (AXFR, IXFR) and those that are
+// told of changes (NOTIFY). The zero value: none.
 type Transfer struct {
 	To   []Secondary
 	Keys []TSIG
@@ -201,8 +201,8 @@ type Transfer struct {
 
 // Secondary is another server that copies the zone, or a group of them.
 type Secondary struct {
-	// Addr is an address with or without a port (53 by default), allowed and told,
-	// or a prefix, allowed only. Empty: whoever signs with Key.
+	// Addr is an address with or without a port (53 by default), that may copy and is
+	// told, or a prefix, that may only copy. Empty: every server that signs with Key.
 	Addr string
 	// Key is the name of the TSIG key that must sign; empty means none.
 	Key string
@@ -215,14 +215,14 @@ type TSIG struct {
 	Secret    string // base64
 }
 
-// DNS is the name server's behaviour on a block's addresses.
+// DNS is how the name server answers on a block's addresses.
 type DNS struct {
 	// UDPSize is the largest UDP answer in octets, default 1232.
 	UDPSize int
-	// RateLimit is how many equal UDP answers a second one address prefix gets, and
-	// a sixteenth of how many in all; what is over gets TC. 0 is the default, 200
-	// for sources that are not of a private network; negative is off. Loopback, TCP
-	// and clients with a DNS cookie are never limited.
+	// RateLimit is how many equal UDP answers a second one address prefix gets; of
+	// all UDP answers it gets 16 times as many. An answer above the limit has TC set.
+	// 0 is the default: 200, but no limit for private networks. Negative is off.
+	// Loopback, TCP and clients with a DNS cookie are never limited.
 	RateLimit int
 	// NSID is the server's name for clients that ask, RFC 5001. Empty: none.
 	NSID string

@@ -232,4 +232,4 @@ func (r *reader) path(p string) string {
 	return filepath.Join(r.dir, p)
 }
 
-// Tests: corefile_test.go, corefile_errors_test.go.
+// Tests: corefile_test.go, directives_test.go, docs_test.go.

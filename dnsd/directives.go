@@ -324,5 +324,3 @@ func readLameDuck(r *reader, l line) error {
 	r.process["lameduck"] = l
 	return nil
 }
-
-// Tests: corefile_test.go, corefile_errors_test.go.

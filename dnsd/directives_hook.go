@@ -98,4 +98,4 @@ func parseToken(r *reader, l line) (t Token, err error) {
 	return t, nil
 }
 
-// Tests: corefile_test.go, corefile_errors_test.go.
+// Tests: directives_test.go, corefile_test.go, hidden_test.go.

@@ -23,10 +23,10 @@
 // # Configuration
 //
 // A [Config] is made in Go or read from a Corefile by [ParseCorefile]; the
-// directives stand in Corefile.example, each with a comment. [Server.Reload]
-// takes a new one while queries run: a socket whose address did not change stays
-// open, a store whose place did not change stays open, and a configuration that
-// cannot be applied changes nothing.
+// directives are explained in docs/corefile.md. [Config.Check] says what is wrong
+// with a Config, and [Server.Reload] takes a new one while queries run: a socket whose
+// address did not change stays open, a store whose path did not change stays open, and
+// a configuration that cannot be applied changes nothing.
 //
 // # Standards
 //

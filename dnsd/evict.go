@@ -12,17 +12,17 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/nameserver"
 )
 
-// An address and the wildcard of its port cannot be bound at the same time, so a
-// reload from one to the other has to close the old socket before it opens the new
-// one: for a moment nobody listens. If the plan fails, the old one is opened again. If
-// another process has taken the address meanwhile, that is the end of the server, as it
-// would be at the start: nobody would see that it does not listen.
+// An address and the wildcard of its port cannot be bound at the same time. So a reload
+// from one to the other closes the old socket before it opens the new one, and for a
+// moment no socket listens. If the plan fails, the old socket is opened again. If
+// another process has taken the address by then, the server ends, as it does at a start
+// when an address is taken: a server that goes on without listening would look sound.
 
 // tookRoom says whether err means that another socket has the port.
 func tookRoom(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }
 
-// samePort says whether two addresses of listeners have the same port, and one that
-// the system was not to choose.
+// samePort says whether two addresses of listeners have the same port. Port 0 is never
+// the same: the system chooses it.
 func samePort(a, b string) bool {
 	_, pa, _ := net.SplitHostPort(strings.TrimPrefix(a, tlsPrefix))
 	_, pb, _ := net.SplitHostPort(strings.TrimPrefix(b, tlsPrefix))
@@ -86,12 +86,14 @@ func (s *Server) evictHooks(p *plan, addr string) (any bool) {
 	return any
 }
 
-// lost ends the server because of what could not be opened again.
+// lost ends the server because an address could not be opened again.
 func (s *Server) lost(err error) error {
-	err = fmt.Errorf("dnsd: open again after a reload that failed: %w", err)
+	err = fmt.Errorf("dnsd: reload failed, and then the old address could not be opened again: %w", err)
 	select {
 	case s.failed <- err:
-	default: // it ends already
+	default: // the server ends already
 	}
 	return err
 }
+
+// Tests: reload_test.go.

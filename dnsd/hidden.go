@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// hidden is an error without what variables of the environment hold: they hold the
-// secrets, and one that stands in the wrong place is in the message of that mistake.
+// hidden is an error without the values of environment variables. Variables hold the
+// secrets, and the message about a word in the wrong place repeats that word.
 type hidden struct {
 	text string
 	err  error
@@ -21,8 +21,8 @@ func (h *hidden) Error() string { return h.text }
 // Unwrap implements the chain of errors.Is.
 func (h *hidden) Unwrap() error { return h.err }
 
-// minHidden is the length of a value that is hidden: shorter ones are words such as a
-// zone's name, and are found in messages that do not speak of them.
+// minHidden is the least length of a value that is hidden. Shorter values are words such
+// as a zone's name, and occur in messages that are not about them.
 const minHidden = 6
 
 // hide replaces the values of variables in err, and their parts, by their names.
@@ -37,7 +37,7 @@ func hide(err error, values map[string]string) error {
 		parts := strings.FieldsFunc(v, func(r rune) bool { return strings.ContainsRune("./:% ", r) })
 		for _, as := range append([]string{v, quoted[1 : len(quoted)-1]}, parts...) {
 			if len(as) >= minHidden {
-				// Names are in lower case by then.
+				// The message may have the value in lower case, as a name.
 				text = regexp.MustCompile("(?i)"+regexp.QuoteMeta(as)).ReplaceAllLiteralString(text, "{$"+name+"}")
 			}
 		}

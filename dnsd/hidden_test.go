@@ -34,8 +34,8 @@ func TestCorefileErrorsHideTheValuesOfVariables(t *testing.T) {
 	}
 }
 
-// TestCorefileRefusesWordsThatWereToBeVariables: taken as it stands, such a word would
-// be a secret that is in every manual.
+// TestCorefileRefusesWordsThatWereToBeVariables: taken literally, such a word would be
+// a secret that is in every manual.
 func TestCorefileRefusesWordsThatWereToBeVariables(t *testing.T) {
 	t.Setenv("ROLLCALL_TOKEN", "s3cr3t-Value")
 	for _, word := range []string{"$ROLLCALL_TOKEN", "${ROLLCALL_TOKEN}", "{ROLLCALL_TOKEN}", "{{ROLLCALL_TOKEN}}", "{env.ROLLCALL_TOKEN}", "{$}", "{$ROLLCALL_TOKEN", "{%ROLLCALL_TOKEN}", "x${ROLLCALL_TOKEN}", "{$ROLLCALL_TOKEN}{$"} {
@@ -51,8 +51,8 @@ func TestCorefileRefusesWordsThatWereToBeVariables(t *testing.T) {
 	}
 }
 
-// TestCorefileQuoteLeftOpenIsToldWithoutWhatFollows: it would take in the lines behind
-// it, secrets and all.
+// TestCorefileQuoteLeftOpenIsToldWithoutWhatFollows: the quoted word would contain the
+// following lines, with their secrets.
 func TestCorefileQuoteLeftOpenIsToldWithoutWhatFollows(t *testing.T) {
 	for _, text := range []string{
 		"svc {\n  nsid \"a\n  tsig k. hmac-sha256 c2VjcmV0\n}\n", "svc {\n  nsid \"a", "svc {\n  nsid \"a\n  tsig \"k.\" hmac-sha256 c2VjcmV0\n}\n",
@@ -65,8 +65,8 @@ func TestCorefileQuoteLeftOpenIsToldWithoutWhatFollows(t *testing.T) {
 	}
 }
 
-// TestCorefileErrorInAnImportedBlockNamesItsFile: also where the block's head is not
-// in the Corefile.
+// TestCorefileErrorInAnImportedBlockNamesItsFile: the head of the block is not in the
+// Corefile.
 func TestCorefileErrorInAnImportedBlockNamesItsFile(t *testing.T) {
 	c, err := ReadCorefile(files(t, map[string]string{"Corefile": "import b*\n", "b1": "svc {\n  hook 127.0.0.1:0\n}\n", "b2": "\n\nsvc {\n  hook 127.0.0.1:0\n}\n"}))
 	if err != nil {

@@ -91,4 +91,4 @@ func (l line) domain(name string) (string, error) {
 	return dns.CanonicalName(name), nil
 }
 
-// Tests: corefile_test.go, corefile_errors_test.go.
+// Tests: corefile_test.go, directives_test.go.

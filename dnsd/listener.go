@@ -8,7 +8,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/nameserver"
 )
 
-// A listener is one DNS address at work, UDP and TCP or TLS, with all zones that
+// A listener is one DNS address at work, UDP and TCP, or TLS, with all zones that
 // are served there.
 type listener struct {
 	addr   string // as configured: port 0 stays 0; tlsPrefix before one of TLS
@@ -17,7 +17,7 @@ type listener struct {
 	server *nameserver.Server
 	task   *task
 
-	evicted bool // closed to make room for a plan
+	evicted bool // it was closed to make room for a plan
 }
 
 // addresses are the DNS addresses of a configuration, each once, in order.
@@ -112,3 +112,5 @@ func (l *listener) close() error {
 	l.task.stop()
 	return l.server.Close()
 }
+
+// Tests: server_test.go, reload_test.go, xot_test.go.

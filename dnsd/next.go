@@ -52,7 +52,7 @@ func (s *Server) prepareBlock(p *plan, z Zone, t told, old, door *block) (*nextB
 	return n, nil
 }
 
-// publisher is the block that publishes one of z's zones at present; nil: none does.
+// publisher is the block that publishes one of z's zones at present; nil: none.
 func (s *Server) publisher(z Zone) *block {
 	for _, b := range s.blocks {
 		if slices.ContainsFunc(z.Origins, func(o string) bool { return slices.Contains(b.cfg.Origins, o) }) {
@@ -62,8 +62,7 @@ func (s *Server) publisher(z Zone) *block {
 	return nil
 }
 
-// open fills next with the parts kept from old and new ones for the rest, but for the
-// hook.
+// open fills next, but for its hook: parts of old go on, and the others are new.
 func (n *nextBlock) open() error {
 	if err := n.openRegistry(); err != nil {
 		return err
@@ -71,8 +70,8 @@ func (n *nextBlock) open() error {
 	return n.openZones()
 }
 
-// openRegistry takes over old's registry, or opens a new one. That begins above the
-// revisions of the one that published the zone before.
+// openRegistry takes over old's registry, or opens a new one. A new one begins above the
+// revisions of the registry that published the zone before.
 func (n *nextBlock) openRegistry() error {
 	if n.old != nil {
 		n.next.reg = n.old.reg
@@ -94,9 +93,10 @@ func (n *nextBlock) openRegistry() error {
 	return nil
 }
 
-// adopt takes over who is registered where the zone was published before: a change of
-// the store is no reason for anybody to be lost. It is not a part of open, for who
-// leaves between a reload that fails and the next one must not be left in the store.
+// adopt takes over the registrations of the registry that published the zone before: a
+// change of the store must not lose an instance. It is not a part of open: an instance
+// that deregisters between a failed reload and the next one must not stay in the new
+// store.
 func (n *nextBlock) adopt() error {
 	if n.from == nil {
 		return nil
@@ -109,7 +109,7 @@ func (n *nextBlock) adopt() error {
 	return nil
 }
 
-// handover is more revisions than a registry gives out while a reload is under way.
+// handover is more revisions than a registry gives out during a reload.
 const handover = 1 << 16
 
 func (n *nextBlock) openZones() error {
@@ -130,7 +130,7 @@ func (n *nextBlock) openZones() error {
 			p = &published{cfg: zc, zone: z}
 			attach := b.reg.part.Attach
 			if fresh.Renewed {
-				attach = b.reg.part.AttachRenewed // it is not what the serial stands for
+				attach = b.reg.part.AttachRenewed // secondaries may have other records of this serial
 			}
 			p.detach = attach(z)
 		}
@@ -176,3 +176,5 @@ func (n *nextBlock) abandon() {
 		}
 	}
 }
+
+// Tests: reload_test.go, server_test.go, lives_test.go.

@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// A plan is a configuration made ready: everything new is open, everything kept
-// is untouched. It is committed or abandoned as a whole.
+// A plan is a configuration made ready: every new part is open, and every part that
+// goes on is untouched. A plan is committed or abandoned as a whole.
 type plan struct {
 	cfg     Config
 	blocks  []*nextBlock
 	dns     []*nextListener
-	restore []func() error // opens again what had to make room: see evict.go
+	restore []func() error // open again the sockets that made room: see evict.go
 }
 
-// prepare makes a plan of cfg beside what runs. An error has closed again what
-// prepare opened.
+// prepare makes a plan of w beside the parts that run. If it fails, it has closed again
+// what it opened.
 func (s *Server) prepare(w checkedConfig) (_ *plan, err error) {
 	p := &plan{cfg: w.Config}
 	defer func() {
@@ -25,7 +25,7 @@ func (s *Server) prepare(w checkedConfig) (_ *plan, err error) {
 			err = errors.Join(err, p.abandon())
 		}
 	}()
-	stores, doors := slices.Clone(s.blocks), slices.Clone(s.blocks) // what no new block has taken yet
+	stores, doors := slices.Clone(s.blocks), slices.Clone(s.blocks) // parts that no new block has taken yet
 	for i, z := range w.Zones {
 		old := take(&stores, func(b *block) bool { return b.sameStore(z) })
 		door := take(&doors, func(b *block) bool { return b.cfg.Hook.Addr == z.Hook.Addr })
@@ -49,7 +49,7 @@ func (s *Server) prepare(w checkedConfig) (_ *plan, err error) {
 	return p, nil
 }
 
-// take takes the first block that fits out of those left; nil: none does.
+// take takes the first block that fits out of left; nil: none fits.
 func take(left *[]*block, fits func(*block) bool) *block {
 	i := slices.IndexFunc(*left, fits)
 	if i < 0 {
@@ -73,8 +73,8 @@ func at(directive, addr string, err error) error {
 	return &fault{path: directive, err: err}
 }
 
-// abandon closes what the plan opened, leaves what it would have kept, and opens
-// again what made room for it.
+// abandon closes what the plan opened, and opens again the sockets that made room for
+// it.
 func (p *plan) abandon() error {
 	for _, n := range p.dns {
 		n.abandon()
@@ -89,8 +89,8 @@ func (p *plan) abandon() error {
 	return errors.Join(errs...)
 }
 
-// commit puts the plan in the place of what runs. If a kept part refuses its new
-// settings, those that took theirs get the old ones back.
+// commit replaces the parts that run by those of the plan. If a part that goes on
+// refuses its new settings, the parts that took theirs get the old ones back.
 func (s *Server) commit(p *plan) (err error) {
 	var undo []func() error
 	defer func() {
@@ -101,7 +101,7 @@ func (s *Server) commit(p *plan) (err error) {
 			err = errors.Join(err, p.abandon())
 		}
 	}()
-	for _, n := range p.blocks { // before a hook asks the new registry who is known
+	for _, n := range p.blocks { // before a hook reads the new registry
 		if err := n.adopt(); err != nil {
 			return n.next.cfg.fail(err)
 		}

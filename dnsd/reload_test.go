@@ -109,7 +109,7 @@ func TestReloadThatLosesAnAddressEndsTheServer(t *testing.T) {
 			err = p.abandon()
 			s.mu.Unlock()
 			for _, err := range []error{err, <-ended} {
-				if err == nil || !strings.Contains(err.Error(), "open again after a reload that failed: "+part+": ") || !errors.Is(err, syscall.EADDRINUSE) {
+				if err == nil || !strings.Contains(err.Error(), "the old address could not be opened again: "+part+": ") || !errors.Is(err, syscall.EADDRINUSE) {
 					t.Errorf("%v, want that %s is in use", err, taken)
 				}
 			}
@@ -117,7 +117,7 @@ func TestReloadThatLosesAnAddressEndsTheServer(t *testing.T) {
 	}
 }
 
-// TestReloadToAnotherStoreKeepsTheRegistrations: nobody has to register again, and the
+// TestReloadToAnotherStoreKeepsTheRegistrations: no instance has to register again, and the
 // serial grows.
 func TestReloadToAnotherStoreKeepsTheRegistrations(t *testing.T) {
 	z := free(Zone{Lease: Lease{Default: 24 * time.Hour}, TTL: time.Second})

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A Server is dnsd whole: registries, zones, name servers, hooks. Make it with
-// New, let it work with Run. Its methods are safe for concurrent use.
+// A Server is the whole of dnsd: registries, zones, name servers, hooks. Make it with
+// New, and start it with Run. Its methods are safe for concurrent use.
 type Server struct {
 	log   *slog.Logger
 	ready atomic.Bool // all parts run
@@ -22,13 +22,13 @@ type Server struct {
 	cfg     Config
 	blocks  []*block
 	dns     []*listener
-	failed  chan error // what ended by itself
+	failed  chan error // the error of a part that ended by itself
 	running bool
 	closed  bool
 }
 
-// New opens what cfg names: stores are read, sockets are bound. Registrations
-// and queries wait in the sockets until Run. An error leaves nothing open.
+// New checks cfg and opens what it names: stores are read, sockets are bound. Requests
+// and queries wait in the sockets until Run. After an error nothing is open.
 func New(cfg Config) (*Server, error) {
 	whole, err := cfg.checked()
 	if err != nil {
@@ -48,10 +48,10 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Run serves until ctx ends, which is no error, and for Config.LameDuck more; or until
-// a part fails, which is returned. Either way everything is stopped gracefully and closed: first the
-// hook, so that no request is accepted that cannot be answered, then DNS, then
-// the registries. A Server runs once.
+// Run serves until ctx ends, and then for Config.LameDuck more, and returns nil. If a
+// part fails, Run returns its error. In both cases everything is stopped gracefully and
+// closed: first the hook, so that no request is accepted that cannot be answered, then
+// DNS, then the registries. A Server runs once.
 func (s *Server) Run(ctx context.Context) error {
 	s.mu.Lock()
 	if s.running || s.closed {
@@ -77,7 +77,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return errors.Join(err, s.Close())
 }
 
-// limp goes on for Config.LameDuck, with /readyz saying that it does not for long.
+// limp serves for Config.LameDuck, while /readyz says 503.
 func (s *Server) limp() error {
 	s.ready.Store(false)
 	s.mu.Lock()
@@ -96,8 +96,8 @@ func (s *Server) limp() error {
 	}
 }
 
-// Close stops and closes everything at once. Run does it by itself; Close is for
-// a Server that never ran.
+// Close stops and closes everything. Run does it at its end; Close is for a Server that
+// never ran.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,9 +109,8 @@ func (s *Server) Close() error {
 	return closeParts(s.blocks, s.dns)
 }
 
-// Reload takes cfg in place of the present configuration while the server runs.
-// What did not change stays as it is, registrations above all. On an error
-// nothing has changed.
+// Reload replaces the configuration while the server runs. Registrations, and sockets
+// whose address did not change, stay. After an error nothing has changed.
 func (s *Server) Reload(cfg Config) error {
 	whole, err := cfg.checked()
 	if err != nil {
@@ -120,7 +119,7 @@ func (s *Server) Reload(cfg Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return errors.New("dnsd: reload: the server is closed")
+		return errors.New("dnsd: reload: the server is closed; make a new one")
 	}
 	p, err := s.prepare(whole)
 	if err != nil {

@@ -34,7 +34,7 @@ func (c Config) doors() []door {
 	return all
 }
 
-// checkPorts refuses addresses that cannot be had beside one another.
+// checkPorts refuses addresses that cannot be open at the same time.
 func (w checkedConfig) checkPorts() error {
 	all := w.doors()
 	for i, d := range all {
@@ -53,7 +53,7 @@ func (w checkedConfig) checkPorts() error {
 	return nil
 }
 
-// overlaps says whether one socket has what the other wants.
+// overlaps says whether the socket of one address takes that of the other.
 func (d door) overlaps(o door) bool {
 	if !samePort(d.addr, o.addr) {
 		return false

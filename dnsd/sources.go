@@ -14,22 +14,20 @@ import (
 	"github.com/coredns/caddy/caddyfile"
 )
 
-// maxImports bounds how often files and snippets are imported, all in all: some
-// imports of imports are a convenience, thousands are a mistake that takes hours to
-// read.
+// maxImports bounds how often files and snippets are imported in all: a few imports of
+// imports are useful, thousands are a mistake that takes hours to read.
 const maxImports = 1000
 
 // sources looks over a Corefile and all that it imports, before caddyfile's parser
-// expands it, for what that parser does not tell: where each block begins; variables
-// that are not set, which it makes empty, and those misspelled, which it leaves as they
-// are; a "#" within a word, where it ends the word; quotes that are left open, where it
-// goes on to the next; imports in a ring, which it follows for ever; and imports that
-// match no file.
+// expands it. That parser does not tell where a block begins. It makes a variable that
+// is not set empty, and leaves a misspelled one as it is. A "#" within a word ends the
+// word, an open quote goes on to the next quote, imports in a ring are followed for
+// ever, and an import that matches no file is nothing. Here these are errors.
 type sources struct {
-	heads    map[string][]int   // lines of what stands outside braces in the Corefile, by its text
+	heads    map[string][]int   // lines of the words outside braces in the Corefile
 	values   map[string]string  // of the variables that are used
 	snippets map[string]*source // by name
-	open     []*source          // that are being looked over, the outer ones first
+	open     []*source          // that are looked over at present, the outer ones first
 	imports  int
 }
 
@@ -41,7 +39,7 @@ type source struct {
 
 // An imported is one import line.
 type imported struct {
-	file    string // where it stands
+	file    string // that the line is in
 	line    int
 	pattern string
 }
@@ -50,8 +48,8 @@ func (i imported) errorf(format string, args ...any) error {
 	return fmt.Errorf("%s:%d: import: %s", i.file, i.line, fmt.Sprintf(format, args...))
 }
 
-// scan looks over the Corefile. With an error, too, what it gives holds the values of
-// the variables seen so far.
+// scan looks over the Corefile. With an error, too, the result has the values of the
+// variables seen so far.
 func scan(file string, text []byte) (*sources, error) {
 	s := &sources{heads: map[string][]int{}, values: map[string]string{}, snippets: map[string]*source{}}
 	main, err := s.read(file, file, text, s.heads)
@@ -79,7 +77,7 @@ func (s *sources) follow(src *source) error {
 				for _, o := range append(s.open[at:len(s.open):len(s.open)], f) {
 					ring = append(ring, o.name)
 				}
-				return i.errorf("goes round in a ring: %s", strings.Join(ring, " imports "))
+				return i.errorf("the files import each other in a ring: %s", strings.Join(ring, " imports "))
 			}
 			if err := s.follow(f); err != nil {
 				return err
@@ -171,13 +169,13 @@ func (s *sources) read(name, file string, text []byte, heads map[string][]int) (
 // variable is how caddyfile spells one of the environment, for Unix and Windows.
 var variable = regexp.MustCompile(`\{\$([^{}]+)\}|\{%([^{}%]+)%\}`)
 
-// misspelled is a word, or what is left of one without its variables, that was meant to
-// be a variable: as a shell has it, as Caddy's next version does, or with a brace lost.
-// To take it as it stands would make a secret of what everybody can read here.
+// misspelled is a word, or the rest of a word without its variables, that was meant to
+// be a variable: as a shell writes it, as Caddy's next version does, or without a
+// brace. Taken literally, a secret would be the text in this file.
 var misspelled = regexp.MustCompile(`^\$\w+$|\$\{|\{[$%]|^\{+[\w.]+\}+$`)
 
-// variables says whether all variables in a word are set: caddyfile takes the others
-// for empty, and what they should have switched on stays off.
+// variables says whether all variables in a word are set: caddyfile makes the others
+// empty, and the protection that they should have switched on stays off.
 func (s *sources) variables(word string) error {
 	for _, m := range variable.FindAllStringSubmatch(word, -1) {
 		name := m[1] + m[2]
@@ -198,9 +196,9 @@ func (s *sources) variables(word string) error {
 	return nil
 }
 
-// badWord returns the first line with a word that is not what it seems: a "#" that is
-// neither in double quotes nor at the beginning of a comment, or a double quote that is
-// not closed on its line. 0: there is none. Words are caddyfile's.
+// badWord returns the first line with a word that caddyfile reads in another way than a
+// person does: with a "#" that is neither in double quotes nor begins a comment, or with
+// a double quote that is not closed on its line. 0: there is none.
 func badWord(text []byte) (no int, problem string) {
 	const (
 		hash  = `a "#" within a word: put the word into double quotes, or a blank before the "#" if it begins a comment`

@@ -27,13 +27,13 @@ func TestCorefileImportsInARingAreToldAtOnce(t *testing.T) {
 		files map[string]string
 		want  string
 	}{
-		{"itself", map[string]string{"Corefile": "svc {\n ttl 5s\n import Corefile\n}\n"}, "Corefile:3: import: goes round in a ring: "},
-		{"itself by a pattern", map[string]string{"Corefile": "svc {\n import *\n}\n"}, "Corefile:2: import: goes round in a ring: "},
-		{"two files", map[string]string{"Corefile": "svc {\n import a\n}\n", "a": "ttl 5s\nimport b\n", "b": "import a\n"}, "b:1: import: goes round in a ring: "},
-		{"within a directive", map[string]string{"Corefile": "svc {\n hook 127.0.0.1:0 {\n  import a\n }\n}\n", "a": "import a\n"}, "a:1: import: goes round in a ring: "},
-		{"a snippet", map[string]string{"Corefile": "(s) {\n import s\n}\nsvc {\n import s\n}\n"}, "Corefile:2: import: goes round in a ring: snippet (s) imports snippet (s)"},
-		{"two snippets", map[string]string{"Corefile": "(s) {\n import t\n}\n(t) {\n import s\n}\nsvc {\n import s\n}\n"}, "Corefile:5: import: goes round in a ring: snippet (s) imports snippet (t) imports snippet (s)"},
-		{"outside", map[string]string{"Corefile": "import Corefile\n"}, "Corefile:1: import: goes round in a ring: "},
+		{"itself", map[string]string{"Corefile": "svc {\n ttl 5s\n import Corefile\n}\n"}, "Corefile:3: import: the files import each other in a ring: "},
+		{"itself by a pattern", map[string]string{"Corefile": "svc {\n import *\n}\n"}, "Corefile:2: import: the files import each other in a ring: "},
+		{"two files", map[string]string{"Corefile": "svc {\n import a\n}\n", "a": "ttl 5s\nimport b\n", "b": "import a\n"}, "b:1: import: the files import each other in a ring: "},
+		{"within a directive", map[string]string{"Corefile": "svc {\n hook 127.0.0.1:0 {\n  import a\n }\n}\n", "a": "import a\n"}, "a:1: import: the files import each other in a ring: "},
+		{"a snippet", map[string]string{"Corefile": "(s) {\n import s\n}\nsvc {\n import s\n}\n"}, "Corefile:2: import: the files import each other in a ring: snippet (s) imports snippet (s)"},
+		{"two snippets", map[string]string{"Corefile": "(s) {\n import t\n}\n(t) {\n import s\n}\nsvc {\n import s\n}\n"}, "Corefile:5: import: the files import each other in a ring: snippet (s) imports snippet (t) imports snippet (s)"},
+		{"outside", map[string]string{"Corefile": "import Corefile\n"}, "Corefile:1: import: the files import each other in a ring: "},
 		{"doubling", map[string]string{
 			"Corefile": "svc {\n import a\n}\n", "a": "import b\nimport b\n", "b": "import c\nimport c\n", "c": "import d\nimport d\n",
 			"d": "import e\nimport e\n", "e": "import f\nimport f\n", "f": "import g\nimport g\n", "g": "import h\nimport h\n",

@@ -30,10 +30,12 @@ func start(name string, f func(context.Context) error, failed chan<- error) *tas
 	return t
 }
 
-// stop ends the task and waits for it. A nil task is stopped.
+// stop ends the task and waits for it. A nil task has stopped.
 func (t *task) stop() {
 	if t != nil {
 		t.cancel()
 		<-t.done
 	}
 }
+
+// Tests: server_test.go, reload_test.go.

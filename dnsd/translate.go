@@ -22,7 +22,7 @@ type told struct {
 	registry registry.Config
 	zones    []zone.Config
 	hook     hook.Config     // but for what only a running block has
-	access   nameserver.Zone // who may copy the zones, and with which keys
+	access   nameserver.Zone // without a zone: the servers that may copy it, and their keys
 	cert     *tls.Certificate
 }
 
@@ -216,7 +216,7 @@ func (d DNS) forServer() nameserver.Config {
 	}
 }
 
-// forTransfer is who may copy the zones of z, without a zone.
+// forTransfer is z's part of a zone of the name server: the servers that may copy it.
 func (z Zone) forTransfer() (nameserver.Zone, error) {
 	access := nameserver.Zone{TSIG: map[string]nameserver.Key{}}
 	for i, s := range z.Transfer.To {
@@ -242,7 +242,7 @@ func (z Zone) forTransfer() (nameserver.Zone, error) {
 func (s Secondary) peer() (nameserver.Peer, error) {
 	p := nameserver.Peer{Key: s.Key}
 	if s.Addr == "" {
-		return p, nil // whoever signs with the key
+		return p, nil // every server that signs with the key
 	}
 	if prefix, err := netip.ParsePrefix(s.Addr); err == nil {
 		p.Prefix = prefix
@@ -290,4 +290,4 @@ func (t TLS) load() (*tls.Certificate, error) {
 	return &cert, nil
 }
 
-// Tests: check_test.go, bind_test.go.
+// Tests: check_test.go, directives_test.go, server_test.go.

@@ -15,8 +15,8 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd"
 )
 
-// A logger is zap behind slog: the rooms know only slog. Its level and format follow
-// the Corefile at each reload.
+// A logger is an slog logger whose lines zap writes: the rooms know only slog. Its level
+// and format follow the Corefile at each reload.
 type logger struct {
 	*slog.Logger
 	level    zap.AtomicLevel
@@ -29,11 +29,11 @@ type logger struct {
 func newLogger(w io.Writer, conf dnsd.Log) *logger {
 	l := &logger{level: zap.NewAtomicLevel(), terminal: isTerminal(w)}
 	l.sink = newSink(w, sinkRoom, func(lost uint64) {
-		l.Warn("log lines dropped: they came faster than they were read, or could not be written", "lines", lost)
+		l.Warn("log lines dropped: they were not read in time, or could not be written", "lines", lost)
 	})
 	l.dropped = prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "rollcall_log_dropped_total",
-		Help: "Log lines dropped because nobody read them in time, or because they could not be written.",
+		Help: "Log lines dropped because they were not read in time, or could not be written.",
 	}, func() float64 { return float64(l.sink.Dropped()) })
 	l.follow(conf)
 	enc := zap.NewProductionEncoderConfig()
@@ -46,7 +46,7 @@ func newLogger(w io.Writer, conf dnsd.Log) *logger {
 		zapcore.NewCore(zapcore.NewConsoleEncoder(enc), l.sink, when(false)),
 		zapcore.NewCore(zapcore.NewJSONEncoder(enc), l.sink, when(true)),
 	)
-	// An error's place is in its text; a stack would only bury it.
+	// The text of an error names its place; a stack would only hide the text.
 	l.Logger = slog.New(zapslog.NewHandler(core, zapslog.AddStacktraceAt(slog.LevelError+100)))
 	return l
 }
@@ -65,7 +65,7 @@ func (l *logger) follow(conf dnsd.Log) {
 // patience is how long the end of the process waits for the reader of its log.
 const patience = time.Second
 
-// Close writes what waits.
+// Close writes the lines that wait.
 func (l *logger) Close() { l.sink.Close(patience) }
 
 // isTerminal says whether a person may be reading.
@@ -77,3 +77,5 @@ func isTerminal(w io.Writer) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
+
+// Tests: main_test.go, script_test.go, sink_test.go.

@@ -7,12 +7,13 @@
 //	dnsd -conf Corefile -validate
 //	dnsd -version
 //
-// SIGHUP and SIGUSR1 read the Corefile again; SIGTERM and SIGINT stop the server
-// gracefully, with exit status 0; a second one at once, with status 2.
+// SIGHUP and SIGUSR1 read the Corefile again. SIGTERM and SIGINT stop the server
+// gracefully, with exit status 0; a second one stops it at once, with status 2.
 //
 // The log goes to standard error: lines for people on a terminal, else JSON (the
 // Corefile's "log LEVEL json" and "log LEVEL console" choose). It never holds up the
-// server: lines that nobody reads in time are dropped and counted.
+// server: lines that are not read in time are dropped and counted. Every mistake at the
+// start has one line and exit status 1. The files in testdata show all of it.
 package main
 
 import (
@@ -60,7 +61,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "dnsd: unexpected argument %q; see dnsd -help\n", flags.Arg(0))
 		return 1
 	}
-	// What an unset variable made empty is no start without a Corefile.
+	// A variable that is not set makes an argument empty. It must not start another server
+	// than was meant.
 	empty := ""
 	flags.Visit(func(f *flag.Flag) {
 		if f.Value.String() == "" {

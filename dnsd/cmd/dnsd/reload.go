@@ -8,8 +8,8 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd"
 )
 
-// A reloader reads the Corefile again when it is asked to, beside the loop that
-// listens for signals: a slow disk must not hold up the end of the process.
+// A reloader reads the Corefile again when it is asked to. It has a goroutine of its
+// own: a slow disk must not delay the loop that receives signals.
 type reloader struct {
 	conf   string // empty: there is none
 	log    *logger
@@ -17,7 +17,7 @@ type reloader struct {
 	counts reloadCounts
 }
 
-// ask asks for one more reload. What is asked for while one waits is that one.
+// ask asks for one more reload. While one waits to begin, there is no second.
 func (r *reloader) ask() {
 	select {
 	case r.again <- struct{}{}:
@@ -57,12 +57,12 @@ func (r *reloader) reload(s *dnsd.Server) {
 	r.log.Info("reloaded", "serves", s.String())
 }
 
-// equip adds what the command has to the Corefile's configuration.
+// equip adds what the command knows to the Corefile's configuration.
 func (r *reloader) equip(cfg dnsd.Config) dnsd.Config {
 	cfg.Logger = r.log.Logger
 	cfg.StateDir = stateDir()
 	if forgets(cfg) {
-		r.log.Warn("nowhere to keep the highest revision given out: after a crash the clock decides where revisions begin, and secondaries may keep a wrong zone if there were more than 15 changes a second; set STATE_DIRECTORY or HOME")
+		r.log.Warn("there is no directory for the highest revision given out: after a crash the clock decides where revisions begin, and secondaries may keep a wrong zone if there were more than 15 changes a second; set STATE_DIRECTORY or HOME")
 	}
 	cfg.Collectors = []prometheus.Collector{r.log.dropped, r.counts.good, r.counts.at}
 	return cfg
@@ -75,14 +75,16 @@ func newReloadCounts() reloadCounts {
 	c := reloadCounts{
 		good: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "rollcall_config_last_reload_successful",
-			Help: "Whether the Corefile was good when it was last read.",
+			Help: "1 if the Corefile was good when it was last read, else 0.",
 		}),
 		at: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "rollcall_config_last_reload_success_timestamp_seconds",
-			Help: "When the configuration at work was read.",
+			Help: "Time when the present configuration was read.",
 		}),
 	}
 	c.good.Set(1)
 	c.at.SetToCurrentTime()
 	return c
 }
+
+// Tests: main_test.go, script_test.go.

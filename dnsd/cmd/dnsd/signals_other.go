@@ -4,7 +4,9 @@ package main
 
 import "os"
 
-// reloadSignals read the Corefile again: here there is no such signal.
+// reloadSignals read the Corefile again: this system has no such signal.
 var reloadSignals []os.Signal
 
 func ignoreBrokenPipes() {}
+
+// Tests: main_test.go.

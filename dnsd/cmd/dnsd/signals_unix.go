@@ -11,6 +11,8 @@ import (
 // reloadSignals read the Corefile again.
 var reloadSignals = []os.Signal{syscall.SIGHUP, syscall.SIGUSR1}
 
-// ignoreBrokenPipes lets the server live when whoever reads its log has gone: a
-// write to a broken pipe on standard error would end the process.
+// ignoreBrokenPipes lets the server live when the reader of its log has gone: a write
+// to a broken pipe on standard error would end the process.
 func ignoreBrokenPipes() { signal.Ignore(syscall.SIGPIPE) }
+
+// Tests: main_test.go, script_test.go.

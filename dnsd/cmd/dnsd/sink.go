@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// A sink takes log lines without ever waiting for who reads them: a full pipe, a
-// stopped collector or a slow disk must not stop the server. What finds no room, or
-// cannot be written, is dropped and counted. Make it with newSink; it is safe for concurrent use.
+// A sink takes log lines and never waits for their reader: a full pipe, a stopped
+// collector or a slow disk must not stop the server. A line that finds no room, or
+// cannot be written, is dropped and counted. Make it with newSink; it is safe for
+// concurrent use.
 type sink struct {
 	out  io.Writer
 	room int // octets that may wait
@@ -20,15 +21,15 @@ type sink struct {
 	lost    uint64     // lines, since the last report
 	dropped uint64     // lines, in all
 	ended   bool
-	done    chan struct{} // closed when all is written after the end
+	done    chan struct{} // closed when all lines are written after the end
 	report  func(lost uint64)
 }
 
 // sinkRoom holds some 4,000 lines: a burst while the reader is away for a moment.
 const sinkRoom = 1 << 20
 
-// newSink starts the sink's writer. report is called, from the writer, when lines were
-// lost and there is room again; it may write to the sink. Nil reports nothing.
+// newSink starts the sink's writer. When lines were lost and there is room again, the
+// writer calls report, which may write to the sink. Nil: there are no reports.
 func newSink(out io.Writer, room int, report func(lost uint64)) *sink {
 	s := &sink{out: out, room: room, done: make(chan struct{}), report: report}
 	s.more.L = &s.mu
@@ -50,11 +51,11 @@ func (s *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// run writes what waits, until the end.
+// run writes the lines that wait, until the end.
 func (s *sink) run() {
 	defer close(s.done)
 	var spare []byte
-	torn := false // what was written last ends within a line
+	torn := false // the last write ended within a line
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
@@ -78,7 +79,7 @@ func (s *sink) run() {
 		if n > 0 {
 			torn = lines[n-1] != '\n'
 		}
-		if err != nil { // a full disk, a pipe without a reader: what is left is lost
+		if err != nil { // a full disk, a pipe without a reader: the rest of the lines is lost
 			lost := uint64(bytes.Count(lines[n:], []byte("\n")))
 			s.lost += lost
 			s.dropped += lost
@@ -93,7 +94,7 @@ func (s *sink) run() {
 	}
 }
 
-// Dropped returns how many lines found no room so far.
+// Dropped returns how many lines were dropped so far.
 func (s *sink) Dropped() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,8 +104,8 @@ func (s *sink) Dropped() uint64 {
 // Sync is for zap: there is nothing to wait for.
 func (s *sink) Sync() error { return nil }
 
-// Close waits until everything is written, but no longer than patience: the reader
-// may be gone for good. What comes later is dropped.
+// Close waits until everything is written, but no longer than patience: the reader may
+// be gone for good. Later lines are dropped.
 func (s *sink) Close(patience time.Duration) {
 	s.mu.Lock()
 	s.ended = true

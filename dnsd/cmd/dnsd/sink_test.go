@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// reader is somebody who reads a log: not before he is let, and a piece at a time.
+// reader reads a log, but not before let is closed.
 type reader struct {
 	let chan struct{}
 	mu  sync.Mutex
@@ -101,7 +101,7 @@ func TestLogKeepsWholeLinesInOrder(t *testing.T) {
 	}
 }
 
-// disk takes so many octets, then says that it is full.
+// disk takes room octets, then says that it is full.
 type disk struct {
 	room int
 	got  bytes.Buffer

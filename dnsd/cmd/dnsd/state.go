@@ -9,9 +9,9 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd"
 )
 
-// stateDir is where the small files of memory stores are: what systemd gives
-// (StateDirectory=), else a directory among the user's caches. Empty: there is
-// none, and the clock decides where revisions begin.
+// stateDir is the directory for the small files of memory stores: that of systemd
+// (StateDirectory=), else one among the user's caches. Empty: there is none, and the
+// clock decides where revisions begin.
 func stateDir() string {
 	if dirs := os.Getenv("STATE_DIRECTORY"); dirs != "" {
 		first, _, _ := strings.Cut(dirs, string(os.PathListSeparator))
@@ -24,8 +24,8 @@ func stateDir() string {
 	return filepath.Join(caches, "rollcall")
 }
 
-// forgets says whether a store of cfg has nowhere to keep the highest revision that
-// it gave out.
+// forgets says whether a store of cfg has no file for the highest revision that it gave
+// out.
 func forgets(cfg dnsd.Config) bool {
 	return cfg.StateDir == "" && (len(cfg.Zones) == 0 || slices.ContainsFunc(cfg.Zones, func(z dnsd.Zone) bool {
 		return z.Store.Kind != "bolt" && z.Store.Ceiling == ""

@@ -10,7 +10,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd"
 )
 
-// TestNowhereToKeepTheHighestRevision is told, unless every store has a place.
+// TestNowhereToKeepTheHighestRevision: the log says so, unless every store has a file.
 func TestNowhereToKeepTheHighestRevision(t *testing.T) {
 	for _, name := range []string{"STATE_DIRECTORY", "HOME", "home", "XDG_CACHE_HOME", "LocalAppData"} {
 		t.Setenv(name, "")
