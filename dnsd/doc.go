@@ -5,9 +5,11 @@
 // discovery inside itself, embeds it:
 //
 //	s, err := dnsd.New(dnsd.Config{})  // opens stores and sockets
-//	if err != nil { ... }
-//	go s.Run(ctx)                      // until ctx ends
-//	s.DNSAddr(), s.HookURL()           // where it listens
+//	if err != nil {
+//		return err
+//	}
+//	go s.Run(ctx)                      // serves until ctx ends
+//	s.DNSAddr(), s.HookURL()           // its addresses
 //
 // The zero Config is the default server: zone svc., DNS on 127.0.0.1:5300 (UDP
 // and TCP), the hook on http://127.0.0.1:8053, registrations in memory. Port 0
@@ -15,10 +17,10 @@
 //
 // # The way of a change
 //
-// A request to the hook becomes a change in the registry, durable before it is
-// answered; the registry hands its changes, in order of revision, to the zone,
-// and the zone to the name server. A registration therefore can be resolved
-// before its PUT is answered. The arrows point one way only.
+// A request to the hook becomes a change in the registry. The registry stores it, then
+// hands it to the zones, in order of revision, and the name servers answer from the
+// zones. Only then the hook answers the request. So an instance is in DNS when its PUT
+// is answered.
 //
 // # Configuration
 //
