@@ -14,8 +14,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"dnsd": main})
 }
 
-// TestScripts runs the manual of the command: each file in testdata. script_test.go
-// explains the words that they use besides those of testscript.
+// TestScripts runs the files in testdata, which are the manual of the command.
+// script_test.go has the commands that they use besides those of testscript.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",

@@ -30,7 +30,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// script is what the words of one script share.
+// script is what the commands of one script share.
 type script struct {
 	dir   string
 	cmd   *exec.Cmd   // the dnsd that runs, or ran last
@@ -43,7 +43,7 @@ type scriptKey struct{}
 
 func of(ts *testscript.TestScript) *script { return ts.Value(scriptKey{}).(*script) }
 
-// patience is for a machine with a lot to do; nothing in a script waits for time to pass.
+// scriptPatience is for a machine with a lot to do. A script waits for events only.
 const scriptPatience = 30 * time.Second
 
 func (s *script) end() {
@@ -62,8 +62,8 @@ var (
 	hookAddress = regexp.MustCompile(`hook (https?://[^ ,]+)`)
 )
 
-// serve ARG...: starts dnsd in the background and waits for the log line that says
-// where it serves. $DNS, $TLS and $HOOK are its addresses then.
+// serve ARG...: starts dnsd in the background and waits for the log line with its
+// addresses, which are in $DNS, $TLS and $HOOK then.
 func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	s := of(ts)
 	path, err := exec.LookPath(filepath.Join(filepath.SplitList(ts.Getenv("PATH"))[0], "dnsd"))
@@ -89,7 +89,7 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	s.served(ts, s.await(ts, `serves`))
 }
 
-// served takes the addresses out of a line of the log.
+// served takes the addresses from a line of the log.
 func (s *script) served(ts *testscript.TestScript, line string) {
 	for name, re := range map[string]*regexp.Regexp{"DNS": dnsAddress, "TLS": tlsAddress, "HOOK": hookAddress} {
 		if m := re.FindStringSubmatch(line); m != nil {
@@ -98,7 +98,7 @@ func (s *script) served(ts *testscript.TestScript, line string) {
 	}
 }
 
-// log PATTERN: waits for a line of dnsd's log, which is standard output then.
+// log PATTERN: waits for a line of dnsd's log and prints it.
 func cmdLog(ts *testscript.TestScript, neg bool, args []string) {
 	line := of(ts).await(ts, args[0])
 	of(ts).served(ts, line)
@@ -141,7 +141,7 @@ func cmdExit(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// deaf: the reader of dnsd's log goes away.
+// deaf: closes the reading end of dnsd's log.
 func cmdDeaf(ts *testscript.TestScript, neg bool, args []string) { ts.Check(of(ts).pipe.Close()) }
 
 // listen NAME: another program has the port $NAME of loopback.
