@@ -98,3 +98,5 @@ func allRefused(err error) bool {
 	}
 	return true
 }
+
+// Tests: assembly_test.go, hosts_test.go.

@@ -67,3 +67,5 @@ func (t tries) Unwrap() []error {
 
 // quoted is how a name that is none stands in an error.
 func quoted(name string) string { return strconv.Quote(name) }
+
+// Tests: ask_test.go, exchange_test.go.
