@@ -9,14 +9,14 @@ import (
 
 // Budget limits retries and hedges to a share of the calls.
 //
-// A limit of tries for each call is not enough. With three tries a call, servers that
-// fail because they are overloaded get three times the load at that moment, and the
-// retries keep them overloaded after the cause is gone. Pauses between tries move that
-// load, but do not make it smaller. With a budget, servers never see more than the calls
+// A limit of attempts for each call is not enough. With three attempts a call, servers
+// that fail because they are overloaded get three times the load at that moment, and the
+// retries keep them overloaded after the cause is gone. Pauses between attempts move that
+// load, but do not make it smaller. With a budget, servers get little more than the calls
 // and a tenth, whatever fails: SIMULATION.md has the figures. While few calls fail, the
 // budget refuses none of their retries.
 //
-// The share is one of the calls, so that a budget fits a client with ten calls a second
+// Share is a share of the calls, so that one budget fits a client with ten calls a second
 // and one with ten thousand. Floor is for clients with few calls: a tenth of two calls
 // would be no retry at all.
 //
@@ -53,11 +53,11 @@ type Account struct {
 	ring  [budgetWindow]struct{ calls, spent float64 }
 }
 
-// budgetWindow is how many seconds a call and a retry count.
+// budgetWindow is the number of seconds for which a call and a retry count.
 const budgetWindow = 10
 
-// NewAccount makes the account of a client that has made no call yet. It takes a value
-// that [Budget.Check] refuses for 0.
+// NewAccount makes the account of a client that has made no call yet. With a Budget that
+// [Budget.Check] refuses, the account grants nothing.
 func NewAccount(b Budget) *Account {
 	of := func(value, byDefault float64) float64 {
 		if value == 0 {
@@ -79,7 +79,7 @@ func (a *Account) Spend(calls uint64) bool {
 	defer a.mu.Unlock()
 	second := int64(time.Since(a.begin) / time.Second)
 	fresh := float64(0)
-	if calls > a.calls { // not if another goroutine has counted later and come first
+	if calls > a.calls { // else another goroutine has counted later, and was here first
 		fresh = float64(calls - a.calls)
 		a.calls = calls
 	}

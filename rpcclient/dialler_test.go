@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestDeadNodeIsDialledWithGrowingDelayThatBeginsAnewWithANewAnnouncement(t *testing.T) {
+func TestDeadNodeIsDialledWithGrowingDelayThatANewAnnouncementEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeNet(map[string]func(net.Conn){})
 		a := announce("dead:1")
@@ -32,7 +32,7 @@ func TestDeadNodeIsDialledWithGrowingDelayThatBeginsAnewWithANewAnnouncement(t *
 		time.Sleep(time.Second)
 		dials = f.dialled("dead:1")[before:]
 		if len(dials) < 1 || dials[0] != again {
-			t.Errorf("announced anew at %v, dialled at %v", again, dials)
+			t.Errorf("announced again at %v, dialled at %v", again, dials)
 		}
 	})
 }

@@ -131,7 +131,7 @@ func (n *node) Retired(c *conn.Conn, why error) {
 	n.mu.Lock()
 	n.dropLocked(c, why)
 	if !errors.Is(why, errNotNeeded) {
-		n.endedLocked(c) // now: it may have calls in flight for long, and another is dialled meanwhile
+		n.endedLocked(c) // not in Dead: c may have calls in flight for long, and another one is dialled now
 	}
 	var others []*conn.Conn
 	if errors.Is(why, conn.ErrDraining) && !n.redial.draining {

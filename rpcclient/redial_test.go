@@ -191,7 +191,7 @@ func TestConnectionsGivenUpWithCallsInFlightArePaced(t *testing.T) {
 	}
 }
 
-func TestPausesGrowAndOnlyAConnectionThatLastedBeginsAnew(t *testing.T) {
+func TestPausesGrowUntilAConnectionHasLasted(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	fixed := func(time.Duration) time.Duration { return 0 }
 	after := func(r *redial, d time.Duration) time.Duration { now = now.Add(d); return r.pause(fixed) }
