@@ -5,16 +5,16 @@ import (
 	"slices"
 )
 
-// Adopt takes over who is registered with from, and what from remembers of those who
-// were, so that a store can be changed without anybody having to register again. from
-// knows better than what was loaded from a store, and less than who registered here
-// since. Every lease begins anew. What from is told meanwhile may be missed: those
-// servers are asked to register when they renew. It returns how many it took over,
+// Adopt copies the instances and fences of from into r, so that a block can change its
+// store and no server has to register again. An instance of from replaces one that r
+// loaded from its store, but not one that registered with r since. Every lease begins
+// again. Adopt may miss a change that is made in from while it runs: such a server is
+// told to register when it renews. It returns the number of instances that it copied,
 // also with an error.
 //
-// Errors: *LimitError (here fit fewer than there), ErrNoSpace, ErrClosed.
+// Errors: *LimitError (r has lower limits than from), ErrNoSpace, ErrClosed.
 func (r *Registry) Adopt(ctx context.Context, from *Registry) (n int, err error) {
-	const stride = 1024 // what a commit takes
+	const stride = 1024 // instances in one commit: other requests get their turn in between
 	from.mu.RLock()
 	all := make([]*Instance, 0, from.catalog.instances)
 	for _, s := range from.catalog.services {
@@ -66,8 +66,8 @@ func (r *Registry) Adopt(ctx context.Context, from *Registry) (n int, err error)
 	return n, nil
 }
 
-// adopt plans to register what is registered elsewhere, unless somebody registered
-// it here in this life.
+// adopt plans to register in, an instance of another registry, unless its key was
+// registered here in this life.
 func (p *plan) adopt(in *Instance) (ok bool, err error) {
 	here, e := p.find(in.Key)
 	if here != nil && (here.Revision > p.r.began || here.Incarnation > in.Incarnation) {
@@ -90,7 +90,7 @@ func (p *plan) adopt(in *Instance) (ok bool, err error) {
 	return true, nil
 }
 
-// room says why one more instance of a service does not fit.
+// room returns a *LimitError if one more instance of a service does not fit.
 func (p *plan) room(service string) error {
 	if limit := p.r.settings().MaxInstances; p.total >= limit {
 		return &LimitError{"instances", limit}

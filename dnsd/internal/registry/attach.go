@@ -5,18 +5,18 @@ import (
 	"slices"
 )
 
-// Attach loads s and then keeps it informed, until detach.
+// Attach loads s with everything, and then passes every change to it, until detach.
 func (r *Registry) Attach(s Sink) (detach func()) { return r.attach(s, false) }
 
-// AttachRenewed is Attach for a sink that publishes something else than another did
-// at the present revision, as a zone does that has other name servers: it is loaded
-// at the next one, which is not given to anybody else. The history begins there,
-// so that nobody gets a difference to what was before.
+// AttachRenewed is Attach for a sink that publishes other data than an earlier sink did
+// at the current revision, for example a zone with other name servers. It loads s at
+// the next revision, which no other change gets. The history begins there, so that no
+// client gets a difference to the earlier data.
 func (r *Registry) AttachRenewed(s Sink) (detach func()) { return r.attach(s, true) }
 
 func (r *Registry) attach(s Sink, renewed bool) (detach func()) {
 	attached := &op{after: func() {
-		// The leader's turn: nobody but renewals changes anything meanwhile.
+		// This runs in the queue: until it returns, only renewals change anything.
 		if renewed {
 			r.skip()
 		}
@@ -40,7 +40,7 @@ func (r *Registry) attach(s Sink, renewed bool) (detach func()) {
 		s.Load(revision, slices.Values(all), changes)
 		r.sinks = append(r.sinks, s)
 	}}
-	r.submit(context.Background(), attached) // only ErrClosed: then there is nothing to be told
+	r.submit(context.Background(), attached) // the only error is ErrClosed: then s gets no changes
 	return func() {
 		r.submit(context.Background(), &op{after: func() {
 			if i := slices.Index(r.sinks, s); i >= 0 {
@@ -50,7 +50,7 @@ func (r *Registry) attach(s Sink, renewed bool) (detach func()) {
 	}
 }
 
-// skip passes a revision without a change.
+// skip uses up a revision without a change.
 func (r *Registry) skip() {
 	r.mu.RLock()
 	next := r.revision + 1

@@ -5,45 +5,48 @@ import (
 	"time"
 )
 
-// Backend keeps what a registry must not forget. A registry is the only user of
-// its backend and calls one method at a time. [Memory] and package boltstore are
-// backends; package registrytest holds the suite that each must pass.
+// Backend stores what a registry must not forget. The package comment says what it must
+// promise. [Memory] and package boltstore are backends. Package registrytest holds the
+// suite that each must pass.
 type Backend interface {
-	// Load returns everything committed. It is called once, before Commit.
+	// Load returns everything that was committed. The registry calls it once, before
+	// Commit.
 	Load() (*Snapshot, error)
-	// Commit makes b durable as a whole or not at all before it returns. It
-	// must not keep b. ErrNoSpace: the disk is full.
+	// Commit makes b durable before it returns, as a whole or not at all. It must not
+	// keep b. ErrNoSpace says that there is no room for b.
 	Commit(b *Batch) error
+	// Close releases the store. The registry calls it last.
 	Close() error
 }
 
-// Snapshot is what a backend has kept.
+// Snapshot is the content of a backend.
 type Snapshot struct {
-	Revision  uint64                      // the highest ever committed
+	Revision  uint64                      // the highest that was committed
 	Instances iter.Seq2[*Instance, error] // ordered by key; State is Up, Suspect or Drained
-	Fences    iter.Seq2[Fence, error]     // in the order they were first committed
+	Fences    iter.Seq2[Fence, error]     // ordered by Time
 }
 
 // Batch is what one commit makes durable.
 type Batch struct {
-	Revision uint64   // the highest given out: never lower than in the batch before
-	Changes  []Change // in order: of one key the last one counts
-	Fences   []Fence  // in order; to be remembered, or, if empty, to be forgotten
+	Revision uint64   // the highest that was given out; never lower than in the batch before
+	Changes  []Change // in order; the last one of a key counts
+	Fences   []Fence  // in order; an empty one removes the fence of its key
 }
 
-// Fence remembers of a removed instance its incarnation, so that an older process
-// cannot come back under its key, and a sticky drain.
+// Fence is what the registry remembers of a key whose instance was removed: its
+// incarnation, so that an older process cannot register under the key, and a sticky
+// drain.
 type Fence struct {
 	Key
-	Incarnation uint64 // 0: of none that said
-	Drained     bool   // whoever registers under the key is drained
+	Incarnation uint64 // 0: no incarnation is remembered
+	Drained     bool   // the next instance under the key is drained
 	Time        time.Time
 }
 
-// Empty: there is nothing to remember.
+// Empty says that there is nothing to remember.
 func (f *Fence) Empty() bool { return f.Incarnation == 0 && !f.Drained }
 
-// Memory is a backend that forgets everything at the end.
+// Memory returns a backend that stores nothing.
 func Memory() Backend { return memory{} }
 
 type memory struct{}

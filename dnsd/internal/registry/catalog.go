@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// catalog is what is published now. Its fields are guarded by Registry.mu.
+// catalog is the set of registered instances. Its fields are guarded by Registry.mu.
 type catalog struct {
 	services  map[string]*service
 	instances int
@@ -18,8 +18,8 @@ type catalog struct {
 type service struct {
 	name     string
 	revision uint64   // of its last change
-	entries  []*entry // ordered by id: 8 bytes an instance, and a view needs no sorting
-	lost     losses   // when instances went, by silence or refusal, for the guard
+	entries  []*entry // ordered by id: 8 octets an instance, and a view needs no sorting
+	lost     losses   // when instances were lost, for the guard
 	suspects int
 }
 
@@ -29,9 +29,9 @@ type entry struct {
 	service  *service
 	deadline time.Duration // in lease time
 	next     *entry        // in the wheel
-	prev     *entry
-	slot     uint16
-	pending  bool // a change of it is being committed: what comes meanwhile waits its turn
+	prev     *entry        // in the wheel
+	slot     uint16        // of the wheel
+	pending  bool          // a change of it is being committed: requests for it go through the queue
 }
 
 func (c *catalog) find(k Key) *entry {
@@ -47,7 +47,7 @@ func (c *catalog) find(k Key) *entry {
 }
 
 func (s *service) search(id string) (int, bool) {
-	// What comes in order, as at start, belongs at the end.
+	// At start instances come in order, so each belongs at the end.
 	if n := len(s.entries); n > 0 && s.entries[n-1].in.ID < id {
 		return n, false
 	}
@@ -56,7 +56,7 @@ func (s *service) search(id string) (int, bool) {
 	})
 }
 
-// insert adds an instance that is not there.
+// insert adds an instance whose key is not registered.
 func (c *catalog) insert(in *Instance, deadline time.Duration) *entry {
 	s := c.services[in.Service]
 	if s == nil {
@@ -92,7 +92,7 @@ func (c *catalog) remove(e *entry) {
 	c.wheel.remove(e)
 }
 
-// count notes that there is one more in a state, or one less.
+// count adds n to the number of instances in the state of in.
 func (c *catalog) count(s *service, in *Instance, n int) {
 	c.states[in.State] += n
 	if in.State == Suspect {
@@ -100,7 +100,8 @@ func (c *catalog) count(s *service, in *Instance, n int) {
 	}
 }
 
-// extend moves a deadline. Later costs nothing: the wheel looks again.
+// extend moves a deadline. A later one costs nothing: when the old one passes, the
+// wheel looks at the deadline again.
 func (c *catalog) extend(e *entry, deadline time.Duration) {
 	earlier := deadline < e.deadline
 	e.deadline = deadline
@@ -109,3 +110,5 @@ func (c *catalog) extend(e *entry, deadline time.Duration) {
 		c.wheel.add(e)
 	}
 }
+
+// Tests: registry_test.go, wheel_test.go.

@@ -12,40 +12,40 @@ import (
 )
 
 const (
-	// ceilingStep is how many revisions are reserved at once: one small file
-	// written and synced for so many changes.
+	// ceilingStep is how many revisions are reserved at once. The file is written and
+	// synced once for so many changes.
 	ceilingStep = 10_000
-	// lifeStep is what a life begins above what its backend holds: others may have
-	// seen more than a copy that was put back knows, where the ceiling came out of
-	// the same copy. A secondary can miss two thousand lives before serials so far
-	// apart cannot be compared.
+	// lifeStep is the distance from the highest revision in the backend to the first of a
+	// new life. If the backend and the ceiling were both replaced by an old copy, clients
+	// may have seen higher revisions than the copy holds. A secondary can miss two
+	// thousand lives before the serials are too far apart to be compared.
 	lifeStep = 1 << 20
-	// farthest a clock may lead: serials further apart than 1 << 31 cannot be
-	// compared (RFC 1982 section 3.2), and a clock may be wrong.
+	// farthest is how far ahead of the store the clock is believed. A clock may be wrong,
+	// and serials further apart than 1 << 31 cannot be compared (RFC 1982 section 3.2).
 	farthest = 1 << 30
-	// ceilingRetry is the pause after the file could not be written.
+	// ceilingRetry is the pause after a write of the file failed.
 	ceilingRetry = 5 * time.Second
 )
 
-// ByClock is the revision to begin after, by the clock: it counts units of 64 ms.
-// A registry that changes no more than 15 times a second, on average over its
-// life, never outruns it. Finer units would not do: within four years the low 32
-// bits would pass half their space, and serials that far apart cannot be compared.
+// ByClock returns the revision at which a registry begins that remembers none: the time
+// in units of 64 ms. A registry that changes no more than 15 times a second, on average
+// over its life, does not pass the clock. With finer units the low 32 bits would pass
+// half of their range within four years, and serials that far apart cannot be compared.
 func ByClock(now time.Time) uint64 { return uint64(max(now.UnixMilli(), 0)) >> 6 }
 
-// ceiling keeps the highest revision that may have been given out in a file of
-// its own, which no copy of a store brings back and no kill takes away. It is
-// written before the first revision beyond it is given out.
+// ceiling keeps the highest revision that may have been given out in a file of its own,
+// so that an old copy of the store does not lower it. The file is written before a
+// revision above it is given out, so a kill does not lower it either.
 type ceiling struct {
-	path  string // "": there is none
-	high  uint64 // what the file says
+	path  string // "": there is no file
+	high  uint64 // the number in the file
 	log   *slog.Logger
-	bad   bool // it could not be written
-	again time.Time
+	bad   bool      // the last write failed
+	again time.Time // when to try again after a write failed
 }
 
-// read returns the highest revision that the lives before may have given out; 0:
-// nobody knows.
+// read returns the highest revision that earlier lives may have given out; 0 if that is
+// unknown.
 func (c *ceiling) read() uint64 {
 	if c.path == "" {
 		return 0
@@ -63,8 +63,9 @@ func (c *ceiling) read() uint64 {
 	return c.high
 }
 
-// cover sees to it that the file knows of revision, and says whether it does. When
-// it cannot be written, that is logged, and the clock has to do at the next start.
+// cover makes sure that the number in the file is at least revision, and says whether it
+// is. If the file cannot be written, it logs that, and the next life begins by the
+// clock.
 func (c *ceiling) cover(revision uint64) (known bool) {
 	switch {
 	case c.path == "" || revision <= c.high:
@@ -72,7 +73,7 @@ func (c *ceiling) cover(revision uint64) (known bool) {
 	case c.bad && time.Now().Before(c.again):
 		return false
 	}
-	// Another process may have written: what it gave out counts, too.
+	// Another process may have written the file. Its revisions count as well.
 	if text, err := os.ReadFile(c.path); err == nil {
 		if high, err := parseCeiling(string(text)); err == nil {
 			revision = max(revision, high)
@@ -91,8 +92,8 @@ func (c *ceiling) cover(revision uint64) (known bool) {
 	return false
 }
 
-// since is how far the clock went on after the file was written: what tells the
-// lives apart that could not write it.
+// since returns how far the clock has advanced since the file was written. Lives that
+// could not write the file differ by it.
 func (c *ceiling) since(clock uint64) uint64 {
 	info, err := os.Stat(c.path)
 	if err != nil {
@@ -118,14 +119,14 @@ func parseCeiling(text string) (high uint64, err error) {
 		body, sum = text[:i+1], text[i+1:]
 	}
 	if _, err := fmt.Sscanf(body, ceilingFormat+"\n%d\n", &high); err != nil || text != formatCeiling(high) || sum == "" {
-		return 0, errors.New("not a whole file of this kind: delete it to begin by the clock")
+		return 0, errors.New("damaged, or not a file of this kind: delete it to begin by the clock")
 	}
 	return high, nil
 }
 
-// writeCeiling replaces the file as a whole. Where no new one can be made, as on a
-// full disk, the octets of the old one are written over: they are in one sector, and
-// a torn one would not be believed.
+// writeCeiling replaces the file as a whole. If no new file can be made, as on a full
+// disk, it writes over the old one: the octets are in one sector, and a torn write fails
+// the checksum.
 func writeCeiling(path string, high uint64) error {
 	err := replaceCeiling(path, high)
 	if err != nil && overwriteCeiling(path, high) == nil {
@@ -141,7 +142,7 @@ func overwriteCeiling(path string, high uint64) error {
 	}
 	text := formatCeiling(high)
 	if info, err := f.Stat(); err != nil || info.Size() != int64(len(text)) {
-		return errors.Join(err, f.Close(), errors.New("of another length"))
+		return errors.Join(err, f.Close(), errors.New("the file has another length"))
 	}
 	_, err = f.WriteAt([]byte(text), 0)
 	return errors.Join(err, f.Sync(), f.Close())
@@ -168,11 +169,11 @@ func replaceCeiling(path string, high uint64) error {
 	return syncDir(dir)
 }
 
-// syncDir makes a rename in dir durable, where directories can be synced.
+// syncDir makes a rename in dir durable, if the system can sync a directory.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
-		return nil // Windows cannot open one; the file itself was synced
+		return nil // Windows cannot open a directory; the file itself was synced
 	}
 	defer d.Close()
 	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) {

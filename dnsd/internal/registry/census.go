@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// Span is how many entries a list of a service takes, or one of all services ("")
-// at one time: their names, and the instances of the largest.
+// Span returns how many entries a list of a service needs in memory. A list of all
+// services ("") needs all names, and the instances of one service at a time: it returns
+// the number of services and the size of the largest.
 func (r *Registry) Span(service string) int {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -23,8 +24,8 @@ func (r *Registry) Span(service string) int {
 	return len(r.catalog.services) + largest
 }
 
-// ServiceRevision is the revision of the last change of a service; false: nobody is
-// registered for it.
+// ServiceRevision returns the revision of the last change of a service; false if the
+// service has no instance.
 func (r *Registry) ServiceRevision(service string) (uint64, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -35,15 +36,15 @@ func (r *Registry) ServiceRevision(service string) (uint64, bool) {
 	return s.revision, true
 }
 
-// Count is how many instances a service has, and how many of them have a reprieve.
+// Count is the number of instances of a service, and how many of them have a reprieve.
 type Count struct {
 	Service              string
 	Instances, Reprieved int
 }
 
-// Census counts the instances of each service, the largest first, at most so many
-// services. The last one, without a name, is what the others have; it is not there
-// when there are no others.
+// Census counts the instances of each service, the largest service first. It returns at
+// most the given number of services. If there are more, one Count without a name
+// follows with the sum of the others.
 func (r *Registry) Census(most int) []Count {
 	r.mu.RLock()
 	counts := make([]Count, 0, len(r.catalog.services)+1)

@@ -2,19 +2,21 @@ package registry
 
 import "time"
 
-// stallAfter is the gap between two readings of the clock from which on we, not
-// the instances, were asleep. Run reads it every tick.
+// stallAfter is the longest gap between two readings of the clock that is not a stall.
+// Run reads the clock every tick. After a longer gap this process was asleep, and not
+// the instances.
 const stallAfter = 500 * time.Millisecond
 
-// clock is the time by which leases run: monotonic, and standing still while
-// nobody reads it (SIGSTOP, a suspended machine, Run not running). So a stall is
-// added to every deadline at once, in O(1). Readings are time since it began.
+// clock is the time by which leases run. It is monotonic, and stands still while it is
+// not read: after SIGSTOP, while the machine is suspended, while Run does not run. This
+// moves every deadline by the length of a stall, in O(1). A reading is the time since
+// the clock began.
 type clock struct {
 	base    time.Time
 	last    time.Duration // monotonic time at the last reading
 	now     time.Duration // lease time at the last reading
-	stalled time.Duration // what was left out in all
-	stalls  uint64
+	stalled time.Duration // the sum of the stalls
+	stalls  uint64        // how many there were
 }
 
 func newClock() clock { return clock{base: time.Now()} }
@@ -34,7 +36,7 @@ func (c *clock) read() time.Duration {
 	return c.now
 }
 
-// peek tells what read would return, and changes nothing.
+// peek returns what read would return, and changes nothing.
 func (c *clock) peek() time.Duration {
 	d := *c
 	return d.read()

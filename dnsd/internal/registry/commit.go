@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// commit decides, makes durable, publishes, and tells how long the backend took.
-// Only one runs at a time.
+// commit runs a batch: it decides, makes the changes durable, and publishes them. It
+// returns how long the backend took. Only one commit runs at a time.
 func (r *Registry) commit(batch []*op) (took time.Duration) {
 	p := r.plan
 	settle := false
@@ -66,9 +66,9 @@ func (r *Registry) commit(batch []*op) (took time.Duration) {
 	return took
 }
 
-// replanLocked plans again after a commit failed: only what may be made without
-// being stored. All others are told, also those who were refused: that may have
-// been for what did not happen.
+// replanLocked plans again after a commit failed, but only the requests that may be done
+// without being stored. All others get failure, also those that were refused: the reason
+// of a refusal may be a change that was not made.
 func (r *Registry) replanLocked(batch []*op, failure error) *Batch {
 	p := r.plan
 	p.end()
@@ -86,13 +86,13 @@ func (r *Registry) replanLocked(batch []*op, failure error) *Batch {
 		}
 	}
 	p.rank()
-	b := p.batch() // with revisions that the ceiling knows: it is a part of the first plan
+	b := p.batch() // its revisions are below the ceiling: it is a part of the first plan
 	r.debt.add(b)
 	return b
 }
 
-// tell notes and logs when commits begin to fail, and when they work again: a full
-// disk must not be filled with words.
+// tell notes whether commits fail. It logs only the first failure and the recovery, so
+// that the log does not fill a disk that is full.
 func (r *Registry) tell(err error) {
 	was := r.sick.Load() != nil
 	switch {
@@ -102,7 +102,9 @@ func (r *Registry) tell(err error) {
 	case err != nil:
 		r.sick.Store(&err)
 		if !was {
-			r.settings().Logger.Error("registry: cannot store changes: registrations are refused until it works again, who is dead still leaves the answers", "err", err)
+			r.settings().Logger.Error("registry: cannot store changes: registrations are refused until it works again; dead instances still leave the answers", "err", err)
 		}
 	}
 }
+
+// Tests: backend_test.go, queue_test.go.

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// debt is what is published and could not be stored yet: how each key ended. What
-// may be published unstored takes nobody in, so that it is never more than was
-// stored.
+// debt is the changes that were published and could not be stored yet, the last one of
+// each key. Such a change never adds an instance, so debt has no more keys than the store
+// has instances.
 type debt struct {
 	changes map[Key]Change
 	fences  map[Key]Fence
@@ -23,14 +23,14 @@ func (d *debt) owes(k Key) bool {
 	return ok && c.New == nil
 }
 
-// add takes over what b would have stored.
+// add adds the changes of b, which could not be stored.
 func (d *debt) add(b *Batch) {
 	if d.changes == nil {
 		d.changes, d.fences = make(map[Key]Change), make(map[Key]Fence)
 	}
 	for _, c := range b.Changes {
 		if before, ok := d.changes[c.Key()]; ok {
-			c.Old = before.Old // as it is stored
+			c.Old = before.Old // as in the store
 		}
 		d.changes[c.Key()] = c
 	}
@@ -39,7 +39,7 @@ func (d *debt) add(b *Batch) {
 	}
 }
 
-// before returns b with the debt put in front.
+// before returns a batch with the debt and then b.
 func (d *debt) before(b *Batch) *Batch {
 	if len(d.changes)+len(d.fences) == 0 {
 		return b
@@ -58,7 +58,7 @@ func (d *debt) before(b *Batch) *Batch {
 
 func (d *debt) paid() { *d = debt{} }
 
-// settler tries again to store, with growing pauses, while that fails.
+// settler tries to store the debt, with growing pauses while that fails.
 type settler struct {
 	r     *Registry
 	pause time.Duration
@@ -79,6 +79,8 @@ func (s *settler) tick(ctx context.Context) {
 	s.pause = min(max(2*s.pause, time.Second), longestSettle)
 	s.next = now.Add(s.pause/2 + rand.N(s.pause/2))
 	if s.r.submit(ctx, &op{settle: true}) != nil {
-		return // the next one is due
+		return // the next tick that is due tries again
 	}
 }
+
+// Tests: backend_test.go.

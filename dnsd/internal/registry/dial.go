@@ -9,11 +9,11 @@ import (
 	"syscall"
 )
 
-// errNetwork: it was not the host that refused.
+// errNetwork says that a firewall refused, and not the host.
 var errNetwork = errors.New("refused by the network, not by the host")
 
-// dial is the default probe: it is refused, syscall.ECONNREFUSED, when the host
-// itself resets the connection, and for a name when every address of it does.
+// dial is the usual probe, a TCP connection. Its error is syscall.ECONNREFUSED if the host
+// itself resets the connection; for a name, if all its addresses do.
 func dial(ctx context.Context, hostport string) error {
 	host, port, err := net.SplitHostPort(hostport)
 	if err != nil {
@@ -32,10 +32,10 @@ func dial(ctx context.Context, hostport string) error {
 	return dialAll(ctx, addrs, uint16(number), dialAddr)
 }
 
-// dialAll asks all addresses at once: one that takes connections is alive, and all
-// have to refuse for a death.
+// dialAll connects to all addresses at once. If one accepts, the instance lives. Only if
+// all refuse, it is dead.
 func dialAll(ctx context.Context, addrs []netip.Addr, port uint16, ask func(context.Context, netip.AddrPort) error) error {
-	const most = 16 // addresses of a name: more prove nothing
+	const most = 16 // addresses of a name: with more, it is no name of a single instance
 	if len(addrs) == 0 || len(addrs) > most {
 		return fmt.Errorf("probe: %d addresses prove nothing", len(addrs))
 	}
@@ -51,7 +51,7 @@ func dialAll(ctx context.Context, addrs []netip.Addr, port uint16, ask func(cont
 		switch err := <-answers; {
 		case err == nil:
 			alive = true
-			cancel() // nobody else needs to answer
+			cancel() // the other answers do not matter
 		case errors.Is(err, syscall.ECONNREFUSED):
 			refused = err
 		default:

@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dialAddr asks one address whether it takes connections. Only a reset proves that
-// it does not. A firewall's REJECT arrives as an ICMP error, which connect reports
-// as "refused" as well; so the socket keeps such errors apart (IP_RECVERR, see
-// ip(7)), and a refusal that came as one is no refusal.
+// dialAddr connects to one address. Only a reset by the host proves that it does not
+// accept connections. A firewall's REJECT arrives as an ICMP error, which connect also
+// reports as "refused". The socket therefore queues ICMP errors (IP_RECVERR, see ip(7)),
+// and a refusal with an ICMP error in the queue does not count.
 func dialAddr(ctx context.Context, to netip.AddrPort) error {
 	err := tryConnect(ctx, to)
 	if err != nil {
@@ -80,7 +80,7 @@ func tryConnect(ctx context.Context, to netip.AddrPort) error {
 	return nil
 }
 
-// verdict is err, unless the network and not the host said it.
+// verdict returns err, or errNetwork if the network and not the host caused it.
 func verdict(fd int, err error) error {
 	if origin, ok := blamed(fd); ok && origin != unix.SO_EE_ORIGIN_LOCAL {
 		return fmt.Errorf("%w (%v)", errNetwork, err)
@@ -88,8 +88,8 @@ func verdict(fd int, err error) error {
 	return os.NewSyscallError("connect", err)
 }
 
-// blamed reads from the socket's error queue where its error came from; false: it
-// is empty, as after a reset.
+// blamed reads the origin of the error from the error queue of the socket. It returns
+// false if the queue is empty, as after a reset.
 func blamed(fd int) (origin uint8, ok bool) {
 	control := make([]byte, 512)
 	_, n, _, _, err := unix.Recvmsg(fd, make([]byte, 64), control, unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)

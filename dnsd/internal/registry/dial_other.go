@@ -11,9 +11,9 @@ import (
 	"syscall"
 )
 
-// dialAddr asks one address whether it takes connections. Here nobody can tell a
-// reset by the host from an ICMP error of a firewall, so that only this host itself
-// is believed when it refuses.
+// dialAddr connects to one address. On this system a reset by the host cannot be told
+// from an ICMP error of a firewall, so a refusal counts only if the address is of this
+// host.
 func dialAddr(ctx context.Context, to netip.AddrPort) error {
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "tcp", to.String())
@@ -25,3 +25,5 @@ func dialAddr(ctx context.Context, to netip.AddrPort) error {
 	}
 	return err
 }
+
+// Tests: dial_test.go.

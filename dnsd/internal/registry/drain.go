@@ -2,9 +2,9 @@ package registry
 
 import "context"
 
-// Drain takes key out of the answers while its lease lives. That survives
-// renewals, changes and restarts of the registry. A sticky one survives the
-// instance, too: it is drained when it registers again.
+// Drain takes key out of the answers until Undrain. The drain survives renewals, changes
+// and restarts of the registry. It ends when the instance is removed, unless it is
+// sticky: then the instance is drained when it registers again.
 //
 // Errors: ErrNotFound, ErrNoSpace, ErrClosed.
 func (r *Registry) Drain(ctx context.Context, key Key, sticky bool) (Receipt, error) {
@@ -29,9 +29,9 @@ func (r *Registry) Drain(ctx context.Context, key Key, sticky bool) (Receipt, er
 	return done, nil
 }
 
-// Undrain puts key back into the answers: as a suspect, if it was one. It also lifts
-// the sticky drain of an instance that is not registered; then the receipt is
-// Forgotten and has no Instance.
+// Undrain puts key back into the answers, as a suspect if it was one. It also lifts the
+// sticky drain of an instance that is not registered; then the receipt is Forgotten and
+// has no Instance.
 //
 // Errors: ErrNotFound, ErrNoSpace, ErrClosed.
 func (r *Registry) Undrain(ctx context.Context, key Key) (Receipt, error) {

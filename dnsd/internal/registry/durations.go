@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Durations counts how long something took, in buckets.
+// Durations is a histogram of how long something took.
 type Durations struct {
-	Counts []uint64 // by DurationBounds, and one more for what took longer than the last
+	Counts []uint64 // one for each of DurationBounds, and one for longer times
 	Sum    time.Duration
 }
 
-// DurationBounds are the upper bounds of the buckets: from a commit in memory to
-// a disk that hangs.
+// DurationBounds are the upper bounds of the buckets. They reach from a commit in memory
+// to a disk that hangs.
 func DurationBounds() []time.Duration {
 	return []time.Duration{
 		100 * time.Microsecond, time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond,
@@ -20,7 +20,7 @@ func DurationBounds() []time.Duration {
 	}
 }
 
-// durations is Durations as they grow. One goroutine adds at a time.
+// durations is a Durations that grows. One goroutine adds at a time.
 type durations struct {
 	counts [11]atomic.Uint64
 	sum    atomic.Int64

@@ -5,21 +5,21 @@ import (
 	"fmt"
 )
 
-// What can be told by errors.Is.
+// Errors for errors.Is.
 var (
 	ErrNotFound  = errors.New("registry: no such instance")
 	ErrFull      = errors.New("registry: full")                                              // see LimitError
-	ErrStore     = errors.New("registry: cannot store changes")                              // nobody new is taken in
-	ErrNoSpace   = errors.New("registry: no space left for the store")                       // nothing changed; free some, then try again
-	ErrCompacted = errors.New("registry: the history does not reach this revision any more") // read again, then watch from there
-	ErrSlow      = errors.New("registry: watcher too slow")                                  // cut off; watch again since the last revision seen
+	ErrStore     = errors.New("registry: cannot store changes")                              // no new instance is registered
+	ErrNoSpace   = errors.New("registry: no space left for the store")                       // nothing changed; free some space, then try again
+	ErrCompacted = errors.New("registry: the history does not reach this revision any more") // read everything again, then watch from there
+	ErrSlow      = errors.New("registry: watcher too slow")                                  // watch again since the last revision seen
 	ErrClosed    = errors.New("registry: closed")
 )
 
-// FieldError says which field of a registration is wrong and how to mend it.
+// FieldError says which field of a registration is wrong, and what it must be.
 type FieldError struct {
 	Field   string // as in JSON: "id", "port", "meta"
-	Value   string // what was given
+	Value   string // as given
 	Problem string // what it must be
 }
 
@@ -30,13 +30,13 @@ func (e *FieldError) Error() string {
 // FencedError refuses an old incarnation: a newer process has or had its key.
 type FencedError struct {
 	Key
-	Live, Given uint64 // the newer one, and the one refused
-	Gone        bool   // the newer one is not registered any more, only remembered
+	Live, Given uint64 // the newer incarnation, and the one that was refused
+	Gone        bool   // the newer instance is not registered any more, only remembered
 }
 
 func (e *FencedError) Error() string {
 	if e.Gone {
-		return fmt.Sprintf("registry: %s: incarnation %d: nobody is registered, but %d was here last", e.Key, e.Given, e.Live)
+		return fmt.Sprintf("registry: %s: incarnation %d is older than %d, which was registered last", e.Key, e.Given, e.Live)
 	}
 	return fmt.Sprintf("registry: %s: incarnation %d was replaced by %d, which is registered", e.Key, e.Given, e.Live)
 }
@@ -53,3 +53,5 @@ func (e *LimitError) Error() string {
 
 // Unwrap makes it ErrFull.
 func (e *LimitError) Unwrap() error { return ErrFull }
+
+// Tests: register_test.go, validate_test.go.

@@ -11,12 +11,12 @@ import (
 )
 
 const (
-	expireStride = 8192 // entries looked at while others wait: after a restart all leases end in one tick
-	expireBatch  = 1024 // leases judged in one commit: others get their turn in between
+	expireStride = 8192 // entries looked at while requests wait: after a restart all leases end in one tick
+	expireBatch  = 1024 // leases judged in one commit: requests get their turn in between
 )
 
-// Run ends leases until ctx is canceled (nil) or the registry is closed
-// (ErrClosed). Exactly one must run.
+// Run ends leases until ctx is canceled, when it returns nil, or until the registry is
+// closed, when it returns ErrClosed. Exactly one Run must run.
 func (r *Registry) Run(ctx context.Context) error {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -40,15 +40,15 @@ func (r *Registry) Run(ctx context.Context) error {
 	}
 }
 
-// ended is a lease as it ended. Its entry changes with the next renewal, which may
-// come before it is judged.
+// ended is a lease that ended, with its deadline at that moment. A renewal may change the
+// entry before the lease is judged.
 type ended struct {
 	entry    *entry
 	deadline time.Duration
 	key      Key
 }
 
-// expire judges every lease that has ended, and returns the suspects to probe.
+// expire judges every lease that has ended, and returns the suspects to be probed.
 func (r *Registry) expire(ctx context.Context) (suspects []probed, err error) {
 	var due []ended
 	for done := false; !done; {
@@ -69,7 +69,8 @@ func (r *Registry) expire(ctx context.Context) (suspects []probed, err error) {
 		return nil, nil
 	}
 
-	// Who ended first goes first: the guard lets only the first ones go.
+	// Leases are judged in the order of their ends, because the guard removes only the
+	// first ones.
 	slices.SortFunc(due, func(a, b ended) int {
 		return cmp.Or(cmp.Compare(a.deadline, b.deadline), a.key.Compare(b.key))
 	})
@@ -91,7 +92,7 @@ func (r *Registry) expire(ctx context.Context) (suspects []probed, err error) {
 	return suspects, err
 }
 
-// reschedule sees to it that what still lives is looked at again.
+// reschedule puts the entries that are still registered into the wheel again.
 func (r *Registry) reschedule(part []ended) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -107,9 +108,9 @@ func (r *Registry) reschedule(part []ended) {
 // judgement of some leases that ended.
 type judgement struct {
 	expired   []string // instances
-	reprieved int
-	services  []string // of those reprieved
-	deaf      bool
+	reprieved int      // how many instances
+	services  []string // of the instances that were reprieved
+	deaf      bool     // see window
 	suspects  []probed
 }
 
@@ -156,7 +157,7 @@ func (r *Registry) logJudgement(j *judgement) {
 	}
 }
 
-// some names as many as fit into a line of the log.
+// some joins as many names as fit into a line of the log.
 func some(names []string) string {
 	const most = 20
 	text := strings.Join(names[:min(len(names), most)], " ")
@@ -168,6 +169,6 @@ func some(names []string) string {
 
 func (r *Registry) logStall(stalls uint64, stalled time.Duration) {
 	if r.stallsLogged.Swap(stalls) != stalls {
-		r.settings().Logger.Warn("registry: the process stood still, leases are longer by as much", "stalls", stalls, "stalled", stalled)
+		r.settings().Logger.Warn("registry: the process stood still: every lease is longer by this time", "stalls", stalls, "stalled", stalled)
 	}
 }

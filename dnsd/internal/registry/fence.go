@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// fences remembers the highest incarnation of removed instances, the oldest
-// forgotten first. Its fields are guarded by Registry.mu.
+// fences remembers removed instances. It forgets the oldest first. Its fields are guarded
+// by Registry.mu.
 type fences struct {
 	by    map[Key]Fence
-	order []Fence // by time; one that is not by's any more is skipped
+	order []Fence // oldest first; an element that differs from by[Key] is obsolete
 	max   int
 	age   time.Duration
 }
 
-// apply makes one change: one that is empty forgets.
+// apply sets the fence of a key. An empty one removes it.
 func (f *fences) apply(c Fence) {
 	if c.Empty() {
 		delete(f.by, c.Key)
@@ -27,8 +27,8 @@ func (f *fences) apply(c Fence) {
 	f.order = append(f.order, c)
 }
 
-// excess returns what is to be forgotten when more are added, at most limit. A
-// drain that an operator made sticky does not age, and goes last.
+// excess returns empty fences for the keys that must be forgotten when more are added, at
+// most limit. A sticky drain does not age, and is forgotten last.
 func (f *fences) excess(more int, now time.Time, limit int) (forget []Fence) {
 	over := len(f.by) + more - f.max
 	for _, drained := range [...]bool{false, true} {
@@ -51,14 +51,14 @@ func (f *fences) excess(more int, now time.Time, limit int) (forget []Fence) {
 	return forget
 }
 
-// tidy drops from the order what was replaced or forgotten.
+// tidy removes obsolete elements from order.
 func (f *fences) tidy() {
 	n := 0
 	for n < len(f.order) && f.by[f.order[n].Key] != f.order[n] {
 		n++
 	}
 	f.order = f.order[n:]
-	if len(f.order) > 2*len(f.by)+64 { // dead ones in the middle
+	if len(f.order) > 2*len(f.by)+64 { // most are obsolete, and not at the beginning
 		kept := make([]Fence, 0, len(f.by))
 		for _, o := range f.order {
 			if f.by[o.Key] == o {
@@ -69,11 +69,11 @@ func (f *fences) tidy() {
 	}
 }
 
-// Unfence forgets which incarnation was registered last under key, so that an
-// older one is not refused any more: for operators, when a host's clock was
-// ahead. It does nothing to who lives there.
+// Unfence forgets which incarnation was registered last under key, so that an older one
+// is not refused any more. It is for operators, after the clock of a host was ahead. It
+// does not change a registered instance.
 //
-// Errors: ErrNotFound (nobody is fenced), ErrNoSpace, ErrClosed.
+// Errors: ErrNotFound (no incarnation is remembered), ErrNoSpace, ErrClosed.
 func (r *Registry) Unfence(ctx context.Context, key Key) (Receipt, error) {
 	var done Receipt
 	err := r.submit(ctx, &op{decide: func(p *plan) error {

@@ -9,11 +9,11 @@ import (
 // reprieve is the time that the guard gives a suspect.
 type reprieve struct {
 	since time.Duration // in lease time
-	over  bool          // released by an operator
-	trial bool          // it is of a service too small to be guarded: one lease, and it goes
+	over  bool          // an operator released the guard
+	trial bool          // for one lease only, because the service is too small to be guarded
 }
 
-// ended says whether a suspect goes now.
+// ended says whether the reprieve has ended.
 func (p reprieve) ended(g *Guard, now, lease time.Duration) bool {
 	switch {
 	case p.over, g.Off:
@@ -26,14 +26,14 @@ func (p reprieve) ended(g *Guard, now, lease time.Duration) bool {
 
 // window is what the guard knows when a lease ends.
 type window struct {
-	size int  // of the service, the one judged included
-	lost int  // gone in the last lease, by silence or refusal
-	deaf bool // nobody was heard although several should have been
+	size int  // of the service, with the instance that is judged
+	lost int  // instances of the service that were lost in the last lease
+	deaf bool // no instance was heard, although several should have renewed
 }
 
-// reprieves says whether the guard reprieves an instance whose lease ended. Some
-// may go in each lease without proof, or a registry would collect the dead; when
-// many go silent together, or all, the silence is more likely ours.
+// reprieves says whether the guard reprieves an instance whose lease ended. A share of a
+// service may be removed in each lease without proof, or dead instances would pile up.
+// When more go silent together, or all do, the fault is more likely on our side.
 func (g *Guard) reprieves(w window) bool {
 	if g.Off {
 		return false
@@ -44,19 +44,19 @@ func (g *Guard) reprieves(w window) bool {
 // small says whether a service has too few instances for a share of them.
 func (g *Guard) small(w window) bool { return w.size+w.lost < g.Min }
 
-// share is how many of a service may go in one lease.
+// share is how many instances of a service may be removed in one lease.
 func (g *Guard) share(w window) int { return max(1, (w.size+w.lost)*g.Percent/100) }
 
-// end of a reprieve that began at since.
+// end returns the end of a reprieve that began at since.
 func (g *Guard) end(since, lease time.Duration) time.Duration {
-	// A lease of a day would make ten days of it.
+	// Max bounds it: with a lease of a day it would be ten days.
 	if leases := time.Duration(g.Leases) * lease; leases < g.Max {
 		return since + leases
 	}
 	return since + g.Max
 }
 
-// window around an instance.
+// window returns what the guard knows about the service of in.
 func (p *plan) window(in *Instance, e *entry) window {
 	return window{
 		size: p.size(in.Service),
@@ -64,9 +64,9 @@ func (p *plan) window(in *Instance, e *entry) window {
 	}
 }
 
-// deaf says whether the silence of in is likely ours: nobody at all was heard
-// since it should have renewed, although others should have been. The silence of
-// fewer than the guard's minimum proves nothing about us.
+// deaf says whether the silence of e is likely a fault on our side: no instance at all
+// was heard since e should have renewed, although others should have renewed too. The
+// silence of fewer instances than the guard's minimum says nothing about us.
 func (p *plan) deaf(e *entry) bool {
 	r := p.r
 	least := r.settings().Guard.Min
@@ -89,12 +89,12 @@ func (p *plan) deaf(e *entry) bool {
 	return p.overdue >= least
 }
 
-// dueLocked is when e should have been heard again at the latest: servers are told
-// to renew after a third of the lease, so that half of it is late.
+// dueLocked is the time by which e should have renewed. Servers are told to renew after a
+// third of the lease, so after half of it they are late.
 func (r *Registry) dueLocked(e *entry) time.Duration {
 	end := e.deadline
 	if p, ok := r.reprieves[e]; ok {
-		end = p.since // when its own lease ended
+		end = p.since // which is when the lease ended
 	}
 	return end - e.in.Lease/2
 }
@@ -111,9 +111,9 @@ func (r *Registry) reprieveLocked(e *entry, now time.Duration, trial bool) {
 	r.catalog.extend(e, max(min(now+e.in.Lease, r.settings().Guard.end(p.since, e.in.Lease)), now+tick))
 }
 
-// ReleaseGuard ends the reprieve of a service's suspects ("": of all): they are
-// removed at once. Those whose lease ends later are judged anew. The receipt counts
-// the suspects.
+// ReleaseGuard ends the reprieve of the suspects of a service ("": of all services). Run
+// removes them at once. Instances whose lease ends later are judged as usual. The
+// receipt counts the suspects.
 func (r *Registry) ReleaseGuard(service string) Receipt {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -131,17 +131,18 @@ func (r *Registry) ReleaseGuard(service string) Receipt {
 	return done
 }
 
-// losses are the times at which instances went, by silence or refusal.
+// losses are the times at which instances were lost: removed after silence or because
+// they refused a connection.
 type losses []time.Duration
 
-// since counts those after t.
+// since counts the losses after t.
 func (l losses) since(t time.Duration) int {
 	return len(l) - sort.Search(len(l), func(i int) bool { return l[i] > t })
 }
 
-// lose remembers that an instance went.
+// lose notes that an instance was lost.
 func (s *service) lose(now time.Duration) {
-	if len(s.lost) >= 16 && len(s.lost) == cap(s.lost) { // before it grows: what no window reaches any more
+	if len(s.lost) >= 16 && len(s.lost) == cap(s.lost) { // drop losses older than any window, before the slice grows
 		var longest time.Duration
 		for _, e := range s.entries {
 			longest = max(longest, e.in.Lease)
@@ -152,14 +153,14 @@ func (s *service) lose(now time.Duration) {
 }
 
 const (
-	fewRefusals  = 16   // that many of all may refuse in a lease, however small the registry
-	mostRefusals = 8192 // remembered: the window of a long lease may be cut short
+	fewRefusals  = 16   // so many instances may refuse in a lease, however small the registry
+	mostRefusals = 8192 // that are remembered; a long lease may have more
 )
 
-// refuses says whether the death of in, which refuses connections, is believed. A
-// firewall that resets looks like the hosts behind it: so no more than the guard's
-// share goes in a lease, of its service and of all, where most may be in services
-// that are too small for a share.
+// refuses says whether in, which refuses connections, may be removed. A firewall that
+// resets connections looks like the hosts that it protects. So in each lease no more is
+// removed than the guard's share of the service, and no more than its share of all
+// instances: most of them may be in services that are too small for a share.
 func (p *plan) refuses(in *Instance, e *entry) bool {
 	guard := &p.r.settings().Guard
 	if guard.Off {
@@ -173,7 +174,7 @@ func (p *plan) refuses(in *Instance, e *entry) bool {
 	return guard.small(w) || w.lost < guard.share(w)
 }
 
-// noteRefusedLocked remembers n of them.
+// noteRefusedLocked notes that n instances were removed because they refused.
 func (r *Registry) noteRefusedLocked(n int, now time.Duration) {
 	for range n {
 		r.refused = append(r.refused, now)

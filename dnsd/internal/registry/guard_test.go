@@ -1,41 +1,14 @@
 package registry_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"net"
-	"os"
-	"sync/atomic"
-	"syscall"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
-
-const lease = 15 * time.Second
-
-// keep renews ids every third of a lease for so long.
-func keep(t *testing.T, r *registry.Registry, d time.Duration, ids ...string) {
-	t.Helper()
-	for range d / (lease / 3) {
-		time.Sleep(lease / 3)
-		renew(t, r, ids...)
-	}
-	synctest.Wait()
-}
-
-// fleet registers n instances a0, a1, ... and returns their ids.
-func fleet(t *testing.T, r *registry.Registry, n int) (ids []string) {
-	t.Helper()
-	for i := range n {
-		ids = append(ids, fmt.Sprintf("a%d", i))
-		register(t, r, math(ids[i]))
-	}
-	return ids
-}
 
 // Of a service's silent instances, so many go in a lease without proof.
 func TestGuardLetsThirtyPercentGo(t *testing.T) {
@@ -171,7 +144,6 @@ func TestGuardOff(t *testing.T) {
 	})
 }
 
-// A stall of ours is added to every lease.
 // Operators switch the guard off when it holds back what they know is gone.
 func TestGuardSwitchedOffLetsTheHeldGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -191,219 +163,35 @@ func TestGuardSwitchedOffLetsTheHeldGo(t *testing.T) {
 	})
 }
 
-// The race detector is the judge.
-func TestRenewalsWhileLeasesEnd(t *testing.T) {
+func TestGuardHoldsMassExpiryAndEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, _ := start(t, registry.Config{Lease: lease})
-		ids := fleet(t, r, 2000)
-		time.Sleep(lease) // as Run does
-		for range 20 {
-			for _, id := range ids {
-				r.Renew(t.Context(), math(id).Key, 0) //nolint:errcheck // some are gone
+		r, m := start(t, registry.Config{})
+		ids := []string{"a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9"}
+		for _, id := range ids {
+			register(t, r, math(id))
+		}
+		beat := func(d time.Duration) {
+			for range d / (5 * time.Second) {
+				time.Sleep(5 * time.Second)
+				renew(t, r, "a9")
 			}
-			time.Sleep(50 * time.Millisecond)
+			synctest.Wait()
+		}
+		beat(20 * time.Second) // the other nine are silent
+		s := r.Stats()
+		if s.Instances != 7 || s.Suspect != 6 || s.Up != 1 {
+			t.Fatalf("after a lease: %+v, want 3 of 10 gone, 6 suspects", s)
+		}
+		if want := "_math._tcp/a3 suspect 1010:100"; !strings.Contains(published(m), want) {
+			t.Errorf("published\n%s\nwant %q in it", published(m), want)
+		}
+		renew(t, r, "a3") // it was only silent
+		if in, _ := r.Instance(math("a3").Key); in.State != registry.Up {
+			t.Errorf("a renewed suspect is %v", in.State)
+		}
+		beat(10*15*time.Second + 5*time.Second)
+		if got, want := published(m), "_math._tcp/a9 up 10:100"; got != want {
+			t.Errorf("after ten leases\n%s\nwant %s", got, want)
 		}
 	})
-}
-
-func TestStallIsNotHeldAgainstLeases(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r, err := registry.Open(registry.Config{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
-		run := func(d time.Duration) {
-			ctx, cancel := context.WithTimeout(t.Context(), d)
-			defer cancel()
-			if err := r.Run(ctx); err != nil {
-				t.Error(err)
-			}
-		}
-		in := math("a1")
-		in.Service = "_math._udp" // which is not probed
-		register(t, r, in)
-		run(10 * time.Second)
-		time.Sleep(time.Hour) // stopped
-		run(4 * time.Second)
-		if l, ok := r.Instance(in.Key); !ok || l.ExpiresIn > time.Second || l.ExpiresIn < 900*time.Millisecond {
-			t.Errorf("after 14 of 15 seconds and a stall it is %+v, %v", l, ok)
-		}
-		if s := r.Stats(); s.Stalls != 1 || s.Stalled < time.Hour-time.Second || s.Stalled > time.Hour+time.Second {
-			t.Errorf("stats: %+v", s)
-		}
-		run(2 * time.Second)
-		if _, ok := r.Instance(in.Key); ok {
-			t.Error("not expired after its 15 seconds")
-		}
-	})
-}
-
-func TestLostConnectionsAreProbedAFewAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var now, most, asked atomic.Int32
-		r, _ := start(t, registry.Config{
-			MaxPerService: 1000,
-			Guard:         registry.Guard{Probes: 8},
-			Probe: func(ctx context.Context, _ string) error {
-				most.Store(max(most.Load(), now.Add(1)))
-				defer now.Add(-1)
-				asked.Add(1)
-				<-ctx.Done() // nobody answers
-				return ctx.Err()
-			},
-		})
-		ids := fleet(t, r, 100)
-		for _, id := range ids[:50] {
-			go r.ConnectionLost(t.Context(), math(id).Key, 0)
-		}
-		time.Sleep(lease + 20*time.Second)
-		if most.Load() != 8 {
-			t.Errorf("%d probes at once, want 8", most.Load())
-		}
-		if s := r.Stats(); s.Instances != 100 || s.Suspect != 100 {
-			t.Errorf("no proof: %+v", s)
-		}
-		if asked.Load() < 150 {
-			t.Errorf("%d asked, want each suspect and each lost connection", asked.Load())
-		}
-	})
-}
-
-// A port that is being closed answers in every way before it refuses.
-func TestWhoMayBeClosingIsAskedAgain(t *testing.T) {
-	for _, first := range []error{nil, context.DeadlineExceeded, os.ErrDeadlineExceeded, fmt.Errorf("dial: %w", syscall.ECONNRESET)} {
-		synctest.Test(t, func(t *testing.T) {
-			probes := 0
-			r, _ := start(t, registry.Config{Probe: func(context.Context, string) error {
-				if probes++; probes > 1 {
-					return errRefused
-				}
-				return first
-			}})
-			register(t, r, math("a1"))
-			r.ConnectionLost(t.Context(), math("a1").Key, 0)
-			if _, ok := r.Instance(math("a1").Key); ok {
-				t.Errorf("first %v: still registered after %d probes", first, probes)
-			}
-		})
-	}
-}
-
-func TestWhoIsOutOfReachIsAskedOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		probes := 0
-		r, _ := start(t, registry.Config{Probe: func(context.Context, string) error {
-			probes++
-			return errors.New("no route to host")
-		}})
-		register(t, r, math("a1"))
-		r.ConnectionLost(t.Context(), math("a1").Key, 0)
-		if probes != 1 {
-			t.Errorf("%d probes, want 1", probes)
-		}
-	})
-}
-
-func TestLostConnectionOfAReplacedProcessIsNoDeath(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		r, _ := start(t, registry.Config{Probe: func(context.Context, string) error {
-			<-release
-			return errRefused
-		}})
-		old := math("a1")
-		old.Incarnation = 1
-		register(t, r, old)
-		register(t, r, math("a2"))
-		lost := make(chan struct{}, 2)
-		go func() { r.ConnectionLost(t.Context(), old.Key, 1); lost <- struct{}{} }()
-		go func() { r.ConnectionLost(t.Context(), math("a2").Key, 0); lost <- struct{}{} }()
-		synctest.Wait() // both are being asked
-		time.Sleep(time.Second)
-		next := old
-		next.Incarnation = 2
-		register(t, r, next) // restarted: what refuses is the one before
-		renew(t, r, "a2")    // alive after all
-		close(release)
-		<-lost
-		<-lost
-		r.ConnectionLost(t.Context(), old.Key, 1)
-		if s := r.Stats(); s.Instances != 2 {
-			t.Errorf("%+v", s)
-		}
-		r.ConnectionLost(t.Context(), next.Key, 2)
-		if _, ok := r.Instance(next.Key); ok {
-			t.Error("it refused, and is still there")
-		}
-	})
-}
-
-func TestLostConnectionIsProbedAgainWhileTheProcessIsBuried(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		asked := 0
-		r, _ := start(t, registry.Config{Probe: func(context.Context, string) error {
-			if asked++; asked < 3 {
-				return nil // the port still takes connections
-			}
-			return errRefused
-		}})
-		in := register(t, r, math("a1"))
-		began := time.Now()
-		r.ConnectionLost(t.Context(), in.Key, in.Incarnation)
-		if _, ok := r.Instance(in.Key); ok || asked != 3 {
-			t.Errorf("asked %d times, there: %v", asked, ok)
-		}
-		if took := time.Since(began); took > time.Second {
-			t.Errorf("it took %v", took)
-		}
-	})
-}
-
-func TestProbesCanBeOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r, _ := start(t, registry.Config{
-			Guard: registry.Guard{NoProbe: true},
-			Probe: func(context.Context, string) error { t.Error("asked"); return errRefused },
-		})
-		fleet(t, r, 4)
-		r.ConnectionLost(t.Context(), math("a0").Key, 0)
-		time.Sleep(lease + time.Second)
-		synctest.Wait()
-		if s := r.Stats(); s.Suspect != 4 {
-			t.Errorf("%+v", s)
-		}
-	})
-}
-
-// The probe itself, over real sockets.
-func TestLostConnectionOfAKilledServerRemovesItAtOnce(t *testing.T) {
-	r, err := registry.Open(registry.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := math("a1")
-	in.Host, in.Port = "127.0.0.1", uint16(l.Addr().(*net.TCPAddr).Port)
-	register(t, r, in)
-	r.ConnectionLost(t.Context(), in.Key, 0)
-	if _, ok := r.Instance(in.Key); !ok {
-		t.Error("it listens, and was removed")
-	}
-	l.Close()
-	r.ConnectionLost(t.Context(), in.Key, 0)
-	if _, ok := r.Instance(in.Key); ok {
-		t.Error("nobody listens any more, and it is still there")
-	}
-	udp := in
-	udp.Service = "_math._udp"
-	register(t, r, udp)
-	r.ConnectionLost(t.Context(), udp.Key, 0)
-	if _, ok := r.Instance(udp.Key); !ok {
-		t.Error("a UDP server was taken for dead because it refuses TCP")
-	}
 }

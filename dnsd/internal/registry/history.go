@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// history is the last changes of this life, one for each revision without gaps. It
-// is bounded by count and age, and trimmed in steps, so that little is moved.
+// history is the last changes of this life, one for each revision, without gaps. It is
+// bounded by count and age. It is trimmed in steps, so that few events are moved.
 type history struct {
 	events []*Event // ordered; events[i].Revision == events[0].Revision + i
 	max    int
 	age    time.Duration
 }
 
-// add appends what was committed.
+// add appends a change that was committed.
 func (h *history) add(e *Event) { h.events = append(h.events, e) }
 
-// trim drops what is too much or too old.
+// trim drops changes that are too many or too old.
 func (h *history) trim(now time.Time) {
 	n := 0
 	if over := len(h.events) - h.max; over > h.max/16 {
@@ -34,7 +34,7 @@ func (h *history) trim(now time.Time) {
 	}
 }
 
-// index of the first event not before revision.
+// index returns the index of the first event not before revision.
 func (h *history) index(revision uint64) int {
 	if len(h.events) == 0 || revision <= h.events[0].Revision {
 		return 0
@@ -42,8 +42,8 @@ func (h *history) index(revision uint64) int {
 	return int(min(revision-h.events[0].Revision, uint64(len(h.events))))
 }
 
-// since returns the events after revision; false: it does not reach so far back,
-// or revision is none that this registry (now at current) ever had.
+// since returns the events after revision. It returns false if the history does not reach
+// so far back, or if revision is above current.
 func (h *history) since(revision, current uint64) ([]*Event, bool) {
 	if revision > current {
 		return nil, false
@@ -56,3 +56,5 @@ func (h *history) since(revision, current uint64) ([]*Event, bool) {
 	}
 	return h.events[h.index(revision+1):], true
 }
+
+// Tests: watch_test.go.

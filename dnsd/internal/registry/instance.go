@@ -16,28 +16,28 @@ type Instance struct {
 	Key
 	Host        string            // canonical IP literal, or lower-case FQDN with final dot
 	Port        uint16            // never 0
-	Priority    uint16            // as registered; see Published
-	Weight      uint16            // verbatim
+	Priority    uint16            // as registered; Published returns the one to publish
+	Weight      uint16            // published as registered
 	TTL         time.Duration     // of its DNS records: whole seconds, at most Lease/2
-	Lease       time.Duration     // how long it lives without renewal
-	Meta        map[string]string // nil when empty; not to be changed
-	Incarnation uint64            // 0: none given
+	Lease       time.Duration     // how long it stays registered without a renewal
+	Meta        map[string]string // nil if empty; must not be changed
+	Incarnation uint64            // 0: none was given
 	State       State
-	Sticky      bool   // drained, also when it registers again after it was gone
-	Revision    uint64 // of the change that made it what it is
+	Sticky      bool   // the drain lasts when the instance is removed and registers again
+	Revision    uint64 // of its last change
 
-	behind uint16 // of a suspect: the priority to publish; 0: not ranked
+	behind uint16 // the priority to publish for a suspect; 0: it has no rank yet
 }
 
 // State says how an instance is published. The zero value is Up.
 type State uint8
 
-// The states. An instance that is several of them shows the last that applies.
+// The states. If several apply, the last one in this list is reported.
 const (
-	Up          State = iota // its lease is being renewed
-	Unconfirmed              // restored from the backend, not renewed since: published as Up is
-	Suspect                  // its lease ended, the guard holds it: published behind all others
-	Drained                  // out of the answers by an operator's wish
+	Up          State = iota // it renews its lease
+	Unconfirmed              // loaded from the backend and not renewed since; published like Up
+	Suspect                  // its lease ended, and the guard gave it a reprieve; published after all others
+	Drained                  // an operator took it out of the answers
 )
 
 var stateWords = [...]string{"up", "unconfirmed", "suspect", "drained"}
@@ -51,18 +51,17 @@ func (s State) String() string {
 }
 
 const (
-	// suspectBehind is what a suspect stands behind its own priority at least: RFC
-	// 2782 clients use the lowest priority they can reach, so suspects are the last
-	// resort.
+	// suspectBehind is at least added to the priority of a suspect. Clients use the lowest
+	// priority that they can reach (RFC 2782), so suspects are the last resort.
 	suspectBehind = 1000
-	// lastLive is the highest priority published of who is not a suspect. What is
-	// registered above is published as this, so that there are priorities behind
-	// every live tier.
+	// lastLive is the highest priority that is published for an instance that is no
+	// suspect. A higher one is published as this, so that there are priorities left for
+	// suspects after every live tier.
 	lastLive = math.MaxUint16 - 16
 )
 
-// Published returns the priority to publish, or false for an instance that is
-// not to be published at all.
+// Published returns the priority to publish, or false if the instance must not be
+// published.
 func (in *Instance) Published() (priority uint16, ok bool) {
 	switch {
 	case in.State == Drained:
@@ -75,25 +74,25 @@ func (in *Instance) Published() (priority uint16, ok bool) {
 	return uint16(min(int(in.Priority)+suspectBehind, math.MaxUint16)), true
 }
 
-// Addr returns Host as an address; false: Host is a name.
+// Addr returns Host as an address, or false if it is a name.
 func (in *Instance) Addr() (netip.Addr, bool) {
 	a, err := netip.ParseAddr(in.Host)
 	return a, err == nil
 }
 
-// HostPort is what to dial.
+// HostPort returns the address to dial.
 func (in *Instance) HostPort() string {
 	return net.JoinHostPort(in.Host, strconv.Itoa(int(in.Port)))
 }
 
-// with returns a copy in another state.
+// with returns a copy with another state.
 func (in *Instance) with(s State) *Instance {
 	c := *in
 	c.State, c.behind = s, 0
 	return &c
 }
 
-// same says whether o registers what in already is: then it is a renewal.
+// same says whether registering o would not change in: then it is a renewal.
 func (in *Instance) same(o *Instance) bool {
 	return in.Key == o.Key && in.Host == o.Host && in.Port == o.Port &&
 		in.Priority == o.Priority && in.Weight == o.Weight &&
@@ -101,16 +100,17 @@ func (in *Instance) same(o *Instance) bool {
 		in.Incarnation == o.Incarnation && maps.Equal(in.Meta, o.Meta)
 }
 
-// Change is one step of the history: nil Old: added; nil New: removed. Old may
-// be a later pointer than the New of the change before (Unconfirmed became Up),
-// so compare keys and contents, not pointers.
+// Change is one step of the history. Old is nil if the instance was added, New if it was
+// removed. Old may be another pointer than the New of the change before, because an
+// Unconfirmed instance becomes Up without a change. Compare keys and contents, not
+// pointers.
 type Change struct {
 	Revision uint64
-	Time     time.Time // of the wall clock, for people and for bounding the history by age
+	Time     time.Time // of the wall clock, for people and for the age of the history
 	Old, New *Instance
 }
 
-// Key of the instance that changed.
+// Key returns the key of the instance that changed.
 func (c *Change) Key() Key {
 	if c.New != nil {
 		return c.New.Key
@@ -118,15 +118,12 @@ func (c *Change) Key() Key {
 	return c.Old.Key
 }
 
-// Sink is told of all changes in order, like a zone. It is called in the
-// registry's order: it must be quick, must not call back, and must not keep
-// the slices.
+// Sink gets all changes in order. The zone is one. The registry waits for each call: it
+// must be quick, must not call the registry, and must not keep the slices.
 type Sink interface {
-	// Load replaces everything: all instances, ordered by key, as they are at
-	// revision, and the changes that led there, as far back as they are kept,
-	// oldest first, one for each revision.
+	// Load replaces everything: all instances at revision, ordered by key, and the changes
+	// before it that are still known, oldest first, one for each revision.
 	Load(revision uint64, instances iter.Seq[*Instance], history []Change)
-	// Apply is given changes in order of revision, each one higher than the
-	// last, before the call that made them returns.
+	// Apply gets changes, ordered by revision, before the calls that made them return.
 	Apply(changes []Change)
 }

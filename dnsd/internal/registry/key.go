@@ -18,8 +18,7 @@ func (k Key) Compare(o Key) int {
 	return cmp.Or(cmp.Compare(k.Service, o.Service), cmp.Compare(k.ID, o.ID))
 }
 
-// NewKey checks a service and an id, and makes a Key of them. Nothing else turns text
-// into a Key.
+// NewKey checks a service and an id, and returns their Key. Text becomes a Key only here.
 //
 // Errors: *FieldError.
 func NewKey(service, id string) (Key, error) {
@@ -27,7 +26,7 @@ func NewKey(service, id string) (Key, error) {
 	return k, k.check()
 }
 
-// ParseKey is NewKey for the form that String writes.
+// ParseKey is NewKey for the form that String returns.
 func ParseKey(s string) (Key, error) {
 	service, id, ok := strings.Cut(s, "/")
 	if !ok {
@@ -52,8 +51,8 @@ func CheckID(id string) error {
 	return nil
 }
 
-// CheckService returns a *FieldError unless s is _name._tcp or _name._udp in lower
-// case, see srvname.
+// CheckService returns a *FieldError unless s is _name._tcp or _name._udp in lower case,
+// as package srvname says.
 func CheckService(s string) error {
 	if err := srvname.CheckService(s); err != nil {
 		return &FieldError{"service", s, err.Error()}

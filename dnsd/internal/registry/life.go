@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// Life names one life of a registry, from Open to its end: a random number,
-// never 0. What is remembered from another life is of no use in this one.
+// Life names one life of a registry, from Open to its end. It is a random number, never
+// 0. A revision of another life means nothing in this one.
 type Life uint64
 
-// newLife draws one.
+// newLife returns a random life.
 func newLife() Life {
 	var b [8]byte
 	for {
@@ -26,8 +26,7 @@ func newLife() Life {
 // String is 16 hexadecimal digits.
 func (l Life) String() string { return fmt.Sprintf("%016x", uint64(l)) }
 
-// Position is a place in the history of changes: a revision of one life. It is
-// what may be given to others to remember.
+// Position is a revision of one life. A client remembers it to resume a watch.
 type Position struct {
 	Life     Life
 	Revision uint64
@@ -47,9 +46,9 @@ func (p Position) Append(b []byte) []byte {
 	return strconv.AppendUint(append(b, '-'), p.Revision, 10)
 }
 
-// ParsePosition reads what Position.String wrote. A revision alone, "27712345678",
-// is a position of no life, where nobody can go on: Watch answers ErrCompacted.
-// Anything else is a *FieldError.
+// ParsePosition reads the form that Position.String returns. A revision alone,
+// "27712345678", is a position of no life: Watch returns ErrCompacted for it. Anything
+// else is a *FieldError.
 func ParsePosition(s string) (Position, error) {
 	life, revision, ok := strings.Cut(s, "-")
 	if !ok {
@@ -58,13 +57,13 @@ func ParsePosition(s string) (Position, error) {
 	l, err1 := strconv.ParseUint(life, 16, 64)
 	r, err2 := strconv.ParseUint(revision, 10, 64)
 	if err1 != nil || err2 != nil || len(life) != 16 {
-		return Position{}, &FieldError{"since", s, "must be the id of an event that was seen, like 9f86d081884c7d65-27712345678"}
+		return Position{}, &FieldError{"since", s, "must be the id of an event, like 9f86d081884c7d65-27712345678"}
 	}
 	return Position{Life(l), r}, nil
 }
 
-// Life of this registry.
+// Life returns the life of this registry.
 func (r *Registry) Life() Life { return r.life }
 
-// At is the position of a revision in this life.
+// At returns the position of a revision in this life.
 func (r *Registry) At(revision uint64) Position { return Position{r.life, revision} }

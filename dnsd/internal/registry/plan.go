@@ -5,49 +5,49 @@ import (
 	"time"
 )
 
-// leaseAction says what a step does to the lease.
+// leaseAction is what a step does to the lease.
 type leaseAction uint8
 
 const (
 	keepLease     leaseAction = iota
-	renewLease                // begins anew
-	reprieveLease             // goes on as a suspect
-	trialLease                // goes on as a suspect, for one lease
-	loseLease                 // ended by silence or refusal: counts for the guard
+	renewLease                // it begins again
+	reprieveLease             // it goes on as a suspect's
+	trialLease                // it goes on as a suspect's, for one lease
+	loseLease                 // it ended because of silence or a refusal: the guard counts it
 )
 
-// step is one planned change, or (Revision 0) something done to a lease only.
+// step is one planned change, or, if Revision is 0, an action on a lease alone.
 type step struct {
 	Change
-	entry *entry // as it was when the batch began; nil: not there
+	entry *entry // when the batch began; nil: the key was not registered
 	key   Key
 	lease leaseAction
 }
 
-// plan gathers the changes of one batch. What earlier requests of the batch will
-// change is in it and not in the catalog yet.
+// plan gathers the changes of one batch. The changes of earlier requests of the batch are
+// in the plan, and not in the catalog yet.
 type plan struct {
 	r        *Registry
 	now      time.Duration
 	wall     time.Time
 	revision uint64
 	steps    []step
-	overlay  map[Key]*Instance // as this batch leaves it; nil: removed
-	added    []Key             // which have no entry yet
-	tallies  map[string]tally
-	total    int // instances, after the batch
+	overlay  map[Key]*Instance // after the batch; nil: removed
+	added    []Key             // that have no entry yet
+	tallies  map[string]tally  // by service
+	total    int               // number of instances after the batch
 	fenced   map[Key]Fence
-	marked   []Key // those of fenced, in order
-	refused  int   // how many it removes because they refuse
-	overdue  int   // how many are silent that should have been heard; -1: not counted yet
+	marked   []Key // the keys of fenced, in order
+	refused  int   // instances that the batch removes because they refuse
+	overdue  int   // instances that should have renewed and did not; -1: not counted yet
 	changed  Batch
-	failure  error // why this batch is not stored; nil: it will be, or else it did not happen
+	failure  error // why this batch is not stored; nil: it is stored, or nothing is changed
 }
 
-// tally is what a batch does to a service.
+// tally is how a batch changes the numbers of a service.
 type tally struct {
-	instances int // more or fewer
-	lost      int // gone by silence or refusal
+	instances int
+	lost      int // after silence or a refusal
 }
 
 func (p *plan) begin(r *Registry) {
@@ -72,7 +72,7 @@ func (p *plan) end() {
 	p.changed = Batch{Changes: p.changed.Changes[:0], Fences: p.changed.Fences[:0]}
 }
 
-// find returns the instance as it will be, and its entry if it has one already.
+// find returns the instance after the steps so far, and its entry if it has one already.
 func (p *plan) find(k Key) (*Instance, *entry) {
 	e := p.r.catalog.find(k)
 	if in, ok := p.overlay[k]; ok {
@@ -84,7 +84,7 @@ func (p *plan) find(k Key) (*Instance, *entry) {
 	return e.in, e
 }
 
-// size of a service as it will be.
+// size returns the number of instances of a service after the steps so far.
 func (p *plan) size(service string) int {
 	n := p.tallies[service].instances
 	if s := p.r.catalog.services[service]; s != nil {
@@ -93,7 +93,7 @@ func (p *plan) size(service string) int {
 	return n
 }
 
-// fence is what is remembered of k, as this batch leaves it.
+// fence returns the fence of k after the steps so far.
 func (p *plan) fence(k Key) Fence {
 	if f, ok := p.fenced[k]; ok {
 		return f
@@ -101,10 +101,10 @@ func (p *plan) fence(k Key) Fence {
 	return p.r.fences.by[k]
 }
 
-// floor is the incarnation below which k is fenced when it does not live.
+// floor is the incarnation below which k is fenced while it is not registered.
 func (p *plan) floor(k Key) uint64 { return p.fence(k).Incarnation }
 
-// put plans in (not shared yet) to become what k is, and returns it.
+// put plans to replace old by in, which no other goroutine may have yet. It returns in.
 func (p *plan) put(old, in *Instance, e *entry, lease leaseAction) *Instance {
 	p.revision++
 	in.Revision = p.revision
@@ -114,13 +114,13 @@ func (p *plan) put(old, in *Instance, e *entry, lease leaseAction) *Instance {
 	}
 	floor := p.floor(in.Key)
 	if in.Incarnation > 0 && in.Incarnation >= floor {
-		floor = 0 // the living one fences now
+		floor = 0 // the registered instance fences now
 	}
 	p.remember(in.Key, floor, false)
 	return in
 }
 
-// remove plans old to go.
+// remove plans to remove old.
 func (p *plan) remove(old *Instance, e *entry, lease leaseAction) {
 	p.revision++
 	p.step(step{Change: Change{p.revision, p.wall, old, nil}, entry: e, key: old.Key, lease: lease})
@@ -132,17 +132,17 @@ func (p *plan) remove(old *Instance, e *entry, lease leaseAction) {
 	p.remember(old.Key, max(old.Incarnation, p.floor(old.Key)), old.Sticky)
 }
 
-// renew plans only that a lease begins anew.
+// renew plans only that a lease begins again.
 func (p *plan) renew(in *Instance, e *entry) {
 	p.step(step{Change: Change{New: in}, entry: e, key: in.Key, lease: renewLease})
 }
 
-// reprieve plans only that a suspect goes on as one.
+// reprieve plans only that a suspect remains one.
 func (p *plan) reprieve(in *Instance, e *entry) {
 	p.step(step{Change: Change{New: in}, entry: e, key: in.Key, lease: reprieveLease})
 }
 
-// pending notes that what this batch is about waits for a commit, or no more.
+// pending marks the entries of this batch while it is committed.
 func (p *plan) pending(yes bool) {
 	for i := range p.steps {
 		if e := p.steps[i].entry; e != nil {
@@ -151,12 +151,12 @@ func (p *plan) pending(yes bool) {
 	}
 }
 
-// changes says whether there are some among the steps from one on.
+// changes says whether one of the steps, beginning with the step from, is a change.
 func (p *plan) changes(from int) bool {
 	return slices.ContainsFunc(p.steps[from:], func(s step) bool { return s.Revision > 0 })
 }
 
-// touched says whether this batch already does something to k.
+// touched says whether this batch has a step for k.
 func (p *plan) touched(k Key) bool {
 	_, ok := p.overlay[k]
 	return ok
@@ -182,7 +182,7 @@ func (p *plan) count(service string, t tally) {
 	p.total += t.instances
 }
 
-// remember plans what is to be known of k beside who lives there.
+// remember plans the fence of k.
 func (p *plan) remember(k Key, incarnation uint64, drained bool) {
 	f := Fence{k, incarnation, drained, p.wall}
 	if was := p.fence(k); was.Incarnation == f.Incarnation && was.Drained == f.Drained {
@@ -197,7 +197,7 @@ func (p *plan) remember(k Key, incarnation uint64, drained bool) {
 	p.fenced[k] = f
 }
 
-// batch is what is to be committed.
+// batch returns the changes to be committed.
 func (p *plan) batch() *Batch {
 	b := &p.changed
 	b.Revision = p.revision
@@ -218,14 +218,14 @@ func (p *plan) batch() *Batch {
 		}
 	}
 	for _, f := range p.r.fences.excess(more, p.wall, more+64) {
-		if _, ok := p.fenced[f.Key]; !ok { // not one that was just set
+		if _, ok := p.fenced[f.Key]; !ok { // this batch has not set it
 			b.Fences = append(b.Fences, f)
 		}
 	}
 	return b
 }
 
-// apply publishes what was committed.
+// apply makes the changes in the catalog, and returns their events.
 func (p *plan) apply() []*Event {
 	r := p.r
 	c := &r.catalog
@@ -249,7 +249,7 @@ func (p *plan) apply() []*Event {
 			c.replace(e, s.New)
 			e.service.revision = s.Revision
 		}
-		if e != nil && s.New != nil { // what a later step removes is still there
+		if e != nil && s.New != nil { // e is there, even if a later step removes it
 			switch s.lease {
 			case renewLease:
 				r.renewLocked(e, p.now)
@@ -272,3 +272,5 @@ func (p *plan) apply() []*Event {
 	r.revision = p.revision
 	return events
 }
+
+// Tests: backend_test.go, queue_test.go.

@@ -10,30 +10,30 @@ import (
 	"time"
 )
 
-// probed is an instance to be asked whether it is dead.
+// probed is an instance to be probed.
 type probed struct {
 	entry    *entry
 	instance *Instance
-	deadline time.Duration // of its lease when the question came up, for one that is no suspect
+	deadline time.Duration // of its lease at the time, if it is no suspect
 }
 
-// again are the pauses before a lost instance is probed once more: a kernel that
-// buries a process closes its sockets one after the other, so that for some
-// milliseconds the port may still take connections when the held one is gone.
+// again are the pauses before an instance whose connection broke is probed once more.
+// When a process dies, the kernel closes its sockets one after the other: for some
+// milliseconds the port may still accept connections.
 var again = [...]time.Duration{20 * time.Millisecond, 80 * time.Millisecond, 400 * time.Millisecond}
 
-// ConnectionLost tells that the connection which held a registration broke
-// without a deregistration. The instance is probed at once, again within half a
-// second while it accepts, resets (the listener closed meanwhile) or says nothing (a
-// full backlog drops what comes), and removed when it refuses; anything else leaves
-// it to its lease. It returns after the verdict: Removed, Changed (it refuses, and is
-// a suspect now) or Nothing.
+// ConnectionLost says that the connection of a held registration broke without a
+// deregistration. The registry probes the instance at once, and removes it if it
+// refuses. It probes again within half a second if the instance accepts, resets (its
+// listener is being closed) or does not answer (its backlog is full). In all other cases
+// the instance keeps its lease. The receipt is Removed, Changed (it refuses, and is a
+// suspect now) or Nothing.
 func (r *Registry) ConnectionLost(ctx context.Context, key Key, incarnation uint64) Receipt {
 	r.mu.RLock()
 	e := r.catalog.find(key)
 	if e == nil || e.in.Incarnation != incarnation || !r.provable(e.in) {
 		defer r.mu.RUnlock()
-		return r.foundLocked(key) // replaced by a newer one: none of its business
+		return r.foundLocked(key) // e.in is another process, or no probe proves anything
 	}
 	s := probed{e, e.in, e.deadline}
 	r.mu.RUnlock()
@@ -50,7 +50,7 @@ func (r *Registry) ConnectionLost(ctx context.Context, key Key, incarnation uint
 		r.mu.RLock()
 		if r.catalog.find(key) != s.entry || s.entry.in != s.instance || s.entry.deadline != s.deadline {
 			defer r.mu.RUnlock()
-			return r.foundLocked(key) // it was heard of since
+			return r.foundLocked(key) // it renewed or changed since
 		}
 		r.mu.RUnlock()
 		done, open = r.prove(ctx, s)
@@ -67,14 +67,14 @@ func (r *Registry) foundLocked(key Key) Receipt {
 	return Receipt{Revision: e.in.Revision, Instance: e.in, ExpiresIn: e.left(r.clock.peek()), Count: 1}
 }
 
-// provable says whether a refused connection proves anything: who serves UDP
-// refuses TCP for all his life.
+// provable says whether a refused connection proves that in is dead: a UDP-only server
+// always refuses TCP connections.
 func (r *Registry) provable(in *Instance) bool {
 	return !r.settings().Guard.NoProbe && strings.HasSuffix(in.Service, "._tcp")
 }
 
-// prove removes s if it refuses a connection and nothing was heard of it since.
-// It says whether its port may only be about to close.
+// prove removes s if it refuses a connection and has not renewed or changed since. open
+// says that the port may still be about to close.
 func (r *Registry) prove(ctx context.Context, s probed) (done Receipt, open bool) {
 	select {
 	case r.probes <- struct{}{}:
@@ -85,10 +85,10 @@ func (r *Registry) prove(ctx context.Context, s probed) (done Receipt, open bool
 	err := r.settings().Probe(pctx, s.instance.HostPort())
 	cancel()
 	<-r.probes
-	// A host resets a connection to a closed port (RFC 9293 section 3.10.7.1). A
-	// timeout or an unreachable net may well be ours.
+	// A host resets a connection to a closed port (RFC 9293 section 3.10.7.1). A timeout
+	// or an unreachable network may be a fault on our side.
 	if !errors.Is(err, syscall.ECONNREFUSED) {
-		var silent net.Error // the clock of the context or of the socket, whichever was first
+		var silent net.Error // a timeout of the context or of the socket
 		open = err == nil || errors.Is(err, syscall.ECONNRESET) || errors.As(err, &silent) && silent.Timeout()
 		r.mu.RLock()
 		defer r.mu.RUnlock()
@@ -106,13 +106,13 @@ func (r *Registry) prove(ctx context.Context, s probed) (done Receipt, open bool
 		r.stats.proven.Add(1)
 		r.settings().Logger.Info("registry: removed, it refuses connections", "instance", s.instance.Key.String(), "host", s.instance.HostPort())
 	case kept:
-		r.settings().Logger.Warn("registry: refuses connections, and is held back as a suspect, because too many do at once", "instance", s.instance.Key.String(), "host", s.instance.HostPort())
+		r.settings().Logger.Warn("registry: refuses connections, and is kept as a suspect, because too many refuse at once", "instance", s.instance.Key.String(), "host", s.instance.HostPort())
 	}
 	return done, false
 }
 
-// bury plans to remove s, which refused a connection, unless something was heard of
-// it since. It is kept, and asked again as a suspect, if too many refuse at once.
+// bury plans to remove s, which refused a connection, unless it renewed or changed since.
+// If too many instances refuse at once, s is kept as a suspect, and probed again.
 func (p *plan) bury(s probed) (done Receipt, kept bool) {
 	in, e := p.find(s.instance.Key)
 	switch {
@@ -133,7 +133,7 @@ func (p *plan) bury(s probed) (done Receipt, kept bool) {
 	return p.standing(Changed, p.put(in, in.with(Suspect), e, reprieveLease), e), true
 }
 
-// prober asks suspects whether they are dead.
+// prober probes suspects.
 type prober struct {
 	r       *Registry
 	workers sync.WaitGroup
@@ -141,11 +141,10 @@ type prober struct {
 	mu      sync.Mutex
 	running int          // guarded by mu
 	waiting []probed     // guarded by mu
-	known   map[Key]bool // waiting or being asked; guarded by mu
+	known   map[Key]bool // waiting or being probed; guarded by mu
 }
 
-// add queues suspects; one that is still waiting since last time is not asked
-// twice.
+// add queues suspects, except those that are still waiting or being probed.
 func (b *prober) add(ctx context.Context, suspects []probed) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -7,52 +7,53 @@ import (
 	"time"
 )
 
-// maxBatch bounds the requests that share one commit, and with it the time that
-// the first of them waits.
+// maxBatch bounds the requests that share one commit, and so the time that the first of
+// them waits.
 const maxBatch = 4096
 
 // op is one request in the queue.
 type op struct {
-	// decide plans the changes, or refuses; then it must have planned none. It
-	// is called with mu held, and again when the commit failed and unstored is set.
+	// decide plans the changes. If it returns an error, it must have planned none. It
+	// is called with mu held, and a second time if the commit failed and unstored is set.
 	decide func(*plan) error
-	// unstored: when the changes cannot be stored, they are made nevertheless,
-	// and owed to the store. Only for what takes nobody in.
+	// unstored says that the changes are made even if they cannot be stored, and are then
+	// owed to the store. It is not for changes that add an instance.
 	unstored bool
 	owed     error // why the changes, which were made, are not stored
-	settle   bool  // tries to store, though nothing may have changed
-	// after is called in the registry's order once everything is published,
-	// without mu.
+	settle   bool  // commits what is owed, even if nothing changed
+	// after is called without mu, after the changes of the batch were published and before
+	// the next batch.
 	after func()
 	err   error
 	turn  chan bool // true: lead the next batch; false: done
-	last  bool      // closes the queue behind it
-	taken bool      // guarded by queue.mu
+	last  bool      // the queue is closed after it
+	taken bool      // by a leader; guarded by queue.mu
 }
 
-// queue gathers requests while a commit is running. Who finds it idle leads: it
-// commits its own and all that gathered, then hands over to the first that came
-// meanwhile. So concurrent requests share one sync, an idle registry answers
-// without a switch of goroutines, and there is none to stop.
+// queue gathers requests while a commit is running. The first request that finds the
+// queue idle becomes the leader. It commits its own change together with everything
+// queued, then makes the first request that waits the next leader. So concurrent
+// requests share a sync, a request to an idle registry needs no other goroutine, and
+// the queue has no goroutine that must be stopped.
 type queue struct {
 	mu     sync.Mutex
 	ops    []*op         // guarded by mu
 	led    bool          // guarded by mu
 	closed bool          // guarded by mu
 	last   lastCommit    // guarded by mu
-	want   int           // guarded by mu; the leader waits for so many ops; 0: it does not
-	full   chan struct{} // one when they are there
+	want   int           // guarded by mu; the number of ops that the leader waits for; 0: it does not wait
+	full   chan struct{} // gets one value when want ops are there
 }
 
-// lastCommit is what the next leader goes by.
+// lastCommit tells the next leader how long to wait for other requests.
 type lastCommit struct {
 	ended   time.Time
 	took    time.Duration
-	clients int // those it answered, and those who were waiting by then
+	clients int // requests that it answered, and requests that waited at its end
 }
 
-// submit runs o in its turn and returns its error. A canceled ctx gives up only
-// what no leader has taken yet: otherwise the outcome is awaited and told.
+// submit runs o in its turn and returns its error. When ctx is canceled it takes o back,
+// unless a leader has taken o already: then it waits for the outcome.
 func (r *Registry) submit(ctx context.Context, o *op) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("registry: %w", err)
@@ -103,13 +104,13 @@ func (r *Registry) submit(ctx context.Context, o *op) error {
 	return o.err
 }
 
-// gather returns the batch that o leads. Those who were just answered are often
-// about to ask again; without waiting for them, clients fall into two halves
-// that take turns, and each commit carries one half. So the leader waits until
-// they are as many as at the last commit, but for no longer than a quarter of
-// what that took.
+// gather returns the batch that o leads. Clients that were just answered usually send the
+// next request immediately. If the leader did not wait briefly for them, the clients
+// would split into two groups that alternate, and every commit would carry half as many
+// changes. So the leader waits for as many requests as the last commit had, but no
+// longer than a quarter of the time that the last commit took.
 func (q *queue) gather(o *op) []*op {
-	const worthwhile = 20 * time.Microsecond // below, waiting costs more than it brings
+	const worthwhile = 20 * time.Microsecond // a shorter wait costs more than it saves
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if others := q.last.clients - 1; len(q.ops) < others {
@@ -124,7 +125,7 @@ func (q *queue) gather(o *op) []*op {
 			}
 			timer.Stop()
 			q.mu.Lock()
-			if q.want == 0 { // they are there, perhaps only after the timer
+			if q.want == 0 { // full has a value, which may have come after the timer
 				select {
 				case <-q.full:
 				default:
@@ -143,7 +144,7 @@ func (q *queue) gather(o *op) []*op {
 	return batch
 }
 
-// lead commits a batch, wakes those who wait for it, and hands over.
+// lead commits a batch, wakes the requests of the batch, and appoints the next leader.
 func (r *Registry) lead(batch []*op) {
 	took := r.commit(batch)
 	q := &r.queue

@@ -6,12 +6,12 @@ import (
 	"slices"
 )
 
-// rank sees to it that the suspects of the services that the batch touches stand
-// behind all that are live, and among themselves as their priorities say. Those
-// that do not get another published priority, which is a change.
+// rank makes sure that, in each service of the batch, the suspects are published after all
+// live instances, and ordered by their own priorities. A suspect that is not gets
+// another published priority, which is a change.
 func (p *plan) rank() {
 	var done map[string]bool
-	for i := 0; i < len(p.steps); i++ { // more may come, of services that are done
+	for i := 0; i < len(p.steps); i++ { // rankService may append steps, of services that are done
 		s := &p.steps[i]
 		if s.Revision == 0 || done[s.key.Service] {
 			continue
@@ -27,7 +27,7 @@ func (p *plan) rank() {
 	}
 }
 
-// ranked is a suspect as the batch leaves it.
+// ranked is a suspect after the batch.
 type ranked struct {
 	in    *Instance
 	entry *entry
@@ -65,7 +65,7 @@ func (p *plan) rankService(name string) {
 		s := suspects[i]
 		switch priority, _ := s.in.Published(); {
 		case priority == behind:
-		case s.in.Revision > p.r.revision: // made by this batch, and nobody's yet
+		case s.in.Revision > p.r.revision: // made by this batch, and not shared yet
 			s.in.behind = behind
 		default:
 			next := s.in.with(Suspect)
@@ -75,8 +75,8 @@ func (p *plan) rankService(name string) {
 	}
 }
 
-// behindAll sorts suspects by priority and returns what to publish for each: what
-// they have, if that is behind top and in order.
+// behindAll sorts suspects by priority, and returns the priority to publish for each: the
+// current ones, if they are all higher than top and in order.
 func behindAll(suspects []ranked, top int) []uint16 {
 	slices.SortFunc(suspects, func(a, b ranked) int {
 		return cmp.Or(cmp.Compare(a.in.Priority, b.in.Priority), a.in.Key.Compare(b.in.Key))
@@ -103,14 +103,14 @@ func behindAll(suspects []ranked, top int) []uint16 {
 		}
 		if last+shift <= math.MaxUint16 {
 			out[i] = uint16(int(s.in.Priority) + shift)
-		} else { // no room to keep the distances
+		} else { // there is no room for the distances between them
 			out[i] = uint16(min(lastLive+1+tier, math.MaxUint16))
 		}
 	}
 	return out
 }
 
-// rankAll ranks what was loaded, which nobody has seen yet.
+// rankAll ranks the suspects that were loaded. No sink has seen them yet.
 func (r *Registry) rankAll() {
 	for _, s := range r.catalog.services {
 		if s.suspects == 0 {

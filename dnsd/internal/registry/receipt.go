@@ -9,10 +9,10 @@ import (
 // except a Deregister that could not be stored.
 type Receipt struct {
 	Did      Did
-	Revision uint64 // of the change; if the write made none, of the state that it found
+	Revision uint64 // of the change; if there was none, of the data that the write found
 
-	// Instance is what the write was about: as it is published now, or, if it was
-	// removed, as it was last. It is nil for a write to no instance or to several.
+	// Instance is the instance after the write, or, if it was removed, before it. It is nil
+	// for a write to no instance or to several.
 	Instance  *Instance
 	ExpiresIn time.Duration // time left of the lease of Instance; 0 if it was removed
 	Count     int           // instances that were written to, or whose lease began again
@@ -49,17 +49,17 @@ type Renewals struct {
 	Replaced []Key // their process was replaced by one with a higher incarnation
 }
 
-// begun is the receipt for an instance whose lease begins now.
+// begun is the receipt of an instance whose lease begins now.
 func begun(did Did, in *Instance) Receipt {
 	return Receipt{Did: did, Revision: in.Revision, Instance: in, ExpiresIn: in.Lease, Count: 1}
 }
 
-// standing is the receipt for an instance whose lease runs on.
+// standing is the receipt of an instance whose lease runs on.
 func (p *plan) standing(did Did, in *Instance, e *entry) Receipt {
 	return Receipt{Did: did, Revision: in.Revision, Instance: in, ExpiresIn: e.left(p.now), Count: 1}
 }
 
-// removed is the receipt for an instance that p just planned to remove.
+// removed is the receipt of an instance that p has just planned to remove.
 func (p *plan) removed(in *Instance) Receipt {
 	return Receipt{Did: Removed, Revision: p.revision, Instance: in, Count: 1}
 }

@@ -2,7 +2,6 @@ package registry_test
 
 import (
 	"context"
-	"slices"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -49,45 +48,4 @@ func TestReceiptsSayWhatWasDone(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestRenewAllSaysThatASuspectCameBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r, _ := start(t, registry.Config{Guard: registry.Guard{NoProbe: true}})
-		all := make([]registry.Renewal, 5)
-		for i, id := range []string{"a1", "a2", "a3", "a4", "a5"} {
-			all[i] = registry.Renewal{Key: register(t, r, math(id)).Key}
-		}
-		time.Sleep(16 * time.Second) // all are silent, and the guard takes them for suspects
-		suspects := r.Stats().Suspect
-		if suspects == 0 {
-			t.Fatal("no suspects")
-		}
-		done, err := r.RenewAll(t.Context(), all)
-		if err != nil || done.Did != registry.Changed || done.Count+len(done.Unknown) != len(all) || done.Revision != r.Revision() {
-			t.Errorf("RenewAll = %+v, %v, with %d suspects", done, err, suspects)
-		}
-		if done, err = r.RenewAll(t.Context(), all[:3]); err != nil || done.Did != registry.Renewed || done.Revision != r.Revision() {
-			t.Errorf("RenewAll again = %+v, %v, want a renewal", done, err)
-		}
-	})
-}
-
-func TestANewKeyIsChecked(t *testing.T) {
-	if k, err := registry.NewKey("_math._tcp", "a1"); err != nil || k.String() != "_math._tcp/a1" {
-		t.Errorf("NewKey = %v, %v", k, err)
-	}
-	var bad []string
-	for _, text := range []string{"_math._tcp", "math._tcp/a1", "_math._tcp/", "_math._tcp/A1", "_math._tcp/a1/a2"} {
-		if _, err := registry.ParseKey(text); err == nil {
-			bad = append(bad, text)
-		}
-	}
-	if _, err := registry.NewKey("_math._tcp", "a.1"); err == nil {
-		bad = append(bad, "a.1")
-	}
-	if len(bad) > 0 {
-		slices.Sort(bad)
-		t.Errorf("taken for keys: %q", bad)
-	}
 }

@@ -7,11 +7,10 @@ import (
 	"strings"
 )
 
-// Register registers, renews, changes or recovers in: whatever it takes that
-// afterwards in is registered and its lease begins. Zero TTL and Lease become
-// defaults; State and Revision are ignored; a drained instance stays drained.
-// Registering what is already so is a renewal, and not written. The receipt is
-// Created, Changed or Renewed.
+// Register makes sure that in is registered, and its lease begins. A zero TTL or Lease
+// becomes the default. State and Revision are ignored: a drained instance stays drained.
+// If in is registered already and nothing differs, that is a renewal, and not stored.
+// The receipt is Created, Changed or Renewed.
 //
 // Errors: *FieldError, *FencedError, *LimitError, ErrNoSpace, ErrClosed.
 func (r *Registry) Register(ctx context.Context, in Instance) (Receipt, error) {
@@ -25,7 +24,7 @@ func (r *Registry) Register(ctx context.Context, in Instance) (Receipt, error) {
 	if err := in.Key.check(); err != nil { // a key that is registered was checked
 		return Receipt{}, err
 	}
-	// Detached from the request that these may be parts of.
+	// These may be parts of the text of a request, which must not be kept in memory.
 	in.Service, in.ID, in.Host = strings.Clone(in.Service), strings.Clone(in.ID), strings.Clone(in.Host)
 	in.Meta = maps.Clone(in.Meta)
 	in.State, in.Sticky = Up, false
@@ -44,7 +43,7 @@ func (r *Registry) Register(ctx context.Context, in Instance) (Receipt, error) {
 	return done, nil
 }
 
-// registerAgain is the quick way of a registration that changes nothing.
+// registerAgain renews in without the queue if it is registered and nothing differs.
 func (r *Registry) registerAgain(in *Instance) *Instance {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -60,7 +59,7 @@ func (r *Registry) registerAgain(in *Instance) *Instance {
 func (p *plan) register(in Instance) (Receipt, error) {
 	old, e := p.find(in.Key)
 	if old == nil {
-		// Fenced only is who says which incarnation it is.
+		// Incarnation 0 means that none was given, and is never fenced.
 		fence := p.fence(in.Key)
 		if in.Incarnation > 0 && in.Incarnation < fence.Incarnation {
 			return Receipt{}, &FencedError{in.Key, fence.Incarnation, in.Incarnation, true}
@@ -72,7 +71,7 @@ func (p *plan) register(in Instance) (Receipt, error) {
 			return Receipt{}, err
 		}
 		if s := p.r.catalog.services[in.Service]; s != nil {
-			in.Service = s.name // one string for all
+			in.Service = s.name // all instances of a service share one string
 		}
 		return begun(Created, p.put(nil, &in, e, renewLease)), nil
 	}
@@ -90,16 +89,16 @@ func (p *plan) register(in Instance) (Receipt, error) {
 	return begun(Changed, p.put(old, &in, e, renewLease)), nil
 }
 
-// renews says whether to register in is to renew it, which needs no store.
+// renews says whether registering in is a renewal, which needs no store.
 func (p *plan) renews(in *Instance) bool {
 	old, _ := p.find(in.Key)
 	return old != nil && old.same(in)
 }
 
-// Deregister removes key at once. A nil incarnation removes whoever lives there;
-// one lower than the living is fenced. When that cannot be stored, key leaves the
-// answers nevertheless, the error says so beside the receipt, and after a restart key
-// may be back for the length of its lease.
+// Deregister removes key at once. With a nil incarnation it removes any instance under
+// the key; a lower one than that of the instance is fenced. If the removal cannot be
+// stored, key leaves the answers nevertheless. Then Deregister returns a receipt and an
+// error, and after a restart key may be back for the length of its lease.
 //
 // Errors: ErrNotFound, *FencedError, ErrNoSpace, ErrClosed.
 func (r *Registry) Deregister(ctx context.Context, key Key, incarnation *uint64) (Receipt, error) {

@@ -8,31 +8,31 @@ import (
 	"time"
 )
 
-// Registry is the one place that knows who is registered.
+// Registry knows which instances are registered.
 type Registry struct {
 	cfg     atomic.Pointer[Config]
 	life    Life
-	began   uint64 // the revision of what was loaded; never changed after Open
+	began   uint64 // the revision at which this life began; never changed after Open
 	backend Backend
 	queue   queue
-	plan    *plan                 // the leader's
-	debt    debt                  // the leader's
-	ceiling ceiling               // the leader's
-	sinks   []Sink                // the leader's
-	sick    atomic.Pointer[error] // why the last commit failed; nil: it did not
+	plan    *plan                 // used by the leader of the queue
+	debt    debt                  // used by the leader of the queue
+	ceiling ceiling               // used by the leader of the queue
+	sinks   []Sink                // used by the leader of the queue
+	sick    atomic.Pointer[error] // why the last commit failed; nil: it did not fail
 
-	mu        sync.RWMutex // guards what follows
+	mu        sync.RWMutex // guards clock to heard
 	clock     clock
 	catalog   catalog
 	revision  uint64
 	history   history
 	fences    fences
 	reprieves map[*entry]reprieve
-	refused   losses        // removed because they refused a connection
-	heard     time.Duration // lease time of the last sign of life from anybody; -1: none yet
+	refused   losses        // instances that were removed because they refused a connection
+	heard     time.Duration // lease time of the last renewal of any instance; -1: none yet
 
 	watchers     watchers
-	probes       chan struct{} // holds one for each probe under way
+	probes       chan struct{} // has a value for each probe under way
 	stats        counters
 	stallsLogged atomic.Uint64
 }
@@ -43,9 +43,9 @@ type counters struct {
 	took                                                                             durations // of commits
 }
 
-// Open loads what the backend has kept; every lease begins anew. Leases end only
-// while Run runs. Close closes the registry and its backend; when Open fails the
-// backend is closed too.
+// Open loads the content of the backend. Every lease begins again. Leases end only while
+// Run runs. Close closes the registry and its backend. If Open fails to load, it closes
+// the backend.
 func Open(cfg Config) (*Registry, error) {
 	cfg, err := Check(cfg)
 	if err != nil {
@@ -74,10 +74,10 @@ func Open(cfg Config) (*Registry, error) {
 	return r, nil
 }
 
-// load begins a life with what the backend has kept. The history of the lives
-// before is not continued: nobody can tell whether what others remember of them
-// is what this store remembers. Everything has the revision at which the life
-// begins, which is higher than any that was given out.
+// load begins a life with the content of the backend. The history of earlier lives is
+// not continued, because clients may remember changes that this store does not hold.
+// Every instance gets the revision at which the life begins, which is higher than any
+// that was given out.
 func (r *Registry) load() error {
 	snap, err := r.backend.Load()
 	if err != nil {
@@ -109,14 +109,14 @@ func (r *Registry) load() error {
 	}
 	if r.revision > snap.Revision {
 		if err := r.backend.Commit(&Batch{Revision: r.revision}); err != nil {
-			r.tell(err) // the ceiling knows, and so does the clock
+			r.tell(err) // the ceiling and the clock also keep the revision
 		}
 	}
 	return nil
 }
 
-// first is the revision at which a life begins: above all that the backend, the
-// ceiling and the clock know of.
+// first returns the revision at which a life begins: above those of the backend and of
+// the ceiling, and not below the clock.
 func (r *Registry) first(stored uint64) uint64 {
 	first := uint64(0)
 	if stored > 0 {
@@ -129,7 +129,7 @@ func (r *Registry) first(stored uint64) uint64 {
 		first = max(first, clock)
 	}
 	if !r.ceiling.cover(first) {
-		first += r.ceiling.since(r.settings().Revision) // the next life knows no more than this one
+		first += r.ceiling.since(r.settings().Revision) // or the next life, which reads the same file, would begin here as well
 	}
 	return first
 }
@@ -154,11 +154,11 @@ func (r *Registry) Update(cfg Config) error {
 	return nil
 }
 
-// settings is the configuration of the moment.
+// settings returns the current configuration.
 func (r *Registry) settings() *Config { return r.cfg.Load() }
 
-// Close lets finish what was asked before, then closes the backend and cuts off
-// all watchers. A second Close does nothing.
+// Close waits for earlier requests, then cuts off all watches and closes the backend. A
+// second Close does nothing.
 func (r *Registry) Close() error {
 	var err error
 	last := &op{last: true, after: func() {

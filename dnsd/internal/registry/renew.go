@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// Renew begins the lease of key anew. incarnation 0 renews whoever lives there;
-// a lower one than the living is fenced, a higher one has to register.
+// Renew begins the lease of key again. Incarnation 0 renews any instance under the key; a
+// lower one than that of the instance is fenced; a higher one is not found, and has to
+// register.
 //
 // Errors: ErrNotFound (register again), *FencedError, ErrNoSpace, ErrClosed.
 func (r *Registry) Renew(ctx context.Context, key Key, incarnation uint64) (Receipt, error) {
@@ -37,19 +38,19 @@ func (r *Registry) Renew(ctx context.Context, key Key, incarnation uint64) (Rece
 	return done, nil
 }
 
-// Renewal is what RenewAll needs to know of a lease.
+// Renewal names a lease that RenewAll renews.
 type Renewal struct {
 	Key
-	Incarnation uint64 // as for Renew; 0: whoever lives there
+	Incarnation uint64 // as for Renew
 }
 
-// RenewAll renews many leases. The receipt has the registry's revision at the end;
-// it is Changed if a suspect came back. On an error some may have been renewed.
+// RenewAll renews many leases. The receipt has the registry's revision at the end. It is
+// Changed if a suspect came back. After an error, some may have been renewed.
 //
 // Errors: ErrNoSpace, ErrClosed.
 func (r *Registry) RenewAll(ctx context.Context, all []Renewal) (Renewals, error) {
 	const stride = 256 // leases renewed while others wait
-	var slow []Renewal // those that need their turn
+	var slow []Renewal // those that must go through the queue
 	if len(all) == 0 {
 		return Renewals{Receipt: Receipt{Revision: r.Revision()}}, nil
 	}
@@ -124,7 +125,7 @@ func (p *plan) renewKey(key Key, incarnation uint64) (Receipt, error) {
 	return begun(Renewed, in), nil
 }
 
-// owns says whether a process of that incarnation may speak for in.
+// owns returns an error unless a process of the given incarnation may renew in.
 func (in *Instance) owns(incarnation uint64) error {
 	switch {
 	case incarnation == 0 || incarnation == in.Incarnation:
@@ -136,14 +137,14 @@ func (in *Instance) owns(incarnation uint64) error {
 	}
 }
 
-// renewLocked begins the lease of e anew. It is no change, so that Unconfirmed
+// renewLocked begins the lease of e again. That is no change, so an Unconfirmed instance
 // becomes Up without a revision.
 func (r *Registry) renewLocked(e *entry, now time.Duration) {
 	if e.in.State == Unconfirmed {
 		r.catalog.replace(e, e.in.with(Up))
 	}
 	if len(r.reprieves) > 0 {
-		delete(r.reprieves, e) // of one that is drained: others have their turn
+		delete(r.reprieves, e) // it was heard
 	}
 	r.catalog.extend(e, now+e.in.Lease)
 	r.heard = now

@@ -14,12 +14,12 @@ import (
 // Bounds of metadata, which is published as one TXT record per instance.
 const (
 	maxMetaPair  = 255  // octets of key=value: one character-string (RFC 6763 section 6.1)
-	maxMetaTotal = 1300 // octets of them all with their lengths: above, RFC 6763 section 6.2 calls it not recommended
+	maxMetaTotal = 1300 // octets of all pairs with their lengths: RFC 6763 section 6.2 does not recommend more
 )
 
-// normal checks all of in but its key, and returns it in canonical form with defaults filled in, or
-// a *FieldError. One malformed target spoils a whole record set for clients
-// (Go's LookupSRV refuses the set), so nothing unchecked gets any further.
+// normal checks everything in in except its key. It returns in with defaults and in
+// canonical form, or a *FieldError. One malformed target spoils a whole record set for
+// clients (Go's LookupSRV refuses the set), so everything is checked here.
 func (c *Config) normal(in Instance) (Instance, error) {
 	host, err := CheckHost(in.Host)
 	if err != nil {
@@ -45,8 +45,8 @@ func (c *Config) normal(in Instance) (Instance, error) {
 		return in, &FieldError{"ttl", in.TTL.String(), fmt.Sprintf(
 			"must be at most half the lease, %v, or clients would remember the instance longer than it lives: shorten the ttl or lengthen the lease", half)}
 	}
-	// Incarnations are times or small counters. One that is far in the future would
-	// leave no higher one to whoever comes next.
+	// Incarnations are times or small counters. After one far in the future, the next
+	// process would have no higher one.
 	if limit := uint64(time.Now().Add(aheadAtMost).UnixNano()); in.Incarnation > limit {
 		return in, &FieldError{
 			"incarnation", strconv.FormatUint(in.Incarnation, 10),
@@ -96,10 +96,10 @@ func CheckHost(h string) (string, error) {
 		}
 		last = label
 	}
-	// RFC 1123 section 2.1: the last label of a host name is not numeric, so that
-	// 10.0.0.300 is a mistyped address and not a name. 0x is what inet_aton takes.
+	// The last label of a host name is not numeric (RFC 1123 section 2.1): 10.0.0.300 is a
+	// mistyped address and not a name. inet_aton also takes numbers that begin with 0x.
 	if strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") && strings.Trim(last[2:], "0123456789abcdef") == "" {
-		return bad("looks like an IP address but is none")
+		return bad("looks like an IP address but is not one")
 	}
 	if last == name {
 		return bad(fmt.Sprintf("has only one label, which clients would look for in their own domains or at the top of DNS: give the full name, like %s.example.com, or an address", name))
@@ -107,8 +107,8 @@ func CheckHost(h string) (string, error) {
 	return name + ".", nil
 }
 
-// asciiLower folds what DNS folds (RFC 4343 section 3): strings.ToLower would make
-// a k of the Kelvin sign.
+// asciiLower folds the letters that DNS folds (RFC 4343 section 3). strings.ToLower would
+// turn the Kelvin sign into a k.
 func asciiLower(s string) string {
 	b := []byte(s)
 	for i, c := range b {

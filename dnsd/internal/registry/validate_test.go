@@ -2,6 +2,7 @@ package registry_test
 
 import (
 	"errors"
+	gomath "math"
 	"net/netip"
 	"strings"
 	"testing"
@@ -10,29 +11,6 @@ import (
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
-
-func TestServicesAndIDsAreChecked(t *testing.T) {
-	if err := registry.CheckService("_math._tcp"); err != nil {
-		t.Error(err)
-	}
-	wantField(t, registry.CheckService("math"), "service", "math", `write "_math._tcp"`)
-	if err := registry.CheckID("a-1"); err != nil {
-		t.Error(err)
-	}
-	wantField(t, registry.CheckID("A1"), "id", "A1", "lower case")
-}
-
-func TestParseKey(t *testing.T) {
-	k, err := registry.ParseKey("_math._tcp/a1")
-	if err != nil || k.Service != "_math._tcp" || k.ID != "a1" || k.String() != "_math._tcp/a1" {
-		t.Errorf("ParseKey = %v, %v", k, err)
-	}
-	for s, field := range map[string]string{"": "instance", "_math._tcp": "instance", "_math._tcp/": "id", "_math/a1": "service", "_math._tcp/a1/b": "id"} {
-		if _, err := registry.ParseKey(s); err == nil || err.(*registry.FieldError).Field != field {
-			t.Errorf("%q: %v, want a problem of %s", s, err, field)
-		}
-	}
-}
 
 func TestCheckHost(t *testing.T) {
 	for in, want := range map[string]string{
@@ -119,28 +97,6 @@ func TestRegistrationIsCheckedAndCompleted(t *testing.T) {
 	}
 }
 
-func TestPublishedPriority(t *testing.T) {
-	for _, c := range []struct {
-		state    registry.State
-		priority uint16
-		want     uint16
-		ok       bool
-	}{
-		{registry.Up, 10, 10, true},
-		{registry.Unconfirmed, 10, 10, true},
-		{registry.Suspect, 10, 1010, true},
-		{registry.Suspect, 64535, 65535, true},
-		{registry.Suspect, 64536, 65535, true},
-		{registry.Suspect, 65535, 65535, true},
-		{registry.Drained, 10, 0, false},
-	} {
-		in := registry.Instance{Priority: c.priority, State: c.state}
-		if got, ok := in.Published(); got != c.want || ok != c.ok {
-			t.Errorf("%v at %d: %d, %v", c.state, c.priority, got, ok)
-		}
-	}
-}
-
 func wantField(t *testing.T, err error, field, value, word string) {
 	t.Helper()
 	var f *registry.FieldError
@@ -189,4 +145,21 @@ func FuzzValidation(f *testing.F) {
 			}
 		}
 	})
+}
+
+// No number that is let in leaves no higher one.
+func TestIncarnationOfTheFarFutureIsRefused(t *testing.T) {
+	r, _ := start(t, registry.Config{})
+	in := math("a1")
+	var field *registry.FieldError
+	for _, bad := range []uint64{gomath.MaxUint64, gomath.MaxInt64, uint64(time.Now().Add(25 * time.Hour).UnixNano())} {
+		in.Incarnation = bad
+		if _, err := r.Register(t.Context(), in); !errors.As(err, &field) || field.Field != "incarnation" {
+			t.Errorf("%d: %v, want it refused", bad, err)
+		}
+	}
+	for _, good := range []uint64{1, uint64(time.Now().UnixMilli()), uint64(time.Now().UnixMicro()), uint64(time.Now().UnixNano())} {
+		in.Incarnation = good
+		register(t, r, in)
+	}
 }

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// Standing is an instance and how long it has left.
+// Standing is an instance and the time left of its lease.
 type Standing struct {
 	*Instance
-	ExpiresIn time.Duration // not negative
+	ExpiresIn time.Duration // never negative
 }
 
-// View is one service at one moment.
+// View is a service at one moment.
 type View struct {
 	Service   string
 	Revision  uint64     // of the last change of this service
 	Instances []Standing // ordered by id; the caller's own
 }
 
-// Service returns who is registered for a service; false: nobody.
+// Service returns the instances of a service, or false if there are none.
 func (r *Registry) Service(name string) (View, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -35,8 +35,8 @@ func (r *Registry) Service(name string) (View, bool) {
 	return v, true
 }
 
-// Services returns all services, ordered by name. Each view is taken when its
-// turn comes, at revision or later: who watches since revision misses nothing.
+// Services returns all services, ordered by name. Each view is taken when it is yielded,
+// at revision or later: a client that then watches since revision misses nothing.
 func (r *Registry) Services() (revision uint64, views iter.Seq[View]) {
 	r.mu.RLock()
 	revision, names := r.revision, r.namesLocked()
@@ -51,7 +51,7 @@ func (r *Registry) Services() (revision uint64, views iter.Seq[View]) {
 	}
 }
 
-// Instance returns one instance; false: not registered.
+// Instance returns one instance, or false if it is not registered.
 func (r *Registry) Instance(key Key) (Standing, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -62,15 +62,15 @@ func (r *Registry) Instance(key Key) (Standing, bool) {
 	return e.standing(r.clock.peek()), true
 }
 
-// Revision of the last change.
+// Revision returns the revision of the last change.
 func (r *Registry) Revision() uint64 {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.revision
 }
 
-// Sick says why changes cannot be stored at the moment; nil: they can, as far as
-// is known.
+// Sick returns the error of the last commit: changes cannot be stored at the moment. It
+// is nil if the last commit worked.
 func (r *Registry) Sick() error {
 	if err := r.sick.Load(); err != nil {
 		return *err
@@ -78,7 +78,7 @@ func (r *Registry) Sick() error {
 	return nil
 }
 
-// Stats counts. What has a rate counts since Open.
+// Stats are numbers of a registry. Counters begin at Open.
 type Stats struct {
 	Revision                                   uint64
 	Services, Instances                        int
@@ -86,17 +86,17 @@ type Stats struct {
 	History, Fences, Watchers                  int
 	Registered, Renewed, Deregistered, Expired uint64
 	Reprieved                                  uint64 // instances that the guard reprieved
-	Proven                                     uint64 // removed because they refused a connection
+	Proven                                     uint64 // instances that were removed because they refused a connection
 	Commits, CommitFailures                    uint64 // of the backend
 	CommitTook                                 Durations
-	Unstored                                   int           // changes that are published and could not be stored yet
+	Unstored                                   int           // changes that were published and could not be stored yet
 	Sick                                       bool          // changes cannot be stored at the moment
-	Cut                                        uint64        // watchers that were too slow
-	Stalls                                     uint64        // times the lease clock stood still
-	Stalled                                    time.Duration // how long in all
+	Cut                                        uint64        // watches that were cut off because they were too slow
+	Stalls                                     uint64        // how often the lease clock stood still
+	Stalled                                    time.Duration // for how long in all
 }
 
-// Stats takes a look at everything that is counted.
+// Stats returns the current numbers.
 func (r *Registry) Stats() Stats {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -123,7 +123,7 @@ func (e *entry) left(now time.Duration) time.Duration {
 	return min(max(e.deadline-now, 0), e.in.Lease)
 }
 
-// namesLocked returns the services in no order: sorting them is for later.
+// namesLocked returns the services in no order. The caller sorts them without the lock.
 func (r *Registry) namesLocked() []string {
 	names := make([]string, 0, len(r.catalog.services))
 	for name := range r.catalog.services {
@@ -131,3 +131,5 @@ func (r *Registry) namesLocked() []string {
 	}
 	return names
 }
+
+// Tests: backend_test.go, registry_test.go.

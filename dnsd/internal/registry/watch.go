@@ -5,50 +5,50 @@ import (
 	"sync"
 )
 
-// Event is a change as watchers get it, shared by all of them.
+// Event is a change as watches deliver it. All of them share it.
 type Event struct {
 	Change
-	Life    Life // in which it happened
+	Life    Life // of the registry
 	once    sync.Once
 	encoded []byte
 }
 
-// Position of the event, to resume after it.
+// Position returns the position from which a watch resumes after the event.
 func (e *Event) Position() Position { return Position{e.Life, e.Revision} }
 
-// Encoded returns what enc makes of the event. It is made once for all
-// watchers, who must all use the same enc and not change the bytes.
+// Encoded returns the event as encoded by enc. It is encoded once for all watches: all
+// callers must use the same enc, and must not change the bytes.
 func (e *Event) Encoded(enc func(*Event) []byte) []byte {
 	e.once.Do(func() { e.encoded = enc(e) })
 	return e.encoded
 }
 
-// Watch delivers changes in order of revision: each once, none left out. It is
-// for one reader at a time.
+// Watch delivers changes, ordered by revision, each exactly once. One goroutine at a time
+// may read it.
 type Watch struct {
 	r       *Registry
 	service string // "": all
-	since   uint64 // where it began
-	cursor  uint64 // the reader's: seen up to here, while it catches up
-	from    uint64 // live events are those after this; written before it is added
-	live    bool   // the reader's: it has caught up
+	since   uint64 // the revision after which it began
+	cursor  uint64 // used by the reader: the revision it has seen, while it catches up
+	from    uint64 // events after this revision are delivered to queue; set before it joins
+	live    bool   // used by the reader: it has caught up
 	spare   []*Event
 
 	mu     sync.Mutex
 	queue  []*Event      // guarded by mu
-	err    error         // guarded by mu; why there is nothing after the queue
-	signal chan struct{} // one when there may be something
+	err    error         // guarded by mu; why no events follow those in queue
+	signal chan struct{} // has a value if queue or err may have changed
 }
 
-// catchUp is how many events of the history Next returns at once: a reader that
-// comes back after long costs memory for no more than these.
+// catchUp is how many events of the history Next returns at once. It bounds the memory
+// of a reader that resumes after a long time.
 const catchUp = 256
 
-// lookAt is how many events catchUp looks at while it holds up renewals.
+// lookAt is how many events catchUp looks at while renewals wait.
 const lookAt = 2048
 
-// Watch begins to watch a service ("": all): everything after since; nil: from now
-// on. The service need not exist.
+// Watch begins to watch a service ("": all services). It delivers everything after since,
+// or, if since is nil, everything from now on. The service need not exist.
 //
 // Errors: *FieldError, ErrCompacted (also for a position of another life),
 // ErrClosed.
@@ -80,14 +80,14 @@ func (r *Registry) Watch(service string, since *Position) (*Watch, error) {
 	return w, nil
 }
 
-// Since is the revision after which the watch began.
+// Since returns the revision after which the watch began.
 func (w *Watch) Since() uint64 { return w.since }
 
-// Next waits for events, at least one. The slice is the caller's until the next
-// call.
+// Next waits until there are events, and returns them. The caller may use the slice until
+// the next call.
 //
-// Errors: ctx's, ErrSlow (the reader was too slow and was cut off),
-// ErrCompacted (the history went away while it caught up), ErrClosed.
+// Errors: ctx's, ErrSlow (the reader was too slow, and the watch was cut off),
+// ErrCompacted (the history was trimmed while the reader caught up), ErrClosed.
 func (w *Watch) Next(ctx context.Context) ([]*Event, error) {
 	if !w.live {
 		if events, err := w.catchUp(); err != nil || len(events) > 0 {
@@ -115,7 +115,7 @@ func (w *Watch) Next(ctx context.Context) ([]*Event, error) {
 	}
 }
 
-// catchUp reads from the history; when it reaches the end, the watch is live.
+// catchUp reads from the history. At its end the watch is live.
 func (w *Watch) catchUp() ([]*Event, error) {
 	for {
 		events, err := w.readHistory()
@@ -144,7 +144,7 @@ func (w *Watch) readHistory() ([]*Event, error) {
 		}
 		w.cursor = e.Revision
 	}
-	// Nothing is published while mu is held: what comes next is delivered.
+	// Nothing is published while mu is held: the next event is delivered to the queue.
 	w.live, w.from = true, r.revision
 	if !r.watchers.join(w) {
 		return nil, ErrClosed
@@ -152,13 +152,13 @@ func (w *Watch) readHistory() ([]*Event, error) {
 	return events, nil
 }
 
-// Close ends the watch; a Next that waits returns ErrClosed.
+// Close ends the watch. A Next that waits returns ErrClosed.
 func (w *Watch) Close() {
 	w.r.watchers.remove(w)
 	w.cut(ErrClosed)
 }
 
-// push queues an event; false: the reader is too slow.
+// push queues an event. It returns false if the reader is too slow.
 func (w *Watch) push(e *Event, limit int) bool {
 	w.mu.Lock()
 	ok := len(w.queue) < limit
@@ -174,7 +174,7 @@ func (w *Watch) push(e *Event, limit int) bool {
 	return true
 }
 
-// cut ends it for a reason; what was queued is dropped.
+// cut ends the watch for a reason. The queue is dropped.
 func (w *Watch) cut(reason error) {
 	w.mu.Lock()
 	if w.err == nil {

@@ -8,21 +8,21 @@ import (
 // watchers are the live watches.
 type watchers struct {
 	limit int
-	n     atomic.Int64  // live ones
-	cut   atomic.Uint64 // those that were too slow
+	n     atomic.Int64  // number of live watches
+	cut   atomic.Uint64 // number of watches that were too slow
 
-	// joinMu guards what follows. It is never held for long: Watch takes it while it
-	// holds up renewals.
+	// joinMu guards joined and closing. It is never held for long: Watch takes it while
+	// renewals wait.
 	joinMu  sync.Mutex
-	joined  []*Watch // live, and not among by yet
+	joined  []*Watch // live, and not in by yet
 	closing bool
 
 	mu sync.Mutex                     // held while events are delivered; taken before joinMu
-	by map[string]map[*Watch]struct{} // by service, "" for all; guarded by mu
+	by map[string]map[*Watch]struct{} // by service, "" for all services; guarded by mu
 }
 
-// join makes w live; what was published before is not delivered to it. False: the
-// registry is closed.
+// join makes w live: events that are published later are delivered to it. It returns
+// false if the registry is closed.
 func (ws *watchers) join(w *Watch) bool {
 	ws.joinMu.Lock()
 	defer ws.joinMu.Unlock()
@@ -34,8 +34,8 @@ func (ws *watchers) join(w *Watch) bool {
 	return true
 }
 
-// admitLocked takes in those who joined. An event that is published after one did
-// is delivered after this.
+// admitLocked moves the watches that joined into by. Events that were published after a
+// watch joined are delivered after admitLocked.
 func (ws *watchers) admitLocked() {
 	ws.joinMu.Lock()
 	joined := ws.joined
@@ -70,8 +70,8 @@ func (ws *watchers) removeLocked(w *Watch) {
 	}
 }
 
-// deliver hands events to those who watch their service. A watch that became
-// live between the publication of an event and its delivery has it already.
+// deliver pushes events to the watches of their services. A watch that became live after
+// an event was published and before it is delivered has that event already.
 func (ws *watchers) deliver(events []*Event) {
 	if ws.n.Load() == 0 {
 		return

@@ -2,26 +2,26 @@ package registry
 
 import "time"
 
-// tick is how exact leases end. A tenth of a second late is far below the
-// shortest lease, and twenty wake-ups a second cost nothing.
+// tick is how often Run looks at leases. It is far below the shortest lease, and twenty
+// wake-ups a second cost next to nothing.
 const tick = 50 * time.Millisecond
 
 const (
 	wheelBits   = 6
 	wheelSlots  = 1 << wheelBits
-	wheelLevels = 4 // 64^4 ticks are 9.7 days; what is due later is looked at again then
+	wheelLevels = 4 // 64^4 ticks are 9.7 days; an entry that is due later is looked at again then
 	unscheduled = ^uint16(0)
 )
 
-// wheel is a hierarchical timing wheel: add, remove and expiry cost O(1) a
-// lease, whatever else is waiting. Entries are linked through themselves. A
-// deadline may move later while its entry is scheduled (a renewal then costs the
-// wheel nothing): whoever is handed an entry looks at its deadline and adds it
-// again.
+// wheel is a hierarchical timing wheel: add, remove and expiry cost O(1) a lease, however
+// many leases there are. Entries are linked through themselves. A renewal costs the
+// wheel nothing: the deadline of an entry may move later while the entry is scheduled.
+// The caller of advance looks at the deadline of each entry, and adds the entry again if
+// it is not due.
 type wheel struct {
-	slots [wheelLevels * wheelSlots]*entry
-	now   int64 // in ticks: what was due by then has been handed out
-	cut   bool  // but for what is left of the last tick
+	slots   [wheelLevels * wheelSlots]*entry
+	now     int64 // in ticks: entries that were due by then were handed out
+	partial bool  // advance stopped at its limit; the slot of now is not empty yet
 }
 
 // add schedules e for the first tick not before its deadline.
@@ -62,16 +62,16 @@ func (w *wheel) remove(e *entry) {
 	e.prev, e.next, e.slot = nil, nil, unscheduled
 }
 
-// advance hands out, in no order, what was scheduled up to now. What it hands
-// out is not scheduled any more. It touches at most about limit entries; false:
-// there is more, call again.
+// advance hands out, in no order, the entries that were scheduled up to now. They are not
+// scheduled any more. It touches at most about limit entries. It returns false if there
+// are more: then call it again.
 func (w *wheel) advance(now time.Duration, limit int, due func(*entry)) (done bool) {
 	target := int64(now / tick)
-	for w.cut || w.now < target {
-		if !w.cut {
+	for w.partial || w.now < target {
+		if !w.partial {
 			w.now++
 		}
-		w.cut = true // until this tick is done
+		w.partial = true // until this tick is done
 		for level := 1; level < wheelLevels; level++ {
 			if w.now&(1<<(wheelBits*level)-1) != 0 {
 				break
@@ -86,12 +86,13 @@ func (w *wheel) advance(now time.Duration, limit int, due func(*entry)) (done bo
 		if limit = w.empty(int(w.now&(wheelSlots-1)), limit, due); limit <= 0 {
 			return false
 		}
-		w.cut = false
+		w.partial = false
 	}
 	return true
 }
 
-// empty hands out a slot and returns what is left of limit; 0: there may be more.
+// empty hands out the entries of a slot. It returns the rest of limit; 0 says that there
+// may be more entries.
 func (w *wheel) empty(slot, limit int, each func(*entry)) (left int) {
 	for ; limit > 0; limit-- {
 		e := w.slots[slot]

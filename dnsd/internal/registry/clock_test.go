@@ -1,0 +1,43 @@
+package registry_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+func TestStallIsNotHeldAgainstLeases(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, err := registry.Open(registry.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		run := func(d time.Duration) {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			defer cancel()
+			if err := r.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+		in := math("a1")
+		in.Service = "_math._udp" // which is not probed
+		register(t, r, in)
+		run(10 * time.Second)
+		time.Sleep(time.Hour) // stopped
+		run(4 * time.Second)
+		if l, ok := r.Instance(in.Key); !ok || l.ExpiresIn > time.Second || l.ExpiresIn < 900*time.Millisecond {
+			t.Errorf("after 14 of 15 seconds and a stall it is %+v, %v", l, ok)
+		}
+		if s := r.Stats(); s.Stalls != 1 || s.Stalled < time.Hour-time.Second || s.Stalled > time.Hour+time.Second {
+			t.Errorf("stats: %+v", s)
+		}
+		run(2 * time.Second)
+		if _, ok := r.Instance(in.Key); ok {
+			t.Error("not expired after its 15 seconds")
+		}
+	})
+}

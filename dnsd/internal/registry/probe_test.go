@@ -1,0 +1,259 @@
+package registry_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+func TestDeathIsProvenByARefusedConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, m := start(t, registry.Config{Probe: func(context.Context, string) error {
+			return errRefused
+		}})
+		for _, id := range []string{"a1", "a2"} {
+			register(t, r, math(id))
+		}
+		r.ConnectionLost(t.Context(), math("a2").Key, 0)
+		if strings.Contains(published(m), "a2") {
+			t.Errorf("a2 refused and is still published:\n%s", published(m))
+		}
+		time.Sleep(15*time.Second + 2*50*time.Millisecond)
+		synctest.Wait()
+		if got := published(m); got != "" {
+			t.Errorf("all refused and still published:\n%s", got)
+		}
+	})
+}
+
+// A firewall that resets looks like all hosts behind it at once.
+func TestNoMoreThanTheGuardsShareIsProvenDeadAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refuse := false
+		r, m := start(t, registry.Config{Probe: func(context.Context, string) error {
+			if refuse {
+				return errRefused
+			}
+			return errors.New("no route to host")
+		}})
+		ids := fleet(t, r, 10)
+		refuse = true
+		for _, id := range ids[1:] {
+			r.ConnectionLost(t.Context(), math(id).Key, 0)
+		}
+		s := r.Stats()
+		if s.Instances != 7 || s.Suspect != 6 || s.Proven != 3 {
+			t.Errorf("nine of ten refuse: %+v, want 3 gone and 6 suspects", s)
+		}
+		renew(t, r, ids[9]) // it was the firewall
+		if got := published(m); !strings.Contains(got, "_math._tcp/a9 up 10:100") {
+			t.Errorf("published\n%s", got)
+		}
+		for range 3 { // those that really died go, as the share allows
+			time.Sleep(lease / 3)
+			renew(t, r, ids[0], ids[9])
+		}
+		time.Sleep(time.Second)
+		if s := r.Stats(); s.Instances != 5 || s.Suspect != 3 {
+			t.Errorf("a lease later: %+v, want 2 of 7 more gone", s)
+		}
+	})
+}
+
+// The same, where every service is too small for a share.
+func TestNoMoreThanTheGuardsShareOfAllIsProvenDeadAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := start(t, registry.Config{Probe: func(context.Context, string) error { return errRefused }})
+		var keys []registry.Key
+		for i := range 200 {
+			in := math(fmt.Sprint("a", i%2))
+			in.Service = fmt.Sprintf("_s%d._tcp", i/2)
+			keys = append(keys, register(t, r, in).Key)
+		}
+		for _, k := range keys {
+			r.ConnectionLost(t.Context(), k, 0)
+		}
+		if s := r.Stats(); s.Instances != 140 || s.Suspect != 140 {
+			t.Errorf("all 200 refuse: %+v, want 60 gone and 140 suspects", s)
+		}
+	})
+}
+
+func TestLostConnectionsAreProbedAFewAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var now, most, asked atomic.Int32
+		r, _ := start(t, registry.Config{
+			MaxPerService: 1000,
+			Guard:         registry.Guard{Probes: 8},
+			Probe: func(ctx context.Context, _ string) error {
+				most.Store(max(most.Load(), now.Add(1)))
+				defer now.Add(-1)
+				asked.Add(1)
+				<-ctx.Done() // nobody answers
+				return ctx.Err()
+			},
+		})
+		ids := fleet(t, r, 100)
+		for _, id := range ids[:50] {
+			go r.ConnectionLost(t.Context(), math(id).Key, 0)
+		}
+		time.Sleep(lease + 20*time.Second)
+		if most.Load() != 8 {
+			t.Errorf("%d probes at once, want 8", most.Load())
+		}
+		if s := r.Stats(); s.Instances != 100 || s.Suspect != 100 {
+			t.Errorf("no proof: %+v", s)
+		}
+		if asked.Load() < 150 {
+			t.Errorf("%d asked, want each suspect and each lost connection", asked.Load())
+		}
+	})
+}
+
+// A port that is being closed answers in every way before it refuses.
+func TestWhoMayBeClosingIsAskedAgain(t *testing.T) {
+	for _, first := range []error{nil, context.DeadlineExceeded, os.ErrDeadlineExceeded, fmt.Errorf("dial: %w", syscall.ECONNRESET)} {
+		synctest.Test(t, func(t *testing.T) {
+			probes := 0
+			r, _ := start(t, registry.Config{Probe: func(context.Context, string) error {
+				if probes++; probes > 1 {
+					return errRefused
+				}
+				return first
+			}})
+			register(t, r, math("a1"))
+			r.ConnectionLost(t.Context(), math("a1").Key, 0)
+			if _, ok := r.Instance(math("a1").Key); ok {
+				t.Errorf("first %v: still registered after %d probes", first, probes)
+			}
+		})
+	}
+}
+
+func TestWhoIsOutOfReachIsAskedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		probes := 0
+		r, _ := start(t, registry.Config{Probe: func(context.Context, string) error {
+			probes++
+			return errors.New("no route to host")
+		}})
+		register(t, r, math("a1"))
+		r.ConnectionLost(t.Context(), math("a1").Key, 0)
+		if probes != 1 {
+			t.Errorf("%d probes, want 1", probes)
+		}
+	})
+}
+
+func TestLostConnectionOfAReplacedProcessIsNoDeath(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		r, _ := start(t, registry.Config{Probe: func(context.Context, string) error {
+			<-release
+			return errRefused
+		}})
+		old := math("a1")
+		old.Incarnation = 1
+		register(t, r, old)
+		register(t, r, math("a2"))
+		lost := make(chan struct{}, 2)
+		go func() { r.ConnectionLost(t.Context(), old.Key, 1); lost <- struct{}{} }()
+		go func() { r.ConnectionLost(t.Context(), math("a2").Key, 0); lost <- struct{}{} }()
+		synctest.Wait() // both are being asked
+		time.Sleep(time.Second)
+		next := old
+		next.Incarnation = 2
+		register(t, r, next) // restarted: what refuses is the one before
+		renew(t, r, "a2")    // alive after all
+		close(release)
+		<-lost
+		<-lost
+		r.ConnectionLost(t.Context(), old.Key, 1)
+		if s := r.Stats(); s.Instances != 2 {
+			t.Errorf("%+v", s)
+		}
+		r.ConnectionLost(t.Context(), next.Key, 2)
+		if _, ok := r.Instance(next.Key); ok {
+			t.Error("it refused, and is still there")
+		}
+	})
+}
+
+func TestLostConnectionIsProbedAgainWhileTheProcessIsBuried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		r, _ := start(t, registry.Config{Probe: func(context.Context, string) error {
+			if asked++; asked < 3 {
+				return nil // the port still takes connections
+			}
+			return errRefused
+		}})
+		in := register(t, r, math("a1"))
+		began := time.Now()
+		r.ConnectionLost(t.Context(), in.Key, in.Incarnation)
+		if _, ok := r.Instance(in.Key); ok || asked != 3 {
+			t.Errorf("asked %d times, there: %v", asked, ok)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+func TestProbesCanBeOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := start(t, registry.Config{
+			Guard: registry.Guard{NoProbe: true},
+			Probe: func(context.Context, string) error { t.Error("asked"); return errRefused },
+		})
+		fleet(t, r, 4)
+		r.ConnectionLost(t.Context(), math("a0").Key, 0)
+		time.Sleep(lease + time.Second)
+		synctest.Wait()
+		if s := r.Stats(); s.Suspect != 4 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// The probe itself, over real sockets.
+func TestLostConnectionOfAKilledServerRemovesItAtOnce(t *testing.T) {
+	r, err := registry.Open(registry.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := math("a1")
+	in.Host, in.Port = "127.0.0.1", uint16(l.Addr().(*net.TCPAddr).Port)
+	register(t, r, in)
+	r.ConnectionLost(t.Context(), in.Key, 0)
+	if _, ok := r.Instance(in.Key); !ok {
+		t.Error("it listens, and was removed")
+	}
+	l.Close()
+	r.ConnectionLost(t.Context(), in.Key, 0)
+	if _, ok := r.Instance(in.Key); ok {
+		t.Error("nobody listens any more, and it is still there")
+	}
+	udp := in
+	udp.Service = "_math._udp"
+	register(t, r, udp)
+	r.ConnectionLost(t.Context(), udp.Key, 0)
+	if _, ok := r.Instance(udp.Key); !ok {
+		t.Error("a UDP server was taken for dead because it refuses TCP")
+	}
+}
