@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rollcall-dns/rollcall/dnsd/internal/limit"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
 )
 
@@ -158,7 +159,7 @@ type identity struct {
 // to the end, so that the time says nothing about which one was near.
 func (st *state) identify(r *http.Request) (identity, error) {
 	peer := peerAddr(r)
-	id := identity{caller: caller{addr: callerAddr(peer)}, name: peer.String()}
+	id := identity{caller: caller{addr: limit.Client(peer)}, name: peer.String()}
 	cert, err := st.access.check(r)
 	if err != nil {
 		return id, err

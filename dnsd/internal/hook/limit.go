@@ -75,17 +75,6 @@ type caller struct {
 	addr  netip.Addr
 }
 
-// callerAddr is the part of an address that belongs to one customer.
-func callerAddr(a netip.Addr) netip.Addr {
-	a = a.Unmap().WithZone("")
-	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			return p.Addr()
-		}
-	}
-	return a
-}
-
 // maxCallers bounds the table of rates. Beyond it the caller that was silent for
 // longest is forgotten: it has its burst again, and nothing more.
 const maxCallers = 8192

@@ -57,20 +57,6 @@ func TestLimiterTableIsBounded(t *testing.T) {
 	}
 }
 
-func TestCallersOfOneNetworkAreOne(t *testing.T) {
-	for _, c := range []struct{ a, b string }{
-		{"2001:db8::1", "2001:db8::ffff:1"},
-		{"192.0.2.1", "::ffff:192.0.2.1"},
-	} {
-		if x, y := callerAddr(netip.MustParseAddr(c.a)), callerAddr(netip.MustParseAddr(c.b)); x != y {
-			t.Errorf("%v and %v", x, y)
-		}
-	}
-	if x, y := callerAddr(netip.MustParseAddr("192.0.2.1")), callerAddr(netip.MustParseAddr("192.0.2.2")); x == y {
-		t.Error("two addresses of IPv4 are one caller")
-	}
-}
-
 func TestTooManyRequestsAreToldWhenToComeBack(t *testing.T) {
 	fake(t, func(c *Config, _ *registry.Config) { c.Limits.Rate = 1 }, func(t *testing.T, h *hook) {
 		for range 2 {

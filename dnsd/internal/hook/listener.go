@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/dnsd/internal/limit"
 	"github.com/rollcall-dns/rollcall/register"
 )
 
@@ -76,7 +77,7 @@ func plainProblem(status int, detail string) string {
 
 func connAddr(c net.Conn) netip.Addr {
 	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
-		return callerAddr(tcp.AddrPort().Addr())
+		return limit.Client(tcp.AddrPort().Addr())
 	}
 	return netip.Addr{}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rollcall-dns/rollcall/dnsd/internal/limit"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
@@ -305,32 +306,13 @@ func (s *Server) stop() {
 
 // accept hands new connections to the present front.
 func (s *Server) accept() error {
-	var pause time.Duration
-	for {
-		conn, err := s.listener.Accept()
-		if err == nil {
-			pause = 0
-			s.give(conn)
-			continue
-		}
-		select {
-		case <-s.life.Done():
-			return nil
-		default:
-		}
-		// Out of descriptors is the usual reason, and passes.
-		var ne net.Error
-		if !errors.As(err, &ne) || errors.Is(err, net.ErrClosed) {
-			return fmt.Errorf("hook: accept on %v: %w", s.addr, err)
-		}
-		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+	err := limit.Accept(s.life, s.listener, s.give, func(err error) {
 		if s.accepts.take() {
-			s.state.Load().log.Warn("hook: accept", "addr", s.addr, "error", err, "pause", pause)
+			s.state.Load().log.Warn("hook: accept", "addr", s.addr, "error", err)
 		}
-		select {
-		case <-time.After(pause):
-		case <-s.life.Done():
-			return nil
-		}
+	})
+	if err != nil {
+		return fmt.Errorf("hook: accept on %v: %w", s.addr, err)
 	}
+	return nil
 }

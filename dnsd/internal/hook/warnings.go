@@ -1,6 +1,10 @@
 package hook
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/limit"
+)
 
 // share is how many of the descriptors of the process connections of the hook may
 // take, in percent: DNS, the store and the log need some, too.
@@ -22,7 +26,7 @@ func (l *Limits) fit(asked, files int, known bool) (warning string) {
 // asked for so many connections.
 func (s *Server) warnings(st *state, asked int) []string {
 	var list []string
-	files, known := descriptors()
+	files, known := limit.Files()
 	if w := st.limits.fit(asked, files, known); w != "" {
 		list = append(list, w)
 	}
