@@ -51,7 +51,7 @@ func collectServer(c chan<- prometheus.Metric, listener string, s nameserver.Sta
 		c <- prometheus.MustNewConstMetric(answersDesc, prometheus.CounterValue, float64(a.Count), listener, a.Transport, a.Type, a.Rcode)
 	}
 	for event, n := range map[string]uint64{
-		"dropped": s.Dropped, "limited": s.Limited, "slipped": s.Slipped, "truncated": s.Truncated,
+		"dropped": s.Dropped, "limited": s.Limited, "slipped": s.Limited, "truncated": s.Truncated,
 		"sampled": s.Sampled, "failed": s.Failed, "panic": s.Panics, "send_error": s.SendErrors, "tsig_error": s.TSIGErrors,
 		"accepted": s.Accepted, "connection_refused": s.ConnsRefused, "slow_client": s.SlowClients,
 		"axfr": s.AXFR, "ixfr": s.IXFR, "ixfr_fallback": s.IXFRFallback,

@@ -277,16 +277,11 @@ func (r *responder) rateLimited(dst []byte, base int) []byte {
 	case r.zone != nil && (rcode == dns.RcodeSuccess || rcode == dns.RcodeNameError):
 		class, what = classNegative, r.zone.wire
 	}
-	switch r.limiter.take(r.from, class, what, r.now) {
-	case limitDrop:
-		r.count.limited.Add(1)
-		return dst[:base]
-	case limitSlip:
-		r.count.slipped.Add(1)
-		return r.slip(dst, base)
-	default:
+	if r.limiter.take(r.from, class, what, r.now) {
 		return dst
 	}
+	r.count.limited.Add(1)
+	return r.slip(dst, base)
 }
 
 // slip replaces the answer at base by one that is no longer than its query, apart

@@ -101,24 +101,19 @@ type Key struct {
 	Secret string
 }
 
-// RateLimit bounds UDP answers for each address prefix, so that nobody makes of
-// the server an amplifier towards a source that he forges. Loopback, clients with
-// a valid server cookie, and TCP are never limited.
+// RateLimit bounds UDP answers for each address prefix (/24 and /56), so that an
+// attacker who forges the address of a victim cannot use the server as an amplifier.
+// A limited query is answered with TC, or with a fresh cookie if it had one, in no
+// more octets than it has itself. Loopback, clients with a valid server cookie, and
+// TCP are never limited.
 type RateLimit struct {
 	// PerSecond is how many equal answers a prefix gets each second: those to one
 	// question, negative ones of one zone, and errors; and 16 times as many
 	// positive ones in all. At most 1,000,000, negative means no limit. 0 is the
 	// default: 200, for sources that are not of a private network.
 	PerSecond int
-	// Slip answers every n-th limited query with TC, or to those who know
-	// cookies with a fresh one, in no more octets than were sent; the others are
-	// dropped. Default 1, so that none whose source another forges is left
-	// without an answer; negative none.
-	Slip int
-	// IPv4 and IPv6 are the prefix lengths: default 24 and 56.
-	IPv4, IPv6 int
 
-	byDefault bool
+	byDefault bool // PerSecond was 0
 }
 
 // TCPLimits bound what TCP clients can hold.
@@ -132,11 +127,6 @@ type TCPLimits struct {
 	// default 10s (RFC 7766 6.2.3 asks for a few seconds). It shrinks when
 	// connections run out.
 	Idle time.Duration
-	// Write is how long a client may take to take one write: default 10s.
-	Write time.Duration
-	// Transfers is how many zone transfers run at once: default 16. It cannot
-	// change in Update.
-	Transfers int
 }
 
 // TLS is DNS over TLS.
@@ -321,12 +311,6 @@ func (r RateLimit) withDefaults() (RateLimit, error) {
 	if r.PerSecond > maxRate {
 		return r, setting.Errorf("RateLimit.PerSecond", "%d; expected at most %d", r.PerSecond, maxRate)
 	}
-	r.Slip = cmp.Or(r.Slip, 1)
-	r.IPv4 = cmp.Or(r.IPv4, 24)
-	r.IPv6 = cmp.Or(r.IPv6, 56)
-	if r.IPv4 < 1 || r.IPv4 > 32 || r.IPv6 < 1 || r.IPv6 > 128 {
-		return r, setting.Errorf("RateLimit", "the prefix lengths are %d and %d; expected at most 32 and 128", r.IPv4, r.IPv6)
-	}
 	return r, nil
 }
 
@@ -334,17 +318,13 @@ func (l TCPLimits) withDefaults() (TCPLimits, error) {
 	l.Conns = cmp.Or(l.Conns, 1000)
 	l.ConnsPerAddr = cmp.Or(l.ConnsPerAddr, 100)
 	l.Idle = cmp.Or(l.Idle, 10*time.Second)
-	l.Write = cmp.Or(l.Write, 10*time.Second)
-	l.Transfers = cmp.Or(l.Transfers, 16)
-	for field, n := range map[string]int{"Conns": l.Conns, "ConnsPerAddr": l.ConnsPerAddr, "Transfers": l.Transfers} {
+	for field, n := range map[string]int{"Conns": l.Conns, "ConnsPerAddr": l.ConnsPerAddr} {
 		if n < 1 || n > mostConns {
 			return l, setting.Errorf("TCP."+field, "%d; expected 1 to %d", n, mostConns)
 		}
 	}
-	for field, d := range map[string]time.Duration{"Idle": l.Idle, "Write": l.Write} {
-		if d < 0 {
-			return l, setting.Errorf("TCP."+field, "%v is negative", d)
-		}
+	if l.Idle < 0 {
+		return l, setting.Errorf("TCP.Idle", "%v is negative", l.Idle)
 	}
 	return l, nil
 }

@@ -24,8 +24,8 @@ func TestFloodLeavesMemoryFlatAndAnswers(t *testing.T) {
 	s := start(t, Config{
 		Addrs: []string{"127.0.0.1:0"}, Zones: []Zone{{Zone: testZone(t, instances("_math._tcp", 1000)...)}},
 		RateLimit: RateLimit{PerSecond: 50},
-		TCP:       TCPLimits{Conns: 64, ConnsPerAddr: 48, Write: 200 * time.Millisecond, Idle: 200 * time.Millisecond},
-	})
+		TCP:       TCPLimits{Conns: 64, ConnsPerAddr: 48, Idle: 200 * time.Millisecond},
+	}, writesWithin(200*time.Millisecond))
 	addr := s.Addrs()[0]
 	begin := heap()
 	goroutines := runtime.NumGoroutine()

@@ -69,8 +69,9 @@ func standard(t testing.TB) *zone.Zone {
 	return testZone(t, append(ins, instances("_big._tcp", 100)...)...)
 }
 
-// start runs a server on loopback until the test ends.
-func start(t testing.TB, c Config) *Server {
+// start runs a server on loopback until the test ends. change is for what a Config does
+// not say.
+func start(t testing.TB, c Config, change ...func(*Server)) *Server {
 	t.Helper()
 	if c.Addrs == nil {
 		c.Addrs = []string{"127.0.0.1:0"}
@@ -78,6 +79,9 @@ func start(t testing.TB, c Config) *Server {
 	s, err := listen(c, false)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, f := range change {
+		f(s)
 	}
 	run(t, s)
 	return s
@@ -100,6 +104,9 @@ func startBoth(t *testing.T, c Config, f func(t *testing.T, s *Server)) {
 		})
 	}
 }
+
+// writesWithin changes how long a client may take to read what one write sends.
+func writesWithin(d time.Duration) func(*Server) { return func(s *Server) { s.writeTime = d } }
 
 func run(t testing.TB, s *Server) {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -45,6 +45,7 @@ type Server struct {
 	counters []*counters // of the loops, then of the connections
 	nextTCP  atomic.Uint32
 
+	writeTime time.Duration // writeTime, except in tests
 	conns     connTable
 	transfers transferCounts
 	slots     *transferSlots
@@ -69,6 +70,7 @@ func listen(c Config, portable bool) (*Server, error) {
 	s := &Server{
 		secret: randomSecret(), portable: portable,
 		updated: make(chan struct{}, 1), closed: make(chan struct{}),
+		writeTime: writeTime, slots: newTransferSlots(maxTransfers),
 	}
 	s.buffers.New = func() any { b := make([]byte, 0, readBuffer); return &b }
 	set, err := newSettings(c, s.secret)
@@ -79,7 +81,6 @@ func listen(c Config, portable bool) (*Server, error) {
 		return nil, errors.New("nameserver: listen: no address given")
 	}
 	s.use(set)
-	s.slots = newTransferSlots(set.TCP.Transfers)
 	for _, a := range c.Addrs {
 		if err := s.listenBoth(a); err != nil {
 			s.Close()

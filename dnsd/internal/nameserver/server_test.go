@@ -121,7 +121,6 @@ func TestConfigErrorsNameTheirPlace(t *testing.T) {
 		"MaxUDP":                      {MaxUDP: 100},
 		"NSID":                        {NSID: strings.Repeat("x", 65)},
 		"RateLimit.PerSecond":         {RateLimit: RateLimit{PerSecond: 1_000_001}},
-		"prefix":                      {RateLimit: RateLimit{IPv4: 33}},
 		"TLS: there":                  {TLS: TLS{Addrs: []string{"127.0.0.1:0"}}},
 		"CookieSecrets[0]":            {CookieSecrets: []string{"00"}},
 		"algorithm":                   {Zones: []Zone{{Zone: z, TSIG: map[string]Key{"k.": {Algorithm: "md5", Secret: "AAAA"}}}}},

@@ -6,6 +6,10 @@ import (
 	"time"
 )
 
+// maxTransfers is how many zone transfers run at once. A zone has a few secondaries, and
+// all of them may begin at once after a restart.
+const maxTransfers = 16
+
 // hurry is how long a client may take for a message of a transfer while another
 // waits for its place: 16 KiB a second. Otherwise the slowest clients would soon have
 // all places.

@@ -15,8 +15,7 @@ type Stats struct {
 	Answers []AnswerCount // those above zero, sorted
 
 	Dropped    uint64 // packets without an answer: responses, less than a header
-	Limited    uint64 // answers held back by the rate limit
-	Slipped    uint64 // limited, but answered with TC or BADCOOKIE
+	Limited    uint64 // answers replaced by TC or BADCOOKIE because of RateLimit
 	Truncated  uint64 // answers with TC
 	Sampled    uint64 // answers that hold a weighted sample of their record set
 	Failed     uint64 // SERVFAIL for a fault of ours
@@ -82,7 +81,7 @@ var transportNames = [...]string{overUDP: "udp", overTCP: "tcp", overTLS: "tls"}
 type counters struct {
 	answers [len(transportNames)][len(countedTypes)][len(countedRcodes)]atomic.Uint64
 
-	dropped, limited, slipped, truncated, sampled, failed, panics, sendErrors, tsigErrors, transfersRefused atomic.Uint64
+	dropped, limited, truncated, sampled, failed, panics, sendErrors, tsigErrors, transfersRefused atomic.Uint64
 
 	latency    [len(latencyBounds) + 1]atomic.Uint64
 	latencySum atomic.Int64
@@ -147,7 +146,6 @@ func (c *counters) addTo(s *Stats, by map[AnswerCount]uint64) {
 	}
 	s.Dropped += c.dropped.Load()
 	s.Limited += c.limited.Load()
-	s.Slipped += c.slipped.Load()
 	s.Truncated += c.truncated.Load()
 	s.Sampled += c.sampled.Load()
 	s.Failed += c.failed.Load()

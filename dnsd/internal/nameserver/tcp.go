@@ -28,6 +28,10 @@ const (
 	// transfer at 5 MB/s over a round trip of 50 ms.
 	kernelReads  = 64 << 10
 	kernelWrites = 256 << 10
+	// writeTime is how long a client may take to read what one write sends. It is as
+	// long as a TCP connection over a bad network needs to repeat a segment several
+	// times.
+	writeTime = 10 * time.Second
 	// keepBuffer is the largest buffer that goes back to the pool.
 	keepBuffer = 128 << 10
 )
@@ -227,7 +231,7 @@ func (c *conn) flush(out *[]byte) bool {
 }
 
 func (c *conn) write(p []byte) error {
-	return c.writeWithin(p, c.srv.settings.Load().TCP.Write)
+	return c.writeWithin(p, c.srv.writeTime)
 }
 
 func (c *conn) writeWithin(p []byte, patience time.Duration) error {
@@ -268,5 +272,5 @@ func (c *conn) writeTransfer(wire []byte) error {
 	}
 	frame := make([]byte, 2, 2+len(wire))
 	binary.BigEndian.PutUint16(frame, uint16(len(wire)))
-	return c.writeWithin(append(frame, wire...), c.srv.slots.patience(c.srv.settings.Load().TCP.Write))
+	return c.writeWithin(append(frame, wire...), c.srv.slots.patience(c.srv.writeTime))
 }

@@ -192,7 +192,7 @@ func TestTCPIdleAndSlowQueriesAreClosed(t *testing.T) {
 }
 
 func TestASlowReaderIsClosed(t *testing.T) {
-	s := start(t, Config{Zones: []Zone{{Zone: testZone(t, instances("_math._tcp", 1000)...)}}, TCP: TCPLimits{Write: 100 * time.Millisecond}})
+	s := start(t, Config{Zones: []Zone{{Zone: testZone(t, instances("_math._tcp", 1000)...)}}}, writesWithin(100*time.Millisecond))
 	c := dialTCP(t, s)
 	p := frame(wireQuery(t, "_math._tcp.svc.", dns.TypeSRV))
 	for {

@@ -176,7 +176,7 @@ func TestQueriesPassATransferOnTheSameConnection(t *testing.T) {
 
 func TestTransferGivesUpOnASlowSecondary(t *testing.T) {
 	z := testZone(t, instances("_math._tcp", 30_000)...)
-	s := start(t, Config{Zones: []Zone{{Zone: z, Transfer: []Peer{{Prefix: loopback}}}}, TCP: TCPLimits{Write: 100 * time.Millisecond}})
+	s := start(t, Config{Zones: []Zone{{Zone: z, Transfer: []Peer{{Prefix: loopback}}}}}, writesWithin(100*time.Millisecond))
 	c := dialTCP(t, s)
 	c.(*net.TCPConn).SetReadBuffer(4 << 10)
 	axfr, err := new(dns.Msg).SetAxfr("svc.").Pack()
