@@ -9,7 +9,7 @@ import (
 func (z *Zone) packed(qname string, a Answer) (*image, error) {
 	packed, ends, err := pack(qname, a)
 	if err != nil {
-		return nil, fmt.Errorf("zone: %s: %w", qname, err)
+		return nil, fmt.Errorf("%s: %w", qname, err)
 	}
 	base := headerSize + len(wireName(qname)) + 4
 	p := painter{image: image{data: packed[base:], size: len(packed) - base, answers: len(a.Answer)}}

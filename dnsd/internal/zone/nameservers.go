@@ -10,21 +10,22 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
 )
 
 // NameServer is one of the zone's name servers.
 type NameServer struct {
 	Host string // FQDN
-	// Addrs are its addresses, published if Host lies in the zone: whoever asks
-	// for a name server must find it there (RFC 1034 section 4.2.1, RFC 2181
-	// section 10.3). None means this server's own, Config.NSAddrs.
+	// Addrs are its addresses. They are published if Host lies in the zone, because
+	// then no other zone has them (RFC 1034 section 4.2.1, RFC 2181 section 10.3). None
+	// means the addresses of this server, Config.NSAddrs.
 	Addrs []netip.Addr
 }
 
-// Reachable returns, in their order and each once, those addresses of a host
-// that others can use. Loopback is left out beside any other: a resolver that
-// read it would ask itself (RFC 1122 section 3.2.1.3). So are addresses of one
-// link, and those that are no single host's.
+// Reachable returns the addresses of a host that other hosts can use, in their order and
+// each once. Loopback is left out if there is any other: a resolver that read it would
+// ask itself (RFC 1122 section 3.2.1.3). Addresses of one link, and those that do not
+// belong to one host, are left out, too.
 func Reachable(addrs []netip.Addr) []netip.Addr {
 	var out []netip.Addr
 	for _, a := range addrs {
@@ -39,7 +40,23 @@ func Reachable(addrs []netip.Addr) []netip.Addr {
 	return out
 }
 
-// addServer enters a name server, with its addresses if it lies in the zone.
+// addServers adds the configured name servers, or one with the given name.
+func (z *Zone) addServers(cfg Config, host string) error {
+	reachable := Reachable(cfg.NSAddrs)
+	if len(cfg.NS) == 0 {
+		if err := z.addServer(NameServer{Host: host}, reachable); err != nil {
+			return setting.Errorf("NSAddrs", "name server %s: %w", host, err)
+		}
+	}
+	for i, ns := range cfg.NS {
+		if err := z.addServer(ns, reachable); err != nil {
+			return setting.Of("NS", i, fmt.Errorf("%s: %w", ns.Host, err))
+		}
+	}
+	return nil
+}
+
+// addServer adds a name server, with its addresses if it lies in the zone.
 func (z *Zone) addServer(ns NameServer, reachable []netip.Addr) error {
 	if _, ok := dns.IsDomainName(ns.Host); !ok || !dns.IsFqdn(ns.Host) {
 		return errors.New("not a domain name that ends in a dot")
@@ -88,8 +105,8 @@ func (z *Zone) addServer(ns NameServer, reachable []netip.Addr) error {
 	}
 }
 
-// checkServer tells why a name or an address cannot be a server's: nobody can reach
-// what is no host's, and a secondary may refuse the zone for it.
+// checkServer returns an error if a name or an address cannot be a server's: one that
+// no host can have. A secondary may refuse the zone for it.
 func checkServer(host string) error {
 	_, err := registry.CheckHost(host)
 	var bad *registry.FieldError
@@ -99,8 +116,8 @@ func checkServer(host string) error {
 	return err
 }
 
-// freeForServer tells why a name in the zone cannot be a name server's: what the
-// zone's content may need, and all below it, belongs to that.
+// freeForServer returns an error if a name in the zone cannot be a name server's: the
+// names that the content may need, and all names below them, are not free.
 func (z *Zone) freeForServer(host string) error {
 	if host == z.origin {
 		return errors.New("it is the zone itself; use a name below it")

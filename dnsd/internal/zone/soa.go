@@ -2,11 +2,38 @@ package zone
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"github.com/miekg/dns"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
 )
+
+// newSOA makes the SOA record, without its serial. The name servers must be there.
+func (z *Zone) newSOA(cfg Config, mailbox string) (soa dns.SOA, err error) {
+	negative := cmp.Or(cfg.NegativeTTL, cmp.Or(cfg.TTL, defaultTTL))
+	switch {
+	case negative < time.Second || negative%time.Second != 0:
+		return soa, setting.Errorf("NegativeTTL", "%v; expected whole seconds, at least 1s", negative)
+	case seconds(negative) > z.ttl:
+		return soa, setting.Errorf("NegativeTTL", "%v is more than the TTL, %ds, which bounds it (RFC 2308 section 5)", negative, z.ttl)
+	}
+	hostmaster, err := canonical("Hostmaster", cmp.Or(cfg.Hostmaster, mailbox))
+	if err != nil {
+		return soa, err
+	}
+	return dns.SOA{
+		Hdr:  dns.RR_Header{Name: z.origin, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: z.ttl},
+		Ns:   z.static[z.origin][0].(*dns.NS).Ns,
+		Mbox: hostmaster,
+		// A secondary that misses a NOTIFY asks again after a minute, then every
+		// ten seconds. Without dnsd it answers for a week with what it has.
+		Refresh: 60, Retry: 10, Expire: 7 * 24 * 3600,
+		Minttl: seconds(negative),
+	}, nil
+}
 
 // soaImage is the SOA record, to be appended to any question in the zone.
 type soaImage struct {

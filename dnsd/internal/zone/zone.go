@@ -16,45 +16,45 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
 )
 
-// Config says what a zone is besides its services. The zero value works but
-// for Origin.
+// Config says what a zone is besides its services. The zero value of every field but
+// Origin works.
 type Config struct {
 	Origin     string        // FQDN of at least one label, any case: "svc."
 	NS         []NameServer  // default: one, "ns." + Origin
 	NSAddrs    []netip.Addr  // where this server is reached: see NameServer and Reachable
 	Hostmaster string        // SOA RNAME as a name: "hostmaster.svc." (the default) is hostmaster@svc
 	TTL        time.Duration // of SOA, NS, their addresses and the list of services; default 5 s
-	// NegativeTTL is how long a resolver may remember that there is nothing
-	// (SOA MINIMUM, RFC 2308 section 5), so how late a new service may be
-	// seen by those who asked too early. Default TTL, which is the most as well.
+	// NegativeTTL is how long a resolver may remember that a name does not exist
+	// (SOA MINIMUM, RFC 2308 section 5). A client that asked too early sees a new
+	// service that much later. Default TTL, which is the most as well.
 	NegativeTTL time.Duration
 
-	// Forward makes this the reverse zone of another, whose origin it is: PTR
-	// records that lead from the addresses of the instances to their host
-	// names there. Name server and hostmaster are then by default those of
-	// that zone, and Origin is in-addr.arpa. or ip6.arpa., or below:
-	// "10.in-addr.arpa.". Addresses that are not below it are left out.
+	// Forward is the origin of another zone, and makes this the reverse zone of it:
+	// PTR records lead from the addresses of the instances to their host names there.
+	// The default name server and hostmaster are then those of that zone, and Origin
+	// is in-addr.arpa. or ip6.arpa., or below: "10.in-addr.arpa.". Addresses that are
+	// not below Origin are left out.
 	Forward string
 
-	// Renewed says that secondaries may hold this zone with other name servers
-	// or TTLs at the serial it is loaded at. No difference leads on from there:
-	// Journal begins after the first change, so that they transfer all of it.
+	// Renewed says that secondaries may hold this zone with other name servers or
+	// TTLs at the serial it is loaded at. Journal then begins after the first change,
+	// so that they transfer the whole zone.
 	Renewed bool
 
 	JournalSteps int           // changes remembered for Journal; default 32,768 as in the registry, negative none
 	JournalAge   time.Duration // how long before the newest change; default any time; by the clock of the changes
 }
 
-// Zone is what DNS says about a registry: changes go in, answers come out. All
-// its methods may be called at any time from any goroutine; none of those that
-// answer ever waits for one that changes.
+// Zone is what DNS says about a registry: it takes changes and gives answers. All
+// methods may be called at any time from any goroutine. A method that answers never
+// waits for one that changes.
 type Zone struct {
 	origin  string // lower case
 	wire    []byte // origin on the wire
-	above   int    // what the names of an instance may take above the origin that has them
+	above   int    // octets that the names of an instance may have above the origin
 	ttl     uint32
 	soa     dns.SOA             // without serial
-	static  map[string][]dns.RR // apex NS, name servers' addresses; nil RRs: an empty non-terminal
+	static  map[string][]dns.RR // NS of the apex, addresses of name servers; no record: an empty non-terminal
 	forward string              // Config.Forward
 	content content
 
@@ -63,7 +63,7 @@ type Zone struct {
 
 	table   atomic.Pointer[table] // the services of current, by name as asked
 	current atomic.Pointer[version]
-	turn    atomic.Uint64                 // of the samples: see Redraw
+	turn    atomic.Uint64                 // see Redraw
 	changed atomic.Pointer[chan struct{}] // closed when current is replaced
 
 	mu      sync.Mutex // guards what follows, and the order of changes
@@ -73,8 +73,8 @@ type Zone struct {
 var _ registry.Sink = (*Zone)(nil)
 
 // defaultTTL is the TTL of the zone's own records, and so the time a negative
-// answer is remembered. Short, for it bounds how late a first registration is
-// seen, and cheap, for nobody asks a zone of services often for its SOA.
+// answer is remembered. It is short, because it bounds how late a first registration is
+// seen. That costs little, because few clients ask a zone of services for its SOA.
 const defaultTTL = 5 * time.Second
 
 // Check returns a *setting.Error with what New would refuse.
@@ -92,6 +92,7 @@ func New(cfg Config) (*Zone, error) {
 	return z, nil
 }
 
+// build is New, with errors that are a *setting.Error.
 func build(cfg Config) (*Zone, error) {
 	origin, err := canonical("Origin", cfg.Origin)
 	if err != nil {
@@ -111,13 +112,6 @@ func build(cfg Config) (*Zone, error) {
 			renewed:  cfg.Renewed,
 		},
 	}
-	negative := cmp.Or(cfg.NegativeTTL, cmp.Or(cfg.TTL, defaultTTL))
-	switch {
-	case negative < time.Second || negative%time.Second != 0:
-		return nil, setting.Errorf("NegativeTTL", "%v; expected whole seconds, at least 1s", negative)
-	case seconds(negative) > z.ttl:
-		return nil, setting.Errorf("NegativeTTL", "%v is more than the TTL, %ds, which bounds it (RFC 2308 section 5)", negative, z.ttl)
-	}
 	z.wire = wireName(origin)
 	z.content = services{z}
 	home := origin // of the name servers
@@ -134,37 +128,16 @@ func build(cfg Config) (*Zone, error) {
 	if z.above = maxName - len(wireName(home)); z.above < usual {
 		return nil, setting.Errorf("Origin", "%s is too long: a name has at most %d octets (RFC 1035 section 2.3.4), the zone takes %d of them, and the names of instances need %d", home, maxName, maxName-z.above, usual)
 	}
-	servers := cfg.NS
-	if len(servers) == 0 {
-		servers = []NameServer{{Host: "ns." + home}}
-	}
-	reachable := Reachable(cfg.NSAddrs)
-	for i, ns := range servers {
-		switch err := z.addServer(ns, reachable); {
-		case err != nil && len(cfg.NS) == 0:
-			return nil, setting.Errorf("NSAddrs", "name server %s: %w", ns.Host, err)
-		case err != nil:
-			return nil, setting.Of("NS", i, fmt.Errorf("%s: %w", ns.Host, err))
-		}
-	}
-	hostmaster, err := canonical("Hostmaster", cmp.Or(cfg.Hostmaster, "hostmaster."+home))
-	if err != nil {
+	if err := z.addServers(cfg, "ns."+home); err != nil {
 		return nil, err
 	}
-	z.soa = dns.SOA{
-		Hdr:  dns.RR_Header{Name: origin, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: z.ttl},
-		Ns:   z.static[origin][0].(*dns.NS).Ns,
-		Mbox: hostmaster,
-		// A secondary that misses a NOTIFY asks again after a minute, then
-		// every ten seconds, and answers for a week alone: a registry that
-		// is away leaves its last word standing.
-		Refresh: 60, Retry: 10, Expire: 7 * 24 * 3600,
-		Minttl: seconds(negative),
+	if z.soa, err = z.newSOA(cfg, "hostmaster."+home); err != nil {
+		return nil, err
 	}
 	ch := make(chan struct{})
 	z.changed.Store(&ch)
 	if z.soaImage, err = z.newSOAImage(); err != nil {
-		return nil, fmt.Errorf("zone: SOA record: %w", err)
+		return nil, fmt.Errorf("SOA record: %w", err)
 	}
 	z.Load(0, func(func(*registry.Instance) bool) {}, nil)
 	z.staticImages, err = z.newStaticImages()
@@ -178,38 +151,39 @@ func (z *Zone) Origin() string { return z.origin }
 // compared by RFC 1982, so that it may wrap.
 func (z *Zone) Serial() uint32 { return uint32(z.current.Load().revision) }
 
-// Changed returns a channel that is closed at the next change. Take it before
-// reading what you act on, and no change is missed.
+// Changed returns a channel that is closed at the next change. Call it before you read
+// the zone, so that you miss no change.
 func (z *Zone) Changed() <-chan struct{} { return *z.changed.Load() }
 
-// content is what the records of a zone are made from, part by part: its
-// services, or the addresses of a reverse zone.
+// content makes the records of a zone from parts: from its services, or from the
+// addresses of a reverse zone.
 type content interface {
 	// keys returns the parts that a change touches.
 	keys(c *registry.Change) []string
-	// find returns the published part of that key, or nil.
+	// find returns the part of that key in a version, or nil.
 	find(v *version, key string) part
-	// change returns a part with one instance taken out and one put in. The
-	// part may be nil, and so may either instance.
+	// change returns a part without one instance and with another. The part may be
+	// nil, and so may either instance.
 	change(p part, key string, old, now *registry.Instance, epoch uint64) part
 	// load fills an empty version; the members may be in any order.
 	load(v *version, members []member)
-	// replace puts a part of a version in the place of another. Either may be nil.
+	// replace replaces a part of a version by another. Either may be nil.
 	replace(v *version, was, now part)
 
 	lookup(v *version, name []byte, qtype uint16) Answer
 	// each yields all record sets but those of the apex and the name servers.
 	each(v *version, yield func([]dns.RR) bool)
-	// compare enters the difference between two states of a part, nil or not.
+	// compare adds the difference between two states of a part, of which either may be
+	// nil.
 	compare(d *Delta, was, now part)
-	// records is how many there are, or a little more.
+	// records is how many records a version has, or a little more.
 	records(v *version) int
 }
 
 // part is a service, or the instances at one address. It is immutable.
 type part interface {
 	hasRecords() bool
-	bytes() int // that a journal holds by holding it, about
+	bytes() int // what a journal keeps in memory by keeping it, about
 }
 
 // nilIfEmpty returns the part, or nil if it has no record.
@@ -220,9 +194,9 @@ func nilIfEmpty(p part) part {
 	return p
 }
 
-// Load replaces all that the zone says by the instances of a registry at a
-// revision. history, the changes that led there in order, lets Journal reach
-// behind this moment. See registry.Sink.
+// Load replaces the content of the zone by the instances of a registry at a revision.
+// history holds the changes that led there, in order, and lets Journal reach back
+// before this call. See registry.Sink.
 func (z *Zone) Load(revision uint64, instances iter.Seq[*registry.Instance], history []registry.Change) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
@@ -238,8 +212,8 @@ func (z *Zone) Load(revision uint64, instances iter.Seq[*registry.Instance], his
 	z.publish(next)
 }
 
-// Apply takes changes over, in order of their revisions. When it returns, every
-// answer knows them. See registry.Sink.
+// Apply applies changes in the order of their revisions. When it returns, every answer
+// knows them. See registry.Sink.
 func (z *Zone) Apply(changes []registry.Change) {
 	if len(changes) == 0 {
 		return
