@@ -220,7 +220,7 @@ func (d DNS) forServer() nameserver.Config {
 func (z Zone) forTransfer() (nameserver.Zone, error) {
 	access := nameserver.Zone{TSIG: map[string]nameserver.Key{}}
 	for i, s := range z.Transfer.To {
-		p, err := s.peer()
+		p, err := s.access()
 		if err != nil {
 			return access, &fault{"transfer to", fmt.Sprint(i), err}
 		}
@@ -236,11 +236,11 @@ func (z Zone) forTransfer() (nameserver.Zone, error) {
 	return access, nil
 }
 
-// peer is s as the name server takes it. An address means that one host may
+// access is s as the name server takes it. An address means that one host may
 // transfer and is notified, at port 53 unless it says another; a prefix only
 // allows.
-func (s Secondary) peer() (nameserver.Peer, error) {
-	p := nameserver.Peer{Key: s.Key}
+func (s Secondary) access() (nameserver.Secondary, error) {
+	p := nameserver.Secondary{Key: s.Key}
 	if s.Addr == "" {
 		return p, nil // every server that signs with the key
 	}

@@ -29,8 +29,8 @@ const (
 	minUDP = 512
 	// maxTCP is what the length before a message over TCP can say.
 	maxTCP = 1<<16 - 1
-	// maxUDP is the most that any client asks for in practice. A larger answer would
-	// come in many fragments, and serve those who amplify attacks.
+	// maxUDP is the most that clients ask for in practice. A larger answer would
+	// come in many fragments, and serve an attacker as an amplifier.
 	maxUDP = 4096
 	// mostConns is more than a process may open files: a larger number is a typing
 	// error.
@@ -40,21 +40,21 @@ const (
 	maxNSID = 64
 )
 
-// Config is what a Server does. The zero value of every field but Addrs works;
-// a server without Zones refuses every name.
+// Config is what a Server does. The zero value of every field but Addrs works; a server
+// without Zones refuses every name.
 type Config struct {
-	// Addrs are "host:port", each served over UDP and TCP. Port 0 takes a port
+	// Addrs are "host:port", each served over UDP and TCP. Port 0 takes a port that is
 	// free for both. An empty host means all addresses.
 	Addrs []string
 	// Zones are found by longest match. Two of one origin are an error.
 	Zones []Zone
-	// RateLimit bounds the UDP answers to clients that proved nothing.
+	// RateLimit bounds the UDP answers to clients that have not proved their address.
 	RateLimit RateLimit
 	// MaxUDP is the largest UDP answer, and the size advertised to clients:
 	// default 1232, 512 to 4096.
 	MaxUDP int
-	// NSID is the server's name for RFC 5001: at most 64 octets, empty means
-	// the option is not answered.
+	// NSID is the server's name for RFC 5001, at most 64 octets; "" means that the
+	// option is ignored.
 	NSID string
 	// CookieSecrets are DNS Cookie secrets of 16 octets in hex (RFC 9018).
 	// The first signs, all verify. To rotate, add the new one last
@@ -69,24 +69,24 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Zone is one zone to serve, and who may copy it.
+// Zone is one zone to serve, with its secondaries.
 type Zone struct {
 	Zone *zone.Zone
-	// Transfer are the secondaries: AXFR and IXFR go to whoever matches one of
-	// them, nobody when it is empty.
-	Transfer []Peer
-	// TSIG are the zone's keys by name (FQDN, any case), for queries, transfers
-	// and NOTIFY. Those of other zones do not count here.
+	// Transfer are the secondaries: a client that matches one of them gets AXFR and
+	// IXFR. If it is empty, no client does.
+	Transfer []Secondary
+	// TSIG are the zone's keys by name (FQDN, any case), for queries, transfers and
+	// NOTIFY. A key of another zone is not valid here.
 	TSIG map[string]Key
 }
 
-// Peer is one secondary, or a group of them.
-type Peer struct {
+// Secondary is one secondary, or a group of them.
+type Secondary struct {
 	// Prefix holds the source addresses allowed to transfer. The zero value
 	// allows every address, which needs a Key.
 	Prefix netip.Prefix
-	// Key is the TSIG key the request must be signed with, and which signs
-	// NOTIFY; "" means none.
+	// Key is the TSIG key that the request must be signed with, and that signs NOTIFY;
+	// "" means none.
 	Key string
 	// Notify is where NOTIFY goes; the zero value means nowhere.
 	Notify netip.AddrPort
@@ -102,7 +102,7 @@ type Key struct {
 }
 
 // RateLimit bounds UDP answers for each address prefix (/24 and /56), so that an
-// attacker who forges the address of a victim cannot use the server as an amplifier.
+// attacker with the forged address of a victim cannot use the server as an amplifier.
 // A limited query is answered with TC, or with a fresh cookie if it had one, in no
 // more octets than it has itself. Loopback, clients with a valid server cookie, and
 // TCP are never limited.
@@ -137,8 +137,8 @@ type TLS struct {
 	Config *tls.Config
 }
 
-// settings is a Config made ready: checked, and in the form a query needs.
-// It never changes; Update stores a new one.
+// settings is a Config that was checked, in the form that a query needs. It never
+// changes; Update stores a new one.
 type settings struct {
 	Config
 	zones   []zoneEntry // longest origin first
@@ -147,13 +147,13 @@ type settings struct {
 	log     *slog.Logger
 }
 
-// zoneEntry is a zone with its origin as it stands in a packet.
+// zoneEntry is a zone with its origin as in a packet.
 type zoneEntry struct {
-	zone   *zone.Zone
-	peers  []Peer
-	origin string // FQDN, lower case
-	wire   []byte // origin in wire form, lower case, with the root label
-	keys   map[string]*tsigKey
+	zone        *zone.Zone
+	secondaries []Secondary
+	origin      string // FQDN, lower case
+	wire        []byte // origin in wire form, lower case, with the root label
+	keys        map[string]*tsigKey
 }
 
 // Check returns c with the default in each field that is zero, or a *setting.Error
@@ -234,7 +234,7 @@ func newZoneEntry(z Zone) (zoneEntry, error) {
 		return zoneEntry{}, fmt.Errorf("zone %q: not a domain name", e.origin)
 	}
 	var err error
-	if e.peers, e.keys, err = z.access(); err != nil {
+	if e.secondaries, e.keys, err = z.access(); err != nil {
 		return zoneEntry{}, fmt.Errorf("zone %s: %w", e.origin, err)
 	}
 	return e, nil
@@ -247,15 +247,15 @@ func (z Zone) CheckAccess() error {
 	return err
 }
 
-// access is who may copy the zone, made ready.
-func (z Zone) access() ([]Peer, map[string]*tsigKey, error) {
+// access returns the secondaries and the keys, checked and ready.
+func (z Zone) access() ([]Secondary, map[string]*tsigKey, error) {
 	keys, err := parseKeys(z.TSIG)
 	if err != nil {
 		return nil, nil, err
 	}
-	peers := slices.Clone(z.Transfer)
-	for i := range peers {
-		p := &peers[i]
+	secondaries := slices.Clone(z.Transfer)
+	for i := range secondaries {
+		p := &secondaries[i]
 		if p.Key != "" {
 			p.Key = dns.CanonicalName(p.Key)
 			if keys[p.Key] == nil {
@@ -266,7 +266,7 @@ func (z Zone) access() ([]Peer, map[string]*tsigKey, error) {
 			return nil, nil, setting.Of("Transfer", i, errors.New("it has neither an address nor a key"))
 		}
 	}
-	return peers, keys, nil
+	return secondaries, keys, nil
 }
 
 // find returns the zone of a wire name in any case by longest match, or nil.
@@ -277,8 +277,8 @@ func (s *settings) find(name []byte) *zoneEntry {
 		if cut < 0 || !equalFold(name[cut:], z.wire) {
 			continue
 		}
-		// The octets agree; they are the zone's labels only when a label
-		// begins there.
+		// The octets are equal; they are the zone's labels only if a label begins
+		// there.
 		off := 0
 		for off < cut {
 			off += 1 + int(name[off])
@@ -290,8 +290,8 @@ func (s *settings) find(name []byte) *zoneEntry {
 	return nil
 }
 
-// equalFold compares name to one in lower case of the same length. Length
-// octets are below 'A', so they need no care.
+// equalFold compares a name with one in lower case of the same length. Length octets
+// are below 'A' and so do not change.
 func equalFold(name, lower []byte) bool {
 	for i, c := range name {
 		if c-'A' < 26 {

@@ -68,7 +68,7 @@ func dearZones(t testing.TB, each int) []Zone {
 	for i := range each {
 		ins = append(ins, instance(fmt.Sprintf("_s%d._udp", i), i))
 	}
-	ours := []Peer{{Prefix: netip.PrefixFrom(client, client.BitLen())}}
+	ours := []Secondary{{Prefix: netip.PrefixFrom(client, client.BitLen())}}
 	zones := []Zone{{Zone: testZone(t, ins...), Transfer: ours}}
 	reverse, err := zone.New(zone.Config{Origin: "10.in-addr.arpa.", Forward: "svc."})
 	if err != nil {

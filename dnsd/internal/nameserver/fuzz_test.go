@@ -15,7 +15,7 @@ import (
 func pair(t testing.TB) (images, byRecords *responder) {
 	t.Helper()
 	cfg := Config{
-		Zones:         []Zone{{Zone: standard(t), Transfer: []Peer{{Prefix: netip.MustParsePrefix("192.0.2.0/24")}}, TSIG: testKeys}, {Zone: namedZone(t, "a.svc.")}},
+		Zones:         []Zone{{Zone: standard(t), Transfer: []Secondary{{Prefix: netip.MustParsePrefix("192.0.2.0/24")}}, TSIG: testKeys}, {Zone: namedZone(t, "a.svc.")}},
 		NSID:          "ns1",
 		CookieSecrets: []string{"000102030405060708090a0b0c0d0e0f"},
 	}

@@ -11,7 +11,7 @@ import (
 
 func TestIXFR(t *testing.T) {
 	z := testZone(t, instances("_math._tcp", 20)...)
-	s := start(t, Config{Zones: []Zone{{Zone: z, Transfer: []Peer{{Prefix: loopback}}, TSIG: testKeys}}})
+	s := start(t, Config{Zones: []Zone{{Zone: z, Transfer: []Secondary{{Prefix: loopback}}, TSIG: testKeys}}})
 	addr := s.Addrs()[0].String()
 	begin := z.Serial()
 	before := contents(z)
@@ -90,7 +90,7 @@ func TestIXFRAcrossTheSerialWrap(t *testing.T) {
 	z := testZone(t)
 	const top = 1<<33 - 2 // the low 32 bits are about to wrap
 	z.Load(top, slices.Values(instances("_math._tcp", 3)), nil)
-	s := start(t, Config{Zones: []Zone{{Zone: z, Transfer: []Peer{{Prefix: loopback}}}}})
+	s := start(t, Config{Zones: []Zone{{Zone: z, Transfer: []Secondary{{Prefix: loopback}}}}})
 	before, begin := contents(z), z.Serial()
 	for i := range 5 {
 		change(z, top+1+uint64(i), nil, instance("_math._tcp", 100+i))
@@ -107,7 +107,7 @@ func TestIXFRAcrossTheSerialWrap(t *testing.T) {
 func TestIXFROverUDP(t *testing.T) {
 	z := testZone(t, instances("_math._tcp", 20)...)
 	begin := z.Serial()
-	r := responderFor(t, Config{Zones: []Zone{{Zone: z, Transfer: []Peer{{Prefix: netip.MustParsePrefix("192.0.2.0/24")}}}}})
+	r := responderFor(t, Config{Zones: []Zone{{Zone: z, Transfer: []Secondary{{Prefix: netip.MustParsePrefix("192.0.2.0/24")}}}}})
 	ask := func(serial uint32) *dns.Msg {
 		m := new(dns.Msg).SetIxfr("svc.", serial, "ns.svc.", "hostmaster.svc.")
 		m.SetEdns0(1232, false)

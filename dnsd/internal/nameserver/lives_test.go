@@ -55,7 +55,7 @@ func TestSecondariesFollowThroughLives(t *testing.T) {
 			if life > 0 && int32(z.Serial()-serial) <= 0 {
 				t.Fatalf("begins at serial %d, %d was given out", z.Serial(), serial)
 			}
-			start(t, Config{Addrs: []string{primary.String()}, Zones: []Zone{{Zone: z, TSIG: testKeys, Transfer: append(slices.Clone(to), Peer{Prefix: loopback})}}})
+			start(t, Config{Addrs: []string{primary.String()}, Zones: []Zone{{Zone: z, TSIG: testKeys, Transfer: append(slices.Clone(to), Secondary{Prefix: loopback})}}})
 			if peers == nil {
 				peers = startPeers(all, primary, addrs)
 			}

@@ -30,23 +30,23 @@ func (s *Server) runNotify(ctx context.Context, set *settings) {
 	defer wg.Wait()
 	for i := range set.zones {
 		z := &set.zones[i]
-		for _, p := range z.peers {
-			if p.Notify.IsValid() {
-				wg.Go(func() { s.notifyPeer(ctx, set, z, p) })
+		for _, to := range z.secondaries {
+			if to.Notify.IsValid() {
+				wg.Go(func() { s.notifySecondary(ctx, set, z, to) })
 			}
 		}
 	}
 }
 
-// notifyPeer sends one secondary a NOTIFY at the start and after changes.
-func (s *Server) notifyPeer(ctx context.Context, set *settings, z *zoneEntry, p Peer) {
+// notifySecondary sends one secondary a NOTIFY at the start and after changes.
+func (s *Server) notifySecondary(ctx context.Context, set *settings, z *zoneEntry, to Secondary) {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	told := false // it was logged that the secondary does not answer
 	for {
 		// Call Changed before the serial is read, so that no change is missed.
 		changed := z.zone.Changed()
-		err := s.notify(ctx, set, z, p)
+		err := s.notify(ctx, set, z, to)
 		if ctx.Err() != nil {
 			return
 		}
@@ -57,7 +57,7 @@ func (s *Server) notifyPeer(ctx context.Context, set *settings, z *zoneEntry, p 
 				level = slog.LevelDebug // one that does not serve the zone refuses each NOTIFY
 			}
 			told = true
-			set.log.Log(ctx, level, "secondary not notified", "zone", z.origin, "secondary", p.Notify, "error", err)
+			set.log.Log(ctx, level, "secondary not notified", "zone", z.origin, "secondary", to.Notify, "error", err)
 		} else {
 			told = false
 			s.transfers.notified.Add(1)
@@ -78,11 +78,11 @@ func (s *Server) notifyPeer(ctx context.Context, set *settings, z *zoneEntry, p 
 
 // notify sends one NOTIFY (RFC 1996 3) until it is acknowledged or given up.
 // Each try carries the newest serial.
-func (s *Server) notify(ctx context.Context, set *settings, z *zoneEntry, p Peer) error {
+func (s *Server) notify(ctx context.Context, set *settings, z *zoneEntry, to Secondary) error {
 	var last error
 	timeout := notifyTimeout
 	for range notifyTries {
-		if last = s.notifyOnce(ctx, set, z, p, timeout); last == nil || ctx.Err() != nil {
+		if last = s.notifyOnce(ctx, set, z, to, timeout); last == nil || ctx.Err() != nil {
 			return last
 		}
 		timeout *= 2
@@ -90,43 +90,43 @@ func (s *Server) notify(ctx context.Context, set *settings, z *zoneEntry, p Peer
 	return last
 }
 
-func (s *Server) notifyOnce(ctx context.Context, set *settings, z *zoneEntry, p Peer, timeout time.Duration) error {
+func (s *Server) notifyOnce(ctx context.Context, set *settings, z *zoneEntry, to Secondary, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	m := new(dns.Msg).SetNotify(z.origin)
 	soa, _ := z.zone.Transfer()
 	m.Answer = []dns.RR{soa}
-	wire, mac, err := packNotify(m, z.keys[p.Key])
+	wire, mac, err := packNotify(m, z.keys[to.Key])
 	if err != nil {
 		return err
 	}
-	dialer := net.Dialer{LocalAddr: s.notifySource(p.Notify.Addr())}
-	conn, err := dialer.DialContext(ctx, "udp", p.Notify.String())
+	dialer := net.Dialer{LocalAddr: s.notifySource(to.Notify.Addr())}
+	conn, err := dialer.DialContext(ctx, "udp", to.Notify.String())
 	if err != nil {
-		return fmt.Errorf("nameserver: notify %s: %w", p.Notify, err)
+		return fmt.Errorf("nameserver: notify %s: %w", to.Notify, err)
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if _, err := conn.Write(wire); err != nil {
-		return waitOut(ctx, fmt.Errorf("nameserver: notify %s: %w", p.Notify, err))
+		return waitOut(ctx, fmt.Errorf("nameserver: notify %s: %w", to.Notify, err))
 	}
 	buf := make([]byte, minUDP)
 	for {
 		n, err := conn.Read(buf)
 		if err != nil {
 			// A closed port refuses at once; the next try still waits.
-			return waitOut(ctx, fmt.Errorf("nameserver: notify %s: %w", p.Notify, err))
+			return waitOut(ctx, fmt.Errorf("nameserver: notify %s: %w", to.Notify, err))
 		}
 		var reply dns.Msg
 		if reply.Unpack(buf[:n]) != nil || reply.Id != m.Id || !reply.Response || reply.Opcode != dns.OpcodeNotify {
 			continue
 		}
-		if p.Key != "" && dns.TsigVerify(buf[:n], z.keys[p.Key].text, mac, false) != nil {
+		if to.Key != "" && dns.TsigVerify(buf[:n], z.keys[to.Key].text, mac, false) != nil {
 			continue // it may be forged
 		}
 		if reply.Rcode != dns.RcodeSuccess {
-			return waitOut(ctx, fmt.Errorf("nameserver: notify %s: %s", p.Notify, dns.RcodeToString[reply.Rcode]))
+			return waitOut(ctx, fmt.Errorf("nameserver: notify %s: %s", to.Notify, dns.RcodeToString[reply.Rcode]))
 		}
 		return nil
 	}

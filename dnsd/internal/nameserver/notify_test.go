@@ -63,7 +63,7 @@ func TestNotifyAtTheStartAndAfterChangesCoalesced(t *testing.T) {
 	z := standard(t)
 	plain := newSecondary(t, nil, accept)
 	signed := newSecondary(t, map[string]string{"xfr.": testSecret}, accept)
-	s := start(t, Config{Zones: []Zone{{Zone: z, TSIG: testKeys, Transfer: []Peer{{Notify: plain.addr}, {Notify: signed.addr, Key: "xfr."}}}}})
+	s := start(t, Config{Zones: []Zone{{Zone: z, TSIG: testKeys, Transfer: []Secondary{{Notify: plain.addr}, {Notify: signed.addr, Key: "xfr."}}}}})
 	for _, sec := range []*secondary{plain, signed} {
 		m := sec.next(t)
 		if m.Opcode != dns.OpcodeNotify || !m.Authoritative || m.Question[0] != (dns.Question{Name: "svc.", Qtype: dns.TypeSOA, Qclass: dns.ClassINET}) ||
@@ -100,7 +100,7 @@ func TestNotifyIsRepeatedUntilAcknowledged(t *testing.T) {
 		}
 		return accept(n, m)
 	})
-	s := start(t, Config{Zones: []Zone{{Zone: standard(t), Transfer: []Peer{{Notify: sec.addr}}}}})
+	s := start(t, Config{Zones: []Zone{{Zone: standard(t), Transfer: []Secondary{{Notify: sec.addr}}}}})
 	sec.next(t)
 	sec.next(t)
 	eventually(t, "the acknowledgement", func() bool { return s.Stats().Notifies > 0 })
@@ -109,9 +109,9 @@ func TestNotifyIsRepeatedUntilAcknowledged(t *testing.T) {
 func TestUpdateMovesNotifyToTheNewSecondary(t *testing.T) {
 	z := standard(t)
 	one, two := newSecondary(t, nil, accept), newSecondary(t, nil, accept)
-	s := start(t, Config{Zones: []Zone{{Zone: z, Transfer: []Peer{{Notify: one.addr}}}}})
+	s := start(t, Config{Zones: []Zone{{Zone: z, Transfer: []Secondary{{Notify: one.addr}}}}})
 	one.next(t)
-	if err := s.Update(Config{Zones: []Zone{{Zone: z, Transfer: []Peer{{Notify: two.addr}}}}}); err != nil {
+	if err := s.Update(Config{Zones: []Zone{{Zone: z, Transfer: []Secondary{{Notify: two.addr}}}}}); err != nil {
 		t.Fatal(err)
 	}
 	two.next(t)

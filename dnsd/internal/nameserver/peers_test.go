@@ -132,13 +132,13 @@ func needPeers(t testing.TB) {
 
 // peerAddrs chooses the addresses of the peers, because the primary must know where to
 // send NOTIFY.
-func peerAddrs(t testing.TB) ([]netip.AddrPort, []Peer) {
+func peerAddrs(t testing.TB) ([]netip.AddrPort, []Secondary) {
 	t.Helper()
 	addrs := peertest.FreeAddrs(len(peerKinds))
-	var to []Peer
+	var to []Secondary
 	for i, k := range peerKinds {
 		peertest.Need(t, k.program)
-		to = append(to, Peer{Prefix: loopback, Key: "xfr.", Notify: addrs[i]})
+		to = append(to, Secondary{Prefix: loopback, Key: "xfr.", Notify: addrs[i]})
 	}
 	return addrs, to
 }

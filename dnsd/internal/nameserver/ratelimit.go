@@ -19,7 +19,7 @@ const (
 	// announced over IPv4, and what one customer gets over IPv6.
 	prefix4, prefix6 = 24, 56
 	// variety is how many times as many positive answers a prefix gets in all as equal
-	// ones: an attacker who forges a source can ask for everything in turn.
+	// ones: an attacker can ask for everything in turn.
 	variety = 16
 	// defaultRate is enough for a resolver with many clients, and for a network whose
 	// machines all start at once, and next to nothing for a victim.

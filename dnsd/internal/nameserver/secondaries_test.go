@@ -68,7 +68,7 @@ func TestSecondariesHoldTheZoneAfterHundredsOfChanges(t *testing.T) {
 	needPeers(t)
 	addrs, to := peerAddrs(t)
 	z := testZone(t)
-	s := start(t, Config{Zones: []Zone{{Zone: z, TSIG: testKeys, Transfer: append(to, Peer{Prefix: loopback})}}})
+	s := start(t, Config{Zones: []Zone{{Zone: z, TSIG: testKeys, Transfer: append(to, Secondary{Prefix: loopback})}}})
 	c := &changer{z: z, rnd: rand.New(rand.NewPCG(1, 2)), revision: uint64(z.Serial())}
 	for range 1500 {
 		c.step()

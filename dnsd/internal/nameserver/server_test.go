@@ -126,8 +126,8 @@ func TestConfigErrorsNameTheirPlace(t *testing.T) {
 		"algorithm":                   {Zones: []Zone{{Zone: z, TSIG: map[string]Key{"k.": {Algorithm: "md5", Secret: "AAAA"}}}}},
 		"TSIG[k.]: the secret":        {Zones: []Zone{{Zone: z, TSIG: map[string]Key{"k.": {Secret: "!"}}}}},
 		"zone: nil":                   {Zones: []Zone{{}}},
-		"Transfer[0]: no TSIG key":    {Zones: []Zone{{Zone: z, Transfer: []Peer{{Key: "nope."}}}}},
-		"Transfer[0]: it has neither": {Zones: []Zone{{Zone: z, Transfer: []Peer{{}}}}},
+		"Transfer[0]: no TSIG key":    {Zones: []Zone{{Zone: z, Transfer: []Secondary{{Key: "nope."}}}}},
+		"Transfer[0]: it has neither": {Zones: []Zone{{Zone: z, Transfer: []Secondary{{}}}}},
 		"no address":                  {},
 		"want host:port":              {Addrs: []string{"127.0.0.1"}},
 	} {

@@ -15,7 +15,7 @@ func TestASecondaryThatDoesNotReadMakesRoomForOneThatWaits(t *testing.T) {
 	z := testZone(t, instances("_math._tcp", 30_000)...)
 	var log buffer
 	s := start(t, Config{
-		Zones:  []Zone{{Zone: z, Transfer: []Peer{{Prefix: loopback}}}},
+		Zones:  []Zone{{Zone: z, Transfer: []Secondary{{Prefix: loopback}}}},
 		Logger: slog.New(slog.NewTextHandler(&log, nil)),
 	}, writesWithin(time.Hour), func(s *Server) { s.slots = newTransferSlots(1) })
 	axfr, err := new(dns.Msg).SetAxfr("svc.").Pack()

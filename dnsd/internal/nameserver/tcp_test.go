@@ -81,7 +81,7 @@ func TestTransferIsWholeOnAHalfClosedConnection(t *testing.T) {
 	z := testZone(t, instances("_math._tcp", 5000)...)
 	cert := testCertificate(t)
 	s := start(t, Config{
-		Addrs: []string{"127.0.0.1:0"}, Zones: []Zone{{Zone: z, Transfer: []Peer{{Prefix: loopback}}}},
+		Addrs: []string{"127.0.0.1:0"}, Zones: []Zone{{Zone: z, Transfer: []Secondary{{Prefix: loopback}}}},
 		TLS: TLS{Addrs: []string{"127.0.0.1:0"}, Config: cert.server},
 	})
 	question, err := new(dns.Msg).SetAxfr("svc.").Pack()

@@ -36,7 +36,7 @@ type transfer struct {
 
 // allowed tells whether the client may copy z.
 func (r *responder) allowed(z *zoneEntry) bool {
-	for _, p := range z.peers {
+	for _, p := range z.secondaries {
 		if p.Key != "" && p.Key != r.key {
 			continue
 		}

@@ -87,7 +87,7 @@ func withKey(name string, alg string) func(*dns.Transfer, *dns.Msg) {
 func TestAXFRHoldsTheWholeZone(t *testing.T) {
 	for _, n := range []int{0, 1, 200, 5000} { // 5,000 need many messages
 		z := testZone(t, instances("_math._tcp", n)...)
-		s := start(t, Config{Zones: []Zone{{Zone: z, Transfer: []Peer{{Prefix: loopback}}, TSIG: testKeys}}})
+		s := start(t, Config{Zones: []Zone{{Zone: z, Transfer: []Secondary{{Prefix: loopback}}, TSIG: testKeys}}})
 		want := contents(z)
 		if got := records(t, s.Addrs()[0].String()); !slices.Equal(got, want) {
 			t.Errorf("n=%d: %d records, want %d", n, len(got), len(want))
@@ -105,21 +105,21 @@ func TestTransferIsAllowedByAddressAndKey(t *testing.T) {
 	z := standard(t)
 	elsewhere := netip.MustParsePrefix("192.0.2.0/24")
 	for name, c := range map[string]struct {
-		peers []Peer
+		peers []Secondary
 		key   string
 		rcode int
 	}{
 		"nobody is named":            {nil, "xfr.", dns.RcodeRefused},
-		"address":                    {[]Peer{{Prefix: loopback}}, "", dns.RcodeSuccess},
-		"wrong address":              {[]Peer{{Prefix: elsewhere}}, "", dns.RcodeRefused},
-		"key":                        {[]Peer{{Key: "XFR."}}, "xfr.", dns.RcodeSuccess},
-		"no key":                     {[]Peer{{Key: "xfr."}}, "", dns.RcodeRefused},
-		"another key":                {[]Peer{{Key: "xfr."}}, "long.", dns.RcodeRefused},
-		"address and key":            {[]Peer{{Prefix: loopback, Key: "xfr."}}, "xfr.", dns.RcodeSuccess},
-		"address without the key":    {[]Peer{{Prefix: loopback, Key: "xfr."}}, "", dns.RcodeRefused},
-		"key from the wrong address": {[]Peer{{Prefix: elsewhere, Key: "xfr."}}, "xfr.", dns.RcodeRefused},
-		"the second of two":          {[]Peer{{Prefix: elsewhere}, {Key: "xfr."}}, "xfr.", dns.RcodeSuccess},
-		"notify alone":               {[]Peer{{Notify: netip.MustParseAddrPort("127.0.0.1:9")}}, "", dns.RcodeRefused},
+		"address":                    {[]Secondary{{Prefix: loopback}}, "", dns.RcodeSuccess},
+		"wrong address":              {[]Secondary{{Prefix: elsewhere}}, "", dns.RcodeRefused},
+		"key":                        {[]Secondary{{Key: "XFR."}}, "xfr.", dns.RcodeSuccess},
+		"no key":                     {[]Secondary{{Key: "xfr."}}, "", dns.RcodeRefused},
+		"another key":                {[]Secondary{{Key: "xfr."}}, "long.", dns.RcodeRefused},
+		"address and key":            {[]Secondary{{Prefix: loopback, Key: "xfr."}}, "xfr.", dns.RcodeSuccess},
+		"address without the key":    {[]Secondary{{Prefix: loopback, Key: "xfr."}}, "", dns.RcodeRefused},
+		"key from the wrong address": {[]Secondary{{Prefix: elsewhere, Key: "xfr."}}, "xfr.", dns.RcodeRefused},
+		"the second of two":          {[]Secondary{{Prefix: elsewhere}, {Key: "xfr."}}, "xfr.", dns.RcodeSuccess},
+		"notify alone":               {[]Secondary{{Notify: netip.MustParseAddrPort("127.0.0.1:9")}}, "", dns.RcodeRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := responderFor(t, Config{Zones: []Zone{{Zone: z, Transfer: c.peers, TSIG: testKeys}}})
@@ -145,7 +145,7 @@ func TestTransferIsAllowedByAddressAndKey(t *testing.T) {
 
 func TestQueriesPassATransferOnTheSameConnection(t *testing.T) {
 	z := testZone(t, instances("_math._tcp", 5000)...)
-	s := start(t, Config{Zones: []Zone{{Zone: z, Transfer: []Peer{{Prefix: loopback}}}}})
+	s := start(t, Config{Zones: []Zone{{Zone: z, Transfer: []Secondary{{Prefix: loopback}}}}})
 	c := dialTCP(t, s)
 	axfr, err := new(dns.Msg).SetAxfr("svc.").Pack()
 	if err != nil {
@@ -176,7 +176,7 @@ func TestQueriesPassATransferOnTheSameConnection(t *testing.T) {
 
 func TestTransferGivesUpOnASlowSecondary(t *testing.T) {
 	z := testZone(t, instances("_math._tcp", 30_000)...)
-	s := start(t, Config{Zones: []Zone{{Zone: z, Transfer: []Peer{{Prefix: loopback}}}}}, writesWithin(100*time.Millisecond))
+	s := start(t, Config{Zones: []Zone{{Zone: z, Transfer: []Secondary{{Prefix: loopback}}}}}, writesWithin(100*time.Millisecond))
 	c := dialTCP(t, s)
 	c.(*net.TCPConn).SetReadBuffer(4 << 10)
 	axfr, err := new(dns.Msg).SetAxfr("svc.").Pack()

@@ -178,11 +178,11 @@ func TestNotImplementedIsSigned(t *testing.T) {
 // gives access to the other zone.
 func TestAKeyIsGoodForItsZoneOnly(t *testing.T) {
 	other := "b3RoZXIgc2VjcmV0IG9mIGFub3RoZXIgem9uZQ=="
-	peers := []Peer{{Key: "xfr."}}
+	peers := []Secondary{{Key: "xfr."}}
 	zones := []Zone{
 		{Zone: namedZone(t, "a."), Transfer: peers, TSIG: testKeys},
 		{Zone: namedZone(t, "b."), Transfer: peers, TSIG: map[string]Key{"xfr.": {Secret: other}}},
-		{Zone: namedZone(t, "c."), Transfer: []Peer{{Prefix: loopback}}},
+		{Zone: namedZone(t, "c."), Transfer: []Secondary{{Prefix: loopback}}},
 	}
 	for _, zones := range [][]Zone{zones, {zones[1], zones[0], zones[2]}} {
 		s := start(t, Config{Zones: zones})
