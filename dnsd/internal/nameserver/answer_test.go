@@ -76,7 +76,7 @@ func TestHeaderRules(t *testing.T) {
 		"an answer in a query":        {withCounts(1, 1, 0, 0), dns.RcodeFormatError},
 		"authority in a query":        {withCounts(1, 0, 1, 0), dns.RcodeFormatError},
 		"additional missing":          {withCounts(1, 0, 0, 1), dns.RcodeFormatError},
-		"octets behind the message":   {append(slices.Clone(q), 0), dns.RcodeFormatError},
+		"octets after the message":    {append(slices.Clone(q), 0), dns.RcodeFormatError},
 		"two OPT":                     {twoOPT, dns.RcodeFormatError},
 		"OPT not at the root":         {append(append(withCounts(1, 0, 0, 1), 1, 'x'), opt...), dns.RcodeFormatError},
 		"EDNS option cut":             {append(append(withCounts(1, 0, 0, 1), opt[:9]...), 0, 3, 0, 10, 0), dns.RcodeFormatError},

@@ -16,7 +16,7 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-var update = flag.Bool("update", false, "write the goldens in testdata anew")
+var update = flag.Bool("update", false, "rewrite the goldens in testdata")
 
 // TestGoldens asks a server over its sockets and compares the answers with
 // testdata/answer, in dig's form. A file states its rule in the comment and has

@@ -86,13 +86,13 @@ func TestReverseZone(t *testing.T) {
 			z.Apply([]registry.Change{c})
 			past = append(past, reverseReference(origin, sorted()))
 		}
-		anew, err := New(reverseConfig(origin))
+		again, err := New(reverseConfig(origin))
 		if err != nil {
 			t.Fatal(err)
 		}
-		anew.Load(uint64(len(past)-1), slices.Values(sorted()), history)
+		again.Load(uint64(len(past)-1), slices.Values(sorted()), history)
 		want := past[len(past)-1]
-		for _, z := range []*Zone{z, anew} {
+		for _, z := range []*Zone{z, again} {
 			_, records := z.Transfer()
 			if got := text(collect(records)); !slices.Equal(got, want) {
 				t.Fatalf("transfer:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

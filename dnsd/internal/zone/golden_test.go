@@ -14,7 +14,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-var update = flag.Bool("update", false, "write the goldens in testdata anew")
+var update = flag.Bool("update", false, "rewrite the goldens in testdata")
 
 // TestAnswers holds the answers against testdata/answer. A file states its rule
 // in the comment, the instances in its first section, in its name the origin if

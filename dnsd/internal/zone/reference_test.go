@@ -236,14 +236,14 @@ func TestZoneSaysWhatTheReferenceSays(t *testing.T) {
 		for _, since := range published {
 			checkJournal(t, z, since, past)
 		}
-		anew, err := New(testConfig())
+		again, err := New(testConfig())
 		if err != nil {
 			t.Fatal(err)
 		}
-		anew.Load(revision, slices.Values(sorted()), history)
-		newReference(sorted()).check(t, anew)
+		again.Load(revision, slices.Values(sorted()), history)
+		newReference(sorted()).check(t, again)
 		for since := range past {
-			checkJournal(t, anew, since, past)
+			checkJournal(t, again, since, past)
 		}
 	})
 }

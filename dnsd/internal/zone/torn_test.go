@@ -115,7 +115,7 @@ func (w *torn) known(i, from, to int, got []byte) bool {
 	for r := from; r <= to; r++ {
 		want := w.answers[r][i]
 		// The serial of a negative answer is that of the zone, which may be one
-		// behind the service.
+		// less than the revision of the service.
 		if end := len(want) - 20; w.negative[r][i] && len(got) == len(want) && bytes.Equal(got[:end], want[:end]) || bytes.Equal(got, want) {
 			return true
 		}

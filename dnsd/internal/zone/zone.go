@@ -209,7 +209,7 @@ func (z *Zone) Load(revision uint64, instances iter.Seq[*registry.Instance], his
 	next := &version{revision: revision, soa: z.soaAt(revision), listing: &listing{epoch: revision >> epochBits}}
 	z.content.load(next, ms)
 	z.journal.rebuild(z, next, history)
-	z.publish(next)
+	z.publishLocked(next)
 }
 
 // Apply applies changes in the order of their revisions. When it returns, every answer
@@ -243,11 +243,11 @@ func (z *Zone) Apply(changes []registry.Change) {
 		z.content.replace(&next, w.part, nilIfEmpty(edits[w.key]))
 	}
 	z.journal.add(step)
-	z.publish(&next)
+	z.publishLocked(&next)
 }
 
-// publish makes a version the current one. The caller holds z.mu.
-func (z *Zone) publish(v *version) {
+// publishLocked makes a version the current one.
+func (z *Zone) publishLocked(v *version) {
 	z.current.Store(v)
 	ch := make(chan struct{})
 	close(*z.changed.Swap(&ch))
