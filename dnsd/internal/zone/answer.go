@@ -202,22 +202,25 @@ type places struct{ full, head *atomic.Pointer[image] }
 // image returns the one for a message of so many octets and a limit.
 func (p places) image(begun, limit int, paint func(head bool) *image) *image {
 	if p.head == nil || limit > headSize {
-		im := kept(p.full, false, paint)
+		im := p.full.Load()
+		if im == nil {
+			im = keep(p.full, paint(false))
+		}
 		if im.total == 0 || begun+im.size <= limit {
 			return im
 		}
 	}
-	return kept(p.head, true, paint)
+	im := p.head.Load()
+	if im == nil {
+		im = keep(p.head, paint(true))
+	}
+	return im
 }
 
-// kept returns the image that a place holds or will hold. Two questions at once may
-// both make it; it is the same.
-func kept(at *atomic.Pointer[image], head bool, paint func(head bool) *image) *image {
-	im := at.Load()
-	if im == nil {
-		im = paint(head)
-		at.Store(im)
-	}
+// keep keeps an image for the next questions. Two questions at once may both make it;
+// it is the same.
+func keep(at *atomic.Pointer[image], im *image) *image {
+	at.Store(im)
 	return im
 }
 
