@@ -23,8 +23,7 @@ type cookieSecrets []sipKey
 type cookieState uint8
 
 const (
-	cookieNone    cookieState = iota // no option
-	cookieClient                     // a client cookie alone, or a server cookie that is not ours
+	cookieClient  cookieState = iota // a client cookie alone, or a server cookie that is not ours
 	cookieValid                      // our server cookie: the address is real
 	cookieInvalid                    // the option's length is wrong: FORMERR (RFC 7873 5.2.2)
 )

@@ -19,7 +19,7 @@ const (
 	// IXFR then asks five times a second at most.
 	notifyInterval = 200 * time.Millisecond
 	// notifyTries and notifyTimeout: RFC 1996 3.6 asks for retries with growing
-	// pauses. After 1, 2, 4, 8 and 16 s the zone's own refresh is near.
+	// pauses. Those of 1, 2, 4, 8 and 16 s end before the zone's own refresh.
 	notifyTries   = 5
 	notifyTimeout = time.Second
 )

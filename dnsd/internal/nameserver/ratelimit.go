@@ -55,8 +55,8 @@ func newLimiter(limit RateLimit, key sipKey) *limiter {
 	return &limiter{limit: limit, key: key, slots: make([]atomic.Uint64, limiterSlots)}
 }
 
-// free tells whether a client is not limited at all. The default limit is for the
-// Internet: addresses of private networks cannot be forged from there.
+// free tells whether a client is not limited at all. The default limit protects the
+// Internet: answers to a private network reach no victim there.
 func (l *limiter) free(client netip.Addr) bool {
 	if client.IsLoopback() {
 		return true
