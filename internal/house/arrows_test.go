@@ -82,6 +82,11 @@ var arrows = []struct {
 		reason:    "the name server knows zones, not the hook or the store",
 	},
 	{
+		rooms:   []string{"dnsd/internal/limit"},
+		allowed: []string{},
+		reason:  "the listeners of DNS and of the hook share it, so it knows neither",
+	},
+	{
 		rooms:     []string{"dnsd/internal/hook"},
 		forbidden: []string{module + "/dnsd/internal/nameserver", module + "/dnsd/internal/zone", "go.etcd.io", "go.uber.org/zap"},
 		reason:    "the hook writes to the registry; what DNS says follows by itself",
