@@ -115,35 +115,6 @@ func TestUpdateReplacesEverythingAtOnce(t *testing.T) {
 	}
 }
 
-func TestConfigErrorsNameTheirPlace(t *testing.T) {
-	z := testZone(t)
-	for want, c := range map[string]Config{
-		"MaxUDP":                      {MaxUDP: 100},
-		"NSID":                        {NSID: strings.Repeat("x", 65)},
-		"RateLimit.PerSecond":         {RateLimit: RateLimit{PerSecond: 1_000_001}},
-		"TLS: there":                  {TLS: TLS{Addrs: []string{"127.0.0.1:0"}}},
-		"CookieSecrets[0]":            {CookieSecrets: []string{"00"}},
-		"algorithm":                   {Zones: []Zone{{Zone: z, TSIG: map[string]Key{"k.": {Algorithm: "md5", Secret: "AAAA"}}}}},
-		"TSIG[k.]: the secret":        {Zones: []Zone{{Zone: z, TSIG: map[string]Key{"k.": {Secret: "!"}}}}},
-		"zone: nil":                   {Zones: []Zone{{}}},
-		"Transfer[0]: no TSIG key":    {Zones: []Zone{{Zone: z, Transfer: []Secondary{{Key: "nope."}}}}},
-		"Transfer[0]: it has neither": {Zones: []Zone{{Zone: z, Transfer: []Secondary{{}}}}},
-		"no address":                  {},
-		"want host:port":              {Addrs: []string{"127.0.0.1"}},
-	} {
-		if c.Addrs == nil && want != "no address" {
-			c.Addrs = []string{"127.0.0.1:0"}
-		}
-		s, err := Listen(c)
-		if err == nil {
-			s.Close()
-			t.Errorf("%s: accepted", want)
-		} else if !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "nameserver: ") {
-			t.Errorf("%s: %v", want, err)
-		}
-	}
-}
-
 func TestCloseEndsRunAndFreesThePort(t *testing.T) {
 	s, err := Listen(Config{Addrs: []string{"127.0.0.1:0"}})
 	if err != nil {
