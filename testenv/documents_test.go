@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -122,8 +123,8 @@ func TestEachDocumentIsLinkedFromREADME(t *testing.T) {
 // goBlock is a block of Go with all of its text.
 var goBlock = regexp.MustCompile("(?ms)^```go\n(.*?)^```")
 
-// TestProgramsOfTheDocumentsBuild builds each block of Go that is a whole program or
-// a whole file.
+// TestProgramsOfTheDocumentsBuild builds each block of Go that is a whole program, or
+// that makes a client.
 func TestProgramsOfTheDocumentsBuild(t *testing.T) {
 	dir, err := os.MkdirTemp(".", "documents") // within the module, for its imports
 	if err != nil {
@@ -133,7 +134,11 @@ func TestProgramsOfTheDocumentsBuild(t *testing.T) {
 	programs := 0
 	for _, p := range pages(t) {
 		for i, m := range goBlock.FindAllStringSubmatch(p.text, -1) {
-			if !strings.Contains(m[1], "package ") {
+			program := m[1]
+			if strings.HasPrefix(program, "client, err := ") {
+				program = wholeProgram(program)
+			}
+			if !strings.Contains(program, "package ") {
 				continue
 			}
 			name := strings.NewReplacer("/", "_", ".md", "").Replace(p.path) + string(rune('a'+i))
@@ -141,16 +146,16 @@ func TestProgramsOfTheDocumentsBuild(t *testing.T) {
 				t.Fatal(err)
 			}
 			file := "main.go"
-			if strings.Contains(m[1], `"testing"`) {
+			if strings.Contains(program, `"testing"`) {
 				file = "main_test.go"
 			}
-			if err := os.WriteFile(filepath.Join(dir, name, file), []byte(m[1]), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, name, file), []byte(program), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			programs++
 		}
 	}
-	if programs < 3 {
+	if programs < 8 {
 		t.Errorf("only %d programs were found", programs)
 	}
 	out, err := exec.Command("go", "vet", "./"+dir+"/...").CombinedOutput()
@@ -161,6 +166,23 @@ func TestProgramsOfTheDocumentsBuild(t *testing.T) {
 	if err != nil || len(out) > 0 {
 		t.Errorf("not formatted, %v:\n%s", err, out)
 	}
+}
+
+// wholeProgram makes a program of lines that make a client.
+func wholeProgram(lines string) string {
+	var b strings.Builder
+	b.WriteString("package main\n\nimport (\n")
+	for _, path := range []string{"net/rpc", "github.com/rollcall-dns/rollcall/resolver", "github.com/rollcall-dns/rollcall/rpcclient"} {
+		if strings.Contains(lines, path[strings.LastIndex(path, "/")+1:]+".") {
+			fmt.Fprintf(&b, "\t%q\n", path)
+		}
+	}
+	b.WriteString(")\n\nfunc main() {\n")
+	for line := range strings.Lines(lines) {
+		b.WriteString("\t" + line)
+	}
+	b.WriteString("\t_, _ = client, err\n}\n")
+	return b.String()
 }
 
 // Each whole Corefile of a document is one that dnsd takes, with all variables set.
