@@ -1,9 +1,6 @@
 package hook
 
 import (
-	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -246,48 +243,6 @@ func TestUpdateOfTheDoorIsForOpenConnectionsToo(t *testing.T) {
 					}
 				}
 			})
-		}
-	}
-}
-
-// A watch and a hold that began through a door that is no more end, and say why.
-func TestStreamsEndWithTheirDoor(t *testing.T) {
-	ca := newAuthority(t)
-	ca.issue(t, "server", "", nil, net.IPv4(127, 0, 0, 1))
-	fake(t, nil, func(t *testing.T, h *hook) {
-		watch := h.stream("GET", "/v1/watch", "")
-		watch.until(eventSync)
-		hold := h.stream("POST", a1+"/hold", `{"port":1}`)
-		hold.next()
-		h.cfg.TLS = &TLS{Cert: ca.file("server.pem"), Key: ca.file("server.key"), ClientCA: ca.file("ca.pem")}
-		if err := h.Update(h.cfg); err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range []*events{hold, watch} { // in the order of their ends: on a pipe a write waits for its reader
-			all := s.until("end")
-			if end := all[len(all)-1]; !strings.Contains(end.data, fmt.Sprintf("%q", endRevoked)) {
-				t.Errorf("%+v", end)
-			}
-		}
-	})
-}
-
-func TestExpiredCertificateEndsItsConnection(t *testing.T) {
-	ca := newAuthority(t)
-	ca.issue(t, "server", "", nil, net.IPv4(127, 0, 0, 1))
-	d, err := (&TLS{Cert: ca.file("server.pem"), Key: ca.file("server.key"), ClientCA: ca.file("ca.pem")}).load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for left, good := range map[time.Duration]bool{-time.Second: false, time.Hour: true} {
-		_, cert := ca.sign(t, "client", &x509.Certificate{NotAfter: time.Now().Add(left), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-		req, err := http.NewRequestWithContext(context.WithValue(t.Context(), connKey{}, &conn{access: d.access}), "GET", "/", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}}
-		if _, err := d.check(req); (err == nil) != good {
-			t.Errorf("with %v left: %v", left, err)
 		}
 	}
 }

@@ -65,3 +65,5 @@ func onLoopback(addr string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
+
+// Tests: auth_test.go, server_test.go.

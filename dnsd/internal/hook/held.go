@@ -118,3 +118,5 @@ func (hs *holds) count() int {
 	defer hs.mu.Unlock()
 	return len(hs.byKey)
 }
+
+// Tests: heartbeat_test.go, hold_test.go.

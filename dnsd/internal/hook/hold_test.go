@@ -294,3 +294,52 @@ func TestKeepHoldsAndCloses(t *testing.T) {
 	}
 	eventually(t, "let go", func() bool { return h.holds.count() == 0 })
 }
+
+// Whose connection breaks is probed only if the connection was the host's own.
+func TestOnlyTheOwnHostIsProbed(t *testing.T) {
+	h := start(t, nil)
+	open, secured := h.state.Load(), *h.state.Load()
+	secured.secured = true
+	for _, c := range []struct {
+		st         *state
+		peer, host string
+		want       bool
+	}{
+		{open, "127.0.0.1:1", "192.0.2.8", true},
+		{&secured, "127.0.0.1:1", "192.0.2.8", false},
+		{&secured, "127.0.0.1:1", "127.0.0.1", true},
+		{open, "192.0.2.7:1", "192.0.2.8", false},
+		{&secured, "192.0.2.7:1", "192.0.2.7", true},
+		{&secured, "[::ffff:192.0.2.7]:1", "192.0.2.7", true},
+		{&secured, "[2001:db8::7]:1", "2001:db8::7", true},
+		{&secured, "[2001:db8::7]:1", "2001:db8::8", false},
+		{&secured, "127.0.0.1:1", "localhost", true},
+		{&secured, "192.0.2.7:1", "localhost", false},
+	} {
+		x := &exchange{s: h.Server, st: c.st, peer: peerAddr(&http.Request{RemoteAddr: c.peer})}
+		if got := x.speaksFor(t.Context(), c.host); got != c.want {
+			t.Errorf("%s for %s, tokens %v: %v", c.peer, c.host, c.st.secured, got)
+		}
+	}
+}
+
+// A hold for another host, with a token that may, breaks: nothing tells whether that
+// host's port is open.
+func TestHoldIsNoPortScanner(t *testing.T) {
+	h := start(t, func(c *Config, _ *registry.Config) {
+		c.Tokens = []Token{{Secret: "s", Verbs: []Verb{Write}, Services: []string{"*"}, AnyHost: true}}
+	})
+	l, openPort := serving(t)
+	closed, closedPort := serving(t)
+	closed.Close()
+	for id, port := range map[string]int{"open": openPort, "closed": closedPort} {
+		s := h.stream("POST", "/v1/services/_math._tcp/instances/"+id+"/hold", fmt.Sprintf(`{"port":%d,"host":"127.0.0.2"}`, port), "Authorization", "Bearer s")
+		s.next()
+		s.close()
+	}
+	_ = l
+	eventually(t, "both are lost", func() bool { return strings.Count(h.audit.String(), `what="connection lost"`) == 2 })
+	if n := strings.Count(h.audit.String(), "result=kept"); n != 2 {
+		t.Errorf("%d of 2 are kept:\n%s", n, h.audit)
+	}
+}

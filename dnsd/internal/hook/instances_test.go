@@ -122,111 +122,6 @@ func TestOldIncarnationLearnsThatItWasReplaced(t *testing.T) {
 	h.put(a1, `{"port":3,"incarnation":6}`)
 }
 
-func TestDrainSurvivesRenewals(t *testing.T) {
-	h := start(t, nil)
-	h.put(a1, `{"port":1}`)
-	for range 2 {
-		a := h.do("PUT", a1+"/drain", "")
-		if p := decode[register.Published](t, a); a.status != 200 || p.State != register.InstanceDrained {
-			t.Fatalf("%d %s", a.status, a.body)
-		}
-	}
-	if p := h.put(a1, `{"port":1}`); p.State != register.InstanceDrained {
-		t.Errorf("after a renewal: %s", p.State)
-	}
-	a := h.do("DELETE", a1+"/drain", "")
-	if p := decode[register.Published](t, a); a.status != 200 || p.State != register.InstanceUp {
-		t.Errorf("%d %s", a.status, a.body)
-	}
-	for _, method := range []string{"PUT", "DELETE"} {
-		if a := h.do(method, "/v1/services/_math._tcp/instances/zz/drain", ""); a.status != http.StatusNotFound {
-			t.Errorf("unknown: %d", a.status)
-		}
-	}
-}
-
-func TestBatchRenewalAnswersThoseUnknown(t *testing.T) {
-	h := start(t, nil)
-	h.put(a1, `{"port":1}`)
-	h.put("/v1/services/_math._tcp/instances/a2", `{"port":1}`)
-	a := h.do("POST", "/v1/renew", `{"instances":["_math._tcp/a1","_math._tcp/gone","_math._tcp/a2"]}`)
-	if want := `{"revision":2,"renewed":2,"unknown":["_math._tcp/gone"]}` + "\n"; a.status != 200 || string(a.body) != want {
-		t.Errorf("%d %s", a.status, a.body)
-	}
-	if a := h.do("POST", "/v1/renew", `{"instances":[]}`); string(a.body) != `{"revision":2,"renewed":0,"unknown":[]}`+"\n" {
-		t.Errorf("none: %d %s", a.status, a.body)
-	}
-}
-
-func TestBatchRenewalIsOfAnIncarnation(t *testing.T) {
-	h := start(t, nil)
-	h.put(a1, `{"port":1,"incarnation":7}`)
-	for item, want := range map[string]string{
-		"_math._tcp/a1":               `{"revision":1,"renewed":1,"unknown":[]}`,
-		"_math._tcp/a1?incarnation=7": `{"revision":1,"renewed":1,"unknown":[]}`,
-		"_math._tcp/a1?incarnation=6": `{"revision":1,"renewed":0,"unknown":[],"replaced":["_math._tcp/a1"]}`,
-		"_math._tcp/a1?incarnation=8": `{"revision":1,"renewed":0,"unknown":["_math._tcp/a1"]}`,
-		"_math._tcp/a2?incarnation=1": `{"revision":1,"renewed":0,"unknown":["_math._tcp/a2"]}`,
-	} {
-		if a := h.do("POST", "/v1/renew", `{"instances":["`+item+`"]}`); a.status != 200 || string(a.body) != want+"\n" {
-			t.Errorf("%s: %d %s", item, a.status, a.body)
-		}
-	}
-	for _, item := range []string{"_math._tcp/a1?", "_math._tcp/a1?incarnation=", "_math._tcp/a1?incarnation=-1", "_math._tcp/a1?fence=1"} {
-		if a := h.do("POST", "/v1/renew", `{"instances":["_math._tcp/a1","`+item+`"]}`); a.status != 400 || a.problem(t).Field != "instances[1]" {
-			t.Errorf("%s: %d %s", item, a.status, a.body)
-		}
-	}
-}
-
-// An operator's drain outlives the instance, and who registers hears of it.
-func TestStickyDrainSurvivesTheInstance(t *testing.T) {
-	h := start(t, nil)
-	h.put(a1, `{"port":1,"incarnation":1}`)
-	a := h.do("PUT", a1+"/drain?sticky=1", "")
-	if p := decode[register.Published](t, a); a.status != 200 || p.State != register.InstanceDrained || !p.Sticky {
-		t.Fatalf("%d %s", a.status, a.body)
-	}
-	h.do("DELETE", a1, "")
-	if p := h.put(a1, `{"port":2,"incarnation":2}`); p.State != register.InstanceDrained || !p.Sticky {
-		t.Errorf("it came back as %+v", p)
-	}
-	h.do("DELETE", a1, "")
-	if a := h.do("DELETE", a1+"/drain", ""); a.status != http.StatusNoContent {
-		t.Errorf("lifted while it is away: %d %s", a.status, a.body)
-	}
-	if p := h.put(a1, `{"port":2,"incarnation":3}`); p.State != register.InstanceUp || p.Sticky {
-		t.Errorf("then it came back as %+v", p)
-	}
-	h.do("PUT", a1+"/drain", "")
-	h.do("DELETE", a1, "")
-	if p := h.put(a1, `{"port":2,"incarnation":4}`); p.State != register.InstanceUp {
-		t.Errorf("a drain that is not sticky survived: %+v", p)
-	}
-	if a := h.do("PUT", a1+"/drain?sticky=maybe", ""); a.status != 400 || a.problem(t).Field != "sticky" {
-		t.Errorf("%d %s", a.status, a.body)
-	}
-	eventually(t, "the audit says sticky", func() bool { return strings.Contains(h.audit.String(), `result="drained, sticky"`) })
-}
-
-// A host whose clock was ahead left a fence behind, which an admin clears.
-func TestFenceIsClearedByAnAdmin(t *testing.T) {
-	h := start(t, nil)
-	h.put(a1, `{"port":1,"incarnation":50}`)
-	if a := h.do("DELETE", a1+"/fence", ""); a.status != http.StatusNotFound {
-		t.Errorf("nothing to clear: %d %s", a.status, a.body)
-	}
-	h.do("DELETE", a1, "")
-	a := h.do("PUT", a1, `{"port":1,"incarnation":20}`)
-	if p := a.problem(t); p.Status != 409 || strings.Contains(p.Detail, "lives") || !strings.Contains(p.Detail, "/fence") {
-		t.Errorf("%+v", p)
-	}
-	if a := h.do("DELETE", a1+"/fence", ""); a.status != http.StatusNoContent {
-		t.Fatalf("%d %s", a.status, a.body)
-	}
-	h.put(a1, `{"port":1,"incarnation":20}`)
-}
-
 // What a proxy's address is taken for would be published silently.
 func TestProxyIsNotPublished(t *testing.T) {
 	h := start(t, nil)
@@ -238,18 +133,6 @@ func TestProxyIsNotPublished(t *testing.T) {
 		if a := h.do("PUT", a1, `{"port":1,"host":"192.0.2.7"}`, name, "1.1 proxy"); a.status/100 != 2 {
 			t.Errorf("%s, with a host: %d %s", name, a.status, a.body)
 		}
-	}
-}
-
-func TestGuardIsReleased(t *testing.T) {
-	h := start(t, nil)
-	for _, path := range []string{"/v1/guard", "/v1/services/_math._tcp/guard"} {
-		if a := h.do("DELETE", path, ""); a.status != http.StatusNoContent {
-			t.Errorf("%s: %d %s", path, a.status, a.body)
-		}
-	}
-	if a := h.do("DELETE", "/v1/services/math/guard", ""); a.status != 400 || a.problem(t).Field != "service" {
-		t.Errorf("bad name: %d %s", a.status, a.body)
 	}
 }
 

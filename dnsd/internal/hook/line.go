@@ -212,3 +212,5 @@ func (l *sharedLine) close(bool) {
 		<-l.broken
 	}
 }
+
+// Tests: heartbeat_test.go, hold_test.go, holdcost_test.go.

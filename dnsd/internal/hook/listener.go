@@ -159,3 +159,5 @@ func (c *conn) CloseWrite() error {
 	}
 	return nil
 }
+
+// Tests: encrypted_test.go, limit_test.go, pool_test.go, tls_test.go.

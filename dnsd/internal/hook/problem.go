@@ -136,3 +136,5 @@ func (p *problem) because(err error) *problem {
 	p.err = err
 	return p
 }
+
+// Tests: few_test.go, instances_test.go.

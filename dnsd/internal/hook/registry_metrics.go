@@ -110,3 +110,5 @@ func (c registryCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.of(&st))
 	}
 }
+
+// Tests: metrics_test.go.

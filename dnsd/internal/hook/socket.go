@@ -25,3 +25,5 @@ func tcpOf(c net.Conn) (*net.TCPConn, bool) {
 	}
 	return nil, false
 }
+
+// Tests: socket_linux_test.go.

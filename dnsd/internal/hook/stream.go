@@ -132,3 +132,5 @@ var endDetails = map[string]string{
 func (s *stream) end(reason string) {
 	_ = s.send(frame("end", ending{reason, endDetails[reason]}))
 }
+
+// Tests: pieces_test.go, watch_test.go.
