@@ -11,7 +11,7 @@ import (
 
 // audit is the line about one write.
 type audit struct {
-	action   string // empty: none
+	action   string // empty: no line is written
 	object   string // "_math._tcp/a1", "_math._tcp", "12 instances"
 	host     string
 	result   string // "created", "renewed"...; empty: the status
@@ -46,7 +46,8 @@ func objectOf(r *http.Request) string {
 	return "all services"
 }
 
-// writeAudit says who did what, with which result. Tokens have no way into it.
+// writeAudit writes the line: the sender, the action, the object, the result. It never
+// sees a token.
 func (x *exchange) writeAudit() {
 	a := &x.audit
 	if a.action == "" {
@@ -73,7 +74,7 @@ func (x *exchange) writeAudit() {
 	x.st.audit.LogAttrs(ctx, level, "hook write", attrs...)
 }
 
-// level of the line: a warning is what an operator should look into.
+// level is a warning if an operator should look at it.
 func (a *audit) level() slog.Level {
 	switch {
 	case a.err == nil && a.quiet:
@@ -89,7 +90,7 @@ func (a *audit) level() slog.Level {
 	return slog.LevelWarn
 }
 
-// cut bounds text that a stranger may have chosen.
+// cut bounds text that the client may have chosen.
 func cut(s string) string {
 	const most = 256
 	if len(s) <= most {

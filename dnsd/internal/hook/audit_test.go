@@ -27,7 +27,7 @@ func TestAuditHasOneLineAWrite(t *testing.T) {
 		`level=INFO msg="hook write" who="ci at 127.0.0.1" what=register object=_math._tcp/a1 host=127.0.0.1:1 result=created status=201 revision=1`,
 		`level=DEBUG msg="hook write" who="ci at 127.0.0.1" what=register object=_math._tcp/a1 host=127.0.0.1:1 result=renewed status=200 revision=1`,
 		`level=INFO msg="hook write" who="ci at 127.0.0.1" what=register object=_math._tcp/a1 host=127.0.0.1:2 result=changed status=200 revision=2`,
-		`level=WARN msg="hook write" who="ci at 127.0.0.1" what=register object=_math._tcp/a1 host=127.0.0.1:2 result=conflict status=409 revision=0 reason="incarnation 2 lives`,
+		`level=WARN msg="hook write" who="ci at 127.0.0.1" what=register object=_math._tcp/a1 host=127.0.0.1:2 result=conflict status=409 revision=0 reason="incarnation 2 is registered`,
 		`level=INFO msg="hook write" who="ci at 127.0.0.1" what=drain object=_math._tcp/a1 result=drained status=200 revision=3`,
 		`level=DEBUG msg="hook write" who="ci at 127.0.0.1" what=renew object="1 instances" result="renewed 1, unknown 0" status=200 revision=3`,
 		`level=WARN msg="hook write" who=127.0.0.1 what=deregister object=_math._tcp/a1 result=unauthorized status=401`,

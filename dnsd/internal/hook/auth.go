@@ -17,8 +17,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
 )
 
-// Verb is what a token allows. Each includes those before it: Admin may Write,
-// and Write may Read.
+// Verb is what a token allows. Admin includes Write, and Write includes Read.
 type Verb string
 
 const (
@@ -29,13 +28,12 @@ const (
 
 func (v Verb) rank() int { return slices.Index([]Verb{Read, Write, Admin}, v) + 1 }
 
-// Token is a bearer token (RFC 6750) and what it opens. Several with one Secret
-// add up.
+// Token is a bearer token (RFC 6750) and what it allows. The rights of several Tokens
+// with one Secret add up.
 type Token struct {
-	// Name is how the audit log calls the bearer. Empty: its number, "token 1".
+	// Name is the bearer's name in the audit log. Empty: its number, "token 1".
 	Name string
-	// Secret is what the bearer shows. It must not be empty, and is kept only as
-	// its hash.
+	// Secret is what the bearer sends. It must not be empty. Only its hash is kept.
 	Secret string
 	// Verbs; none means read and write.
 	Verbs []Verb
@@ -46,7 +44,7 @@ type Token struct {
 	AnyHost bool
 }
 
-// grant is one Token made ready for use.
+// grant is one Token, checked and hashed.
 type grant struct {
 	sum      [sha256.Size]byte
 	name     string
@@ -104,7 +102,7 @@ func newGrant(t Token) (grant, error) {
 	return g, nil
 }
 
-// pattern matches services label by label; a label may end in "*".
+// pattern matches services label by label. A label may end with "*".
 type pattern [2]string
 
 var everything = pattern{"*", "*"}
@@ -144,19 +142,19 @@ func matchLabel(p, label string) bool {
 	return p == label
 }
 
-// identity is who asks: what the audit log calls it, whom the rate limit
-// counts, and what it may do.
+// identity is the sender of a request: its name in the audit log, its key in the
+// rate limit, and what it may do.
 type identity struct {
 	name    string
 	caller  caller
-	open    bool // no tokens: everybody that gets here may do everything
+	open    bool // no tokens: every sender may do everything
 	grants  []*grant
 	cert    *x509.Certificate
-	anyHost bool // without a grant: declared insecure, or on loopback while nothing is asked for
+	anyHost bool // without a grant: Insecure is set, or the peer is on loopback and nothing is required
 }
 
-// identify tells who sends the request, or refuses it. Every token is compared
-// to the end, so that the time says nothing about which one was near.
+// identify finds the sender of the request, or refuses it. Every token is compared, and
+// to its end, so that the time does not show which one was similar.
 func (st *state) identify(r *http.Request) (identity, error) {
 	peer := peerAddr(r)
 	id := identity{caller: caller{addr: limit.Client(peer)}, name: peer.String()}
@@ -175,12 +173,12 @@ func (st *state) identify(r *http.Request) (identity, error) {
 	}
 	header := r.Header.Get("Authorization")
 	if header == "" {
-		return id, refuse(http.StatusUnauthorized, "", "this hook asks for a token: send Authorization: Bearer TOKEN").
+		return id, refuse(http.StatusUnauthorized, "", "this hook requires a token: send Authorization: Bearer TOKEN").
 			with("WWW-Authenticate", `Bearer realm="rollcall"`)
 	}
 	scheme, secret, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return id, refuse(http.StatusUnauthorized, "", "the Authorization is not a bearer token: send Authorization: Bearer TOKEN").
+		return id, refuse(http.StatusUnauthorized, "", "the Authorization header has no bearer token: send Authorization: Bearer TOKEN").
 			with("WWW-Authenticate", `Bearer realm="rollcall"`)
 	}
 	sum := sha256.Sum256([]byte(strings.TrimSpace(secret)))
@@ -195,14 +193,13 @@ func (st *state) identify(r *http.Request) (identity, error) {
 		}
 	}
 	if len(id.grants) == 0 {
-		return id, refuse(http.StatusUnauthorized, "", "this token is not known here: it was replaced, or is of another dnsd").
+		return id, refuse(http.StatusUnauthorized, "", "this token is unknown: it was replaced, or belongs to another dnsd; ask the operator for a present one").
 			with("WWW-Authenticate", `Bearer realm="rollcall", error="invalid_token"`)
 	}
 	return id, nil
 }
 
-// may says whether the identity may do verb to the service; "" stands for all
-// services.
+// may says whether the identity may do verb to the service; "" means all services.
 func (id *identity) may(verb Verb, service string) bool {
 	if id.open {
 		return true
@@ -229,13 +226,13 @@ func (x *exchange) need(verb Verb, service string) error {
 	if service == "" {
 		what = "all services (*)"
 	}
-	return refuse(http.StatusForbidden, "", "this token has no %s for %s: use one that has, or have it added", verb, what).
+	return refuse(http.StatusForbidden, "", "this token does not allow %s for %s: use one that does, or have it added", verb, what).
 		with("WWW-Authenticate", `Bearer realm="rollcall", error="insufficient_scope"`)
 }
 
-// needHost refuses a host that is not the peer's own, unless it is allowed: who
-// may register elsewhere may send other people's clients anywhere. A client
-// certificate speaks for the names and addresses in it.
+// needHost refuses a host that is not the peer's own address, unless the sender may
+// register others: a wrong host would lead clients anywhere. A client certificate
+// proves the names and addresses in it.
 func (x *exchange) needHost(service, host string) error {
 	own := x.peer
 	if a, err := netip.ParseAddr(host); err == nil && a.Unmap() == own.WithZone("") {
@@ -254,9 +251,9 @@ func (x *exchange) needHost(service, host string) error {
 		"host %.80q is not your own address %v: leave host out, or use a token with any-host", host, own)
 }
 
-// speaksFor says whether the end of the peer's connection says something about that
-// host: whether it is the peer's own, by address, by certificate or by name. On a
-// loopback without tokens, who could be asked is here anyhow.
+// speaksFor says whether the host is the peer's own, by address, by certificate or by
+// name, so that the end of the peer's connection says something about the host. On
+// loopback without tokens every host counts: the sender may register any.
 func (x *exchange) speaksFor(ctx context.Context, host string) bool {
 	if x.peer.IsLoopback() && !x.st.secured {
 		return true
@@ -272,8 +269,8 @@ func (x *exchange) speaksFor(ctx context.Context, host string) bool {
 	return err == nil && slices.ContainsFunc(addrs, func(a netip.Addr) bool { return a.Unmap() == own })
 }
 
-// peerAddr is the address at the other end of the connection. Forwarding headers
-// say what their sender likes, so they are not read.
+// peerAddr is the address of the other end of the connection. Forwarding headers are
+// not read: their sender can write anything into them.
 func peerAddr(r *http.Request) netip.Addr {
 	ap, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

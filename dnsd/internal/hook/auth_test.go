@@ -189,7 +189,7 @@ func TestOtherHostsNeedATokenThatAllowsThem(t *testing.T) {
 		{"192.0.2.7:999", "own", a1, "math.example.", 403, ""},
 		{"192.0.2.7:999", "any", a1, "math.example.", 200, "math.example."},
 		{"192.0.2.7:999", "any", echo, "math.example.", 403, ""},
-		{"127.0.0.1:999", "own", a1, "192.0.2.8", 403, ""}, // a proxy on this host makes everybody loopback
+		{"127.0.0.1:999", "own", a1, "192.0.2.8", 403, ""}, // a proxy on this host makes every client loopback
 		{"[fe80::1%eth0]:999", "own", a1, "", 400, ""},
 	} {
 		body := `{"port":1}`

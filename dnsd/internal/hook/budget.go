@@ -6,34 +6,34 @@ import (
 	"sync"
 )
 
-// listBytes bounds the memory of all long answers that are being sent: the present
-// state of services, by GET and at the beginning of a watch.
+// listBytes bounds the memory of all long answers that are being sent: lists, and the
+// beginnings of watches.
 const listBytes = 64 << 20
 
-// listWaiters bounds who waits for room: each costs a goroutine.
+// listWaiters bounds the requests that wait for memory: each costs a goroutine.
 const listWaiters = 1024
 
-// budget is memory that requests take a part of for their time. One caller has at
-// most half of it.
+// budget is memory of which requests take a part while they run. One caller has at most
+// half of it.
 type budget struct {
 	mu      sync.Mutex // guards all below
 	most    int
 	used    int
-	callers map[caller]int // what each uses
+	callers map[caller]int // bytes in use by each
 	waiters list.List      // of *want, in order
 }
 
-// want waits for room.
+// want is a request that waits for memory.
 type want struct {
 	caller caller
 	size   int
-	ready  chan struct{} // closed when it has its part
+	ready  chan struct{} // closed when it has its memory
 }
 
 func newBudget(most int) *budget { return &budget{most: most, callers: make(map[caller]int)} }
 
-// take waits until there is room for size bytes, or for all if size is more, and
-// gives what gives them back. False: there was none before ctx ended.
+// take waits until size bytes are free, or all of them if size is more, and returns a
+// function that frees them. It returns false if ctx ended before.
 func (b *budget) take(ctx context.Context, c caller, size int) (giveBack func(), ok bool) {
 	w := &want{caller: c, size: min(size, b.most), ready: make(chan struct{})}
 	b.mu.Lock()
@@ -53,7 +53,7 @@ func (b *budget) take(ctx context.Context, c caller, size int) (giveBack func(),
 		case <-w.ready: // at the same moment
 		default:
 			b.waiters.Remove(e)
-			b.serveLocked() // those behind it may be smaller
+			b.serveLocked() // the next ones may be smaller
 			return nil, false
 		}
 	}
@@ -72,8 +72,8 @@ func (b *budget) backLocked(w *want) {
 	b.serveLocked()
 }
 
-// serveLocked gives room to those who wait, in their order. Who has its share
-// already does not keep others waiting.
+// serveLocked gives memory to the waiting requests, in order. A caller that has its
+// share already does not keep others waiting.
 func (b *budget) serveLocked() {
 	for e := b.waiters.Front(); e != nil; {
 		w, next := e.Value.(*want), e.Next()

@@ -33,7 +33,7 @@ func TestBudgetHoldsItsBounds(t *testing.T) {
 				}
 				size = min(size, most)
 				fits := used+size <= most && (own == 0 || own+size <= most/2)
-				back, ok := b.take(gone, c, size) // who may not wait gets what is there now
+				back, ok := b.take(gone, c, size) // a context that has ended: it gets what is free now, or nothing
 				if ok != fits {
 					t.Fatalf("took %d beside %d of its own, %d in all: %v", size, own, used, ok)
 				}
@@ -61,7 +61,7 @@ func TestBudgetHoldsItsBounds(t *testing.T) {
 	})
 }
 
-// Those who wait get what is given back, in their order.
+// Waiting requests get the memory that is given back, in their order.
 func TestBudgetServesThoseWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(10)

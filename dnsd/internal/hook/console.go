@@ -29,8 +29,8 @@ func inlineHash(element string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-// console serves the page. It holds nothing of the registry: it reads the same
-// API as everybody, with the same tokens.
+// console serves the page. The page has no data of the registry: it reads the same API
+// as any client, with the same tokens.
 func (x *exchange) console() error {
 	h := x.w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
@@ -45,8 +45,8 @@ func (x *exchange) console() error {
 	return nil
 }
 
-// consoleFor is the page for a zone. It is made once a configuration: those who ask
-// for it and do not read share it.
+// consoleFor is the page for a zone. It is made once a configuration, and all requests
+// share it, also those whose readers do not read.
 func consoleFor(zone string) []byte {
 	return []byte(strings.Replace(consolePage, `data-zone=""`, `data-zone="`+html.EscapeString(zone)+`"`, 1))
 }

@@ -16,31 +16,30 @@ import (
 	"github.com/rollcall-dns/rollcall/register"
 )
 
-// maxBody bounds every request body: room for 2,000 keys of a batch renewal, or
-// a registration with more meta than a TXT record can hold.
+// maxBody bounds every request body: a batch renewal of 2,000 keys fits, and so does a
+// registration with more meta than a TXT record can hold.
 const maxBody = 64 << 10
 
 // readBody reads the whole body within the limit of size and time.
 func (x *exchange) readBody() ([]byte, error) {
 	if enc := x.r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return nil, refuse(http.StatusUnsupportedMediaType, "", "the body is encoded as %q: send it as it is", enc)
+		return nil, refuse(http.StatusUnsupportedMediaType, "", "the body has Content-Encoding %q: send it without one", enc)
 	}
 	control := http.NewResponseController(x.w)
-	// Not every writer has deadlines (a recorder has none); the connection's
-	// own end then bounds the wait.
+	// Some writers have no deadlines (a recorder in a test).
 	_ = control.SetReadDeadline(time.Now().Add(x.s.times.body))
 	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, refuse(http.StatusRequestEntityTooLarge, "", "the body is larger than %d bytes: split the request, or say less in meta", maxBody)
+		return nil, refuse(http.StatusRequestEntityTooLarge, "", "the body is larger than %d bytes: split the request, or shorten meta", maxBody)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, refuse(http.StatusRequestTimeout, "", "the body did not come within %v", x.s.times.body).with("Connection", "close")
+		return nil, refuse(http.StatusRequestTimeout, "", "the body did not arrive within %v: send it faster, or in smaller requests", x.s.times.body).with("Connection", "close")
 	case err != nil:
-		return nil, refuse(http.StatusBadRequest, "", "the body broke off: %v", err).with("Connection", "close")
+		return nil, refuse(http.StatusBadRequest, "", "the body is incomplete: %v; send it again", err).with("Connection", "close")
 	}
-	// From here on the server watches the connection for its end; the deadline
-	// must not look like one.
+	// From here on net/http reads ahead, to see the end of the connection: a deadline
+	// would look like one.
 	_ = control.SetReadDeadline(time.Time{})
 	if len(body) > 0 {
 		if err := checkContentType(x.r.Header.Get("Content-Type")); err != nil {
@@ -50,9 +49,9 @@ func (x *exchange) readBody() ([]byte, error) {
 	return body, nil
 }
 
-// checkContentType refuses a body that says it is something other than JSON. What
-// curl says of -d unless told otherwise is let through: nobody means a form here,
-// and web pages of other origins are refused by their Origin, not by this header.
+// checkContentType refuses a body whose type is not JSON. The type that curl sends with
+// -d is accepted: no client sends a form here, and web pages of other origins are
+// refused by their Origin, not by this header.
 func checkContentType(value string) error {
 	if value == "" || value == "application/x-www-form-urlencoded" {
 		return nil
@@ -68,8 +67,8 @@ func checkContentType(value string) error {
 		with("Accept", "application/json")
 }
 
-// member is one name a JSON object may have, where its value goes, and what it
-// must be, for the error.
+// member is one name of a JSON object, where its value goes, and what the value must
+// be, for the error.
 type member struct {
 	name string
 	dst  any
@@ -98,10 +97,10 @@ func decodeRegistration(body []byte) (register.Registration, error) {
 		return register.Registration{}, err
 	}
 	if !seen["port"] {
-		return register.Registration{}, refuse(http.StatusBadRequest, "port", `port is missing: say where the instance listens, such as {"port":8080}`)
+		return register.Registration{}, refuse(http.StatusBadRequest, "port", `port is missing: give the port on which the instance listens, such as {"port":8080}`)
 	}
-	// Zero means "the default" inside; from outside it is a mistake, since no
-	// lease and no record of zero seconds can be served.
+	// Zero means the default in the registry. In a request it is a mistake: no lease and
+	// no record can have zero seconds.
 	for _, d := range []struct {
 		name  string
 		value register.Duration
@@ -128,10 +127,10 @@ func decodeRenewal(body []byte) (register.RenewRequest, error) {
 	return req, nil
 }
 
-// decodeObject reads one JSON object strictly. encoding/json alone would take
-// unknown and repeated names, other cases ("Port"), null and trailing data, and
-// each of them is a registration that does not mean what its writer thinks.
-// It gives the names that were there.
+// decodeObject reads one JSON object strictly, and returns the names in it.
+// encoding/json accepts unknown and repeated names, other cases ("Port"), null and data
+// after the object; with each of them a registration does not mean what its author
+// thinks.
 func decodeObject(body []byte, members []member) (map[string]bool, error) {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil, refuse(http.StatusBadRequest, "", "the body is empty: send a JSON object with %s", names(members))
@@ -175,9 +174,10 @@ func decodeObject(body []byte, members []member) (map[string]bool, error) {
 	return seen, nil
 }
 
-// eachMember walks the members of the object in valid JSON, in order. It only
-// finds where they begin and end: that costs no allocation, where json.Decoder
-// needed half of the time of a whole PUT.
+// eachMember calls f for each member of the object in valid JSON, in order. It only
+// finds where they begin and end, without an allocation: json.Decoder took half of the
+// time of a whole PUT. encoding/json/v2 refuses repeated and unknown names itself and
+// will replace this; we wait until it is part of Go without GOEXPERIMENT.
 func eachMember(valid []byte, f func(name string, value json.RawMessage) error) error {
 	rest := bytes.TrimLeft(valid, space)
 	if len(rest) == 0 || rest[0] != '{' {

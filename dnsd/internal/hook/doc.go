@@ -1,133 +1,74 @@
-// Package hook is the HTTP side of dnsd: where instances register and keep their
-// leases, where operators drain, and where everybody may watch.
+// Package hook is dnsd's HTTP server: instances register and keep their leases here,
+// operators drain them, and clients list and watch them.
 //
 //	s, err := hook.Listen(hook.Config{Registry: r})
 //	...
 //	err = s.Run(ctx)
 //
-// JSON in UTF-8, with the types of package register. The requests:
-//
-//	PUT    /v1/services/{service}/instances/{id}        register, renew, change, recover: 201 new, 200 otherwise
-//	GET    /v1/services/{service}/instances/{id}        one instance
-//	DELETE /v1/services/{service}/instances/{id}        deregister: 204 (?incarnation=N: 409 for an old one)
-//	PUT    /v1/services/{service}/instances/{id}/drain  out of the answers while the lease lives; DELETE ends it.
-//	                                                    ?sticky=1: also when it comes back after it was gone
-//	DELETE /v1/services/{service}/instances/{id}/fence  forgets the last incarnation, after a clock that was ahead
-//	POST   /v1/services/{service}/instances/{id}/hold   a held registration, see below
-//	POST   /v1/renew                                    many renewals; answers those unknown, those replaced
-//	GET    /v1/services                                 everything, by service
-//	GET    /v1/services/{service}                       one service
-//	DELETE /v1/services/{service}/guard                 the guard lets the service's suspects go: 204
-//	DELETE /v1/guard                                    those of all services
-//	GET    /v1/watch?service=&since=ID                  what changes, see below
-//	GET    /healthz /readyz /metrics /                  alive; ready, able to store changes; Prometheus; the console
-//
-// Whoever reads services sees ETag, Rollcall-Revision and Rollcall-Life;
-// If-None-Match is answered with 304 until the next revision. (Deadlines move without
-// one.) A revision is a number of one life of the registry: after a restart, or
-// after a store was put back, the same number may be of another content. So tags and
-// the ids of events have both, LIFE-REVISION.
+// The requests, their answers and their errors are described in docs/http-api.md, the
+// tokens and certificates in docs/security.md, the metrics in docs/metrics.md. Tests
+// hold these pages to this package. The JSON has the types of package register.
 //
 // # Refusals
 //
-// Every refusal is a register.Problem (RFC 9457): its detail says what to do, its
-// field which part of the request is at fault. The JSON is read strictly: a
-// field that is unknown, given twice, null or of another type is an error, as is
-// anything after the object. What net/http refuses before it knows a request
-// (a broken request line, a header above 16 KiB) is plain text.
+// Every refusal is a register.Problem (RFC 9457): its detail says what to do, and its
+// field names the part of the request that is wrong. The JSON is read strictly: a
+// field that is unknown, given twice, null or of another type is an error, and so is
+// anything after the object. net/http refuses what it cannot parse (a broken request
+// line, a header above 16 KiB) with plain text.
 //
-//	400  a field, the JSON, or a query parameter is wrong; nothing changed
-//	401  no token, or one not known here            403  this token may not do that
-//	404  no such instance, service or path          405  not this method, see Allow
-//	408  the body did not come in time              409  a newer incarnation lives
-//	410  the history is gone: watch anew            413  the body is above 64 KiB
-//	415  the body is not JSON                       421  see Who may
-//	429  too many requests or instances, see Retry-After
-//	503  too many streams or connections, not ready, stopping, or changes cannot be stored
-//	507  the store is full
-//
-// Refused writes are in the audit log, but of those without a token only the first
-// ten of a minute, and then how many more there were.
+// A refused write has a line in the audit log. Of the refused writes without a valid
+// token only the first ten a minute have one, and then a line says how many more there
+// were.
 //
 // # Watch
 //
-// The answer is server-sent events, one a change, with id = LIFE-REVISION:
-//
-//	event: put      the instance is new or changed; data is a register.Event
-//	event: delete   it is gone; data has what it was
-//	event: end      why the stream ends: {"reason","detail"}
-//
-// With since=ID, or with Last-Event-ID, which is the newer of the two, the events
-// after it follow: none left out, none twice. 410 means that the history does not
-// reach back to it, or that it is of another life, as is a revision alone: read
-// again. Without them the stream begins with the present:
-//
-//	event: snapshot  an instance that is there, in any number; without an id
-//	event: sync      that was all; its id is where to go on
-//
-// A reader that breaks off before sync has no id and begins anew. What changed
-// while the present was being sent may be told twice, by snapshot and by put; a
-// delete may be of an instance that was not in it.
-//
-// An event is encoded once for all watchers. A silent stream has a comment every
-// 15 seconds. A reader that falls behind by more events than the registry queues
-// is cut with the reason "slow", and may come again with its last id.
+// An event is encoded once for all watchers. Its id is LIFE-REVISION: a revision is a
+// number of one life of the registry, and after a restart, or after a store was put
+// back, the same number may be of another content. For the same reason an ETag has
+// both. A reader that falls behind by more events than the registry queues is cut.
 //
 // # Hold
 //
-// A hold is a POST whose answer stays open: a comment at once, an event
-// "registered" with the instance, then a comment at each renewal, and an event
-// "changed" when an operator has drained the instance or ended that, or when the guard
-// holds it back as a suspect. When the
-// connection breaks, the registry probes the instance and removes it if it
-// refuses: that is milliseconds after a kill -9. Otherwise an event "end" comes
-// first, and the lease runs on:
+// A hold with ?heartbeat=1 is renewed by each octet of its body, and by nothing else.
+// The octets prove that the process works: the kernel of a stopped process (SIGSTOP, a
+// debugger, a frozen container) keeps the connection open, but no octets come, and the
+// lease ends. If the guard gives such an instance a reprieve because its service is
+// small, the hook asks the host: if the host acknowledges what it is sent (Linux knows
+// that), the network is not the reason for the silence, and the instance is removed.
 //
-//	replaced    a newer incarnation registered      gone      deregistered or expired
-//	superseded  another hold of it took over        revoked   the token is no longer good
-//	again       it has lasted 5 minutes             shutdown  dnsd stops
+// A hold without heartbeats is renewed by the hook every third of the lease, as long as
+// the connection is open and, on Linux, the host acknowledges. A stopped process is
+// found after 5 minutes, when the hold ends with the reason "again".
 //
-// What renews is the client's choice. With ?heartbeat=1 it sends octets in the
-// body of its request, which does not end, one at each renew_after (package
-// register does): each is a renewal, and nothing else is. They prove that the
-// process works. One that is stopped (SIGSTOP, a debugger, a frozen container)
-// sends none and leaves DNS with its lease, though its kernel keeps the connection;
-// the guard's reprieve for small services is not for it, since its host acknowledges
-// (on Linux): the silence is not the network's.
+// When the connection of a hold breaks, the registry probes the instance and removes it
+// if it refuses, milliseconds after a kill -9. Only a host that the connection came from
+// is probed. Otherwise a hold for another host, which needs a token with AnyHost, would
+// show which ports of that host are open.
 //
-// Without it, with the body of the PUT or none, the hook renews every third of the
-// lease as long as the connection is open: curl -N -X POST .../hold. That proves
-// that the peer's kernel lives and, on Linux, that it acknowledges what is sent; a
-// stopped process is found by "again" only.
+// # Rights
 //
-// What is probed when a connection breaks is the host that it came from: of a hold
-// for another host, which takes a token with AnyHost, the lease runs. So nobody
-// learns from here which ports of others are open.
+// On loopback without tokens every process that can connect may do everything. A web
+// page of another origin may not, and a request for a name that is not localhost is
+// refused (421): a web page could point its own name at 127.0.0.1. Off loopback Listen
+// requires tokens or client certificates, unless Insecure is set.
 //
-// # Who may
+// A token (RFC 6750) has verbs, for services: admin includes write, and write includes
+// read. Whole lists and metrics need read for "*". With a client CA every connection
+// needs a certificate of that CA; without tokens its holder may do everything. The
+// present configuration is asked at each request, also on connections from before an
+// Update.
 //
-// On loopback without tokens: everybody who can connect, but no web page of
-// another origin, and no name that only pretends to be this host (421). Off
-// loopback Listen asks for tokens or client certificates, unless Insecure.
+// To register a host that is not the peer's own address, a request needs a token with
+// AnyHost, a client certificate for that host, or, without tokens and certificates, a
+// peer on loopback. The peer is the other end of the connection. X-Forwarded-For and
+// similar headers are not believed; but a request that has one and gives no host is
+// refused, because its address is that of a proxy.
 //
-// With tokens: Authorization: Bearer (RFC 6750) for /v1 and /metrics, whatever
-// the address. A token has verbs (admin includes write, write includes read) for
-// services. Whole lists and metrics need read for "*". With a client CA every
-// connection needs a certificate of it; without tokens its bearer may do
-// everything, and with tokens what the token says. What is asked for now is asked of
-// every request, over whatever connection it comes: one of before an Update does not
-// keep its rights.
+// # Which connections are closed first
 //
-// A host other than the peer's own address needs a token with AnyHost, a client
-// certificate for that host, or, where neither tokens nor certificates are asked
-// for, a peer on loopback: behind a proxy on this host everybody is on loopback. The
-// peer is who connects: X-Forwarded-For and its like are believed by nobody, but a
-// request that has one is not published at the address it came from: behind a proxy
-// give host, and a token.
-//
-// # Who comes first
-//
-// Connections are bounded, and where tokens or certificates are asked for a quarter
-// of them is not for strangers. At the bound a connection that nobody uses is closed
-// for the new one: a stranger's of the address that has most, the oldest first.
+// Connections are bounded. Where tokens or certificates are required, a quarter of them
+// is reserved for callers that have shown one. At the bound an unused connection is
+// closed for a new one: of the address that has most connections which have shown
+// nothing, the oldest first.
 package hook

@@ -56,7 +56,7 @@ func TestStrangersLeaveRoomOverTLS(t *testing.T) {
 	}
 }
 
-// A stream of HTTP/2 that nobody reads is cut like a connection, and the other
+// A stream of HTTP/2 whose client does not read is cut like a connection, and the other
 // streams of its connection go on.
 func TestStreamThatNobodyReadsIsCut(t *testing.T) {
 	h, client := encrypted(t, func(c *Config) { c.times.write = 100 * time.Millisecond })

@@ -5,25 +5,25 @@ import (
 	"time"
 )
 
-// A few lines in a window are written as they come; those beyond are counted, and
-// the count is written when the window ends. So whatever strangers can cause fills
-// no disk: at most 11 lines a minute, 5 MB a day.
+// The first lines of a window are written at once. Further ones are counted, and the
+// count is written when the window ends. So what strangers can cause does not fill a
+// disk: at most 11 lines a minute, 5 MB a day.
 const (
 	fewLines  = 10
 	fewWindow = time.Minute
 )
 
-// few bounds the lines of one kind.
+// few bounds the log lines of one kind.
 type few struct {
-	report func(more int, since time.Time) // told of those that were not written
+	report func(more int, since time.Time) // called with the number of lines that were not written
 
 	mu    sync.Mutex // guards what follows
 	since time.Time
 	n     int
-	timer *time.Timer // runs while there is a window
+	timer *time.Timer // the end of the window; nil: there is no window
 }
 
-// take says whether one more line may be written.
+// take says whether a line may be written now.
 func (f *few) take() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -7,21 +7,21 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// held is one instance whose request is open. All but why is its goroutine's own.
+// held is one instance whose hold is open. All fields but why belong to its goroutine.
 type held struct {
-	bearer  *exchange // who holds, without the request
+	bearer  *exchange // the sender, without the rest of its request
 	key     registry.Key
 	in      *registry.Instance // as last seen
 	line    line
 	beats   bool // the client sends heartbeats
 	renewed time.Time
-	asked   time.Time // when its host was, after its lease; zero: not yet
+	asked   time.Time // when its host was asked, after the end of the lease; zero: not yet
 
 	mu  sync.Mutex // guards why
-	why string     // the reason to end, once there is one
+	why string     // the reason to end; "": there is none yet
 }
 
-// end lets the hold end for a reason, the first one given. It does not block.
+// end makes the hold end. The first reason counts. It does not block.
 func (h *held) end(reason string) {
 	h.mu.Lock()
 	if h.why == "" {
@@ -37,7 +37,7 @@ func (h *held) ending() string {
 	return h.why
 }
 
-// holds knows the newest hold of each instance.
+// holds has the newest hold of each instance.
 type holds struct {
 	running sync.WaitGroup
 
@@ -69,7 +69,7 @@ func (hs *holds) leave() {
 	hs.running.Done()
 }
 
-// take makes h the hold of its instance; the one before it ends.
+// take makes h the hold of its instance. The former hold ends.
 func (hs *holds) take(h *held) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
@@ -83,7 +83,7 @@ func (hs *holds) take(h *held) {
 	hs.byKey[h.key] = h
 }
 
-// drop forgets h and says whether it was still the hold of its instance.
+// drop forgets h, and says whether it was still the hold of its instance.
 func (hs *holds) drop(h *held) bool {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
@@ -103,7 +103,7 @@ func (hs *holds) wake(key registry.Key) {
 	}
 }
 
-// close ends all holds, and those that would still begin.
+// close ends all holds. No further hold begins.
 func (hs *holds) close() {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()

@@ -12,19 +12,20 @@ import (
 )
 
 const (
-	// probeTime bounds what is done after a held connection broke.
+	// probeTime bounds the probe after a held connection broke.
 	probeTime = 10 * time.Second
-	// earlyBeat is the part of the time between two renewals before which a
-	// heartbeat says nothing new: whoever sends more gets no more.
+	// earlyBeat is the part of the time between two renewals, one fourth, within which a
+	// further heartbeat has no effect: a client that sends more costs no more.
 	earlyBeat = 4
-	// afterLease is when a hold without heartbeats looks whether its lease was judged.
+	// afterLease is the pause between two looks at an instance whose heartbeats ended and
+	// whose lease is over, until the registry has decided about it.
 	afterLease = 500 * time.Millisecond
-	// askTime is for the host of a silent client to acknowledge what it is sent.
+	// askTime is how long the host of a silent client has to acknowledge what it is sent.
 	askTime = time.Second
 )
 
-// hold begins a hold. What it needs from then on is little, and it has a goroutine
-// of its own where the connection can be taken over: thousands may be open.
+// hold begins a hold. Thousands may be open, so where the connection can be taken over
+// a hold keeps only a small state and a goroutine.
 func (x *exchange) hold() error {
 	key, err := x.instanceKey(Write)
 	if err != nil {
@@ -35,7 +36,7 @@ func (x *exchange) hold() error {
 			return registry.ErrClosed
 		}
 		x.s.metrics.refused.WithLabelValues("holds").Inc()
-		return refuse(http.StatusServiceUnavailable, "", "%d registrations are held, which is the limit: keep this one by renewals, or raise it", x.st.limits.Holds).retryAfter(limitRetry)
+		return refuse(http.StatusServiceUnavailable, "", "%d registrations are held, which is the limit: keep this one by renewals, or raise holds in the Corefile", x.st.limits.Holds).retryAfter(limitRetry)
 	}
 	in, beats, err := x.beginHold(key)
 	if err != nil {
@@ -45,7 +46,7 @@ func (x *exchange) hold() error {
 	l, own := x.line(beats, in.Lease)
 	h := &held{
 		bearer: x.bearer(),
-		key:    registry.Key{Service: strings.Clone(key.Service), ID: strings.Clone(key.ID)}, // not the whole request's text
+		key:    registry.Key{Service: strings.Clone(key.Service), ID: strings.Clone(key.ID)}, // clones: not the text of the whole request
 		in:     in,
 		line:   l,
 		beats:  beats,
@@ -62,8 +63,8 @@ func (x *exchange) hold() error {
 	return nil
 }
 
-// beginHold registers what the body says, or renews what is there. It says
-// whether the client announced heartbeats, which then are the body.
+// beginHold registers what the body says, or renews the registered instance. beats:
+// the client announced heartbeats, which then are the body.
 func (x *exchange) beginHold(key registry.Key) (in *registry.Instance, beats bool, err error) {
 	q, err := x.query("incarnation", "heartbeat")
 	if err != nil {
@@ -115,8 +116,8 @@ func (x *exchange) beginHold(key registry.Key) (in *registry.Instance, beats boo
 	return done.Instance, beats, nil
 }
 
-// bearer is what is kept of the exchange while its registration is held: who it
-// is, to be asked again after an Update, and whom the log names.
+// bearer is what a hold keeps of its request: what identifies the sender, to be checked
+// again after an Update, and its name for the log.
 func (x *exchange) bearer() *exchange {
 	r := &http.Request{RemoteAddr: strings.Clone(x.r.RemoteAddr), TLS: x.r.TLS}
 	if token := x.r.Header.Get("Authorization"); token != "" {
@@ -125,14 +126,14 @@ func (x *exchange) bearer() *exchange {
 	return &exchange{s: x.s, st: x.st, w: &response{status: http.StatusOK}, r: r, who: x.who, peer: x.peer}
 }
 
-// noteHeld writes the audit line now: a hold may last for days.
+// noteHeld writes the audit line at once: a hold may last for days.
 func (x *exchange) noteHeld() {
 	x.writeAudit()
 	x.audit.action = ""
 }
 
-// run waits for the client and the clock until the hold ends. What was announced
-// as heartbeats renews when one came, and never else.
+// run waits for the client and the clock until the hold ends. If heartbeats were
+// announced, they renew the lease, and nothing else does.
 func (h *held) run(broken bool) {
 	s := h.bearer.s
 	began := time.Now()
@@ -150,7 +151,7 @@ func (h *held) run(broken bool) {
 			if time.Since(h.renewed) >= renewAfter(h.in)/earlyBeat {
 				reason, broken = h.renew()
 			}
-		case !came || !time.Now().Before(h.due(began)): // who talks without being asked keeps no clock from us
+		case !came || !time.Now().Before(h.due(began)): // octets without meaning do not delay what is due
 			reason, broken = h.look(began)
 		}
 	}
@@ -164,7 +165,7 @@ func (h *held) run(broken bool) {
 	s.holds.leave()
 }
 
-// due is when to look again if nothing comes.
+// due is when to look again if nothing arrives.
 func (h *held) due(began time.Time) time.Time {
 	if h.beats {
 		switch now, end := time.Now(), h.renewed.Add(h.in.Lease+afterLease); {
@@ -173,7 +174,7 @@ func (h *held) due(began time.Time) time.Time {
 		case !h.asked.IsZero() && now.Before(h.asked.Add(askTime)):
 			return h.asked.Add(askTime)
 		default:
-			return now.Add(afterLease) // not judged yet, or judged as no fault of its own
+			return now.Add(afterLease) // the registry has not decided yet, or the guard keeps the instance
 		}
 	}
 	next := h.renewed.Add(renewAfter(h.in))
@@ -183,8 +184,8 @@ func (h *held) due(began time.Time) time.Time {
 	return next
 }
 
-// look is what is done when the clock says so, or somebody who changed the
-// registration.
+// look compares the hold with the registry: when a time is due, and after a write to
+// the instance.
 func (h *held) look(began time.Time) (reason string, broken bool) {
 	lease, ok := h.bearer.st.registry.Instance(h.key)
 	switch {
@@ -196,7 +197,7 @@ func (h *held) look(began time.Time) (reason string, broken bool) {
 	if was := h.in; was != lease.Instance {
 		h.in = lease.Instance
 		if (was.State == registry.Drained) != (h.in.State == registry.Drained) {
-			// An operator did that, and the instance cannot know.
+			// An operator did that: the instance must be told.
 			if h.tell(lease) != nil {
 				return "", true
 			}
@@ -211,8 +212,8 @@ func (h *held) look(began time.Time) (reason string, broken bool) {
 	if time.Since(h.renewed) < renewAfter(h.in) {
 		return "", false
 	}
-	// What was written a third of the lease ago and never arrived is no sign of
-	// life: then this is no renewal, and the lease runs.
+	// If what was written a third of the lease ago was never acknowledged, the peer's
+	// host may be gone: the lease is not renewed.
 	if !h.line.acknowledged(renewAfter(h.in)) {
 		h.renewed = time.Now() // look again in a third of the lease
 		return "", false
@@ -220,9 +221,9 @@ func (h *held) look(began time.Time) (reason string, broken bool) {
 	return h.renew()
 }
 
-// silent judges a client whose lease is over and whose instance the guard holds
-// back: is the silence the network's? When its host acknowledges what it is sent now,
-// it is not: the process stands still, and need not be waited for.
+// silent is for a client whose heartbeats ended and whose instance the guard keeps as a
+// suspect: is the network broken? If the client's host acknowledges what it is sent
+// now, the network works: the process was stopped, and the instance is removed.
 func (h *held) silent(lease registry.Standing) (reason string, broken bool) {
 	switch {
 	case !knowsAcknowledgements || h.in.State != registry.Suspect:
@@ -237,14 +238,14 @@ func (h *held) silent(lease registry.Standing) (reason string, broken bool) {
 	x := h.bearer
 	done, err := x.st.registry.Deregister(x.s.life, h.key, &h.in.Incarnation)
 	if err != nil {
-		return "", false // it is judged as any other
+		return "", false // the guard decides about it, as about any other
 	}
 	x.audit = audit{action: "no heartbeat", object: h.key.String(), result: done.Did.String(), revision: done.Revision}
 	x.writeAudit()
 	return endGone, false
 }
 
-// renew renews the lease and says so.
+// renew renews the lease and tells the client.
 func (h *held) renew() (reason string, broken bool) {
 	if !h.bearer.stillMay(Write, h.key.Service) {
 		return endRevoked, false
@@ -259,7 +260,7 @@ func (h *held) renew() (reason string, broken bool) {
 		return endReplaced, false
 	case errors.Is(err, registry.ErrClosed), h.bearer.s.life.Err() != nil:
 		return endShutdown, false
-	case err != nil: // a store without space: the next time tries again
+	case err != nil: // the store is full, for example: the next time tries again
 		h.bearer.st.log.Warn("hook: hold: renew", "instance", h.key, "error", err)
 		return "", false
 	}
@@ -267,19 +268,19 @@ func (h *held) renew() (reason string, broken bool) {
 	return "", h.say(comment("renewed")) != nil
 }
 
-// tell says how the instance is published now. A client that works PUTs then.
+// tell sends how the instance is published now. A client that works answers with a PUT.
 func (h *held) tell(lease registry.Standing) error {
 	p := published(lease)
 	p.RenewAfter = register.Duration(renewAfter(h.in))
 	return h.say(frameAt(h.bearer.st.registry.At(h.in.Revision), "changed", p))
 }
 
-// say writes to the client within the time of one write.
+// say writes to the client, within the timeout of one write.
 func (h *held) say(b []byte) error { return h.line.send(h.bearer.s.times.write, b) }
 
-// lost tells the registry that the connection broke without a word: it probes. Only
-// a host that the connection came from is probed: who holds for another learns
-// nothing about its ports.
+// lost tells the registry that the connection broke; the registry probes the instance.
+// Only a host that the connection came from is probed: a hold for another host must
+// not show which of its ports are open.
 func (h *held) lost() {
 	x := h.bearer
 	ctx, cancel := context.WithTimeout(x.s.life, probeTime)

@@ -102,7 +102,7 @@ func startOn(t testing.TB, pipes *pipes, change func(*Config, *registry.Config))
 }
 
 // pipes is a listener in memory: nothing outside of the process, so that
-// synctest knows when everybody waits for the clock.
+// synctest knows when all goroutines wait for the clock.
 type pipes struct {
 	conns chan net.Conn
 	done  chan struct{}

@@ -13,14 +13,14 @@ import (
 	"github.com/rollcall-dns/rollcall/register"
 )
 
-// What an instance is that does not say (RFC 2782 fields). The weight is far
-// from 0 because HAProxy takes a weight of 0 for "drained".
+// The defaults of the RFC 2782 fields. The weight is far from 0 because HAProxy takes a
+// weight of 0 for "drained".
 const (
 	defaultPriority = 10
 	defaultWeight   = 100
 )
 
-// putInstance registers, renews, changes or recovers: all the same request.
+// putInstance registers, renews, changes or recovers an instance, by one request.
 func (x *exchange) putInstance() error {
 	key, err := x.instanceKey(Write)
 	if err != nil {
@@ -50,7 +50,7 @@ func (x *exchange) putInstance() error {
 	return x.json(status, registered(done.Instance))
 }
 
-// register brings what the client said into the registry.
+// register writes what the client sent to the registry.
 func (x *exchange) register(key registry.Key, reg register.Registration) (registry.Receipt, error) {
 	host, err := x.hostOf(key.Service, reg.Host)
 	if err != nil {
@@ -89,14 +89,15 @@ func (x *exchange) register(key registry.Key, reg register.Registration) (regist
 	return done, nil
 }
 
-// proxyHeaders are those by which proxies show that they are there, as net/http spells
-// them.
+// proxyHeaders are the headers that proxies add, as net/http spells them (RFC 9110
+// section 7.6.3, RFC 7239; the others by custom).
 var proxyHeaders = []string{
 	"Via", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Server",
 	"X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "X-Envoy-External-Address",
 }
 
-// hostOf is where the instance is: what it says, if it may, or where it asks from.
+// hostOf is the host of the instance: the given one, if the sender may register it, or
+// the sender's address.
 func (x *exchange) hostOf(service, host string) (string, error) {
 	if host != "" {
 		canonical, err := registry.CheckHost(host)
@@ -105,8 +106,7 @@ func (x *exchange) hostOf(service, host string) (string, error) {
 		}
 		return canonical, x.needHost(service, canonical)
 	}
-	// A proxy's address is where nobody listens, or somebody else does. (RFC 9110
-	// section 7.6.3, RFC 7239; the others by custom.)
+	// At the address of a proxy the instance does not listen.
 	for _, name := range proxyHeaders {
 		if x.r.Header[name] != nil {
 			return "", refuse(http.StatusBadRequest, "host", "this request came through a proxy (it has %s), so %v is not your address: give host, with a token that has any-host, or go around the proxy", name, x.peer)
@@ -197,8 +197,8 @@ func (x *exchange) showService() error {
 	return p.end()
 }
 
-// listServices writes service by service, so that a list of a million instances
-// takes the memory of one service. The revision is that of the beginning.
+// listServices writes one service after another, so that a list of a million instances
+// needs the memory of one service. The revision is that of the beginning.
 func (x *exchange) listServices() error {
 	if err := x.need(Read, ""); err != nil {
 		return err
@@ -236,9 +236,9 @@ func (x *exchange) listServices() error {
 	return p.end()
 }
 
-// unchanged answers 304 to a client that has this revision of this life of the
-// registry (RFC 9110 section 13.1.2). The tag is weak: deadlines move, and an unconfirmed instance becomes
-// up, without a revision.
+// unchanged answers 304 to a client that has this revision of this life of the registry
+// (RFC 9110 section 13.1.2). The tag is weak: deadlines move, and an unconfirmed
+// instance becomes up, without a revision.
 func (x *exchange) unchanged(revision uint64) bool {
 	tag := `W/"` + x.st.registry.At(revision).String() + `"`
 	x.revision(revision)
@@ -257,13 +257,13 @@ func (x *exchange) unchanged(revision uint64) bool {
 	return false
 }
 
-// revision names the revision of what is answered, and the life that it is of.
+// revision sets the headers with the revision of the answer and the life it belongs to.
 func (x *exchange) revision(rev uint64) {
 	x.w.Header().Set("Rollcall-Revision", strconv.FormatUint(rev, 10))
 	x.w.Header().Set("Rollcall-Life", x.st.registry.Life().String())
 }
 
-// instanceKey is the instance in the path, checked, if verb is allowed there.
+// instanceKey is the instance in the path, if the sender may do verb to it.
 func (x *exchange) instanceKey(verb Verb) (registry.Key, error) {
 	key, err := registry.NewKey(x.r.PathValue("service"), x.r.PathValue("id"))
 	if err != nil {
@@ -272,7 +272,7 @@ func (x *exchange) instanceKey(verb Verb) (registry.Key, error) {
 	return key, x.need(verb, key.Service)
 }
 
-// incarnation reads ?incarnation=, nil when it is not there.
+// incarnation reads ?incarnation=; nil: it is not given.
 func (x *exchange) incarnation() (*uint64, error) {
 	q, err := x.query("incarnation")
 	if err != nil {
@@ -292,8 +292,7 @@ func incarnationOf(q url.Values) (*uint64, error) {
 	return &n, nil
 }
 
-// query reads the query strictly: a misspelt parameter is an error and not a
-// request for something else.
+// query reads the query strictly: a misspelt parameter is an error.
 func (x *exchange) query(known ...string) (url.Values, error) {
 	if x.r.URL.RawQuery == "" {
 		return nil, nil
@@ -308,7 +307,7 @@ func (x *exchange) query(known ...string) (url.Values, error) {
 			if len(known) > 0 {
 				allowed = fmt.Sprint(known)
 			}
-			return nil, refuse(http.StatusBadRequest, name, "unknown query parameter %.64q: here are allowed: %s", name, allowed)
+			return nil, refuse(http.StatusBadRequest, name, "unknown query parameter %.64q: this request knows %s", name, allowed)
 		}
 		if len(values) > 1 {
 			return nil, refuse(http.StatusBadRequest, name, "query parameter %s is given %d times: give it once", name, len(values))
@@ -324,12 +323,13 @@ func registered(in *registry.Instance) register.Published {
 	return p
 }
 
-// renewAfter is when to renew next: two renewals may be lost before the lease is.
+// renewAfter is the time to the next renewal: two renewals may be lost before the lease
+// ends.
 func renewAfter(in *registry.Instance) time.Duration {
 	return (in.Lease / 3).Truncate(time.Millisecond)
 }
 
-// published is an instance as the wire has it.
+// published is an instance as JSON has it.
 func published(l registry.Standing) register.Published {
 	return register.Published{
 		ID:          l.ID,

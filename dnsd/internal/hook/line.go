@@ -11,32 +11,30 @@ import (
 	"time"
 )
 
-// farewell is how long a client may take to hang up after it was told the end. To
-// close on one that is still sending would reset the connection, and the reset can
-// overtake the reason.
+// farewell is how long a client may take to close after the last event. To close while
+// it still sends would reset the connection, and the reset can overtake the event.
 const farewell = time.Second
 
-// line is the way to the client of a hold. wait, send and close belong to one
-// goroutine, wake to everybody.
+// line is the connection to the client of a hold. wait, send and close belong to one
+// goroutine; wake may be called by any.
 type line interface {
 	// open sends the header and the first bytes of the answer.
 	open(x *exchange, first ...[]byte) error
-	// wait waits until the client has sent something (true), or until the time is
-	// there or wake was called (false). An error: the connection broke.
+	// wait waits until the client has sent something (true), or until the given time or
+	// a call of wake (false). An error means that the connection broke.
 	wait(until time.Time) (came bool, err error)
 	send(timeout time.Duration, b []byte) error
 	wake()
-	// acknowledged says whether the peer's host took what was sent a while ago, as
-	// far as that is known.
+	// acknowledged says whether the peer's host has acknowledged what was sent this long
+	// ago. It is true where the kernel does not tell.
 	acknowledged(while time.Duration) bool
-	// close ends it; in order, when all that was to be said is said.
+	// close ends the line; inOrder: after the last event was sent.
 	close(inOrder bool)
 }
 
-// line takes the connection over, if that can be done: what net/http keeps for a
-// connection and a request is several times what a hold needs. HTTP/2, where one
-// connection has many requests, and a writer without a connection stay with the
-// handler.
+// line takes the connection over from net/http if that is possible: net/http keeps
+// several times the memory that a hold needs. A request of HTTP/2, where one connection
+// has many requests, stays in its handler.
 func (x *exchange) line(beats bool, lease time.Duration) (l line, own bool) {
 	control := http.NewResponseController(x.w)
 	if x.r.ProtoMajor == 1 {
@@ -63,7 +61,7 @@ func (x *exchange) line(beats bool, lease time.Duration) (l line, own bool) {
 // ownLine is a connection of HTTP/1 that carries this one answer.
 type ownLine struct {
 	conn  net.Conn
-	early bool // something came before the connection was taken over
+	early bool // something arrived before the connection was taken over
 
 	mu    sync.Mutex // guards woken, and orders the read deadlines
 	woken bool
@@ -101,7 +99,7 @@ func (l *ownLine) wait(until time.Time) (came bool, err error) {
 		l.early = false
 		return true, nil
 	}
-	var b [64]byte // what it says is of no interest: chunks of heartbeats
+	var b [64]byte // the content has no meaning: chunks of heartbeats
 	_, err = l.conn.Read(b[:])
 	if err == nil {
 		return true, nil
@@ -128,7 +126,7 @@ func (l *ownLine) send(timeout time.Duration, b []byte) error {
 	return err
 }
 
-// Nothing else goes over this connection.
+// acknowledged: nothing else is sent over this connection.
 func (l *ownLine) acknowledged(time.Duration) bool { return unacknowledged(l.conn) == 0 }
 
 func (l *ownLine) close(inOrder bool) {
@@ -140,19 +138,19 @@ func (l *ownLine) close(inOrder bool) {
 	_ = l.conn.Close()
 }
 
-// sharedLine is a hold in its handler.
+// sharedLine is a hold that stays in its handler.
 type sharedLine struct {
 	x       *exchange
 	control *http.ResponseController
 	socket  net.Conn
-	beats   bool // the body is heartbeats, and somebody reads it
+	beats   bool // the body is heartbeats, which read reads
 	came    chan struct{}
 	woken   chan struct{}
 	broken  chan struct{}
 	stream  *stream
 }
 
-// read notes what the client sends, until the body or the handler ends.
+// read reports that the client has sent something, until the body or the handler ends.
 func (l *sharedLine) read() {
 	defer close(l.broken)
 	b := make([]byte, 64)
@@ -200,13 +198,13 @@ func (l *sharedLine) wake() {
 
 func (l *sharedLine) send(_ time.Duration, b []byte) error { return l.stream.send(b) }
 
-// Other requests may have sent just now: what counts is that something of the
-// connection was taken since this one last sent.
+// acknowledged: other requests of the connection may have sent just now, so it is enough
+// that the host acknowledged something since this hold last sent.
 func (l *sharedLine) acknowledged(while time.Duration) bool {
 	return unacknowledged(l.socket) == 0 || lastHeard(l.socket) < while*3/4
 }
 
-// close lets the reader of the body go: the handler's end would wait for it.
+// close ends read: the end of the handler would wait for it.
 func (l *sharedLine) close(bool) {
 	if l.beats && l.control.SetReadDeadline(aLongTimeAgo) == nil {
 		<-l.broken

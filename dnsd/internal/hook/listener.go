@@ -15,8 +15,8 @@ import (
 	"github.com/rollcall-dns/rollcall/register"
 )
 
-// listener takes connections as far as there are places, and puts TLS around them
-// as the configuration of the moment wants.
+// listener accepts connections as long as there are places, with the TLS of the present
+// configuration.
 type listener struct {
 	net.Listener
 	pool *pool
@@ -27,7 +27,7 @@ func newListener(ln net.Listener) *listener {
 	return &listener{Listener: ln, pool: newPool()}
 }
 
-// Accept gives the next connection that is within the limits.
+// Accept returns the next connection that is within the limits.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		raw, err := l.Listener.Accept()
@@ -51,13 +51,13 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// turnAway says 503 before any request was read; in TLS that would cost a
-// handshake, so there the connection just ends. The write cannot block: the send
-// buffer of a new connection is empty.
+// turnAway answers 503 before a request was read. Over TLS that would cost a handshake,
+// so the connection is closed without an answer. The write cannot block: the send buffer
+// of a new connection is empty.
 func turnAway(c net.Conn, encrypted bool) {
 	if !encrypted {
 		_ = c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-		_, _ = c.Write([]byte(plainProblem(http.StatusServiceUnavailable, "too many connections: close some, or raise the limit")))
+		_, _ = c.Write([]byte(plainProblem(http.StatusServiceUnavailable, "too many connections: close some, or raise connections or per-address in the Corefile")))
 		if tcp, ok := c.(*net.TCPConn); ok {
 			_ = tcp.CloseWrite()
 		}
@@ -65,7 +65,7 @@ func turnAway(c net.Conn, encrypted bool) {
 	_ = c.Close()
 }
 
-// plainProblem is a whole answer, for where net/http gives none.
+// plainProblem is a whole HTTP response, for a connection that net/http does not serve.
 func plainProblem(status int, detail string) string {
 	retry := ""
 	if status == http.StatusServiceUnavailable {
@@ -82,23 +82,23 @@ func connAddr(c net.Conn) netip.Addr {
 	return netip.Addr{}
 }
 
-// conn is one accepted connection. It gives its place back when it is closed.
+// conn is one accepted connection. Close gives its place back.
 type conn struct {
 	net.Conn
 	pool   *pool
 	addr   netip.Addr
-	access *access // what was asked for when it was accepted
-	sniff  bool    // nothing has come yet, and TLS should
+	access *access // what was required when it was accepted
+	sniff  bool    // TLS is expected, and nothing has arrived yet
 
-	// The pool's:
+	// Guarded by the pool:
 	peer    *peer // nil: it has no place any more
-	known   bool  // somebody known uses it
+	known   bool  // a request on it has shown what is required
 	busy    bool  // it serves a request
 	list    *list.List
 	element *list.Element
 }
 
-// connOf finds the conn beneath what net/http knows; nil: it is not one of ours.
+// connOf finds the conn inside a connection of net/http; nil: there is none.
 func connOf(c net.Conn) *conn {
 	for c != nil {
 		if ours, ok := c.(*conn); ok {
@@ -113,14 +113,14 @@ func connOf(c net.Conn) *conn {
 	return nil
 }
 
-// connOfRequest finds the conn that a request came by; nil as in connOf.
+// connOfRequest finds the conn of a request; nil as in connOf.
 func connOfRequest(r *http.Request) *conn {
 	c, _ := r.Context().Value(connKey{}).(net.Conn)
 	return connOf(c)
 }
 
-// Read gives what came. Who speaks HTTP where TLS is spoken is told so: a TLS record
-// begins with 22 (RFC 8446 section 5.1), a method of HTTP with a letter.
+// Read answers a client that sends HTTP where TLS is expected: a TLS record begins with
+// 22 (RFC 8446 section 5.1), a method of HTTP with a letter.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if c.sniff && n > 0 {
@@ -133,8 +133,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// sayHTTPS answers a request that was not read, and waits a moment for its sender to
-// hang up: to close on what is still coming would reset the answer away.
+// sayHTTPS answers a request that was not read, and waits a moment for the client to
+// close: to close while it still sends would reset the connection, and the answer could
+// be lost.
 func (c *conn) sayHTTPS() {
 	_ = c.SetDeadline(time.Now().Add(farewell))
 	_, _ = c.Write([]byte(plainProblem(http.StatusBadRequest, "this hook speaks TLS: write https:// in place of http://")))
@@ -148,11 +149,11 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// NetConn is the connection beneath, for socket options.
+// NetConn is the connection inside, for socket options.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
-// CloseWrite sends what is left and FIN. net/http asks for it before it closes on
-// a client that is still sending, so that the refusal arrives.
+// CloseWrite sends FIN. net/http calls it before it closes the connection of a client
+// that still sends, so that the refusal arrives.
 func (c *conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

@@ -12,8 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metrics are the hook's own numbers. They live as long as the Server; each
-// configuration shows them together with its own collectors.
+// metrics are the hook's own metrics. They last as long as the Server; each
+// configuration shows them together with its collectors.
 type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
@@ -54,7 +54,7 @@ func newMetrics(s *Server) *metrics {
 			Namespace: ns, Subsystem: sub, Name: "connections_refused_total", Help: "Connections turned away by a limit.",
 		}, func() float64 { _, refused, _ := s.listener.pool.counts(); return refused }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Namespace: ns, Subsystem: sub, Name: "connections_evicted_total", Help: "Connections that nobody used, closed for new ones at the limit.",
+			Namespace: ns, Subsystem: sub, Name: "connections_evicted_total", Help: "Unused connections that were closed for new ones at the limit.",
 		}, func() float64 { _, _, evicted := s.listener.pool.counts(); return evicted }),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -65,7 +65,7 @@ func newMetrics(s *Server) *metrics {
 	return m
 }
 
-// handler shows the hook's numbers and those of more.
+// handler serves the hook's metrics and those of more.
 func (m *metrics) handler(more []prometheus.Collector) (http.Handler, error) {
 	reg := prometheus.NewPedanticRegistry()
 	for _, c := range append(m.all[:len(m.all):len(m.all)], more...) {
@@ -76,8 +76,8 @@ func (m *metrics) handler(more []prometheus.Collector) (http.Handler, error) {
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4}), nil
 }
 
-// count takes one finished request. The method is a label, so strange ones share
-// one value.
+// count counts one finished request. The method is a label, so unknown methods share one
+// value.
 func (m *metrics) count(path, method string, status int, took time.Duration) {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPost, http.MethodDelete, http.MethodOptions:
@@ -103,7 +103,7 @@ func (x *exchange) healthz() error {
 	return x.json(http.StatusOK, map[string]string{"status": "alive"})
 }
 
-// buildInfo says which build this is, always 1.
+// buildInfo is always 1; its labels name the build.
 func buildInfo() prometheus.Collector {
 	version, revision := "(unknown)", ""
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -139,14 +139,14 @@ func (c certificateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// readyz says whether dnsd answers what it should, and takes what it is told.
+// readyz says whether dnsd answers queries and can store changes.
 func (x *exchange) readyz() error {
 	if x.st.ready != nil {
 		if err := x.st.ready(); err != nil {
 			return refuse(http.StatusServiceUnavailable, "", "not ready: %v", err).retryAfter(time.Second)
 		}
 	}
-	if err := x.st.registry.Sick(); err != nil { // what it is may name a path, and anybody may ask
+	if err := x.st.registry.Sick(); err != nil { // the cause may name a path, and needs no token here
 		return refuse(http.StatusServiceUnavailable, "", "DNS is answered, but changes cannot be stored: dnsd's log has the cause").retryAfter(time.Second)
 	}
 	return x.json(http.StatusOK, map[string]string{"status": "ready"})

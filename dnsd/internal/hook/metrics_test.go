@@ -80,7 +80,7 @@ func TestServicesHaveFewTimeSeries(t *testing.T) {
 	}
 }
 
-// A store that cannot store is told to who asks whether dnsd is ready, without a path.
+// A store that cannot store makes dnsd not ready; the answer does not show its path.
 func TestReadyzAndMetricsSayThatTheStoreIsSick(t *testing.T) {
 	h := start(t, func(_ *Config, r *registry.Config) { r.Backend = brokenDisk{registry.Memory()} })
 	if a := h.do("GET", "/readyz", ""); a.status != 200 {

@@ -8,8 +8,8 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// drain takes an instance out of the answers; ?sticky=1 keeps it out when it comes
-// back after it was gone.
+// drain removes an instance from the DNS answers. With ?sticky=1 it is drained again
+// when it comes back after it was removed.
 func (x *exchange) drain() error {
 	key, err := x.instanceKey(Admin)
 	if err != nil {
@@ -53,7 +53,7 @@ func (x *exchange) undrain() error {
 	return x.drained(done)
 }
 
-// drained answers how the instance is published now.
+// drained answers with the instance as it is published now.
 func (x *exchange) drained(done registry.Receipt) error {
 	in := done.Instance
 	x.did(done)
@@ -77,7 +77,7 @@ func (x *exchange) clearFence() error {
 	done, err := x.st.registry.Unfence(x.r.Context(), key)
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
-		return refuse(http.StatusNotFound, "", "no incarnation is remembered under this id: nobody is kept from registering")
+		return refuse(http.StatusNotFound, "", "no incarnation is remembered under this id: every process may register it already")
 	case err != nil:
 		return err
 	}

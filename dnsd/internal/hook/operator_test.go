@@ -31,7 +31,7 @@ func TestDrainSurvivesRenewals(t *testing.T) {
 	}
 }
 
-// An operator's drain outlives the instance, and who registers hears of it.
+// A sticky drain outlives the instance, and the answer to the next PUT shows it.
 func TestStickyDrainSurvivesTheInstance(t *testing.T) {
 	h := start(t, nil)
 	h.put(a1, `{"port":1,"incarnation":1}`)

@@ -12,18 +12,18 @@ import (
 	"github.com/rollcall-dns/rollcall/register"
 )
 
-// piece is how much of a long answer is in memory at one time.
+// piece is how many bytes of a long answer are in memory at one time.
 const piece = 32 << 10
 
-// slowest is how many bytes a second a reader of a long answer must take on average:
-// what is kept for it must be free again some day.
+// slowest is how many bytes a second the reader of a long answer must read on average,
+// so that its memory is free again after a bounded time.
 const slowest = 32 << 10
 
-// leaseBytes is what one instance costs in a view: a pointer and a time.
+// leaseBytes is the memory of one instance in a view: a pointer and a time.
 const leaseBytes = 16
 
-// pieces is a long answer on its way. Its memory is one piece, and comes out of the
-// server's budget together with the view that it is made from.
+// pieces is a long answer that is being sent. The memory of one piece, and of the view
+// that it is made from, comes out of the server's budget.
 type pieces struct {
 	x       *exchange
 	out     *bufio.Writer // on a pace
@@ -31,15 +31,16 @@ type pieces struct {
 	release func()
 }
 
-// pieces makes room for a long answer about a service ("": all); finish it.
+// pieces takes memory for a long answer about a service ("": all). The caller must call
+// finish.
 func (x *exchange) pieces(service string) (*pieces, error) {
-	// Half of what a reader may wait with what it has: who waits here is told in time.
+	// Half of the time that a write may take: the refusal still arrives in time.
 	ctx, cancel := context.WithTimeout(x.r.Context(), x.s.times.write/2)
 	defer cancel()
 	release, ok := x.s.lists.take(ctx, x.who.caller, piece+leaseBytes*x.st.registry.Span(service))
 	if !ok {
 		x.s.metrics.refused.WithLabelValues("lists").Inc()
-		return nil, refuse(http.StatusServiceUnavailable, "", "too many long answers are being read: read faster, or watch instead of listing").retryAfter(time.Second)
+		return nil, refuse(http.StatusServiceUnavailable, "", "too many long answers are being sent: read faster, or watch instead of listing").retryAfter(time.Second)
 	}
 	p := &pieces{x: x, release: release, out: x.s.buffers.Get().(*bufio.Writer)}
 	p.pace = pace{w: x.w, control: http.NewResponseController(x.w), timeout: x.s.times.write, began: time.Now()}
@@ -47,7 +48,7 @@ func (x *exchange) pieces(service string) (*pieces, error) {
 	return p, nil
 }
 
-// finish gives the memory back; of a nil one, or a second time, it does nothing.
+// finish gives the memory back. On nil, or a second time, it does nothing.
 func (p *pieces) finish() {
 	if p == nil || p.out == nil {
 		return
@@ -58,7 +59,7 @@ func (p *pieces) finish() {
 	p.release()
 }
 
-// end sends what is left.
+// end sends the rest.
 func (p *pieces) end() error {
 	if p.pace.written == 0 {
 		p.x.w.Header().Set("Content-Length", strconv.Itoa(p.out.Buffered()))
@@ -66,13 +67,13 @@ func (p *pieces) end() error {
 	return p.out.Flush()
 }
 
-// service adds a service as JSON; one of a list leaves the life to the list.
+// service adds a service as JSON. Within a list life is empty.
 func (p *pieces) service(life string, v registry.View) error {
 	head, err := json.Marshal(register.Service{Life: life, Service: v.Service, Revision: v.Revision, Instances: []register.Published{}})
 	if err != nil {
 		return err
 	}
-	_, _ = p.out.Write(head[:len(head)-len("]}")]) // out keeps its first error
+	_, _ = p.out.Write(head[:len(head)-len("]}")]) // a bufio.Writer keeps its first error
 	for i, l := range v.Instances {
 		one, err := json.Marshal(published(l))
 		if err != nil {
@@ -89,11 +90,11 @@ func (p *pieces) service(life string, v registry.View) error {
 	return err
 }
 
-// pace writes as long as the reader keeps up with it.
+// pace writes as long as the reader reads fast enough.
 type pace struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
-	timeout time.Duration // of one write, and the start that the reader has
+	timeout time.Duration // of one write; also the reader's time before slowest counts
 	began   time.Time
 	written int64
 }

@@ -46,7 +46,7 @@ func heapInUse() uint64 {
 	return m.HeapAlloc
 }
 
-// Readers of large answers who do not read cost a piece and a view each.
+// A reader of a large answer that does not read costs a piece and a view.
 func TestReadersWhoDoNotReadCostLittle(t *testing.T) {
 	const instances, readers = 10_000, 20
 	p := newPipes()
@@ -116,7 +116,7 @@ func (writesTo) WriteHeader(int)               {}
 func (writesTo) Flush()                        {}
 func (w writesTo) Write(p []byte) (int, error) { w(p); return len(p), nil }
 
-// Who has taken its half of the memory waits; another caller does not.
+// A caller that has its half of the memory waits; another caller does not.
 func TestListsInFlightAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipes()
@@ -139,7 +139,7 @@ func TestListsInFlightAreBounded(t *testing.T) {
 		if got := <-answered; got != http.StatusServiceUnavailable || time.Since(began) != 5*time.Second {
 			t.Errorf("the third of one caller: %d after %v", got, time.Since(began))
 		}
-		time.Sleep(time.Minute) // of fake time: those who do not read are cut
+		time.Sleep(time.Minute) // of fake time: readers that do not read are cut
 		synctest.Wait()
 		if n := h.lists.inUse(); n != 0 {
 			t.Errorf("%v bytes are still taken", n)

@@ -7,20 +7,20 @@ import (
 	"sync"
 )
 
-// reserved is the part of all connections, one in so many, that strangers may not
-// take where tokens or client certificates are asked for.
+// reserved: one connection in so many is not for strangers, where tokens or client
+// certificates are required.
 const reserved = 4
 
-// pool holds the places of the open connections. A connection is a stranger's until
-// a request on it showed a token or a client certificate. When places are short, a
-// connection that nobody uses is closed for the new one: a stranger's of the
-// address that has most, the oldest first. So a caller with a token finds a place
-// whatever strangers do, and keeps it.
+// pool has the places of the open connections. A connection is a stranger's until a
+// request on it has shown a token or a client certificate. At the limit an unused
+// connection is closed for the new one: a stranger's, of the address that has most of
+// them, the oldest first. So a caller with a token finds a place, and keeps it,
+// whatever strangers do.
 type pool struct {
-	mu      sync.Mutex // guards all below, and what conns say is the pool's
+	mu      sync.Mutex // guards all below, and the fields of each conn that say so
 	most    int        // connections in all
 	perAddr int        // connections from one address
-	secured bool       // strangers are not welcome for long: their busy ones may go, too
+	secured bool       // tokens or certificates are required: strangers' busy connections may be closed, too
 
 	open      int
 	strangers int
@@ -36,13 +36,14 @@ type peer struct {
 	open  int
 	index int // in the crowd
 	spare int // strangers' connections that may be closed: the order of the crowd
-	// The connections that are not at work for somebody known, oldest first.
+	// Connections that may be closed, the oldest first: strangers' unused and busy ones,
+	// and unused ones of known callers.
 	idle, busy, rested list.List
 }
 
 func newPool() *pool { return &pool{peers: make(map[netip.Addr]*peer)} }
 
-// set takes new bounds; connections that are open stay.
+// set changes the bounds. Open connections stay.
 func (p *pool) set(most, perAddr int, secured bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -60,7 +61,8 @@ func (p *pool) spareLocked(q *peer) int {
 	return q.idle.Len()
 }
 
-// enter gives c a place, or says that there is none. victim is to be closed then.
+// enter gives c a place, or returns false. The caller must close the victim, if there
+// is one.
 func (p *pool) enter(c *conn) (victim *conn, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -98,12 +100,12 @@ func (p *pool) enter(c *conn) (victim *conn, ok bool) {
 	return victim, true
 }
 
-// worstPeerLocked is whose connection to close, nil if nobody has one to spare.
+// worstPeerLocked is the peer whose connection to close; nil: none can be closed.
 func (p *pool) worstPeerLocked() *peer {
 	if len(p.crowd) > 0 && p.crowd[0].spare > 0 {
 		return p.crowd[0]
 	}
-	// Strangers have nothing to give: then one that somebody known rests on.
+	// There is no stranger's connection to close: an unused one of a known caller.
 	var worst *peer
 	for _, q := range p.crowd {
 		if q.rested.Len() > 0 && (worst == nil || q.rested.Len() > worst.rested.Len()) {
@@ -180,7 +182,7 @@ func (p *pool) leaveLocked(c *conn) {
 	}
 }
 
-// use notes that c serves a request, or that it waits for the next.
+// use records whether c serves a request or waits for the next.
 func (p *pool) use(c *conn, busy bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -190,7 +192,7 @@ func (p *pool) use(c *conn, busy bool) {
 	}
 }
 
-// know notes that c is of somebody who showed what is asked for, or no more.
+// know records whether the caller on c has shown what is required.
 func (p *pool) know(c *conn, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -206,7 +208,7 @@ func (p *pool) know(c *conn, known bool) {
 	p.placeLocked(c)
 }
 
-// counts gives the open connections, and how many were refused and closed for others.
+// counts returns how many connections are open, were refused, were closed for others.
 func (p *pool) counts() (open, refused, evicted float64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

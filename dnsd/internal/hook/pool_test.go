@@ -115,7 +115,7 @@ func TestStrangersLeaveRoomForThoseWithAToken(t *testing.T) {
 }
 
 // Without tokens all are equal: a connection in use is never closed for another, and
-// one that nobody uses is.
+// an unused one is.
 func TestUnusedConnectionsMakeRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipes()
@@ -226,8 +226,8 @@ func TestPoolKeepsItsCounts(t *testing.T) {
 	})
 }
 
-// Everybody at once: connections come, are used, are known and go in many goroutines,
-// and are evicted under their hands. In the end every place is free.
+// Connections are opened, used, known and closed in many goroutines, and are evicted
+// meanwhile. In the end every place is free.
 func TestPoolUnderManyHands(t *testing.T) {
 	p := newPool()
 	p.set(20, 5, true)

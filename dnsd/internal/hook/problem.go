@@ -13,9 +13,8 @@ import (
 	"github.com/rollcall-dns/rollcall/register"
 )
 
-// problem is a refusal on its way to the client: the body, and the headers that
-// belong to it. Its fields speak to the client; a cause that is ours stays in
-// err, for the log.
+// problem is a refusal: the body and its headers. The client sees them; err is a cause
+// inside dnsd, for the log only.
 type problem struct {
 	register.Problem
 	header http.Header
@@ -25,8 +24,8 @@ type problem struct {
 func (p *problem) Error() string { return p.Problem.Error() }
 func (p *problem) Unwrap() error { return p.err }
 
-// limitRetry is when a full registry may have room again, or a sick store be well: the
-// default lease.
+// limitRetry is the pause after which a full registry may have room again, or a store
+// may work again: the default lease.
 const limitRetry = 15 * time.Second
 
 // refuse makes a problem. The detail says what is wrong and what to do.
@@ -83,9 +82,8 @@ func (p *problem) write(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// problemOf turns whatever a handler returned into what the client is told.
-// Errors are classified by type; an unknown one is a 500 that tells nothing of
-// our inside.
+// problemOf makes a refusal of any error. Errors are classified by type; an unknown one
+// is a 500 that does not show its cause.
 func problemOf(err error) *problem {
 	var (
 		p      *problem
@@ -100,22 +98,22 @@ func problemOf(err error) *problem {
 		return refuse(http.StatusBadRequest, field.Field, "%s %.80q: %s", field.Field, field.Value, field.Problem)
 	case errors.As(err, &fenced) && fenced.Gone:
 		return refuse(http.StatusConflict, "incarnation",
-			"the request is of incarnation %d, and %d was registered last under this id, though it is no more: either a newer process took over, or a clock was ahead; register under a higher incarnation, or let an admin DELETE .../fence",
+			"the request has incarnation %d, but %d was registered last under this id and then removed: either a newer process took over, or a clock was ahead; register with a higher incarnation, or let an admin DELETE .../fence",
 			fenced.Given, fenced.Live).of(fenced.Live)
 	case errors.As(err, &fenced):
 		return refuse(http.StatusConflict, "incarnation",
-			"incarnation %d lives under this id, the request is of %d: it was replaced; stop, or register under another id",
+			"incarnation %d is registered under this id, and the request has %d: this process was replaced; stop it, or register under another id",
 			fenced.Live, fenced.Given).of(fenced.Live)
 	case errors.Is(err, registry.ErrNotFound):
-		return refuse(http.StatusNotFound, "", "no such instance: it was never registered, was deregistered or has expired; PUT it")
+		return refuse(http.StatusNotFound, "", "no such instance: it was never registered, was deregistered, or its lease ended; register it with PUT")
 	case errors.As(err, &limit):
-		return refuse(http.StatusTooManyRequests, "", "dnsd holds at most %d %s: deregister some, or raise the limit", limit.Max, limit.What).retryAfter(limitRetry)
+		return refuse(http.StatusTooManyRequests, "", "dnsd takes at most %d %s: deregister some, or raise limits in the Corefile", limit.Max, limit.What).retryAfter(limitRetry)
 	case errors.Is(err, registry.ErrNoSpace):
 		return refuse(http.StatusInsufficientStorage, "", "the store has no space left: free some on dnsd's disk, then try again").because(err)
 	case errors.Is(err, registry.ErrStore):
 		return refuse(http.StatusServiceUnavailable, "", "changes cannot be stored: dnsd's log has the cause").retryAfter(limitRetry).because(err)
 	case errors.Is(err, registry.ErrCompacted):
-		return refuse(http.StatusGone, "since", "the history does not reach back to there, or that was another life of this registry: watch again without since")
+		return refuse(http.StatusGone, "since", "the history does not reach back to there, or since is of another life of the registry: watch again without since")
 	case errors.Is(err, registry.ErrClosed):
 		return refuse(http.StatusServiceUnavailable, "", "dnsd is stopping: try again").retryAfter(time.Second).because(err)
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
@@ -125,7 +123,7 @@ func problemOf(err error) *problem {
 	}
 }
 
-// of names the incarnation that the request is older than.
+// of adds the incarnation that is newer than that of the request.
 func (p *problem) of(incarnation uint64) *problem {
 	p.Incarnation = incarnation
 	return p

@@ -6,7 +6,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// registryCollector shows the registry's counts, all of one moment.
+// registryCollector shows the registry's counts, all of the same moment.
 type registryCollector struct{ s *Server }
 
 // registryMetric is one count of the registry.
@@ -29,20 +29,20 @@ func boolean(b bool) float64 {
 	return 0
 }
 
-// mostServices bounds the time series by service: the largest have their own, the
-// others share one without a name.
+// mostServices bounds the time series by service: the largest services have their own,
+// the others share one without a name.
 const mostServices = 200
 
-// serviceDescriptions are those of what has a label or buckets.
+// serviceDescriptions are the metrics with a label or buckets.
 func serviceDescriptions() [3]*prometheus.Desc {
 	return [3]*prometheus.Desc{
 		registryName("service_instances", "Instances by service, of the largest 200; the others together have no name.", "service"),
-		registryName("guard_held_instances", "Instances that the guard holds back now, by service.", "service"),
+		registryName("guard_held_instances", "Instances that the guard keeps as suspects now, by service.", "service"),
 		registryName("commit_seconds", "Time of a commit of the store."),
 	}
 }
 
-// registryTable is a function and not a variable: there is no package state.
+// registryTable has the metrics without labels.
 func registryTable() []registryMetric {
 	const g, c = prometheus.GaugeValue, prometheus.CounterValue
 	return []registryMetric{
@@ -55,15 +55,15 @@ func registryTable() []registryMetric {
 		{registryName("renewed_total", "Renewals."), c, func(s *registry.Stats) float64 { return count(s.Renewed) }},
 		{registryName("deregistered_total", "Deregistrations."), c, func(s *registry.Stats) float64 { return count(s.Deregistered) }},
 		{registryName("expired_total", "Instances removed because their lease ended."), c, func(s *registry.Stats) float64 { return count(s.Expired) }},
-		{registryName("guard_held_total", "Instances that the guard held back."), c, func(s *registry.Stats) float64 { return count(s.Reprieved) }},
+		{registryName("guard_held_total", "Instances that the guard has kept as suspects."), c, func(s *registry.Stats) float64 { return count(s.Reprieved) }},
 		{registryName("proven_dead_total", "Instances removed because they refused a connection."), c, func(s *registry.Stats) float64 { return count(s.Proven) }},
 		{registryName("unstored_changes", "Changes that are published and could not be stored yet."), g, func(s *registry.Stats) float64 { return count(s.Unstored) }},
 		{registryName("store_sick", "1 while changes cannot be stored."), g, func(s *registry.Stats) float64 { return boolean(s.Sick) }},
 		{registryName("commits_total", "Commits of the store."), c, func(s *registry.Stats) float64 { return count(s.Commits) }},
 		{registryName("commit_failures_total", "Commits that the store refused."), c, func(s *registry.Stats) float64 { return count(s.CommitFailures) }},
 		{registryName("watchers_cut_total", "Watchers that were too slow."), c, func(s *registry.Stats) float64 { return count(s.Cut) }},
-		{registryName("stalls_total", "Times that the lease clock stood still because this process did."), c, func(s *registry.Stats) float64 { return count(s.Stalls) }},
-		{registryName("stalled_seconds_total", "How long the lease clock stood still."), c, func(s *registry.Stats) float64 { return s.Stalled.Seconds() }},
+		{registryName("stalls_total", "How often the lease clock stopped because this process was stopped."), c, func(s *registry.Stats) float64 { return count(s.Stalls) }},
+		{registryName("stalled_seconds_total", "How long the lease clock was stopped."), c, func(s *registry.Stats) float64 { return s.Stalled.Seconds() }},
 	}
 }
 

@@ -10,9 +10,8 @@ import (
 	"github.com/rollcall-dns/rollcall/register"
 )
 
-// renew renews many leases in one request. Those it does not know come back: to
-// PUT them again is the cure, whether they expired or dnsd lost its store. So do
-// those whose incarnation was replaced by a newer one, for which there is none.
+// renew renews many leases in one request. The answer lists the unknown instances, which
+// must be PUT again, and those whose incarnation was replaced by a newer one.
 func (x *exchange) renew() error {
 	if _, err := x.query(); err != nil {
 		return err

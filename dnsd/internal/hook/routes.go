@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// exchange is one request on its way through the hook.
+// exchange is one request and its answer.
 type exchange struct {
 	s     *Server
 	st    *state
@@ -25,15 +25,15 @@ type exchange struct {
 	who   identity
 	peer  netip.Addr
 	audit audit
-	// broken: the answer is not whole, and must not look whole.
+	// broken: the answer is incomplete, and must not look complete.
 	broken bool
 }
 
-// operation serves one method of one path. An error it returns becomes a
-// problem, unless the answer has begun.
+// operation serves one method of one path. Its error becomes a problem, unless the
+// answer has begun.
 type operation struct {
 	do func(*exchange) error
-	// action is what the audit log calls it; empty: it changes nothing.
+	// action is its name in the audit log; empty: it changes nothing.
 	action string
 }
 
@@ -41,8 +41,8 @@ type operation struct {
 type route struct {
 	path    string
 	methods map[string]operation
-	// open needs no token; free is not counted by the rate limit either, so that
-	// a probe finds an answer whatever its neighbours do.
+	// open: no token is needed. free: the rate limit does not count it, so that a health
+	// probe is answered whatever other clients send.
 	open, free bool
 }
 
@@ -54,7 +54,7 @@ const (
 	pathRenew    = "/v1/renew"
 )
 
-// table is everything the hook knows, the same as in the package's comment.
+// table has every route. A test holds docs/http-api.md to it.
 func table() []route {
 	get := func(do func(*exchange) error) map[string]operation {
 		return map[string]operation{http.MethodGet: {do: do}}
@@ -81,7 +81,7 @@ func table() []route {
 		{path: "/healthz", methods: get((*exchange).healthz), open: true, free: true},
 		{path: "/readyz", methods: get((*exchange).readyz), open: true, free: true},
 		{path: "/{$}", methods: get((*exchange).console), open: true},
-		{path: "/", open: true}, // whatever is left: 404
+		{path: "/", open: true}, // every other path: 404
 	}
 }
 
@@ -92,7 +92,7 @@ func (s *Server) routes() http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, ok := cleanPath(r); !ok {
-			// ServeMux would redirect by itself, past limits and log; and a client
+			// ServeMux would redirect by itself, without limits and log; and a client
 			// that follows with GET takes the answer for that of its PUT.
 			s.serve(route{path: "/", open: true}, w, r)
 			return
@@ -101,11 +101,10 @@ func (s *Server) routes() http.Handler {
 	})
 }
 
-// cleanPath gives the path without empty, "." and ".." elements, and whether it has
-// none of them.
+// cleanPath returns the path without empty, "." and ".." elements. ok: it had none.
 func cleanPath(r *http.Request) (clean string, ok bool) {
 	p := r.URL.EscapedPath()
-	if !strings.HasPrefix(p, "/") { // of OPTIONS * or CONNECT
+	if !strings.HasPrefix(p, "/") { // OPTIONS * or CONNECT
 		return "/", false
 	}
 	clean = path.Clean(p)
@@ -115,7 +114,7 @@ func cleanPath(r *http.Request) (clean string, ok bool) {
 	return clean, clean == p
 }
 
-// serve runs one request to its end: answer, log, audit, count.
+// serve serves one request: answer, log, audit, metrics.
 func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	x := &exchange{s: s, st: s.state.Load(), w: &response{ResponseWriter: w}, r: r, peer: peerAddr(r)}
@@ -151,13 +150,13 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// admit lets the request through to its operation, or says why not.
+// admit checks whether the request may reach its operation.
 func (x *exchange) admit(rt route, op operation, known bool) error {
 	h := x.w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	x.writeSoon()
 	if x.r.ContentLength != 0 {
-		// net/http reads what an operation left of the body, and would wait.
+		// net/http reads the rest of the body after the operation, and would wait for it.
 		_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(x.s.times.body))
 	}
 	if err := x.checkBrowser(); err != nil {
@@ -168,7 +167,7 @@ func (x *exchange) admit(rt route, op operation, known bool) error {
 	if !rt.free {
 		if wait, ok := x.s.callers.take(x.who.caller, time.Now()); !ok {
 			x.s.metrics.refused.WithLabelValues("rate").Inc()
-			x.audit.action = "" // a flood must not fill the log
+			x.audit.action = "" // a flood of requests must not fill the log
 			return refuse(http.StatusTooManyRequests, "", "more than %d requests a second: renew in batches (POST /v1/renew), hold the registration, or slow down", x.st.limits.Rate).
 				retryAfter(wait)
 		}
@@ -176,11 +175,11 @@ func (x *exchange) admit(rt route, op operation, known bool) error {
 	switch {
 	case len(rt.methods) == 0:
 		if clean, ok := cleanPath(x.r); !ok {
-			return refuse(http.StatusNotFound, "", "no such path: it has empty, . or .. elements; write it as %.200s", clean)
+			return refuse(http.StatusNotFound, "", "no such path: it has empty, . or .. elements; write %.200s", clean)
 		}
-		return refuse(http.StatusNotFound, "", "no such path: the paths begin with /v1/services, /v1/renew, /v1/watch; a service is one label pair such as _math._tcp")
+		return refuse(http.StatusNotFound, "", "no such path: paths begin with /v1/services, /v1/renew or /v1/watch, and a service is written as _math._tcp; see docs/http-api.md")
 	case !known:
-		return refuse(http.StatusMethodNotAllowed, "", "%s is not for this path: use %s", x.r.Method, allow(rt)).with("Allow", allow(rt))
+		return refuse(http.StatusMethodNotAllowed, "", "this path does not have %s: use %s", x.r.Method, allow(rt)).with("Allow", allow(rt))
 	case denied != nil && !rt.open:
 		x.s.metrics.refused.WithLabelValues("token").Inc()
 		x.know(false)
@@ -191,7 +190,7 @@ func (x *exchange) admit(rt route, op operation, known bool) error {
 	return nil
 }
 
-// know notes whether the connection is of somebody who may come in.
+// know records whether the connection's caller has shown what is required.
 func (x *exchange) know(known bool) {
 	if c := connOfRequest(x.r); c != nil {
 		c.pool.know(c, known)
@@ -210,11 +209,10 @@ func allow(rt route) string {
 	return strings.Join(list, ", ")
 }
 
-// checkBrowser keeps web pages of others out: they can make a browser on this
-// host send requests to loopback. A cross-origin write is refused by what the
-// browser says of it. Without tokens a page can also point its own name at
-// 127.0.0.1 (DNS rebinding), so a hook that trusts loopback answers only to
-// addresses and to localhost.
+// checkBrowser refuses requests of web pages from other origins: they can make a browser
+// on this host send requests to loopback. The browser's headers show a cross-origin
+// write. A page can also point its own name at 127.0.0.1 (DNS rebinding), so a hook that
+// trusts loopback answers only for addresses and localhost.
 func (x *exchange) checkBrowser() error {
 	if err := x.s.origin.Check(x.r); err != nil {
 		return refuse(http.StatusForbidden, "", "a web page of another origin may not change anything here")
@@ -234,28 +232,28 @@ func (x *exchange) checkBrowser() error {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return nil
 	}
-	return refuse(http.StatusMisdirectedRequest, "", "this hook trusts loopback and does not answer as %.80q: use its address or localhost, or configure a token", host)
+	return refuse(http.StatusMisdirectedRequest, "", "this hook has no tokens, so it answers only for its address or localhost, not for %.80q: use one of these, or configure a token", host)
 }
 
-// writeSoon gives the next write its time. What was waited for before, a slow body
-// or a slow disk, is not the reader's fault.
+// writeSoon sets the deadline of the next write: the wait before it, for a slow
+// body or a slow disk, was not the reader's fault.
 func (x *exchange) writeSoon() {
-	// Not every writer has deadlines; a recorder in a test has no connection.
+	// A recorder in a test has no deadlines.
 	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(x.s.times.write))
 }
 
-// fail answers with a problem, or, when the answer has begun, breaks it off.
+// fail answers with a problem, or breaks the answer off if it has begun.
 func (x *exchange) fail(err error) {
 	p := problemOf(err)
 	x.audit.err = p
-	if x.w.status != 0 { // the reader went, or was too slow
+	if x.w.status != 0 { // the reader is gone, or was too slow
 		x.st.log.Debug("hook: answer broke off", "path", x.r.URL.Path, "error", err)
 		x.broken = true
 		return
 	}
 	if p.err != nil {
-		// Only a 500 is news: what else fails is the registry's to tell, once and
-		// not with each request (a full disk), or the client's own end.
+		// Only a 500 is logged as an error: the registry logs the other causes (a full
+		// disk) once, and not with each request.
 		level := slog.LevelDebug
 		if p.Status == http.StatusInternalServerError {
 			level = slog.LevelError
@@ -308,5 +306,5 @@ func (w *response) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// Unwrap leads http.ResponseController to the connection.
+// Unwrap is for http.ResponseController.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -21,33 +21,32 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// Config is what a Server serves, to whom. Only Registry is required.
+// Config is the configuration of a Server. Only Registry is required.
 type Config struct {
 	// Addr is where to listen, "127.0.0.1:8053" by default; port 0 takes a free one.
 	Addr string
-	// Registry is who is registered.
+	// Registry has the instances.
 	Registry *registry.Registry
-	// Zone is the origin that the registry is published under, for the console:
-	// "svc.".
+	// Zone is the origin under which the registry is published, for the console: "svc.".
 	Zone string
-	// Check says why an instance of a key cannot be published at a host, with a
-	// *registry.FieldError; nil, or a nil function: it can. It is asked when
-	// either is new.
+	// Check says why an instance cannot be published with a host, by a
+	// *registry.FieldError; nil, or a nil function: it can. It is called if the instance
+	// or its host is new.
 	Check func(key registry.Key, host string) error
 	// Ready says why dnsd cannot answer yet; nil, or a nil function: it can.
 	Ready func() error
-	// Tokens, when there are any, must be shown with every request to /v1 and
-	// /metrics.
+	// Tokens: if there are any, every request to /v1 and /metrics must have one.
 	Tokens []Token
 	TLS    *TLS
-	// Insecure allows to listen off loopback without tokens and client
-	// certificates, and then everybody may do everything.
+	// Insecure allows Listen off loopback without tokens and client certificates: then
+	// every client may do everything.
 	Insecure bool
 	Limits   Limits
-	// Collectors are shown under /metrics beside the hook's own.
+	// Collectors are shown under /metrics with the hook's own.
 	Collectors []prometheus.Collector
-	// Logger gets what went wrong; Audit one line a write: who, what, result,
-	// revision (renewals without a change at level debug). Nil: silence.
+	// Logger gets errors. Audit gets one line a write: the sender, the action, the
+	// object, the result, the revision; renewals without a change have level debug.
+	// Nil: no lines.
 	Logger *slog.Logger
 	Audit  *slog.Logger
 
@@ -57,7 +56,7 @@ type Config struct {
 // DefaultAddr is where the hook listens unless told otherwise.
 const DefaultAddr = "127.0.0.1:8053"
 
-// state is a Config made ready. A request loads it once, so that it sees one
+// state is a Config, prepared. A request loads it once, so that it sees one
 // configuration from its beginning to its end.
 type state struct {
 	registry *registry.Registry
@@ -66,9 +65,9 @@ type state struct {
 	ready    func() error
 	grants   []grant
 	access   *access
-	// certificateEnds is when the server's certificate does; zero: there is none.
+	// certificateEnds is when the server's certificate ends; zero: there is none.
 	certificateEnds time.Time
-	warned          []string // what was said to the log of it
+	warned          []string // the warnings about it in the log
 	secured         bool     // tokens or client certificates
 	insecure        bool
 	loopback        bool
@@ -78,7 +77,7 @@ type state struct {
 	audit           *slog.Logger
 }
 
-// Server is the hook on one address. Make it with Listen, serve with Run.
+// Server is the hook on one address. Listen makes it, Run serves.
 type Server struct {
 	addr     netip.AddrPort
 	listener *listener
@@ -90,16 +89,16 @@ type Server struct {
 	holds    *holds
 	watches  gauge
 	lists    *budget
-	refusals few       // audit lines of refused writes by those without a token
-	failures few       // lines of what went wrong here
-	accepts  few       // lines of connections that could not be taken
+	refusals few       // audit lines of refused writes without a token
+	failures few       // lines of errors of dnsd
+	accepts  few       // lines of connections that could not be accepted
 	buffers  sync.Pool // of *bufio.Writer, a piece each
 	bursts   sync.Pool // of *bufio.Writer, a burst each
 	origin   *http.CrossOriginProtection
 	// consolePolicy is the page's Content-Security-Policy.
 	consolePolicy string
 
-	life      context.Context // ends when no stream should go on
+	life      context.Context // ends when all streams must end
 	end       context.CancelFunc
 	stopOnce  sync.Once
 	flushOnce sync.Once
@@ -114,20 +113,20 @@ type Server struct {
 	closed bool
 }
 
-// Listen takes the address and prepares everything; Run serves. It refuses to
-// listen off loopback for everybody, unless the configuration says Insecure.
+// Listen opens the address and prepares everything; Run serves. Off loopback it needs
+// tokens, client certificates, or Insecure.
 func Listen(cfg Config) (*Server, error) {
 	cfg.Addr = cmp.Or(cfg.Addr, DefaultAddr)
-	// Keepalive probes find the peer that lost its power while nothing was to be
-	// sent; 15 seconds of silence and three probes is about half a minute.
+	// Keepalive probes find a peer that lost its power while there was nothing to send:
+	// 15 seconds of silence and three probes are about half a minute.
 	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}
 	network := "tcp"
 	if ap, err := netip.ParseAddrPort(cfg.Addr); err == nil && ap.Addr().Is4() {
-		network = "tcp4" // "tcp" makes [::] of 0.0.0.0, and so opens more than was said
+		network = "tcp4" // "tcp" would make [::] of 0.0.0.0, which opens more than was asked for
 	}
 	ln, err := lc.Listen(context.Background(), network, cfg.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("hook: %w", err) // which names the address
+		return nil, fmt.Errorf("hook: %w", err) // err names the address
 	}
 	return newServer(ln, cfg)
 }
@@ -172,7 +171,7 @@ func newServer(ln net.Listener, cfg Config) (*Server, error) {
 // Addr is where the server listens.
 func (s *Server) Addr() netip.AddrPort { return s.addr }
 
-// URL is the base of the hook as seen from this host.
+// URL is the base URL of the hook, as seen from this host.
 func (s *Server) URL() string {
 	scheme := "http"
 	if s.listener.door.Load().encrypted {
@@ -189,10 +188,10 @@ func (s *Server) URL() string {
 	return scheme + "://" + addr.String()
 }
 
-// Update changes everything but the address while requests go on. On error
-// nothing has changed. Watches and holds survive; one whose token, certificate or
-// unencrypted connection is no longer good ends within the keepalive time, and no
-// request on such a connection is served.
+// Update changes everything but the address while requests go on. On error nothing has
+// changed. Watches and holds go on; one whose token, certificate or unencrypted
+// connection is no longer allowed ends within 15 seconds, and no request on such a
+// connection is served.
 func (s *Server) Update(cfg Config) error {
 	asked := cfg.Limits.Connections
 	cfg.Addr = s.addr.String()
@@ -264,8 +263,8 @@ func (s *Server) prepare(cfg Config) (*state, error) {
 	return st, nil
 }
 
-// Run serves until the context ends or Close is called, then lets requests
-// finish, tells streams the end, and gives nil. It serves once.
+// Run serves until the context ends or Close is called. Then it lets requests finish,
+// ends the streams with a reason, and returns nil. It serves once.
 func (s *Server) Run(ctx context.Context) error {
 	s.mu.Lock()
 	if s.ran {
@@ -281,7 +280,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return err
 }
 
-// Close stops a server, whether it runs or not, and returns when it has ended.
+// Close stops a server, whether it runs or not, and returns when it has stopped.
 func (s *Server) Close() error {
 	s.stop()
 	s.serving.Wait()

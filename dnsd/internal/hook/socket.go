@@ -5,13 +5,13 @@ import (
 	"net/http"
 )
 
-// socketOf is the connection that brought a request; nil where it is not known.
+// socketOf is the connection of a request; nil: it is not known.
 func socketOf(r *http.Request) net.Conn {
 	c, _ := r.Context().Value(connKey{}).(net.Conn)
 	return c
 }
 
-// tcpOf is the TCP connection beneath c, for what only the kernel knows.
+// tcpOf is the TCP connection inside c.
 func tcpOf(c net.Conn) (*net.TCPConn, bool) {
 	for c != nil {
 		if tcp, ok := c.(*net.TCPConn); ok {

@@ -7,11 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// knowsAcknowledgements: the kernel tells what the peer's has taken.
+// knowsAcknowledgements: the kernel tells what the peer's host has acknowledged.
 const knowsAcknowledgements = true
 
-// giveUpAfter lets the connection break when what was sent is not acknowledged
-// for d (RFC 5482): the peer's host is gone, not only slow.
+// giveUpAfter breaks the connection if what was sent is not acknowledged for d (RFC
+// 5482): the peer's host is gone, not only slow.
 func giveUpAfter(c net.Conn, d time.Duration) {
 	control(c, func(fd int) {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d/time.Millisecond))

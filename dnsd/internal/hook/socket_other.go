@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Here nothing more is known of a connection than that it is open.
+// These kernels do not tell what the peer's host has acknowledged.
 
 const knowsAcknowledgements = false
 

@@ -10,8 +10,8 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// stream writes server-sent events (WHATWG HTML section 9.2). Every write has
-// its deadline: a reader that does not read must not keep its memory here.
+// stream writes server-sent events (WHATWG HTML section 9.2). Every write has a
+// deadline: a reader that does not read must not keep memory here.
 type stream struct {
 	w       *response
 	control *http.ResponseController
@@ -19,8 +19,8 @@ type stream struct {
 	bursts  *sync.Pool
 }
 
-// begin sends the header and the first bytes. X-Accel-Buffering asks nginx not
-// to wait for the end.
+// begin sends the header and the first bytes. X-Accel-Buffering asks nginx not to
+// buffer the answer.
 func (x *exchange) begin(first ...[]byte) (*stream, error) {
 	s := &stream{w: x.w, control: http.NewResponseController(x.w), timeout: x.s.times.write, bursts: &x.s.bursts}
 	streamHeader(x.w.Header())
@@ -34,12 +34,11 @@ func streamHeader(h http.Header) {
 	h.Set("X-Accel-Buffering", "no")
 }
 
-// burst is how much of many events is in memory at one time, for each reader that
-// does not read just now.
+// burst is how many bytes of a batch of events are in memory at one time, for each
+// reader that does not read at the moment.
 const burst = 8 << 10
 
-// send writes and flushes. Many parts go out in pieces, so that a burst costs no
-// more memory than one.
+// send writes and flushes. Many parts are written in bursts.
 func (s *stream) send(parts ...[]byte) error {
 	if len(parts) == 1 {
 		return s.flush(parts[0])
@@ -76,10 +75,10 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// comment is what a client skips and a proxy sees as life.
+// comment is a line that a client ignores; it keeps proxies from closing the stream.
 func comment(text string) []byte { return []byte(": " + text + "\n\n") }
 
-// frame is one event without an id: it leaves the client's Last-Event-ID as it is.
+// frame is one event without an id: it does not change the client's Last-Event-ID.
 func frame(name string, data any) []byte { return appendFrame(nil, name, data) }
 
 // frameAt is one event whose id is a position in the history.
@@ -89,7 +88,7 @@ func frameAt(at registry.Position, name string, data any) []byte {
 }
 
 func appendFrame(b []byte, name string, data any) []byte {
-	body, err := json.Marshal(data) // one line: JSON escapes line ends
+	body, err := json.Marshal(data) // one line: JSON escapes newlines
 	if err != nil {
 		body = []byte("{}") // our own structs always marshal
 	}
@@ -98,13 +97,13 @@ func appendFrame(b []byte, name string, data any) []byte {
 	return append(b, "\n\n"...)
 }
 
-// ending is the data of the last event of a stream, named "end".
+// ending is the data of the event "end", the last one of a stream.
 type ending struct {
 	Reason string `json:"reason"`
 	Detail string `json:"detail"`
 }
 
-// Reasons for an end. What to do is in the detail.
+// The reasons of an end. The detail says what to do.
 const (
 	endShutdown   = "shutdown"
 	endRevoked    = "revoked"
@@ -118,17 +117,16 @@ const (
 
 var endDetails = map[string]string{
 	endShutdown:   "dnsd is stopping: come again in a moment",
-	endRevoked:    "the token is no longer good for this: come again with another",
+	endRevoked:    "the token or certificate no longer allows this: come again with another",
 	endSlow:       "this reader fell too far behind: come again with the last id seen",
 	endCompacted:  "the history is gone: watch again without since",
-	endReplaced:   "a newer incarnation took the place of this one: stop, or register under another id",
-	endGone:       "the instance was deregistered or has expired: PUT it to come back",
-	endSuperseded: "another hold of the same instance took over",
-	endAgain:      "this hold has lasted long enough to be asked: PUT, then hold again",
+	endReplaced:   "a newer incarnation is registered under this id: stop, or register under another id",
+	endGone:       "the instance was deregistered, or its lease ended: PUT it to come back",
+	endSuperseded: "another hold of the same instance has begun",
+	endAgain:      "a hold without heartbeats lasts 5 minutes: PUT, then hold again",
 }
 
-// end says why the stream ends. That it cannot be written any more is no error:
-// it ends anyhow.
+// end sends the reason of the end. An error of the write is ignored: the stream ends.
 func (s *stream) end(reason string) {
 	_ = s.send(frame("end", ending{reason, endDetails[reason]}))
 }

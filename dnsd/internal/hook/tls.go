@@ -21,14 +21,14 @@ type TLS struct {
 	read *door // by Check
 }
 
-// door is how connections come in.
+// door is the TLS configuration of new connections.
 type door struct {
 	config *tls.Config // nil: plain HTTP
 	*access
 }
 
-// access is what a door asks for of those who come in. It is one value as long as
-// it asks for the same: a renewed certificate of the server changes nothing in it.
+// access is what a connection must have: TLS, a client certificate. It stays the same
+// value as long as the requirements do: a renewed server certificate does not change it.
 type access struct {
 	encrypted bool
 	pem       []byte         // of the client CA
@@ -71,7 +71,7 @@ func (t *TLS) load() (*door, error) {
 	return d, nil
 }
 
-// ends is when the server's certificate does; zero: there is none.
+// ends is when the server's certificate ends; zero: there is none.
 func (d *door) ends() time.Time {
 	if d.config == nil || d.config.Certificates[0].Leaf == nil {
 		return time.Time{}
@@ -79,27 +79,27 @@ func (d *door) ends() time.Time {
 	return d.config.Certificates[0].Leaf.NotAfter
 }
 
-// same says whether b asks for what a asks for.
+// same says whether a and b require the same.
 func (a *access) same(b *access) bool {
 	return a != nil && a.encrypted == b.encrypted && bytes.Equal(a.pem, b.pem)
 }
 
-// check refuses a request that came by another door than the present one: a
-// connection outlives the configuration that it was accepted under. It gives the
-// client's certificate, nil if none is asked for.
+// check refuses a request whose connection does not have what is required now: a
+// connection outlives the configuration under which it was accepted. It returns the
+// client's certificate; nil: none is required.
 func (a *access) check(r *http.Request) (*x509.Certificate, error) {
 	if !a.encrypted {
 		return nil, nil
 	}
 	if r.TLS == nil {
-		return nil, refuse(http.StatusMisdirectedRequest, "", "this hook speaks TLS now: connect anew, with https")
+		return nil, refuse(http.StatusMisdirectedRequest, "", "this hook requires TLS now: connect again, with https")
 	}
 	if a.roots == nil {
 		return nil, nil
 	}
 	certs := r.TLS.PeerCertificates
 	if len(certs) == 0 {
-		return nil, refuse(http.StatusForbidden, "", "this hook asks for a client certificate now: connect anew, with one")
+		return nil, refuse(http.StatusForbidden, "", "this hook requires a client certificate now: connect again, with one")
 	}
 	now := time.Now()
 	if c := connOfRequest(r); c != nil && c.access == a && now.Before(certs[0].NotAfter) {
@@ -112,7 +112,7 @@ func (a *access) check(r *http.Request) (*x509.Certificate, error) {
 	if _, err := certs[0].Verify(x509.VerifyOptions{
 		Roots: a.roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}); err != nil {
-		return nil, refuse(http.StatusForbidden, "", "this client certificate is no longer good here: connect anew, with one of the present client CA").because(err)
+		return nil, refuse(http.StatusForbidden, "", "this client certificate is no longer valid here: connect again, with one of the present client CA").because(err)
 	}
 	return certs[0], nil
 }

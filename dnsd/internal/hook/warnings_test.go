@@ -18,7 +18,7 @@ func TestConnectionsFitTheDescriptors(t *testing.T) {
 		warned       bool
 	}{
 		{0, 1 << 20, true, 16384, false},
-		{0, 1000, true, 750, false}, // a default is nobody's wish
+		{0, 1000, true, 750, false}, // the default was not asked for
 		{500, 1000, true, 500, false},
 		{20000, 1000, true, 750, true},
 		{20000, 0, false, 20000, false},

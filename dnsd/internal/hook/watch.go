@@ -11,11 +11,11 @@ import (
 
 // Names of events beside register.EventPut and register.EventDelete.
 const (
-	eventSnapshot = "snapshot" // an instance that is there at the beginning
-	eventSync     = "sync"     // the beginning is complete; its id is where to go on
+	eventSnapshot = "snapshot" // an instance that is registered at the beginning
+	eventSync     = "sync"     // the present state is complete; the id continues from it
 )
 
-// watch streams what changes, as server-sent events. See the package's comment.
+// watch streams changes as server-sent events, see docs/http-api.md.
 func (x *exchange) watch() error {
 	q, err := x.query("service", "since")
 	if err != nil {
@@ -36,10 +36,10 @@ func (x *exchange) watch() error {
 	}
 	if !x.s.watches.enter(x.st.limits.Watches) {
 		x.s.metrics.refused.WithLabelValues("watches").Inc()
-		return refuse(http.StatusServiceUnavailable, "", "%d watches are open, which is the limit: close some, or raise it", x.st.limits.Watches).retryAfter(limitRetry)
+		return refuse(http.StatusServiceUnavailable, "", "%d watches are open, which is the limit: close some, or raise watches in the Corefile", x.st.limits.Watches).retryAfter(limitRetry)
 	}
 	defer x.s.watches.leave()
-	var p *pieces // before the watch: what waits for room must not fall behind
+	var p *pieces // taken before the watch begins: a watch that waits for memory would fall behind
 	if since == nil && x.r.Method != http.MethodHead {
 		if p, err = x.pieces(service); err != nil {
 			return err
@@ -60,7 +60,7 @@ func (x *exchange) watch() error {
 	defer context.AfterFunc(x.s.life, cancel)()
 	s, err := x.begin([]byte("retry: 1000\n\n"))
 	if err != nil {
-		return nil // the reader is gone, which is its right
+		return nil // the reader is gone, which is not an error
 	}
 	var f ahead
 	if since == nil {
@@ -75,8 +75,8 @@ func (x *exchange) watch() error {
 	return x.follow(ctx, s, w, service, f)
 }
 
-// since is where the client wants to go on; nil: with the present. A Last-Event-ID
-// is newer than the URL that a reconnecting EventSource repeats.
+// since is where the client continues; nil: it begins with the present state. A
+// Last-Event-ID is newer than the URL, which a reconnecting EventSource repeats.
 func (x *exchange) since(text string, given bool) (*registry.Position, error) {
 	field := "since"
 	if last := x.r.Header.Get("Last-Event-ID"); last != "" {
@@ -92,12 +92,12 @@ func (x *exchange) since(text string, given bool) (*registry.Position, error) {
 	return &at, nil
 }
 
-// ahead is how far the present state was beyond the beginning of the watch, by
-// service; nearly always nothing. Events up to there would lead a reader back.
+// ahead has, by service, the revision of the present state that was sent, if it is newer
+// than the beginning of the watch. Older events would lead the reader back.
 type ahead map[string]uint64
 
-// sendPresent sends what is there now. Only the event after it, sync, has an id: a
-// reader that breaks off before has nothing to resume from and begins anew.
+// sendPresent sends the present state. Only the event after it, sync, has an id: a
+// reader that loses the connection before it begins again.
 func (x *exchange) sendPresent(p *pieces, service string, since uint64) (ahead, error) {
 	f := make(ahead)
 	send := func(v registry.View) error {
@@ -135,7 +135,7 @@ type syncEvent struct {
 	Type     string `json:"type"`
 }
 
-// follow sends events until somebody has enough.
+// follow sends events until the stream ends.
 func (x *exchange) follow(ctx context.Context, s *stream, w *registry.Watch, service string, f ahead) error {
 	for {
 		wait, cancel := context.WithTimeout(ctx, x.s.times.keepAlive)
@@ -143,7 +143,8 @@ func (x *exchange) follow(ctx context.Context, s *stream, w *registry.Watch, ser
 		cancel()
 		switch {
 		case err == nil:
-			// Asked here, too: where something changes all the time it is never silent.
+			// Checked here as well as below: where changes never stop, the stream is
+			// never silent.
 			if !x.stillMay(Read, service) {
 				s.end(endRevoked)
 				return nil
@@ -177,7 +178,7 @@ func (x *exchange) follow(ctx context.Context, s *stream, w *registry.Watch, ser
 	}
 }
 
-// sendEvents sends the events that the reader has not seen in one write.
+// sendEvents sends, in one write, the events that the reader has not seen.
 func (s *stream) sendEvents(events []*registry.Event, f ahead) error {
 	parts := make([][]byte, 0, len(events))
 	for _, e := range events {
@@ -191,7 +192,7 @@ func (s *stream) sendEvents(events []*registry.Event, f ahead) error {
 	return s.send(parts...)
 }
 
-// encodeChange makes the frame that all watchers of a change share.
+// encodeChange makes the frame of a change, which all watchers share.
 func encodeChange(c *registry.Event) []byte {
 	e := register.Event{Revision: c.Revision, Type: register.EventPut, Service: c.Key().Service}
 	in := c.New
@@ -205,8 +206,8 @@ func encodeChange(c *registry.Event) []byte {
 	return frameAt(c.Position(), e.Type, e)
 }
 
-// stillMay asks the configuration of the moment whether the bearer of a running
-// stream is still welcome.
+// stillMay says whether the sender of a running stream may still do verb under the
+// present configuration.
 func (x *exchange) stillMay(verb Verb, service string) bool {
 	now := x.s.state.Load()
 	if now == x.st {
