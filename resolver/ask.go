@@ -8,10 +8,10 @@ import (
 	"syscall"
 )
 
-// ask puts a question to the servers in turn until one gives a verdict on it:
-// data, an alias, or that there is none. It returns who did.
+// ask puts a question to the servers in turn until one gives a verdict on it: data, an
+// alias, or that there is none. It returns that server, too.
 //
-// A lame answer is the last word only if no other server has a better one.
+// A lame answer counts only if no other server has a better one.
 func (r *Resolver) ask(ctx context.Context, q question, w way, tcp bool) (rep *reply, server string, err error) {
 	var failed tries
 	var lame *reply
@@ -62,7 +62,7 @@ func (r *Resolver) ask(ctx context.Context, q question, w way, tcp bool) (rep *r
 	return nil, "", failure(q, failed, context.Cause(ctx))
 }
 
-// failure is the one error of several.
+// failure makes one error of the errors of all servers.
 func failure(q question, failed tries, cause error) error {
 	e := &Error{Name: q.name, Type: q.typ.String(), Err: cause}
 	if len(failed) == 0 {
@@ -86,15 +86,15 @@ var (
 	errEndless  = fmt.Errorf("a chain of more than %d aliases", maxAliases)
 )
 
-// nobodyThere is the error of a server whose host refuses both transports.
-type nobodyThere struct{}
+// refusedBoth is the error of a server whose host refuses both transports.
+type refusedBoth struct{}
 
-func (nobodyThere) Error() string {
+func (refusedBoth) Error() string {
 	return "connection refused over UDP and TCP: is dnsd running there?"
 }
-func (nobodyThere) Unwrap() error { return syscall.ECONNREFUSED }
+func (refusedBoth) Unwrap() error { return syscall.ECONNREFUSED }
 
-// objection is why the next server should be asked; nil for a verdict.
+// objection is why the next server must be asked. It is nil for a verdict.
 func (rep *reply) objection(q question) error {
 	switch rep.verdict(q) {
 	case verdictOldEDNS:

@@ -22,25 +22,25 @@ func familyOf(a netip.Addr) int {
 	return v6
 }
 
-// family is what is known of a target's addresses of one family. What was answered
-// once stays while nobody answers, for the identity of an endpoint must not change
-// with each query that is lost.
+// family is the known addresses of a target, of one family. They stay while no server
+// answers, because the identity of an endpoint must not change with each query that is
+// lost.
 type family struct {
 	addrs    []netip.Addr
-	until    time.Time // end of the answer's TTL
-	renew    time.Time // a part of it before that, when the set may be asked for, too
-	err      error     // of the last query, when it failed
+	until    time.Time // when the TTL of the answer ends
+	renew    time.Time // some time before until: from then on it may be asked for again
+	err      error     // the error of the last query, if it failed
 	failures int       // since the last answer
-	retry    time.Time // no question before this, after a failure
+	retry    time.Time // after a failure: it is not asked for before this
 }
 
-// due tells whether it is time to ask.
+// due reports whether it is time to ask.
 func (f *family) due(now time.Time) bool { return !f.renew.After(now) && !f.retry.After(now) }
 
 // cached is what is known of a target.
 type cached [families]family
 
-// addrs gives all addresses.
+// addrs returns the addresses of both families.
 func (h *cached) addrs() []netip.Addr {
 	var out []netip.Addr
 	for i := range h {
@@ -49,14 +49,14 @@ func (h *cached) addrs() []netip.Addr {
 	return out
 }
 
-// failed gives the error of the last questions, if they failed, and when all of
-// them are due again.
+// failed returns the error of the last queries, if they failed, and the time when all of
+// them may be sent again.
 func (h *cached) failed() (again time.Time, err error) {
 	for i := range h {
 		if h[i].err == nil {
 			continue
 		}
-		if err == nil { // always the same one: another would be news
+		if err == nil { // always that of the first family: another error would be news
 			err = h[i].err
 		}
 		if h[i].retry.After(again) {
@@ -66,8 +66,8 @@ func (h *cached) failed() (again time.Time, err error) {
 	return again, err
 }
 
-// refused tells whether every server refused to answer for a target, and none was
-// silent or broken.
+// refused reports whether every server refused to answer for the target, so that none was
+// silent or failed.
 func (h *cached) refused() bool {
 	some := false
 	for i := range h {

@@ -1,7 +1,7 @@
-// Package resolver keeps the endpoints behind a DNS SRV name up to date.
+// Package resolver finds the endpoints of a DNS SRV name and keeps them up to date.
 //
-// Most users want one function. [Resolver.Watch] yields what is known about a
-// name, then whatever is newer, until its context ends:
+// Most programs need one function. [Resolver.Watch] yields what is known about a
+// name, and then each newer state, until its context ends:
 //
 //	var r resolver.Resolver
 //	for state := range r.Watch(ctx, "_math._tcp.svc") {
@@ -9,63 +9,65 @@
 //	}
 //
 // [Resolver.Lookup] answers once, from the cache while that is fresh. [Static]
-// is a [Source] for tests and for addresses that never change. [Order] puts
-// endpoints in the order in which RFC 2782 wants them tried.
+// is a [Source] for tests and for addresses that never change. [Order] sorts
+// endpoints into the order in which RFC 2782 wants them tried.
 //
 // # Names
 //
 // Names are absolute, with or without the final dot: "_math._tcp.svc" is
-// "_math._tcp.svc.". The search list of the system is not applied: which
-// service is meant must not depend on the machine that asks.
+// "_math._tcp.svc.". The search list of the system is not applied: a name must not
+// mean another service on another machine.
 //
 // # Asking
 //
-// Whom to ask: [Resolver.Servers], else ROLLCALL_DNS in the environment, else
-// resolv.conf(5) with its options, else the local host.
+// A Resolver asks [Resolver.Servers]; without these, the servers that ROLLCALL_DNS in
+// the environment names; without these, those of resolv.conf(5), with its options; and
+// without these, the local host.
 //
-// Servers are asked over UDP with EDNS 1232 (RFC 6891), and over TCP when the
+// Servers are asked over UDP with EDNS 1232 (RFC 6891). They are asked over TCP when the
 // answer is truncated, malformed or larger than asked for (RFC 7766), when UDP is
-// refused, and beside UDP when that is silent for half of Timeout; then, for a
-// minute, over TCP first. [Resolver.TCP] and [Resolver.TLS] want nothing else. A
-// part of a truncated answer is never used. Query ids come from crypto/rand; a
-// packet that does not carry the id and the question is ignored, and the wait for
-// the true one goes on (RFC 5452). A server that times out, refuses, fails or
-// answers lamely is left for the next, and the one that answered is asked first
-// from then on.
+// refused, and in addition to UDP when that is silent for half of Timeout; after that,
+// TCP comes first for a minute. With [Resolver.TCP] and [Resolver.TLS] nothing else is
+// used. A part of a truncated answer is never used. Query ids come from crypto/rand. A
+// packet without the id and the question is ignored, and the wait for the true answer
+// goes on (RFC 5452). If a server times out, refuses, fails or gives a lame answer, the
+// next one is asked. The server that answered is asked first from then on.
 //
 // Addresses are taken from the additional section, so that one query brings N
-// endpoints. A target without them is asked for, A and AAAA, bounded in number
-// and in concurrency. Nobody waits for what is silent while the rest is there: 50
-// ms for the second family (RFC 8305), half of Timeout for a target among others. It
-// is asked for again after a pause that grows; what it had answered before stays.
+// endpoints. For a target without addresses there, A and AAAA are asked for, with bounds
+// on their number and on those at a time. A silent server or target does not hold up the
+// rest: the second family is waited for 50 ms (RFC 8305), and a target among others half
+// of Timeout. A silent target is asked for again after a pause that grows, and keeps the
+// addresses that it had before.
 //
-// A target with several addresses is one endpoint: the one that RFC 6724 prefers is
-// Addr, the others are Alt. Addr stays while the target has it. One answer brings at
-// most [Resolver.MaxEndpoints].
+// A target with several addresses is one endpoint: Addr is the one that RFC 6724
+// prefers, the others are Alt. Addr stays the same while the target has it. One answer
+// brings at most [Resolver.MaxEndpoints].
 //
 // # Believing
 //
 //   - An answer is asked for again after a random 80 to 100 % of its TTL (the
 //     smallest in it), clamped to MinTTL and MaxTTL.
 //   - After a hint ([Resolver.Refresh]) it is asked for again five times within a
-//     second, at random moments; hints that find nothing new count ever less.
-//   - A negative answer lives as long as its SOA says (RFC 2308 section 5),
-//     clamped likewise; if it is given again and again, up to five seconds at least.
-//   - After a failure it is asked for again after a pause that doubles from MinTTL,
-//     at random, up to two TTLs, with less and less effort: no server hears more of
-//     a client while it is down than while it is well.
-//   - When nobody answers, the last endpoints stay for StaleFor past their
-//     expiry, and State.Err says why (RFC 8767).
+//     second, at random moments. Each hint that finds nothing new counts less than the
+//     one before.
+//   - A negative answer lives as long as its SOA says (RFC 2308 section 5), clamped
+//     likewise. If it comes again and again, it lives for at least up to five seconds.
+//   - After a failure it is asked for again after a random pause that doubles from
+//     MinTTL up to two TTLs, with less and less effort: no server gets more queries
+//     from a client while it is down than while it is well.
+//   - When no server answers, the last endpoints stay for StaleFor past their expiry,
+//     and State.Err says why (RFC 8767).
 //   - An answer that takes away more than half of the set is confirmed, by a second
-//     server or by a second try a second later, before the endpoints are dropped.
-//     Wrong NXDOMAINs have caused outages; a second costs nothing, as dead
-//     endpoints are found by dialling them. Even then State.Trust is Shrunk, for a
-//     registry started without its memory speaks so, too.
-//   - An empty answer without SOA by a server without authority (RFC 2308) says
-//     nothing: the next server is asked, and it never empties a set.
+//     server or by a second query a second later, before the endpoints are dropped.
+//     Wrong NXDOMAINs have caused outages, while a second costs nothing, since dead
+//     endpoints are found by dialling them. Even then State.Trust is Shrunk, because a
+//     registry that was started without its memory answers in the same way.
+//   - An empty answer without SOA from a server without authority (RFC 2308) means
+//     nothing: the next server is asked, and the set is never emptied.
 //   - A record that cannot be used (port 0, a target that is no host name, broken
-//     RDATA) is left out alone and never spoils its neighbours.
-//   - The target "." says that the service is decidedly not offered (RFC 2782):
+//     RDATA) is left out alone. The other records are used.
+//   - The target "." means that the service is decidedly not offered (RFC 2782):
 //     [ErrNotOffered].
 //
 // # Sharing

@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// entry is all that one Resolver holds about one name: its state, the query in
-// flight, and the loop that keeps it fresh while it is watched. Resolver.mu
-// guards it.
+// entry is what one Resolver knows about one name: its state, the resolution that is
+// under way, and the loop that keeps it fresh while it is watched. Resolver.mu guards it.
 type entry struct {
 	name    string
 	state   State
@@ -18,27 +17,27 @@ type entry struct {
 	changed chan struct{} // closed when version or ready changes
 
 	last     time.Time     // when the last answer or failure came
-	lastWall time.Time     // the same on the wall
+	lastWall time.Time     // the same by the wall clock
 	wait     time.Duration // from last to the next time to ask
-	vouched  bool          // last was an answer
-	partial  bool          // of which a part is missing
+	vouched  bool          // at last an answer came, not a failure
+	partial  bool          // a part of that answer is missing
 	failures int           // since the last answer
 	nothing  int           // answers since the last one with endpoints
-	full     int           // endpoints when the set was last Confirmed
-	shrunk   time.Time     // since when the set is not half of that; zero: it is
+	full     int           // how many endpoints the set had when it was last Confirmed
+	shrunk   time.Time     // since when the set has less than half of full; zero: it has not
 	hint     hint          // what Refresh asked for
 
 	flight *flight
-	memory memory // the flight's own while there is one
+	memory memory // only the flight uses it while there is one
 
 	watchers int
-	ready    bool          // state may be shown to watchers: it is kept fresh
-	kick     chan struct{} // wakes the loop to plan anew
+	ready    bool          // watchers may see state: it is kept fresh
+	kick     chan struct{} // wakes the loop, to look again when it must ask
 	stop     context.CancelFunc
 	stopped  chan struct{}
 }
 
-// flight is one resolution under way and those who wait for it.
+// flight is one resolution under way, and the calls that wait for it.
 type flight struct {
 	done      chan struct{}
 	cancel    context.CancelFunc
@@ -46,8 +45,8 @@ type flight struct {
 	abandoned bool // the last waiter has left: the result is discarded
 }
 
-// maxNames bounds the names cached; those watched or being asked for are kept
-// whatever their number.
+// maxNames bounds the names in the cache. Names that are watched or being asked for stay
+// in it, whatever their number.
 const maxNames = 4096
 
 func (r *Resolver) entryLocked(name string) *entry {
@@ -65,8 +64,8 @@ func (r *Resolver) entryLocked(name string) *entry {
 	return e
 }
 
-// evictLocked makes room: names whose answer has expired, else any that nobody
-// watches.
+// evictLocked makes room: it deletes names whose answer has expired, and then others that
+// are not watched.
 func (r *Resolver) evictLocked() {
 	idle := func(e *entry) bool { return e.watchers == 0 && e.flight == nil }
 	for name, e := range r.names {
@@ -84,9 +83,9 @@ func (r *Resolver) evictLocked() {
 	}
 }
 
-// sinceLocked is the time since the last answer or failure, by the clock that
-// went further: the monotonic one stands still while a machine sleeps, the one on
-// the wall may be set back. Too early a query is the harmless error.
+// sinceLocked is the time since the last answer or failure, by the clock that went
+// further: the monotonic clock does not run while a machine sleeps, and the wall clock
+// may be set back. A query that comes too early does no harm.
 func (r *Resolver) sinceLocked(e *entry) time.Duration {
 	return max(time.Since(e.last), r.wallNow().Sub(e.lastWall))
 }
@@ -97,13 +96,13 @@ func (r *Resolver) dueLocked(e *entry) time.Duration {
 		return 0
 	}
 	due := e.wait - r.sinceLocked(e)
-	if e.hint.pending() && e.failures == 0 { // servers that fail are not asked faster for it
+	if e.hint.pending() && e.failures == 0 { // a hint does not hurry queries to servers that fail
 		due = min(due, time.Until(e.hint.next))
 	}
 	return due
 }
 
-// currentLocked tells whether the state may be used without asking.
+// currentLocked reports whether the state may be used without asking.
 func (r *Resolver) currentLocked(e *entry) bool {
 	switch {
 	case e.version == 0:
@@ -111,21 +110,21 @@ func (r *Resolver) currentLocked(e *entry) bool {
 	case e.hint.pending() && r.dueLocked(e) <= 0:
 		return false
 	case e.watchers > 0 && e.ready:
-		return true // its loop sees to it
+		return true // the loop keeps it fresh
 	case e.vouched && !e.partial:
 		return r.sinceLocked(e) < e.state.TTL
 	}
-	return r.sinceLocked(e) < e.wait // not sooner than the loop would
+	return r.sinceLocked(e) < e.wait // a Lookup does not ask sooner than the loop would
 }
 
-// usableLocked tells whether the endpoints may be used when nobody confirms them.
-// The clock on the wall has no say: a jump must not take away what works.
+// usableLocked reports whether the endpoints may be used when no server confirms them. The
+// wall clock is not looked at: if it jumps, endpoints that work must stay.
 func (r *Resolver) usableLocked(e *entry) bool {
 	return len(e.state.Endpoints) > 0 && time.Since(e.state.Confirmed) < e.state.TTL+r.staleFor()
 }
 
-// fly waits for an answer to a question that begins now or is under way. It is
-// false when ctx ended before.
+// fly starts a resolution, or joins the one under way, and waits for its end. It is false
+// if ctx ended before.
 func (r *Resolver) fly(ctx context.Context, e *entry) bool {
 	for {
 		if ctx.Err() != nil {
@@ -144,7 +143,7 @@ func (r *Resolver) fly(ctx context.Context, e *entry) bool {
 		select {
 		case <-f.done:
 			if abandoned {
-				continue // that one told nothing
+				continue // its result was discarded
 			}
 			return true
 		case <-ctx.Done():
@@ -161,7 +160,7 @@ func (r *Resolver) fly(ctx context.Context, e *entry) bool {
 	}
 }
 
-// startLocked begins a resolution, which lives as long as anybody waits for it.
+// startLocked begins a resolution, which lives as long as a call waits for it.
 func (r *Resolver) startLocked(ctx context.Context, e *entry) *flight {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	f := &flight{done: make(chan struct{}), cancel: cancel}
@@ -186,8 +185,8 @@ func (r *Resolver) startLocked(ctx context.Context, e *entry) *flight {
 	return f
 }
 
-// applyLocked is the only place that changes a state, wherever the news come
-// from, and that plans the next time to ask.
+// applyLocked is the only function that changes a state. It also plans the next time to
+// ask.
 func (r *Resolver) applyLocked(e *entry, out outcome) {
 	e.last, e.lastWall, e.vouched, e.partial = time.Now(), r.wallNow(), out.vouched, out.again > 0
 	next := State{Endpoints: out.endpoints, Confirmed: e.last, TTL: out.ttl, Err: out.err}
@@ -196,7 +195,7 @@ func (r *Resolver) applyLocked(e *entry, out outcome) {
 		e.wait = r.spreadLocked(out.ttl*refreshFrom/100, out.ttl)
 		if e.nothing++; len(out.endpoints) > 0 {
 			e.nothing = 0
-		} else if e.nothing > 1 { // still: it may stay so for ever
+		} else if e.nothing > 1 { // again no endpoints: this may last for ever
 			e.wait = max(e.wait, r.pauseLocked(e.nothing-1, patienceForNothing))
 		}
 		if out.again > 0 {
@@ -226,12 +225,12 @@ func (r *Resolver) applyLocked(e *entry, out outcome) {
 	e.wake()
 }
 
-// settled is how long a set stays Shrunk: longer than any server that registers
-// itself waits before it does so again.
+// settled is how long a set stays Shrunk: longer than a server waits before it registers
+// itself again.
 const settled = 5 * time.Minute
 
-// weigh tells whether an answer, which was confirmed, leaves so little of the set
-// that it needs another explanation than deletions.
+// weigh is the trust in a confirmed answer: Shrunk if so little of the set is left that
+// instances may not have been deleted but forgotten.
 func (e *entry) weigh(out outcome) Trust {
 	n := len(out.endpoints)
 	switch meant := errors.Is(out.err, ErrNotOffered); {
@@ -245,13 +244,13 @@ func (e *entry) weigh(out outcome) Trust {
 	return Confirmed
 }
 
-// patienceForNothing is the longest pause, unless a TTL is longer, while there are no
-// endpoints: as long as that of a name with the default TTL of a registration.
+// patienceForNothing is the longest pause while there are no endpoints, unless a TTL is
+// longer: it is the default TTL of a registration.
 const patienceForNothing = 5 * time.Second
 
-// retryLocked is the pause after a failure. It ends at two TTLs, with two packets for
-// each question (a light way): no server hears more of us dead than alive. Without
-// endpoints there is no rate to compare with, and more to win.
+// retryLocked is the pause after a failure. It grows up to two TTLs, at two packets for
+// each question (see way.light): no server gets more packets while it is down than while
+// it is well. Without endpoints there is no such rate, and the pause is shorter.
 func (r *Resolver) retryLocked(e *entry) time.Duration {
 	limit := patienceForNothing
 	if r.usableLocked(e) {
@@ -260,9 +259,9 @@ func (r *Resolver) retryLocked(e *entry) time.Duration {
 	return r.pauseLocked(e.failures, limit)
 }
 
-// pauseLocked is the pause after so many failures in a row: from MinTTL, doubling,
-// up to limit, and never all of it fixed, or those who failed together would come
-// back together: the first is spread over a whole MinTTL, the last as a TTL is.
+// pauseLocked is the pause after so many failures in a row: it doubles from MinTTL up to
+// limit. A part of it is random, so that clients that failed together do not come back
+// together: the first pause is spread over a whole MinTTL, the last one as a TTL is.
 func (r *Resolver) pauseLocked(failures int, limit time.Duration) time.Duration {
 	const doubled = 16 // enough to pass any limit
 	to := r.minTTL() << min(failures, doubled)
@@ -279,7 +278,7 @@ func (r *Resolver) pause(failures int, limit time.Duration) time.Duration {
 	return r.pauseLocked(failures, limit)
 }
 
-// spreadLocked is a random time between two.
+// spreadLocked is a random time between from and to.
 func (r *Resolver) spreadLocked(from, to time.Duration) time.Duration {
 	return from + time.Duration(float64(to-from)*r.randomLocked()())
 }
@@ -291,7 +290,7 @@ func (r *Resolver) randomLocked() func() float64 {
 	return rand.Float64
 }
 
-// tell logs what a program may want to hear once and not at each query.
+// tell logs a change for the worse or the better once, not at each query.
 func (r *Resolver) tell(was, is State, name string) {
 	switch {
 	case is.Err == nil && was.Err != nil:
@@ -303,10 +302,10 @@ func (r *Resolver) tell(was, is State, name string) {
 	}
 }
 
-// wake makes the loop plan anew.
+// wake makes the loop look again when it must ask.
 func (e *entry) wake() {
 	select {
 	case e.kick <- struct{}{}:
-	default: // it will anyway
+	default: // it is about to
 	}
 }

@@ -7,19 +7,19 @@ import (
 )
 
 var (
-	// ErrNoSuchName is in the error of a name that has no SRV records, says the
-	// server that was asked: NXDOMAIN, or NOERROR without records (NODATA).
+	// ErrNoSuchName is in the error of a name that has no SRV records, as a server
+	// answered: NXDOMAIN, or NOERROR without records (NODATA).
 	ErrNoSuchName = errors.New("no such name")
 	// ErrNotOffered is in the error of a service whose only record has the target
 	// ".": it is decidedly not available at this domain (RFC 2782).
 	ErrNotOffered = errors.New(`service not offered (target ".")`)
 )
 
-// Error says what was asked of whom, and what came back.
+// Error says what was asked of which server, and what the answer was.
 type Error struct {
 	Name   string // what was asked for, absolute: "_math._tcp.svc."
 	Type   string // the record type asked for: "SRV", "A", "AAAA"
-	Server string // who was asked, "127.0.0.1:5300"; empty: nobody, or several, which Err lists
+	Server string // the server asked, "127.0.0.1:5300"; empty: none, or several, which Err lists
 	Rcode  string // the response code, "NXDOMAIN"; empty: no answer came
 	Err    error
 }
@@ -33,7 +33,7 @@ func (e *Error) Error() string {
 	return text + ": " + e.cause()
 }
 
-// cause is the error without the question.
+// cause is the text of the error without the question.
 func (e *Error) cause() string {
 	if e.Rcode == "" {
 		return e.Err.Error()
@@ -43,7 +43,7 @@ func (e *Error) cause() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// tries is the error of asking several servers: the last one of each.
+// tries is the error of asking several servers: the last error of each.
 type tries []*Error
 
 func (t tries) Error() string {
@@ -65,7 +65,7 @@ func (t tries) Unwrap() []error {
 	return errs
 }
 
-// quoted is how a name that is none stands in an error.
+// quoted is how an error shows a name that is not valid.
 func quoted(name string) string { return strconv.Quote(name) }
 
 // Tests: ask_test.go, exchange_test.go.

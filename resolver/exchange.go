@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// exchange asks one server one question: over UDP, then over TCP when the reply
-// is truncated, malformed or too large (RFC 7766 section 5) or when datagrams do
-// not get through, and without EDNS when the server does not know it.
+// exchange asks one server one question: over UDP, and then over TCP if the reply is
+// truncated, malformed or too large (RFC 7766 section 5) or if datagrams do not get
+// through. If the server does not know EDNS, it is asked without.
 func (r *Resolver) exchange(ctx context.Context, server string, q question, w way, tcp bool) (*reply, error) {
 	rep, err := r.transport(ctx, server, q, w, tcp, true)
 	if err == nil && rep.verdict(q) == verdictOldEDNS {
@@ -46,14 +46,14 @@ func (r *Resolver) overTCP(ctx context.Context, server string, q question, edns 
 	return rep, nil
 }
 
-// hedgeAfter is the part of Timeout after which a server that is silent over UDP
-// is asked over TCP, too: time for the second datagram to be answered, and left for
-// TCP to connect and answer. In the second round TCP begins at once.
+// hedgeAfter is the part of Timeout after which a server that is silent over UDP is asked
+// over TCP, too. It leaves time for an answer to the second datagram, and then for TCP to
+// connect and answer. In the second round TCP begins at once.
 const hedgeAfter = 2
 
-// overUDP asks by datagrams, and over TCP when that is not enough: after a reply
-// that cannot be used or an error of the network at once, beside UDP when there is
-// silence. The first good reply wins, within Timeout.
+// overUDP asks over UDP, and over TCP when that is not enough: at once after a reply that
+// cannot be used or an error of the network, and in addition to UDP when that is silent.
+// The first good reply within Timeout wins.
 func (r *Resolver) overUDP(ctx context.Context, server string, q question, edns bool, w way) (*reply, error) {
 	timeout, wait := w.timeout, w.timeout/hedgeAfter
 	if w.eager {
@@ -93,14 +93,14 @@ func (r *Resolver) overUDP(ctx context.Context, server string, q question, edns 
 		return rep, nil
 	}
 	if beside.rep == nil && beside.err == nil {
-		return nil, context.Cause(ctx) // it ended before TCP began
+		return nil, context.Cause(ctx) // ctx ended before TCP began
 	}
 	why := "truncated over UDP"
 	switch broken := (*brokenError)(nil); {
 	case errors.As(err, &broken):
 		why = broken.Error()
 	case err == nil:
-	case beside.err == nil: // UDP said nothing, or could not be sent
+	case beside.err == nil: // UDP was silent, or nothing could be sent
 		r.lossy.add(server)
 		return beside.rep, nil
 	case ctx.Err() != nil:
@@ -114,26 +114,26 @@ func (r *Resolver) overUDP(ctx context.Context, server string, q question, edns 
 	return beside.rep, nil
 }
 
-// neither is the error of a server that is not reached by UDP nor by TCP.
+// neither is the error of a server that was reached neither over UDP nor over TCP.
 func neither(udp, tcp error, timeout time.Duration) error {
 	var silentUDP, silentTCP *timeoutError
 	switch onUDP, onTCP := errors.As(udp, &silentUDP), errors.As(tcp, &silentTCP); {
 	case onUDP && onTCP:
 		return &timeoutError{"UDP or TCP", timeout}
 	case errors.Is(udp, syscall.ECONNREFUSED) && errors.Is(tcp, syscall.ECONNREFUSED):
-		return nobodyThere{}
+		return refusedBoth{}
 	}
 	return fmt.Errorf("%w; over TCP: %w", udp, tcp)
 }
 
-// lossyFor is how long a server is asked over TCP first after it was reached that
-// way only.
+// lossyFor is how long a server is asked over TCP first, after it was reached only that
+// way.
 const lossyFor = time.Minute
 
-// maxLossy bounds the servers remembered: more than anybody configures.
+// maxLossy bounds the servers remembered: more than any configuration has.
 const maxLossy = 64
 
-// lossy remembers the servers that datagrams did not reach while TCP did.
+// lossy remembers the servers that were reached over TCP but not over UDP.
 type lossy struct {
 	mu    sync.Mutex // guards until
 	until map[string]time.Time
@@ -160,7 +160,7 @@ func (l *lossy) remove(server string) {
 	delete(l.until, server)
 }
 
-// brokenError is a reply that answers the question and cannot be read.
+// brokenError is a reply that answers the question but cannot be read.
 type brokenError struct{ err error }
 
 func (e *brokenError) Error() string { return e.err.Error() }

@@ -6,19 +6,18 @@ import (
 	"slices"
 )
 
-// Order returns eps in an order in which to try them (RFC 2782): by priority,
-// and within one priority drawn by weight, without replacement. It leaves eps
-// alone. A nil rnd means the global source; rnd itself is not safe for
-// concurrent use.
+// Order returns eps in an order in which to try them (RFC 2782): by priority, and within
+// one priority drawn by weight, without replacement. It does not change eps. A nil rnd
+// means the global source. rnd is not safe for concurrent use.
 //
-// The RFC's text has a bias that its errata report: it draws from 0 to the sum
-// of weights inclusive, one number too many, so that weights {1, 1} share 2:1.
-// Here the share of a record is exactly its weight over the sum.
+// The RFC's text has a bias that its errata report: it draws from 0 to the sum of weights
+// inclusive, one number too many, so that weights {1, 1} share 2:1. Here the share of a
+// record is exactly its weight divided by the sum.
 //
-// Weight 0 means "a very small chance of being selected" beside positive weights.
-// All such records of a priority together weigh min(1, sum/99): at most 1 % of
-// the choices, or what the RFC's draw gives them if that is less. When all
-// weights are 0, all are drawn alike.
+// Weight 0 means "a very small chance of being selected" beside positive weights. All
+// records of weight 0 of a priority together weigh min(1, sum/99). That is at most 1 % of
+// the choices, or what the RFC's draw gives them if that is less. When all weights are 0,
+// all records have the same chance.
 func Order(eps []Endpoint, rnd *rand.Rand) []Endpoint {
 	exp := rand.ExpFloat64
 	if rnd != nil {

@@ -7,20 +7,19 @@ import (
 	"slices"
 )
 
-// preference orders the addresses of a target as RFC 6724 section 6 wants, by
-// its rules 1, 2, 5, 6 and 8. What is left equal goes by number and not, as rule
-// 10 has it, as it came: servers rotate their answers, and Addr is an identity
-// that must not change with each.
+// preference sorts the addresses of a target as RFC 6724 section 6 says, by its rules 1, 2,
+// 5, 6 and 8. Addresses that are equal by these are sorted by number, and not left in
+// their order as rule 10 says: servers rotate their answers, but Addr is an identity that
+// must not change with each answer.
 //
-// One is made for each resolution and remembers the source address the system
-// would use for each kind of destination, so that a thousand dual-stack targets
-// cost a few probes.
+// Each resolution has one. It remembers the source address that the system would use for
+// each kind of destination, so that a thousand dual-stack targets need only a few probes.
 type preference struct {
 	source  func(netip.Addr) netip.Addr // zero: no route
 	sources map[kind]netip.Addr
 }
 
-// kind is what the rules look at in an address.
+// kind is the properties of an address that the rules compare.
 type kind struct {
 	v4         bool
 	scope      uint8
@@ -67,8 +66,7 @@ const (
 	scopeGlobal = 0xe
 )
 
-// sort drops what cannot be dialled and what is written twice, and puts the best
-// address first.
+// sort drops addresses that cannot be dialled and repeated ones, and puts the best first.
 func (p *preference) sort(addrs []netip.Addr) []netip.Addr {
 	out := make([]netip.Addr, 0, len(addrs))
 	for _, a := range addrs {
@@ -84,14 +82,14 @@ func (p *preference) sort(addrs []netip.Addr) []netip.Addr {
 	return out
 }
 
-// usable refuses addresses that name no host: dialling 0.0.0.0 would reach whatever
-// listens on this machine, and fe80::1 means another host on each link, which no
-// record can name (RFC 4007 section 6).
+// usable reports whether an address names a host. Dialling 0.0.0.0 would reach any server
+// on this machine. fe80::1 is another host on each link, and a record cannot name the link
+// (RFC 4007 section 6).
 func usable(a netip.Addr) bool {
 	return a.IsValid() && !(a.Is6() && a.IsLinkLocalUnicast()) && !a.IsUnspecified() && !a.IsMulticast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
 }
 
-// compare gives -1 when a is preferred to b.
+// compare returns -1 if a is preferred to b.
 func (p *preference) compare(a, b netip.Addr) int {
 	ka, kb := kindOf(a), kindOf(b)
 	if ka == kb {
@@ -132,8 +130,8 @@ func (p *preference) sourceOf(k kind, a netip.Addr) netip.Addr {
 	return src
 }
 
-// routeSource asks the kernel which address it would send from. Connecting a UDP
-// socket sends nothing.
+// routeSource asks the kernel from which address it would send. To connect a UDP socket
+// sends no packet.
 func routeSource(dst netip.Addr) netip.Addr {
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(dst, 53)))
 	if err != nil {

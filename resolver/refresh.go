@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// nap is the longest sleep of a refresh loop. Timers stand still while a machine
-// is suspended; after it wakes up, this bounds how long that goes unnoticed.
+// nap is the longest sleep of a refresh loop. Timers do not run while a machine is
+// suspended. After it wakes up, nap bounds how long the loop takes to notice that.
 const nap = 10 * time.Second
 
-// refreshFrom is the percentage of a TTL from which on it is asked again: never
-// later than the TTL, and spread, or clients that started together would ask together
-// for ever.
+// refreshFrom is the percentage of a TTL after which a name is asked for again, at the
+// latest after the whole TTL. The moment is random: otherwise clients that started
+// together would always ask together.
 const refreshFrom = 80
 
-// join adds a watcher to the name and starts the refresh loop with the first.
+// join adds a watcher to the name, and starts the refresh loop for the first one.
 func (r *Resolver) join(ctx context.Context, name string) *entry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -23,7 +23,7 @@ func (r *Resolver) join(ctx context.Context, name string) *entry {
 		return e
 	}
 	e.ready = false
-	e.ready = r.currentLocked(e) // else the loop asks first
+	e.ready = r.currentLocked(e) // otherwise the loop asks first
 	ctx, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	stopped := make(chan struct{})
 	e.stopped = stopped
@@ -34,7 +34,8 @@ func (r *Resolver) join(ctx context.Context, name string) *entry {
 	return e
 }
 
-// leave takes a watcher away, and with the last the loop, whose end it waits for.
+// leave takes a watcher away. After the last one it ends the refresh loop and waits for
+// its end.
 func (r *Resolver) leave(e *entry) {
 	r.mu.Lock()
 	e.watchers--
@@ -49,10 +50,9 @@ func (r *Resolver) leave(e *entry) {
 	}
 }
 
-// keepFresh is the refresh loop of one name: it sleeps until the name is due and
-// asks. It holds no plan of its own but reads it from the entry each time, so
-// whoever applies news (a Lookup now, a server's push one day) or wants some
-// (Refresh) only has to wake it.
+// keepFresh is the refresh loop of one name: it sleeps until the name is due, and asks.
+// It reads from the entry each time when that is. So a Lookup that has applied an answer,
+// and a Refresh that wants one, only have to wake it.
 func (r *Resolver) keepFresh(ctx context.Context, e *entry) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -7,33 +7,32 @@ import (
 	"time"
 )
 
-// outcome is what one resolution of a name has come to.
+// outcome is the result of one resolution of a name.
 type outcome struct {
 	endpoints []Endpoint
 	ttl       time.Duration
-	again     time.Duration // when a part that failed may be asked for; 0: nothing failed
+	again     time.Duration // after this, a part that failed may be asked for again; 0: nothing failed
 	server    string
-	vouched   bool  // a server said so; false: nobody could be asked, see err
+	vouched   bool  // it is the answer of a server; false: no server answered, see err
 	err       error // why there are no endpoints
 }
 
-// memory is what one resolution of a name leaves for the next. Only one runs at
-// a time.
+// memory is what one resolution of a name leaves for the next. Only one runs at a time.
 type memory struct {
 	failures int // since the last answer
 
 	tcp     bool               // the answer was too large for UDP: do not try UDP first
 	scant   bool               // TCP brings no more glue than UDP: do not ask for it
-	hosts   map[string]*cached // of targets that came without glue, or with a part of it
-	leftOut string             // what was logged about records left out: it is logged once
-	cut     int                // records above the bound, the last time
-	seed    maphash.Seed       // of the choice below the bound
+	hosts   map[string]*cached // the targets that came without glue, or with a part of it
+	leftOut string             // the last log line on records left out, which is not repeated
+	cut     int                // how many records were above MaxEndpoints, the last time
+	seed    maphash.Seed       // of the random choice of those below
 }
 
-// confirmAfter is the shortest pause before a set that has shrunk is asked for again,
-// when there is no other server to confirm it: time for a server that is just loading
-// its zone. It lasts up to twice as long, for a thousand clients see the set shrink
-// in the same moment.
+// confirmAfter is the shortest pause before a set that has shrunk is asked for again, if
+// there is no other server to confirm it. It gives time to a server that is just loading
+// its zone. The pause lasts up to twice as long, because a thousand clients see the set
+// shrink at the same moment.
 const confirmAfter = time.Second
 
 func (r *Resolver) confirmPause() time.Duration {
@@ -42,9 +41,8 @@ func (r *Resolver) confirmPause() time.Duration {
 	return r.spreadLocked(confirmAfter, 2*confirmAfter)
 }
 
-// resolve asks for the endpoints of a name, of which the last known are given.
-// An answer that takes away more than half of them is only believed when it is
-// confirmed.
+// resolve asks for the endpoints of a name. last is the ones known before. An answer
+// that takes away more than half of these is believed only after confirmation.
 func (r *Resolver) resolve(ctx context.Context, name string, last []Endpoint, m *memory) outcome {
 	w, err := r.way()
 	if err != nil {
@@ -63,7 +61,7 @@ func (r *Resolver) resolve(ctx context.Context, name string, last []Endpoint, m 
 			if second.shrinks(last) && len(second.endpoints) <= len(out.endpoints) {
 				return out
 			}
-			r.prefer(second.server) // it knew better
+			r.prefer(second.server) // it has the whole set
 			return second
 		}
 	}
@@ -83,12 +81,12 @@ func (r *Resolver) resolve(ctx context.Context, name string, last []Endpoint, m 
 	return second
 }
 
-// shrinks tells whether an answer takes away more than half of the last endpoints.
+// shrinks reports whether an answer takes away more than half of the last endpoints.
 func (out outcome) shrinks(last []Endpoint) bool {
 	return out.vouched && 2*len(out.endpoints) < len(last)
 }
 
-// resolveAt is one resolution at these servers.
+// resolveAt is one resolution by the servers of w.
 func (r *Resolver) resolveAt(ctx context.Context, name string, w way, last []Endpoint, m *memory) outcome {
 	q := question{name, typeSRV}
 	ttl := r.maxTTL()
@@ -99,7 +97,7 @@ func (r *Resolver) resolveAt(ctx context.Context, name string, w way, last []End
 		}
 		rep, server, err := r.ask(ctx, q, try, m.tcp)
 		if err != nil {
-			m.tcp = false // perhaps it was only TCP that failed
+			m.tcp = false // perhaps only TCP failed
 			return outcome{err: err}
 		}
 		if rep.tcp {
@@ -115,7 +113,7 @@ func (r *Resolver) resolveAt(ctx context.Context, name string, w way, last []End
 		case verdictNoData:
 			out := r.negative(name, rep, server, errNoData)
 			if rep.lame(q) && len(last) > 0 {
-				// Nobody with a say in the zone says so.
+				// No server with authority for the zone has said so.
 				out.vouched, out.err = false, &Error{Name: name, Type: typeSRV.String(), Server: server, Rcode: rep.rcodeText(), Err: errLame}
 			}
 			return out
@@ -127,14 +125,14 @@ func (r *Resolver) resolveAt(ctx context.Context, name string, w way, last []End
 	return outcome{err: &Error{Name: name, Type: typeSRV.String(), Err: errEndless}}
 }
 
-// noName is ErrNoSuchName with what to do about it.
+// noName is ErrNoSuchName with advice.
 type noName struct {
 	name   string
 	system bool
 }
 
 func (e *noName) Error() string {
-	text := ErrNoSuchName.Error() + ": nobody is registered under it"
+	text := ErrNoSuchName.Error() + ": no instance is registered under it"
 	if why := serviceMistake(e.name); why != "" {
 		return text + "; " + why
 	}
@@ -146,7 +144,7 @@ func (e *noName) Error() string {
 
 func (e *noName) Is(target error) bool { return target == ErrNoSuchName }
 
-// errNoData is ErrNoSuchName in other words.
+// errNoData is ErrNoSuchName for a name that has other records.
 var errNoData error = noData{}
 
 type noData struct{}
@@ -154,8 +152,8 @@ type noData struct{}
 func (noData) Error() string        { return "no SRV records" }
 func (noData) Is(target error) bool { return target == ErrNoSuchName }
 
-// negative is the outcome of NXDOMAIN and NODATA, kept as long as the SOA allows
-// (RFC 2308 section 5); without a SOA, as short as possible.
+// negative is the outcome of NXDOMAIN and NODATA. It is kept as long as the SOA allows
+// (RFC 2308 section 5), and without a SOA for MinTTL.
 func (r *Resolver) negative(name string, rep *reply, server string, err error) outcome {
 	return outcome{
 		ttl: r.clamp(rep.negativeTTL), server: server, vouched: true,

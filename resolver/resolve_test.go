@@ -210,7 +210,7 @@ func TestAnUnconfirmedNXDOMAINIsStale(t *testing.T) {
 		})
 		time.Sleep(15 * time.Second)
 		got := w.seen()[1]
-		want := "resolver: lookup _math._tcp.svc. SRV @ns1:53: no answer over UDP or TCP within 2s; unconfirmed before that: resolver: lookup _math._tcp.svc. SRV @ns1:53: no such name: nobody is registered under it (NXDOMAIN)"
+		want := "resolver: lookup _math._tcp.svc. SRV @ns1:53: no answer over UDP or TCP within 2s; unconfirmed before that: resolver: lookup _math._tcp.svc. SRV @ns1:53: no such name: no instance is registered under it (NXDOMAIN)"
 		if len(got.Endpoints) != 2 || got.Err == nil || got.Err.Error() != want {
 			t.Errorf("%v\n%v\nwant %s", addrs(got), got.Err, want)
 		}

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	defaultMinTTL   = time.Second     // below this, clients would ask faster than leases are renewed
-	defaultMaxTTL   = 5 * time.Minute // above this, a typo in a zone would outlive its repair
+	defaultMinTTL   = time.Second     // with less, clients would ask more often than leases are renewed
+	defaultMaxTTL   = 5 * time.Minute // with more, a typo in a zone would outlive its repair
 	defaultStaleFor = time.Hour       // a name server is back sooner than that
 	defaultTimeout  = 2 * time.Second
 	// defaultMaxEndpoints is about what fits into a DNS message of 64 KiB.
@@ -28,52 +28,51 @@ const (
 // the system. It is safe for concurrent use; do not copy it, and do not change
 // its fields after the first use.
 type Resolver struct {
-	// Servers to ask, as "host:port" or "host" for port 53. Empty: those that
-	// ROLLCALL_DNS in the environment names, separated by commas or blanks; without
-	// it those of /etc/resolv.conf, read again when it changes, or the local host.
+	// Servers are the DNS servers to ask, as "host:port", or "host" for port 53. Empty:
+	// those that ROLLCALL_DNS in the environment names, separated by commas or blanks;
+	// without it those of /etc/resolv.conf, read again when it changes, or the local host.
 	Servers []string
-	// TCP asks over TCP only (RFC 7766). It is always used where UDP is not enough
-	// or does not get through.
+	// TCP means to ask over TCP only (RFC 7766). Without it, TCP is used where UDP is not
+	// enough or does not get through.
 	TCP bool
-	// TLS, when set, asks over TLS only (RFC 7858), port 853 where none is given.
-	// Without ServerName the certificate must be for the host in Servers.
+	// TLS, when set, means to ask over TLS only (RFC 7858), on port 853 unless Servers says
+	// another. Without ServerName the certificate must be for the host in Servers.
 	TLS *tls.Config
 
-	// MinTTL: a smaller TTL, 0 included, counts as this. Only after a Refresh is a
-	// name asked for sooner. 0: 1s. At least 1ms.
+	// MinTTL: a smaller TTL, including 0, counts as this. A name is asked for sooner only
+	// after a Refresh. 0: 1s. At least 1ms.
 	MinTTL time.Duration
 	MaxTTL time.Duration // a larger TTL counts as this. 0: 5m
-	// StaleFor is how long past their expiry endpoints are used when nobody
-	// answers. 0: 1h. Negative: not at all.
+	// StaleFor is how long past their expiry endpoints are used when no server answers.
+	// 0: 1h. Negative: not at all.
 	StaleFor time.Duration
-	// Timeout bounds one try on one server. 0: 2s, or as resolv.conf says. A
-	// question is tried at most twice on each server, or as often as resolv.conf
-	// says; the whole is bounded by the context of Lookup.
+	// Timeout bounds one try on one server. 0: 2s, or as resolv.conf says. A question is
+	// tried at most twice on each server, or as often as resolv.conf says. The context of
+	// Lookup bounds the whole.
 	Timeout time.Duration
-	// MaxEndpoints bounds what one answer may bring. Of a larger set the best
-	// priorities are used, and of the last one of these a random part that stays the
-	// same; the Logger is told. 0: 2000.
+	// MaxEndpoints bounds the endpoints of one answer. Of a larger set, the records of the
+	// best priorities are used, and of the last of these priorities a random part that
+	// stays the same. The Logger gets a warning. 0: 2000.
 	MaxEndpoints int
 
-	// Dial connects to a server, network "udp" or "tcp". A "udp" connection must
-	// keep packet boundaries and deliver packets of that server only. nil: a
-	// net.Dialer.
+	// Dial connects to a server over the network "udp" or "tcp". A "udp" connection must
+	// keep packet boundaries and deliver only packets of that server. nil: a net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
-	// Logger hears what no error tells: records left out, servers left for others,
-	// empty answers waiting for confirmation. nil: silence.
+	// Logger gets what no error tells: records that are left out, servers that failed,
+	// empty answers that wait for confirmation. nil: no log.
 	Logger *slog.Logger
-	// Rand is the source of jitter, for tests that repeat; used under a lock.
-	// nil: the global source. Query ids never come from it.
+	// Rand is the source of random pauses, for tests that must repeat. It is used under a
+	// lock. nil: the global source. Query ids never come from it.
 	Rand *rand.Rand
 
 	system system
 	good   atomic.Pointer[string] // the server that answered last
-	turn   atomic.Uint32          // whom to begin with, if resolv.conf wants that changed
+	turn   atomic.Uint32          // the server to begin with, if resolv.conf says "rotate"
 	lossy  lossy
 
 	source func(netip.Addr) netip.Addr // nil: routeSource
-	wall   func() time.Time            // nil: time.Now; the clock on the wall, which jumps
+	wall   func() time.Time            // nil: time.Now; the wall clock, which may jump
 
 	mu    sync.Mutex // guards names, what is in them, and Rand
 	names map[string]*entry
@@ -81,13 +80,13 @@ type Resolver struct {
 
 var _ Source = (*Resolver)(nil)
 
-// Lookup gives the endpoints of a name: from the cache while that is fresh, else
+// Lookup returns the endpoints of a name: from the cache while that is fresh, otherwise
 // by asking, which all concurrent Lookups of the name share.
 //
-// When nobody answers and endpoints are known, they are returned without an
-// error, and State.Err says why they are stale. An error means that there are no
-// endpoints: errors.Is tells ErrNoSuchName and ErrNotOffered from a failure, and
-// errors.As finds the *Error. A failure is remembered for a second or two.
+// When no server answers and endpoints are known, these are returned without an error,
+// and State.Err says why they are stale. An error means that there are no endpoints:
+// errors.Is tells ErrNoSuchName and ErrNotOffered from a failure, and errors.As finds
+// the *Error. A failure is remembered for a second or two.
 func (r *Resolver) Lookup(ctx context.Context, name string) (State, error) {
 	key, err := canonicalName(name)
 	if err != nil {
@@ -105,8 +104,8 @@ func (r *Resolver) Lookup(ctx context.Context, name string) (State, error) {
 	defer r.mu.Unlock()
 	state := e.state
 	if !answered {
-		// The caller's time is over. Old endpoints serve better than none (RFC 8767
-		// section 5: the client response timer).
+		// The caller's time is over. Old endpoints are better than none (RFC 8767 section
+		// 5: the client response timer).
 		state.Err = &Error{Name: key, Type: typeSRV.String(), Err: context.Cause(ctx)}
 		if errors.Is(ctx.Err(), context.Canceled) || !r.usableLocked(e) {
 			return State{Trust: Unanswered, Err: state.Err}, state.Err
@@ -116,7 +115,7 @@ func (r *Resolver) Lookup(ctx context.Context, name string) (State, error) {
 	return state, state.failure()
 }
 
-// failure is the error of having no endpoints.
+// failure is Err if there are no endpoints.
 func (s State) failure() error {
 	if len(s.Endpoints) > 0 {
 		return nil
@@ -124,20 +123,20 @@ func (s State) failure() error {
 	return s.Err
 }
 
-// Watch yields what is known of the name once something is, then each newer
-// State; a slow reader sees only the latest. It yields when Endpoints or Err
-// have changed, not when they were only confirmed: Cached tells Confirmed at any
-// time. It ends with ctx or break; then, if it was the last Watch of the name,
-// the refreshing has ended, too.
+// Watch yields a State of the name as soon as there is one, and then each newer State. A
+// slow reader sees only the latest. Watch yields when Endpoints, Err or Trust have
+// changed, and not when they were only confirmed: see Cached for the time of that. It
+// ends with ctx or break. If it was the last Watch of the name, its refresh loop has
+// ended then, too.
 //
-// The first State may be an error without endpoints; the refreshing goes on, and
-// the name is yielded when it appears.
+// The first State may be an error without endpoints. The name is asked for again and
+// again, and its endpoints are yielded when it appears.
 func (r *Resolver) Watch(ctx context.Context, name string) iter.Seq[State] {
 	return func(yield func(State) bool) {
 		key, err := canonicalName(name)
 		if err != nil {
 			if yield(State{Trust: Unanswered, Err: &Error{Name: quoted(name), Type: typeSRV.String(), Err: err}}) {
-				<-ctx.Done() // it will not become better
+				<-ctx.Done() // the name stays wrong
 			}
 			return
 		}
@@ -162,12 +161,13 @@ func (r *Resolver) Watch(ctx context.Context, name string) iter.Seq[State] {
 	}
 }
 
-// Refresh is a hint that what is known of the name may be old, as when
-// connections fail: it is asked for again five times within a second, for who went
-// often comes back elsewhere in a moment, and each time at random, for others have
-// lost the same connection. It does not wait. More hints add nothing, for a TTL and
-// then ever longer, unless the endpoints have changed since; nor do hints while the
-// servers fail. For a name that nobody watches, it makes the next Lookups ask.
+// Refresh is a hint that the endpoints of the name may be out of date, for example
+// because connections fail. The name is asked for again five times within a second,
+// because an instance that disappears is often restarted at another address. The moments
+// are random, because other clients have lost the same connection. Refresh does not wait.
+// Further hints have no effect for a TTL, and then for ever longer, unless the endpoints
+// have changed since. Hints have no effect while the servers fail. If the name has no
+// Watch, the next Lookups ask.
 func (r *Resolver) Refresh(name string) {
 	key, err := canonicalName(name)
 	if err != nil {
@@ -180,8 +180,8 @@ func (r *Resolver) Refresh(name string) {
 	}
 }
 
-// Cached gives what is known of the name now, without asking anybody, for pages
-// that explain. It is false when nothing is known.
+// Cached returns the current State of the name without asking a server, for debug pages.
+// It is false when nothing is known.
 func (r *Resolver) Cached(name string) (State, bool) {
 	key, err := canonicalName(name)
 	if err != nil {
@@ -211,7 +211,7 @@ func (r *Resolver) staleFor() time.Duration {
 	return cmp.Or(r.StaleFor, defaultStaleFor)
 }
 
-// clamp makes a TTL from the wire one to live by.
+// clamp brings a TTL from a message within MinTTL and MaxTTL.
 func (r *Resolver) clamp(seconds uint32) time.Duration {
 	return min(max(time.Duration(seconds)*time.Second, r.minTTL()), r.maxTTL())
 }

@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// maxUDP is the largest UDP reply that is read. We offer udpSize; a server that
-// sends more than this is asked again over TCP.
+// maxUDP is the largest UDP reply that is read. We offer udpSize. A server that sends more
+// than maxUDP is asked again over TCP.
 const maxUDP = 4096
 
-// resendAfter is the part of Timeout after which a UDP query is sent once more,
-// with the same id on the same socket: a lost packet then costs a quarter of the
-// timeout, and a slow answer to the first is still heard.
+// resendAfter is the part of Timeout after which a UDP query is sent once more, with the
+// same id on the same socket. So a lost packet costs a quarter of the timeout, and a slow
+// answer to the first query is still accepted.
 const resendAfter = 4
 
 var errOversized = fmt.Errorf("malformed reply: over %d octets by UDP", maxUDP)
@@ -42,9 +42,9 @@ func (r *Resolver) try(ctx context.Context, network, server string, q question, 
 	return nil, withoutPorts(err)
 }
 
-// withoutPorts takes the addresses out of a network error. The server is named
-// beside it, and our own port changes with every try: the same failure must read
-// the same, or each would be news to watchers.
+// withoutPorts takes the addresses out of a network error. The server is named elsewhere
+// in the error, and our own port changes with every try. The same failure must have the
+// same text, or each one would be news to watchers.
 func withoutPorts(err error) error {
 	var op *net.OpError
 	if !errors.As(err, &op) {
@@ -66,7 +66,7 @@ func (r *Resolver) tryWithin(ctx context.Context, network, server string, q ques
 		return nil, err
 	}
 	defer conn.Close()
-	// Closing is final where a deadline could be set over by the next.
+	// Closing is final, while a deadline could be replaced by a later one.
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	if network == "tcp" {
@@ -102,9 +102,9 @@ func (r *Resolver) dial(ctx context.Context, network, server string) (net.Conn, 
 	return secure, nil
 }
 
-// askPacket sends the query, again at resend if that is before the deadline, and reads until the true reply or
-// the deadline. Packets that are no answer to the question are passed over: they
-// may be forged, or late (RFC 5452 section 9).
+// askPacket sends the query, again at resend if that is before the deadline, and reads
+// until the true reply or the deadline. Packets that do not answer the question are
+// ignored: they may be forged, or late (RFC 5452 section 9).
 func askPacket(conn net.Conn, q question, query []byte, id uint16, resend, deadline time.Time) (*reply, error) {
 	buf := make([]byte, maxUDP+1)
 	untils := []time.Time{resend, deadline}

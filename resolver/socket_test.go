@@ -119,8 +119,8 @@ func TestTheLogTellsOnce(t *testing.T) {
 		want := []string{
 			`level=WARN msg="resolver: SRV records left out" name=_math._tcp.svc. server=ns1:53 records="a.svc. port 0: port 0"`,
 			`level=WARN msg="resolver: using stale endpoints" name=_math._tcp.svc. endpoints=1 error="resolver: lookup _math._tcp.svc. SRV @ns1:53: the server failed (SERVFAIL)"`,
-			`level=INFO msg="resolver: the set has shrunk, asking for confirmation" name=_math._tcp.svc. server=ns1:53 endpoints=0 before=1 error="resolver: lookup _math._tcp.svc. SRV @ns1:53: no such name: nobody is registered under it (NXDOMAIN)"`,
-			`level=WARN msg="resolver: no endpoints left" name=_math._tcp.svc. error="resolver: lookup _math._tcp.svc. SRV @ns1:53: no such name: nobody is registered under it (NXDOMAIN)"`,
+			`level=INFO msg="resolver: the set has shrunk, asking for confirmation" name=_math._tcp.svc. server=ns1:53 endpoints=0 before=1 error="resolver: lookup _math._tcp.svc. SRV @ns1:53: no such name: no instance is registered under it (NXDOMAIN)"`,
+			`level=WARN msg="resolver: no endpoints left" name=_math._tcp.svc. error="resolver: lookup _math._tcp.svc. SRV @ns1:53: no such name: no instance is registered under it (NXDOMAIN)"`,
 		}
 		if got := strings.Join(log.all, "\n"); got != strings.Join(want, "\n") {
 			t.Errorf("logged\n%s\nwant\n%s", got, strings.Join(want, "\n"))

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// Static returns a Source that yields the same endpoints for every name:
-// addresses as "host:port", of priority 0 and weight 1 each. An address that
-// cannot be used is left out, and State.Err names it.
+// Static returns a Source that yields the same endpoints for every name. The addresses are
+// written as "host:port". Each has priority 0 and weight 1. An address that cannot be used
+// is left out, and State.Err names it.
 func Static(addrs ...string) Source {
 	var eps []Endpoint
 	var errs []error
@@ -53,7 +53,7 @@ func staticEndpoint(addr string) (Endpoint, error) {
 	return Endpoint{Addr: net.JoinHostPort(host, strconv.FormatUint(n, 10)), Target: host, Weight: 1}, nil
 }
 
-// dedup drops addresses written twice, so that their weights do not add up.
+// dedup drops repeated addresses, so that their weights do not add up.
 func dedup(eps []Endpoint) []Endpoint {
 	seen := make(map[string]bool, len(eps))
 	out := eps[:0]

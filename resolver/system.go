@@ -23,8 +23,8 @@ const (
 	maxSystemAttempts = 5
 )
 
-// systemConf is what resolv.conf says that matters here. The search list does not:
-// names are absolute.
+// systemConf is the part of resolv.conf that matters here. The search list does not
+// matter: names are absolute.
 type systemConf struct {
 	servers  []string
 	timeout  time.Duration // 0: not said
@@ -33,19 +33,19 @@ type systemConf struct {
 	useVC    bool          // ask by TCP
 }
 
-// localHost is who is asked when resolv.conf names nobody, or is missing: a server
-// on this machine, says resolv.conf(5).
+// localHost is asked when resolv.conf names no server or is missing: a server on this
+// machine, as resolv.conf(5) says.
 var localHost = []string{"127.0.0.1", "::1"}
 
-// system is the name servers of this machine, read again when the file changes:
-// a client outlives a change of network.
+// system reads the name servers of this machine, again when the file changes: a client
+// may live longer than its network.
 type system struct {
 	path string // "": resolvConf
 
 	mu      sync.Mutex // guards what follows
 	modTime time.Time
 	size    int64
-	conf    *systemConf // of the file as it was then; nil: not read
+	conf    *systemConf // the file as it was then; nil: not read yet
 }
 
 func (s *system) read() (systemConf, error) {
@@ -74,9 +74,9 @@ func (s *system) read() (systemConf, error) {
 	return conf, nil
 }
 
-// parseSystemConf reads resolv.conf as glibc does: a line that cannot be understood
-// is passed over, of a nameserver line the first word counts. RES_OPTIONS in the
-// environment amends the options.
+// parseSystemConf reads resolv.conf as glibc does. A line that cannot be understood is
+// ignored. Of a nameserver line only the first word counts. RES_OPTIONS in the environment
+// adds options.
 func parseSystemConf(text string) systemConf {
 	var conf systemConf
 	for line := range strings.Lines(text) {
@@ -84,7 +84,7 @@ func parseSystemConf(text string) systemConf {
 		if len(words) < 2 {
 			continue
 		}
-		switch words[0] { // a comment's is "#" or ";" or begins so
+		switch words[0] { // a comment begins with "#" or ";"
 		case "nameserver":
 			if _, err := netip.ParseAddr(words[1]); err == nil && len(conf.servers) < maxSystemServers {
 				conf.servers = append(conf.servers, words[1])

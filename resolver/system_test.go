@@ -160,10 +160,10 @@ func TestErrorsNameTheCure(t *testing.T) {
 			r          *Resolver
 			name, want string
 		}{
-			{n.client("192.0.2.1"), "_maths._tcp.svc", "resolver: lookup _maths._tcp.svc. SRV @192.0.2.1:53: no such name: nobody is registered under it (NXDOMAIN)"},
-			{n.client("192.0.2.1"), "_math._tcp", `no such name: nobody is registered under it; the zone is missing: write "_math._tcp.svc" (NXDOMAIN)`},
+			{n.client("192.0.2.1"), "_maths._tcp.svc", "resolver: lookup _maths._tcp.svc. SRV @192.0.2.1:53: no such name: no instance is registered under it (NXDOMAIN)"},
+			{n.client("192.0.2.1"), "_math._tcp", `no such name: no instance is registered under it; the zone is missing: write "_math._tcp.svc" (NXDOMAIN)`},
 			{n.client("192.0.2.1"), "math.tcp.svc", `write "_math._tcp.svc" (NXDOMAIN)`},
-			{&Resolver{Dial: n.dial, system: system{path: path}}, mathTCP, "nobody is registered under it, or the servers of this machine do not know dnsd: name it by Servers or ROLLCALL_DNS (NXDOMAIN)"},
+			{&Resolver{Dial: n.dial, system: system{path: path}}, mathTCP, "no instance is registered under it, or the servers of this machine do not know dnsd: name it by Servers or ROLLCALL_DNS (NXDOMAIN)"},
 			{n.client("127.0.0.1:5300"), mathTCP, "@127.0.0.1:5300: connection refused over UDP and TCP: is dnsd running there?"},
 		} {
 			if _, err := tt.r.Lookup(t.Context(), tt.name); err == nil || !strings.Contains(err.Error(), tt.want) {

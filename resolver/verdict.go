@@ -6,18 +6,18 @@ import (
 	"github.com/miekg/dns"
 )
 
-// verdict is what a reply means to the one who asked.
+// verdict is what a reply means for the question.
 type verdict uint8
 
 const (
 	verdictData     verdict = iota // records of the type asked for
-	verdictAlias                   // a CNAME whose end was not given: ask for that
+	verdictAlias                   // a CNAME without its target: ask for that
 	verdictNoName                  // NXDOMAIN
 	verdictNoData                  // the name has other records (RFC 2308 section 2.2)
 	verdictOldEDNS                 // does not know EDNS: ask without (RFC 6891 section 6.2.2)
-	verdictRefused                 // not the one to ask
-	verdictFailed                  // may work elsewhere, or later
-	verdictReferral                // an authoritative server of some zone above
+	verdictRefused                 // another server must be asked
+	verdictFailed                  // another server may work, or this one later
+	verdictReferral                // the server has authority only for a zone above
 	verdictEndless                 // aliases without an end
 )
 
@@ -45,10 +45,10 @@ func (rep *reply) verdict(q question) verdict {
 	return verdictFailed
 }
 
-// lame tells whether a reply says that there is nothing, and gives nothing to
-// believe it by: a server of the zone sets AA, and any other passes on the SOA (RFC
-// 2308 sections 2.2 and 5). Servers that have lost their zone or their upstream
-// answer so, and forwarders that throw the SOA away.
+// lame reports whether a reply says that there is nothing, but without proof: a server of
+// the zone sets AA, and any other server passes on the SOA (RFC 2308 sections 2.2 and 5).
+// Servers that have lost their zone or their upstream answer so, and forwarders that drop
+// the SOA.
 func (rep *reply) lame(q question) bool {
 	v := rep.verdict(q)
 	return (v == verdictNoData || v == verdictNoName) && !rep.soa && !rep.aa
@@ -62,9 +62,9 @@ func (rep *reply) rcodeText() string {
 	return fmt.Sprintf("RCODE%d", rep.rcode)
 }
 
-// isHostName tells whether a target can be a host: labels of letters, digits,
-// hyphens and, as found in the wild, underscores. Others would be malformed
-// certificate and dial names.
+// isHostName reports whether a target can be a host: labels of letters, digits, hyphens
+// and, because such names exist, underscores. Other names would be malformed in
+// certificates and for dialling.
 func isHostName(name string) bool {
 	if name == "." || name == "" {
 		return false

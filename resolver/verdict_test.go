@@ -44,7 +44,7 @@ func TestWhatAnswersMean(t *testing.T) {
 		{
 			name:    "no such name",
 			records: []string{soa},
-			err:     "resolver: lookup _math._tcp.svc. SRV @ns1:53: no such name: nobody is registered under it (NXDOMAIN)",
+			err:     "resolver: lookup _math._tcp.svc. SRV @ns1:53: no such name: no instance is registered under it (NXDOMAIN)",
 			is:      ErrNoSuchName,
 		},
 		{

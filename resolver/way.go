@@ -10,23 +10,23 @@ import (
 	"time"
 )
 
-// way is how to ask: whom, how long and how often.
+// way is how to ask: which servers, how long and how often.
 type way struct {
 	servers  []string      // "host:port", the first to ask first
 	timeout  time.Duration // of one try on one server
 	attempts int           // rounds over the servers
 	stream   bool          // never by UDP
-	eager    bool          // UDP was in vain before: TCP at the same time
+	eager    bool          // UDP has failed before: TCP begins at the same time
 	once     bool          // a datagram that is not answered is not sent again
-	system   bool          // nobody named the servers: they are those of the machine
+	system   bool          // the servers are those of the machine: neither Servers nor the environment names any
 }
 
-// defaultAttempts is how often a question goes round the servers. Only those that
-// were silent are asked again: one that refused would do so again.
+// defaultAttempts is how often a question goes round the servers. Only silent servers are
+// asked again: one that refused would refuse again.
 const defaultAttempts = 2
 
-// way reads the configuration, which without Servers is that of the environment or
-// of the system, as it is now.
+// way reads the configuration. Without Servers it is that of the environment or of the
+// system, as it is now.
 func (r *Resolver) way() (way, error) {
 	w := way{timeout: cmp.Or(max(r.Timeout, 0), defaultTimeout), attempts: defaultAttempts, stream: r.TCP || r.TLS != nil}
 	port := "53"
@@ -67,12 +67,12 @@ func (r *Resolver) way() (way, error) {
 	return w, nil
 }
 
-// lightAfter is how many failures in a row, a sign of servers that are down and not
-// of a lost packet, have the next questions cost no more than those of a client that
-// is answered: see [way.light] and retryLocked.
+// lightAfter is after how many failures in a row a question may cost no more packets than
+// one that is answered: see [way.light] and retryLocked. So many failures mean that the
+// servers are down, not that a packet was lost.
 const lightAfter = 3
 
-// light is the way to see whether somebody is back: one round, one datagram and one
+// light is the way to see whether a server is back: one round, one datagram and one
 // stream.
 func (w way) light() way {
 	w.attempts, w.once = 1, true
@@ -95,16 +95,16 @@ func (w way) first(server string) way {
 	return w.at(append([]string{server}, w.without(server).servers...))
 }
 
-// prefer remembers who answered.
+// prefer remembers the server that answered.
 func (r *Resolver) prefer(server string) {
 	if good := r.good.Load(); good == nil || *good != server {
 		r.good.Store(&server)
 	}
 }
 
-// Environment gives the servers that ROLLCALL_DNS names, separated by commas or blanks:
-// those that a Resolver without Servers asks. Without the variable there are none. The
-// error names the one that is not host or host:port.
+// Environment returns the servers that ROLLCALL_DNS names, separated by commas or blanks.
+// A Resolver without Servers asks these. Without the variable there are none. The error
+// names a server that is not host or host:port.
 func Environment() ([]string, error) {
 	servers := strings.FieldsFunc(os.Getenv(envServers), func(c rune) bool { return c == ',' || c == ' ' || c == '\t' || c == '\n' })
 	for _, s := range servers {
