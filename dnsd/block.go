@@ -157,7 +157,7 @@ func (b *block) registryConfig(log *slog.Logger) registry.Config {
 // check says why an instance cannot be published in one of the zones.
 func (b *block) check(key registry.Key, host string) error {
 	for _, p := range b.zones {
-		if err := p.zone.Check(key, host); err != nil {
+		if err := p.zone.CheckInstance(key, host); err != nil {
 			return err
 		}
 	}

@@ -30,13 +30,13 @@ func (z *Zone) fits(key registry.Key) bool {
 // the service, the protocol.
 const usual = 1 + 63 + 1 + 16 + 1 + 4
 
-// Check returns a *registry.FieldError that says why an instance of a key at a host
+// CheckInstance returns a *registry.FieldError that says why an instance of a key at a host
 // cannot be published, or nil if it can. The registry has accepted the key and the
 // host. A host with a name in the zone must have an address there, or its SRV record
 // would lead to NXDOMAIN: it is the name of a name server, of an instance with an
 // address, or of a service with one. Whether the name keeps its address is not
 // checked later.
-func (z *Zone) Check(key registry.Key, host string) error {
+func (z *Zone) CheckInstance(key registry.Key, host string) error {
 	if !z.fits(key) {
 		return &registry.FieldError{Field: "id", Value: key.ID, Problem: fmt.Sprintf(
 			"must be shorter: %s.%s.%s has more than the %d octets of a name (RFC 1035 section 2.3.4)", key.ID, key.Service, z.origin, maxName)}

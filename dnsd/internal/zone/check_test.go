@@ -22,13 +22,13 @@ func TestCheckRefusesHostsThatAreNotThere(t *testing.T) {
 		"svc.": false, "nothere.svc.": false, "tcp.svc.": false, "hostmaster.svc.": false, "named.math.tcp.svc.": false,
 		"gone.math.tcp.svc.": false, "a1.none.tcp.svc.": false, "b1.math.tcp.svc.": false, "x.a1.math.tcp.svc.": false,
 	} {
-		err := z.Check(key, host)
+		err := z.CheckInstance(key, host)
 		var field *registry.FieldError
 		if (err == nil) != ok || err != nil && (!errors.As(err, &field) || field.Field != "host" || field.Value != host) {
 			t.Errorf("host %s: %v", host, err)
 		}
 	}
-	if err := z.Check(registry.Key{Service: "_math._tcp", ID: "a1"}, "a1.math.tcp.svc."); err == nil || !strings.Contains(err.Error(), "is the name that the instance gets itself") {
+	if err := z.CheckInstance(registry.Key{Service: "_math._tcp", ID: "a1"}, "a1.math.tcp.svc."); err == nil || !strings.Contains(err.Error(), "is the name that the instance gets itself") {
 		t.Errorf("its own name: %v", err)
 	}
 }
@@ -48,7 +48,7 @@ func longZone(octets int) string {
 }
 
 // TestNoNameIsLongerThan255Octets: an instance with longer names is not published, so
-// that it does not spoil the sets and the transfer for all others, and Check says so.
+// that it does not spoil the sets and the transfer for all others, and CheckInstance says so.
 func TestNoNameIsLongerThan255Octets(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		octets := rapid.IntRange(maxName-usual-70, maxName-usual+2).Draw(t, "origin")
@@ -82,7 +82,7 @@ func TestNoNameIsLongerThan255Octets(t *testing.T) {
 		z.Apply(changes)
 		reverse.Apply(changes)
 		longest := len(key.ID) + 1 + len(key.Service) + 1 + octets
-		if err := z.Check(key, in.Host); (err != nil) != (longest > maxName) {
+		if err := z.CheckInstance(key, in.Host); (err != nil) != (longest > maxName) {
 			t.Fatalf("names of %d octets: %v", longest, err)
 		}
 		want := 1 + 7 // the NS record, and for each service one in the list and six
