@@ -99,9 +99,9 @@ func blame(words map[string]string, err error) error {
 // The words of the Corefile for the fields of each room's Config.
 var (
 	registryWords = map[string]string{
-		"TTL": "ttl", "Lease": "lease", "MinLease": "lease min", "MaxLease": "lease max",
-		"MaxInstances": "limits instances", "MaxPerService": "limits per-service",
-		"History": "history", "HistoryAge": "history",
+		"TTL": "ttl", "Lease.Default": "lease", "Lease.Min": "lease min", "Lease.Max": "lease max",
+		"Limits.Instances": "limits instances", "Limits.PerService": "limits per-service",
+		"History.Changes": "history", "History.Age": "history",
 		"Guard.Percent": "guard", "Guard.Leases": "guard leases", "Guard.Max": "guard max",
 	}
 	zoneWords = map[string]string{
@@ -122,13 +122,14 @@ var (
 // forRegistry is z as the registry takes it, without the backend.
 func (z Zone) forRegistry() registry.Config {
 	return registry.Config{
-		TTL: z.TTL, Lease: z.Lease.Default, MinLease: z.Lease.Min, MaxLease: z.Lease.Max,
-		MaxInstances: z.Limits.Instances, MaxPerService: z.Limits.PerService,
+		TTL:    z.TTL,
+		Lease:  registry.Leases(z.Lease),
+		Limits: registry.Limits(z.Limits),
 		Guard: registry.Guard{
 			Off: z.Guard.Off, Percent: z.Guard.Percent,
 			Leases: z.Guard.Leases, Max: z.Guard.Max, NoProbe: z.Guard.NoProbe,
 		},
-		History: z.History.Changes, HistoryAge: z.History.Age,
+		History: registry.History(z.History),
 	}
 }
 
@@ -138,7 +139,7 @@ func (z Zone) forZones(r registry.Config) ([]zone.Config, error) {
 	common := zone.Config{
 		NSAddrs: boundAddrs(z.Bind, interfaceAddrs), Hostmaster: z.Apex.Hostmaster,
 		TTL: r.TTL, NegativeTTL: z.Apex.NegativeTTL,
-		JournalSteps: r.History, JournalAge: r.HistoryAge,
+		JournalSteps: r.History.Changes, JournalAge: r.History.Age,
 	}
 	for _, ns := range z.Apex.NS {
 		common.NS = append(common.NS, zone.NameServer{Host: ns.Name, Addrs: ns.Addrs})

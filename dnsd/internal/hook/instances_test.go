@@ -138,7 +138,7 @@ func TestProxyIsNotPublished(t *testing.T) {
 
 // TestBadRequestsNameFieldAndCure has every way to be wrong. None changes anything.
 func TestBadRequestsNameFieldAndCure(t *testing.T) {
-	h := start(t, func(_ *Config, r *registry.Config) { r.MaxPerService = 2 })
+	h := start(t, func(_ *Config, r *registry.Config) { r.Limits.PerService = 2 })
 	h.put(a1, `{"port":1}`)
 	h.put("/v1/services/_math._tcp/instances/a2", `{"port":1}`)
 	before := h.registry.Revision()

@@ -55,7 +55,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("PUT", "//v1/../v1/services?x=%zz", "{", "")
 	f.Add("POST", "/v1/renew", `{"instances":["_math._tcp/a1?incarnation=7"]}`, "")
 	f.Add("GET", "/v1/watch?since=0000000000000001-1", "", "0000000000000001-2")
-	h := start(f, func(_ *Config, r *registry.Config) { r.MaxInstances = 100 })
+	h := start(f, func(_ *Config, r *registry.Config) { r.Limits.Instances = 100 })
 	f.Fuzz(func(t *testing.T, method, target, body, last string) {
 		u, err := url.ParseRequestURI(target)
 		if err != nil || u.Path == "/metrics" || strings.ContainsAny(method, " \r\n") || method == "" {

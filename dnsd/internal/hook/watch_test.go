@@ -107,7 +107,7 @@ func TestWatchResumesWithoutLossOrRepeat(t *testing.T) {
 }
 
 func TestWatchOfLostHistoryIsGone(t *testing.T) {
-	h := start(t, func(_ *Config, r *registry.Config) { r.History = 2 })
+	h := start(t, func(_ *Config, r *registry.Config) { r.History.Changes = 2 })
 	for port := 1; port <= 9; port++ {
 		h.put(a1, fmt.Sprintf(`{"port":%d}`, port))
 	}
@@ -134,7 +134,6 @@ func TestSilentWatchShowsLife(t *testing.T) {
 // it reads on.
 func TestSlowWatcherIsCut(t *testing.T) {
 	h := start(t, func(c *Config, r *registry.Config) {
-		r.WatchQueue = 1
 		c.times.write = time.Minute // the queue is to be the bound here
 	})
 	w := h.stream("GET", "/v1/watch", "")
@@ -167,7 +166,6 @@ func TestSlowWatcherIsCut(t *testing.T) {
 // A reader that is stuck for good costs one write timeout.
 func TestStuckWatcherIsClosed(t *testing.T) {
 	h := start(t, func(c *Config, r *registry.Config) {
-		r.WatchQueue = 1 << 20
 		c.times.write = 20 * time.Millisecond
 	})
 	w := h.stream("GET", "/v1/watch", "")

@@ -92,10 +92,10 @@ func (p *plan) adopt(in *Instance) (ok bool, err error) {
 
 // room returns a *LimitError if one more instance of a service does not fit.
 func (p *plan) room(service string) error {
-	if limit := p.r.settings().MaxInstances; p.total >= limit {
+	if limit := p.r.settings().Limits.Instances; p.total >= limit {
 		return &LimitError{"instances", limit}
 	}
-	if limit := p.r.settings().MaxPerService; p.size(service) >= limit {
+	if limit := p.r.settings().Limits.PerService; p.size(service) >= limit {
 		return &LimitError{"instances of " + service, limit}
 	}
 	return nil

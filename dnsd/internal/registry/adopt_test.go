@@ -73,7 +73,7 @@ func TestAdoptTakesOverWhoIsRegisteredElsewhere(t *testing.T) {
 func TestAdoptSaysWhatDoesNotFit(t *testing.T) {
 	old, _ := start(t, registry.Config{})
 	fleet(t, old, 5)
-	r, _ := start(t, registry.Config{MaxInstances: 3})
+	r, _ := start(t, registry.Config{Limits: registry.Limits{Instances: 3}})
 	var limit *registry.LimitError
 	if _, err := r.Adopt(t.Context(), old); !errors.As(err, &limit) || limit.Max != 3 {
 		t.Errorf("Adopt = %v, want a LimitError", err)

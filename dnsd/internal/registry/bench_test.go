@@ -33,7 +33,7 @@ func benchInstance(i int) Instance {
 // benchOpen opens a registry with n instances.
 func benchOpen(b *testing.B, n int, cfg Config) *Registry {
 	b.Helper()
-	cfg.MaxInstances, cfg.MaxPerService = 1<<21, 1<<20
+	cfg.Limits = Limits{Instances: 1 << 21, PerService: 1 << 20}
 	r, err := Open(cfg)
 	if err != nil {
 		b.Fatal(err)
@@ -129,7 +129,7 @@ func BenchmarkRenew(b *testing.B) {
 // counted.
 func BenchmarkExpire(b *testing.B) {
 	for _, n := range benchSizes() {
-		r := benchOpen(b, n, Config{Lease: 24 * time.Hour, MinLease: 3 * time.Second, Guard: Guard{Off: true}})
+		r := benchOpen(b, n, Config{Lease: Leases{Default: 24 * time.Hour, Min: 3 * time.Second}, Guard: Guard{Off: true}})
 		ctx := context.Background()
 		b.Run(fmt.Sprintf("idle/instances=%d", n), func(b *testing.B) {
 			for b.Loop() {

@@ -16,17 +16,21 @@ import (
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
-const stallEnv = "ROLLCALL_STALL_CHILD"
+const (
+	stallEnv   = "ROLLCALL_STALL_CHILD"
+	stall      = 1200 * time.Millisecond
+	stallLease = time.Second // shorter than stall
+)
 
-// TestStoppedProcessKeepsItsLeases: a process stopped for longer than a lease
-// still has the instance when it goes on, and lets it go only after the rest of
-// the lease.
+// TestStoppedProcessKeepsItsLeases: a process that was stopped for longer than a lease
+// still has the instance when it continues, and removes it only after the rest of the
+// lease. No fake clock can do that: the stop must take real time.
 func TestStoppedProcessKeepsItsLeases(t *testing.T) {
 	if os.Getenv(stallEnv) != "" {
 		stallChild(t)
 		return
 	}
-	t.Parallel() // most of it is waiting
+	t.Parallel()
 	child := peertest.StartSelf(t, "child", stallEnv+"=1")
 	expect := func(want string) {
 		t.Helper()
@@ -36,7 +40,7 @@ func TestStoppedProcessKeepsItsLeases(t *testing.T) {
 	}
 	expect("registered")
 	child.Signal(syscall.SIGSTOP)
-	time.Sleep(3 * time.Second) // this is the stall, longer than the lease of 2s
+	time.Sleep(stall)
 	child.Signal(syscall.SIGCONT)
 	fmt.Fprintln(child.Stdin, "look")
 	expect("there: true")
@@ -44,7 +48,7 @@ func TestStoppedProcessKeepsItsLeases(t *testing.T) {
 }
 
 func stallChild(t *testing.T) {
-	r, err := registry.Open(registry.Config{MinLease: 2 * time.Second})
+	r, err := registry.OpenTuned(registry.Config{}, func(cfg *registry.Config, _ *registry.Tuning) { cfg.Lease.Min = stallLease })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +58,7 @@ func stallChild(t *testing.T) {
 	go func() { r.Run(ctx); close(done) }()
 	defer func() { stop(); <-done }()
 	a1 := math("a1")
-	a1.Lease = 2 * time.Second
+	a1.Lease = stallLease
 	register(t, r, a1)
 	w, err := r.Watch("", nil)
 	if err != nil {
@@ -67,10 +71,10 @@ func stallChild(t *testing.T) {
 	fmt.Println("there:", there)
 	for {
 		events, err := w.Next(ctx)
-		if err != nil || r.Stats().Stalled < 2*time.Second {
+		if err != nil || r.Stats().Stalled < stall/2 {
 			break
 		}
-		if events[len(events)-1].New == nil { // it was a suspect first
+		if events[len(events)-1].New == nil { // before it was removed it became a suspect
 			fmt.Println("expired")
 			break
 		}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -10,76 +11,95 @@ import (
 
 // Config of a Registry. The zero value is a registry in memory.
 type Config struct {
-	Backend Backend // keeps what must not be forgotten; nil: memory. Close closes it
+	TTL     time.Duration // of instances that give none; default 5s; whole seconds, at most half of Lease.Default
+	Lease   Leases
+	Limits  Limits
+	History History
+	Guard   Guard
 
-	TTL      time.Duration // for instances that give none; default 5s, at most Lease/2
-	Lease    time.Duration // for instances that give none; default 15s: three renewals of 5s
-	MinLease time.Duration // default 3s, or Lease if that is shorter; at least 2s, because a TTL is whole seconds and at most half of it
-	MaxLease time.Duration // default 24h, or Lease if that is longer
-
-	MaxInstances  int // in all; default 1 << 20
-	MaxPerService int // default 10,000
-
-	Guard Guard
-	// Probe tries to connect to an instance; only an error that is
-	// syscall.ECONNREFUSED proves it dead. nil: a TCP connection, closed at once,
-	// which is refused when the host itself resets it, and for a name every host.
-	Probe func(ctx context.Context, hostport string) error
-
-	History    int           // changes kept for Watch and for sinks; default 32,768
-	HistoryAge time.Duration // default 24h
-	Fences     int           // removed instances whose incarnation is remembered; default 65,536
-	FenceAge   time.Duration // default 24h
-	WatchQueue int           // events a watcher may lag behind before it is cut off; default 4,096
-
-	// Revision to begin at, if the store and Ceiling know of none that is higher:
-	// ByClock of the present, or revisions and SOA serials of a registry that
-	// forgets them begin again at 1.
+	// Backend stores the registry. Nil: memory. Close closes it.
+	Backend Backend
+	// Revision is where to begin if neither the backend nor Ceiling has a higher one. It
+	// is ByClock of the current time, or the revisions and SOA serials of a registry in
+	// memory begin at 1 after every start.
 	Revision uint64
-	// Ceiling is the path of a file of a few octets that holds the highest revision
-	// that may have been given out, also beside a Backend: a copy of its file
-	// that is put back does not know of all. Directories are made. "": none, so that
-	// a registry that changes more often than ByClock counts gives out the same
-	// revisions again after a crash.
+	// Ceiling is the path of a small file with the highest revision that may have been
+	// given out. It is useful beside a Backend too: an old copy of a store that is put
+	// back does not hold it. Directories are made. "": no file. Then a registry that
+	// changes more often than ByClock counts gives out revisions again after a crash.
 	Ceiling string
-
+	// Probe connects to an instance. Only an error that is syscall.ECONNREFUSED proves it
+	// dead. Nil: a TCP connection, closed at once, which is refused if the host itself
+	// resets it; for a name, if all its addresses do. Tests give another one.
+	Probe  func(ctx context.Context, hostport string) error
 	Logger *slog.Logger // nil: silent
 }
 
-// Guard holds back mass expiry that is not proven. The zero value is on.
+// Leases are the default and the bounds of a lease.
+type Leases struct {
+	Default time.Duration // of instances that give none; default 15s, three renewals of 5s
+	Min     time.Duration // at least 2s; default 3s, or Default if that is shorter
+	Max     time.Duration // default 24h, or Default if that is longer
+}
+
+// Limits are the largest numbers of instances.
+type Limits struct {
+	Instances  int // in all; default 1 << 20
+	PerService int // default 10,000
+}
+
+// History bounds the changes that are kept for watches and sinks.
+type History struct {
+	Changes int           // default 32,768
+	Age     time.Duration // default 24h
+}
+
+// Guard stops mass expiry that is not proven. The zero value is on.
 type Guard struct {
 	Off     bool
-	Percent int // of a service that may go in one lease, expired or refusing, but at least one; default 30, 1..100
-	Min     int // size from which a service is guarded; default 3. In smaller ones a silent instance is probed before it goes
+	Percent int           // of a service that may be removed in one lease, but at least one instance; default 30, 1..100
+	Leases  int           // after so many leases a reprieve ends; default 10
+	Max     time.Duration // after this time a reprieve ends at the latest; default 15m
+	NoProbe bool          // instances are not probed
+	Probes  int           // how many are probed at once; default 64; tests that need an order give 1
+}
 
-	Leases int           // a reprieve ends after so many leases; default 10
-	Max    time.Duration // and at the latest after this; default 15m
+// guardMin is the size from which a service is guarded. In a smaller one a share is less
+// than one instance, so a silent instance is probed and gets one more lease.
+const guardMin = 3
 
-	NoProbe      bool          // no proof of death by connecting
-	Probes       int           // at once; default 64
-	ProbeTimeout time.Duration // default 1s
+// tuning are numbers that only tests change.
+type tuning struct {
+	Fences       int           // removed instances that are remembered
+	FenceAge     time.Duration // for how long
+	WatchQueue   int           // events that a watch queues for a slow reader
+	ProbeTimeout time.Duration // of one probe
+}
+
+func usual() tuning {
+	return tuning{
+		Fences:       65_536,         // a fence takes about 100 octets
+		FenceAge:     24 * time.Hour, // no process that was replaced a day ago tries to register again
+		WatchQueue:   4096,           // pointers: 32 KiB a watch
+		ProbeTimeout: time.Second,    // a host in reach answers far sooner
+	}
 }
 
 // Check returns c with the default in each field that is zero, or a *setting.Error
 // with what Open would refuse. It opens nothing.
 func Check(c Config) (Config, error) {
-	def(&c.Lease, defaultLease(c))
-	def(&c.MinLease, min(3*time.Second, c.Lease))
-	def(&c.MaxLease, max(24*time.Hour, c.Lease))
-	def(&c.TTL, min(5*time.Second, (c.Lease/2).Truncate(time.Second)))
-	def(&c.MaxInstances, 1<<20)
-	def(&c.MaxPerService, 10_000)
-	def(&c.History, 32_768)
-	def(&c.HistoryAge, 24*time.Hour)
-	def(&c.Fences, 65_536)
-	def(&c.FenceAge, 24*time.Hour)
-	def(&c.WatchQueue, 4096)
-	def(&c.Guard.Percent, 30)
-	def(&c.Guard.Min, 3)
-	def(&c.Guard.Leases, 10)
-	def(&c.Guard.Max, 15*time.Minute)
-	def(&c.Guard.Probes, 64)
-	def(&c.Guard.ProbeTimeout, time.Second)
+	c.Lease.Default = cmp.Or(c.Lease.Default, defaultLease(c.Lease))
+	c.Lease.Min = cmp.Or(c.Lease.Min, min(3*time.Second, c.Lease.Default))
+	c.Lease.Max = cmp.Or(c.Lease.Max, max(24*time.Hour, c.Lease.Default))
+	c.TTL = cmp.Or(c.TTL, min(5*time.Second, (c.Lease.Default/2).Truncate(time.Second)))
+	c.Limits.Instances = cmp.Or(c.Limits.Instances, 1<<20)
+	c.Limits.PerService = cmp.Or(c.Limits.PerService, 10_000)
+	c.History.Changes = cmp.Or(c.History.Changes, 32_768)
+	c.History.Age = cmp.Or(c.History.Age, 24*time.Hour)
+	c.Guard.Percent = cmp.Or(c.Guard.Percent, 30)
+	c.Guard.Leases = cmp.Or(c.Guard.Leases, 10)
+	c.Guard.Max = cmp.Or(c.Guard.Max, 15*time.Minute)
+	c.Guard.Probes = cmp.Or(c.Guard.Probes, 64)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -92,11 +112,11 @@ func Check(c Config) (Config, error) {
 	return c, c.check()
 }
 
-// defaultLease is 15 seconds, or the nearest to it that the bounds of c allow.
-func defaultLease(c Config) time.Duration {
-	lease := max(15*time.Second, c.MinLease)
-	if c.MaxLease > 0 {
-		lease = min(lease, c.MaxLease)
+// defaultLease is 15 seconds, or the nearest to it that the bounds allow.
+func defaultLease(l Leases) time.Duration {
+	lease := max(15*time.Second, l.Min)
+	if l.Max > 0 {
+		lease = min(lease, l.Max)
 	}
 	return lease
 }
@@ -105,65 +125,46 @@ const (
 	// minLease leaves room for a TTL: whole seconds, at most half of the lease.
 	minLease = 2 * time.Second
 	// mostThings is more than a machine has memory for: a larger number is a typing
-	// error, and would be found only when the memory is gone.
+	// error, and would be found only when the memory is used up.
 	mostThings = 100_000_000
 	// mostLeases is longer than any fault that a guard should bridge.
 	mostLeases = 1000
 )
 
 func (c *Config) check() error {
-	switch {
-	case c.Lease < minLease:
-		return setting.Errorf("Lease", "%v is too short; expected at least %v, because a TTL is whole seconds and at most half of a lease", c.Lease, minLease)
-	case c.MinLease < minLease:
-		return setting.Errorf("MinLease", "%v is too short; expected at least %v, because a TTL is whole seconds and at most half of a lease", c.MinLease, minLease)
-	case c.MaxLease < c.MinLease:
-		return setting.Errorf("MaxLease", "%v is below the least lease, %v", c.MaxLease, c.MinLease)
-	case c.Lease < c.MinLease || c.Lease > c.MaxLease:
-		return setting.Errorf("Lease", "%v is not between the least lease, %v, and the longest, %v", c.Lease, c.MinLease, c.MaxLease)
+	switch l := c.Lease; {
+	case l.Default < minLease:
+		return setting.Errorf("Lease.Default", "%v is too short; expected at least %v, because a TTL is whole seconds and at most half of a lease", l.Default, minLease)
+	case l.Min < minLease:
+		return setting.Errorf("Lease.Min", "%v is too short; expected at least %v, because a TTL is whole seconds and at most half of a lease", l.Min, minLease)
+	case l.Max < l.Min:
+		return setting.Errorf("Lease.Max", "%v is below the least lease, %v", l.Max, l.Min)
+	case l.Default < l.Min || l.Default > l.Max:
+		return setting.Errorf("Lease.Default", "%v is not between the least lease, %v, and the longest, %v", l.Default, l.Min, l.Max)
 	case c.TTL < time.Second || c.TTL%time.Second != 0:
 		return setting.Errorf("TTL", "%v; expected whole seconds, at least 1s", c.TTL)
-	case c.TTL > c.Lease/2:
-		return setting.Errorf("TTL", "%v is more than half of the lease, %v: clients would remember an instance for longer than its lease", c.TTL, c.Lease)
+	case c.TTL > l.Default/2:
+		return setting.Errorf("TTL", "%v is more than half of the lease, %v: clients would remember an instance for longer than its lease", c.TTL, l.Default)
 	case c.Guard.Percent < 1 || c.Guard.Percent > 100:
 		return setting.Errorf("Guard.Percent", "%d%%; expected 1%% to 100%%", c.Guard.Percent)
+	case c.History.Age < 0:
+		return setting.Errorf("History.Age", "%v is negative", c.History.Age)
+	case c.Guard.Max < 0:
+		return setting.Errorf("Guard.Max", "%v is negative", c.Guard.Max)
 	}
 	for _, n := range []struct {
 		field       string
 		value, most int
 	}{
-		{"MaxInstances", c.MaxInstances, mostThings},
-		{"MaxPerService", c.MaxPerService, mostThings},
-		{"History", c.History, mostThings},
-		{"Fences", c.Fences, mostThings},
-		{"WatchQueue", c.WatchQueue, mostThings},
-		{"Guard.Min", c.Guard.Min, mostThings},
-		{"Guard.Probes", c.Guard.Probes, mostThings},
+		{"Limits.Instances", c.Limits.Instances, mostThings},
+		{"Limits.PerService", c.Limits.PerService, mostThings},
+		{"History.Changes", c.History.Changes, mostThings},
 		{"Guard.Leases", c.Guard.Leases, mostLeases},
+		{"Guard.Probes", c.Guard.Probes, mostThings},
 	} {
 		if n.value < 1 || n.value > n.most {
 			return setting.Errorf(n.field, "%d; expected 1 to %d", n.value, n.most)
 		}
 	}
-	for _, d := range []struct {
-		field string
-		value time.Duration
-	}{
-		{"HistoryAge", c.HistoryAge},
-		{"FenceAge", c.FenceAge},
-		{"Guard.Max", c.Guard.Max},
-		{"Guard.ProbeTimeout", c.Guard.ProbeTimeout},
-	} {
-		if d.value < 0 {
-			return setting.Errorf(d.field, "%v is negative", d.value)
-		}
-	}
 	return nil
-}
-
-func def[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
-	}
 }

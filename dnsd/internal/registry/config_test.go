@@ -11,17 +11,17 @@ import (
 
 func TestConfigIsChecked(t *testing.T) {
 	for field, cfg := range map[string]registry.Config{
-		"Lease":         {Lease: time.Second},
-		"MinLease":      {MinLease: time.Second},
-		"MaxLease":      {MaxLease: time.Second, Lease: 5 * time.Second, MinLease: 4 * time.Second},
-		"TTL":           {TTL: 8 * time.Second},
-		"Guard.Percent": {Guard: registry.Guard{Percent: 101}},
-		"Guard.Leases":  {Guard: registry.Guard{Leases: 1001}},
-		"Guard.Max":     {Guard: registry.Guard{Max: -1}},
-		"MaxInstances":  {MaxInstances: -1},
-		"MaxPerService": {MaxPerService: 100_000_001},
-		"History":       {History: -1},
-		"HistoryAge":    {HistoryAge: -1},
+		"Lease.Default":     {Lease: registry.Leases{Default: time.Second}},
+		"Lease.Min":         {Lease: registry.Leases{Min: time.Second}},
+		"Lease.Max":         {Lease: registry.Leases{Max: time.Second, Default: 5 * time.Second, Min: 4 * time.Second}},
+		"TTL":               {TTL: 8 * time.Second},
+		"Guard.Percent":     {Guard: registry.Guard{Percent: 101}},
+		"Guard.Leases":      {Guard: registry.Guard{Leases: 1001}},
+		"Guard.Max":         {Guard: registry.Guard{Max: -1}},
+		"Limits.Instances":  {Limits: registry.Limits{Instances: -1}},
+		"Limits.PerService": {Limits: registry.Limits{PerService: 100_000_001}},
+		"History.Changes":   {History: registry.History{Changes: -1}},
+		"History.Age":       {History: registry.History{Age: -1}},
 	} {
 		r, err := registry.Open(cfg)
 		if err == nil {
@@ -40,9 +40,9 @@ func TestConfigIsChecked(t *testing.T) {
 		{lease: 2 * time.Second, want: 2 * time.Second},
 		{lease: 48 * time.Hour, want: 48 * time.Hour},
 	} {
-		got, err := registry.Check(registry.Config{Lease: c.lease, MinLease: c.min, MaxLease: c.max})
-		if err != nil || got.Lease != c.want {
-			t.Errorf("lease %v, bounds %v and %v: %v, %v, want %v", c.lease, c.min, c.max, got.Lease, err, c.want)
+		got, err := registry.Check(registry.Config{Lease: registry.Leases{Default: c.lease, Min: c.min, Max: c.max}})
+		if err != nil || got.Lease.Default != c.want {
+			t.Errorf("lease %v, bounds %v and %v: %v, %v, want %v", c.lease, c.min, c.max, got.Lease.Default, err, c.want)
 		}
 	}
 }

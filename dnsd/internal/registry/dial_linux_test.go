@@ -92,10 +92,8 @@ func firewallChild() error {
 // underFire registers listening instances, lets the firewall reject, and tells
 // that the held connections broke and the leases ended.
 func underFire(command func(string) error, host, tables, chain, reject string) error {
-	r, err := registry.Open(registry.Config{
-		MinLease: 2 * time.Second, Lease: 2 * time.Second,
-		Guard: registry.Guard{ProbeTimeout: 200 * time.Millisecond},
-	})
+	cfg := registry.Config{Lease: registry.Leases{Default: 2 * time.Second}}
+	r, err := registry.OpenTuned(cfg, func(_ *registry.Config, n *registry.Tuning) { n.ProbeTimeout = 200 * time.Millisecond })
 	if err != nil {
 		return err
 	}

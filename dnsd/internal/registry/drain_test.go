@@ -11,7 +11,7 @@ import (
 
 func TestStickyDrainSurvivesTheInstance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, m := start(t, registry.Config{FenceAge: time.Hour})
+		r, m := startTuned(t, registry.Config{}, func(n *registry.Tuning) { n.FenceAge = time.Hour })
 		in := math("a1")
 		in.Incarnation = 1
 		register(t, r, in)

@@ -42,7 +42,7 @@ func TestLeaseEndsWithoutRenewal(t *testing.T) {
 // The race detector is the judge.
 func TestRenewalsWhileLeasesEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, _ := start(t, registry.Config{Lease: lease})
+		r, _ := start(t, registry.Config{Lease: registry.Leases{Default: lease}})
 		ids := fleet(t, r, 2000)
 		time.Sleep(lease) // as Run does
 		for range 20 {

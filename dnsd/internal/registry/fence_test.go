@@ -12,7 +12,7 @@ import (
 
 func TestFencesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, _ := start(t, registry.Config{Fences: 10, FenceAge: time.Hour})
+		r, _ := startTuned(t, registry.Config{}, func(n *registry.Tuning) { n.Fences, n.FenceAge = 10, time.Hour })
 		for i := range 100 {
 			in := math(fmt.Sprintf("a%d", i))
 			in.Incarnation = 5

@@ -42,7 +42,7 @@ func (g *Guard) reprieves(w window) bool {
 }
 
 // small says whether a service has too few instances for a share of them.
-func (g *Guard) small(w window) bool { return w.size+w.lost < g.Min }
+func (g *Guard) small(w window) bool { return w.size+w.lost < guardMin }
 
 // share is how many instances of a service may be removed in one lease.
 func (g *Guard) share(w window) int { return max(1, (w.size+w.lost)*g.Percent/100) }
@@ -69,8 +69,7 @@ func (p *plan) window(in *Instance, e *entry) window {
 // silence of fewer instances than the guard's minimum says nothing about us.
 func (p *plan) deaf(e *entry) bool {
 	r := p.r
-	least := r.settings().Guard.Min
-	if r.heard >= r.dueLocked(e) || r.catalog.instances < least {
+	if r.heard >= r.dueLocked(e) || r.catalog.instances < guardMin {
 		return false
 	}
 	if p.overdue < 0 {
@@ -81,12 +80,12 @@ func (p *plan) deaf(e *entry) bool {
 					p.overdue++
 				}
 			}
-			if p.overdue >= least {
+			if p.overdue >= guardMin {
 				break
 			}
 		}
 	}
-	return p.overdue >= least
+	return p.overdue >= guardMin
 }
 
 // dueLocked is the time by which e should have renewed. Servers are told to renew after a

@@ -147,13 +147,13 @@ func TestGuardOff(t *testing.T) {
 // Operators switch the guard off when it holds back what they know is gone.
 func TestGuardSwitchedOffLetsTheHeldGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, _ := start(t, registry.Config{Lease: 15 * time.Second})
+		r, _ := start(t, registry.Config{})
 		fleet(t, r, 10)
 		time.Sleep(16 * time.Second) // nobody is heard
 		if n := r.Stats().Suspect; n != 10 {
 			t.Fatalf("%d suspects, want all 10", n)
 		}
-		if err := r.Update(registry.Config{Lease: 15 * time.Second, Guard: registry.Guard{Off: true}}); err != nil {
+		if err := r.Update(registry.Config{Guard: registry.Guard{Off: true}}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(16 * time.Second)

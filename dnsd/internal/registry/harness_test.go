@@ -43,10 +43,16 @@ func math(id string) registry.Instance {
 // start opens a registry and runs it until the test ends.
 func start(t testing.TB, cfg registry.Config) (*registry.Registry, *registrytest.Mirror) {
 	t.Helper()
+	return startTuned(t, cfg, func(*registry.Tuning) {})
+}
+
+// startTuned is start with another tuning.
+func startTuned(t testing.TB, cfg registry.Config, tune func(*registry.Tuning)) (*registry.Registry, *registrytest.Mirror) {
+	t.Helper()
 	if cfg.Probe == nil {
 		cfg.Probe = func(context.Context, string) error { return errors.New("no route to host") }
 	}
-	r, err := registry.Open(cfg)
+	r, err := registry.OpenTuned(cfg, func(_ *registry.Config, n *registry.Tuning) { tune(n) })
 	if err != nil {
 		t.Fatal(err)
 	}

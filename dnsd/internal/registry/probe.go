@@ -81,7 +81,7 @@ func (r *Registry) prove(ctx context.Context, s probed) (done Receipt, open bool
 	case <-ctx.Done():
 		return Receipt{}, false
 	}
-	pctx, cancel := context.WithTimeout(ctx, r.settings().Guard.ProbeTimeout)
+	pctx, cancel := context.WithTimeout(ctx, r.probeTimeout)
 	err := r.settings().Probe(pctx, s.instance.HostPort())
 	cancel()
 	<-r.probes

@@ -93,8 +93,8 @@ func TestLostConnectionsAreProbedAFewAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var now, most, asked atomic.Int32
 		r, _ := start(t, registry.Config{
-			MaxPerService: 1000,
-			Guard:         registry.Guard{Probes: 8},
+			Limits: registry.Limits{PerService: 1000},
+			Guard:  registry.Guard{Probes: 8},
 			Probe: func(ctx context.Context, _ string) error {
 				most.Store(max(most.Load(), now.Add(1)))
 				defer now.Add(-1)

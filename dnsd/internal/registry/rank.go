@@ -121,7 +121,7 @@ func (r *Registry) rankAll() {
 		for _, e := range s.entries {
 			if e.in.State == Suspect {
 				suspects = append(suspects, ranked{e.in, e})
-				if len(s.entries) < r.settings().Guard.Min {
+				if len(s.entries) < guardMin {
 					r.reprieves[e] = reprieve{since: r.reprieves[e].since, trial: true}
 				}
 			} else if priority, ok := e.in.Published(); ok {

@@ -27,7 +27,7 @@ func TestRegistrationIsPublishedBeforeItReturns(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	r, _ := start(t, registry.Config{MaxInstances: 3, MaxPerService: 2})
+	r, _ := start(t, registry.Config{Limits: registry.Limits{Instances: 3, PerService: 2}})
 	register(t, r, math("a1"))
 	register(t, r, math("a2"))
 	_, err := r.Register(t.Context(), math("a3"))

@@ -33,6 +33,7 @@ type Registry struct {
 
 	watchers     watchers
 	probes       chan struct{} // has a value for each probe under way
+	probeTimeout time.Duration
 	stats        counters
 	stallsLogged atomic.Uint64
 }
@@ -44,27 +45,35 @@ type counters struct {
 }
 
 // Open loads the content of the backend. Every lease begins again. Leases end only while
-// Run runs. Close closes the registry and its backend. If Open fails to load, it closes
-// the backend.
+// Run runs. Close closes the registry and its backend. If Open fails, it closes the
+// backend.
 func Open(cfg Config) (*Registry, error) {
-	cfg, err := Check(cfg)
+	full, err := Check(cfg)
 	if err != nil {
+		if cfg.Backend != nil {
+			cfg.Backend.Close()
+		}
 		return nil, fmt.Errorf("registry: configure: %w", err)
 	}
+	return open(full, usual())
+}
+
+func open(cfg Config, t tuning) (*Registry, error) {
 	r := &Registry{
-		life:      newLife(),
-		backend:   cfg.Backend,
-		queue:     queue{full: make(chan struct{}, 1)},
-		plan:      &plan{},
-		ceiling:   ceiling{path: cfg.Ceiling, log: cfg.Logger},
-		clock:     newClock(),
-		catalog:   catalog{services: make(map[string]*service)},
-		history:   history{max: cfg.History, age: cfg.HistoryAge},
-		fences:    fences{max: cfg.Fences, age: cfg.FenceAge},
-		reprieves: make(map[*entry]reprieve),
-		heard:     -1,
-		watchers:  watchers{limit: cfg.WatchQueue, by: make(map[string]map[*Watch]struct{})},
-		probes:    make(chan struct{}, cfg.Guard.Probes),
+		life:         newLife(),
+		backend:      cfg.Backend,
+		queue:        queue{full: make(chan struct{}, 1)},
+		plan:         &plan{},
+		ceiling:      ceiling{path: cfg.Ceiling, log: cfg.Logger},
+		clock:        newClock(),
+		catalog:      catalog{services: make(map[string]*service)},
+		history:      history{max: cfg.History.Changes, age: cfg.History.Age},
+		fences:       fences{max: t.Fences, age: t.FenceAge},
+		reprieves:    make(map[*entry]reprieve),
+		heard:        -1,
+		watchers:     watchers{limit: t.WatchQueue, by: make(map[string]map[*Watch]struct{})},
+		probes:       make(chan struct{}, cfg.Guard.Probes),
+		probeTimeout: t.ProbeTimeout,
 	}
 	r.cfg.Store(&cfg)
 	if err := r.load(); err != nil {
@@ -134,15 +143,14 @@ func (r *Registry) first(stored uint64) uint64 {
 	return first
 }
 
-// Update takes new defaults, bounds, limits, guard, history and logger while the
-// registry works; instances keep the leases and TTLs they have until they are
-// registered anew. Backend, Probe, Guard.Probes, Fences, FenceAge, WatchQueue,
-// Revision and Ceiling stay what they were at Open. On an error nothing has changed.
+// Update changes the defaults, bounds, limits, guard, history and logger while the
+// registry works. Instances keep their leases and TTLs until they register again.
+// Backend, Revision, Ceiling, Probe and Guard.Probes stay as they were at Open. After an
+// error nothing has changed.
 func (r *Registry) Update(cfg Config) error {
 	old := r.settings()
-	cfg.Backend, cfg.Probe, cfg.Guard.Probes = old.Backend, old.Probe, old.Guard.Probes
-	cfg.Fences, cfg.FenceAge, cfg.WatchQueue = old.Fences, old.FenceAge, old.WatchQueue
-	cfg.Revision, cfg.Ceiling = old.Revision, old.Ceiling
+	cfg.Backend, cfg.Revision, cfg.Ceiling = old.Backend, old.Revision, old.Ceiling
+	cfg.Probe, cfg.Guard.Probes = old.Probe, old.Guard.Probes
 	cfg, err := Check(cfg)
 	if err != nil {
 		return fmt.Errorf("registry: configure: %w", err)
@@ -150,7 +158,7 @@ func (r *Registry) Update(cfg Config) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.cfg.Store(&cfg)
-	r.history.max, r.history.age = cfg.History, cfg.HistoryAge
+	r.history.max, r.history.age = cfg.History.Changes, cfg.History.Age
 	return nil
 }
 

@@ -19,7 +19,7 @@ func TestUpdateChangesWhatComesNext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Update(registry.Config{Lease: 30 * time.Second, MaxPerService: 2}); err != nil {
+	if err := r.Update(registry.Config{Lease: registry.Leases{Default: 30 * time.Second}, Limits: registry.Limits{PerService: 2}}); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := r.Instance(before.Instance.Key); got.Lease != 15*time.Second {
@@ -34,7 +34,7 @@ func TestUpdateChangesWhatComesNext(t *testing.T) {
 	if _, err := r.Register(t.Context(), in); !errors.As(err, &limit) {
 		t.Errorf("beyond the new limit: %v", err)
 	}
-	if err := r.Update(registry.Config{Lease: time.Second}); err == nil {
+	if err := r.Update(registry.Config{Lease: registry.Leases{Default: time.Second}}); err == nil {
 		t.Error("a bad configuration is taken")
 	}
 	in.ID = "a1"

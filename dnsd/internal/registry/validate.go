@@ -30,10 +30,10 @@ func (c *Config) normal(in Instance) (Instance, error) {
 		return in, &FieldError{"port", "0", "must be 1 to 65535"}
 	}
 	if in.Lease == 0 {
-		in.Lease = c.Lease
+		in.Lease = c.Lease.Default
 	}
-	if in.Lease < c.MinLease || in.Lease > c.MaxLease {
-		return in, &FieldError{"lease", in.Lease.String(), fmt.Sprintf("must be between %v and %v", c.MinLease, c.MaxLease)}
+	if in.Lease < c.Lease.Min || in.Lease > c.Lease.Max {
+		return in, &FieldError{"lease", in.Lease.String(), fmt.Sprintf("must be between %v and %v", c.Lease.Min, c.Lease.Max)}
 	}
 	half := (in.Lease / 2).Truncate(time.Second)
 	switch {

@@ -23,7 +23,7 @@ func TestWatchResumesWithoutLossOrDuplicate(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		rapid.SyncTest(rt, func(rt *rapid.T) {
 			ctx := context.Background()
-			r, err := registry.Open(registry.Config{WatchQueue: 20})
+			r, err := registry.OpenTuned(registry.Config{}, func(_ *registry.Config, n *registry.Tuning) { n.WatchQueue = 20 })
 			if err != nil {
 				rt.Fatal(err)
 			}
@@ -195,7 +195,7 @@ func TestWatchEncodesOnceForAll(t *testing.T) {
 }
 
 func TestWatchCutsASlowReader(t *testing.T) {
-	r, _ := start(t, registry.Config{WatchQueue: 3})
+	r, _ := startTuned(t, registry.Config{}, func(n *registry.Tuning) { n.WatchQueue = 3 })
 	slow, _ := r.Watch("", nil)
 	other, _ := r.Watch("_text._tcp", nil)
 	for i := range 4 {
@@ -221,7 +221,7 @@ func TestWatchCutsASlowReader(t *testing.T) {
 
 func TestWatchTellsWhenTheHistoryIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, _ := start(t, registry.Config{History: 100, HistoryAge: time.Hour})
+		r, _ := start(t, registry.Config{History: registry.History{Changes: 100, Age: time.Hour}})
 		in := math("a1")
 		for i := range 300 {
 			in.Weight = uint16(i)
@@ -290,7 +290,7 @@ func at(r *registry.Registry, revision uint64) *registry.Position {
 
 // A watcher that comes back from long ago reads the history in parts.
 func TestWatchReadsALongHistory(t *testing.T) {
-	r, _ := start(t, registry.Config{History: 10_000})
+	r, _ := start(t, registry.Config{History: registry.History{Changes: 10_000}})
 	in := math("a1")
 	const changes = 5000
 	for i := range changes {

@@ -56,7 +56,7 @@ const (
 
 func modelConfig() registry.Config {
 	return registry.Config{
-		MaxInstances: modelMax, MaxPerService: modelPerService,
+		Limits: registry.Limits{Instances: modelMax, PerService: modelPerService},
 		// One probe at a time, so that instances are proven dead in the order of their leases.
 		Guard: registry.Guard{Leases: modelGuardLeases, Max: modelGuardMax, Probes: 1},
 	}
