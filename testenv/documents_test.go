@@ -269,3 +269,30 @@ func TestReadingTheSourceNamesWhatIsThere(t *testing.T) {
 		t.Errorf("%d entries, want 10", entries)
 	}
 }
+
+// Each package has its row in the table of rooms, or is named in that of another.
+func TestArchitectureHasEachRoom(t *testing.T) {
+	_, rooms, ok := strings.Cut(readPage(t, "ARCHITECTURE.md").text, "## Rooms\n")
+	if !ok {
+		t.Fatal(`ARCHITECTURE.md has no "Rooms"`)
+	}
+	rooms, _, _ = strings.Cut(rooms, "\n## ")
+	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)/`").FindAllStringSubmatch(rooms, -1) {
+		if info, err := os.Stat(filepath.Join("..", m[1])); err != nil || !info.IsDir() {
+			t.Errorf("there is no room %s", m[1])
+		}
+	}
+	out, err := exec.Command("go", "list", "../...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path := range strings.FieldsSeq(string(out)) {
+		room := strings.TrimPrefix(path, "github.com/rollcall-dns/rollcall/")
+		if strings.HasPrefix(room, "bench/") {
+			continue
+		}
+		if !strings.Contains(rooms, "`"+room+"/`") && !strings.Contains(rooms, "`"+filepath.Base(room)+"/`") {
+			t.Errorf("no row has the room %s", room)
+		}
+	}
+}
