@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
+
 	"github.com/rollcall-dns/rollcall/dnsd/internal/limit"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
 	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
 )
 
@@ -47,7 +48,7 @@ type soaImage struct {
 // pointer is a compression pointer, set when the offsets of a message are known.
 type pointer struct {
 	at, to int
-	image  bool // to counts from the begin of the image; otherwise from the origin in the question
+	image  bool // to counts from the start of the image; otherwise from the origin in the question
 }
 
 // newSOAImage lets Pack make the record, and finds the pointers in it.
