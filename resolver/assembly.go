@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// glueByTCP is how many targets without glue, among others with it, make it
-// cheaper to ask again over TCP than to ask for the addresses of each: a server
-// drops glue that does not fit without a word (RFC 2181 section 9).
+// glueByTCP is the number of targets without glue, among others with glue, from which on
+// one query over TCP is cheaper than a query for each address. A server drops glue that
+// does not fit without any sign (RFC 2181 section 9).
 const glueByTCP = 3
 
 // endpoints makes the records of a reply dialable.
@@ -54,9 +54,9 @@ func (r *Resolver) endpoints(ctx context.Context, q question, rep *reply, w way,
 	return out
 }
 
-// bound leaves the records of a reply above MaxEndpoints out: of those of the
-// worst priority that some have to go, which is by chance, another one in each
-// Resolver, and the same at each refresh.
+// bound leaves out the records of a reply above MaxEndpoints. Of the worst priority that
+// is used, the records are chosen at random: others in each Resolver, and the same ones at
+// each refresh.
 func (r *Resolver) bound(q question, rep *reply, m *memory) {
 	most := cmp.Or(max(r.MaxEndpoints, 0), defaultMaxEndpoints)
 	cut := max(0, len(rep.srvs)-most)
@@ -76,18 +76,18 @@ func (r *Resolver) bound(q question, rep *reply, m *memory) {
 	m.cut = cut
 }
 
-// rank is a random number that stays the same.
+// rank is a random number for a record, always the same with one seed.
 func (s srv) rank(seed maphash.Seed) uint64 {
 	return maphash.Comparable(seed, srv{port: s.port, target: s.target})
 }
 
-// place is what a SRV record points at.
+// place is the target and the port of an SRV record.
 type place struct {
 	target string
 	port   uint16
 }
 
-// before is the endpoints of the last answer, by place.
+// before is the addresses of the last endpoints.
 type before struct {
 	addr  map[place]netip.Addr              // Endpoint.Addr, unless that is a name
 	addrs map[string][families][]netip.Addr // of each target
@@ -114,8 +114,8 @@ func endpointsBefore(last []Endpoint) before {
 	return b
 }
 
-// needs gives the usable targets whose addresses did not come along, or came in one
-// family when there were two: which may be a server that drops what does not fit.
+// needs returns the usable targets that came without addresses, or with addresses of one
+// family when they had two before: the server may have dropped what does not fit.
 func (rep *reply) needs(b before) []need {
 	var out []need
 	seen := map[string]bool{}
@@ -141,15 +141,15 @@ func (rep *reply) needs(b before) []need {
 	return out
 }
 
-// literalTarget understands "10.0.0.7.", which RFC 2782 does not allow and people
-// write. No top-level domain is a number, so nothing else can be meant.
+// literalTarget reads "10.0.0.7.", which RFC 2782 does not allow but people write. No
+// top-level domain is a number, so it cannot be a name.
 func literalTarget(target string) (netip.Addr, bool) {
 	a, err := netip.ParseAddr(strings.TrimSuffix(target, "."))
 	return a.Unmap(), err == nil
 }
 
-// assembly turns SRV records into endpoints, one by one: what is wrong with a
-// record leaves out that record.
+// assembly turns SRV records into endpoints, one by one. A record that is wrong is left
+// out alone.
 type assembly struct {
 	r      *Resolver
 	q      question
@@ -160,8 +160,8 @@ type assembly struct {
 
 	eps    []Endpoint
 	ttl    time.Duration
-	absent bool          // a record says "not offered"
-	again  time.Duration // a target could not be resolved now: try again after this
+	absent bool          // a record has the target "."
+	again  time.Duration // when a target that could not be resolved may be tried again; 0: none
 	errs   []error       // why records were left out
 }
 
@@ -215,7 +215,7 @@ func (a *assembly) add(s srv, glue map[string]host) {
 		a.leaveOut(s, errAddresses)
 		return
 	}
-	// The identity stays as long as it is among the addresses.
+	// The identity stays the same while it is one of the addresses.
 	if i := slices.Index(addrs, a.before.addr[place{s.target, s.port}]); i > 0 {
 		stays := addrs[i]
 		addrs = slices.Insert(slices.Delete(addrs, i, i+1), 0, stays)
@@ -232,11 +232,11 @@ func (a *assembly) add(s srv, glue map[string]host) {
 	a.eps = append(a.eps, ep)
 }
 
-// unresolved does what can be done for a target that could not be asked for.
+// unresolved handles a target whose addresses could not be found.
 func (a *assembly) unresolved(s srv, h *cached, err error, again time.Time) {
 	if h.refused() {
-		// Our servers answer for the service and not for this host: one in a foreign
-		// zone. Whoever dials can ask the system, for the name as it is: absolute.
+		// Our servers answer for the service but not for this host, which is in a foreign
+		// zone. The dialler can ask the system for the name, which is absolute.
 		a.eps = append(a.eps, Endpoint{
 			Addr: net.JoinHostPort(s.target, strconv.Itoa(int(s.port))), Target: s.target,
 			Priority: s.priority, Weight: s.weight,
@@ -265,12 +265,12 @@ func (a *assembly) outcome(rep *reply, server string) outcome {
 		e.Err = ErrNotOffered
 		return outcome{ttl: a.ttl, server: server, vouched: true, err: e}
 	}
-	// Records, and none of use: nobody said that the service is gone.
+	// No record can be used, but no server has said that the service is gone.
 	e.Err = &unusable{rep.records, a.errs}
 	return outcome{server: server, err: e}
 }
 
-// unusable is the error of records none of which can be used.
+// unusable is the error of an answer without a record that can be used.
 type unusable struct {
 	records int
 	errs    []error
@@ -280,7 +280,7 @@ func (u *unusable) Error() string {
 	return fmt.Sprintf("no usable record among %d: %s", u.records, u.list())
 }
 
-// list names the first few.
+// list names the first few mistakes.
 func (u *unusable) list() string {
 	const most = 3
 	parts := make([]string, 0, most+1)

@@ -9,11 +9,14 @@ import (
 	"strings"
 )
 
-// CheckService tells whether a name can be that of a service, as a client wants to
-// know before its first call: "_service._proto.zone" (RFC 2782), or a name of a
-// zone that publishes SRV records without underscores, as other registries do. The
-// error names the mistake and the cure. A nil error does not say that there is
-// such a service: only its DNS servers know.
+// CheckService returns an error if a name cannot be that of a service, so that a client
+// learns it before its first call. A name is "_service._proto.zone" (RFC 2782), or a name
+// without underscores, under which other registries publish SRV records. The error names
+// the mistake and the cure. A nil error does not mean that there is such a service: only
+// its DNS servers know.
+//
+// This is not the rule for registering, which register and dnsd check: there a service is
+// written without its zone, in lower case, and always with underscores.
 func CheckService(name string) error {
 	if why := serviceMistake(name); why != "" {
 		return fmt.Errorf("service %q: %s", name, why)
@@ -24,10 +27,10 @@ func CheckService(name string) error {
 // envServers is the environment variable that names the servers.
 const envServers = "ROLLCALL_DNS"
 
-// example is what errors show where nothing better can be derived.
+// example is the name that errors show if no better one can be derived.
 const example = "_math._tcp.svc"
 
-// serviceMistake is what is wrong with a name, and the cure; "" for nothing.
+// serviceMistake says what is wrong with a name, and the cure. It is "" for a good name.
 func serviceMistake(name string) string {
 	switch {
 	case name == "":
@@ -62,7 +65,7 @@ func serviceMistake(name string) string {
 	return labelMistake(labels)
 }
 
-// labelMistake looks for the pair of labels that makes a service.
+// labelMistake says what is wrong with the two labels of service and protocol.
 func labelMistake(labels []string) string {
 	marked := func(i int) bool { return i >= 0 && i < len(labels) && labels[i][0] == '_' }
 	for i := range labels {
@@ -74,7 +77,7 @@ func labelMistake(labels []string) string {
 		}
 		return ""
 	}
-	// A service or a protocol without its underscore, or without the other.
+	// There may be a protocol, with or without its underscore.
 	for i, l := range labels {
 		proto := "_" + strings.TrimPrefix(strings.ToLower(l), "_")
 		if proto != "_tcp" && proto != "_udp" {
@@ -98,7 +101,7 @@ func labelMistake(labels []string) string {
 	return ""
 }
 
-// cure is what to do: a name that is none of the mistakes itself.
+// cure says what to write: name, if that is a good one.
 func cure(name string) string {
 	if serviceMistake(name) != "" {
 		return fmt.Sprintf(", such as %q", example)
@@ -114,9 +117,8 @@ func inHostName(c rune) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
 }
 
-// CheckServer tells whether a DNS server is written as Resolver.Servers wants it:
-// a host, or host:port. Whether there is such a host is known only when it is
-// asked.
+// CheckServer returns an error if a DNS server is not written as in Resolver.Servers: as
+// host or host:port. It does not find out whether there is such a host.
 func CheckServer(server string) error {
 	host, port, err := net.SplitHostPort(server)
 	if err != nil {
@@ -134,8 +136,8 @@ func CheckServer(server string) error {
 			return fmt.Errorf("host %q: want a name or an IP address", host)
 		}
 	}
-	// RFC 1123 2.1: the last label of a name is not a number, which is how an
-	// address that lacks a byte, or a port alone, is told from one.
+	// RFC 1123 section 2.1: the last label of a name is not a number. So this is an address
+	// that lacks a byte, or a port alone.
 	if _, err := strconv.Atoi(labels[len(labels)-1]); err == nil {
 		return fmt.Errorf("host %q: neither a name nor an IP address", host)
 	}

@@ -3,38 +3,38 @@ package resolver
 import "time"
 
 const (
-	// seriesSpan is how long the questions of a series take. What makes a client
-	// give a hint makes others do so in the same moment: it is the shortest time over
-	// which a thousand of them are an even load and no blow.
+	// seriesSpan is how long the questions of a series take. The event that makes a client
+	// give a hint makes others do so at the same moment. It is the shortest time over which
+	// a thousand clients are an even load.
 	seriesSpan = time.Second
-	// seriesSize is how many there are. One client sees what changed after a tenth of
-	// a second on average: about as long as a server needs to start again.
+	// seriesSize is how many questions a series has. One client sees a change after a tenth
+	// of a second on average: about as long as a server needs to start again.
 	seriesSize = 5
 	// seriesPause is the longest time from a series that found nothing to the next,
 	// unless the TTL is longer.
 	seriesPause = 10 * time.Minute
 )
 
-// hint is what callers of Refresh want: the name asked for sooner than it is due. It
-// makes a series of questions, one at a random moment of each part of seriesSpan.
+// hint is what a caller of Refresh wants: that the name is asked for sooner than it is due.
+// It makes a series of questions, one at a random moment of each part of seriesSpan.
 //
-// Connections may fail for a day while DNS has nothing new to say. So each series
-// that found nothing has the next one wait twice as long, from a TTL on, and ask one
-// question less, down to one. A changed answer puts an end to that.
+// Connections may fail for a day while DNS has no news. So after each series that found
+// nothing, the next one waits twice as long, from a TTL on, and has one question less, down
+// to one. A changed answer ends that.
 type hint struct {
-	begun time.Time // the last series
-	size  int       // its questions
-	done  int       // of these
-	next  time.Time // when the next is due; zero: the series is over
+	begun time.Time // when the last series began
+	size  int       // how many questions it has
+	done  int       // how many of them have begun
+	next  time.Time // when the next question is due; zero: the series is over
 	more  bool      // another series is wanted after this one
-	news  bool      // the endpoints changed since it began
-	vain  int       // series without news in a row
-	pause time.Time // no series begins before this, without news
+	news  bool      // the endpoints have changed since it began
+	vain  int       // how many series in a row found no news
+	pause time.Time // without news, no series begins before this
 }
 
 func (h *hint) pending() bool { return !h.next.IsZero() }
 
-// take takes a hint, and tells whether it changes anything.
+// take takes a hint, and reports whether it changes anything.
 func (h *hint) take(now time.Time, random func() float64) bool {
 	switch {
 	case h.pending():
@@ -72,7 +72,7 @@ func (h *hint) asked(now time.Time, ttl time.Duration, random func() float64) {
 		switch {
 		case h.more:
 			h.vain = 0
-			h.begin(h.begun.Add(seriesSpan), random) // a herd's stays even
+			h.begin(h.begun.Add(seriesSpan), random) // not from now: the load of many clients stays even
 			return
 		case h.news: // the next hint is as good as the first
 			h.vain = 0

@@ -10,30 +10,28 @@ import (
 )
 
 const (
-	// maxHosts bounds the targets without glue that are asked for in one
-	// resolution, at two queries each; the rest waits for the next, when these are
-	// remembered.
+	// maxHosts bounds the targets without glue that are asked for in one resolution, at two
+	// queries each. The others are asked for in the next one, when these are cached.
 	maxHosts = 1000
-	// maxAsking bounds those asked for at once.
+	// maxAsking bounds the targets that are asked for at the same time.
 	maxAsking = 32
-	// otherFamily is how long the second address family is waited for when the first
-	// has answered (RFC 8305 section 3: the resolution delay).
+	// otherFamily is how long the second address family is waited for after the first one
+	// is there (RFC 8305 section 3: the resolution delay).
 	otherFamily = 50 * time.Millisecond
-	// stragglers is the part of Timeout after which targets that do not answer are
-	// left for later, counted from the last that did: time for a datagram to be lost
-	// and sent again.
+	// stragglers is the part of Timeout after which silent targets are left for later,
+	// counted from the last answer. It is enough for a datagram to be lost and sent again.
 	stragglers = 2
 )
 
-// need is a target whose addresses, or those of one family, did not come along.
+// need is a target that came without addresses, or without those of one family.
 type need struct {
 	target string
 	ask    [families]bool
-	glued  bool                   // the other family came along
-	last   [families][]netip.Addr // of its endpoints, the last time
+	glued  bool                   // addresses of the other family came along
+	last   [families][]netip.Addr // the addresses of its endpoints, the last time
 }
 
-// errand is one target being asked for.
+// errand is one target that is being asked for.
 type errand struct {
 	need
 	known *cached
@@ -53,9 +51,9 @@ var (
 	errStraggler = errors.New("its address did not come in time")
 )
 
-// hosts gives the addresses of targets that came without them: remembered from
-// the last resolution, or asked for, first of all the server that answered. atHand
-// says that other targets have addresses already.
+// hosts returns the addresses of targets that came without them: from the last
+// resolution, or by asking, first of all the server that answered. atHand says that other
+// targets already have addresses.
 func (r *Resolver) hosts(ctx context.Context, needs []need, w way, server string, atHand bool, m *memory) map[string]*cached {
 	now := time.Now()
 	known := m.hosts
@@ -91,7 +89,7 @@ func (r *Resolver) hosts(ctx context.Context, needs []need, w way, server string
 	}
 	r.run(ctx, errands, w.first(server), atHand)
 	r.confirm(ctx, errands, w, server)
-	if ctx.Err() != nil { // nobody will see the outcome, and nobody failed
+	if ctx.Err() != nil { // no caller sees the outcome, and no server has failed
 		m.hosts = known
 		return out
 	}
@@ -103,8 +101,8 @@ func (r *Resolver) hosts(ctx context.Context, needs []need, w way, server string
 	return out
 }
 
-// keep takes an answer in, or a failure, after which the next question waits ever
-// longer: one broken target must not have the whole set asked for all the time.
+// keep stores an answer or a failure. After each further failure the next query waits
+// longer: one broken target must not cause queries for the whole set all the time.
 func (r *Resolver) keep(f *family, a *answered, now time.Time) {
 	switch {
 	case !a.asked:
@@ -120,8 +118,8 @@ func (r *Resolver) keep(f *family, a *answered, now time.Time) {
 	}
 }
 
-// run asks for all, some at a time. Those that are silent while others answer are
-// given up.
+// run asks for all targets, some at a time. It gives up those that are silent while others
+// answer.
 func (r *Resolver) run(ctx context.Context, errands []*errand, w way, atHand bool) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -146,15 +144,15 @@ func (r *Resolver) run(ctx context.Context, errands []*errand, w way, atHand boo
 	wg.Wait()
 }
 
-// host asks for A and AAAA at once. One family is enough: some servers answer
-// one and are silent or fail on the other, which is then soon given up.
+// host asks for A and AAAA at the same time. One family is enough: some servers answer one
+// and are silent or fail on the other, which is then soon given up.
 func (r *Resolver) host(ctx context.Context, e *errand, w way) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	enough := time.AfterFunc(w.timeout/stragglers, func() { cancel(errStraggler) })
 	defer enough.Stop()
 	if len(e.known.addrs()) == 0 && !e.glued {
-		enough.Stop() // there is nothing to go on with
+		enough.Stop() // there is no other address to use
 	}
 	var wg sync.WaitGroup
 	for i := range e.ask {
@@ -171,8 +169,9 @@ func (r *Resolver) host(ctx context.Context, e *errand, w way) {
 	wg.Wait()
 }
 
-// confirm asks again for targets that had addresses and are now said to have none,
-// as for a set that has become empty: by the other servers, or a moment later.
+// confirm asks again for targets that had addresses and now have none according to a
+// server, as for a set that has become empty: it asks the other servers, or a moment
+// later.
 func (r *Resolver) confirm(ctx context.Context, errands []*errand, w way, server string) {
 	var doubtful []*errand
 	for _, e := range errands {
@@ -220,7 +219,7 @@ func (r *Resolver) confirm(ctx context.Context, errands []*errand, w way, server
 	}
 }
 
-// left gives the addresses that stay after an errand.
+// left returns the addresses that the target has after the errand.
 func (e *errand) left() []netip.Addr {
 	var out []netip.Addr
 	for i := range e.got {
@@ -234,7 +233,7 @@ func (e *errand) left() []netip.Addr {
 	return out
 }
 
-// fail forgets what was answered.
+// fail replaces the answers by an error.
 func (e *errand) fail(err error) {
 	for i := range e.got {
 		if e.got[i].asked {
@@ -243,7 +242,7 @@ func (e *errand) fail(err error) {
 	}
 }
 
-// decided tells whether a server answered.
+// decided reports whether a server answered.
 func (e *errand) decided() bool {
 	for i := range e.got {
 		if e.got[i].asked && e.got[i].err == nil {
@@ -253,8 +252,8 @@ func (e *errand) decided() bool {
 	return false
 }
 
-// addresses asks for one family, following aliases (which RFC 2782 forbids for
-// targets, and which are found).
+// addresses asks for one family. It follows aliases, which RFC 2782 forbids for targets,
+// but which exist.
 func (r *Resolver) addresses(ctx context.Context, q question, w way) answered {
 	begin := time.Now()
 	ttl := r.maxTTL()

@@ -11,8 +11,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// udpSize is the EDNS buffer size offered: what passes unfragmented nearly
-// everywhere (DNS Flag Day 2020).
+// udpSize is the EDNS buffer size offered: a packet of this size passes nearly every
+// network without fragments (DNS Flag Day 2020).
 const udpSize = 1232
 
 // qtype is a DNS record type.
@@ -35,21 +35,21 @@ type question struct {
 // reply is what a server said to a question.
 type reply struct {
 	rcode     int  // extended rcode (RFC 6891)
-	truncated bool // nothing below is filled in then
-	tcp       bool // how it came
+	truncated bool // then no record is read
+	tcp       bool // it came over TCP
 	size      int  // octets
 
-	alias   string          // where the CNAMEs lead; the name asked for without any
+	alias   string          // where the CNAMEs lead; without a CNAME: the name asked for
 	ttl     uint32          // smallest among the CNAMEs followed and the records
-	records int             // of the type asked for at alias, good or bad
-	bad     int             // of those, with broken RDATA
+	records int             // how many of the type asked for alias has, good or bad
+	bad     int             // how many of those have broken RDATA
 	srvs    []srv           // the good ones, for SRV
 	addrs   []netip.Addr    // the good ones, for A and AAAA
 	glue    map[string]host // addresses of other names that came along
 
-	aa          bool   // by a server of the zone
-	endless     bool   // the CNAMEs go in a circle, or nearly
-	soa         bool   // a SOA in the authority section that covers alias
+	aa          bool   // the server has authority for the zone
+	endless     bool   // the CNAMEs go in a circle, or the chain is too long
+	soa         bool   // the authority section has a SOA that covers alias
 	negativeTTL uint32 // RFC 2308 section 5: the smaller of its TTL and its minimum
 	referral    bool   // "ask elsewhere": no data, no SOA, not authoritative, but NS
 }
@@ -66,7 +66,7 @@ type host struct {
 	ttl   uint32
 }
 
-// canonicalName gives the absolute name in lower case, as it would come out of a
+// canonicalName returns the absolute name in lower case, as it would be read from a
 // message: "_Math._tcp.svc" is "_math._tcp.svc.".
 func canonicalName(name string) (string, error) {
 	fqdn := dns.CanonicalName(name)
@@ -85,8 +85,8 @@ func canonicalName(name string) (string, error) {
 	return strings.ToLower(out), nil
 }
 
-// pack makes the query. Recursion is always desired: it does not disturb an
-// authoritative server, and the servers of the system need it.
+// pack makes the query. It always asks for recursion, which the servers of the system need
+// and an authoritative server ignores.
 func (q question) pack(id uint16, edns bool) ([]byte, error) {
 	m := new(dns.Msg)
 	m.SetQuestion(q.name, uint16(q.typ))
@@ -99,11 +99,11 @@ func (q question) pack(id uint16, edns bool) ([]byte, error) {
 
 const headerSize = 12
 
-// answeredBy tells whether msg is a response to the question under this id, by
-// the rules of RFC 5452 section 9.1. Whatever is not is no answer at all.
+// answeredBy reports whether msg is a response to the question under this id, by the rules
+// of RFC 5452 section 9.1. Any other message is ignored.
 //
-// Some servers leave the question out of an error; then the id and the connected
-// socket have to do.
+// Some servers leave the question out of an error. Then the id and the connected socket
+// must be enough.
 func (q question) answeredBy(msg []byte, id uint16) bool {
 	if len(msg) < headerSize || binary.BigEndian.Uint16(msg) != id {
 		return false
@@ -164,7 +164,7 @@ func (q question) parse(msg []byte) (*reply, error) {
 	return rep, nil
 }
 
-// parser walks over a message.
+// parser reads a message, one record after the other.
 type parser struct {
 	q       question
 	msg     []byte
@@ -186,7 +186,7 @@ type answer struct {
 	cname string
 }
 
-// authority is a SOA of the authority section.
+// authority is a SOA record of the authority section.
 type authority struct {
 	owner string
 	ttl   uint32
@@ -310,8 +310,8 @@ func toAddr(ip net.IP) (addr netip.Addr, bad bool) {
 // maxAliases bounds a chain of CNAMEs, in one message and over several.
 const maxAliases = 8
 
-// follow walks the CNAMEs from the name asked for (the order of records in a
-// message means nothing) and keeps what stands at their end.
+// follow walks the CNAMEs from the name asked for and keeps the records at their end. The
+// order of records in a message means nothing.
 func (p *parser) follow(rep *reply) {
 	for range maxAliases {
 		c, ok := p.cnames[rep.alias]
