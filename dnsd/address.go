@@ -25,7 +25,7 @@ func checkAddr(addr string) error {
 func canonicalAddr(addr string) string {
 	ap, err := netip.ParseAddrPort(addr)
 	if err != nil {
-		return addr // of all addresses, or of localhost
+		return addr // the host is empty, or localhost
 	}
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()).String()
 }

@@ -15,9 +15,9 @@ import (
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
-// TestAWildcardStandsForTheAddressesOfTheHost: what is published must be found
-// there by others (RFC 1034 section 4.2.1).
-func TestAWildcardStandsForTheAddressesOfTheHost(t *testing.T) {
+// TestAWildcardMeansTheAddressesOfTheHost: other hosts must reach the published
+// addresses (RFC 1034 section 4.2.1).
+func TestAWildcardMeansTheAddressesOfTheHost(t *testing.T) {
 	host := func(texts ...string) func() []netip.Addr {
 		return func() (out []netip.Addr) {
 			for _, a := range texts {
@@ -56,7 +56,7 @@ func TestAWildcardStandsForTheAddressesOfTheHost(t *testing.T) {
 }
 
 // TestNamedCheckzoneLoadsTheZoneOfEveryBind transfers the zone of a server bound
-// to each kind of address and has BIND judge it, all names checked.
+// to each kind of address. BIND checks it and all its names.
 func TestNamedCheckzoneLoadsTheZoneOfEveryBind(t *testing.T) {
 	check := peertest.Need(t, "named-checkzone")
 	for _, bind := range []string{"127.0.0.1:0", "0.0.0.0:0", "[::]:0"} {
@@ -100,8 +100,8 @@ func TestNamedCheckzoneLoadsTheZoneOfEveryBind(t *testing.T) {
 	}
 }
 
-// TestHostsInTheZoneMustBeThere: an SRV record that leads to NXDOMAIN is a mistake
-// that dnsd sees first.
+// TestHostsInTheZoneMustBeThere: dnsd refuses a host whose SRV record would lead to
+// NXDOMAIN.
 func TestHostsInTheZoneMustBeThere(t *testing.T) {
 	s := run(t, Config{Zones: []Zone{free(Zone{Reverse: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})}})
 	put := func(id, host string) (int, string) {
@@ -118,7 +118,7 @@ func TestHostsInTheZoneMustBeThere(t *testing.T) {
 			t.Errorf("%s at %s: %d %s", step.id, step.host, status, answer)
 		}
 	}
-	// What is registered is renewed, also when what it names has gone.
+	// A registration is renewed even if the instance that its host names has gone.
 	request(t, "DELETE", s.HookURL()+"/v1/services/_math._tcp/instances/a1", "")
 	if status, answer := put("b1", "a1.math.tcp.svc"); status != 200 {
 		t.Errorf("renewal: %d %s", status, answer)

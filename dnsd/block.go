@@ -36,7 +36,7 @@ type shared[T any] struct {
 	task *task
 }
 
-// A published is a zone fed by a block's registry.
+// A published is a zone that a block's registry feeds.
 type published struct {
 	cfg    zone.Config
 	zone   *zone.Zone
@@ -154,7 +154,7 @@ func (b *block) registryConfig(log *slog.Logger) registry.Config {
 	return c
 }
 
-// check says why an instance cannot be published in one of the zones.
+// check says why one of the zones cannot publish an instance.
 func (b *block) check(key registry.Key, host string) error {
 	for _, p := range b.zones {
 		if err := p.zone.CheckInstance(key, host); err != nil {

@@ -16,15 +16,15 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 )
 
-// Check returns what New and Reload would refuse of c, but for what only a start can
-// find: an address that another process has, a store that another process uses. The
-// error names the setting, and its line if c was read from a Corefile.
+// Check returns the error that New and Reload would return for c, and opens nothing. Only
+// a start finds addresses and stores that another process uses. The error names the
+// setting, and its line if c was read from a Corefile.
 func (c Config) Check() error {
 	_, err := c.checked()
 	return err
 }
 
-// checkedConfig is a Config that may start.
+// checkedConfig is a Config that New would start.
 type checkedConfig struct {
 	Config        // with every name and address in its canonical form
 	told   []told // what the rooms of each zone are told
@@ -56,7 +56,7 @@ func (c Config) checked() (checkedConfig, error) {
 	return w, cmp.Or(w.checkShared(), w.checkPorts(), w.checkSockets())
 }
 
-// fail says which zone err is of, and in which line the setting is.
+// fail adds to err the zone, and the line of the setting.
 func (z Zone) fail(err error) error {
 	name := cmp.Or(strings.Join(z.Origins[:min(len(z.Origins), 1)], ""), DefaultOrigin)
 	var f *fault
@@ -122,9 +122,9 @@ func fileName(origin string) string {
 	return strings.NewReplacer("/", "_", `\`, "_").Replace(strings.TrimSuffix(origin, "."))
 }
 
-// checkShared refuses names and files that two blocks want.
+// checkShared refuses a zone or a store that two blocks have.
 func (w checkedConfig) checkShared() error {
-	origins := map[string]string{} // of reverse zones, too, and whose they are
+	origins := map[string]string{} // origin, also of a reverse zone -> the first origin of its block
 	stores := map[string]string{}  // path -> origin
 	for i, z := range w.Zones {
 		for n, c := range w.told[i].zones {
@@ -180,7 +180,7 @@ func (s Store) check() error {
 	case !errors.Is(err, os.ErrNotExist):
 		return &fault{path: "store", err: err}
 	}
-	// The folders are made at the start: the first that is there must be one.
+	// A start makes the folders. The first path that exists must be one.
 	for dir := filepath.Dir(s.Path); ; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
 		switch {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestBlocksMustAgree: what two blocks cannot have both is refused in the line of the
-// second, by -validate and by a reload.
+// TestBlocksMustAgree: -validate and a reload refuse what contradicts another block, or
+// cannot be served, in the line of the second.
 func TestBlocksMustAgree(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
@@ -45,7 +45,7 @@ func TestBlocksMustAgree(t *testing.T) {
 			t.Errorf("%s: %s\n got %v\nwant %s", tt.name, tt.text, err, tt.want)
 		}
 	}
-	// The same, or said once, is no contradiction.
+	// The same value, or a value in one block only, is no contradiction.
 	for _, text := range []string{
 		pair("nsid a", "nsid a"), pair("ttl 5s", "udpsize 512"), pair("tsig k. hmac-sha256 c2VjcmV0", "tsig k. hmac-sha256 b3RoZXI="), // keys are a zone's
 		strings.Replace(pair("nsid a", "nsid b"), "srv {", "srv:5301 {", 1),

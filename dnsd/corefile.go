@@ -37,8 +37,8 @@ func ReadCorefile(path string) (Corefile, error) {
 
 // ParseCorefile reads the text of a Corefile. The syntax is Caddyfile's: server
 // blocks, {$ENV}, import, snippets; relative paths are relative to the file. An error
-// names file, line, directive and what was expected there. Whether the values can be
-// served is for Config.Check, New and Reload to say, which name the line as well.
+// names file, line, directive and what was expected there. Config.Check, New and Reload
+// check the values; their errors name the line as well.
 func ParseCorefile(file string, text []byte) (Corefile, error) {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return Corefile{}, fmt.Errorf("%s:1: empty file; expected a server block such as svc:5300 { }", file)
@@ -79,12 +79,12 @@ func parse(file string, text []byte, s *sources) (Corefile, error) {
 // A reader turns one server block into a Zone.
 type reader struct {
 	section
-	dir  string // relative paths start here
+	dir  string // of the Corefile, for relative paths
 	file *Corefile
 	zone Zone
 	port string
 	seen map[string]line
-	// process holds the lines, of all blocks, that the whole process has once.
+	// process holds the directives that concern the process: all blocks must agree.
 	process map[string]line
 	places  *places
 }
@@ -96,7 +96,7 @@ type places struct {
 	values map[string]string // of the environment variables in the Corefile, which are hidden
 }
 
-// mark notes that items of the setting at path are in line l.
+// mark notes that line l has the setting at path, or these items of it.
 func (p *places) mark(l line, path string, items ...any) {
 	if _, twice := p.lines[path]; !twice {
 		p.lines[path] = l.place()
@@ -109,7 +109,7 @@ func (p *places) mark(l line, path string, items ...any) {
 	}
 }
 
-// of is where a setting is, as nearly as it is known.
+// of is the line of an item, or else of its setting, or else of the block.
 func (p *places) of(path, item string) string {
 	word, _, _ := strings.Cut(path, " ")
 	for _, key := range []string{path + "#" + item, path, word} {
@@ -211,7 +211,8 @@ func (r *reader) directive(l line) error {
 	return nil
 }
 
-// line reads one line but for its braces. seen are the lines beside it, by their words.
+// line reads one line but for its braces. seen are the lines before it at this level, by
+// their first words.
 func (r *reader) line(l line, def directive, path string, seen map[string]line) error {
 	if before, twice := seen[l.name()]; twice && !def.repeats {
 		return l.errorf("already set at %s", before.place())

@@ -40,8 +40,8 @@ func example(t *testing.T) (Corefile, string) {
 	return c, string(text)
 }
 
-// defaults are the values of the directives that have one, as a Corefile writes them,
-// and as the rooms use them when nothing is said.
+// defaults are the default values that the rooms use, by directive, as a Corefile writes
+// them.
 func defaults(t *testing.T) map[string]string {
 	t.Helper()
 	w, err := Config{}.checked()
@@ -82,8 +82,8 @@ func short(d fmt.Stringer) string {
 	return regexp.MustCompile(`([a-z])0[ms]`).ReplaceAllString(regexp.MustCompile(`([a-z])0[ms]`).ReplaceAllString(d.String(), "$1"), "$1")
 }
 
-// TestCorefileExampleShowsTheDefaults: each directive is there, and where it has a
-// default the line has that value.
+// TestCorefileExampleShowsTheDefaults: it has each directive, with its default value if
+// it has one.
 func TestCorefileExampleShowsTheDefaults(t *testing.T) {
 	_, text := example(t)
 	shown := map[string][]string{} // by path: the words after it
@@ -120,7 +120,7 @@ func TestCorefileExampleShowsTheDefaults(t *testing.T) {
 	}
 }
 
-// TestCorefileExampleIsRead: tokens with all that they may have.
+// TestCorefileExampleIsRead: its tokens have all that a token may have.
 func TestCorefileExampleIsRead(t *testing.T) {
 	c, _ := example(t)
 	tokens := c.Zones[0].Hook.Tokens

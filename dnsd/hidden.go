@@ -25,7 +25,8 @@ func (h *hidden) Unwrap() error { return h.err }
 // as a zone's name, and occur in messages that are not about them.
 const minHidden = 6
 
-// hide replaces the values of variables in err, and their parts, by their names.
+// hide replaces the values of variables in err, and parts of these values, by the names
+// of the variables.
 func hide(err error, values map[string]string) error {
 	if err == nil {
 		return nil

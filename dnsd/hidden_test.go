@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestCorefileErrorsHideTheValuesOfVariables: a variable put in any place of any
-// directive is not in the error, whatever the mistake.
+// TestCorefileErrorsHideTheValuesOfVariables: no error shows the value of a variable, in
+// whatever place of whatever directive it is.
 func TestCorefileErrorsHideTheValuesOfVariables(t *testing.T) {
 	for _, secret := range []string{"s3cr3t-Value", "_s3cr3t-Value", "s3cr3t Value", `s3cr3t"Value\`, "s3cr3t-Value.", "10.0.0.0/s3cr3t-Value"} {
 		t.Setenv("ROLLCALL_SECRET", secret)

@@ -29,7 +29,7 @@ func (l line) errorf(format string, args ...any) error {
 }
 
 // noEmptyWord refuses an empty word anywhere in the line: what it should have said is
-// missing, and to go on without it may leave a door open.
+// missing, and without it something may be open to all.
 func (l line) noEmptyWord() error {
 	if i := slices.Index(l.args, ""); i >= 0 {
 		return l.errorf("word %d is empty", i)
@@ -42,13 +42,12 @@ func (l line) noEmptyWord() error {
 	return nil
 }
 
-// word is the line with its first word and one other, to read that as if it were the
-// only one.
+// word is the line with its first word and word i only.
 func (l line) word(i int) line {
 	return line{file: l.file, no: l.no, args: []string{l.args[0], l.args[i]}}
 }
 
-// want says whether the line has n words after its first.
+// want refuses a line that has not n words after its first.
 func (l line) want(n int, expected string) error {
 	if len(l.args) != n+1 {
 		return l.errorf("expected %s", expected)
@@ -56,8 +55,8 @@ func (l line) want(n int, expected string) error {
 	return nil
 }
 
-// duration reads a time that is more than nothing: to leave a setting at its default
-// is to leave out its line.
+// duration reads a time above zero. Zero would mean the default, for which the line is
+// left out.
 func (l line) duration(into *time.Duration) error {
 	if err := l.want(1, "a duration such as 5s or 2m"); err != nil {
 		return err
@@ -70,7 +69,7 @@ func (l line) duration(into *time.Duration) error {
 	return nil
 }
 
-// number reads a whole number from 1 on. The rooms know the upper bounds.
+// number reads a whole number of at least 1. The rooms know the upper bounds.
 func (l line) number(into *int) error {
 	if err := l.want(1, "a number"); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 // A listener is one DNS address at work, UDP and TCP, or TLS, with all zones that
 // are served there.
 type listener struct {
-	addr   string // as configured: port 0 stays 0; tlsPrefix before one of TLS
+	addr   string // as configured: port 0 stays 0; one of TLS begins with tlsPrefix
 	blocks []*block
 	cfg    nameserver.Config
 	server *nameserver.Server
@@ -79,8 +79,8 @@ func (s *Server) prepareListener(addr string, p *plan, old *listener) (*nextList
 	return &nextListener{next: l}, nil
 }
 
-// update gives a kept listener its new zones and settings, and adds to undo what
-// gives the old ones back.
+// update gives a listener that goes on its new zones and settings. It adds to undo a
+// function that gives back the old ones.
 func (n *nextListener) update(undo *[]func() error) error {
 	if n.old == nil {
 		return nil

@@ -32,7 +32,7 @@ func burst(t *testing.T, r *registry.Registry, n int) {
 }
 
 // TestNoLifeRepeatsARevision: whatever happens to the store between two lives, the
-// second begins above what the first gave out, and not so far above that serials
+// second begins above the revisions of the first, and not so far above that serials
 // could not be compared (RFC 1982).
 func TestNoLifeRepeatsARevision(t *testing.T) {
 	dir := t.TempDir()

@@ -9,7 +9,7 @@ import (
 )
 
 // dnsMetrics shows the counts of a block's name servers under /metrics of its
-// hook. They are read when asked for; answering a query costs nothing more.
+// hook. They are read at each scrape, so that an answer costs nothing more.
 type dnsMetrics struct{ block *block }
 
 var (

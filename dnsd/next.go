@@ -15,29 +15,29 @@ import (
 
 // A nextBlock is a block of a plan.
 type nextBlock struct {
-	next *block
-	old  *block // whose registry and zones go on; nil: none
-	door *block // whose hook goes on; nil: none
-	from *block // whose registrations a new registry takes over; nil: none
-	log  *slog.Logger
+	next      *block
+	old       *block // its registry goes on, and zones that did not change; nil: none
+	hookFrom  *block // its hook goes on; nil: none
+	adoptFrom *block // a new registry takes over its registrations; nil: none
+	log       *slog.Logger
 
-	made bool // the store's file is not older than the plan
+	made bool // the plan made the file of the store
 }
 
-func (s *Server) prepareBlock(p *plan, z Zone, t told, old, door *block) (*nextBlock, error) {
+func (s *Server) prepareBlock(p *plan, z Zone, t told, old, hookFrom *block) (*nextBlock, error) {
 	n := &nextBlock{
-		next: &block{cfg: z, told: t, ready: &s.ready, extra: p.cfg.Collectors}, old: old, door: door,
+		next: &block{cfg: z, told: t, ready: &s.ready, extra: p.cfg.Collectors}, old: old, hookFrom: hookFrom,
 		log: s.log.With("zone", z.Origins[0]),
 	}
 	if old == nil {
-		n.from = s.publisher(z)
+		n.adoptFrom = s.publisher(z)
 	}
 	if err := n.open(); err != nil {
 		n.abandon()
 		return nil, err
 	}
-	if door != nil {
-		n.next.hook = door.hook
+	if hookFrom != nil {
+		n.next.hook = hookFrom.hook
 		return n, nil
 	}
 	h, err := hook.Listen(n.next.hookConfig(n.log))
@@ -78,8 +78,8 @@ func (n *nextBlock) openRegistry() error {
 		return nil
 	}
 	least := registry.ByClock(time.Now())
-	if n.from != nil {
-		least = max(least, n.from.reg.part.Revision()+handover)
+	if n.adoptFrom != nil {
+		least = max(least, n.adoptFrom.reg.part.Revision()+handover)
 	}
 	if path := n.next.cfg.Store.Path; path != "" {
 		_, err := os.Stat(path)
@@ -98,10 +98,10 @@ func (n *nextBlock) openRegistry() error {
 // that deregisters between a failed reload and the next one must not stay in the new
 // store.
 func (n *nextBlock) adopt() error {
-	if n.from == nil {
+	if n.adoptFrom == nil {
 		return nil
 	}
-	taken, err := n.next.reg.part.Adopt(context.Background(), n.from.reg.part)
+	taken, err := n.next.reg.part.Adopt(context.Background(), n.adoptFrom.reg.part)
 	if err != nil {
 		return faultf("store", "take over the registrations: %w", err)
 	}
@@ -116,7 +116,7 @@ func (n *nextBlock) openZones() error {
 	b := n.next
 	before := n.old
 	if before == nil {
-		before = n.from
+		before = n.adoptFrom
 	}
 	for _, zc := range b.told.zones {
 		p := n.old.published(zc)
@@ -139,8 +139,8 @@ func (n *nextBlock) openZones() error {
 	return nil
 }
 
-// update gives kept parts their new settings, and adds to undo what gives the
-// old ones back.
+// update gives the parts that go on their new settings. It adds to undo functions that
+// give back the old ones.
 func (n *nextBlock) update(undo *[]func() error) error {
 	if old := n.old; old != nil {
 		if err := old.reg.part.Update(n.next.registryConfig(n.log)); err != nil {
@@ -148,11 +148,11 @@ func (n *nextBlock) update(undo *[]func() error) error {
 		}
 		*undo = append(*undo, func() error { return old.reg.part.Update(old.registryConfig(n.log)) })
 	}
-	if door := n.door; door != nil {
-		if err := door.hook.part.Update(n.next.hookConfig(n.log)); err != nil {
+	if other := n.hookFrom; other != nil {
+		if err := other.hook.part.Update(n.next.hookConfig(n.log)); err != nil {
 			return at("hook", n.next.cfg.Hook.Addr, err)
 		}
-		*undo = append(*undo, func() error { return door.hook.part.Update(door.hookConfig(n.log)) })
+		*undo = append(*undo, func() error { return other.hook.part.Update(other.hookConfig(n.log)) })
 	}
 	return nil
 }
@@ -161,7 +161,7 @@ func (n *nextBlock) update(undo *[]func() error) error {
 // made for it.
 func (n *nextBlock) abandon() {
 	b := n.next
-	if b.hook != nil && n.door == nil {
+	if b.hook != nil && n.hookFrom == nil {
 		b.hook.part.Close()
 	}
 	for _, p := range b.zones {

@@ -25,11 +25,11 @@ func (s *Server) prepare(w checkedConfig) (_ *plan, err error) {
 			err = errors.Join(err, p.abandon())
 		}
 	}()
-	stores, doors := slices.Clone(s.blocks), slices.Clone(s.blocks) // parts that no new block has taken yet
+	registries, hooks := slices.Clone(s.blocks), slices.Clone(s.blocks) // those that no new block has taken yet
 	for i, z := range w.Zones {
-		old := take(&stores, func(b *block) bool { return b.sameStore(z) })
-		door := take(&doors, func(b *block) bool { return b.cfg.Hook.Addr == z.Hook.Addr })
-		n, err := s.prepareBlock(p, z, w.told[i], old, door)
+		old := take(&registries, func(b *block) bool { return b.sameStore(z) })
+		hookFrom := take(&hooks, func(b *block) bool { return b.cfg.Hook.Addr == z.Hook.Addr })
+		n, err := s.prepareBlock(p, z, w.told[i], old, hookFrom)
 		if err != nil {
 			return nil, z.fail(err)
 		}
@@ -60,12 +60,12 @@ func take(left *[]*block, fits func(*block) bool) *block {
 	return b
 }
 
-// owner is the first zone that is served at the address of a listener.
+// owner is the first zone at the address of a listener.
 func (c Config) owner(addr string) Zone {
 	return c.Zones[slices.IndexFunc(c.Zones, func(z Zone) bool { return slices.Contains(z.listeners(), addr) })]
 }
 
-// at returns err as the fault of a directive, and names the address unless err does.
+// at returns err as the fault of a directive, with the address if err does not name it.
 func at(directive, addr string, err error) error {
 	if !strings.Contains(err.Error(), strings.TrimPrefix(addr, tlsPrefix)) {
 		err = fmt.Errorf("%s: %w", addr, err)

@@ -18,8 +18,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// freePort is a port of loopback that is free for UDP and TCP, below those that
-// systems take for outgoing connections: the test lets go of it and comes back.
+// freePort is a port of loopback that is free for UDP and TCP. It is below those that
+// systems take for outgoing connections, because the test closes it and opens it again.
 func freePort(t *testing.T) string {
 	t.Helper()
 	for range 100 {
@@ -80,8 +80,8 @@ func TestReloadFromAnAddressToTheWildcard(t *testing.T) {
 	}
 }
 
-// TestReloadThatLosesAnAddressEndsTheServer: when another process takes it while a
-// plan makes room, a server that goes on without it would look sound.
+// TestReloadThatLosesAnAddressEndsTheServer: another process takes the address while a
+// plan makes room. A server that went on without it would look sound.
 func TestReloadThatLosesAnAddressEndsTheServer(t *testing.T) {
 	for _, part := range []string{"bind", "hook"} {
 		t.Run(part, func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestReloadToAnotherStoreKeepsTheRegistrations(t *testing.T) {
 			t.Errorf("in %v: serial %d after %d", store, after, before)
 		}
 	}
-	// Too many for the next store: nothing changes.
+	// More than the next store may have: nothing changes.
 	z.Store = Store{Kind: "bolt", Path: filepath.Join(dir, "three.db")}
 	z.Limits = Limits{PerService: 5}
 	if err := s.Reload(Config{Zones: []Zone{z}}); err == nil || !strings.Contains(err.Error(), "take over the registrations") {
@@ -162,9 +162,9 @@ func TestReloadToAnotherStoreKeepsTheRegistrations(t *testing.T) {
 	}
 }
 
-// TestReloadBelievesWhoIsRegisteredNow: neither a reload that failed nor the file of an
-// earlier life brings back what was changed since.
-func TestReloadBelievesWhoIsRegisteredNow(t *testing.T) {
+// TestReloadBelievesTheRegistrationsOfToday: neither a reload that failed nor the file of
+// an earlier life brings back old registrations.
+func TestReloadBelievesTheRegistrationsOfToday(t *testing.T) {
 	memory := free(Zone{Lease: Lease{Default: time.Hour}})
 	bolt := memory
 	bolt.Store = Store{Kind: "bolt", Path: filepath.Join(t.TempDir(), "svc.db")}
@@ -212,7 +212,7 @@ func TestReloadBelievesWhoIsRegisteredNow(t *testing.T) {
 	}
 }
 
-// TestHistoryBoundsIncrementalTransfer: as many changes back as the Corefile says.
+// TestHistoryBoundsIncrementalTransfer: it reaches back as many changes as History says.
 func TestHistoryBoundsIncrementalTransfer(t *testing.T) {
 	z := free(Zone{History: History{Changes: 10}, Transfer: Transfer{To: []Secondary{{Addr: "127.0.0.0/8"}}}})
 	s := run(t, Config{Zones: []Zone{z}})

@@ -37,9 +37,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// BenchmarkRestart measures a whole dnsd, a process of its own, that comes back
-// to a bolt store of services of 10 instances: the time to its first answer, and
-// its resident memory when every service was asked for.
+// BenchmarkRestart starts a dnsd, in a process of its own, with a bolt store of services
+// of 10 instances. It measures the time to the first answer, and the resident memory
+// after a query for every service.
 func BenchmarkRestart(b *testing.B) {
 	for _, n := range []int{1_000, 100_000, 1_000_000} {
 		b.Run(fmt.Sprintf("instances=%d", n), func(b *testing.B) {
@@ -98,7 +98,7 @@ func fillStore(b *testing.B, path string, n int) {
 	wg.Wait()
 }
 
-// askServices asks for the SRV records of the first n services.
+// askServices queries the SRV records of the first n services.
 func askServices(b *testing.B, addr string, n int) {
 	b.Helper()
 	conn, err := dns.Dial("udp", addr)

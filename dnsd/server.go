@@ -71,14 +71,14 @@ func (s *Server) Run(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
-		err = s.limp()
+		err = s.lameDuck()
 	case err = <-s.failed:
 	}
 	return errors.Join(err, s.Close())
 }
 
-// limp serves for Config.LameDuck, while /readyz says 503.
-func (s *Server) limp() error {
+// lameDuck serves for Config.LameDuck, while /readyz says 503.
+func (s *Server) lameDuck() error {
 	s.ready.Store(false)
 	s.mu.Lock()
 	d := s.cfg.LameDuck
@@ -128,10 +128,10 @@ func (s *Server) Reload(cfg Config) error {
 	return s.commit(p)
 }
 
-// DNSAddr is the first address DNS is served on.
+// DNSAddr is the first address of DNS.
 func (s *Server) DNSAddr() netip.AddrPort { return s.DNSAddrs()[0] }
 
-// DNSAddrs are all addresses DNS is served on, UDP and TCP alike.
+// DNSAddrs are all addresses of DNS, UDP and TCP alike.
 func (s *Server) DNSAddrs() []netip.AddrPort {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,7 +160,7 @@ func (s *Server) HookURL() string {
 	return s.blocks[0].hook.part.URL()
 }
 
-// String says on one line what is served where.
+// String lists on one line the zones with their addresses, hooks and stores.
 func (s *Server) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

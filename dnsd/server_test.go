@@ -48,7 +48,7 @@ func run(t *testing.T, cfg Config) *Server {
 	return s
 }
 
-// request makes one request to a hook and says its status.
+// request makes one request to a hook.
 func request(t *testing.T, method, url, body string) (status int, answer map[string]any) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
@@ -68,7 +68,7 @@ func request(t *testing.T, method, url, body string) (status int, answer map[str
 	return resp.StatusCode, answer
 }
 
-// ask asks the server at addr.
+// ask sends one query to the server at addr.
 func ask(t *testing.T, addr fmt.Stringer, name string, qtype uint16) *dns.Msg {
 	t.Helper()
 	m := new(dns.Msg)
@@ -152,7 +152,7 @@ func TestReloadKeepsSocketsAndRegistrations(t *testing.T) {
 		t.Errorf("second block: %v", r)
 	}
 
-	// And back: the second block is closed again.
+	// A reload without the second block closes it.
 	if err := s.Reload(Config{Zones: []Zone{first}}); err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,8 @@ func TestReloadWithOtherNameServersIsTransferredWhole(t *testing.T) {
 		request(t, "PUT", s.HookURL()+"/v1/services/_math._tcp/instances/"+id, `{"port":8080}`)
 	}
 	serial := func() uint32 { return ask(t, s.DNSAddr(), "svc.", dns.TypeSOA).Answer[0].(*dns.SOA).Serial }
-	// What a secondary gets that holds the zone at a serial: whole, or not.
+	// ixfr is a transfer to a secondary that has the zone at a serial; whole: it is no
+	// difference.
 	ixfr := func(since uint32) (whole bool, records []dns.RR) {
 		t.Helper()
 		m := new(dns.Msg).SetIxfr("svc.", since, "ns.svc.", "hostmaster.svc.")

@@ -8,35 +8,35 @@ import (
 	"strings"
 )
 
-// A door is an address that a block wants to listen on, over TCP at least.
-type door struct {
-	word  string // its directive
+// A socket is an address that a block listens on, over TCP at least.
+type socket struct {
+	word  string // the directive that has it
 	addr  string // as Config has it; tlsPrefix before one of TLS
 	index int    // of its zone
 }
 
-// doors are the addresses of all blocks. Those that blocks share are there once.
-func (c Config) doors() []door {
-	var all []door
+// sockets are the addresses of all blocks. An address that blocks share is there once.
+func (c Config) sockets() []socket {
+	var all []socket
 	for i, z := range c.Zones {
 		for _, addr := range z.listeners() {
-			if slices.ContainsFunc(all, func(d door) bool { return d.addr == addr }) {
+			if slices.ContainsFunc(all, func(d socket) bool { return d.addr == addr }) {
 				continue
 			}
 			word := "bind"
 			if strings.HasPrefix(addr, tlsPrefix) {
 				word = "tls"
 			}
-			all = append(all, door{word, addr, i})
+			all = append(all, socket{word, addr, i})
 		}
-		all = append(all, door{"hook", z.Hook.Addr, i})
+		all = append(all, socket{"hook", z.Hook.Addr, i})
 	}
 	return all
 }
 
 // checkPorts refuses addresses that cannot be open at the same time.
 func (w checkedConfig) checkPorts() error {
-	all := w.doors()
+	all := w.sockets()
 	for i, d := range all {
 		for _, o := range all[:i] {
 			if !o.overlaps(d) {
@@ -54,7 +54,7 @@ func (w checkedConfig) checkPorts() error {
 }
 
 // overlaps says whether the socket of one address takes that of the other.
-func (d door) overlaps(o door) bool {
+func (d socket) overlaps(o socket) bool {
 	if !samePort(d.addr, o.addr) {
 		return false
 	}
@@ -65,8 +65,8 @@ func (d door) overlaps(o door) bool {
 	return covers(a, b) || covers(b, a)
 }
 
-// host is the address without the port.
-func (d door) host() netip.Addr {
+// host is the IP address.
+func (d socket) host() netip.Addr {
 	host, _, _ := net.SplitHostPort(strings.TrimPrefix(d.addr, tlsPrefix))
 	switch host {
 	case "":
@@ -78,8 +78,8 @@ func (d door) host() netip.Addr {
 	return a.Unmap()
 }
 
-// checkSockets says whether the blocks that share a DNS address agree on what is the
-// address's and not the zone's.
+// checkSockets says whether the blocks that share a DNS address agree on the settings
+// that belong to the address.
 func (w checkedConfig) checkSockets() error {
 	for _, addr := range addresses(w.Config) {
 		var shared DNS
@@ -97,8 +97,8 @@ func (w checkedConfig) checkSockets() error {
 	return nil
 }
 
-// merge takes what o says and d does not; the certificate only where it is used. It
-// returns the directive in which both say something, and not the same.
+// merge takes from o the settings that d does not have; the certificate only if the
+// address is one of TLS. It returns the directive that both have with other values.
 func (d *DNS) merge(o DNS, overTLS bool) (conflict string) {
 	note := func(word string, differs bool) {
 		if differs {
@@ -121,7 +121,7 @@ func (d *DNS) merge(o DNS, overTLS bool) (conflict string) {
 	return conflict
 }
 
-// mergeOne is merge for one setting, whose zero value says nothing.
+// mergeOne is merge for one setting. The zero value means that it was not set.
 func mergeOne[T comparable](d *T, o T) (differs bool) {
 	var nothing T
 	differs = *d != nothing && o != nothing && *d != o

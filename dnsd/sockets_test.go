@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestDoorsThatOverlapAreThoseTheSystemRefuses: whatever two addresses a configuration
-// names, it is refused before a socket is opened, or it starts.
-func TestDoorsThatOverlapAreThoseTheSystemRefuses(t *testing.T) {
+// TestSocketsThatOverlapAreThoseTheSystemRefuses: a configuration with any two addresses
+// is either refused before a socket is opened, or starts.
+func TestSocketsThatOverlapAreThoseTheSystemRefuses(t *testing.T) {
 	hosts := []string{"127.0.0.1", "127.0.0.2", "0.0.0.0", "localhost", "::ffff:127.0.0.1", ""}
 	if l, err := net.Listen("tcp6", "[::1]:0"); err == nil {
 		l.Close()

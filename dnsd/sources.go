@@ -166,7 +166,8 @@ func (s *sources) read(name, file string, text []byte, heads map[string][]int) (
 	return whole, nil
 }
 
-// variable is how caddyfile spells one of the environment, for Unix and Windows.
+// variable is a variable of the environment as caddyfile spells it, for Unix and
+// Windows.
 var variable = regexp.MustCompile(`\{\$([^{}]+)\}|\{%([^{}%]+)%\}`)
 
 // misspelled is a word, or the rest of a word without its variables, that was meant to

@@ -64,8 +64,8 @@ func TestCorefileImportsThatEndAreFollowed(t *testing.T) {
 	}
 }
 
-// TestCorefileVariablesMustBeSet: a variable that is not set must not switch off what
-// it should have said, be it a whole word, a part of one, or a zone's name.
+// TestCorefileVariablesMustBeSet: a variable that is not set is an error, as a whole word,
+// as a part of one, and as a zone's name.
 func TestCorefileVariablesMustBeSet(t *testing.T) {
 	t.Setenv("ROLLCALL_EMPTY", "")
 	t.Setenv("ROLLCALL_LOOP", "{$ROLLCALL_LOOP}")
@@ -90,15 +90,14 @@ func TestCorefileVariablesMustBeSet(t *testing.T) {
 				t.Errorf("%s\ngot %v, want %s", text, err, v.want)
 			}
 		}
-		// In a comment it is nothing.
+		// In a comment it is no variable.
 		if _, err := ParseCorefile("Corefile", []byte("svc { # "+v.ref+"\n}\n")); err != nil {
 			t.Errorf("%s in a comment: %v", v.ref, err)
 		}
 	}
 }
 
-// FuzzBadWord: the words of a text without one are those that caddyfile reads
-// when every "#" that it could take for a comment's beginning is told.
+// FuzzBadWord: badWord finds a "#" exactly where caddyfile reads it within a word.
 func FuzzBadWord(f *testing.F) {
 	for _, s := range []string{"a#b", "a #b", "#a", "\"a#b\"", "\"a\\\"#\"#", "a\n#b\nc#", "a\"#b\"", "\"\"#", "\\#"} {
 		f.Add(s)
@@ -108,8 +107,6 @@ func FuzzBadWord(f *testing.F) {
 			t.Skip("left out or changed by the lexer")
 		}
 		no, _ := badWord([]byte(text))
-		// The same with something behind each "#": only where one is within a word, or
-		// in quotes, may the words change.
 		words := func(s string) (out []string) {
 			for d := caddyfile.NewDispenser("Corefile", strings.NewReader(s)); d.Next(); {
 				out = append(out, d.Val())
@@ -124,7 +121,7 @@ func FuzzBadWord(f *testing.F) {
 					cut = true
 				}
 				if strings.HasPrefix(w, "\uE000") {
-					return // a comment: what is behind it is none of our words
+					return // a comment: the text after it has no words
 				}
 			}
 			if cut != (no > 0) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// suggest names the word that was probably meant, or all of them.
+// suggest names the word that was probably meant, or else all words.
 func suggest(word string, words []string) string {
 	if near, ok := nearest(word, words); ok {
 		return fmt.Sprintf("did you mean %q?", near)
@@ -14,7 +14,7 @@ func suggest(word string, words []string) string {
 	return "expected one of " + strings.Join(words, ", ")
 }
 
-// nearest is the one of words that word was probably meant to be.
+// nearest is the one of words that differs least from word; ok: by little.
 func nearest(word string, words []string) (near string, ok bool) {
 	near = slices.MinFunc(words, func(a, b string) int { return distance(word, a) - distance(word, b) })
 	d := distance(word, near)

@@ -18,7 +18,7 @@ type section struct {
 	lines []line
 }
 
-// place is where the section begins, as nearly as it is known.
+// place is the line in which the section begins, or else that of its first directive.
 func (b section) place() string {
 	switch {
 	case b.no > 0:

@@ -17,16 +17,16 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 )
 
-// told is what each room is told of one block. The rooms fill in the defaults.
+// told is what each room is told of one block. A zero field is the room's default.
 type told struct {
 	registry registry.Config
 	zones    []zone.Config
-	hook     hook.Config     // but for what only a running block has
+	hook     hook.Config     // without the fields that only a running block can fill
 	access   nameserver.Zone // without a zone: the servers that may copy it, and their keys
 	cert     *tls.Certificate
 }
 
-// translate has each room check what it is told of z. z is normal.
+// translate makes what each room is told of z, and has the room check it. z is normal.
 func (z Zone) translate() (told, error) {
 	t := told{registry: z.forRegistry(), hook: z.forHook()}
 	full, err := registry.Check(t.registry)
@@ -237,9 +237,7 @@ func (z Zone) forTransfer() (nameserver.Zone, error) {
 	return access, nil
 }
 
-// access is s as the name server takes it. An address means that one host may
-// transfer and is notified, at port 53 unless it says another; a prefix only
-// allows.
+// access is s as the name server takes it. An address without port means port 53.
 func (s Secondary) access() (nameserver.Secondary, error) {
 	p := nameserver.Secondary{Key: s.Key}
 	if s.Addr == "" {
@@ -262,8 +260,8 @@ func (s Secondary) access() (nameserver.Secondary, error) {
 	return p, nil
 }
 
-// served is the access to one zone at one address. Only at the first address of a
-// block are secondaries told of changes: once is enough.
+// served is a zone at one address. Secondaries are told of changes (NOTIFY) only from
+// the first address of a block: once is enough.
 func (t told) served(z *zone.Zone, notify bool) nameserver.Zone {
 	access := t.access
 	access.Zone = z
@@ -276,7 +274,7 @@ func (t told) served(z *zone.Zone, notify bool) nameserver.Zone {
 	return access
 }
 
-// load reads the files; nil: there are none.
+// load reads the files. It returns nil if there are none.
 func (t TLS) load() (*tls.Certificate, error) {
 	if t == (TLS{}) {
 		return nil, nil

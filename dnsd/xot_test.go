@@ -35,8 +35,8 @@ zone "svc" {
 };
 `
 
-// TestBINDFollowsTheZoneOverTLS: it transfers over no connection without the ALPN
-// token "dot" (RFC 9103 section 7.1).
+// TestBINDFollowsTheZoneOverTLS: BIND transfers over no connection without the ALPN token
+// "dot" (RFC 9103 section 7.1).
 func TestBINDFollowsTheZoneOverTLS(t *testing.T) {
 	if !peertest.Mandatory() {
 		t.Skip("runs BIND: set ROLLCALL_PEERS=1")

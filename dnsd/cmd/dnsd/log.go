@@ -21,7 +21,7 @@ type logger struct {
 	*slog.Logger
 	level    zap.AtomicLevel
 	json     atomic.Bool
-	terminal bool // whether a person reads along
+	terminal bool // the output is a terminal: a person may be reading
 	sink     *sink
 	dropped  prometheus.Collector // lines
 }
@@ -68,7 +68,7 @@ const patience = time.Second
 // Close writes the lines that wait.
 func (l *logger) Close() { l.sink.Close(patience) }
 
-// isTerminal says whether a person may be reading.
+// isTerminal says whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {

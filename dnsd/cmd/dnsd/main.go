@@ -3,7 +3,7 @@
 //
 //	dnsd                 zone svc., DNS on 127.0.0.1:5300, hook on 127.0.0.1:8053
 //	dnsd -dns 127.0.0.1:5301 -hook 127.0.0.1:8054
-//	dnsd -conf Corefile  what the Corefile says
+//	dnsd -conf Corefile  the zones of the Corefile
 //	dnsd -conf Corefile -validate
 //	dnsd -version
 //
@@ -35,10 +35,10 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// options are what the command line says.
+// options are flags of the command line.
 type options struct {
 	conf      string
-	dns, hook string // for a start without conf; empty: the defaults
+	dns, hook string // addresses for a start without conf; empty: the defaults
 }
 
 // run is main with its surroundings as arguments; it returns the exit status.
