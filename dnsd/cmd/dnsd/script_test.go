@@ -78,12 +78,13 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(s.cmd.Start())
 	w.Close()
-	s.pipe, s.lines = r, make(chan string, 10_000)
+	lines := make(chan string, 10_000)
+	s.pipe, s.lines = r, lines
 	s.open = append(s.open, r)
 	go func() {
-		defer close(s.lines)
+		defer close(lines)
 		for scan := bufio.NewScanner(r); scan.Scan(); {
-			s.lines <- scan.Text()
+			lines <- scan.Text()
 		}
 	}()
 	s.served(ts, s.await(ts, `serves`))
