@@ -12,10 +12,10 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry/boltstore"
 )
 
-func TestAdoptTakesOverWhoIsRegisteredElsewhere(t *testing.T) {
+func TestAdoptCopiesTheInstancesOfAnotherRegistry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		old, _ := start(t, registry.Config{})
-		for i := range 3000 { // more than one commit
+		for i := range 3000 { // which takes more than one commit
 			in := math(fmt.Sprintf("a%d", i))
 			in.Incarnation = 7
 			register(t, old, in)
@@ -40,7 +40,7 @@ func TestAdoptTakesOverWhoIsRegisteredElsewhere(t *testing.T) {
 		r, m := start(t, registry.Config{})
 		newer := math("a1")
 		newer.Incarnation, newer.Weight = 8, 1
-		register(t, r, newer) // was faster
+		register(t, r, newer) // before Adopt
 		if n, err := r.Adopt(t.Context(), old); n != 3000 || err != nil {
 			t.Fatalf("Adopt = %d, %v; want 3000", n, err)
 		}
@@ -48,10 +48,10 @@ func TestAdoptTakesOverWhoIsRegisteredElsewhere(t *testing.T) {
 			t.Errorf("%d published, want 3001", n)
 		}
 		if l, _ := r.Instance(newer.Key); l.Weight != 1 || l.Incarnation != 8 {
-			t.Errorf("who was faster is %+v", l.Instance)
+			t.Errorf("the instance that registered here before Adopt is %+v", l.Instance)
 		}
 		if l, _ := r.Instance(math("a2").Key); l.ExpiresIn != 15*time.Second || l.State != registry.Up {
-			t.Errorf("the lease did not begin anew: %+v in %v", l.Instance, l.ExpiresIn)
+			t.Errorf("the lease did not begin again: %+v in %v", l.Instance, l.ExpiresIn)
 		}
 		if l, _ := r.Instance(math("drained").Key); l.State != registry.Drained || !l.Sticky {
 			t.Errorf("the drained one is %+v", l.Instance)
@@ -70,7 +70,7 @@ func TestAdoptTakesOverWhoIsRegisteredElsewhere(t *testing.T) {
 	})
 }
 
-func TestAdoptSaysWhatDoesNotFit(t *testing.T) {
+func TestAdoptReturnsTheLimitThatIsReached(t *testing.T) {
 	old, _ := start(t, registry.Config{})
 	fleet(t, old, 5)
 	r, _ := start(t, registry.Config{Limits: registry.Limits{Instances: 3}})
@@ -80,8 +80,8 @@ func TestAdoptSaysWhatDoesNotFit(t *testing.T) {
 	}
 }
 
-// What a store remembers of an earlier life is older than what from knows.
-func TestAdoptKnowsBetterThanTheStore(t *testing.T) {
+// The content of a store is from an earlier life, and older than the instances of from.
+func TestAdoptReplacesWhatTheStoreHeld(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "svc.db")
 	open := func() registry.Backend {
 		store, err := boltstore.Open(path)

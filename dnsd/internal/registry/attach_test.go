@@ -8,7 +8,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry/registrytest"
 )
 
-// What publishes something else than before has a revision of its own.
+// A sink that publishes other data than before has a revision of its own.
 func TestRenewedSinkIsLoadedAtARevisionOfItsOwn(t *testing.T) {
 	r, m := start(t, registry.Config{})
 	register(t, r, math("a1"))

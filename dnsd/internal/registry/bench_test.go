@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// benchSizes are how many instances are registered, ten a service; a million too
-// when ROLLCALL_BENCH_MILLION=1.
+// benchSizes are numbers of instances, ten a service. A million is one of them if
+// ROLLCALL_BENCH_MILLION=1.
 func benchSizes() []int {
 	if os.Getenv("ROLLCALL_BENCH_MILLION") == "1" {
 		return []int{1_000, 100_000, 1_000_000}
@@ -47,7 +47,7 @@ func benchOpen(b *testing.B, n int, cfg Config) *Registry {
 	return r
 }
 
-// BenchmarkRegister registers new instances, and takes them out again.
+// BenchmarkRegister registers new instances, and deregisters them again.
 func BenchmarkRegister(b *testing.B) {
 	for _, n := range benchSizes() {
 		b.Run(fmt.Sprintf("store=memory/instances=%d", n), func(b *testing.B) {
@@ -90,7 +90,7 @@ func BenchmarkChange(b *testing.B) {
 	})
 }
 
-// BenchmarkRenew renews all over the registry, one by one and a thousand at once.
+// BenchmarkRenew renews instances of all services, one at a time and a thousand at once.
 func BenchmarkRenew(b *testing.B) {
 	for _, n := range benchSizes() {
 		r := benchOpen(b, n, Config{})
@@ -124,9 +124,8 @@ func BenchmarkRenew(b *testing.B) {
 	}
 }
 
-// BenchmarkExpire: what a tick costs when nothing ends, and what a lease costs
-// that does, with so many others waiting. Registering again what expired is not
-// counted.
+// BenchmarkExpire measures a tick in which no lease ends, and the end of a lease, among
+// many other leases. It does not measure the registrations in between.
 func BenchmarkExpire(b *testing.B) {
 	for _, n := range benchSizes() {
 		r := benchOpen(b, n, Config{Lease: Leases{Default: 24 * time.Hour, Min: 3 * time.Second}, Guard: Guard{Off: true}})
@@ -150,7 +149,7 @@ func BenchmarkExpire(b *testing.B) {
 					}
 				}
 				r.mu.Lock()
-				r.clock.now += 3*time.Second + tick // instead of waiting
+				r.clock.now += 3*time.Second + tick // instead of a pause
 				r.mu.Unlock()
 				b.StartTimer()
 				if _, err := r.expire(ctx); err != nil {
@@ -165,7 +164,7 @@ func BenchmarkExpire(b *testing.B) {
 	}
 }
 
-// BenchmarkWatchFanOut: one change, encoded once, in the hands of all watchers.
+// BenchmarkWatchFanOut delivers a change, which is encoded once, to all watches.
 func BenchmarkWatchFanOut(b *testing.B) {
 	for _, n := range []int{1, 100, 10_000} {
 		b.Run(fmt.Sprintf("watchers=%d", n), func(b *testing.B) {
@@ -202,8 +201,8 @@ func BenchmarkWatchFanOut(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory is what an instance costs, the heap of the registry by the
-// number of instances.
+// BenchmarkMemory measures the memory of an instance: the heap of the registry, divided by
+// the number of instances.
 func BenchmarkMemory(b *testing.B) {
 	for _, n := range benchSizes() {
 		b.Run(fmt.Sprintf("instances=%d", n), func(b *testing.B) {

@@ -12,7 +12,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// life opens a registry that will not be closed, as if the process were killed.
+// life opens a registry and does not close it, as if the process were killed.
 func life(t *testing.T, cfg registry.Config) *registry.Registry {
 	t.Helper()
 	r, err := registry.Open(cfg)
@@ -30,7 +30,7 @@ func TestCeilingCoversWhatAKilledLifeGaveOut(t *testing.T) {
 		if r.Revision() <= last {
 			t.Fatalf("life %d begins at %d, %d was given out", i, r.Revision(), last)
 		}
-		for n := range 12_000 * (i % 2) { // more than is reserved at once
+		for n := range 12_000 * (i % 2) { // more than one write reserves
 			in := math("a1")
 			in.Weight = uint16(n)
 			register(t, r, in)
@@ -39,12 +39,12 @@ func TestCeilingCoversWhatAKilledLifeGaveOut(t *testing.T) {
 	}
 }
 
-// On a full disk no new file can be made beside the old one.
+// On a full disk no new file can be made beside the old one. Here its name is too long.
 func TestCeilingIsKeptWhereNoFileCanBeMade(t *testing.T) {
 	dir := t.TempDir()
 	made := filepath.Join(dir, "svc.ceiling")
 	last := life(t, registry.Config{Ceiling: made, Revision: 1_000_000}).Revision()
-	path := filepath.Join(dir, strings.Repeat("c", 250)) // what is made beside it has too long a name
+	path := filepath.Join(dir, strings.Repeat("c", 250)) // the name of the new file would be too long
 	if err := os.Rename(made, path); err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestCeilingIsKeptWhereNoFileCanBeMade(t *testing.T) {
 	}
 }
 
-// remembers is a backend that was put back from a copy.
+// remembers is a backend that was replaced by a copy.
 type remembers struct {
 	registry.Backend
 	revision uint64
@@ -77,7 +77,7 @@ func (b remembers) Load() (*registry.Snapshot, error) {
 	return s, err
 }
 
-// A copy of the whole directory brings back the ceiling, too.
+// A copy of the whole directory replaces the ceiling, too.
 func TestLifeBeginsAMillionAboveACopy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "svc.ceiling")
 	const copied, since = 5_000_000, 1_000_000
@@ -86,14 +86,14 @@ func TestLifeBeginsAMillionAboveACopy(t *testing.T) {
 	}
 	r := life(t, registry.Config{Backend: remembers{registry.Memory(), copied}, Ceiling: path, Revision: 1000})
 	if first := r.Revision(); first <= copied+since || first-copied > 1<<22 {
-		t.Errorf("begins at %d; the copy knows of %d, and %d changes came since", first, copied, since)
+		t.Errorf("begins at %d; the copy has %d, and %d changes were made since", first, copied, since)
 	}
 }
 
-// Lives that cannot write the file go on by the clock from what it says.
+// Lives that cannot write the file begin above its number by the clock.
 func TestCeilingThatCannotBeWrittenIsFollowedByTheClock(t *testing.T) {
-	path := filepath.Join(t.TempDir(), strings.Repeat("c", 250)) // as above
-	const high = 99_999_999_999                                  // what comes next is longer, so it is not written over
+	path := filepath.Join(t.TempDir(), strings.Repeat("c", 250)) // the name of a new file would be too long
+	const high = 99_999_999_999                                  // the next number is longer, so the old file cannot be written over
 	if err := os.WriteFile(path, []byte(registry.FormatCeiling(high)), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestClockBackAndFarAhead(t *testing.T) {
 		now.Add(-time.Hour),
 		{},
 		now.AddDate(-30, 0, 0), now.Add(time.Hour), now.AddDate(1, 0, 0), now,
-		now.AddDate(50, 0, 0), // no secondary could compare serials so far apart
+		now.AddDate(50, 0, 0), // serials so far apart cannot be compared
 		now.Add(2 * time.Hour),
 	} {
 		next := at(when)
@@ -140,7 +140,7 @@ func TestClockBackAndFarAhead(t *testing.T) {
 	}
 }
 
-// Without a file the clock decides, and keeps up with 15 changes a second for
+// Without a file lives begin by the clock, which is ahead of 15 changes a second for
 // years.
 func TestClockAloneKeepsSerialsGrowing(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -155,7 +155,7 @@ func TestClockAloneKeepsSerialsGrowing(t *testing.T) {
 	}
 }
 
-// What cannot be read or written is said, once, and nothing else stops.
+// A file that cannot be read or written is logged once, and the registry works.
 func TestCeilingThatCannotBeKeptIsTold(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")

@@ -9,7 +9,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-func TestStallIsNotHeldAgainstLeases(t *testing.T) {
+func TestAStallMakesLeasesLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, err := registry.Open(registry.Config{})
 		if err != nil {
@@ -24,10 +24,10 @@ func TestStallIsNotHeldAgainstLeases(t *testing.T) {
 			}
 		}
 		in := math("a1")
-		in.Service = "_math._udp" // which is not probed
+		in.Service = "_math._udp" // UDP services are not probed
 		register(t, r, in)
 		run(10 * time.Second)
-		time.Sleep(time.Hour) // stopped
+		time.Sleep(time.Hour) // Run does not run
 		run(4 * time.Second)
 		if l, ok := r.Instance(in.Key); !ok || l.ExpiresIn > time.Second || l.ExpiresIn < 900*time.Millisecond {
 			t.Errorf("after 14 of 15 seconds and a stall it is %+v, %v", l, ok)

@@ -17,13 +17,13 @@ import (
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
-// firewallEnv makes the test binary the process in a network namespace of its own.
+// firewallEnv tells the test binary to be the process in a network namespace of its own.
 const firewallEnv = "ROLLCALL_FIREWALL_CHILD"
 
-// TestFirewallIsNoWitnessOfADeath: ten instances listen, and a firewall between
-// them and dnsd rejects, in each way it can. Nobody is removed for that, neither
-// when leases end nor when held connections break. Who really closes his port is
-// removed at once.
+// TestFirewallIsNoWitnessOfADeath: ten instances listen, and a firewall between them and
+// dnsd rejects connections, in each way that it can. No instance is removed for that,
+// neither when leases end nor when held connections break. An instance that really
+// closes its port is removed at once.
 func TestFirewallIsNoWitnessOfADeath(t *testing.T) {
 	if os.Getenv(firewallEnv) != "" {
 		if err := firewallChild(); err != nil {
@@ -31,7 +31,7 @@ func TestFirewallIsNoWitnessOfADeath(t *testing.T) {
 		}
 		os.Exit(0)
 	}
-	t.Parallel() // most of it is waiting
+	t.Parallel()
 	for _, program := range []string{"ip", "iptables", "ip6tables"} {
 		peertest.Need(t, program)
 	}
@@ -50,7 +50,7 @@ func TestFirewallIsNoWitnessOfADeath(t *testing.T) {
 		}
 		t.Skipf("no network namespace with a firewall here: %v %s", err, text)
 	}
-	if err != nil || !strings.Contains(text, "believed nobody but the hosts") {
+	if err != nil || !strings.Contains(text, "believed only the hosts") {
 		t.Errorf("%v\n%s", err, text)
 	}
 }
@@ -69,7 +69,7 @@ func firewallChild() error {
 	if err := command("iptables -A INPUT -p tcp --dport 9 -j REJECT"); err != nil {
 		return fmt.Errorf("no firewall here: %w", err)
 	}
-	// ip and ip6 alike.
+	// ip and ip6 are alike.
 	for _, c := range []struct{ host, tables, reject string }{
 		{"127.0.0.1", "iptables", "REJECT --reject-with icmp-port-unreachable"},
 		{"127.0.0.1", "iptables", "REJECT --reject-with icmp-admin-prohibited"},
@@ -79,18 +79,18 @@ func firewallChild() error {
 		{"::1", "ip6tables", "REJECT --reject-with icmp6-adm-prohibited"},
 		{"::1", "ip6tables", "DROP"},
 	} {
-		for _, chain := range []string{"INPUT", "OUTPUT"} { // on the way, or here
+		for _, chain := range []string{"INPUT", "OUTPUT"} { // a firewall on the way, or on this host
 			if err := underFire(command, c.host, c.tables, chain, c.reject); err != nil {
 				return fmt.Errorf("%s %s: %w", chain, c.reject, err)
 			}
 		}
 	}
-	fmt.Println("believed nobody but the hosts")
+	fmt.Println("believed only the hosts")
 	return nil
 }
 
-// underFire registers listening instances, lets the firewall reject, and tells
-// that the held connections broke and the leases ended.
+// underFire registers listening instances, makes the firewall reject, breaks the held
+// connections, and waits until the leases end.
 func underFire(command func(string) error, host, tables, chain, reject string) error {
 	cfg := registry.Config{Lease: registry.Leases{Default: 2 * time.Second}}
 	r, err := registry.OpenTuned(cfg, func(_ *registry.Config, n *registry.Tuning) { n.ProbeTimeout = 200 * time.Millisecond })
@@ -133,7 +133,7 @@ func underFire(command func(string) error, host, tables, chain, reject string) e
 	}
 	defer w.Close()
 
-	lost := func() { // all at once
+	lost := func() { // for all instances at once
 		var asked sync.WaitGroup
 		for _, k := range keys {
 			asked.Go(func() { r.ConnectionLost(ctx, k, 0) })
@@ -148,7 +148,7 @@ func underFire(command func(string) error, host, tables, chain, reject string) e
 	if s := r.Stats(); s.Instances != n {
 		return fmt.Errorf("held connections broke, and only %d of %d are there", s.Instances, n)
 	}
-	if chain == "INPUT" && !strings.Contains(reject, "host") && !strings.Contains(reject, "adm") { // it takes a lease
+	if chain == "INPUT" && !strings.Contains(reject, "host") && !strings.Contains(reject, "adm") { // this takes a lease, so not for each reject
 		for suspects := map[registry.Key]bool{}; len(suspects) < n; {
 			events, err := w.Next(ctx)
 			if err != nil {
@@ -156,7 +156,7 @@ func underFire(command func(string) error, host, tables, chain, reject string) e
 			}
 			for _, e := range events {
 				if e.New == nil {
-					return fmt.Errorf("%v is gone", e.Key())
+					return fmt.Errorf("%v was removed", e.Key())
 				}
 				suspects[e.Key()] = true
 			}

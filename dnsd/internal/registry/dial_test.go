@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Of a name, every address has to refuse.
+// A name is dead only if each of its addresses refuses.
 func TestNameIsDeadWhenAllItsAddressesRefuse(t *testing.T) {
 	refused := fmt.Errorf("connect: %w", syscall.ECONNREFUSED)
 	silent := context.DeadlineExceeded
@@ -29,7 +29,7 @@ func TestNameIsDeadWhenAllItsAddressesRefuse(t *testing.T) {
 		{[]error{refused, silent}, false, false},
 		{[]error{refused, errNetwork, refused}, false, false},
 		{nil, false, false},
-		{make([]error, 17), false, false}, // more than is asked
+		{make([]error, 17), false, false}, // more addresses than dialAll tries
 	} {
 		var addrs []netip.Addr
 		for i := range c.answers {

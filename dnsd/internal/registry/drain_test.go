@@ -22,7 +22,7 @@ func TestStickyDrainSurvivesTheInstance(t *testing.T) {
 			if _, err := r.Deregister(t.Context(), in.Key, nil); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(2 * time.Hour) // longer than a fence lives
+			time.Sleep(2 * time.Hour) // longer than a fence is kept
 			register(t, r, math("other"))
 			in.Incarnation = next + 2
 			if out := register(t, r, in); out.State != registry.Drained || !out.Sticky {
@@ -44,7 +44,7 @@ func TestStickyDrainSurvivesTheInstance(t *testing.T) {
 	})
 }
 
-func TestStickyDrainOfWhoIsGoneCanBeLifted(t *testing.T) {
+func TestStickyDrainOfAnAbsentInstanceCanBeLifted(t *testing.T) {
 	r, _ := start(t, registry.Config{})
 	in := math("a1")
 	in.Incarnation = 5
@@ -64,14 +64,14 @@ func TestStickyDrainOfWhoIsGoneCanBeLifted(t *testing.T) {
 	old := in
 	old.Incarnation = 4
 	if _, err := r.Register(t.Context(), old); err == nil {
-		t.Error("the fence went with the drain")
+		t.Error("the fence was removed with the drain")
 	}
 	if out := register(t, r, in); out.State != registry.Up {
 		t.Errorf("it is %+v", out)
 	}
 }
 
-// What an operator does to a suspect does not make it healthy.
+// A drain and its end do not make a suspect healthy.
 func TestDrainAndUndrainLeaveASuspectASuspect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := start(t, registry.Config{})
@@ -106,7 +106,7 @@ func TestDrainOutlivesRenewalsAndChanges(t *testing.T) {
 			time.Sleep(5 * time.Second)
 			renew(t, r, "a1")
 		}
-		in.Weight, in.Incarnation = 5, 7 // restarted
+		in.Weight, in.Incarnation = 5, 7 // as after a restart
 		register(t, r, in)
 		if got := published(m); got != "" {
 			t.Errorf("drained, and published %s", got)
@@ -121,7 +121,7 @@ func TestDrainOutlivesRenewalsAndChanges(t *testing.T) {
 			t.Errorf("published %s, want %s", got, want)
 		}
 		if _, err := r.Drain(t.Context(), math("a2").Key, false); !errors.Is(err, registry.ErrNotFound) {
-			t.Errorf("Drain of nobody = %v", err)
+			t.Errorf("Drain of an absent instance = %v", err)
 		}
 	})
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// printer is a sink, as the zone is one.
+// printer is a sink that prints the changes.
 type printer struct{}
 
 func (printer) Load(revision uint64, _ iter.Seq[*registry.Instance], _ []registry.Change) {

@@ -27,7 +27,7 @@ func TestLeaseEndsWithoutRenewal(t *testing.T) {
 		renew(t, r, "a3", "a4")
 		time.Sleep(5*time.Second - time.Millisecond)
 		if _, ok := r.Instance(math("a1").Key); !ok {
-			t.Error("gone before its lease ended")
+			t.Error("removed before its lease ended")
 		}
 		time.Sleep(100 * time.Millisecond)
 		if _, ok := r.Instance(math("a1").Key); ok {
@@ -39,15 +39,15 @@ func TestLeaseEndsWithoutRenewal(t *testing.T) {
 	})
 }
 
-// The race detector is the judge.
+// Only the race detector can find a mistake here.
 func TestRenewalsWhileLeasesEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := start(t, registry.Config{Lease: registry.Leases{Default: lease}})
 		ids := fleet(t, r, 2000)
-		time.Sleep(lease) // as Run does
+		time.Sleep(lease) // so that Run judges leases meanwhile
 		for range 20 {
 			for _, id := range ids {
-				r.Renew(t.Context(), math(id).Key, 0) //nolint:errcheck // some are gone
+				r.Renew(t.Context(), math(id).Key, 0) //nolint:errcheck // some are removed
 			}
 			time.Sleep(50 * time.Millisecond)
 		}

@@ -27,7 +27,7 @@ func TestFencesAreBounded(t *testing.T) {
 		old := math("a99")
 		old.Incarnation = 4
 		if _, err := r.Register(t.Context(), old); err == nil {
-			t.Error("the newest fence is gone")
+			t.Error("the newest fence is lost")
 		}
 		time.Sleep(2 * time.Hour)
 		register(t, r, math("b1"))
@@ -37,7 +37,7 @@ func TestFencesAreBounded(t *testing.T) {
 	})
 }
 
-// A host whose clock was ahead, and was put right.
+// The clock of a host was ahead, and was corrected.
 func TestIncarnationOfAClockThatWasAhead(t *testing.T) {
 	r, _ := start(t, registry.Config{})
 	in := math("a1")
@@ -52,13 +52,13 @@ func TestIncarnationOfAClockThatWasAhead(t *testing.T) {
 	_, err := r.Register(t.Context(), restarted)
 	var fenced *registry.FencedError
 	if !errors.As(err, &fenced) || !fenced.Gone || fenced.Live != in.Incarnation {
-		t.Fatalf("the next process: %v, want it told what was here last, and that it is gone", err)
+		t.Fatalf("the next process: %v, want the incarnation that was registered last, and that it is gone", err)
 	}
-	restarted.Incarnation = fenced.Live + 1 // what a process does that has just begun
+	restarted.Incarnation = fenced.Live + 1 // as a new process does
 	register(t, r, restarted)
 	old := in
 	if _, err := r.Register(t.Context(), old); !errors.As(err, &fenced) || fenced.Gone {
-		t.Errorf("the process before: %v, want it fenced by who lives", err)
+		t.Errorf("the process before: %v, want it fenced by the registered one", err)
 	}
 }
 
@@ -68,7 +68,7 @@ func TestOperatorClearsAFence(t *testing.T) {
 	in.Incarnation = 9
 	register(t, r, in)
 	if _, err := r.Unfence(t.Context(), in.Key); !errors.Is(err, registry.ErrNotFound) {
-		t.Errorf("nobody was fenced yet: %v", err)
+		t.Errorf("no fence yet: %v", err)
 	}
 	if _, err := r.Deregister(t.Context(), in.Key, nil); err != nil {
 		t.Fatal(err)

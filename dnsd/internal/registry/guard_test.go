@@ -10,16 +10,16 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// Of a service's silent instances, so many go in a lease without proof.
-func TestGuardLetsThirtyPercentGo(t *testing.T) {
+// In each lease only a share of a service's silent instances is removed without proof.
+func TestGuardRemovesThirtyPercentALease(t *testing.T) {
 	for _, c := range []struct{ size, silent, gone int }{
-		{1, 1, 0}, {2, 2, 0}, // below the guard's minimum: one more lease, as below
+		{1, 1, 0}, {2, 2, 0}, // below the guard's minimum: each gets one more lease
 		{3, 1, 1}, {3, 2, 1}, {4, 3, 1}, {6, 5, 1}, {7, 6, 2}, {10, 9, 3}, {10, 2, 2}, {20, 19, 6},
 	} {
 		t.Run(fmt.Sprintf("%dOf%d", c.silent, c.size), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, _ := start(t, registry.Config{})
-				in := math("other") // so that somebody is heard
+				in := math("other") // so that an instance is heard
 				in.Service = "_text._tcp"
 				register(t, r, in)
 				ids := fleet(t, r, c.size)
@@ -32,7 +32,7 @@ func TestGuardLetsThirtyPercentGo(t *testing.T) {
 				}
 				s := r.Stats()
 				if gone := c.size + 1 - s.Instances; gone != c.gone || s.Suspect != c.silent-c.gone {
-					t.Errorf("%d gone and %d suspects, want %d and %d", gone, s.Suspect, c.gone, c.silent-c.gone)
+					t.Errorf("%d removed and %d suspects, want %d and %d", gone, s.Suspect, c.gone, c.silent-c.gone)
 				}
 				if c.size > 2 {
 					return
@@ -52,24 +52,24 @@ func TestGuardLetsThirtyPercentGo(t *testing.T) {
 	}
 }
 
-func TestNothingExpiresWhileNobodyIsHeard(t *testing.T) {
+func TestNothingExpiresWhileNoInstanceIsHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, m := start(t, registry.Config{})
 		ids := fleet(t, r, 2)
 		alone := math("alone")
-		alone.Service = "_text._tcp" // too small a service for the guard otherwise
+		alone.Service = "_text._tcp" // which is otherwise too small for the guard
 		register(t, r, alone)
 		time.Sleep(5 * lease)
 		synctest.Wait()
 		if s := r.Stats(); s.Instances != 3 || s.Suspect != 3 {
 			t.Fatalf("after five silent leases: %+v", s)
 		}
-		renew(t, r, ids[0]) // the net is back
+		renew(t, r, ids[0]) // the network works again
 		time.Sleep(lease / 3)
 		if got, want := published(m), "_math._tcp/a0 up 10:100\n_math._tcp/a1 suspect 1010:100\n_text._tcp/alone suspect 1010:100"; got != want {
 			t.Errorf("published\n%s\nwant\n%s", got, want)
 		}
-		// The hold ends ten leases after it began, whoever is heard.
+		// The reprieve ends ten leases after it began, even if other instances are heard.
 		for range 16 {
 			time.Sleep(lease / 3)
 			renew(t, r, ids[0])
@@ -79,12 +79,12 @@ func TestNothingExpiresWhileNobodyIsHeard(t *testing.T) {
 		}
 		keep(t, r, lease, ids[0])
 		if got, want := published(m), "_math._tcp/a0 up 10:100"; got != want {
-			t.Errorf("after the hold\n%s\nwant\n%s", got, want)
+			t.Errorf("after the reprieve\n%s\nwant\n%s", got, want)
 		}
 	})
 }
 
-func TestHoldEndsAfterFifteenMinutes(t *testing.T) {
+func TestReprieveEndsAfterFifteenMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := start(t, registry.Config{})
 		for _, id := range []string{"a1", "a2", "a3"} {
@@ -100,7 +100,7 @@ func TestHoldEndsAfterFifteenMinutes(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		if s := r.Stats(); s.Instances != 0 {
-			t.Errorf("held for more than 15 minutes: %+v", s)
+			t.Errorf("reprieved for more than 15 minutes: %+v", s)
 		}
 	})
 }
@@ -122,7 +122,7 @@ func TestOperatorReleasesTheGuard(t *testing.T) {
 			t.Error("released, and still there")
 		}
 		if v, _ := r.Service("_text._tcp"); len(v.Instances) != 3 {
-			t.Errorf("not released, and gone: %v", v)
+			t.Errorf("not released, and removed: %v", v)
 		}
 		r.ReleaseGuard("")
 		time.Sleep(time.Second)
@@ -144,12 +144,12 @@ func TestGuardOff(t *testing.T) {
 	})
 }
 
-// Operators switch the guard off when it holds back what they know is gone.
-func TestGuardSwitchedOffLetsTheHeldGo(t *testing.T) {
+// An operator switches the guard off because it reprieves instances that are known to be dead.
+func TestGuardSwitchedOffEndsReprieves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := start(t, registry.Config{})
 		fleet(t, r, 10)
-		time.Sleep(16 * time.Second) // nobody is heard
+		time.Sleep(16 * time.Second) // no instance is heard
 		if n := r.Stats().Suspect; n != 10 {
 			t.Fatalf("%d suspects, want all 10", n)
 		}
@@ -163,7 +163,7 @@ func TestGuardSwitchedOffLetsTheHeldGo(t *testing.T) {
 	})
 }
 
-func TestGuardHoldsMassExpiryAndEnds(t *testing.T) {
+func TestGuardReprievesMassExpiryForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, m := start(t, registry.Config{})
 		ids := []string{"a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9"}
@@ -177,15 +177,15 @@ func TestGuardHoldsMassExpiryAndEnds(t *testing.T) {
 			}
 			synctest.Wait()
 		}
-		beat(20 * time.Second) // the other nine are silent
+		beat(20 * time.Second) // the other nine instances are silent
 		s := r.Stats()
 		if s.Instances != 7 || s.Suspect != 6 || s.Up != 1 {
-			t.Fatalf("after a lease: %+v, want 3 of 10 gone, 6 suspects", s)
+			t.Fatalf("after a lease: %+v, want 3 of 10 removed, 6 suspects", s)
 		}
 		if want := "_math._tcp/a3 suspect 1010:100"; !strings.Contains(published(m), want) {
 			t.Errorf("published\n%s\nwant %q in it", published(m), want)
 		}
-		renew(t, r, "a3") // it was only silent
+		renew(t, r, "a3") // it lives
 		if in, _ := r.Instance(math("a3").Key); in.State != registry.Up {
 			t.Errorf("a renewed suspect is %v", in.State)
 		}

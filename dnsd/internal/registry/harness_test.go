@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// published is what a sink was told to publish, as lines "_math._tcp/a1 up 10:100".
+// published returns the instances that m would publish, as lines "_math._tcp/a1 up 10:100".
 func published(m *registrytest.Mirror) string {
 	var lines []string
 	for k, in := range m.Instances() {
@@ -32,7 +32,7 @@ func published(m *registrytest.Mirror) string {
 
 var errRefused = fmt.Errorf("dial: %w", syscall.ECONNREFUSED)
 
-// math is a registration of _math._tcp.
+// math returns a registration for _math._tcp.
 func math(id string) registry.Instance {
 	return registry.Instance{
 		Key:  registry.Key{Service: "_math._tcp", ID: id},
@@ -93,7 +93,7 @@ func renew(t testing.TB, r *registry.Registry, ids ...string) {
 
 const lease = 15 * time.Second
 
-// keep renews ids every third of a lease for so long.
+// keep renews ids every third of a lease, for the time d.
 func keep(t *testing.T, r *registry.Registry, d time.Duration, ids ...string) {
 	t.Helper()
 	for range d / (lease / 3) {

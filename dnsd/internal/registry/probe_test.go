@@ -36,7 +36,7 @@ func TestDeathIsProvenByARefusedConnection(t *testing.T) {
 	})
 }
 
-// A firewall that resets looks like all hosts behind it at once.
+// A firewall that resets connections looks as if all hosts that it protects were dead.
 func TestNoMoreThanTheGuardsShareIsProvenDeadAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		refuse := false
@@ -53,24 +53,24 @@ func TestNoMoreThanTheGuardsShareIsProvenDeadAtOnce(t *testing.T) {
 		}
 		s := r.Stats()
 		if s.Instances != 7 || s.Suspect != 6 || s.Proven != 3 {
-			t.Errorf("nine of ten refuse: %+v, want 3 gone and 6 suspects", s)
+			t.Errorf("nine of ten refuse: %+v, want 3 removed and 6 suspects", s)
 		}
-		renew(t, r, ids[9]) // it was the firewall
+		renew(t, r, ids[9]) // it lives: the firewall had refused
 		if got := published(m); !strings.Contains(got, "_math._tcp/a9 up 10:100") {
 			t.Errorf("published\n%s", got)
 		}
-		for range 3 { // those that really died go, as the share allows
+		for range 3 { // dead instances are removed, as far as the share allows
 			time.Sleep(lease / 3)
 			renew(t, r, ids[0], ids[9])
 		}
 		time.Sleep(time.Second)
 		if s := r.Stats(); s.Instances != 5 || s.Suspect != 3 {
-			t.Errorf("a lease later: %+v, want 2 of 7 more gone", s)
+			t.Errorf("a lease later: %+v, want 2 of 7 more removed", s)
 		}
 	})
 }
 
-// The same, where every service is too small for a share.
+// The same, with services that are too small for a share.
 func TestNoMoreThanTheGuardsShareOfAllIsProvenDeadAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := start(t, registry.Config{Probe: func(context.Context, string) error { return errRefused }})
@@ -84,12 +84,12 @@ func TestNoMoreThanTheGuardsShareOfAllIsProvenDeadAtOnce(t *testing.T) {
 			r.ConnectionLost(t.Context(), k, 0)
 		}
 		if s := r.Stats(); s.Instances != 140 || s.Suspect != 140 {
-			t.Errorf("all 200 refuse: %+v, want 60 gone and 140 suspects", s)
+			t.Errorf("all 200 refuse: %+v, want 60 removed and 140 suspects", s)
 		}
 	})
 }
 
-func TestLostConnectionsAreProbedAFewAtOnce(t *testing.T) {
+func TestAFewLostConnectionsAreProbedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var now, most, asked atomic.Int32
 		r, _ := start(t, registry.Config{
@@ -99,7 +99,7 @@ func TestLostConnectionsAreProbedAFewAtOnce(t *testing.T) {
 				most.Store(max(most.Load(), now.Add(1)))
 				defer now.Add(-1)
 				asked.Add(1)
-				<-ctx.Done() // nobody answers
+				<-ctx.Done() // no host answers
 				return ctx.Err()
 			},
 		})
@@ -115,13 +115,13 @@ func TestLostConnectionsAreProbedAFewAtOnce(t *testing.T) {
 			t.Errorf("no proof: %+v", s)
 		}
 		if asked.Load() < 150 {
-			t.Errorf("%d asked, want each suspect and each lost connection", asked.Load())
+			t.Errorf("%d probes, want one for each suspect and each lost connection", asked.Load())
 		}
 	})
 }
 
 // A port that is being closed answers in every way before it refuses.
-func TestWhoMayBeClosingIsAskedAgain(t *testing.T) {
+func TestAPortThatMayBeClosingIsProbedAgain(t *testing.T) {
 	for _, first := range []error{nil, context.DeadlineExceeded, os.ErrDeadlineExceeded, fmt.Errorf("dial: %w", syscall.ECONNRESET)} {
 		synctest.Test(t, func(t *testing.T) {
 			probes := 0
@@ -140,7 +140,7 @@ func TestWhoMayBeClosingIsAskedAgain(t *testing.T) {
 	}
 }
 
-func TestWhoIsOutOfReachIsAskedOnce(t *testing.T) {
+func TestAnInstanceOutOfReachIsProbedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		probes := 0
 		r, _ := start(t, registry.Config{Probe: func(context.Context, string) error {
@@ -169,12 +169,12 @@ func TestLostConnectionOfAReplacedProcessIsNoDeath(t *testing.T) {
 		lost := make(chan struct{}, 2)
 		go func() { r.ConnectionLost(t.Context(), old.Key, 1); lost <- struct{}{} }()
 		go func() { r.ConnectionLost(t.Context(), math("a2").Key, 0); lost <- struct{}{} }()
-		synctest.Wait() // both are being asked
+		synctest.Wait() // both are being probed
 		time.Sleep(time.Second)
 		next := old
 		next.Incarnation = 2
-		register(t, r, next) // restarted: what refuses is the one before
-		renew(t, r, "a2")    // alive after all
+		register(t, r, next) // restarted: the old process refuses
+		renew(t, r, "a2")    // it lives
 		close(release)
 		<-lost
 		<-lost
@@ -184,7 +184,7 @@ func TestLostConnectionOfAReplacedProcessIsNoDeath(t *testing.T) {
 		}
 		r.ConnectionLost(t.Context(), next.Key, 2)
 		if _, ok := r.Instance(next.Key); ok {
-			t.Error("it refused, and is still there")
+			t.Error("it refused, and is still registered")
 		}
 	})
 }
@@ -194,7 +194,7 @@ func TestLostConnectionIsProbedAgainWhileTheProcessIsBuried(t *testing.T) {
 		asked := 0
 		r, _ := start(t, registry.Config{Probe: func(context.Context, string) error {
 			if asked++; asked < 3 {
-				return nil // the port still takes connections
+				return nil // the port still accepts connections
 			}
 			return errRefused
 		}})
@@ -202,7 +202,7 @@ func TestLostConnectionIsProbedAgainWhileTheProcessIsBuried(t *testing.T) {
 		began := time.Now()
 		r.ConnectionLost(t.Context(), in.Key, in.Incarnation)
 		if _, ok := r.Instance(in.Key); ok || asked != 3 {
-			t.Errorf("asked %d times, there: %v", asked, ok)
+			t.Errorf("probed %d times, registered: %v", asked, ok)
 		}
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("it took %v", took)
@@ -214,7 +214,7 @@ func TestProbesCanBeOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := start(t, registry.Config{
 			Guard: registry.Guard{NoProbe: true},
-			Probe: func(context.Context, string) error { t.Error("asked"); return errRefused },
+			Probe: func(context.Context, string) error { t.Error("probed"); return errRefused },
 		})
 		fleet(t, r, 4)
 		r.ConnectionLost(t.Context(), math("a0").Key, 0)
@@ -226,7 +226,7 @@ func TestProbesCanBeOff(t *testing.T) {
 	})
 }
 
-// The probe itself, over real sockets.
+// This is the usual probe, over real sockets.
 func TestLostConnectionOfAKilledServerRemovesItAtOnce(t *testing.T) {
 	r, err := registry.Open(registry.Config{})
 	if err != nil {
@@ -247,7 +247,7 @@ func TestLostConnectionOfAKilledServerRemovesItAtOnce(t *testing.T) {
 	l.Close()
 	r.ConnectionLost(t.Context(), in.Key, 0)
 	if _, ok := r.Instance(in.Key); ok {
-		t.Error("nobody listens any more, and it is still there")
+		t.Error("it does not listen any more, and is still registered")
 	}
 	udp := in
 	udp.Service = "_math._udp"

@@ -11,7 +11,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// What waits in the queue while a commit runs shares the next one.
+// Requests that wait in the queue while a commit runs share the next one.
 func TestRequestsAtOnceShareACommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &slow{Backend: registry.Memory(), enter: make(chan int), leave: make(chan struct{})}
@@ -56,11 +56,11 @@ func TestRequestsAtOnceShareACommit(t *testing.T) {
 	})
 }
 
-// slow is a backend whose commits wait to be let go.
+// slow is a backend whose commits wait for the test.
 type slow struct {
 	registry.Backend
-	enter chan int // changes of the commit
-	leave chan struct{}
+	enter chan int      // gets the number of changes of a commit that begins
+	leave chan struct{} // lets a commit end
 }
 
 func (s *slow) Commit(b *registry.Batch) error {

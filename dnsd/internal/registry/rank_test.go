@@ -14,9 +14,9 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// Whatever the priorities and whoever comes and goes, suspects stand behind all
-// who are live, and among themselves as registered.
-func TestSuspectsStandBehindEveryLiveTier(t *testing.T) {
+// Suspects are published after all live instances, and ordered as they registered,
+// whatever their priorities are and whichever instances come and go.
+func TestSuspectsFollowEveryLiveTier(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		rapid.SyncTest(rt, func(rt *rapid.T) {
 			r, err := registry.Open(registry.Config{Probe: func(context.Context, string) error { return errors.New("no route to host") }})
@@ -46,10 +46,10 @@ func TestSuspectsStandBehindEveryLiveTier(t *testing.T) {
 				register(i)
 			}
 			live := rapid.IntRange(0, n-1).Draw(rt, "live")
-			for range 4 { // the others become suspects
+			for range 4 { // the others are silent, and become suspects
 				time.Sleep(lease / 3)
 				for i := range live {
-					r.Renew(context.Background(), math(fmt.Sprint("a", i)).Key, 0) //nolint:errcheck // it is there
+					r.Renew(context.Background(), math(fmt.Sprint("a", i)).Key, 0) //nolint:errcheck // it is registered
 				}
 			}
 			for range rapid.IntRange(0, 6).Draw(rt, "changes") {
@@ -73,7 +73,7 @@ func TestSuspectsStandBehindEveryLiveTier(t *testing.T) {
 	})
 }
 
-// Tiers of 10, whose network is gone, and of 5000, which is alive.
+// The network of the tier 10 is gone. The tier 5000 lives.
 func TestLiveFailoverTierIsPreferredToSuspects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, m := start(t, registry.Config{})

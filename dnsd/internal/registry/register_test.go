@@ -32,17 +32,17 @@ func TestLimits(t *testing.T) {
 	register(t, r, math("a2"))
 	_, err := r.Register(t.Context(), math("a3"))
 	if limit := (*registry.LimitError)(nil); !errors.As(err, &limit) || !errors.Is(err, registry.ErrFull) || limit.Max != 2 || limit.What != "instances of _math._tcp" {
-		t.Errorf("a third of the service: %v", err)
+		t.Errorf("a third instance of the service: %v", err)
 	}
 	changed := math("a2")
 	changed.Weight = 7
-	register(t, r, changed) // is no new one
+	register(t, r, changed) // which adds no instance
 	in := math("a1")
 	in.Service = "_text._tcp"
 	register(t, r, in)
 	in.ID = "a2"
 	_, err = r.Register(t.Context(), in)
 	if limit := (*registry.LimitError)(nil); !errors.As(err, &limit) || limit.Max != 3 || limit.What != "instances" {
-		t.Errorf("a fourth in all: %v", err)
+		t.Errorf("a fourth instance in all: %v", err)
 	}
 }

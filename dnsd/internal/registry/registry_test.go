@@ -8,7 +8,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-func TestUpdateChangesWhatComesNext(t *testing.T) {
+func TestUpdateChangesLaterRegistrations(t *testing.T) {
 	r, err := registry.Open(registry.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -23,11 +23,11 @@ func TestUpdateChangesWhatComesNext(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, _ := r.Instance(before.Instance.Key); got.Lease != 15*time.Second {
-		t.Errorf("the lease of an instance that is there: %v, want 15s", got.Lease)
+		t.Errorf("the lease of a registered instance: %v, want 15s", got.Lease)
 	}
 	in.ID = "a2"
 	if got, err := r.Register(t.Context(), in); err != nil || got.Instance.Lease != 30*time.Second {
-		t.Errorf("the lease of one that comes: %v, %v, want 30s", got, err)
+		t.Errorf("the lease of a new instance: %v, %v, want 30s", got, err)
 	}
 	in.ID = "a3"
 	var limit *registry.LimitError
@@ -35,7 +35,7 @@ func TestUpdateChangesWhatComesNext(t *testing.T) {
 		t.Errorf("beyond the new limit: %v", err)
 	}
 	if err := r.Update(registry.Config{Lease: registry.Leases{Default: time.Second}}); err == nil {
-		t.Error("a bad configuration is taken")
+		t.Error("a bad configuration is accepted")
 	}
 	in.ID = "a1"
 	in.Weight = 7

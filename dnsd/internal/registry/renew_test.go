@@ -9,8 +9,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// A renewal that comes while the instance is being removed is not acknowledged
-// and then lost.
+// A renewal that arrives while the instance is being removed is not acknowledged.
 func TestRenewalDuringRemovalIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &slow{Backend: registry.Memory(), enter: make(chan int), leave: make(chan struct{})}

@@ -85,7 +85,7 @@ func TestRegistrationIsCheckedAndCompleted(t *testing.T) {
 		}
 	}
 	if r.Revision() != 0 {
-		t.Errorf("revision %d: something changed", r.Revision())
+		t.Errorf("revision %d: a refused registration changed something", r.Revision())
 	}
 	in := math("a1")
 	in.Lease, in.Host = 3*second, "A1.example"
@@ -105,7 +105,7 @@ func wantField(t *testing.T, err error, field, value, word string) {
 	}
 }
 
-// What passes the checks is fit for DNS whatever it was.
+// A value that passes the checks is fit for DNS.
 func FuzzValidation(f *testing.F) {
 	f.Add("_math._tcp", "a1", "10.0.0.7", "version", "1.2")
 	f.Add("_math._udp", "a-1", "a1.example.net.", "k", "")
@@ -147,7 +147,7 @@ func FuzzValidation(f *testing.F) {
 	})
 }
 
-// No number that is let in leaves no higher one.
+// After each incarnation that is accepted there is a higher one.
 func TestIncarnationOfTheFarFutureIsRefused(t *testing.T) {
 	r, _ := start(t, registry.Config{})
 	in := math("a1")

@@ -16,8 +16,8 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry/registrytest"
 )
 
-// Whatever happens, a reader that resumes where it was has in the end seen each
-// change of its service once and in order.
+// A reader that always resumes at its last position sees each change of its service once
+// and in order.
 func TestWatchResumesWithoutLossOrDuplicate(t *testing.T) {
 	services := []string{"", "_math._tcp", "_text._tcp"}
 	rapid.Check(t, func(rt *rapid.T) {
@@ -38,7 +38,7 @@ func TestWatchResumesWithoutLossOrDuplicate(t *testing.T) {
 			for i := range readers {
 				readers[i] = &reader{}
 			}
-			// read takes what there is without waiting for more.
+			// read reads the events that are there, and does not wait for more.
 			read := func(rt *rapid.T, i, calls int) {
 				p := readers[i]
 				if p.w == nil {
@@ -104,7 +104,7 @@ func TestWatchResumesWithoutLossOrDuplicate(t *testing.T) {
 					}
 				}
 				if fmt.Sprint(p.seen) != fmt.Sprint(want) {
-					rt.Fatalf("%q has seen\n%v\nand happened has\n%v", services[i], p.seen, want)
+					rt.Fatalf("%q has seen\n%v\nand these changes were made:\n%v", services[i], p.seen, want)
 				}
 				p.w.Close()
 			}
@@ -116,7 +116,7 @@ func TestWatchResumesWithoutLossOrDuplicate(t *testing.T) {
 	})
 }
 
-// The same with readers and writers truly at once.
+// The same, with readers and writers in parallel.
 func TestWatchSeesEachChangeOnceUnderLoad(t *testing.T) {
 	r, m := start(t, registry.Config{})
 	const writers, changes, readers = 4, 200, 4
@@ -246,7 +246,8 @@ func TestWatchTellsWhenTheHistoryIsGone(t *testing.T) {
 			in.Weight++
 			register(t, r, in)
 		}
-		// A registration, a suspicion and an expiry each time; trimmed a sixteenth late.
+		// Each time there are a registration, a suspect and an expiry. The history is trimmed a
+		// sixteenth late.
 		if h := r.Stats().History; h < 18 || h > 21 {
 			t.Errorf("%d changes kept, the oldest older than an hour", h)
 		}
@@ -282,13 +283,13 @@ func TestCloseCutsWatchers(t *testing.T) {
 	}
 }
 
-// at is a position of the present life.
+// at returns a position of the current life of r.
 func at(r *registry.Registry, revision uint64) *registry.Position {
 	p := r.At(revision)
 	return &p
 }
 
-// A watcher that comes back from long ago reads the history in parts.
+// A reader that resumes at an old position reads the history in parts.
 func TestWatchReadsALongHistory(t *testing.T) {
 	r, _ := start(t, registry.Config{History: registry.History{Changes: 10_000}})
 	in := math("a1")
@@ -300,7 +301,7 @@ func TestWatchReadsALongHistory(t *testing.T) {
 	other := math("b1")
 	other.Service = "_text._tcp"
 	register(t, r, other)
-	// The watch of a service of which the history has one change, the last.
+	// The history has one change of this service, the last one.
 	w, err := r.Watch("_text._tcp", at(r, 0))
 	if err != nil {
 		t.Fatal(err)

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// However long a delivery takes, who begins to watch and who renews does not wait
-// for it, and misses nothing.
-func TestNobodyWaitsForADelivery(t *testing.T) {
+// New watches and renewals do not wait for a delivery, however long it takes, and a new
+// watch misses nothing.
+func TestNewWatchesDoNotWaitForADelivery(t *testing.T) {
 	r, err := Open(Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -17,7 +17,7 @@ func TestNobodyWaitsForADelivery(t *testing.T) {
 	if _, err := r.Register(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
-	r.watchers.mu.Lock() // as a delivery does
+	r.watchers.mu.Lock() // as deliver does
 	w, err := r.Watch("_math._tcp", nil)
 	if err != nil {
 		t.Fatal(err)

@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Every entry is handed out once, at the first tick not before its deadline,
-// whatever is added, removed and moved meanwhile.
+// Every entry is handed out once, at the first tick not before its deadline, while others
+// are added, removed and moved.
 func TestWheelHandsOutOnTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var w wheel
@@ -16,7 +16,7 @@ func TestWheelHandsOutOnTime(t *testing.T) {
 		w.advance(now, 1<<30, nil)
 		scheduled := map[*entry]bool{}
 		duration := rapid.Custom(func(t *rapid.T) time.Duration {
-			// As many short ones as long ones.
+			// Half of the deadlines are near, half are far.
 			return time.Duration(rapid.Int64Range(0, 1<<rapid.IntRange(1, 50).Draw(t, "bits")).Draw(t, "duration"))
 		})
 		t.Repeat(map[string]func(*rapid.T){
@@ -42,12 +42,12 @@ func TestWheelHandsOutOnTime(t *testing.T) {
 			"advance": func(t *rapid.T) {
 				target := now + min(duration.Draw(t, "to"), 12*time.Hour)
 				for now < target {
-					// In strides, with what is due known for each.
+					// The wheel advances in strides. The test knows which entries are due in each.
 					now = min(now+time.Hour, target)
 					limit := rapid.SampledFrom([]int{1, 2, 3, 1000}).Draw(t, "limit")
 					for !w.advance(now, limit, func(e *entry) {
 						if !scheduled[e] {
-							t.Fatalf("handed out what is not scheduled")
+							t.Fatalf("handed out an entry that is not scheduled")
 						}
 						at := time.Duration(w.now) * tick
 						if e.deadline > at {
