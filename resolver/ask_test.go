@@ -11,7 +11,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestAServerThatFailsIsLeftForTheNext, and the one that answered is asked first
+// TestAServerThatFailsIsLeftForTheNext, and the server that answered is asked first
 // from then on.
 func TestAServerThatFailsIsLeftForTheNext(t *testing.T) {
 	referral := func(_ string, q *dns.Msg) [][]byte {

@@ -26,9 +26,9 @@ func addrsSeen(w *watcher) string {
 	return strings.Join(out, " ")
 }
 
-// TestIdentitySurvivesALostFamily: one server that never moved keeps its Addr, while
-// one family's queries fail, while glue brings only one, while addresses join that
-// are better ones; and moves when the address is gone.
+// TestIdentitySurvivesALostFamily: a server keeps its Addr while the queries of one family
+// fail, while glue brings only one family, and while better addresses join. Addr changes
+// when the address is gone.
 func TestIdentitySurvivesALostFamily(t *testing.T) {
 	srv := mathTCP + " 5 IN SRV 0 0 80 a.svc."
 	both := zone(t, srv, "a.svc. 5 IN A 10.0.0.1", "a.svc. 5 IN AAAA 2001:db8::1", soa)
@@ -105,7 +105,7 @@ func glueless(t *testing.T, n int, ttl int, gone func(target string) handler) ha
 	}
 }
 
-// TestATargetsNXDOMAINIsConfirmed, by the second server at once or by the same a
+// TestATargetsNXDOMAINIsConfirmed by the second server at once, or by the same server a
 // second later, before the endpoint is dropped.
 func TestATargetsNXDOMAINIsConfirmed(t *testing.T) {
 	no := zone(t, soa)
@@ -210,7 +210,7 @@ func TestOneBrokenTargetDoesNotHaveTheSetAskedForAllTheTime(t *testing.T) {
 	}
 }
 
-// TestTargetsThatAreSilentDoNotHoldUpTheOthers, nor when only one of 100 answers.
+// TestTargetsThatAreSilentDoNotHoldUpTheOthers, even when only one of 100 answers.
 func TestTargetsThatAreSilentDoNotHoldUpTheOthers(t *testing.T) {
 	for _, n := range []int{3, 100} {
 		synctest.Test(t, func(t *testing.T) {
@@ -229,8 +229,8 @@ func TestTargetsThatAreSilentDoNotHoldUpTheOthers(t *testing.T) {
 	}
 }
 
-// TestAnAnswerIsBounded: the best priorities first, of the last one a part that stays
-// the same for one Resolver and differs between them, and the log says so once.
+// TestAnAnswerIsBounded: the best priorities are used, and of the last one a part that
+// stays the same in one Resolver and differs between Resolvers. The log says so once.
 func TestAnAnswerIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		records := []string{soa}
@@ -265,8 +265,8 @@ func TestAnAnswerIsBounded(t *testing.T) {
 	})
 }
 
-// TestALookupThatGaveUpLeavesNoTrace: its targets were not asked in vain, but not to
-// the end.
+// TestALookupThatGaveUpLeavesNoTrace: its targets do not count as failed, although they
+// did not answer in time.
 func TestALookupThatGaveUpLeavesNoTrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := one(glueless(t, 3, 5, func(string) handler { return silence }))

@@ -64,8 +64,8 @@ func TestCheckServiceNamesMistakeAndCure(t *testing.T) {
 	}
 }
 
-// FuzzCheckService: no name panics or loops, what passes can be asked for, and
-// what an error tells to write passes.
+// FuzzCheckService: no name causes a panic or a loop, a name that passes can be asked for,
+// and the name that an error proposes passes.
 func FuzzCheckService(f *testing.F) {
 	for _, s := range []string{"math", "_math._tcp..svc", "http://_a._tcp.b:1/", "_tcp", "://", "[::1]:1", "_._", "_tcp._tcp", "x.tcp"} {
 		f.Add(s)

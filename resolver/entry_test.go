@@ -14,7 +14,7 @@ import (
 // upstream, or one that throws the SOA away.
 func lame(_ string, q *dns.Msg) [][]byte { return pack(new(dns.Msg).SetReply(q)) }
 
-// lameNXDOMAIN is a NXDOMAIN by nobody.
+// lameNXDOMAIN is an NXDOMAIN without SOA, from a server without authority.
 func lameNXDOMAIN(_ string, q *dns.Msg) [][]byte {
 	return pack(new(dns.Msg).SetRcode(q, dns.RcodeNameError))
 }
@@ -37,9 +37,9 @@ func steps(t *testing.T, s *fakeServer, r *Resolver, pause time.Duration, handle
 	return out
 }
 
-// TestTrustTellsOnWhoseWordTheSetStands: a registry restarted without its memory,
-// one that loses most of its set, deletions one by one, silence, and what is said
-// on purpose.
+// TestTrustTellsOnWhoseWordTheSetStands: a registry is restarted without its memory, or
+// loses most of its set; instances are deleted one by one; servers are silent; a service
+// is decidedly not offered.
 func TestTrustTellsOnWhoseWordTheSetStands(t *testing.T) {
 	const hour = time.Hour + time.Minute
 	for _, tt := range []struct {
@@ -87,8 +87,8 @@ func TestTrustTellsOnWhoseWordTheSetStands(t *testing.T) {
 }
 
 // TestAShrunkenSetIsConfirmed: an answer that takes away more than half of the set
-// is asked for again, of a second server or a second later; one answer alone
-// changes nothing.
+// is asked for again, from a second server or a second later. One answer alone changes
+// nothing.
 func TestAShrunkenSetIsConfirmed(t *testing.T) {
 	for _, second := range []bool{false, true} {
 		t.Run(fmt.Sprintf("second server %v", second), func(t *testing.T) {
@@ -121,8 +121,8 @@ func TestAShrunkenSetIsConfirmed(t *testing.T) {
 	}
 }
 
-// TestALameAnswerIsNotTheLastWord: the next server is asked, in whatever order they
-// are; alone it is believed for a name that nobody knows.
+// TestALameAnswerIsNotTheLastWord: the next server is asked, whatever their order. A lame
+// answer alone is believed for a name without endpoints.
 func TestALameAnswerIsNotTheLastWord(t *testing.T) {
 	for _, tt := range []struct {
 		name          string

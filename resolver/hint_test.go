@@ -24,15 +24,15 @@ func since(s *fakeServer, begin time.Time) []time.Duration {
 	return out
 }
 
-// TestGRPC7186AHintIsASeriesOfQuestions: grpc-go#7186, #3353. Five within a second,
-// one in each fifth; many hints are one, and without news the next counts only after
-// a TTL.
+// TestGRPC7186AHintIsASeriesOfQuestions: grpc-go#7186, #3353. There are five questions
+// within a second, one in each fifth. Many hints count as one, and without news the next
+// hint counts only after a TTL.
 func TestGRPC7186AHintIsASeriesOfQuestions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := one(ttl(t, 300))
 		w := watch(t, r, mathTCP)
 		defer w.close()
-		r.Refresh("_other._tcp.svc") // nobody asked for: nothing happens
+		r.Refresh("_other._tcp.svc") // no call has asked for it: nothing happens
 		time.Sleep(30 * time.Second)
 		begin := time.Now()
 		for range 100 {
@@ -55,9 +55,9 @@ func TestGRPC7186AHintIsASeriesOfQuestions(t *testing.T) {
 	})
 }
 
-// TestAHintThatFollowsOnNewsBeginsAnother, which does not begin before the first is
-// over: while each answer differs and connections fail all the time, five questions
-// a second are asked.
+// TestAHintThatFollowsOnNewsBeginsAnother series, but not before the first one is over:
+// while each answer differs and connections fail all the time, there are five questions a
+// second.
 func TestAHintThatFollowsOnNewsBeginsAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n atomic.Int32
@@ -78,8 +78,8 @@ func TestAHintThatFollowsOnNewsBeginsAnother(t *testing.T) {
 	})
 }
 
-// TestOneClientLearnsFast: a server that is back at another address after a while is
-// found within two parts of a series, when the client had hinted as it went.
+// TestOneClientLearnsFast: the client gives a hint when a server goes. When the server
+// comes back at another address, it is found within two parts of the series.
 func TestOneClientLearnsFast(t *testing.T) {
 	for _, away := range []time.Duration{0, 100 * time.Millisecond, 500 * time.Millisecond, 700 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
@@ -101,9 +101,9 @@ func TestOneClientLearnsFast(t *testing.T) {
 	}
 }
 
-// TestADeadEndpointCostsLessAndLess: one of two servers is dead for an hour and
-// stays announced; each failed dial is a hint. What a client asks falls to the rate
-// of one without dead endpoints.
+// TestADeadEndpointCostsLessAndLess: one of two servers is dead for an hour and stays
+// announced, and each failed dial is a hint. The queries of the client become as rare as
+// those of a client without dead endpoints.
 func TestADeadEndpointCostsLessAndLess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := one(service(t, 2))
@@ -132,7 +132,7 @@ func TestADeadEndpointCostsLessAndLess(t *testing.T) {
 	})
 }
 
-// TestHintsDoNotHastenQuestionsToServersThatFail, which have enough to do.
+// TestHintsDoNotHastenQuestionsToServersThatFail: such servers may be overloaded.
 func TestHintsDoNotHastenQuestionsToServersThatFail(t *testing.T) {
 	questions := func(hints bool) int {
 		n := 0
@@ -179,8 +179,8 @@ func TestRefreshMakesTheNextLookupAsk(t *testing.T) {
 	})
 }
 
-// TestAHerdSpreads what one event makes them ask evenly over a second,
-// however exactly they hint together.
+// TestAHerdSpreads its questions evenly over a second, even if all clients give a hint at
+// exactly the same moment.
 func TestAHerdSpreads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const clients = 500
@@ -225,9 +225,9 @@ func ready(h handler) handler {
 	}
 }
 
-// TestHerds tells (-v) what clients ask, one and 100, as time goes by after one event,
-// while each gives a hint every half second as long as it cannot connect: nothing comes
-// at once, and in the end no more than before.
+// TestHerds prints, with -v, how many queries 1 and 100 clients send after an event, while
+// each gives a hint every half second as long as it cannot connect. The queries are never
+// all at once, and in the end there are no more than before.
 func TestHerds(t *testing.T) {
 	const events = "a server dies and is taken out|all die and come back after 20 s|dnsd is away for 20 s|one of 5 is dead for an hour, announced"
 	spans := []time.Duration{0, time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute}

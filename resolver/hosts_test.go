@@ -68,8 +68,8 @@ func TestMuchMissingGlueIsFetchedByTCP(t *testing.T) {
 	})
 }
 
-// TestForeignTargetsKeepTheirName: a server of the service's zone only refuses to
-// tell the address of a host elsewhere.
+// TestForeignTargetsKeepTheirName: a server with authority only for the zone of the
+// service refuses to give the address of a host in another zone.
 func TestForeignTargetsKeepTheirName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		svc := zone(t, mathTCP+" 5 IN SRV 0 7 80 db.example.com.", mathTCP+" 5 IN SRV 0 0 80 a.svc.", "a.svc. 5 IN A 10.0.0.1")
@@ -86,8 +86,8 @@ func TestForeignTargetsKeepTheirName(t *testing.T) {
 	})
 }
 
-// TestATargetThatCannotBeAskedForKeepsItsAddress, or is left out when there is
-// none; either way it is tried again soon.
+// TestATargetThatCannotBeAskedForKeepsItsAddress, or is left out if it has none. In both
+// cases it is tried again soon.
 func TestATargetThatCannotBeAskedForKeepsItsAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		glueless := withoutGlue(t, zone(t, mathTCP+" 60 IN SRV 0 7 80 a.svc.", mathTCP+" 60 IN SRV 0 0 80 10.0.0.9.", "a.svc. 60 IN A 10.0.0.1", soa))
@@ -161,8 +161,8 @@ func TestAliasedTargetsAreFollowedOverMessages(t *testing.T) {
 	})
 }
 
-// TestTooManyTargetsAreAskedForInPortions: what is left out of the first answer
-// comes with the next, a second later.
+// TestTooManyTargetsAreAskedForInPortions: a target that is left out at first is there a
+// second later.
 func TestTooManyTargetsAreAskedForInPortions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = maxHosts + 50

@@ -12,9 +12,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// FuzzReply feeds arbitrary messages to all that reads them. Nothing may panic,
-// what comes out must be dialable, and whatever dns.Msg.Unpack understands must
-// have been understood the same way.
+// FuzzReply reads arbitrary messages. Nothing may panic, endpoints must be dialable, and a
+// message that dns.Msg.Unpack understands must have been understood in the same way.
 func FuzzReply(f *testing.F) {
 	query := new(dns.Msg).SetQuestion(mathTCP, dns.TypeSRV)
 	query.Id = 7
@@ -68,7 +67,7 @@ func FuzzReply(f *testing.F) {
 	})
 }
 
-// checkEndpoints holds what every State promises.
+// checkEndpoints checks what every State promises.
 func checkEndpoints(t *testing.T, eps []Endpoint) {
 	t.Helper()
 	seen := map[string]bool{}
@@ -92,7 +91,7 @@ func checkEndpoints(t *testing.T, eps []Endpoint) {
 	}
 }
 
-// compare holds a reply against the same message read by dns.Msg.
+// compare compares a reply with the same message as dns.Msg reads it.
 func compare(t *testing.T, q question, rep *reply, msg []byte) {
 	t.Helper()
 	m := new(dns.Msg)
@@ -206,8 +205,8 @@ func TestQueryIDsAreNotPredictable(t *testing.T) {
 	})
 }
 
-// TestABrokenRecordIsLeftOutAlone: RDATA that ends early, or late, in the middle
-// of a good set.
+// TestABrokenRecordIsLeftOutAlone: a good set has records with RDATA that ends too early
+// or too late.
 func TestABrokenRecordIsLeftOutAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, r := one(func(_ string, q *dns.Msg) [][]byte {

@@ -25,8 +25,8 @@ func ttl(t testing.TB, seconds uint32) handler {
 	return zone(t, fmt.Sprintf("%s %d IN SRV 0 0 80 a.svc.", mathTCP, seconds), "a.svc. 99999 IN A 10.0.0.1")
 }
 
-// TestNothingIsAskedForEverMoreSeldom: a name that is not there, by a server whose word
-// lives for a second or that gives none, is asked for as often as one that is, in the end.
+// TestNothingIsAskedForEverMoreSeldom: a name does not exist, as a server says with a TTL
+// of a second or without one. In the end it is asked for as often as a name that exists.
 func TestNothingIsAskedForEverMoreSeldom(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -62,9 +62,9 @@ func TestNothingIsAskedForEverMoreSeldom(t *testing.T) {
 	}
 }
 
-// TestRefreshFollowsTheTTL, which the net package does not tell, so that clients
-// guess (kedge#147, prometheus#692, choria#96): each gap is 80 to 100 % of the TTL, they use the
-// whole range, and the clamps hold (a TTL of 0 and one of a day).
+// TestRefreshFollowsTheTTL, which the net package does not return, so that other clients
+// guess it (kedge#147, prometheus#692, choria#96). Each gap is 80 to 100 % of the TTL, gaps
+// use the whole range, and the clamps hold (a TTL of 0 and one of a day).
 func TestRefreshFollowsTheTTL(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -185,8 +185,8 @@ func TestALaterWatcherSeesTheCurrentStateAtOnce(t *testing.T) {
 	})
 }
 
-// TestWatchBeginsWithFreshNews: what a Lookup cached long ago is not shown before
-// the servers were asked, and is when they do not answer.
+// TestWatchBeginsWithFreshNews: a State that a Lookup cached long ago is not yielded before
+// the servers were asked. It is yielded if they do not answer.
 func TestWatchBeginsWithFreshNews(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := one(service(t, 2))
@@ -250,8 +250,8 @@ func TestCachedTellsWhenItWasConfirmed(t *testing.T) {
 	})
 }
 
-// TestSuspendIsNoticedWithinANap: the clock on the wall jumps, as it does to a
-// machine that wakes up, and the name is asked for again, hours before the timer.
+// TestSuspendIsNoticedWithinANap: the wall clock jumps, as when a machine wakes up. The
+// name is asked for again, hours before the timer fires.
 func TestSuspendIsNoticedWithinANap(t *testing.T) {
 	for name, jump := range map[string]time.Duration{"forward": 8 * time.Hour, "back": -8 * time.Hour} {
 		t.Run(name, func(t *testing.T) {

@@ -11,9 +11,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestGRPC3252OutageKeepsTheEndpoints: grpc-go#3252, #1795, #2785. While nobody
-// answers, the last endpoints stay, with the reason; when somebody does again,
-// that is seen as fast as any change.
+// TestGRPC3252OutageKeepsTheEndpoints: grpc-go#3252, #1795, #2785. While no server
+// answers, the last endpoints stay, with the reason. When a server answers again, that is
+// seen as fast as any change.
 func TestGRPC3252OutageKeepsTheEndpoints(t *testing.T) {
 	for name, h := range map[string]handler{
 		"silent":   silence,
@@ -75,8 +75,8 @@ func TestStaleEndpointsEndAfterStaleFor(t *testing.T) {
 	}
 }
 
-// TestRetriesBackOff: from MinTTL, doubling, to half the rate of the TTL, for a
-// question that is not answered costs two packets.
+// TestRetriesBackOff: pauses double from MinTTL up to two TTLs, because a question that is
+// not answered costs two packets.
 func TestRetriesBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := one(ttl(t, 20))
@@ -129,8 +129,8 @@ func TestAWrongNXDOMAINChangesNothing(t *testing.T) {
 	}
 }
 
-// TestATrueNXDOMAINIsBelievedOnceConfirmed, by a second try or, at once, by a
-// second server; and the name is found again when it comes back.
+// TestATrueNXDOMAINIsBelievedOnceConfirmed by a second try or, at once, by a second
+// server. The name is found again when it comes back.
 func TestATrueNXDOMAINIsBelievedOnceConfirmed(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -175,7 +175,7 @@ func TestATrueNXDOMAINIsBelievedOnceConfirmed(t *testing.T) {
 	}
 }
 
-// TestASecondServerThatKnowsBetterIsBelieved: the first lost its zone.
+// TestASecondServerThatKnowsBetterIsBelieved: the first one has lost its zone.
 func TestASecondServerThatKnowsBetterIsBelieved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newServer(service(t, 2)), newServer(service(t, 2))
@@ -193,7 +193,7 @@ func TestASecondServerThatKnowsBetterIsBelieved(t *testing.T) {
 	})
 }
 
-// TestAnUnconfirmedNXDOMAINIsStale: said once, then silence.
+// TestAnUnconfirmedNXDOMAINIsStale: the server says it once, and is then silent.
 func TestAnUnconfirmedNXDOMAINIsStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := one(service(t, 2))

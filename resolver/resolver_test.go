@@ -50,7 +50,7 @@ func TestLookupUsesGlueInOneQuery(t *testing.T) {
 	})
 }
 
-// TestTheShortestTTLCounts, of the records, their addresses and the aliases.
+// TestTheShortestTTLCounts: that of the records, their addresses and the aliases.
 func TestTheShortestTTLCounts(t *testing.T) {
 	for _, records := range [][]string{
 		{mathTCP + " 3 IN SRV 0 0 80 a.svc.", mathTCP + " 60 IN SRV 0 0 80 b.svc.", "a.svc. 60 IN A 10.0.0.1", "b.svc. 60 IN A 10.0.0.2"},
@@ -137,8 +137,8 @@ func TestConcurrentLookupsShareAQuery(t *testing.T) {
 	})
 }
 
-// TestAnImpatientLookupDoesNotSpoilThePatient: the one who asked first gives up,
-// the query goes on for the other.
+// TestAnImpatientLookupDoesNotSpoilThePatient: the first Lookup gives up, and the query
+// goes on for the second.
 func TestAnImpatientLookupDoesNotSpoilThePatient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answer := two(t)
@@ -167,8 +167,8 @@ func TestAnImpatientLookupDoesNotSpoilThePatient(t *testing.T) {
 	})
 }
 
-// TestAbandonedLookupLeavesNothing: when all have given up, the query ends (the
-// bubble would not, with a goroutine in it), and the next begins anew.
+// TestAbandonedLookupLeavesNothing: when all Lookups have given up, the query ends (the
+// bubble would not end with a goroutine in it), and the next Lookup asks again.
 func TestAbandonedLookupLeavesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := one(silence)

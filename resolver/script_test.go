@@ -141,9 +141,9 @@ func count(s *fakeServer, types ...string) string {
 	return strings.Join(out, ", ")
 }
 
-// TestEveryTransportWithEveryOther: what one server does over UDP and over TCP, the
-// result, the time it took, and the queries that arrived (UDP+TCP). The second
-// Lookup comes after the TTL and shows what was remembered.
+// TestEveryTransportWithEveryOther: a server does each thing over UDP and each over TCP.
+// The table has the result, the time it took, and the queries that arrived (UDP+TCP). The
+// second Lookup comes after the TTL and shows what the Resolver has remembered.
 func TestEveryTransportWithEveryOther(t *testing.T) {
 	all := conducts(t)
 	over := []string{"good", "slow 80ms", "slow 1.2s", "silent", "refused", "EPERM", "truncated", "broken", "wrong id", "SERVFAIL", "FORMERR"}
@@ -170,8 +170,8 @@ func TestEveryTransportWithEveryOther(t *testing.T) {
 	table(t, "transports.txt", lines)
 }
 
-// TestEveryServerWithEveryOther: two servers, what each does to the question, and
-// what becomes of it: when nothing was known, and for a set of two that was.
+// TestEveryServerWithEveryOther: each of two servers does each thing to the question. The
+// table has the results when nothing was known, and when a set of two was.
 func TestEveryServerWithEveryOther(t *testing.T) {
 	all := conducts(t)
 	do := []string{"good", "silent", "refused", "truncated", "wrong id", "lame", "none", "NXDOMAIN", "REFUSED", "SERVFAIL"}
@@ -218,9 +218,9 @@ func TestEveryServerWithEveryOther(t *testing.T) {
 	table(t, "servers.txt", lines)
 }
 
-// TestEveryFamilyWithEveryOther: a target without glue, what its server does to A
-// and to AAAA, with nothing known and after both were. The second target answers, so
-// that nobody waits for the first.
+// TestEveryFamilyWithEveryOther: there is a target without glue. Its server does each
+// thing to A and each to AAAA, once when no address is known and once when both were. The
+// second target answers, so that no Lookup waits for the first.
 func TestEveryFamilyWithEveryOther(t *testing.T) {
 	all := conducts(t)
 	do := []string{"good", "slow 80ms", "slow 1.2s", "silent", "none", "NXDOMAIN", "lame", "REFUSED", "SERVFAIL"}
@@ -272,8 +272,8 @@ func TestEveryFamilyWithEveryOther(t *testing.T) {
 
 // TestScriptsStayWithinTheirBounds: servers that change their conduct at random, for
 // each transport and each type. Whatever they do, a Lookup ends by its deadline, the
-// queries stay within a bound, no set is emptied unless some server with a say in it
-// said so twice, and endpoints are dialable.
+// queries stay within a bound, no set is emptied unless a server with authority has said
+// so twice, and endpoints can be dialled.
 func TestScriptsStayWithinTheirBounds(t *testing.T) {
 	all := conducts(t)
 	names := slices.Sorted(func(yield func(string) bool) {

@@ -57,8 +57,8 @@ func TestOverRealSockets(t *testing.T) {
 	}
 }
 
-// TestTheSameFailureReadsTheSame: the port we asked from is not part of it, or
-// every retry would be news to a watcher.
+// TestTheSameFailureReadsTheSame: our own port is not in the text, since every retry
+// would be news to a watcher.
 func TestTheSameFailureReadsTheSame(t *testing.T) {
 	t.Parallel()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -66,7 +66,7 @@ func TestTheSameFailureReadsTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr := conn.LocalAddr().String()
-	_ = conn.Close() // nobody listens there now
+	_ = conn.Close() // no server listens there now
 	var texts []string
 	for range 2 {
 		_, err := (&Resolver{Servers: []string{addr}, Timeout: 10 * time.Second}).Lookup(t.Context(), mathTCP)
@@ -103,7 +103,7 @@ func logTo(w io.Writer) *slog.Logger {
 	}}))
 }
 
-// TestTheLogTellsOnce what no error tells, however often it is found.
+// TestTheLogTellsOnce what no error tells, even if it is found again and again.
 func TestTheLogTellsOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := one(zone(t, mathTCP+" 5 IN SRV 0 0 0 a.svc.", mathTCP+" 5 IN SRV 0 0 80 b.svc.", "a.svc. 5 IN A 10.0.0.1", "b.svc. 5 IN A 10.0.0.2"))

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// TestResolvConfIsReadAsResolvConf5Says: junk is passed over, of a line the first
-// word counts, three servers at most, none means the local host.
+// TestResolvConfIsReadAsResolvConf5Says: junk is ignored, the first word of a line counts,
+// there are at most three servers, and none means the local host.
 func TestResolvConfIsReadAsResolvConf5Says(t *testing.T) {
 	const local = "127.0.0.1 ::1"
 	for _, tt := range []struct{ name, text, want string }{

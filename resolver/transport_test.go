@@ -31,8 +31,8 @@ func networks(s *fakeServer) string {
 	return strings.Join(out, " ")
 }
 
-// TestALostUDPIsRemembered for a while, so that not each question waits for it; and
-// UDP is used again when it works again, or when TCP fails.
+// TestALostUDPIsRemembered for a while, so that not each question waits for it. UDP is
+// used again when it works again, or when TCP fails.
 func TestALostUDPIsRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, r := one(byNetwork(silence, two(t)))

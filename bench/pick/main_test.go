@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// results are the best times so far: what others do on the machine only adds to them.
+// results are the best times so far: other programs on the machine only make runs longer.
 var results table
 
 type table struct {
