@@ -25,7 +25,7 @@ lint: ## vet, gofumpt, staticcheck
 	$(STATICCHECK) ./...
 
 # Servers run on all of these; clients on 32 bits as well.
-CLIENTS = ./resolver ./balancer ./rpcclient ./rpcclient/internal/conn ./rpcserver ./register ./internal/gobwire ./internal/rpcwire
+CLIENTS = ./resolver ./balancer ./rpcclient ./rpcclient/internal/conn ./rpcserver ./register ./internal/gobvalue ./internal/rpcwire
 
 .PHONY: cross
 cross: ## build and vet for other systems and processors

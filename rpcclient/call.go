@@ -16,9 +16,9 @@ import (
 // they are in reply. A reply that can hold interface values, is the answer of a hedge,
 // or comes from another codec is replaced as a whole.
 //
-// Do not pass a nil reply for a method whose reply can hold interface values:
-// encoding/gob cannot always skip such a reply, and then the connection is lost with the
-// other calls in flight on it.
+// Arguments and replies that can hold interface values are served as net/rpc serves
+// them. One that does not fit, or whose caller has gone, may cost its connection, which
+// is replaced.
 //
 // Every error is an *Error. A server's own error is in it as rpc.ServerError.
 func (c *Client) Call(ctx context.Context, method string, args, reply any, opts ...CallOption) error {

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-dns/rollcall/internal/gobwire"
+	"github.com/rollcall-dns/rollcall/internal/gobvalue"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 )
@@ -79,12 +79,12 @@ func (a *answers) value(v any) *answers {
 func (a *answers) body(v any, body []byte) *answers {
 	mark := a.Len()
 	a.enc.Encode(v)
-	last := gobwire.LastMessage(a.Bytes()[mark:])
-	_, n := gobwire.ReadUint(last)
-	_, k := gobwire.ReadUint(last[n:])
+	last := gobvalue.LastMessage(a.Bytes()[mark:])
+	_, n := gobvalue.ReadUint(last)
+	_, k := gobvalue.ReadUint(last[n:])
 	id := bytes.Clone(last[n : n+k])
 	a.Truncate(a.Len() - len(last))
-	a.Write(gobwire.AppendUint(nil, uint64(len(id)+len(body))))
+	a.Write(gobvalue.AppendUint(nil, uint64(len(id)+len(body))))
 	a.Write(id)
 	a.Write(body)
 	return a
@@ -135,11 +135,11 @@ func attacks() map[string]attack {
 		"definitions without end": {reply: func(a *answers, seq uint64) {
 			a.header(seq, "")
 			for id := int64(100); a.Len() < 4<<20; id++ {
-				m := gobwire.AppendUint(nil, gobwire.ToUint(-id))
+				m := gobvalue.AppendUint(nil, gobvalue.ToUint(-id))
 				m = append(m, 2, 1, 2) // a slice with an id
-				m = append(gobwire.AppendUint(m, gobwire.ToUint(id)), 0, 1)
-				m = append(gobwire.AppendUint(m, gobwire.ToUint(id-1)), 0, 0)
-				a.Write(gobwire.AppendUint(nil, uint64(len(m))))
+				m = append(gobvalue.AppendUint(m, gobvalue.ToUint(id)), 0, 1)
+				m = append(gobvalue.AppendUint(m, gobvalue.ToUint(id-1)), 0, 0)
+				a.Write(gobvalue.AppendUint(nil, uint64(len(m))))
 				a.Write(m)
 			}
 		}},

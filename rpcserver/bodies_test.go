@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/rollcall-dns/rollcall/internal/gobwire"
+	"github.com/rollcall-dns/rollcall/internal/gobvalue"
 	"github.com/rollcall-dns/rollcall/resolver"
 	"github.com/rollcall-dns/rollcall/rpcclient"
 	"github.com/rollcall-dns/rollcall/rpcserver"
@@ -121,8 +121,8 @@ func TestDamagedBodyIsThatCallsProblem(t *testing.T) {
 		if err := c.enc.Encode(rpc.Request{ServiceMethod: "Echo.Echo", Seq: c.seq}); err != nil {
 			t.Fatal(err)
 		}
-		body := append(gobwire.AppendUint(nil, gobwire.ToUint(id)), bytes.Repeat([]byte{0x7f}, n)...)
-		c.buf.Write(append(gobwire.AppendUint(nil, uint64(len(body))), body...))
+		body := append(gobvalue.AppendUint(nil, gobvalue.ToUint(id)), bytes.Repeat([]byte{0x7f}, n)...)
+		c.buf.Write(append(gobvalue.AppendUint(nil, uint64(len(body))), body...))
 		c.buf.Flush()
 		if resp := c.recv(t, nil); resp.Error == "" {
 			t.Errorf("a damaged body of %d bytes was taken", n)
@@ -138,12 +138,12 @@ func TestDamagedBodyIsThatCallsProblem(t *testing.T) {
 func typeID(t *testing.T, stream []byte) int64 {
 	t.Helper()
 	for {
-		size, n := gobwire.ReadUint(stream)
-		id, m := gobwire.ReadUint(stream[n:])
+		size, n := gobvalue.ReadUint(stream)
+		id, m := gobvalue.ReadUint(stream[n:])
 		if n == 0 || m == 0 {
 			t.Fatal("not a gob stream")
 		}
-		if id := gobwire.ToInt(id); id > 0 {
+		if id := gobvalue.ToInt(id); id > 0 {
 			return id
 		}
 		stream = stream[n+int(size):]

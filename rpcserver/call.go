@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"runtime/debug"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 )
 
 // call is one request being answered. Calls are used again, method by method.
@@ -108,18 +110,8 @@ func (k *call) caught() {
 		return
 	}
 	k.panick = r
-	k.failed = fmt.Sprintf("rpcserver: panic in %s: %v", k.method.name, printable(r))
+	k.failed = fmt.Sprintf("rpcserver: panic in %s: %v", k.method.name, rpcwire.Printable(r))
 	s.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "panic in method",
 		slog.String("method", k.method.name), slog.String("remote", k.conn.remote),
-		slog.Any("panic", printable(r)), slog.String("stack", string(debug.Stack())))
-}
-
-// printable is r in words, even if its own methods panic.
-func printable(r any) (text string) {
-	defer func() {
-		if recover() != nil {
-			text = fmt.Sprintf("a %T that cannot be printed", r)
-		}
-	}()
-	return fmt.Sprint(r)
+		slog.Any("panic", rpcwire.Printable(r)), slog.String("stack", string(debug.Stack())))
 }

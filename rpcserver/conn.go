@@ -17,7 +17,6 @@ import (
 )
 
 const (
-	readBuffer = 16 << 10 // a burst of requests in one read
 	// linger is how long a closed connection is still read from, so that what the
 	// client had sent does not become a reset that destroys our last words. Who goes on
 	// sending has not read them yet, and gets more time, up to lingerMost in all.
@@ -68,11 +67,11 @@ func newConn(s *Server, nc net.Conn) *conn {
 		idle: make(chan struct{}, 1), greeted: make(chan struct{}), halt: make(chan struct{}), done: make(chan struct{}),
 	}
 	c.calls.init(s.cfg.MaxInFlight)
-	c.out = newOutput(nc, s.cfg.WriteTimeout, &s.buffers, c.busy)
+	c.out = newOutput(nc, s.cfg.WriteTimeout, &s.types.Buffers, c.busy)
 	c.in = &input{conn: c}
 	if s.cfg.Codec == nil {
-		w := newGobWire(c.in, c.out, s.cfg.MaxFrame, c.claim, &s.types)
-		c.wire, c.buffered = w, w.in.r.Buffered
+		w := &gobWire{in: rpcwire.NewRequestReader(c.in, s.cfg.MaxFrame, &s.types, c.claim), enc: rpcwire.NewWriter(&s.types), out: c.out}
+		c.wire, c.buffered = w, w.in.Buffered
 		return c
 	}
 	m := &metered{r: c.in, limit: s.cfg.MaxFrame}
@@ -114,7 +113,7 @@ func (c *conn) serve() error {
 		c.calls.close()
 	}
 	c.ended.Store(true)
-	unread := errors.Is(err, errLoose) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	unread := errors.Is(err, rpcwire.ErrUnread) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		c.in.idled // what comes just now crosses our end
 	if unread {
 		c.alone.Store(true)
@@ -178,7 +177,7 @@ func (c *conn) read() error {
 			}
 			c.last = max(c.last, seq)
 			if method == rpcwire.PingMethod {
-				c.respond(method, seq, "", nothing)
+				c.respond(method, seq, "", struct{}{})
 			} else {
 				c.respond(method, seq, s.services.missing(method), nil)
 			}

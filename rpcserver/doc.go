@@ -24,10 +24,9 @@
 //   - A panic is an error for that call, with the stack in the log. The process
 //     lives on: a method that leaves locks held when it panics leaves them held.
 //   - An argument that does not fit, and a reply that cannot be encoded, are errors
-//     for that call. A stream that cannot be understood ends its connection. So does
-//     an argument with interface values that does not fit, behind its answer, for
-//     encoding/gob does not find its end; a failed reply with interface values, whose
-//     types' definitions are lost with it, has the connection drained.
+//     for that call. A stream that cannot be understood ends its connection.
+//   - Arguments and replies that can hold interface values are served as net/rpc serves
+//     them. One that does not fit costs its connection, which is retired and replaced.
 //   - Limits hold back or close; they do not fail calls. A call over Config.MaxInFlight
 //     waits for its turn, while the connection is read on. A client with 256 KiB of
 //     answers that it has not read is not read from until it has.
@@ -63,22 +62,15 @@
 // never asked anything makes room for a new one, and so does an idle one of the
 // address that holds the most.
 //
-// # Drain frames
+// # What the server says of itself
 //
 // A server that shuts down tells its clients on the connection itself, with a
 // response to a request that nobody made:
 //
 //	rpc.Response{ServiceMethod: "_rollcall.Drain", Seq: 1<<64 - 1, Error: "drain N"}
 //
-// N is the highest sequence number whose request is executed; requests after it
-// never will be. While it still answers everything, the server sends N = 1<<64-1,
-// "call elsewhere, nothing is lost"; before it closes, the exact N. A connection that
-// ends alone, while the server goes on, says "retire N". net/rpc's client reads such a
-// response and drops it.
-//
-// A request "_rollcall.Ping" is answered at once, with an empty reply, however
-// busy the methods are. If the memory for what waits (Config.MaxBytesTotal) is taken, so
-// that nothing is read, the client hears each half second that somebody is there:
-//
-//	rpc.Response{ServiceMethod: "_rollcall.Ping", Seq: 1<<64 - 1, Error: "busy"}
+// Requests after number N were not executed, and will not be. Package rpcclient sends
+// them elsewhere; net/rpc's client drops the response. "retire N" says the same of this
+// connection only. A request "_rollcall.Ping" is answered at once, however busy the
+// methods are. The page of internal/rpcwire has the whole protocol.
 package rpcserver

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-dns/rollcall/internal/gobwire"
+	"github.com/rollcall-dns/rollcall/internal/gobvalue"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 	"github.com/rollcall-dns/rollcall/rpcserver"
 )
@@ -123,12 +123,12 @@ func (s *stream) header(method string) *stream {
 func (s *stream) argument(v any, body []byte) *stream {
 	mark := s.Len()
 	s.enc.Encode(v)
-	last := gobwire.LastMessage(s.Bytes()[mark:])
-	_, n := gobwire.ReadUint(last)
-	_, k := gobwire.ReadUint(last[n:])
+	last := gobvalue.LastMessage(s.Bytes()[mark:])
+	_, n := gobvalue.ReadUint(last)
+	_, k := gobvalue.ReadUint(last[n:])
 	id := bytes.Clone(last[n : n+k])
 	s.Truncate(s.Len() - len(last))
-	s.Write(gobwire.AppendUint(nil, uint64(len(id)+len(body))))
+	s.Write(gobvalue.AppendUint(nil, uint64(len(id)+len(body))))
 	s.Write(id)
 	s.Write(body)
 	return s
@@ -201,38 +201,38 @@ func (s *stream) boxed(v any, body []byte) []byte {
 	mark := s.Len()
 	s.enc.Encode(Box{A: v})
 	all := bytes.Clone(s.Bytes()[mark:])
-	last := gobwire.LastMessage(all)
-	_, n := gobwire.ReadUint(last)
-	_, k := gobwire.ReadUint(last[n:])
+	last := gobvalue.LastMessage(all)
+	_, n := gobvalue.ReadUint(last)
+	_, k := gobvalue.ReadUint(last[n:])
 	s.Truncate(s.Len() - len(last))
 	// Box's id, field A, name of v's type, its id, a length, and the value.
 	head := bytes.Clone(last[n : n+k])
 	rest := last[n+k+1:]
-	nameLen, m := gobwire.ReadUint(rest)
-	_, ids := gobwire.ReadUint(rest[m+int(nameLen):])
+	nameLen, m := gobvalue.ReadUint(rest)
+	_, ids := gobvalue.ReadUint(rest[m+int(nameLen):])
 	head = append(append(head, 1), rest[:m+int(nameLen)+ids]...)
-	head = append(gobwire.AppendUint(head, uint64(len(body))), body...)
+	head = append(gobvalue.AppendUint(head, uint64(len(body))), body...)
 	head = append(head, 0)
-	s.Write(gobwire.AppendUint(nil, uint64(len(head))))
+	s.Write(gobvalue.AppendUint(nil, uint64(len(head))))
 	s.Write(head)
 	return s.Bytes()
 }
 
 // listID is the id that the stream has for []any.
 func listID(s *stream) string {
-	last := gobwire.LastMessage(s.Bytes())
-	_, n := gobwire.ReadUint(last)
-	_, k := gobwire.ReadUint(last[n:])
+	last := gobvalue.LastMessage(s.Bytes())
+	_, n := gobvalue.ReadUint(last)
+	_, k := gobvalue.ReadUint(last[n:])
 	return string(last[n : n+k])
 }
 
 // definitions are type after type, of so many bytes.
 func definitions(size int) (b []byte) {
 	for id := int64(100); len(b) < size; id++ {
-		m := gobwire.AppendUint(nil, gobwire.ToUint(-id))
+		m := gobvalue.AppendUint(nil, gobvalue.ToUint(-id))
 		m = append(m, 2, 1, 2) // a slice, which has an id
-		m = append(gobwire.AppendUint(m, gobwire.ToUint(id)), 0, 1)
-		m = append(gobwire.AppendUint(m, gobwire.ToUint(id-1)), 0, 0)
+		m = append(gobvalue.AppendUint(m, gobvalue.ToUint(id)), 0, 1)
+		m = append(gobvalue.AppendUint(m, gobvalue.ToUint(id-1)), 0, 0)
 		b = append(append(b, byte(len(m))), m...)
 	}
 	return b

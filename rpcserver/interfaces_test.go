@@ -35,12 +35,6 @@ func (Boxes) Get(good bool, out *Box) error {
 	return nil
 }
 
-// Basic replies with interface values that bring no type with them.
-func (Boxes) Basic(in int, out *map[string]any) error {
-	*out = map[string]any{"n": in, "nil": nil}
-	return nil
-}
-
 // Take gets a box.
 func (Boxes) Take(_ Box, out *int) error {
 	*out = 1
@@ -64,10 +58,6 @@ func TestReplyWithInterfacesThatCannotBeEncoded(t *testing.T) {
 	var n int
 	if err := stock.Call("Boxes.Plain", 5, &n); err != nil || n != 5 {
 		t.Errorf("a call without interface values: %d, %v", n, err)
-	}
-	var m map[string]any
-	if err := stock.Call("Boxes.Basic", 5, &m); err != nil || m["n"] != any(5) {
-		t.Errorf("a call with interface values that need no definition: %v, %v", m, err)
 	}
 	again := dial(t, addr)
 	wantError(t, again.Call("Boxes.Get", false, new(Box)), "not registered") // known by now

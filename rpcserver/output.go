@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 )
 
 const (
@@ -15,8 +17,8 @@ const (
 	// maxKept is the largest buffer that a connection keeps for good, and maxBusy
 	// until it has made calmWrites writes in a row that needed less (a ping is one).
 	// Larger ones go to those that all connections share.
-	maxKept    = 16 << 10
-	maxBusy    = 128 << 10
+	maxKept    = rpcwire.SmallBuffer
+	maxBusy    = rpcwire.LargeBuffer
 	calmWrites = 16
 	// pieceSize is how much is written under one deadline: a client that reads slowly
 	// is not one that does not read.
@@ -28,8 +30,8 @@ const (
 type output struct {
 	nc      net.Conn
 	timeout time.Duration
-	busy    func() bool // calls are in flight
-	pool    *buffers    // for those above maxKept
+	busy    func() bool      // calls are in flight
+	pool    *rpcwire.Buffers // for those above maxKept
 
 	full    atomic.Bool   // more than maxQueued waits; changed with mu held
 	cleared chan struct{} // a token: full is no more
@@ -48,7 +50,7 @@ type output struct {
 	bytes    uint64
 }
 
-func newOutput(nc net.Conn, timeout time.Duration, pool *buffers, busy func() bool) *output {
+func newOutput(nc net.Conn, timeout time.Duration, pool *rpcwire.Buffers, busy func() bool) *output {
 	o := &output{nc: nc, timeout: timeout, pool: pool, busy: busy, cleared: make(chan struct{}, 1)}
 	o.room.L, o.still.L = &o.mu, &o.mu
 	return o
@@ -64,10 +66,10 @@ func (o *output) Write(p []byte) (int, error) {
 // grow makes room for size bytes in a buffer that others have used.
 func (o *output) grow(size int) {
 	small := o.buf
-	o.buf = append(o.pool.take(size), small...)
+	o.buf = append(o.pool.Take(size), small...)
 	switch {
 	case cap(small) > maxKept:
-		o.pool.give(small)
+		o.pool.Give(small)
 	case o.spare == nil:
 		o.spare = small[:0]
 	}
@@ -129,11 +131,11 @@ func (o *output) unlock() {
 		if cap(b) <= o.keeps() {
 			o.spare = b[:0]
 		} else {
-			o.pool.give(b)
+			o.pool.Give(b)
 		}
 		if o.err != nil || len(o.buf) == 0 {
 			if cap(o.buf) > o.keeps() {
-				o.pool.give(o.buf)
+				o.pool.Give(o.buf)
 				o.buf = nil
 			}
 			o.writing = false

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 	"github.com/rollcall-dns/rollcall/register"
 )
 
@@ -28,8 +29,7 @@ type Server struct {
 	memory   memory
 	refusals gate // connections that are being told so
 	panics   atomic.Uint64
-	buffers  buffers
-	types    gobTypes
+	types    rpcwire.Types
 	stop     context.CancelFunc // ends ctx
 	ctx      context.Context    // of the server's life: registering ends with it
 	forced   chan struct{}      // closed: connections stop reading now
@@ -69,7 +69,7 @@ func New(cfg Config) *Server {
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.calls.init(s.cfg.MaxInFlightTotal)
 	s.memory.init(s.cfg.MaxBytesTotal)
-	s.types.memory.most = int64(s.cfg.MaxBytesTotal) / 4
+	s.types.MaxDefinitions = int64(s.cfg.MaxBytesTotal) / 4
 	s.refusals.init(maxRefusals)
 	return s
 }

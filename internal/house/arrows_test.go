@@ -28,12 +28,17 @@ var arrows = []struct {
 	},
 	{
 		rooms:   []string{"rpcserver"},
-		allowed: []string{module + "/register", module + "/internal/gobwire", module + "/internal/rpcwire", module + "/internal/srvname"},
+		allowed: []string{module + "/register", module + "/internal/gobvalue", module + "/internal/rpcwire", module + "/internal/srvname"},
 		reason:  "a server imports only what registers it, and the wire",
 	},
 	{
-		rooms:   []string{"internal/gobwire", "internal/rpcwire"},
+		rooms:   []string{"internal/gobvalue"},
 		allowed: []string{},
+		reason:  "values of gob need nothing but the standard library",
+	},
+	{
+		rooms:   []string{"internal/rpcwire"},
+		allowed: []string{module + "/internal/gobvalue"},
 		reason:  "the wire is net/rpc's: it needs nothing but the standard library",
 	},
 	{
@@ -53,7 +58,7 @@ var arrows = []struct {
 	},
 	{
 		rooms:   []string{"rpcclient/internal/conn"},
-		allowed: []string{module + "/internal/gobwire", module + "/internal/rpcwire", "golang.org/x/sys/unix"},
+		allowed: []string{module + "/internal/gobvalue", module + "/internal/rpcwire", "golang.org/x/sys/unix"},
 		reason:  "a connection knows bytes and deadlines, not calls, nodes or names",
 	},
 	{

@@ -55,9 +55,7 @@ func (w *codecWire) body(reply any) (spent bool, err, fatal error) {
 	return err != nil, err, nil
 }
 
-func (w *codecWire) direct(any) bool { return false }
-
-func (w *codecWire) loose(any) bool { return false }
+func (w *codecWire) direct() bool { return false }
 
 // framed: JSON is whole without the newline at its end, and of others nothing is known.
 func (w *codecWire) framed() bool { return false }

@@ -3,7 +3,6 @@ package conn
 import (
 	"fmt"
 	"net"
-	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,11 +31,10 @@ type Conn struct {
 	endedFor   error      // why the connection has ended
 	writeState
 	pending   map[uint64]*Request
-	deadlines deadlines               // of pending
-	late      map[uint64]reflect.Type // see giveUpLocked
-	timer     *time.Timer             // fires at armed
-	armed     time.Duration           // the earliest deadline; 0: none
-	ping      *Request                // the ping in flight
+	deadlines deadlines     // of pending
+	timer     *time.Timer   // fires at armed
+	armed     time.Duration // the earliest deadline; 0: none
+	ping      *Request      // the ping in flight
 
 	dead chan struct{}  // closed when it has ended
 	done sync.WaitGroup // reader and writer

@@ -98,7 +98,7 @@ func (c *Conn) onTimer() {
 			// Nothing came since it was sent: is anybody there?
 			read = min(read, now-c.PingInterval)
 		}
-		late = append(late, c.giveUpLocked(req.seq))
+		late = append(late, c.takeLocked(req.seq))
 	}
 	if len(c.deadlines) > 0 {
 		c.armLocked(c.deadlines[0].Deadline)

@@ -1,14 +1,9 @@
 package conn
 
 import (
-	"encoding/gob"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) {
-	gob.Register(Inner{})
-	gob.Register(Outer{})
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

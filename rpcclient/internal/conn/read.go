@@ -38,10 +38,10 @@ func readError(err error) error {
 }
 
 // response reads one body and finishes the call it belongs to. A late reply, to a
-// call that was given up, is read into nothing, or something that nobody sees.
+// request that was given up, is dropped.
 func (c *Conn) response(resp *rpc.Response) error {
 	if err := c.wire.whole(); err != nil {
-		var large *largeError
+		var large *rpcwire.LargeError
 		if errors.As(err, &large) {
 			// The others on this connection do not know, but this one does.
 			c.mu.Lock()
@@ -62,24 +62,21 @@ func (c *Conn) response(resp *rpc.Response) error {
 	}
 
 	c.mu.Lock()
-	if req := c.pending[resp.Seq]; req != nil && resp.Error == "" && !c.wire.direct(req.Reply) {
+	if req := c.pending[resp.Seq]; req != nil && resp.Error == "" && !c.wire.direct() {
 		reply := req.Reply
 		c.mu.Unlock()
 		return c.privately(resp.Seq, reply)
 	}
-	req, nobodys := c.takeLocked(resp.Seq), c.nobodysLocked(resp.Seq)
+	req := c.takeLocked(resp.Seq)
 	last := c.lastLocked()
 	c.mu.Unlock()
 	if req == nil || resp.Error != "" {
-		if resp.Error != "" {
-			nobodys = nil
+		spent, _, fatal := c.wire.body(nil)
+		if spent { // before the caller's next call
+			c.Retire(errReply)
 		}
-		spent, _, fatal := c.wire.body(nobodys)
 		if req != nil {
 			req.finish(Yes, rpc.ServerError(resp.Error))
-		}
-		if spent {
-			c.Retire(errReply)
 		}
 		c.close(last)
 		return fatal
@@ -104,7 +101,6 @@ func (c *Conn) privately(seq uint64, theirs any) error {
 	spent, err, fatal := c.wire.body(reply)
 	c.mu.Lock()
 	req := c.takeLocked(seq)
-	delete(c.late, seq)
 	last := c.lastLocked()
 	c.mu.Unlock()
 	if req != nil {

@@ -79,7 +79,7 @@ func (c *Conn) Abandon(req *Request) bool {
 	c.mu.Lock()
 	mine := c.pending[req.seq] == req
 	if mine {
-		c.giveUpLocked(req.seq)
+		c.takeLocked(req.seq)
 	}
 	last := c.lastLocked()
 	c.mu.Unlock()

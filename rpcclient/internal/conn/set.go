@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/rpc"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 )
 
 // Config says how the connections of a Set behave.
@@ -28,13 +30,13 @@ const defaultQueue = 1 << 20
 type Set struct {
 	Config
 	epoch time.Time
-	types *gobTypes
+	types rpcwire.Types
 }
 
 // NewSet makes a Set without connections.
 func NewSet(cfg Config) *Set {
 	cfg.MaxQueue = cmp.Or(cfg.MaxQueue, defaultQueue)
-	return &Set{Config: cfg, epoch: time.Now(), types: newGobTypes()}
+	return &Set{Config: cfg, epoch: time.Now()}
 }
 
 // Now is the clock of the Set: the time since it was made, short to compare and to
@@ -44,7 +46,7 @@ func (s *Set) Now() time.Duration { return time.Since(s.epoch) }
 // newWire makes the codec of one connection.
 func (s *Set) newWire(stream *connStream) wire {
 	if s.Codec == nil {
-		return newGobWire(stream, s.MaxReply, s.types)
+		return &gobWire{rpcwire.NewResponseReader(stream, s.MaxReply, &s.types), rpcwire.NewWriter(&s.types)}
 	}
 	return &codecWire{codec: s.Codec(stream), stream: stream}
 }
