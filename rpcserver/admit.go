@@ -25,11 +25,11 @@ const (
 func (s *Server) add(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sealed || len(s.conns)-s.yielding >= s.cfg.MaxConns && !s.makeRoomLocked(c) {
+	if s.sealed || len(s.conns)-s.yielding >= s.cfg.Limits.Conns && !s.makeRoomLocked(c) {
 		s.past.Refused++
 		if now := time.Now(); !s.sealed && now.After(s.quietTo) {
 			s.quietTo = now.Add(refusalQuiet)
-			s.log(slog.LevelWarn, "connections refused: too many", "limit", s.cfg.MaxConns, "remote", c.remote, "refused so far", s.past.Refused)
+			s.log(slog.LevelWarn, "connections refused: too many", "limit", s.cfg.Limits.Conns, "remote", c.remote, "refused so far", s.past.Refused)
 		}
 		return false
 	}
@@ -64,7 +64,7 @@ func (s *Server) leaveFromLocked(c *conn) {
 // with fewer. Who holds many connections must not keep all others out.
 func (s *Server) makeRoomLocked(c *conn) bool {
 	now := time.Now()
-	if s.yielding > s.cfg.MaxConns/8 {
+	if s.yielding > s.cfg.Limits.Conns/8 {
 		return false // those who were told so are slow to go
 	}
 	var most netip.Prefix

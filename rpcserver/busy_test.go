@@ -21,8 +21,8 @@ const ping = "_rollcall.Ping"
 // all calls together are.
 func TestPingsPassTheLimits(t *testing.T) {
 	for name, cfg := range map[string]rpcserver.Config{
-		"of a connection": {MaxInFlight: 2},
-		"of all":          {MaxInFlightTotal: 2},
+		"of a connection": {Limits: rpcserver.Limits{InFlight: 2}},
+		"of all":          {Limits: rpcserver.Limits{InFlightTotal: 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newArith()
@@ -61,7 +61,7 @@ func TestPingsPassTheLimits(t *testing.T) {
 // there may be, so that pings are not read.
 func TestClientThatIsHeldBackHearsThatSomebodyIsThere(t *testing.T) {
 	a := newArith()
-	_, addr := serve(t, rpcserver.Config{MaxInFlight: 1, MaxBytesTotal: 10 << 10}, a)
+	_, addr := serve(t, rpcserver.Config{Limits: rpcserver.Limits{InFlight: 1, BytesTotal: 10 << 10}}, a)
 	c := raw(t, addr)
 	const calls = 50
 	for range calls {
@@ -84,7 +84,7 @@ func TestClientThatIsHeldBackHearsThatSomebodyIsThere(t *testing.T) {
 // TestRequestsThatAreMoreThanTheMemoryWaitForEachOther, and not for ever: each of them is
 // only half read when there is no memory left.
 func TestRequestsThatAreMoreThanTheMemoryWaitForEachOther(t *testing.T) {
-	_, addr := serve(t, rpcserver.Config{MaxBytesTotal: 1 << 20}, Echo{})
+	_, addr := serve(t, rpcserver.Config{Limits: rpcserver.Limits{BytesTotal: 1 << 20}}, Echo{})
 	var wg sync.WaitGroup
 	for i := range 6 {
 		client := dial(t, addr)
@@ -104,7 +104,7 @@ func TestRequestsThatAreMoreThanTheMemoryWaitForEachOther(t *testing.T) {
 
 // TestSurplusConnectionLeavesTheHealthyOnesAlone.
 func TestSurplusConnectionLeavesTheHealthyOnesAlone(t *testing.T) {
-	s, addr := serve(t, rpcserver.Config{MaxConns: 1})
+	s, addr := serve(t, rpcserver.Config{Limits: rpcserver.Limits{Conns: 1}})
 	var lost atomic.Int64
 	c, err := rpcclient.New("_math._tcp.svc", &rpcclient.Config{
 		Source: resolver.Static(addr),
@@ -128,8 +128,8 @@ func TestSurplusConnectionLeavesTheHealthyOnesAlone(t *testing.T) {
 // TestCallsOfAClientThatIsGoneAreNotBegun: nobody is there to be answered.
 func TestCallsOfAClientThatIsGoneAreNotBegun(t *testing.T) {
 	for name, cfg := range map[string]rpcserver.Config{
-		"of a connection": {MaxInFlight: 1},
-		"of all":          {MaxInFlightTotal: 1},
+		"of a connection": {Limits: rpcserver.Limits{InFlight: 1}},
+		"of all":          {Limits: rpcserver.Limits{InFlightTotal: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newArith()

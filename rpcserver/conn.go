@@ -66,15 +66,15 @@ func newConn(s *Server, nc net.Conn) *conn {
 		server: s, nc: nc, remote: nc.RemoteAddr().String(), from: from(nc), born: time.Now(),
 		idle: make(chan struct{}, 1), greeted: make(chan struct{}), halt: make(chan struct{}), done: make(chan struct{}),
 	}
-	c.calls.init(s.cfg.MaxInFlight)
-	c.out = newOutput(nc, s.cfg.WriteTimeout, &s.types.Buffers, c.busy)
+	c.calls.init(s.cfg.Limits.InFlight)
+	c.out = newOutput(nc, s.cfg.Limits.WriteTimeout, &s.types.Buffers, c.busy)
 	c.in = &input{conn: c}
 	if s.cfg.Codec == nil {
-		w := &gobWire{in: rpcwire.NewRequestReader(c.in, s.cfg.MaxFrame, &s.types, c.claim), enc: rpcwire.NewWriter(&s.types), out: c.out}
+		w := &gobWire{in: rpcwire.NewRequestReader(c.in, s.cfg.Limits.Frame, &s.types, c.claim), enc: rpcwire.NewWriter(&s.types), out: c.out}
 		c.wire, c.buffered = w, w.in.Buffered
 		return c
 	}
-	m := &metered{r: c.in, limit: s.cfg.MaxFrame}
+	m := &metered{r: c.in, limit: s.cfg.Limits.Frame}
 	w := &codecWire{in: m}
 	c.wire = w
 	if c.broken = contained("making a codec", func() error {
@@ -148,7 +148,7 @@ func (c *conn) handshake() error {
 	if !ok {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.server.cfg.FrameTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), c.server.cfg.Limits.FrameTimeout)
 	defer cancel()
 	return t.HandshakeContext(ctx)
 }
@@ -284,7 +284,7 @@ func (c *conn) answer(k *call) {
 	}
 	c.encode(m.name, k.seq, failed, reply)
 	c.leave(k) // before the client can know, so that counts are right when it does
-	c.out.unlock()
+	c.out.unlockAndWrite()
 }
 
 // leave counts a call out, which is used again then.
@@ -316,7 +316,7 @@ func (c *conn) respond(method string, seq uint64, failed string, reply any) {
 		return
 	}
 	c.encode(method, seq, failed, reply)
-	c.out.unlock()
+	c.out.unlockAndWrite()
 }
 
 // encode queues a response; c.out is locked. A reply that cannot be encoded

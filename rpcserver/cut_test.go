@@ -78,7 +78,7 @@ func TestRequestThatIsCutOffIsKnownNotToBeExecuted(t *testing.T) {
 // TestRequestThatCrossesTheEndOfAnIdleConnectionIsKnownNotToBeExecuted: the end says
 // which request was the last.
 func TestRequestThatCrossesTheEndOfAnIdleConnectionIsKnownNotToBeExecuted(t *testing.T) {
-	_, addr := serve(t, rpcserver.Config{IdleTimeout: 50 * time.Millisecond})
+	_, addr := serve(t, rpcserver.Config{Limits: rpcserver.Limits{IdleTimeout: 50 * time.Millisecond}})
 	c := raw(t, addr)
 	seq := c.send(t, "Arith.Multiply", Args{1, 1})
 	c.recv(t, new(int))

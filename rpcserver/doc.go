@@ -4,7 +4,7 @@
 //
 // Three lines serve and register:
 //
-//	s := rpcserver.New(rpcserver.Config{Register: &register.Config{Service: "_math._tcp"}})
+//	s := rpcserver.New(rpcserver.Config{Announce: &register.Config{Service: "_math._tcp"}})
 //	s.Register(new(Arith))
 //	err := s.ListenAndServe(":0")
 //
@@ -27,7 +27,7 @@
 //     for that call. A stream that cannot be understood ends its connection.
 //   - Arguments and replies that can hold interface values are served as net/rpc serves
 //     them. One that does not fit costs its connection, which is retired and replaced.
-//   - Limits hold back or close; they do not fail calls. A call over Config.MaxInFlight
+//   - Limits hold back or close; they do not fail calls. A call over Limits.InFlight
 //     waits for its turn, while the connection is read on. A client with 256 KiB of
 //     answers that it has not read is not read from until it has.
 //   - Responses that become ready together leave in one write. A response never
@@ -46,19 +46,19 @@
 // A stranger who may connect cannot end the process, nor have it take more memory than
 // about this, times two for what the garbage collector has not freed yet:
 //
-//	2 * (MaxBytesTotal + 4 * MaxFrame)    what is read of requests and decoded of them
-//	MaxBytesTotal / 4                     type definitions
-//	MaxConns * 300 KiB                    buffers of the connections, and their first types
-//	MaxInFlightTotal * 20 KiB             calls with small arguments
+//	2 * (Limits.BytesTotal + 4 * Limits.Frame)    what is read of requests and decoded of them
+//	Limits.BytesTotal / 4                     type definitions
+//	Limits.Conns * 300 KiB                    buffers of the connections, and their first types
+//	Limits.InFlightTotal * 20 KiB             calls with small arguments
 //	what the methods themselves take, and their answers on the way
 //
 // An argument may take more memory than its bytes: for each it is bounded by four times
-// MaxFrame, and from 1 MiB on it is counted before it is decoded. Nothing reaches encoding/gob that it would not survive: values nested more
+// Limits.Frame, and from 1 MiB on it is counted before it is decoded. Nothing reaches encoding/gob that it would not survive: values nested more
 // than 10,000 deep (a linked list counts each of its elements), and maps and slices that
 // announce more than their message holds, are errors for that call or end the connection;
 // so do type definitions of more than 1 MiB, or when all together are too many. A request that takes longer than
 // FrameTimeout, all of it together, and a client that does not read a piece of 256 KiB
-// within WriteTimeout, lose their connection. With MaxConns open, a connection that
+// within WriteTimeout, lose their connection. With Limits.Conns open, a connection that
 // never asked anything makes room for a new one, and so does an idle one of the
 // address that holds the most.
 //

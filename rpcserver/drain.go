@@ -79,7 +79,7 @@ func (c *conn) tell(notice rpc.Response) {
 	if err := c.wire.respond(notice.ServiceMethod, notice.Seq, notice.Error, nil); err != nil {
 		c.server.cfg.Logger.Error("notice", "remote", c.remote, "err", err)
 	}
-	c.out.unlock()
+	c.out.unlockAndWrite()
 }
 
 // stop ends the reading, wherever it is.

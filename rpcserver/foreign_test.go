@@ -157,9 +157,9 @@ func TestReplacedServerIsHeard(t *testing.T) {
 	defer hook.Close()
 	log := heard{lines: make(chan string, 100)}
 	s, addr := serve(t, rpcserver.Config{
-		Logger: slog.New(log), Register: &register.Config{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true},
+		Logger: slog.New(log), Announce: &register.Config{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true},
 	})
-	if err := s.Registered(t.Context()); err != nil {
+	if err := s.Announced(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	h.ill.Store(true)

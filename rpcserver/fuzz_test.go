@@ -129,8 +129,8 @@ func FuzzRequests(f *testing.F) {
 	stock.Register(Pure{})
 	var broken error // how the connection ended
 	server := rpcserver.New(rpcserver.Config{
-		MaxFrame: 1 << 20,
-		Trace:    &rpcserver.Trace{ConnEnd: func(_ string, err error) { broken = err }},
+		Limits: rpcserver.Limits{Frame: 1 << 20},
+		Trace:  &rpcserver.Trace{ConnEnd: func(_ string, err error) { broken = err }},
 	})
 	server.Register(Pure{})
 	f.Fuzz(func(t *testing.T, stream []byte) {

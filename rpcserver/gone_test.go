@@ -31,7 +31,7 @@ func TestAnswersToWhoIsGoneAreNotWaitedFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			begun, ended := make(chan struct{}, 400), make(chan struct{})
-			s, addr := serve(t, rpcserver.Config{WriteTimeout: 200 * time.Millisecond, Trace: &rpcserver.Trace{
+			s, addr := serve(t, rpcserver.Config{Limits: rpcserver.Limits{WriteTimeout: 200 * time.Millisecond}, Trace: &rpcserver.Trace{
 				CallBegin: func(rpcserver.CallInfo) { begun <- struct{}{} },
 				ConnEnd:   func(string, error) { close(ended) },
 			}}, Large{})

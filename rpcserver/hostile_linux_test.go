@@ -79,7 +79,7 @@ const (
 func prey(ctx context.Context) error {
 	registerPrey()
 	s := rpcserver.New(rpcserver.Config{
-		MaxFrame: preyFrame, MaxBytesTotal: preyBytes, MaxConns: preyConns, FrameTimeout: preyTimeout, WriteTimeout: preyTimeout,
+		Limits: rpcserver.Limits{Frame: preyFrame, BytesTotal: preyBytes, Conns: preyConns, FrameTimeout: preyTimeout, WriteTimeout: preyTimeout},
 	})
 	if err := s.Register(Prey{}); err != nil {
 		return err
@@ -242,7 +242,7 @@ func definitions(size int) (b []byte) {
 func TestDefinitionsOfAllConnectionsAreBounded(t *testing.T) {
 	ended := make(chan error, 100)
 	_, addr := serve(t, rpcserver.Config{
-		MaxBytesTotal: 2 << 20, Trace: &rpcserver.Trace{ConnEnd: func(_ string, err error) { ended <- err }},
+		Limits: rpcserver.Limits{BytesTotal: 2 << 20}, Trace: &rpcserver.Trace{ConnEnd: func(_ string, err error) { ended <- err }},
 	}, Prey{})
 	s := newStream().header("Prey.Flat")
 	s.Write(definitions(40 << 10))

@@ -20,9 +20,9 @@ func (in *input) Read(p []byte) (int, error) {
 	for {
 		mid := c.mid || (c.buffered != nil && c.buffered() > 0)
 		if !mid || !in.within { // a byte now and then is not worth more time
-			limit := c.server.cfg.IdleTimeout
+			limit := c.server.cfg.Limits.IdleTimeout
 			if in.within = mid; mid {
-				limit = c.server.cfg.FrameTimeout
+				limit = c.server.cfg.Limits.FrameTimeout
 			}
 			if err := in.extend(limit); err != nil {
 				return 0, err

@@ -99,7 +99,7 @@ func TestArgumentsWithInterfacesThatNobodyTakes(t *testing.T) {
 	} {
 		for _, method := range []string{"Boxes.Nothing", "Boxes.Plain"} {
 			t.Run(name+" to "+method+" alone", func(t *testing.T) {
-				_, addr := serve(t, rpcserver.Config{FrameTimeout: time.Hour}, Boxes{})
+				_, addr := serve(t, rpcserver.Config{Limits: rpcserver.Limits{FrameTimeout: time.Hour}}, Boxes{})
 				if err := dial(t, addr).Call(method, args, new(int)); err == nil || strings.Contains(err.Error(), "EOF") {
 					t.Errorf("answered with %v", err)
 				}
@@ -147,7 +147,7 @@ type Several []any
 // came within a value.
 func TestTypeFirstMetWithinAnInterfaceValue(t *testing.T) {
 	gob.Register(Several{})
-	_, addr := serve(t, rpcserver.Config{FrameTimeout: time.Hour}, Boxes{})
+	_, addr := serve(t, rpcserver.Config{Limits: rpcserver.Limits{FrameTimeout: time.Hour}}, Boxes{})
 	c := dial(t, addr)
 	if err := c.Call("Boxes.Take", Box{A: Several{1}}, new(int)); err != nil {
 		t.Fatal(err)

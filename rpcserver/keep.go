@@ -13,7 +13,7 @@ import (
 // tried until the server ends; one that refuses ends Serve.
 func (s *Server) keep(l net.Listener) {
 	defer close(s.keeping)
-	cfg := *s.cfg.Register
+	cfg := *s.cfg.Announce
 	if tcp, ok := l.Addr().(*net.TCPAddr); ok {
 		if cfg.Port == 0 {
 			cfg.Port = uint16(tcp.Port)
@@ -58,11 +58,11 @@ func (s *Server) Lease() *register.Lease {
 	return s.lease
 }
 
-// Registered waits until the server is published, which begins with Serve. It
+// Announced waits until the server is published, which begins with Serve. It
 // fails when it cannot be, or ctx ends.
-func (s *Server) Registered(ctx context.Context) error {
-	if s.cfg.Register == nil {
-		return errors.New("rpcserver: not registered: Config.Register is nil")
+func (s *Server) Announced(ctx context.Context) error {
+	if s.cfg.Announce == nil {
+		return errors.New("rpcserver: not announced: Config.Announce is nil")
 	}
 	select {
 	case <-s.keeping:

@@ -31,7 +31,7 @@ func (c *rawClient) closed(t testing.TB) {
 }
 
 func TestOverlongMessageClosesItsConnectionOnly(t *testing.T) {
-	_, addr := serve(t, rpcserver.Config{MaxFrame: 10_000})
+	_, addr := serve(t, rpcserver.Config{Limits: rpcserver.Limits{Frame: 10_000}})
 	good := dial(t, addr)
 	for name, head := range map[string][]byte{
 		"a little":  {0xfe, 0x27, 0x11},                                           // 10,001
@@ -55,7 +55,7 @@ func TestOverlongMessageClosesItsConnectionOnly(t *testing.T) {
 		c.closed(t)
 	})
 	t.Run("a JSON request", func(t *testing.T) {
-		_, addr := serve(t, rpcserver.Config{MaxFrame: 10_000, Codec: jsonCodec})
+		_, addr := serve(t, rpcserver.Config{Limits: rpcserver.Limits{Frame: 10_000}, Codec: jsonCodec})
 		c := raw(t, addr)
 		fmt.Fprintf(c.nc, `{"method":"Arith.Panic","params":["%s"],"id":1}`, strings.Repeat("x", 10_000))
 		c.closed(t)
@@ -63,7 +63,7 @@ func TestOverlongMessageClosesItsConnectionOnly(t *testing.T) {
 }
 
 func TestHalfARequestIsNotWaitedForForEver(t *testing.T) {
-	_, addr := serve(t, rpcserver.Config{FrameTimeout: 50 * time.Millisecond})
+	_, addr := serve(t, rpcserver.Config{Limits: rpcserver.Limits{FrameTimeout: 50 * time.Millisecond}})
 	t.Run("half a header", func(t *testing.T) {
 		c := raw(t, addr)
 		c.nc.Write([]byte{40, 1})
@@ -82,7 +82,7 @@ func TestHalfARequestIsNotWaitedForForEver(t *testing.T) {
 
 func TestIdleConnectionIsClosedButNotWhileACallRuns(t *testing.T) {
 	a := newArith()
-	_, addr := serve(t, rpcserver.Config{IdleTimeout: 50 * time.Millisecond}, a)
+	_, addr := serve(t, rpcserver.Config{Limits: rpcserver.Limits{IdleTimeout: 50 * time.Millisecond}}, a)
 	c := raw(t, addr)
 	c.send(t, "Arith.Wait", 1)
 	<-a.begun
@@ -97,7 +97,7 @@ func TestIdleConnectionIsClosedButNotWhileACallRuns(t *testing.T) {
 }
 
 func TestClientThatDoesNotReadIsCutOffAndHoldsUpNobody(t *testing.T) {
-	_, addr := serve(t, rpcserver.Config{WriteTimeout: 200 * time.Millisecond, MaxBytesTotal: 16 << 20}, Echo{})
+	_, addr := serve(t, rpcserver.Config{Limits: rpcserver.Limits{WriteTimeout: 200 * time.Millisecond, BytesTotal: 16 << 20}}, Echo{})
 	c := raw(t, addr)
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -124,8 +124,8 @@ func TestClientThatDoesNotReadIsCutOffAndHoldsUpNobody(t *testing.T) {
 
 func TestCallsOverTheLimitWaitUnread(t *testing.T) {
 	for name, cfg := range map[string]rpcserver.Config{
-		"of a connection": {MaxInFlight: 3},
-		"of all":          {MaxInFlightTotal: 3},
+		"of a connection": {Limits: rpcserver.Limits{InFlight: 3}},
+		"of all":          {Limits: rpcserver.Limits{InFlightTotal: 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := &Peak{most: 3}
@@ -173,7 +173,7 @@ func (p *Peak) Call(int, *int) error {
 }
 
 func TestConnectionsOverTheLimitAreSentElsewhere(t *testing.T) {
-	s, addr := serve(t, rpcserver.Config{MaxConns: 2})
+	s, addr := serve(t, rpcserver.Config{Limits: rpcserver.Limits{Conns: 2}})
 	a, b := dial(t, addr), dial(t, addr)
 	for _, c := range []interface{ Call(string, any, any) error }{a, b} {
 		if err := c.Call("Arith.Multiply", Args{1, 1}, new(int)); err != nil {

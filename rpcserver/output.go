@@ -58,13 +58,13 @@ func newOutput(nc net.Conn, timeout time.Duration, pool *rpcwire.Buffers, busy f
 
 // Write queues; it is for encoders, which hold mu.
 func (o *output) Write(p []byte) (int, error) {
-	o.reserve(len(p))
+	o.reserveLocked(len(p))
 	o.buf = append(o.buf, p...)
 	return len(p), nil
 }
 
-// grow makes room for size bytes in a buffer that others have used.
-func (o *output) grow(size int) {
+// growLocked makes room for size bytes in a buffer that others have used.
+func (o *output) growLocked(size int) {
 	small := o.buf
 	o.buf = append(o.pool.Take(size), small...)
 	switch {
@@ -75,10 +75,10 @@ func (o *output) grow(size int) {
 	}
 }
 
-// reserve makes room for so many more bytes, as a guess: appending may go beyond.
-func (o *output) reserve(more int) {
+// reserveLocked makes room for so many more bytes, as a guess: appending may go beyond.
+func (o *output) reserveLocked(more int) {
 	if size := len(o.buf) + more; size > cap(o.buf) && size > maxKept {
-		o.grow(size)
+		o.growLocked(size)
 	}
 }
 
@@ -95,13 +95,13 @@ func (o *output) lock() error {
 	return nil
 }
 
-// unlock releases, and writes unless somebody does already.
-func (o *output) unlock() {
+// unlockAndWrite unlocks, and writes unless somebody does already.
+func (o *output) unlockAndWrite() {
 	if o.writing || len(o.buf) == 0 {
 		if len(o.buf) > maxQueued && o.err == nil {
 			o.full.Store(true)
 		}
-		o.passRoom()
+		o.passRoomLocked()
 		o.mu.Unlock()
 		return
 	}
@@ -114,7 +114,7 @@ func (o *output) unlock() {
 		o.mu.Lock()
 		b := o.buf
 		o.buf, o.spare = o.spare[:0], nil
-		o.passRoom()
+		o.passRoomLocked()
 		o.mu.Unlock()
 
 		err := o.write(b)
@@ -128,28 +128,28 @@ func (o *output) unlock() {
 		if o.calm++; len(b) > maxKept {
 			o.calm = 0
 		}
-		if cap(b) <= o.keeps() {
+		if cap(b) <= o.keepsLocked() {
 			o.spare = b[:0]
 		} else {
 			o.pool.Give(b)
 		}
 		if o.err != nil || len(o.buf) == 0 {
-			if cap(o.buf) > o.keeps() {
+			if cap(o.buf) > o.keepsLocked() {
 				o.pool.Give(o.buf)
 				o.buf = nil
 			}
 			o.writing = false
 			o.still.Broadcast()
-			o.passRoom()
+			o.passRoomLocked()
 			o.mu.Unlock()
 			return
 		}
 	}
 }
 
-// passRoom wakes one who waits for room, if there is some: a thousand at once would
+// passRoomLocked wakes one who waits for room, if there is some: a thousand at once would
 // find it taken by the first few. At the end it wakes all. mu is held.
-func (o *output) passRoom() {
+func (o *output) passRoomLocked() {
 	switch {
 	case o.err != nil:
 		o.room.Broadcast()
@@ -176,8 +176,8 @@ func (o *output) clear(halt <-chan struct{}) {
 	}
 }
 
-// keeps is how large a buffer may stay with the connection.
-func (o *output) keeps() int {
+// keepsLocked is how large a buffer may stay with the connection.
+func (o *output) keepsLocked() int {
 	if o.calm < calmWrites && o.err == nil {
 		return maxBusy
 	}
@@ -222,6 +222,6 @@ func (o *output) fail(err error) {
 	if o.err == nil {
 		o.err = err
 	}
-	o.passRoom()
+	o.passRoomLocked()
 	o.mu.Unlock()
 }

@@ -67,9 +67,9 @@ func New(cfg Config) *Server {
 		froms:     map[netip.Prefix]int{},
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	s.calls.init(s.cfg.MaxInFlightTotal)
-	s.memory.init(s.cfg.MaxBytesTotal)
-	s.types.MaxDefinitions = int64(s.cfg.MaxBytesTotal) / 4
+	s.calls.init(s.cfg.Limits.InFlightTotal)
+	s.memory.init(s.cfg.Limits.BytesTotal)
+	s.types.MaxDefinitions = int64(s.cfg.Limits.BytesTotal) / 4
 	s.refusals.init(maxRefusals)
 	return s
 }
@@ -147,7 +147,7 @@ func (s *Server) Addr() net.Addr {
 }
 
 // Serve serves what l accepts, and registers the first l served if
-// Config.Register says so. It returns ErrServerClosed after Shutdown or Close, the
+// Config.Announce says so. It returns ErrServerClosed after Shutdown or Close, the
 // hook's answer if it refuses the registration, or an error of the listener that
 // somebody else closed. Other errors of Accept, such as having no descriptors
 // left, are waited out. Serve closes l.
@@ -168,7 +168,7 @@ func (s *Server) Serve(l net.Listener) error {
 	first := s.addr == nil
 	if first {
 		s.addr = l.Addr()
-		if s.cfg.Register != nil {
+		if s.cfg.Announce != nil {
 			s.began = true
 			go s.keep(l)
 		}

@@ -35,13 +35,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer hook.cancel()
 	hook.wait(ctx, headStart)
 	s.mu.Lock()
-	if !s.draining {
+	first := !s.draining
+	if first {
 		s.draining = true
 		for c := range s.conns {
 			s.drainLocked(c)
 		}
 	}
 	s.mu.Unlock()
+	if t := s.cfg.Trace; first && t != nil && t.Draining != nil {
+		s.hook(t.Draining)
+	}
 
 	reading, cancel := beforeEnd(ctx)
 	defer cancel()

@@ -135,15 +135,16 @@ func TestShutdownIsBoundedByItsContext(t *testing.T) {
 
 func TestNewConnectionsWhileDrainingAreToldAtOnceAndServed(t *testing.T) {
 	a := newArith()
-	s, addr := serve(t, rpcserver.Config{Quiet: 500 * time.Millisecond}, a)
+	draining := make(chan struct{})
+	s, addr := serve(t, rpcserver.Config{
+		Quiet: 500 * time.Millisecond, Trace: &rpcserver.Trace{Draining: func() { close(draining) }},
+	}, a)
 	if err := dial(t, addr).Call("Arith.Multiply", Args{1, 1}, new(int)); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Shutdown(t.Context()) }()
-	for !s.Stats().Draining {
-		time.Sleep(time.Millisecond) // no event tells that Shutdown has begun
-	}
+	<-draining
 	c := raw(t, addr)
 	isDrain(t, c.recv(t, nil), maxSeq)
 	seq := c.send(t, "Arith.Multiply", Args{6, 7})
@@ -205,9 +206,9 @@ func TestServerRegistersItsListenerAndDeregistersBeforeItDrains(t *testing.T) {
 	a := newArith()
 	s, addr := serve(t, rpcserver.Config{
 		Quiet:    20 * time.Millisecond,
-		Register: &register.Config{Hooks: []string{url}, Service: "_math._tcp"},
+		Announce: &register.Config{Hooks: []string{url}, Service: "_math._tcp"},
 	}, a)
-	if err := s.Registered(t.Context()); err != nil {
+	if err := s.Announced(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	reg := h.registered()
@@ -238,7 +239,7 @@ func TestServerRegistersItsListenerAndDeregistersBeforeItDrains(t *testing.T) {
 func TestRefusedRegistrationEndsServe(t *testing.T) {
 	h, url := newHook(t)
 	h.refuse = true
-	s := rpcserver.New(rpcserver.Config{Register: &register.Config{Hooks: []string{url}, Service: "_math._tcp"}})
+	s := rpcserver.New(rpcserver.Config{Announce: &register.Config{Hooks: []string{url}, Service: "_math._tcp"}})
 	s.Register(newArith())
 	defer s.Close()
 	err := s.ListenAndServe("127.0.0.1:0")
@@ -246,8 +247,8 @@ func TestRefusedRegistrationEndsServe(t *testing.T) {
 	if !errors.As(err, &p) || p.Field != "weight" {
 		t.Errorf("got %v", err)
 	}
-	if err := s.Registered(t.Context()); err == nil {
-		t.Error("Registered says yes")
+	if err := s.Announced(t.Context()); err == nil {
+		t.Error("Announced says yes")
 	}
 }
 
@@ -258,13 +259,13 @@ func TestServerServesWhileTheHookIsAway(t *testing.T) {
 	}
 	nobody := "http://" + l.Addr().String()
 	l.Close()
-	s, addr := serve(t, rpcserver.Config{Register: &register.Config{Hooks: []string{nobody}, Service: "_math._tcp"}})
+	s, addr := serve(t, rpcserver.Config{Announce: &register.Config{Hooks: []string{nobody}, Service: "_math._tcp"}})
 	if err := dial(t, addr).Call("Arith.Multiply", Args{1, 1}, new(int)); err != nil {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if err := s.Registered(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	if err := s.Announced(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -273,7 +274,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	h, url := newHook(t)
 	s := rpcserver.New(rpcserver.Config{
 		Addr: "127.0.0.1:0", Quiet: 10 * time.Millisecond,
-		Register: &register.Config{Hooks: []string{url}, Service: "_math._tcp"},
+		Announce: &register.Config{Hooks: []string{url}, Service: "_math._tcp"},
 	})
 	s.Register(newArith())
 	ctx, cancel := context.WithCancel(t.Context())

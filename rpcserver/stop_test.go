@@ -69,13 +69,13 @@ func TestStopNeedsNoHook(t *testing.T) {
 			a := newArith()
 			s := rpcserver.New(rpcserver.Config{
 				Addr: "127.0.0.1:0", Quiet: 20 * time.Millisecond, ShutdownTimeout: limit,
-				Register: &register.Config{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true},
+				Announce: &register.Config{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true},
 			})
 			s.Register(a)
 			ctx, term := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
 			go func() { ended <- s.Run(ctx) }()
-			if err := s.Registered(t.Context()); err != nil {
+			if err := s.Announced(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			c := raw(t, s.Addr().String())
@@ -109,9 +109,9 @@ func TestStoppingServerAcceptsWhileItsRecordMayBeCached(t *testing.T) {
 	hook := httptest.NewServer(h)
 	defer hook.Close()
 	s, addr := serve(t, rpcserver.Config{
-		Quiet: 500 * time.Millisecond, Register: &register.Config{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true},
+		Quiet: 500 * time.Millisecond, Announce: &register.Config{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true},
 	})
-	if err := s.Registered(t.Context()); err != nil {
+	if err := s.Announced(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	old := raw(t, addr)
@@ -152,9 +152,9 @@ func TestNewConnectionIsSentElsewhereAtOnceWhileTheRecordMayBeCached(t *testing.
 	hook := httptest.NewServer(h)
 	defer hook.Close()
 	s, addr := serve(t, rpcserver.Config{
-		Quiet: time.Millisecond, Register: &register.Config{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true},
+		Quiet: time.Millisecond, Announce: &register.Config{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true},
 	})
-	if err := s.Registered(t.Context()); err != nil {
+	if err := s.Announced(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	old := raw(t, addr)
@@ -360,7 +360,7 @@ func TestRefusedRegistrationEndsRunAndItsConnections(t *testing.T) {
 		json.NewEncoder(w).Encode(register.Problem{Status: 400, Field: "weight", Detail: "too heavy"})
 	}))
 	defer hook.Close()
-	s := rpcserver.New(rpcserver.Config{Addr: "127.0.0.1:0", Register: &register.Config{Hooks: []string{hook.URL}, Service: "_math._tcp"}})
+	s := rpcserver.New(rpcserver.Config{Addr: "127.0.0.1:0", Announce: &register.Config{Hooks: []string{hook.URL}, Service: "_math._tcp"}})
 	s.Register(newArith())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(t.Context()) }()

@@ -28,7 +28,7 @@ func (Sized) Get(n int, out *[]byte) error {
 func TestFrameTimeoutIsForAWholeRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit = time.Minute
-		s := New(Config{FrameTimeout: limit})
+		s := New(Config{Limits: Limits{FrameTimeout: limit}})
 		if err := s.Register(Sized{}); err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +75,7 @@ func TestFrameTimeoutIsForAWholeRequest(t *testing.T) {
 func TestWriteTimeoutIsForAPiece(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit, size = time.Minute, 8 << 20
-		s := New(Config{WriteTimeout: limit})
+		s := New(Config{Limits: Limits{WriteTimeout: limit}})
 		if err := s.Register(Sized{}); err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,8 @@ import "time"
 // Trace is told what happens, as net/http/httptrace does it: any function may be
 // nil, all may be called at the same time, and they hold up what they watch.
 type Trace struct {
+	// Draining: Shutdown has begun to tell the clients to call elsewhere.
+	Draining  func()
 	ConnBegin func(remote string)
 	ConnEnd   func(remote string, err error) // nil: the client ended it, or Shutdown
 	CallBegin func(CallInfo)
@@ -26,7 +28,7 @@ type Stats struct {
 	Conns        int    // open now
 	InFlight     int    // calls running now
 	Accepted     uint64 // connections
-	Refused      uint64 // connections over MaxConns
+	Refused      uint64 // connections over Limits.Conns
 	AcceptErrors uint64
 	Requests     uint64 // read, pings and unknown methods included
 	Panics       uint64

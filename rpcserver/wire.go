@@ -47,7 +47,7 @@ func (w *gobWire) body(v any) (bad, broken error) {
 
 func (w *gobWire) respond(method string, seq uint64, errText string, v any) error {
 	out := w.out
-	out.reserve(w.size)
+	out.reserveLocked(w.size)
 	mark := len(out.buf)
 	w.resp = rpc.Response{ServiceMethod: method, Seq: seq, Error: errText}
 	b, err := w.enc.AppendResponse(out.buf, &w.resp, v)

@@ -120,7 +120,7 @@ func (n *Node) start() {
 	}
 	s := rpcserver.New(rpcserver.Config{
 		Logger: e.setup.Logger,
-		Register: &register.Config{
+		Announce: &register.Config{
 			Hooks: []string{e.HookURL()}, Service: e.setup.Service, ID: n.ID,
 			Registration: reg, HTTP: &http.Client{Transport: n.transport()}, Logger: e.setup.Logger,
 		},

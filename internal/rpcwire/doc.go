@@ -65,7 +65,7 @@
 //
 // # Limits
 //
-//   - A value is at most Config.MaxFrame bytes long (requests) or Config.Conn.MaxReply
+//   - A value is at most Limits.Frame bytes long (requests) or Config.Conn.MaxReply
 //     (replies), its definitions apart. A longer one ends the connection.
 //   - A value may take four times as much memory when it is decoded.
 //   - Values are nested at most 10,000 deep. An element of a linked list is a level.

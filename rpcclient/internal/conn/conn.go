@@ -26,7 +26,7 @@ type Conn struct {
 	encodeState
 
 	mu         sync.Mutex // guards what follows
-	life       life       // changed by moveLocked alone
+	life       life       // changed by moveAndUnlock alone
 	retiredFor error      // why no new calls
 	endedFor   error      // why the connection has ended
 	writeState

@@ -8,7 +8,7 @@ import (
 )
 
 // life is how far a connection has come. It only goes forward, one step or several at
-// once, and only in moveLocked: so whoever holds mu knows what may still happen.
+// once, and only in moveAndUnlock: so whoever holds mu knows what may still happen.
 type life uint8
 
 const (
@@ -23,11 +23,11 @@ const (
 	settled
 )
 
-// moveLocked brings a connection on to a later state, and further when nothing keeps
+// moveAndUnlock brings a connection on to a later state, and further when nothing keeps
 // it there: a retired one without calls ends, an ended one without a write settles.
 // It is called with mu held and unlocks it, for the consequences are told without.
 // Whoever changes what a state waits for (pending, writing) calls it.
-func (c *Conn) moveLocked(to life, why error) {
+func (c *Conn) moveAndUnlock(to life, why error) {
 	from := c.life
 	to = max(to, from)
 	if to == retired && len(c.pending) == 0 {
@@ -76,13 +76,13 @@ func (c *Conn) moveLocked(to life, why error) {
 // Retire lets the connection finish what is in flight and then end.
 func (c *Conn) Retire(why error) {
 	c.mu.Lock()
-	c.moveLocked(retired, why)
+	c.moveAndUnlock(retired, why)
 }
 
 // Fail ends the connection: the socket is closed and whatever is pending fails.
 func (c *Conn) Fail(why error) {
 	c.mu.Lock()
-	c.moveLocked(ended, why)
+	c.moveAndUnlock(ended, why)
 }
 
 // close ends a retired connection that has nothing left to do.
@@ -106,7 +106,7 @@ func (c *Conn) drained(end rpcwire.End) {
 			never = append(never, c.takeLocked(seq))
 		}
 	}
-	c.moveLocked(retired, why)
+	c.moveAndUnlock(retired, why)
 	for _, req := range never {
 		req.finish(Never, why)
 	}

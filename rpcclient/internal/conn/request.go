@@ -6,7 +6,7 @@ import "time"
 //
 // It is in pending from before its first byte is written until it has a result.
 // Whoever takes it out, with mu held, is the only one to touch it from then on, and
-// must finish it: the reader, the deadline timer, moveLocked, drained, or the caller
+// must finish it: the reader, the deadline timer, moveAndUnlock, drained, or the caller
 // that gives it up.
 type Request struct {
 	Method   string

@@ -228,7 +228,7 @@ func (c *Conn) flush() {
 	c.wroteLocked(buf, n)
 	switch {
 	case err != nil || c.life >= ended:
-		c.stopLocked(err)
+		c.stopAndUnlock(err)
 		return
 	case len(c.rest) > 0 || len(c.out) > 0:
 		c.handOverLocked()
@@ -256,14 +256,14 @@ func (c *Conn) wroteLocked(buf []byte, n int) {
 	}
 }
 
-// stopLocked ends the writing for good, and with it the connection. It unlocks mu. err
+// stopAndUnlock ends the writing for good, and with it the connection. It unlocks mu. err
 // is that of a write, or nil if the connection had ended before.
-func (c *Conn) stopLocked(err error) {
+func (c *Conn) stopAndUnlock(err error) {
 	c.writing, c.handed = false, false
 	if err != nil {
 		err = fmt.Errorf("writing: %w", err)
 	}
-	c.moveLocked(ended, err)
+	c.moveAndUnlock(ended, err)
 }
 
 // writeLoop writes what callers left to it, until the connection ends.
@@ -274,7 +274,7 @@ func (c *Conn) writeLoop() {
 		case <-c.dead:
 			c.mu.Lock()
 			if c.handed {
-				c.stopLocked(nil)
+				c.stopAndUnlock(nil)
 			} else {
 				c.mu.Unlock()
 			}
@@ -294,12 +294,12 @@ func (c *Conn) writeLoop() {
 			c.mu.Lock()
 			c.wroteLocked(buf, n)
 			if err != nil {
-				c.stopLocked(err)
+				c.stopAndUnlock(err)
 				return
 			}
 		}
 		if c.life >= ended {
-			c.stopLocked(nil)
+			c.stopAndUnlock(nil)
 			return
 		}
 		c.writing, c.handed = false, false
