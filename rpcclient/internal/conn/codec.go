@@ -6,14 +6,14 @@ import (
 )
 
 // codecWire lets a connection speak through any rpc.ClientCodec. What the codec
-// writes is collected like gob's; what it reads comes straight from the socket,
-// so its bodies may block and are decoded into values of their own.
+// writes is collected as gob's is. What it reads comes straight from the socket, so
+// reading a body may block.
 type codecWire struct {
 	codec  rpc.ClientCodec
 	stream *connStream
 }
 
-// encode is called by who has the connection's turn, and b is the stream's own buffer.
+// encode is called with the connection's turn, and b is the stream's own buffer.
 func (w *codecWire) encode(b []byte, req *rpc.Request, args any) (out []byte, spent bool, err error) {
 	w.stream.enc = b
 	mark := len(b)
@@ -23,7 +23,7 @@ func (w *codecWire) encode(b []byte, req *rpc.Request, args any) (out []byte, sp
 		}
 	}()
 	if err := w.codec.WriteRequest(req, args); err != nil {
-		// What the codec remembers of it is unknown.
+		// It is not known what the codec remembers of it.
 		return w.stream.enc[:mark], true, err
 	}
 	return w.stream.enc, false, nil
@@ -40,8 +40,8 @@ func (w *codecWire) header(resp *rpc.Response) (err error) {
 
 func (w *codecWire) whole() error { return nil }
 
-// body takes an error for one of this call alone, and the connection for one that
-// had better be replaced. If the stream is broken, the next header tells.
+// body takes an error for one of this request only, and has the connection replaced. If
+// the stream is broken, the next header tells.
 func (w *codecWire) body(reply any) (spent bool, err, fatal error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -57,10 +57,10 @@ func (w *codecWire) body(reply any) (spent bool, err, fatal error) {
 
 func (w *codecWire) direct() bool { return false }
 
-// framed: JSON is whole without the newline at its end, and of others nothing is known.
+// framed: JSON is whole without the newline at its end, and nothing is known of others.
 func (w *codecWire) framed() bool { return false }
 
 func (w *codecWire) close() {
-	defer func() { recover() }() // nobody is left to be told
+	defer func() { recover() }() // the connection has ended, so the error matters to nothing
 	w.codec.Close()
 }

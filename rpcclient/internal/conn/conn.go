@@ -16,9 +16,9 @@ type Conn struct {
 	wire  wire
 	raw   *rawWriter // writes that cannot block; nil: the writer writes everything
 
-	load       atomic.Int32 // calls in pending, and those that are to come there
-	lastRead   atomic.Int64 // when a byte was last read, on the client's clock
-	reading    atomic.Bool  // the reader waits for more
+	load       atomic.Int32 // requests in pending, and those on their way there
+	lastRead   atomic.Int64 // when a byte was last read, on the Set's clock
+	reading    atomic.Bool  // the reader waits for bytes
 	readerGone atomic.Bool
 	prompt     atomic.Bool             // the server answers pings at once, however busy it is
 	heard      atomic.Pointer[[4]byte] // the first few bytes from the server
@@ -26,8 +26,8 @@ type Conn struct {
 	encodeState
 
 	mu         sync.Mutex // guards what follows
-	life       life       // changed by moveAndUnlock alone
-	retiredFor error      // why no new calls
+	life       life       // changed by moveAndUnlock only
+	retiredFor error      // why it takes no more requests
 	endedFor   error      // why the connection has ended
 	writeState
 	pending   map[uint64]*Request
@@ -61,7 +61,7 @@ func (s *connStream) Read(p []byte) (int, error) {
 
 func (s *connStream) read(p []byte) (n int, err error) {
 	defer func() {
-		if p := recover(); p != nil { // Config.Conn.Dial's own type may do anything
+		if p := recover(); p != nil { // the net.Conn may be a type of the user's Dial
 			n, err = 0, fmt.Errorf("panicked: %v", p)
 		}
 	}()
@@ -75,8 +75,8 @@ func (s *connStream) Write(p []byte) (int, error) {
 
 func (s *connStream) Close() error { return nil }
 
-// lastSign is when the server was last heard of: now, while the reader has something
-// left to decode, which may run methods of the caller's types.
+// lastSign is when the server last gave a sign of life. While the reader is decoding,
+// which may run methods of the caller's types, that is now.
 func (c *Conn) lastSign(now time.Duration) time.Duration {
 	if !c.reading.Load() {
 		return now
@@ -84,12 +84,13 @@ func (c *Conn) lastSign(now time.Duration) time.Duration {
 	return time.Duration(c.lastRead.Load())
 }
 
-// slowEncoding is when whoever encodes holds up the others: it takes a microsecond, but
-// for arguments of megabytes, and for methods of the caller's types.
+// slowEncoding is how long a request is encoded before it counts as holding up others.
+// Encoding takes a microsecond, except for arguments of megabytes and for methods of
+// the caller's types.
 const slowEncoding = time.Millisecond
 
-// Weight says how much a call on this connection has to wait for others: what is in
-// flight, and first of all who encodes for long.
+// Weight says how much a request on this connection has to wait for others. A request
+// that is being encoded for long weighs more than all that are in flight.
 func (c *Conn) Weight() int32 {
 	w := c.load.Load()
 	if c.turn.taken.Load() && c.Now()-time.Duration(c.encodes.Load()) > slowEncoding {

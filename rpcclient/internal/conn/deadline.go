@@ -6,10 +6,10 @@ import (
 )
 
 // One timer serves all deadlines of a connection. It is armed for the earliest of
-// them and, when it fires, for the earliest that is left: a call that is answered
-// in time costs no timer of its own.
+// them and, when it fires, for the earliest that is left: a request that is answered
+// in time costs no timer.
 
-// deadlines is a heap of calls, the earliest deadline first.
+// deadlines is a heap of requests, the earliest deadline first.
 type deadlines []*Request
 
 func (d *deadlines) add(req *Request) {
@@ -30,7 +30,7 @@ func (d *deadlines) remove(req *Request) {
 	}
 }
 
-// up puts a call at i, or above.
+// up puts a request at i, or above.
 func (d *deadlines) up(req *Request, i int) {
 	h := *d
 	for i > 0 {
@@ -46,7 +46,7 @@ func (d *deadlines) up(req *Request, i int) {
 	req.slot = i + 1
 }
 
-// down puts a call at i, or below.
+// down puts a request at i, or below.
 func (d *deadlines) down(req *Request, i int) {
 	h := *d
 	for {
@@ -76,12 +76,12 @@ func (c *Conn) armLocked(at time.Duration) {
 	}
 }
 
-// onTimer fails the calls that are too late, and pings a connection that was
-// silent for too long. It may still run for a moment after the connection settled.
+// onTimer fails the requests that are too late, and pings a connection that was
+// silent for too long. It may still run for a moment after the connection has settled.
 func (c *Conn) onTimer() {
 	now := c.Now()
 	var late []*Request
-	unanswered := false // a ping, and nothing else came either
+	unanswered := false // a ping was not answered, and nothing else came either
 	c.mu.Lock()
 	if c.life == settled {
 		c.mu.Unlock()
@@ -95,7 +95,7 @@ func (c *Conn) onTimer() {
 			unanswered = true
 		}
 		if read <= req.Start {
-			// Nothing came since it was sent: is anybody there?
+			// Nothing came since it was sent: the server may be dead, so it is pinged.
 			read = min(read, now-c.PingInterval)
 		}
 		late = append(late, c.takeLocked(req.seq))
@@ -116,8 +116,8 @@ func (c *Conn) onTimer() {
 	}
 	last := c.lastLocked()
 	// A server that works on one request after the other answers no ping before it has
-	// answered the calls: those in flight keep their time. New ones go elsewhere, for it
-	// may as well be hung.
+	// answered the requests in flight: these keep their time. New ones go elsewhere,
+	// because the server may as well be hung.
 	busy := len(c.pending) > 0 && !c.prompt.Load()
 	c.mu.Unlock()
 

@@ -8,8 +8,8 @@ import (
 	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 )
 
-// Greet pings a fresh connection and waits for the answer: what accepts
-// connections need not be an rpc server, nor alive.
+// Greet pings a new connection and waits for the answer: what accepts connections need
+// not be an rpc server, and need not be alive.
 func (c *Conn) Greet(ctx context.Context) error {
 	now := c.Now()
 	req := &Request{Method: rpcwire.PingMethod, Args: struct{}{}, Start: now, Deadline: now + c.PingTimeout, Limit: pingLimit, Done: make(chan struct{}, 1)}
@@ -26,7 +26,7 @@ func (c *Conn) Greet(ctx context.Context) error {
 	}
 	switch req.Err.(type) {
 	case nil:
-		// Not the refusal of a stock server: rpcserver answers pings before anything.
+		// An answer without an error is rpcserver's, which answers pings at once.
 		c.prompt.Store(true)
 		return nil
 	case rpc.ServerError:
@@ -35,11 +35,11 @@ func (c *Conn) Greet(ctx context.Context) error {
 	return c.odd(req.Err)
 }
 
-// odd adds to the error of a first ping what the server has said instead.
+// odd adds to the error of a first ping what the server seems to speak.
 func (c *Conn) odd(err error) error {
 	c.mu.Lock()
 	if c.life >= ended {
-		err = c.endedFor // how far the ping itself has come is of no interest
+		err = c.endedFor // it says more than the error of the ping
 	}
 	c.mu.Unlock()
 	heard := c.heard.Load()

@@ -8,25 +8,25 @@ import (
 )
 
 // life is how far a connection has come. It only goes forward, one step or several at
-// once, and only in moveAndUnlock: so whoever holds mu knows what may still happen.
+// once, and only in moveAndUnlock: so code that holds mu knows what may still happen.
 type life uint8
 
 const (
-	// open: it takes calls.
+	// open: it takes requests.
 	open life = iota
-	// retired: it takes no more calls, and ends when those in flight have.
+	// retired: it takes no more requests, and ends when those in flight are finished.
 	retired
-	// ended: the socket is closed and nothing more will be written, but one write is
-	// still coming back. Until then nobody knows which requests were sent.
+	// ended: the socket is closed and nothing more will be written, but one write has not
+	// returned yet. Until then it is not known which requests were sent.
 	ended
-	// settled: each call in flight has got its result, and no other will be taken.
+	// settled: each request has its result, and no other will be taken.
 	settled
 )
 
-// moveAndUnlock brings a connection on to a later state, and further when nothing keeps
-// it there: a retired one without calls ends, an ended one without a write settles.
-// It is called with mu held and unlocks it, for the consequences are told without.
-// Whoever changes what a state waits for (pending, writing) calls it.
+// moveAndUnlock brings a connection to a later state, and further when nothing keeps
+// it there: a retired one without requests ends, an ended one without a write settles.
+// It is called with mu held and unlocks it, because the owner and the requests are told
+// without the lock. Code that changes what a state waits for (pending, writing) calls it.
 func (c *Conn) moveAndUnlock(to life, why error) {
 	from := c.life
 	to = max(to, from)
@@ -54,11 +54,11 @@ func (c *Conn) moveAndUnlock(to life, why error) {
 	retiredFor := c.retiredFor
 	c.mu.Unlock()
 
-	if from == open && to > open { // before the calls: those tried again must not come back here
+	if from == open && to > open { // before the requests are finished: their next try must not come back here
 		c.owner.Retired(c, retiredFor)
 	}
 	for _, req := range left {
-		// What the kernel has not got so far, nobody can have decoded.
+		// No server can have decoded what the kernel has not got.
 		if req.mark > written {
 			req.finish(Never, fmt.Errorf("%w: %w", errNotWritten, why))
 		} else {
@@ -73,13 +73,13 @@ func (c *Conn) moveAndUnlock(to life, why error) {
 	}
 }
 
-// Retire lets the connection finish what is in flight and then end.
+// Retire lets the connection finish the requests in flight and then end.
 func (c *Conn) Retire(why error) {
 	c.mu.Lock()
 	c.moveAndUnlock(retired, why)
 }
 
-// Fail ends the connection: the socket is closed and whatever is pending fails.
+// Fail ends the connection: the socket is closed, and requests in flight fail.
 func (c *Conn) Fail(why error) {
 	c.mu.Lock()
 	c.moveAndUnlock(ended, why)
@@ -112,7 +112,7 @@ func (c *Conn) drained(end rpcwire.End) {
 	}
 }
 
-// refusalLocked is why new calls are not welcome, nil while they are. c.mu is held.
+// refusalLocked is why new requests are not taken, nil while they are.
 func (c *Conn) refusalLocked() error {
 	switch {
 	case c.life == open:
@@ -123,7 +123,7 @@ func (c *Conn) refusalLocked() error {
 	return c.endedFor
 }
 
-// Usable tells whether new calls are welcome.
+// Usable tells whether new requests are taken.
 func (c *Conn) Usable() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -139,10 +139,9 @@ func (c *Conn) Wait() {
 	c.done.Wait()
 }
 
-// CloseNow closes nc without a farewell: tls.Conn.Close would wait for a peer that
-// does not read.
+// CloseNow closes nc at once: tls.Conn.Close would wait for a peer that does not read.
 func CloseNow(nc net.Conn) {
-	defer func() { recover() }() // Config.Conn.Dial's own type may do anything; it is closed, or was
+	defer func() { recover() }() // the net.Conn may be a type of the user's Dial
 	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		t.NetConn().Close()
 	}

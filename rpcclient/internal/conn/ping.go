@@ -7,7 +7,7 @@ import (
 	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 )
 
-// sendPing pings in the background. Its answer is worth nothing but its arrival.
+// sendPing pings in the background. That an answer comes is all that matters.
 func (c *Conn) sendPing() {
 	now := c.Now()
 	req := &Request{Method: rpcwire.PingMethod, Args: struct{}{}, Start: now, Deadline: now + c.PingTimeout, Limit: pingLimit, Done: make(chan struct{}, 1)}
@@ -19,7 +19,7 @@ func (c *Conn) sendPing() {
 	c.ping = req
 	c.armLocked(now + c.PingInterval)
 	c.mu.Unlock()
-	// With no turn or room at once, calls are on their way and the next time will do.
+	// If it would have to wait, requests are on their way, and the next ping is soon enough.
 	if err := c.SendNow(context.Background(), req); err != nil {
 		c.mu.Lock()
 		if c.ping == req {
@@ -29,8 +29,8 @@ func (c *Conn) sendPing() {
 	}
 }
 
-// Doubt pings at once a connection on which nothing has come since the call was
-// sent. (A call that meets its own deadline does the same in onTimer.)
+// Doubt pings the connection at once if nothing has come on it since the given time, when
+// a request was sent. A request that meets its deadline causes the same in onTimer.
 func (c *Conn) Doubt(since time.Duration) {
 	if c.PingInterval > 0 && c.lastSign(c.Now()) <= since {
 		c.sendPing()

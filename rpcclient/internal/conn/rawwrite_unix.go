@@ -10,14 +10,14 @@ import (
 // rawWriter writes to a socket without ever waiting for it. One write at a time.
 type rawWriter struct {
 	raw   syscall.RawConn
-	write func(fd uintptr) bool // once, made here: a closure a write would be garbage
+	write func(fd uintptr) bool // made once: a closure for each write would be garbage
 	buf   []byte
 	n     int
 	err   error
 }
 
-// newRawWriter gives access to the socket under nc, nil if there is none or
-// something (TLS) stands in between.
+// newRawWriter gives access to the socket under nc. It is nil if there is no socket, or
+// if something is between, such as TLS.
 func newRawWriter(nc net.Conn) *rawWriter {
 	var sc syscall.Conn
 	switch nc := nc.(type) {
@@ -37,7 +37,7 @@ func newRawWriter(nc net.Conn) *rawWriter {
 		for {
 			w.n, w.err = syscall.Write(int(fd), w.buf)
 			if w.err != syscall.EINTR {
-				return true // done, whatever it was: never wait for the socket
+				return true // whatever the result: it never waits for the socket
 			}
 		}
 	}

@@ -37,18 +37,18 @@ func readError(err error) error {
 	return fmt.Errorf("reading: %w", err)
 }
 
-// response reads one body and finishes the call it belongs to. A late reply, to a
-// request that was given up, is dropped.
+// response reads one body and finishes its request. A late reply, to a request that was
+// given up, is dropped.
 func (c *Conn) response(resp *rpc.Response) error {
 	if err := c.wire.whole(); err != nil {
 		var large *rpcwire.LargeError
 		if errors.As(err, &large) {
-			// The others on this connection do not know, but this one does.
+			// Only this request is known to have been executed.
 			c.mu.Lock()
 			req := c.takeLocked(resp.Seq)
 			c.mu.Unlock()
 			if req != nil {
-				c.finishDecoded(req, err, true) // the caller's next call must not come here
+				c.finishDecoded(req, err, true)
 			}
 		}
 		return err
@@ -72,7 +72,7 @@ func (c *Conn) response(resp *rpc.Response) error {
 	c.mu.Unlock()
 	if req == nil || resp.Error != "" {
 		spent, _, fatal := c.wire.body(nil)
-		if spent { // before the caller's next call
+		if spent { // before the caller is told: its next request must not come here
 			c.Retire(errReply)
 		}
 		if req != nil {
@@ -87,9 +87,9 @@ func (c *Conn) response(resp *rpc.Response) error {
 	return fatal
 }
 
-// privately decodes a body that may block half-way into a value of its own: by
-// the time it is whole, the caller may have given up, and the caller's value is
-// then the caller's again.
+// privately decodes a body that may block half-way. It decodes into a value of its own,
+// because the caller may have given up when the body is whole, and must then find its
+// value as it was.
 func (c *Conn) privately(seq uint64, theirs any) error {
 	var reply any
 	var private reflect.Value
@@ -116,8 +116,10 @@ func (c *Conn) privately(seq uint64, theirs any) error {
 	return fatal
 }
 
+// finishDecoded finishes a request whose body was read. spent: the connection takes no
+// more requests.
 func (c *Conn) finishDecoded(req *Request, err error, spent bool) {
-	if spent {
+	if spent { // before the caller is told: its next request must not come here
 		c.Retire(errReply)
 	}
 	if err != nil {

@@ -22,20 +22,20 @@ type Request struct {
 	Executed Executed
 
 	seq  uint64
-	mark uint64 // offset in the stream: with fewer bytes nobody can have executed it
+	mark uint64 // offset in the stream: with fewer bytes written, no server can have executed it
 	slot int    // in deadlines, from 1; 0: in none
 }
 
 // NewRequest makes a Request whose Done has room for its token.
 func NewRequest() *Request { return &Request{Done: make(chan struct{}, 1)} }
 
-// finish gives a call its result. The call is the caller's from here on.
+// finish gives a request its result. It belongs to the caller from here on.
 func (req *Request) finish(executed Executed, err error) {
 	req.Executed, req.Err = executed, err
 	req.Done <- struct{}{}
 }
 
-// addLocked puts a call into pending. c.mu is held.
+// addLocked puts a request into pending.
 func (c *Conn) addLocked(req *Request) {
 	req.Err, req.Executed = nil, Never
 	c.pending[req.seq] = req
@@ -45,7 +45,7 @@ func (c *Conn) addLocked(req *Request) {
 	}
 }
 
-// takeLocked takes a call out of pending, nil if it is not there. c.mu is held.
+// takeLocked takes a request out of pending, nil if it is not there.
 func (c *Conn) takeLocked(seq uint64) *Request {
 	req := c.pending[seq]
 	if req == nil {
@@ -70,11 +70,11 @@ func (c *Conn) takeAllLocked() []*Request {
 	return all
 }
 
-// lastLocked tells that a retired connection has nothing left to do. c.mu is held.
+// lastLocked tells that a retired connection has nothing left to do.
 func (c *Conn) lastLocked() bool { return c.life == retired && len(c.pending) == 0 }
 
-// Abandon gives a call up. It returns false when a result is at hand already, or
-// about to be: then done has or gets its token.
+// Abandon gives a request up. It returns false when the result is known, or is being
+// decoded: then Done has its token, or gets it soon.
 func (c *Conn) Abandon(req *Request) bool {
 	c.mu.Lock()
 	mine := c.pending[req.seq] == req

@@ -8,7 +8,7 @@ import (
 )
 
 // setUserTimeout sets TCP_USER_TIMEOUT. If the kernel refuses, pings still find a
-// dead path, only later than it would.
+// dead path, only later.
 func setUserTimeout(t *net.TCPConn, d time.Duration) {
 	raw, err := t.SyscallConn()
 	if err != nil {

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// turn is the lock of those who encode on a connection, in the order of the stream.
-// It is none of package sync because the caller's types and codecs encode themselves
-// and may take long: the others wait no longer than their calls may.
+// turn is the lock that a goroutine holds while it encodes on a connection. It is not
+// a sync.Mutex because types and codecs of the user may take long to encode: others
+// wait for the turn no longer than their deadlines allow.
 type turn struct {
 	taken   atomic.Bool
 	waiting atomic.Int32
-	free    chan struct{} // a token for one who waits
+	free    chan struct{} // a token for a goroutine that waits
 }
 
-// turnSpins is how often a caller looks again at once: to encode takes a microsecond,
-// a timer and two switches take more.
+// turnSpins is how often a caller tries again at once: encoding takes a microsecond, and
+// a timer with two switches of goroutines takes more.
 const turnSpins = 8
 
 func (t *turn) try() bool { return t.taken.CompareAndSwap(false, true) }
@@ -49,8 +49,8 @@ func (t *turn) take(p *patience) error {
 
 func (t *turn) give() {
 	t.taken.Store(false)
-	// Whoever waits has said so before it tried: either it sees the turn free, or it is
-	// seen here.
+	// A goroutine that waits has counted itself before it tried: either it sees the turn
+	// free, or it is seen here.
 	if t.waiting.Load() > 0 {
 		select {
 		case t.free <- struct{}{}:
@@ -59,7 +59,7 @@ func (t *turn) give() {
 	}
 }
 
-// patience is how long a call waits for its turn and for room to be written.
+// patience is how long a request waits for its turn and for room in out.
 type patience struct {
 	ctx   context.Context
 	dead  <-chan struct{}
@@ -71,7 +71,7 @@ type patience struct {
 }
 
 // Wait returns when there is a token in ch; else with errEnded, ErrBusy, or the error of
-// a call whose time is over.
+// a request whose time is over.
 func (p *patience) wait(ch <-chan struct{}) error {
 	if p.none {
 		return ErrBusy

@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// A caller encodes its request, in its turn, into a buffer that is the turn's, and puts
-// it behind those that wait in out. If nobody writes, the caller does, with one write
-// that cannot block: no goroutine stands between a lone call and the socket. What comes
-// in meanwhile, and whatever the kernel did not take at once, is left to the writer
-// goroutine, which writes all that has queued in one go and may be slow, up to a
-// deadline. So a call never waits in a write, nor for another's encoding, beyond its
-// own deadline.
+// A caller encodes its request when it has the turn, and appends it to out. If no write
+// is under way, the caller writes, with one write that cannot block: a lone request goes
+// to the socket without another goroutine. Requests that are encoded during the write,
+// and bytes that the kernel did not take at once, are left to the writer goroutine. It
+// writes all that has queued at once, and may take long, up to a deadline. So a caller
+// never waits beyond its own deadline, neither in a write nor for another request's
+// encoding.
 
-// encodeState belongs to who has the turn.
+// encodeState belongs to the goroutine that has the turn.
 type encodeState struct {
 	turn    turn
-	encodes atomic.Int64 // when the call began that is encoded, on the client's clock
+	encodes atomic.Int64 // when the request began that is being encoded, on the Set's clock
 	head    rpc.Request
 	seq     uint64 // of the last request; begins with 1
 	enc     []byte // what is being encoded
@@ -33,9 +33,9 @@ type writeState struct {
 	rest    []byte // taken from out and not yet accepted by the kernel
 	queued  uint64 // bytes ever put into out
 	written uint64 // bytes ever accepted by the kernel
-	writing bool   // someone writes, or the writer was woken to
-	handed  bool   // that someone is the writer goroutine
-	cramped bool   // who has the turn waits for room
+	writing bool   // a write is under way, or the writer goroutine was woken for one
+	handed  bool   // it is the writer goroutine's
+	cramped bool   // the goroutine that has the turn waits for room
 
 	wake chan struct{} // a token: the writer has work
 	room chan struct{} // a token: there is room in out
@@ -44,19 +44,19 @@ type writeState struct {
 const (
 	writeChunk = 256 << 10 // progress expected within WriteTimeout
 	spareKeep  = 2 << 20   // larger buffers are not kept
-	crowd      = 4         // calls in flight from which a flush waits for company
-	crowdBytes = 16 << 10  // unless so much has queued already
+	crowd      = 4         // with so many requests in flight, others are likely to share a write
+	crowdBytes = 16 << 10  // with so much queued, no others are waited for
 )
 
-// Send starts a call. Without an error the call will be finished, and its done
-// gets a token. An error means that nothing was sent: for a context that has ended,
-// or a call that is too late, nothing is.
+// Send starts a request. Without an error the request will be finished, and its Done
+// gets a token. An error means that nothing was sent: nothing is sent when the context
+// has ended, or the request is too late.
 func (c *Conn) Send(ctx context.Context, req *Request) error {
 	if req.Deadline > 0 && req.Deadline <= req.Start {
 		return UnsentError{req.Limit}
 	}
 	p := patience{ctx: ctx, dead: c.dead, left: req.Deadline - req.Start, ends: req.Deadline > 0, limit: req.Limit}
-	c.load.Add(1) // it weighs from here on: others had better go elsewhere
+	c.load.Add(1) // from here on, so that other requests choose another connection
 	err := c.turn.take(&p)
 	if err == nil {
 		err = c.put(req, &p)
@@ -65,8 +65,8 @@ func (c *Conn) Send(ctx context.Context, req *Request) error {
 	return c.sent(err)
 }
 
-// SendNow is send for one who does not wait, neither for another's encoding nor for
-// room: then it fails with ErrBusy.
+// SendNow is Send without waiting. It fails with ErrBusy if another request is being
+// encoded, or there is no room.
 func (c *Conn) SendNow(ctx context.Context, req *Request) error {
 	c.load.Add(1)
 	err := error(ErrBusy)
@@ -91,13 +91,13 @@ func (c *Conn) sent(err error) error {
 	return err
 }
 
-// put waits for room, encodes a call and puts it into out. It has the turn, and gives
-// it back.
+// put waits for room, encodes a request and appends it to out. The caller has the turn,
+// and put gives it back.
 func (c *Conn) put(req *Request, p *patience) error {
 	c.encodes.Store(int64(req.Start))
 	whole := false
 	defer func() {
-		if !whole { // the argument's own method has ended its goroutine
+		if !whole { // a method of the argument has ended the goroutine
 			c.Retire(errUnencoded)
 		}
 		c.giveTurn()
@@ -110,7 +110,7 @@ func (c *Conn) put(req *Request, p *patience) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.refusalLocked(); err != nil {
-		return err // nothing will be encoded here any more, so this one can be left out
+		return err // it can be left out of the stream, because nothing more is encoded here
 	}
 	c.seq++
 	req.seq = c.seq
@@ -127,7 +127,7 @@ func (c *Conn) encode(req *Request, p *patience) error {
 	if err := c.awaitRoom(p); err != nil {
 		return err
 	}
-	if p.ctx.Err() != nil { // as late as can be: whoever waited may have gone
+	if p.ctx.Err() != nil { // as late as possible: the caller may have gone while it waited
 		return ContextError(p.ctx)
 	}
 	c.head = rpc.Request{ServiceMethod: req.Method, Seq: c.seq + 1}
@@ -140,12 +140,12 @@ func (c *Conn) encode(req *Request, p *patience) error {
 		c.Retire(errUnencoded)
 	}
 	c.mu.Lock()
-	c.queueLocked() // definitions, perhaps
+	c.queueLocked() // type definitions, perhaps
 	c.mu.Unlock()
 	return &EncodeError{err}
 }
 
-// awaitRoom waits until there is room in out, and fails when no calls are taken.
+// awaitRoom waits until there is room in out, and fails when no requests are taken.
 func (c *Conn) awaitRoom(p *patience) error {
 	for {
 		c.mu.Lock()
@@ -173,7 +173,7 @@ func (c *Conn) giveTurn() {
 	}
 }
 
-// closeWire closes the codec when the reader has gone and nobody encodes any more. It
+// closeWire closes the codec when the reader has gone and nothing is being encoded. It
 // takes the turn and never gives it back.
 func (c *Conn) closeWire() {
 	if c.turn.try() {
@@ -208,7 +208,7 @@ func (c *Conn) takeOutLocked() []byte {
 	return buf
 }
 
-// flush sees to it that out gets written.
+// flush writes out, or has it written.
 func (c *Conn) flush() {
 	c.mu.Lock()
 	if c.writing || len(c.out) == 0 || c.life >= ended {
@@ -240,7 +240,7 @@ func (c *Conn) flush() {
 
 func (c *Conn) handOverLocked() {
 	c.handed = true
-	c.wake <- struct{}{} // never blocks: writing is a token of its own
+	c.wake <- struct{}{} // never blocks: only one goroutine at a time has set writing
 }
 
 // wroteLocked notes that the kernel accepted n bytes of buf.
@@ -256,8 +256,8 @@ func (c *Conn) wroteLocked(buf []byte, n int) {
 	}
 }
 
-// stopAndUnlock ends the writing for good, and with it the connection. It unlocks mu. err
-// is that of a write, or nil if the connection had ended before.
+// stopAndUnlock ends the writing for good, and with it the connection. It is called with
+// mu held. err is the error of a write, or nil if the connection had ended before.
 func (c *Conn) stopAndUnlock(err error) {
 	c.writing, c.handed = false, false
 	if err != nil {
@@ -266,7 +266,7 @@ func (c *Conn) stopAndUnlock(err error) {
 	c.moveAndUnlock(ended, err)
 }
 
-// writeLoop writes what callers left to it, until the connection ends.
+// writeLoop writes what callers leave to it, until the connection ends.
 func (c *Conn) writeLoop() {
 	for {
 		select {
@@ -280,8 +280,8 @@ func (c *Conn) writeLoop() {
 			}
 			return
 		}
-		// Those who are about to call get in before the write: one write for
-		// many costs less than the wait.
+		// Goroutines that are about to send get in before the write: one write for
+		// many requests costs less than the wait.
 		runtime.Gosched()
 		c.mu.Lock()
 		for c.life < ended && (len(c.rest) > 0 || len(c.out) > 0) {
@@ -310,7 +310,7 @@ func (c *Conn) writeLoop() {
 // writeAll writes buf, giving each chunk of it WriteTimeout.
 func (c *Conn) writeAll(buf []byte) (n int, err error) {
 	defer func() {
-		if p := recover(); p != nil { // Config.Conn.Dial's own type may do anything
+		if p := recover(); p != nil { // the net.Conn may be a type of the user's Dial
 			err = fmt.Errorf("panicked: %v", p)
 		}
 	}()
@@ -332,7 +332,7 @@ func (c *Conn) writeAll(buf []byte) (n int, err error) {
 	return n, nil
 }
 
-// Crowded tells that the queue is long: no place for a request that could do without.
+// Crowded tells that the queue is long: a request that is not necessary should not join it.
 func (c *Conn) Crowded() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
