@@ -6,22 +6,21 @@ import (
 )
 
 // maxKept bounds what a stream's definitions, and what is made of them, may take
-// here, in bytes, roughly. That is some thousand types; a stream with more is left
+// here, in bytes, roughly. That is some thousand types. A stream with more is left
 // to encoding/gob.
 const maxKept = 1 << 20
 
-// Decoder reads the values of a stream whose definitions it was shown. Those must
-// have been read by encoding/gob as well, before a value that comes after them is
-// decoded here: else it would not know them when it is needed. Not safe for
-// concurrent use.
+// Decoder reads the values of a stream whose definitions it was shown. encoding/gob
+// must have read them as well before a value that comes after them is decoded here:
+// else it would not know them when it is needed. Not safe for concurrent use.
 type Decoder struct {
 	plans   *Plans
 	shapes  map[int32]*shape
-	layouts map[pairing]*layout // of structs; nil: those that cannot be done
+	layouts map[pairing]*layout // of structs; nil: one that cannot be done here
 	targets map[pairing]*target
 	last    *target // never nil
 	kept    int
-	off     bool   // nothing more is done here
+	off     bool   // everything is left to encoding/gob from now on
 	guard   *Guard // see Under
 }
 
@@ -42,13 +41,14 @@ type target struct {
 // NewDecoder is for a new stream.
 func NewDecoder(p *Plans) *Decoder { return &Decoder{plans: p, last: new(target)} }
 
-// Under leaves values that take more memory than g allows to encoding/gob, before which
-// g refuses them. It is called before anything else, and g sees every definition, too.
+// Under has the Decoder leave values to encoding/gob that take more memory than g
+// allows: g refuses them there. It is called before anything else, and g sees every
+// definition, too.
 func (d *Decoder) Under(g *Guard) { d.guard = g }
 
-// Define takes the message of a definition, without its length, as it goes by; one
-// that is kept from it leaves the types that need it to encoding/gob. After one that
-// encoding/gob may refuse, which ends the stream, nothing is ok any more.
+// Define takes the message of a definition, without its length. Types that need a
+// definition which it did not get are left to encoding/gob. So is everything after a
+// definition that encoding/gob may refuse, which ends the stream.
 func (d *Decoder) Define(message []byte) {
 	if d.off {
 		return
@@ -80,17 +80,17 @@ func (d *Decoder) end() {
 }
 
 // Decode decodes a value's message, without its length, into what v points to, as
-// gob.Decoder.Decode does; v holds no part of message afterwards. Not ok: it is a
-// matter of encoding/gob, which can decode it into the same v, of which a part may
-// be set, and comes to what it would have come to alone.
+// gob.Decoder.Decode does. v holds no part of message afterwards. If ok is false, decode
+// the message with encoding/gob into the same v: v may be partly set, and the result is
+// the same as if encoding/gob had decoded it alone.
 func (d *Decoder) Decode(message []byte, v any) (ok bool) {
 	return d.decode(message, reflect.ValueOf(v), nil)
 }
 
-// Take is Decode for a message that is mine to give away. If it is mostly bytes, v keeps
-// them where they are, ok or not: then keeps is true, and the memory is v's. If it is
-// not mine, all is copied, and keeps tells what would have been: give the next one
-// memory of its own.
+// Take is Decode for a message whose memory may become v's, if mine is true. If most of
+// the message is one []byte, v refers to it in place, ok or not. Then keeps is true, and
+// the memory is v's. If mine is false, everything is copied, and keeps says whether it is
+// worth to have the next message in memory of its own.
 func (d *Decoder) Take(message []byte, v any, mine bool) (ok, keeps bool) {
 	o := owner{most: len(message) / 2, mine: mine}
 	ok = d.decode(message, reflect.ValueOf(v), &o)
@@ -102,7 +102,7 @@ func (d *Decoder) decode(message []byte, v reflect.Value, o *owner) (ok bool) {
 		return false
 	}
 	defer func() {
-		if recover() != nil { // somebody changes v meanwhile
+		if recover() != nil { // v is being changed by another goroutine
 			ok = false
 		}
 	}()
@@ -130,8 +130,8 @@ func (d *Decoder) decode(message []byte, v reflect.Value, o *owner) (ok bool) {
 	return ok && len(data) == 0
 }
 
-// Skip reports whether message, without its length, is a whole value, so that
-// encoding/gob need not decode it into nothing.
+// Skip reports whether message, without its length, is a whole value, so that it can
+// be left out without encoding/gob.
 func (d *Decoder) Skip(message []byte) (ok bool) {
 	id, data, ok := valueID(message)
 	if !ok || d.off {
@@ -161,7 +161,7 @@ func valueID(message []byte) (id int32, data []byte, ok bool) {
 	return int32(i), message[n:], true
 }
 
-// target finds out how p is done, and remembers it.
+// target finds out how to decode p, and remembers it.
 func (d *Decoder) target(p pairing) *target {
 	t := d.targets[p]
 	if t == nil {

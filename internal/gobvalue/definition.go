@@ -16,7 +16,7 @@ type shape struct {
 	fields    []wireField
 	raw       []byte                          // the definition's message
 	into      map[reflect.Type][]reflect.Type // see Guard.field
-	asked     bool                            // by link, which has to find out once
+	asked     bool                            // link has found out
 	linked    bool                            // every type that it is made of is known, down to basic ones
 	loose     bool                            // one of those is an interface
 }
@@ -50,8 +50,8 @@ type wireField struct {
 	wireType
 }
 
-// parseDefinition reads the message of a definition. It takes no more than
-// encoding/gob takes, and less: what no encoder writes is not ok.
+// parseDefinition reads the message of a definition. It takes less than encoding/gob
+// does: a definition that no encoder writes is not ok.
 func parseDefinition(message []byte) (id int32, s *shape, ok bool) {
 	c := cursor{b: message}
 	x := -ToInt(c.uint())
@@ -59,7 +59,7 @@ func parseDefinition(message []byte) (id int32, s *shape, ok bool) {
 	return int32(x), s, s != nil && len(c.b) == 0 && x >= firstID && x <= math.MaxInt32
 }
 
-// shape reads a definition behind its id. It is nil for a bad one.
+// shape reads a definition, after its id. It is nil for a bad one.
 func (c *cursor) shape() *shape {
 	s := new(shape)
 	kinds := 0
@@ -103,7 +103,7 @@ func (c *cursor) shape() *shape {
 	return s
 }
 
-// cursor reads a definition. Once something is bad, it reads nothing but zeros.
+// cursor reads a definition. Once something is bad, it reads only zeros.
 type cursor struct {
 	b   []byte
 	bad bool
@@ -138,7 +138,7 @@ func (c *cursor) bytes() []byte {
 	return s
 }
 
-// eachField calls read for each field that is there of a struct of n fields.
+// eachField calls read for each field that was sent of a struct of n fields.
 func (c *cursor) eachField(n int, read func(field int)) {
 	for at := -1; !c.bad; read(at) {
 		delta := c.uint()
@@ -153,8 +153,8 @@ func (c *cursor) eachField(n int, read func(field int)) {
 	}
 }
 
-// eachPart is eachField for a struct that begins with a CommonType, whose name and
-// id nobody needs: the definition itself says the id.
+// eachPart is eachField for a struct that begins with a CommonType. Its name and id
+// are not needed: the definition itself has the id.
 func (c *cursor) eachPart(n int, read func(part int)) {
 	c.eachField(n, func(part int) {
 		if part > 0 {

@@ -6,7 +6,7 @@ import (
 	"reflect"
 )
 
-// tooBig is from where on encoding/gob refuses to write a message, and to read it.
+// tooBig is the size from which on encoding/gob refuses to write a message, and to read it.
 const tooBig = 1 << 30 << (^uint(0) >> 62)
 
 // Encoder writes the values of a stream whose types encoding/gob has defined on it
@@ -31,9 +31,9 @@ func NewEncoder(p *Plans) *Encoder {
 }
 
 // Append appends the message of v, its length included, as encoding/gob would write
-// it. Not ok: b is unchanged, though not what is behind its end, and v is a matter of
-// encoding/gob, which has the error if it is one. Tell Wrote then. That goes for a
-// panic, too, as when somebody changes v meanwhile.
+// it. If ok is false, b is unchanged (but the memory after its end is not): encode v with
+// encoding/gob, which has the error if there is one, and tell Wrote. A panic, such as
+// when v is being changed by another goroutine, is not ok.
 func (e *Encoder) Append(b []byte, v any) (out []byte, ok bool) {
 	w := e.of(reflect.TypeOf(v))
 	if w == nil || w.plan == nil {
@@ -51,9 +51,9 @@ func (e *Encoder) Append(b []byte, v any) (out []byte, ok bool) {
 	return out, true
 }
 
-// Wrote is told when encoding/gob has written v without an error: messages are all
-// that it wrote for that, definitions and at last the value. From then on Append
-// knows the type, if it is one that can be done here.
+// Wrote is told when encoding/gob has written v without an error. messages are all
+// that it wrote: definitions, and the value at the end. From then on Append knows the
+// type, if it is one that can be done here.
 func (e *Encoder) Wrote(v any, messages []byte) {
 	rt := reflect.TypeOf(v)
 	if rt == nil || e.of(rt) != nil {
@@ -70,7 +70,7 @@ func (e *Encoder) Wrote(v any, messages []byte) {
 	}
 	w.id = AppendUint(nil, id)
 	if !p.checked.Load() {
-		// Once a process we look whether encoding/gob does as we believe.
+		// Once a process, the result is compared with that of encoding/gob.
 		own := w.append(p, nil, reflect.ValueOf(v))
 		if own == nil || len(own) != len(message) || !p.maps && string(own) != string(message) {
 			return
@@ -119,9 +119,10 @@ func (w *written) append(p *plan, b []byte, v reflect.Value) []byte {
 	return b
 }
 
-// append writes v, nil if it cannot be. As a field of a struct it comes after delta,
-// the distance to the field before, or is left out if it is zero. As an element of
-// anything else, with delta 0, it is always there.
+// append writes v. It returns nil if v cannot be written. A field of a struct comes after
+// delta, the distance to the field before, or is left out if it is zero. An element of
+// anything else has delta 0 and is always written. It is long because each kind of
+// value has its own rule for zero.
 func (p *plan) append(b []byte, v reflect.Value, delta uint64) []byte {
 	switch p.op {
 	case opBool:
@@ -164,7 +165,7 @@ func (p *plan) append(b []byte, v reflect.Value, delta uint64) []byte {
 			return p.quick.append(b, v)
 		}
 		return p.appendElems(b, v)
-	case opArray: // there also if it is zero
+	case opArray: // written also if it is zero
 		b = appendDelta(b, delta)
 		if p.rt.Elem().Kind() == reflect.Uint8 && v.CanAddr() {
 			b = AppendUint(b, uint64(p.len))
@@ -175,11 +176,11 @@ func (p *plan) append(b []byte, v reflect.Value, delta uint64) []byte {
 		}
 		return p.appendElems(b, v)
 	case opMap:
-		if v.IsNil() && delta != 0 { // an empty one is there
+		if v.IsNil() && delta != 0 { // an empty one is written
 			return b
 		}
 		return p.appendMap(appendDelta(b, delta), v)
-	case opStruct: // always there
+	case opStruct: // always written
 		return p.appendStruct(appendDelta(b, delta), v)
 	case opPointer:
 		if !v.IsNil() {
@@ -225,7 +226,7 @@ func (p *plan) appendElems(b []byte, v reflect.Value) []byte {
 	return b
 }
 
-// pair is what a map's keys and values are copied to, to look at them.
+// pair has an entry of a map, copied to be looked at.
 type pair struct {
 	iter      reflect.MapIter
 	key, elem reflect.Value
@@ -244,13 +245,13 @@ func (p *plan) appendMap(b []byte, v reflect.Value) []byte {
 			b = p.elem.append(b, at.elem, 0)
 		}
 	}
-	if left != 0 { // somebody changed it meanwhile: that must not spoil the stream
+	if left != 0 { // another goroutine has changed it: that must not spoil the stream
 		return nil
 	}
 	return b
 }
 
-// put gives a pair back, which keeps nothing alive.
+// put gives a pair back, cleared so that it keeps nothing alive.
 func (p *plan) put(at *pair) {
 	at.iter.Reset(reflect.Value{})
 	at.key.SetZero()
@@ -258,7 +259,7 @@ func (p *plan) put(at *pair) {
 	p.pairs.Put(at)
 }
 
-// floatBits has the exponent in the low bits: whole numbers are short then.
+// floatBits has the exponent in the low bits, so that whole numbers are short.
 func floatBits(f float64) uint64 { return bits.ReverseBytes64(math.Float64bits(f)) }
 
 func bitsFloat(x uint64) float64 { return math.Float64frombits(bits.ReverseBytes64(x)) }

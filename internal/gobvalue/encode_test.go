@@ -143,7 +143,7 @@ func TestWhatIsNotPlannedIsLeftToGob(t *testing.T) {
 			t.Errorf("%#v: written by Append: %v %s", v, known, difference)
 		}
 	}
-	// What failed harms no value after it.
+	// A value that failed does no harm to the values after it.
 	for _, i := range []int{0, 3, 5, 7, 9} {
 		if known, difference := p.compare(values[i]); !known || difference != "" {
 			t.Errorf("%#v: written by Append: %v %s", values[i], known, difference)

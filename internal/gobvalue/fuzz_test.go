@@ -13,8 +13,8 @@ func fuzzTargets() (types []reflect.Type) {
 }
 
 // FuzzDecode reads a stream of any definitions and one value. If Decode says ok,
-// encoding/gob takes the stream, too, and comes to the same; else it comes to what
-// it would have come to alone.
+// encoding/gob takes the stream, too, and comes to the same. Else encoding/gob comes to
+// what it would have come to alone.
 func FuzzDecode(f *testing.F) {
 	types := fuzzTargets()
 	for i, rt := range done {
@@ -87,7 +87,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// loose values are skipped by encoding/gob with errors that we do not make.
+// loose reports whether encoding/gob may fail to skip a value that is skipped here.
 func loose(stream, value []byte) bool {
 	g := NewGuard(new(Plans), 1<<20)
 	for _, m := range split(stream) {

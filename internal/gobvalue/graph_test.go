@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What no encoder defines: ids that are not defined, or defined later, types made of
-// themselves, of interfaces, of what they are not in the receiver.
+// Types that no encoder defines: of ids that are not defined, or defined later, of
+// themselves, of interfaces, of other types than in the receiver.
 type (
 	leaf   struct{ A, B int }
 	branch struct {
@@ -73,7 +73,7 @@ func (g graph) define(id int32) []byte {
 	return append(b, 0, 0)
 }
 
-// value appends a value of the type, as good as it can be.
+// value appends a value of the type, as far as it has one.
 func (g graph) value(b []byte, id int32, depth int) []byte {
 	few := rapid.IntRange(0, 2)
 	if depth > 6 {

@@ -16,7 +16,7 @@ const (
 	// maxDefinitions bounds the type definitions of one stream, in bytes. encoding/gob
 	// keeps them as long as the stream lives. Thousands of types fit.
 	maxDefinitions = 1 << 20
-	// maxUnproven is how many elements a message may announce that do not come.
+	// maxUnproven is how many elements a message may announce that it does not have.
 	maxUnproven = 64
 	maxCached   = 1 << 14
 	unclaimed   = 1 << 20 // see Guard.Claim
@@ -35,21 +35,21 @@ var (
 	errSkippedNil  = errors.New("gob: a nil interface value that nothing takes")
 )
 
-// errGob means that encoding/gob stops at the same place, at the latest: the error is
-// left to it.
+// errGob means that encoding/gob stops at the same place or before. The error is left
+// to it.
 var errGob = errors.New("encoding/gob will say what is wrong")
 
 // Guard reads over the messages of a stream that encoding/gob is about to read, and
-// refuses those that it would not survive: values nested so deep that they overflow the
-// stack, maps and slices that announce elements which never come, and values that
-// take more memory than allowed. It has to see every definition and every such
-// value. Not safe for concurrent use.
+// refuses those that encoding/gob would not survive: values nested so deep that they
+// overflow the stack, maps and slices that announce elements which never come, and values
+// that take more memory than allowed. It must see every definition, and every value that
+// encoding/gob reads. Not safe for concurrent use.
 //
-// It goes the way of encoding/gob exactly, by the sender's types and by ours: what
-// one side takes for a value, the other must not take for something else.
+// It goes the way of encoding/gob exactly, by the sender's types and by ours: bytes that
+// one of them takes for a value, the other must not take for something else.
 type Guard struct {
-	// Claim is asked before a value is decoded that takes so many bytes of memory; nil:
-	// nobody is. What takes less than a MiB is not worth asking for.
+	// Claim is asked before a value is decoded that takes so many bytes of memory. nil is
+	// not asked. Values of less than a MiB are not asked for.
 	Claim func(memory int) error
 
 	plans   *Plans
@@ -57,7 +57,7 @@ type Guard struct {
 	defined int    // bytes of definitions
 	cached  int    // fields whose type of ours is remembered, see field
 	shapes  map[int64]*shape
-	met     map[int64]*shape // within the interface values of the value that is checked
+	met     map[int64]*shape // defined within the value that is checked
 	loose   map[int64]bool   // see holdsInterface; nil when types have come
 
 	// Of the value that is checked:
@@ -67,12 +67,12 @@ type Guard struct {
 	memory uint64
 }
 
-// NewGuard is for a new stream, of whose values each may take so many bytes of memory
-// when it is decoded, roughly.
+// NewGuard is for a new stream. Each value may take most bytes of memory when it is
+// decoded, roughly.
 func NewGuard(p *Plans, most int) *Guard { return &Guard{plans: p, most: uint64(most)} }
 
 // Define takes the message of a definition, without its length, before encoding/gob
-// does. On an error that must not get it: the stream is over.
+// does. On an error encoding/gob must not get it: the stream is over.
 func (g *Guard) Define(message []byte) error {
 	g.b = message
 	id, err := g.int()
@@ -89,7 +89,7 @@ func (g *Guard) Define(message []byte) error {
 	return nil
 }
 
-// define reads the definition of id, and goes behind it.
+// define reads the definition of id.
 func (g *Guard) define(id int64) error {
 	if id < firstID || id > math.MaxInt32 {
 		return errDefinition
@@ -116,7 +116,7 @@ func (g *Guard) define(id int64) error {
 }
 
 // Keep remembers the definitions that were met within the last value. It is called
-// when encoding/gob has decoded that.
+// when encoding/gob has decoded the value.
 func (g *Guard) Keep() {
 	if len(g.met) == 0 {
 		return
@@ -130,11 +130,11 @@ func (g *Guard) Keep() {
 	clear(g.met)
 }
 
-// Check reads over a value, whose first message is given without its length, and that
-// encoding/gob is to decode into the type, or to skip if that is nil. With interface
-// values, a value may go on in further messages, for which more is asked; nil: there
-// are none. On an error encoding/gob must not get the value. What is only wrong is left
-// to it: it stops before it costs much.
+// Check reads over a value, whose first message is given without its length, and which
+// encoding/gob is to decode into the type, or to skip if that is nil. A value with
+// interface values may go on in further messages, which more gives; nil: there are none. On
+// an error encoding/gob must not get the value. A value that is only wrong is left to
+// it: it stops before that costs much.
 func (g *Guard) Check(message []byte, into reflect.Type, more func() ([]byte, error)) error {
 	g.b, g.more, g.depth, g.memory = message, more, 0, 0
 	id, err := g.int()
@@ -150,7 +150,8 @@ func (g *Guard) Check(message []byte, into reflect.Type, more func() ([]byte, er
 	return nil
 }
 
-// unseen is how many bytes a value may take that needs no Check, if it cannot be nested.
+// unseen is how many bytes of memory a value may take without a Check, if it cannot be
+// nested.
 func (g *Guard) unseen() uint64 {
 	if g.Claim != nil {
 		return min(g.most, unclaimed)
@@ -208,268 +209,4 @@ func (g *Guard) shape(id int64) *shape {
 		return s
 	}
 	return g.shapes[id]
-}
-
-// whole goes over a value as it stands at the top, or within an interface value: if it
-// is no struct, a zero comes first.
-func (g *Guard) whole(id int64, into reflect.Type) error {
-	if id > int64(lastBasic) && id < firstID {
-		return errBuiltin
-	}
-	if s := g.shape(id); s == nil || s.op != opStruct {
-		if zero, err := g.uint(); err != nil || zero != 0 {
-			return errGob
-		}
-	}
-	return g.value(id, into)
-}
-
-// value goes over a value of the sender's type id, to be decoded into ours, or skipped
-// if that is nil.
-func (g *Guard) value(id int64, into reflect.Type) error {
-	for i := 0; into != nil && into.Kind() == reflect.Pointer; i++ {
-		if into = into.Elem(); i > 100 { // a pointer to itself
-			return errGob
-		}
-		if err := g.takes(1, into.Size()); err != nil {
-			return err
-		}
-	}
-	switch basic(id) {
-	case opBool, opInt, opUint, opFloat:
-		_, err := g.uint()
-		return err
-	case opComplex:
-		if _, err := g.uint(); err != nil {
-			return err
-		}
-		_, err := g.uint()
-		return err
-	case opBytes, opString:
-		return g.text()
-	}
-	if g.depth++; g.depth > maxDepth {
-		return errDeep
-	}
-	defer func() { g.depth-- }()
-	if id == int64(opInterface) {
-		if into == nil {
-			return g.skipInterface()
-		}
-		return g.interfaceValue(into)
-	}
-	s := g.shape(id)
-	if s == nil {
-		if id > 0 && id < firstID {
-			return errBuiltin
-		}
-		return errGob
-	}
-	return g.composite(s, into)
-}
-
-// basic is what a type id stands for that needs no definition.
-func basic(id int64) op {
-	if id <= 0 || id > int64(lastBasic) {
-		return opCannot
-	}
-	return op(id)
-}
-
-// text goes over a string or bytes.
-func (g *Guard) text() error {
-	n, err := g.uint()
-	if err != nil {
-		return err
-	}
-	if err := g.bytes(n); err != nil {
-		return err
-	}
-	return g.takes(n, 1)
-}
-
-// composite goes over a value whose type the sender has defined. Where ours is of
-// another kind, encoding/gob finds out before it reads anything.
-func (g *Guard) composite(s *shape, into reflect.Type) error {
-	kind := reflect.Invalid
-	if into != nil {
-		kind = into.Kind()
-	}
-	switch s.op {
-	case opCoded:
-		return g.text()
-	case opStruct:
-		if into != nil && kind != reflect.Struct {
-			return errGob
-		}
-		return g.fields(s, into)
-	case opArray:
-		n, err := g.uint()
-		if err != nil || n != s.len {
-			return errGob
-		}
-		return g.elems(s, n, into, kind == reflect.Array)
-	case opSlice:
-		n, err := g.uint()
-		if err != nil {
-			return err
-		}
-		return g.elems(s, n, into, kind == reflect.Slice)
-	default: // opMap
-		n, err := g.uint()
-		if err != nil {
-			return err
-		}
-		if into == nil {
-			return g.entries(s, n, nil, nil)
-		}
-		if kind != reflect.Map {
-			return errGob
-		}
-		return g.entries(s, n, into.Key(), into.Elem())
-	}
-}
-
-// fields goes over a struct. Without its end it is whole at the end of its message.
-func (g *Guard) fields(s *shape, into reflect.Type) error {
-	at := -1
-	for len(g.b) > 0 {
-		delta, err := g.uint()
-		if err != nil || delta == 0 {
-			return err
-		}
-		if delta > uint64(len(s.fields)-1-at) {
-			return errGob
-		}
-		at += int(delta)
-		if err := g.value(int64(s.fields[at].id), g.field(s, at, into)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// field is what encoding/gob decodes a field of s into; nil: it is skipped.
-func (g *Guard) field(s *shape, at int, into reflect.Type) reflect.Type {
-	if into == nil {
-		return nil
-	}
-	ours := s.into[into]
-	if ours == nil {
-		if g.cached += len(s.fields); g.cached > maxCached {
-			return s.fields[at].of(into)
-		}
-		ours = make([]reflect.Type, len(s.fields))
-		for i := range s.fields {
-			ours[i] = s.fields[i].of(into)
-		}
-		if s.into == nil {
-			s.into = make(map[reflect.Type][]reflect.Type)
-		}
-		s.into[into] = ours
-	}
-	return ours[at]
-}
-
-// of is the type of our struct's field of that name.
-func (w *wireField) of(into reflect.Type) reflect.Type {
-	if f, ok := into.FieldByName(w.name); ok && exported(w.name) {
-		return f.Type
-	}
-	return nil
-}
-
-// elems goes over n elements. Each takes a byte at least, so that a count beyond the
-// bytes left is wrong, unless there are interfaces within, which may go on in the
-// next message.
-func (g *Guard) elems(s *shape, n uint64, into reflect.Type, fits bool) error {
-	var elem reflect.Type
-	if into != nil {
-		if !fits {
-			return errGob
-		}
-		elem = into.Elem()
-		if s.op == opSlice {
-			if err := g.takes(n, elem.Size()); err != nil {
-				return err
-			}
-		}
-	}
-	id := int64(s.elem.id)
-	if n > uint64(len(g.b)) && !(n < math.MaxInt32 && g.holdsInterface(id)) {
-		return errCount
-	}
-	for left := n; left > 0; left-- {
-		err := errGob // so says encoding/gob of an element that is not there
-		if len(g.b) > 0 {
-			err = g.value(id, elem)
-		}
-		if err != nil {
-			return unproven(err, left)
-		}
-	}
-	return nil
-}
-
-// entries goes over n entries of a map, for which encoding/gob makes room at once.
-func (g *Guard) entries(s *shape, n uint64, key, elem reflect.Type) error {
-	if key != nil {
-		if err := g.takes(n, key.Size()+elem.Size()+8); err != nil {
-			return err
-		}
-	}
-	keyID, elemID := int64(s.key.id), int64(s.elem.id)
-	if n > uint64(len(g.b)/2) && !(n < math.MaxInt32 && (g.holdsInterface(keyID) || g.holdsInterface(elemID))) {
-		return errCount
-	}
-	for left := n; left > 0; left-- {
-		if len(g.b) == 0 {
-			return errCount // and encoding/gob would count on, if nothing is all a value needs
-		}
-		err := g.value(keyID, key)
-		if err == nil {
-			err = g.value(elemID, elem)
-		}
-		if err != nil {
-			return unproven(err, left)
-		}
-	}
-	return nil
-}
-
-// unproven is the error of a value of which left elements were announced and not seen:
-// encoding/gob may have made room for them.
-func unproven(err error, left uint64) error {
-	if err == errGob && left > maxUnproven {
-		return errCount
-	}
-	return err
-}
-
-// holdsInterface reports whether a value of the sender's type id can hold interface
-// values, as far as that is known.
-func (g *Guard) holdsInterface(id int64) bool {
-	known, ok := g.loose[id]
-	if !ok {
-		if g.loose == nil {
-			g.loose = make(map[int64]bool)
-		}
-		known = g.findInterface(id, make(map[int64]bool))
-		g.loose[id] = known
-	}
-	return known
-}
-
-func (g *Guard) findInterface(id int64, seen map[int64]bool) bool {
-	s := g.shape(id)
-	if id == int64(opInterface) || s == nil || seen[id] {
-		return id == int64(opInterface)
-	}
-	seen[id] = true
-	for part := range s.parts() {
-		if g.findInterface(int64(part.id), seen) {
-			return true
-		}
-	}
-	return false
 }

@@ -7,8 +7,9 @@ import (
 	"reflect"
 )
 
-// interfaceValue goes over one that is decoded: the name of a type, its definition if
-// it is new, its id, a length that encoding/gob does not look at, and the value.
+// interfaceValue goes over an interface value that is decoded: the name of a type, its
+// definition if it is new, its id, a length that encoding/gob does not look at, and
+// the value.
 func (g *Guard) interfaceValue(into reflect.Type) error {
 	if into.Kind() != reflect.Interface {
 		return errGob
@@ -29,7 +30,7 @@ func (g *Guard) interfaceValue(into reflect.Type) error {
 	if _, err := g.uint(); err != nil {
 		return err
 	}
-	if s := g.shape(id); s != nil && s.op == opCoded { // one way to go, whatever it is for us
+	if s := g.shape(id); s != nil && s.op == opCoded { // it is read in one way, whatever our type is
 		return g.whole(id, nil)
 	}
 	concrete, err := g.concrete(text, id)
@@ -42,8 +43,8 @@ func (g *Guard) interfaceValue(into reflect.Type) error {
 	return g.whole(id, concrete)
 }
 
-// skipInterface goes over one that is skipped, as encoding/gob does it: by the length,
-// whatever that says. It refuses a nil one, after which encoding/gob would take the next
+// skipInterface goes over an interface value that is skipped, as encoding/gob does it: by
+// the length, whatever that says. It refuses a nil one: encoding/gob would take the next
 // message, which is another value, for a part of it.
 func (g *Guard) skipInterface() error {
 	n, err := g.uint()
@@ -65,9 +66,9 @@ func (g *Guard) skipInterface() error {
 	return g.bytes(n)
 }
 
-// typeID reads the id of a type, with the definitions in front of it. A definition ends
-// its message, if the interface value is not within another one; else a length
-// follows, of no interest.
+// typeID reads the id of a type, with the definitions before it. A definition ends
+// its message, unless the interface value is within another one: then a length follows,
+// which is not needed.
 func (g *Guard) typeID() (int64, error) {
 	for {
 		if len(g.b) == 0 {
@@ -101,9 +102,8 @@ func (g *Guard) typeID() (int64, error) {
 // maxZero bounds the value that is made to learn a type, in bytes.
 const maxZero = 4096
 
-// concrete is the type that is registered with encoding/gob by a name, for values of
-// the sender's type id. encoding/gob tells by decoding one; if it cannot, that is the
-// error.
+// concrete is the type that is registered with encoding/gob under a name, for values of
+// the sender's type id. It has encoding/gob decode such a value and looks at the result.
 func (g *Guard) concrete(name string, id int64) (reflect.Type, error) {
 	if rt, ok := g.plans.concrete.Load(name); ok {
 		return rt.(reflect.Type), nil
@@ -112,7 +112,7 @@ func (g *Guard) concrete(name string, id int64) (reflect.Type, error) {
 	zero := []byte{0} // a struct without fields, or what comes before others
 	if s := g.shape(id); s == nil || s.op == opStruct {
 		if s != nil {
-			// Its own fields are not needed, and not wanted: one without any fits all.
+			// A struct without fields fits every struct.
 			id = firstID
 			stream = appendMessage(stream, Definition("", id))
 		} else if zero = g.zero(zero, id); zero == nil {
@@ -149,7 +149,7 @@ func appendMessage(b, message []byte) []byte {
 	return append(AppendUint(b, uint64(len(message))), message...)
 }
 
-// definitions appends those of everything that id is made of.
+// definitions appends the definitions of all types that id is made of.
 func (g *Guard) definitions(b []byte, id int64, seen map[int64]bool) []byte {
 	s := g.shape(id)
 	if s == nil || seen[id] {
@@ -163,10 +163,10 @@ func (g *Guard) definitions(b []byte, id int64, seen map[int64]bool) []byte {
 	return b
 }
 
-// zero appends the smallest value of a type, or is nil if there is none or that is too
-// large.
+// zero appends the smallest value of a type. It returns nil if there is none, or if it is
+// too large.
 func (g *Guard) zero(b []byte, id int64) []byte {
-	if len(b) > maxZero { // or an array of itself
+	if len(b) > maxZero { // too large, or an array of itself
 		return nil
 	}
 	switch basic(id) {
@@ -190,3 +190,5 @@ func (g *Guard) zero(b []byte, id int64) []byte {
 	}
 	return b
 }
+
+// Tests: guard_test.go, guard_value_test.go.

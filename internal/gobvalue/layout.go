@@ -2,9 +2,9 @@ package gobvalue
 
 import "reflect"
 
-// layout is how a type of the sender is read into one of ours. The sender's is
-// followed: fields find each other by name, and those that only one side has are
-// skipped, or stay as they are.
+// layout is how a type of the sender is read into one of ours, in the sender's order.
+// Fields are found by name. A field that only the sender has is skipped, and a field that
+// only we have stays as it is.
 type layout struct {
 	*plan
 	key, elem *layout
@@ -17,12 +17,12 @@ type layoutField struct {
 	skip    wireType
 }
 
-// layout is nil for what cannot be done, and for what encoding/gob refuses: types
-// that are not alike. Numbers of different sizes are.
+// layout is nil for types that cannot be read here, and for types that are not alike,
+// which encoding/gob refuses. Numbers of different sizes are alike.
 //
-// scope is that of one struct. If one of our types meets two of the sender's within
-// it, encoding/gob reads the second as if it were the first, or refuses it: we do
-// neither.
+// scope has the types of one struct. If one of our types meets two of the sender's in
+// it, encoding/gob reads the second as if it were the first, or refuses it. Such a
+// struct is left to encoding/gob.
 func (d *Decoder) layout(p *plan, id int32, scope map[reflect.Type]int32) *layout {
 	l := &layout{plan: p}
 	switch p.op {
@@ -55,7 +55,7 @@ func (d *Decoder) layout(p *plan, id int32, scope map[reflect.Type]int32) *layou
 			return nil
 		}
 	case opMap:
-		// What is decoded twice must not be in the map twice.
+		// A key that is decoded twice must not be in the map twice.
 		if !p.key.steady {
 			return nil
 		}
@@ -113,11 +113,11 @@ func (d *Decoder) match(f *layoutField, p *plan, w *wireField, scope map[reflect
 			return f.layout != nil
 		}
 	}
-	return false // we have it, but of a type that is not sent
+	return false // we have the field, but of a type that is not sent
 }
 
-// matches reports whether a struct has any field in common: that there is none,
-// encoding/gob takes for a mistake, unless ours has no fields at all.
+// matches reports whether the two structs have a field in common. If they have none,
+// encoding/gob takes it for a mistake, unless ours has no fields at all.
 func (l *layout) matches() bool {
 	for l.op == opPointer {
 		l = l.elem
@@ -154,3 +154,5 @@ func (l *layout) swell(known map[*layout]uint64) uint64 {
 	known[l] = s
 	return s
 }
+
+// Tests: decode_test.go, random_test.go.

@@ -2,8 +2,8 @@ package gobvalue
 
 import "iter"
 
-// wholeMessages gives those of a stream, with their length and without, up to the first
-// that is not whole.
+// wholeMessages gives the messages of a stream, with their length and without, up to the
+// first that is not whole.
 func wholeMessages(stream []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(whole, message []byte) bool) {
 		for len(stream) > 0 {
@@ -25,8 +25,8 @@ func isDefinition(message []byte) bool {
 	return id&1 != 0
 }
 
-// LastMessage is the last message of a stream of whole ones, with its length, or
-// nothing.
+// LastMessage is the last message of a stream, with its length. It is nil if the stream
+// is not made of whole messages.
 func LastMessage(stream []byte) (last []byte) {
 	left := len(stream)
 	for whole := range wholeMessages(stream) {
@@ -39,9 +39,9 @@ func LastMessage(stream []byte) (last []byte) {
 	return last
 }
 
-// AppendDefinitions appends to b those messages of stream that define types, which have
-// to be kept of a value that failed. b may be stream's own beginning: it never grows
-// beyond what was read.
+// AppendDefinitions appends to b those messages of stream that define types. They must be
+// kept of a value that failed. b may end where stream begins in the same memory, because
+// it never grows beyond what was read.
 func AppendDefinitions(b, stream []byte) []byte {
 	for whole, message := range wholeMessages(stream) {
 		if isDefinition(message) {
@@ -50,3 +50,5 @@ func AppendDefinitions(b, stream []byte) []byte {
 	}
 	return b
 }
+
+// Tests: encode_test.go.

@@ -12,16 +12,15 @@ import (
 	"unicode/utf8"
 )
 
-// Plans are what a process knows of its own types: how each is taken apart. They
-// are compiled once and never forgotten, as encoding/gob does it. The zero value is
-// ready; safe for concurrent use. One for all streams of a client or server.
+// Plans are what a process knows of its own types: how each is taken apart. A plan is
+// compiled once and never forgotten, as in encoding/gob. One Plans serves all streams of
+// a client or a server. The zero value is ready. Safe for concurrent use.
 type Plans struct {
 	known    sync.Map // reflect.Type to *plan
 	concrete sync.Map // of types registered with encoding/gob: name to reflect.Type
 }
 
-// op is what to do with a value. The first eight have encoding/gob's ids of the
-// types they stand for on the wire.
+// op is what to do with a value. The first eight are encoding/gob's ids of the types.
 type op uint8
 
 const (
@@ -39,7 +38,7 @@ const (
 	opMap
 	opStruct
 	opPointer
-	opCoded // on the wire alone: what a type's own methods have written
+	opCoded // only of the sender: written by the type's own methods
 )
 
 const lastBasic = int32(opInterface) // ids up to this are of types that need no definition
@@ -55,9 +54,9 @@ type plan struct {
 	// The fields that are sent, in order: their number is the one on the wire.
 	fields []planField
 
-	can     bool // a value can be encoded: nothing within is opCannot
-	maps    bool // something within is a map: its encoding has no fixed order
-	steady  bool // decoded twice, as the key of a map, it is one key
+	can     bool // a value can be encoded: no part of it is opCannot
+	maps    bool // a part of it is a map, whose encoding has no fixed order
+	steady  bool // as the key of a map, decoded twice, it is one key
 	least   int  // bytes that a value takes at least, as an element
 	checked atomic.Bool
 	pairs   sync.Pool // of *pair, for maps
@@ -68,11 +67,11 @@ type planField struct {
 	*plan
 }
 
-// of is the plan of rt, which may be one that can nothing.
+// of is the plan of rt. Its can is false if the type is not supported.
 func (p *Plans) of(rt reflect.Type) *plan { return p.compile(rt, nil) }
 
-// compile plans rt, which is a part of those in within. A recursive type comes out
-// as one that cannot be done, and so does whatever it is a part of.
+// compile plans rt, which is a part of the types in within. A recursive type is not
+// supported, and neither is a type of which it is a part.
 func (p *Plans) compile(rt reflect.Type, within []reflect.Type) *plan {
 	if known, ok := p.known.Load(rt); ok {
 		return known.(*plan)
@@ -152,14 +151,14 @@ func (p *Plans) fillStruct(made *plan, within []reflect.Type) {
 		made.steady = made.steady && part.steady
 	}
 	if made.rt.NumField() > 0 && len(made.fields) == 0 {
-		made.can = false // encoding/gob calls that an error
+		made.can = false // an error in encoding/gob
 	}
 }
 
 func (p *plan) basic(o op, steady bool) { p.op, p.can, p.steady = o, true, steady }
 
-// coded reports whether rt has an encoding of its own. encoding/gob has no use for
-// the text methods so far, but reads them from a stream's definitions.
+// coded reports whether rt has an encoding of its own. encoding/gob does not use the
+// text methods so far, but reads them from a stream's definitions.
 func coded(rt reflect.Type) bool {
 	ptr := reflect.PointerTo(rt)
 	for _, methods := range [...]reflect.Type{
@@ -194,3 +193,30 @@ func exported(name string) bool {
 	r, _ := utf8.DecodeRuneInString(name)
 	return unicode.IsUpper(r)
 }
+
+// HoldsInterface reports whether a value of the type can hold an interface value.
+func HoldsInterface(rt reflect.Type) bool { return holds(rt, map[reflect.Type]bool{}) }
+
+func holds(rt reflect.Type, seen map[reflect.Type]bool) bool {
+	if rt == nil || seen[rt] {
+		return false
+	}
+	seen[rt] = true
+	switch rt.Kind() {
+	case reflect.Interface:
+		return true
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return holds(rt.Elem(), seen)
+	case reflect.Map:
+		return holds(rt.Key(), seen) || holds(rt.Elem(), seen)
+	case reflect.Struct:
+		for i := range rt.NumField() {
+			if holds(rt.Field(i).Type, seen) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Tests: encode_test.go, random_test.go.

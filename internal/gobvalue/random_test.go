@@ -20,8 +20,8 @@ var keyTypes = []reflect.Type{
 	reflect.TypeFor[[2]int16](), reflect.TypeFor[Inner](), reflect.TypeFor[struct{ A [2]word }](),
 }
 
-// drawType draws a type that encoding/gob can send. Pointers are where they may be
-// nil, in structs, and where they may not.
+// drawType draws a type that encoding/gob can send. It has pointers in structs, where they
+// may be nil, and elsewhere, where they may not.
 func drawType(t *rapid.T, depth int) reflect.Type {
 	kinds := 3
 	if depth > 0 {

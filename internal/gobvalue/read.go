@@ -2,10 +2,10 @@ package gobvalue
 
 import "reflect"
 
-// read decodes the value that data begins with into v, which can be set. Whatever
-// was decoded before, reading again comes to the same: see Decoder.Decode.
-//
-// Counts are compared with the bytes left before anything is allocated.
+// read decodes the value that data begins with into v, which can be set. Reading again
+// comes to the same, whatever was decoded before: see Decoder.Decode. Counts are compared
+// with the bytes left before memory is allocated. It is long because it has each kind
+// of value once.
 func (l *layout) read(data []byte, v reflect.Value) (rest []byte, ok bool) {
 	switch l.op {
 	case opPointer:
@@ -87,7 +87,7 @@ func (l *layout) read(data []byte, v reflect.Value) (rest []byte, ok bool) {
 	return nil, false
 }
 
-// setBytes copies b, to what is there if it is large enough.
+// setBytes copies b into the slice that v has, if it is large enough.
 func setBytes(v reflect.Value, b []byte) {
 	if v.Cap() < len(b) {
 		v.SetBytes(append([]byte(nil), b...)) // not cleared before, as by make
@@ -123,9 +123,9 @@ func (l *layout) readStruct(data []byte, v reflect.Value, o *owner) (rest []byte
 	}
 }
 
-// open makes room for count elements: what is there is used again, with what it
-// holds, if it is enough. The capacity is encoding/gob's, for the next message may
-// find it there.
+// open makes room for count elements. The slice that v has is used again, with its
+// elements, if it is large enough. The capacity is the same as in encoding/gob, because
+// the next message may be decoded into the same slice.
 func (l *layout) open(data []byte, v reflect.Value, count int) bool {
 	if v.Cap() >= count {
 		v.SetLen(count)
@@ -142,9 +142,9 @@ func (l *layout) open(data []byte, v reflect.Value, count int) bool {
 }
 
 // credible reports whether data can hold count elements that take so many bytes
-// there and here. Elements that are much larger here are possible, for fields that
-// are zero take no bytes. Many of them are left to encoding/gob, which allocates
-// step by step.
+// there and here. Elements that are much larger here are possible, because fields that
+// are zero take no bytes there. Many such elements are left to encoding/gob, which
+// allocates step by step.
 func credible(data []byte, count, least int, size uintptr) bool {
 	const (
 		always = 64 << 10
@@ -176,7 +176,7 @@ func readByteArray(data, to []byte) (rest []byte, ok bool) {
 	return data, true
 }
 
-// readMap adds to what is there.
+// readMap adds to the map that v has.
 func (l *layout) readMap(data []byte, v reflect.Value, count int) (rest []byte, ok bool) {
 	if v.IsNil() {
 		if !credible(data, count, l.key.least+l.elem.least, l.key.rt.Size()+l.elem.rt.Size()) {
@@ -199,3 +199,5 @@ func (l *layout) readMap(data []byte, v reflect.Value, count int) (rest []byte, 
 	}
 	return data, true
 }
+
+// Tests: decode_test.go, values_test.go.

@@ -1,8 +1,8 @@
 package gobvalue
 
-// link finds the shapes of everything that t is made of: what is to be skipped has
-// to be known whole, for encoding/gob asks for that, too. It fails for recursive
-// types, so that skip comes to an end. loose says that there are interfaces within.
+// link finds the shapes of all types that t is made of: encoding/gob, too, must know them
+// all to skip a value. It fails for recursive types, so that skip comes to an end. loose
+// says that one of them is an interface.
 func (d *Decoder) link(t *wireType) (known, loose bool) {
 	if t.id <= lastBasic {
 		return t.id > 0, t.id == int32(opInterface)
@@ -25,7 +25,7 @@ func (d *Decoder) link(t *wireType) (known, loose bool) {
 }
 
 // skip reads over a value of t, which is linked. Each value takes a byte at least,
-// so that a count beyond the bytes left is wrong.
+// so a count beyond the bytes left is wrong.
 func (t *wireType) skip(data []byte) (rest []byte, ok bool) {
 	o := op(t.id)
 	if t.shape != nil {
@@ -72,9 +72,9 @@ func (t *wireType) skip(data []byte) (rest []byte, ok bool) {
 	return data, ok
 }
 
-// skipInterface reads over the name of a type, its id, and the length of a value that
-// follows. A nil one has no name and nothing more. A negative id begins a definition:
-// that is a matter of encoding/gob.
+// skipInterface reads over an interface value: the name of a type, its id, the length of
+// the value, and the value. A nil one is an empty name. A negative id begins a definition,
+// with which the value cannot be skipped here.
 func skipInterface(data []byte) (rest []byte, ok bool) {
 	name, n := ReadUint(data)
 	if data = data[n:]; n == 0 || name == 0 {

@@ -10,8 +10,9 @@ type tagged struct {
 	Next *tagged
 }
 
-// TestInterfaceValuesAreSkippedExactly, nil ones too, of which encoding/gob takes the
-// next message for a part; but not those that bring the definition of their type.
+// TestInterfaceValuesAreSkippedExactly, also nil ones, after which encoding/gob takes the
+// next message for a part of the value. Those that bring the definition of their type are
+// not skipped.
 func TestInterfaceValuesAreSkippedExactly(t *testing.T) {
 	gob.Register(tagged{})
 	var plans Plans

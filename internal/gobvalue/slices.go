@@ -77,8 +77,8 @@ func appendStrings(b []byte, v reflect.Value) []byte {
 	return b
 }
 
-// room makes room for count elements in v, which are all written then: what is
-// there is used again if it is enough, as encoding/gob does it.
+// room makes room for count elements in v, which are all written then. The slice that
+// v has is used again if it is large enough, as in encoding/gob.
 func room[T any](v reflect.Value, count int) []T {
 	p, _ := reflect.TypeAssert[*[]T](v.Addr())
 	if cap(*p) < count {
@@ -138,3 +138,5 @@ func readStrings(data []byte, count int, v reflect.Value) (rest []byte, ok bool)
 	}
 	return data, true
 }
+
+// Tests: decode_test.go, encode_test.go.

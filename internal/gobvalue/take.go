@@ -2,16 +2,16 @@ package gobvalue
 
 import "reflect"
 
-// owner is the fate of a message that may become a part of what it is decoded into.
-// To copy bytes to new memory costs as much as to read them from the socket.
+// owner says whether a message may become a part of the value that it is decoded into.
+// Copying bytes to new memory costs as much as reading them from the socket.
 type owner struct {
-	most  int  // bytes that are more than so many are not copied
-	mine  bool // or else they are, and only keeps says so
-	keeps bool // there were some
+	most  int  // a []byte of more bytes is not copied
+	mine  bool // false: it is copied all the same
+	keeps bool // there was one
 }
 
-// take is read for a whole value: of what stands at its top, bytes that are most of
-// the message stay where they are. Without an owner it is read.
+// take is read, but a []byte at the top level that makes up most of the message stays
+// where it is. Without an owner it is read.
 func (l *layout) take(data []byte, v reflect.Value, o *owner) (rest []byte, ok bool) {
 	if o == nil {
 		return l.read(data, v)

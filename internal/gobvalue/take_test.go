@@ -11,8 +11,8 @@ type letter struct {
 	Pages   struct{ First, Second []byte }
 }
 
-// TestTakeKeepsBytesThatAreMostOfTheMessage, wherever they stand at its top, and
-// copies all else: a few bytes must not hold a large buffer.
+// TestTakeKeepsBytesThatAreMostOfTheMessage, if they are at its top level, and copies
+// everything else: a few bytes must not hold a large buffer.
 func TestTakeKeepsBytesThatAreMostOfTheMessage(t *testing.T) {
 	var large, small letter
 	large.Subject, large.Pages.First, large.Pages.Second = "hello", []byte("first"), bytes.Repeat([]byte("x"), 500)

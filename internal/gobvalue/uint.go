@@ -14,7 +14,7 @@ func AppendUint(b []byte, x uint64) []byte {
 	return appendLong(b, x)
 }
 
-// appendLong is apart so that AppendUint is inlined. All eight bytes are stored,
+// appendLong is a function of its own so that AppendUint is inlined. All eight bytes are stored,
 // which is quicker than to copy those that count.
 func appendLong(b []byte, x uint64) []byte {
 	zeros := bits.LeadingZeros64(x) / 8

@@ -126,7 +126,7 @@ type (
 		Name string
 	}
 
-	// wider and narrower stand for other versions of request.
+	// wider and narrower are other versions of request.
 	wider struct {
 		Name   string
 		Extra  []map[string]Inner
@@ -166,7 +166,7 @@ type (
 
 func (text) MarshalText() ([]byte, error) { return []byte("text"), nil }
 
-// done are types that both halves do, undone those that neither does.
+// done are types that Encoder and Decoder know, undone those that neither knows.
 var (
 	done = []reflect.Type{
 		reflect.TypeFor[basics](), reflect.TypeFor[named](), reflect.TypeOf(embeds{own: 1}), reflect.TypeFor[lists](),
@@ -213,7 +213,7 @@ func (f filler) bytes(n int) []byte {
 	return b
 }
 
-// fill sets what can be set of v. Pointers may be nil if that can be sent.
+// fill sets all fields of v that can be set. Pointers may be nil where that can be sent.
 func (f filler) fill(v reflect.Value, nilable bool) {
 	if !v.CanSet() || *f.deep > 12 {
 		return
@@ -291,7 +291,7 @@ func made(rt reflect.Type, seed uint64, nils bool) reflect.Value {
 	return v
 }
 
-// differs is where two values are not alike. As reflect.DeepEqual, but NaNs are.
+// differs says where two values differ. It is reflect.DeepEqual, but NaNs are equal.
 func differs(a, b reflect.Value) string {
 	if a.Kind() != b.Kind() || a.Type() != b.Type() {
 		return fmt.Sprintf(": %v is no %v", a.Kind(), b.Kind())
@@ -326,7 +326,7 @@ func differs(a, b reflect.Value) string {
 		}
 		for _, key := range a.MapKeys() {
 			x, y := a.MapIndex(key), b.MapIndex(key)
-			if !x.IsValid() || key.Kind() == reflect.Pointer { // NaN, or nobody's else
+			if !x.IsValid() || key.Kind() == reflect.Pointer { // NaN, or a pointer of its own
 				continue
 			} else if !y.IsValid() {
 				return fmt.Sprintf("[%v] is missing", key)

@@ -32,3 +32,5 @@ func (p *Buffers) Give(b []byte) {
 		p.pool.Put(&b)
 	}
 }
+
+// Tests: reader_test.go.

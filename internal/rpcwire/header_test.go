@@ -124,7 +124,7 @@ func FuzzParseRequest(f *testing.F) {
 		if !ok {
 			return
 		}
-		// What is read here, encoding/gob reads alike.
+		// encoding/gob reads the same.
 		var stream []byte
 		stream = append(gobvalue.AppendUint(stream, uint64(len(def))), def...)
 		stream = gobvalue.AppendUint(stream, uint64(len(id)+len(value)))

@@ -158,3 +158,5 @@ func unexpected(err error) error {
 	}
 	return err
 }
+
+// Tests: reader_test.go.

@@ -11,3 +11,5 @@ func Printable(v any) (text string) {
 	}()
 	return fmt.Sprint(v)
 }
+
+// Tests: writer_test.go.

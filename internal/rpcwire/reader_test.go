@@ -105,8 +105,8 @@ type chunks struct {
 
 func (c chunks) Read(p []byte) (int, error) { return c.r.Read(p[:min(len(p), c.next())]) }
 
-// TestRepliesKeepWhatTheyGot, however they were read: some share memory with the
-// buffer that they came in, and none may change when more comes.
+// TestRepliesKeepWhatTheyGot, however they were read: some share memory with the buffer
+// that they came in, and none may change when more is read.
 func TestRepliesKeepWhatTheyGot(t *testing.T) {
 	gob.Register(Tag{})
 	gob.Register(Stamp{})
@@ -147,7 +147,7 @@ func TestRepliesKeepWhatTheyGot(t *testing.T) {
 				how = 2 // what is not decoded would end the stream
 			}
 			switch how {
-			case 0: // nobody waits any more
+			case 0: // the caller has gone
 			case 1:
 				reply = new(struct{ Data map[string]int })
 			default:
@@ -166,7 +166,7 @@ func TestRepliesKeepWhatTheyGot(t *testing.T) {
 	})
 }
 
-// TestLargeRepliesLeaveNoLargeBuffer behind, whatever came in the same read.
+// TestLargeRepliesLeaveNoLargeBuffer, whatever came in the same read.
 func TestLargeRepliesLeaveNoLargeBuffer(t *testing.T) {
 	var stream bytes.Buffer
 	enc := gob.NewEncoder(&stream)
@@ -200,8 +200,8 @@ func alike(a, b any) bool {
 	return gob.NewEncoder(&as).Encode(a) == nil && gob.NewEncoder(&bs).Encode(b) == nil && bytes.Equal(as.Bytes(), bs.Bytes())
 }
 
-// TestWhatIsNotDecodedToItsEndEndsTheStream, if it can hold interface values: its end is
-// not known. All other values are left out.
+// TestWhatIsNotDecodedToItsEndEndsTheStream: a value that can hold interface values, because
+// its end is not known. All other values are left out.
 func TestWhatIsNotDecodedToItsEndEndsTheStream(t *testing.T) {
 	for name, tt := range map[string]struct {
 		body  any
@@ -247,8 +247,8 @@ func TestWhatIsNotDecodedToItsEndEndsTheStream(t *testing.T) {
 	}
 }
 
-// Whatever a server sends, the client neither crashes nor hangs nor allocates more
-// than it was sent.
+// FuzzResponses: whatever a server sends, the client neither crashes nor hangs nor
+// allocates more than it was sent.
 func FuzzResponses(f *testing.F) {
 	var stream bytes.Buffer
 	enc := gob.NewEncoder(&stream)

@@ -54,3 +54,5 @@ func (t *failedTypes) add(v any) {
 	t.m.Store(reflect.TypeOf(v), true)
 	t.some.Store(true)
 }
+
+// Tests: reader_test.go, writer_test.go.

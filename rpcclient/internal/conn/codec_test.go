@@ -14,7 +14,7 @@ import (
 // Args are those of the package comment of net/rpc.
 type Args struct{ A, B int }
 
-// partly lets so many bytes of its second write go, and fails.
+// partly lets so many bytes of its second write pass, and fails.
 type partly struct {
 	net.Conn
 	bytes  int
@@ -29,8 +29,8 @@ func (p *partly) Write(b []byte) (int, error) {
 	return n, errTest
 }
 
-// TestNeverIsSaidOnlyOfWhatNobodyCanHaveDecoded: half a request in gob is none; of
-// another codec nothing is known, and JSON is whole without its last byte.
+// TestNeverIsSaidOnlyOfWhatNobodyCanHaveDecoded: half a request in gob cannot be decoded. Of
+// other codecs nothing is known, and JSON is whole without its last byte.
 func TestNeverIsSaidOnlyOfWhatNobodyCanHaveDecoded(t *testing.T) {
 	for name, tt := range map[string]struct {
 		codec func(io.ReadWriteCloser) rpc.ClientCodec

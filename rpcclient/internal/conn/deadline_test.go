@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestDeadlinesGiveTheEarliestFirst whatever came and went before.
+// TestDeadlinesGiveTheEarliestFirst, whatever was added and removed before.
 func TestDeadlinesGiveTheEarliestFirst(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var d deadlines
@@ -61,8 +61,8 @@ func (s *stuck) Write([]byte) (int, error) {
 	return 0, net.ErrClosed
 }
 
-// TestDeadlinesHoldThoughAWriteDoesNotComeBack: the connection has ended, and nobody can
-// say yet what was written; the calls do not wait for that.
+// TestDeadlinesHoldThoughAWriteDoesNotComeBack: the connection has ended, and it is not
+// known yet what was written. The requests do not wait for that.
 func TestDeadlinesHoldThoughAWriteDoesNotComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()

@@ -51,3 +51,5 @@ type DecodeError struct{ err error }
 
 func (e *DecodeError) Error() string { return "decoding the reply: " + e.err.Error() }
 func (e *DecodeError) Unwrap() error { return e.err }
+
+// Tests: codec_test.go, torture_test.go.

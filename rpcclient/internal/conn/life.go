@@ -147,3 +147,5 @@ func CloseNow(nc net.Conn) {
 	}
 	nc.Close()
 }
+
+// Tests: deadline_test.go, torture_test.go.

@@ -52,3 +52,5 @@ func ContextError(ctx context.Context) error {
 	}
 	return fmt.Errorf("%w: %w", err, cause)
 }
+
+// Tests: deadline_test.go.

@@ -36,3 +36,5 @@ func (c *Conn) Doubt(since time.Duration) {
 		c.sendPing()
 	}
 }
+
+// Tests: torture_test.go.

@@ -14,3 +14,5 @@ type rawWriter struct{}
 func newRawWriter(net.Conn) *rawWriter { return nil }
 
 func (*rawWriter) now([]byte) (int, error) { return 0, errors.ErrUnsupported }
+
+// Tests: torture_test.go.

@@ -54,3 +54,5 @@ func (w *rawWriter) now(buf []byte) (n int, err error) {
 	}
 	return max(w.n, 0), err
 }
+
+// Tests: torture_test.go.

@@ -127,3 +127,5 @@ func (c *Conn) finishDecoded(req *Request, err error, spent bool) {
 	}
 	req.finish(Yes, err)
 }
+
+// Tests: codec_test.go, torture_test.go.

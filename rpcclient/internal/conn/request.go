@@ -86,3 +86,5 @@ func (c *Conn) Abandon(req *Request) bool {
 	c.close(last)
 	return mine
 }
+
+// Tests: deadline_test.go, torture_test.go.

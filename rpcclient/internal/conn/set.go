@@ -86,3 +86,5 @@ func (s *Set) Start(nc net.Conn, owner Owner) *Conn {
 	c.done.Go(c.writeLoop)
 	return c
 }
+
+// Tests: conn_test.go.

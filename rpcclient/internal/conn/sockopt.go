@@ -19,3 +19,5 @@ func tcpOf(nc net.Conn) *net.TCPConn {
 	t, _ := nc.(*net.TCPConn)
 	return t
 }
+
+// Tests: sockopt_linux_test.go.

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// storm is a connection that fails in all the ways there are, once: at a random
+// storm is a connection that fails once, in one of the ways there are: at a random
 // operation, with all, part or none of the bytes out, at once or after a moment.
 type storm struct {
 	net.Conn
@@ -40,7 +40,7 @@ func newStorm(nc net.Conn, rnd *rand.Rand) *storm {
 	return &storm{Conn: nc, closed: make(chan struct{}), rnd: rnd, left: 2 + rnd.IntN(60), fault: rnd.IntN(faults)}
 }
 
-// slowError takes a moment to be told: whoever formats it holds up what is behind it.
+// slowError takes a moment to format, which delays what comes after it.
 type slowError struct{ text string }
 
 func (e slowError) Error() string {
@@ -52,7 +52,7 @@ func (e slowError) Error() string {
 
 var errStorm = slowError{"storm"}
 
-// next tells which fault an operation has, -1 for none.
+// next says which fault an operation has, -1 for none.
 func (s *storm) next(write bool) (fault, at int) {
 	s.mu.Lock()
 	jitter, d := s.rnd.IntN(8), time.Duration(s.rnd.IntN(200))*time.Microsecond
@@ -115,7 +115,7 @@ func (s *storm) Read(p []byte) (int, error) {
 	return s.Conn.Read(p)
 }
 
-// reset closes without a farewell, as the death of a process does.
+// reset closes at once, as the death of a process does.
 func (s *storm) reset() {
 	if t, ok := s.Conn.(*net.TCPConn); ok {
 		t.SetLinger(0)

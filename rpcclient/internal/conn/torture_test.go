@@ -56,14 +56,14 @@ type recorder struct {
 func (r *recorder) Retired(*Conn, error) { r.retired.Add(1) }
 func (r *recorder) Dead(*Conn, error)    { r.dead <- struct{}{} }
 
-// quietly keeps net/rpc from telling of each connection that ends.
+// quietly keeps net/rpc from logging each connection that ends.
 func quietly(t *testing.T) {
 	log.SetOutput(io.Discard)
 	t.Cleanup(func() { log.SetOutput(log.Default().Writer()) })
 }
 
-// torment sends calls of 32 callers over one connection that fails, and checks each:
-// it returns in time, once, with the truth.
+// torment sends requests of 32 callers over one connection that fails, and checks that each
+// of them ends in time, once, and with the truth.
 func torment(t *testing.T, seed uint64, client, server net.Conn, slack time.Duration) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	w := &witness{rnd: rand.New(rand.NewPCG(seed, 2)), times: make(map[int]int)}
@@ -150,8 +150,7 @@ func torment(t *testing.T, seed uint64, client, server net.Conn, slack time.Dura
 	c.Wait()
 	serving.Wait()
 
-	// What only now finds its way to the end must have found it: the last write of a
-	// caller, which settles.
+	// The last write of a caller may still be on its way to settle the connection.
 	select {
 	case <-owner.dead:
 	case <-time.After(20 * time.Second):
@@ -183,8 +182,8 @@ func torment(t *testing.T, seed uint64, client, server net.Conn, slack time.Dura
 	}
 }
 
-// TestTortureInFakeTime finds a call that hangs at once, for then nothing runs, and one
-// that is late by a nanosecond.
+// TestTortureInFakeTime finds a request that hangs at once, because then nothing runs, and
+// one that is late by a nanosecond.
 func TestTortureInFakeTime(t *testing.T) {
 	quietly(t)
 	for range 5 * *tortureRounds {
@@ -225,8 +224,8 @@ func TestTortureTLS(t *testing.T) {
 	})
 }
 
-// tortureSockets kills the server's end of real connections, at a random moment, beside
-// what client's does.
+// tortureSockets kills the server's end of real connections at a random moment, while the
+// client's end fails in its own ways.
 func tortureSockets(t *testing.T, client func(*rand.Rand, net.Conn) net.Conn, server func(net.Conn) net.Conn) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -259,7 +258,7 @@ func tortureSockets(t *testing.T, client func(*rand.Rand, net.Conn) net.Conn, se
 				tcp.CloseRead()
 			}
 		})
-		// What it may be late by is the machine's, not the client's: only what hangs counts.
+		// A slow machine makes requests late. Only those that hang count.
 		torment(t, seed, client(rnd, ours), server(theirs), 20*time.Second)
 		kill.Stop()
 		theirs.Close()

@@ -100,3 +100,5 @@ func (p *patience) stop() {
 		p.timer.Stop()
 	}
 }
+
+// Tests: torture_test.go.

@@ -58,3 +58,5 @@ func (w *gobWire) direct() bool { return !w.in.Loose() }
 func (w *gobWire) framed() bool { return true }
 
 func (w *gobWire) close() {}
+
+// Tests: codec_test.go, torture_test.go.

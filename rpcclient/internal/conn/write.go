@@ -338,3 +338,5 @@ func (c *Conn) Crowded() bool {
 	defer c.mu.Unlock()
 	return len(c.out) >= c.MaxQueue/2
 }
+
+// Tests: codec_test.go, torture_test.go.
