@@ -1,7 +1,6 @@
 package rpcclient
 
 import (
-	"bytes"
 	"context"
 	"encoding/gob"
 	"errors"
@@ -11,36 +10,20 @@ import (
 	"net/rpc"
 	"os"
 	"reflect"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/rollcall-dns/rollcall/internal/gobvalue"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 	"github.com/rollcall-dns/rollcall/internal/rpcwire"
+	"github.com/rollcall-dns/rollcall/internal/rpcwire/wiretest"
 )
 
 // preyVar in the environment makes the test binary a client that calls the hostile
 // servers in it: "name=address name=address".
 const preyVar = "ROLLCALL_HOSTILE_SERVERS"
-
-// The types of the replies that hostile servers answer with.
-type (
-	Flat  struct{ V int }
-	Chain struct {
-		V    int
-		Next *Chain
-	}
-	Nest []Nest
-	Wood map[string]Wood
-	Deep struct { // decoded as Flat where the other fields are unknown
-		V    int
-		More Chain
-	}
-)
 
 // The memory that the attacked client may use: the reply that it reads, the value decoded
 // from it, as much garbage, and the program itself.
@@ -52,41 +35,18 @@ const (
 // goodMark begins the names of attacks whose answer must be decoded.
 const goodMark = "good:"
 
-// answers is the server's half of a stream, made by encoding/gob and by hand.
-type answers struct {
-	bytes.Buffer
-	enc *gob.Encoder
-}
+// answers is the server's half of a stream.
+type answers struct{ *wiretest.Stream }
 
-func newAnswers() *answers {
-	a := new(answers)
-	a.enc = gob.NewEncoder(&a.Buffer)
-	return a
-}
+func newAnswers() *answers { return &answers{wiretest.NewStream()} }
 
 func (a *answers) header(seq uint64, text string) *answers {
-	a.enc.Encode(rpc.Response{ServiceMethod: "Hostile.Get", Seq: seq, Error: text})
+	a.Value(rpc.Response{ServiceMethod: "Hostile.Get", Seq: seq, Error: text})
 	return a
 }
 
 func (a *answers) value(v any) *answers {
-	a.enc.Encode(v)
-	return a
-}
-
-// body appends the definitions of v, and then a value of its type with these bytes
-// instead of those of v.
-func (a *answers) body(v any, body []byte) *answers {
-	mark := a.Len()
-	a.enc.Encode(v)
-	last := gobvalue.LastMessage(a.Bytes()[mark:])
-	_, n := gobvalue.ReadUint(last)
-	_, k := gobvalue.ReadUint(last[n:])
-	id := bytes.Clone(last[n : n+k])
-	a.Truncate(a.Len() - len(last))
-	a.Write(gobvalue.AppendUint(nil, uint64(len(id)+len(body))))
-	a.Write(id)
-	a.Write(body)
+	a.Value(v)
 	return a
 }
 
@@ -98,25 +58,24 @@ type attack struct {
 }
 
 func deepBody(before, down, up string) []byte {
-	const depth = 4_000_000
-	return []byte(before + strings.Repeat(down, depth) + strings.Repeat(up, depth) + "\x00")
+	return wiretest.Deep(4_000_000, before, down, up, "\x00")
 }
 
 func attacks() map[string]attack {
 	chain, nest, wood := deepBody("", "\x02", "\x00"), deepBody("\x00", "\x01", ""), deepBody("\x00", "\x01\x00", "")
 	raw := func(v any, body []byte) func(*answers, uint64) {
-		return func(a *answers, seq uint64) { a.header(seq, "").body(v, body) }
+		return func(a *answers, seq uint64) { a.header(seq, "").Body(v, body) }
 	}
 	return map[string]attack{
-		"deep structs":                    {reply: raw(Chain{V: 1}, chain)},
-		"deep structs in a field":         {reply: raw(Deep{More: Chain{V: 1}}, append([]byte{2}, chain...))},
-		"deep slices":                     {reply: raw(Nest{{}}, nest)},
-		"deep maps":                       {reply: raw(Wood{"": nil}, wood)},
-		"deep, beside an error":           {reply: func(a *answers, seq uint64) { a.header(seq, "no").body(Chain{V: 1}, chain) }},
-		"deep, asked by nobody":           {reply: func(a *answers, seq uint64) { a.header(seq+1000, "").body(Chain{V: 1}, chain) }},
+		"deep structs":                    {reply: raw(wiretest.Chain{V: 1}, chain)},
+		"deep structs in a field":         {reply: raw(wiretest.Newer{More: wiretest.Chain{V: 1}}, append([]byte{2}, chain...))},
+		"deep slices":                     {reply: raw(wiretest.Nest{{}}, nest)},
+		"deep maps":                       {reply: raw(wiretest.Wood{"": nil}, wood)},
+		"deep, beside an error":           {reply: func(a *answers, seq uint64) { a.header(seq, "no").Body(wiretest.Chain{V: 1}, chain) }},
+		"deep, asked by nobody":           {reply: func(a *answers, seq uint64) { a.header(seq+1000, "").Body(wiretest.Chain{V: 1}, chain) }},
 		"2^30 entries":                    {reply: raw(map[int]int{1: 1}, []byte{0, 0xfc, 0x40, 0, 0, 0, 1, 1})},
 		"entries for ever":                {reply: raw(map[struct{ A, B int }]struct{}{{1, 1}: {}}, []byte{0, 0xf8, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})},
-		"slices of slices":                {reply: raw(Nest{{}}, []byte{0, 0xfd, 0x10, 0, 0, 0xfd, 0x10, 0, 0, 0xfd, 0x10, 0, 0})},
+		"slices of slices":                {reply: raw(wiretest.Nest{{}}, []byte{0, 0xfd, 0x10, 0, 0, 0xfd, 0x10, 0, 0, 0xfd, 0x10, 0, 0})},
 		"an unknown type in an interface": {reply: raw(Any{Inner{1}}, []byte("\x01\x07no.Type\x50\x01\x00\x00"))},
 		"a length and no more":            {reply: func(a *answers, seq uint64) { a.header(seq, "").Write([]byte{0xfd, 0xf0, 0, 0}) }},
 		"a length of 2^63": {reply: func(a *answers, seq uint64) {
@@ -134,14 +93,7 @@ func attacks() map[string]attack {
 		}},
 		"definitions without end": {reply: func(a *answers, seq uint64) {
 			a.header(seq, "")
-			for id := int64(100); a.Len() < 4<<20; id++ {
-				m := gobvalue.AppendUint(nil, gobvalue.ToUint(-id))
-				m = append(m, 2, 1, 2) // a slice with an id
-				m = append(gobvalue.AppendUint(m, gobvalue.ToUint(id)), 0, 1)
-				m = append(gobvalue.AppendUint(m, gobvalue.ToUint(id-1)), 0, 0)
-				a.Write(gobvalue.AppendUint(nil, uint64(len(m))))
-				a.Write(m)
-			}
+			a.Write(wiretest.Definitions(4 << 20))
 		}},
 		"answers that nobody asked for, without end": {reply: func(a *answers, seq uint64) {
 			for i := range uint64(1000) {
@@ -154,28 +106,28 @@ func attacks() map[string]attack {
 		}},
 		"a drain that is none": {good: true, reply: func(a *answers, seq uint64) {
 			for _, text := range []string{"drain", "drain x", "drain -1", "retire 99999999999999999999", ""} {
-				a.enc.Encode(rpc.Response{ServiceMethod: rpcwire.NoticeMethod, Seq: rpcwire.NoticeSeq, Error: text})
+				a.Value(rpc.Response{ServiceMethod: rpcwire.NoticeMethod, Seq: rpcwire.NoticeSeq, Error: text})
 				a.value(struct{}{})
 			}
-			a.header(seq, "").value(Flat{42})
+			a.header(seq, "").value(wiretest.Flat{V: 42})
 		}},
 		"ids that nobody used": {good: true, reply: func(a *answers, seq uint64) {
 			for i := range uint64(1000) {
-				a.header(seq+1+i, "").value(Flat{1})
+				a.header(seq+1+i, "").value(wiretest.Flat{V: 1})
 			}
-			a.header(seq, "").value(Flat{42})
+			a.header(seq, "").value(wiretest.Flat{V: 42})
 		}},
 		"the same answer again": {good: true, reply: func(a *answers, seq uint64) {
 			for range 100 {
-				a.header(seq, "").value(Flat{42})
+				a.header(seq, "").value(wiretest.Flat{V: 42})
 			}
 		}},
-		"a byte at a time": {good: true, reply: func(a *answers, seq uint64) { a.header(seq, "").value(Flat{42}) }, send: func(nc net.Conn, b []byte) {
+		"a byte at a time": {good: true, reply: func(a *answers, seq uint64) { a.header(seq, "").value(wiretest.Flat{V: 42}) }, send: func(nc net.Conn, b []byte) {
 			for i := range b {
 				nc.Write(b[i : i+1])
 			}
 		}},
-		"nothing wrong": {good: true, reply: func(a *answers, seq uint64) { a.header(seq, "").value(Flat{42}) }},
+		"nothing wrong": {good: true, reply: func(a *answers, seq uint64) { a.header(seq, "").value(wiretest.Flat{V: 42}) }},
 	}
 }
 
@@ -228,7 +180,7 @@ func prey(ctx context.Context) error {
 		if strings.HasPrefix(name, goodMark) {
 			limit = time.Minute
 		}
-		for _, reply := range []any{nil, new(Flat), new(Chain), new(Nest), new(Wood), new(Any), new(map[int]int), new(map[struct{ A, B int }]struct{})} {
+		for _, reply := range []any{nil, new(wiretest.Flat), new(wiretest.Chain), new(wiretest.Nest), new(wiretest.Wood), new(Any), new(map[int]int), new(map[struct{ A, B int }]struct{})} {
 			c, err := New("_prey._tcp.svc", &Config{
 				Source: announce(addr), Conn: ConnConfig{PerNode: 1, MaxReply: preyReply}, Timeout: limit, WaitForNode: time.Minute, Retry: RetryConfig{Max: -1},
 			})
@@ -240,7 +192,7 @@ func prey(ctx context.Context) error {
 			}
 			begin := time.Now()
 			err = c.Call(ctx, "Hostile.Get", &Args{1, 2}, reply)
-			if flat, ok := reply.(*Flat); ok && err == nil && flat.V == 42 {
+			if flat, ok := reply.(*wiretest.Flat); ok && err == nil && flat.V == 42 {
 				good++
 			}
 			if time.Since(begin) > limit+20*time.Second {
@@ -248,35 +200,14 @@ func prey(ctx context.Context) error {
 			}
 			c.Close()
 		}
-		fmt.Println(name, good, late, peakMemory())
+		memory, err := peertest.PeakMemory(0)
+		if err != nil {
+			return err
+		}
+		fmt.Println(name, good, late, memory)
 	}
 	<-ctx.Done()
 	return nil
-}
-
-// peakMemory returns the greatest memory that this process has had.
-func peakMemory() int {
-	b, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		panic(err)
-	}
-	_, rest, _ := strings.Cut(string(b), "VmHWM:")
-	kb, err := strconv.Atoi(strings.Fields(rest)[0])
-	if err != nil {
-		panic(err)
-	}
-	return kb << 10
-}
-
-// underRace tells that the race detector is on, whose memory is not to be measured.
-func underRace() bool {
-	info, _ := debug.ReadBuildInfo()
-	for _, s := range info.Settings {
-		if s.Key == "-race" {
-			return s.Value == "true"
-		}
-	}
-	return false
 }
 
 // TestHostileServers answer a client in a process of its own. It survives, its calls end,
@@ -323,7 +254,7 @@ func TestHostileServers(t *testing.T) {
 		if fields[2] != "0" {
 			t.Errorf("%s: %s calls end long after their time", name, fields[2])
 		}
-		if memory > preyMemory && !underRace() {
+		if memory > preyMemory && !peertest.UnderRace() {
 			t.Errorf("%s: %d MiB of memory, more than %d", name, memory>>20, preyMemory>>20)
 		}
 	}

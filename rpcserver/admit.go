@@ -8,16 +8,16 @@ import (
 )
 
 const (
-	// maxRefusals is how many surplus connections are told so at once; others are
-	// closed without a word.
+	// maxRefusals is how many surplus connections are told at once that they are refused.
+	// Others are closed without a word.
 	maxRefusals = 64
-	// refusalQuiet is between two lines of the log about them.
+	// refusalQuiet is the time between two lines of the log about refused connections.
 	refusalQuiet = time.Second
 	// silentTime is how long a connection may ask nothing at first before it is worth
 	// less than a new one.
 	silentTime = time.Second
-	// noRoomTime is how long nobody is looked for again who could make room: that takes
-	// a while with many connections.
+	// noRoomTime is how long no connection is searched again that could make room: the
+	// search takes a while with many connections.
 	noRoomTime = 20 * time.Millisecond
 )
 
@@ -61,11 +61,11 @@ func (s *Server) leaveFromLocked(c *conn) {
 
 // makeRoomLocked has a connection give its place to c: one that asked nothing since it
 // came, or else an idle one of the address that has the most, if c is of an address
-// with fewer. Who holds many connections must not keep all others out.
+// with fewer. One client with many connections must not keep all others out.
 func (s *Server) makeRoomLocked(c *conn) bool {
 	now := time.Now()
 	if s.yielding > s.cfg.Limits.Conns/8 {
-		return false // those who were told so are slow to go
+		return false // those that were told so are slow to go
 	}
 	var most netip.Prefix
 	for from, n := range s.froms {
@@ -75,7 +75,7 @@ func (s *Server) makeRoomLocked(c *conn) bool {
 	}
 	crowded := s.froms[most] > s.froms[c.from]+1
 	if !crowded && now.Before(s.noRoomTo) {
-		return false // there was nobody just now
+		return false // none was found just now
 	}
 	var idle *conn
 	for o := range s.conns {
@@ -98,12 +98,12 @@ func (s *Server) makeRoomLocked(c *conn) bool {
 	s.yielding++
 	s.leaveFromLocked(idle)
 	idle.alone.Store(true)
-	idle.stop() // what it has not read, it says, is not executed
+	idle.stop() // it says that requests which it has not read are not executed
 	return true
 }
 
-// from is who has a connection, for limits: an address, or a network of IPv6, where one
-// has as many addresses as one likes.
+// from is what counts as one client: an address, or a network of IPv6, in which a client
+// has as many addresses as it likes.
 func from(nc net.Conn) netip.Prefix {
 	tcp, ok := nc.RemoteAddr().(*net.TCPAddr)
 	if !ok {
@@ -118,8 +118,8 @@ func from(nc net.Conn) netip.Prefix {
 	return p
 }
 
-// refuse tells a client to call elsewhere: nothing of its is executed here, and other
-// connections of its stay as they are.
+// refuse tells a client to call elsewhere: nothing is executed on this connection, and
+// the client's other connections stay as they are.
 func (c *conn) refuse() {
 	c.alone.Store(!c.server.isDraining())
 	c.farewell(linger)
@@ -133,3 +133,5 @@ func (c *conn) discard() {
 		c.wire.end()
 	}
 }
+
+// Tests: busy_test.go, hostile_linux_test.go, limits_test.go.

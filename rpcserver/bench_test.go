@@ -13,7 +13,7 @@ import (
 	"github.com/rollcall-dns/rollcall/rpcserver"
 )
 
-// Echo answers what it was asked.
+// Echo replies with its argument.
 type Echo struct{}
 
 // Payload is a body of any length.

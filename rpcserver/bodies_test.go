@@ -15,7 +15,7 @@ import (
 	"github.com/rollcall-dns/rollcall/rpcserver"
 )
 
-// Bodies echoes what has no struct around it.
+// Bodies echoes values that are no structs.
 type Bodies struct{}
 
 // Bytes echoes bytes.
@@ -24,7 +24,7 @@ func (Bodies) Bytes(in []byte, out *[]byte) error {
 	return nil
 }
 
-// pattern is n bytes that are not alike.
+// pattern is n bytes that differ from each other.
 func pattern(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -33,8 +33,8 @@ func pattern(n int) []byte {
 	return b
 }
 
-// TestBodiesOfEverySize are decoded from the read buffer, from one of their own, or
-// by encoding/gob; one after the other and many at once.
+// TestBodiesOfEverySize are decoded from the read buffer, from a buffer of their own, or
+// by encoding/gob, one after the other and many at once.
 func TestBodiesOfEverySize(t *testing.T) {
 	_, addr := serve(t, rpcserver.Config{}, Echo{}, Bodies{})
 	ours, err := rpcclient.New("_echo._tcp.svc", &rpcclient.Config{Source: resolver.Static(addr)})
@@ -69,7 +69,7 @@ func TestBodiesOfEverySize(t *testing.T) {
 	}
 }
 
-// check holds an echo against what was sent.
+// check compares an echo with the value that was sent.
 func check(t *testing.T, call *rpc.Call) {
 	t.Helper()
 	if call.Error != nil {
@@ -87,8 +87,8 @@ func check(t *testing.T, call *rpc.Call) {
 	}
 }
 
-// TestBodyThatDoesNotFitIsThatCallsProblem, of whatever size, also when its type was
-// right before.
+// TestBodyThatDoesNotFitIsThatCallsProblem, whatever its size, also when its type has fitted
+// before.
 func TestBodyThatDoesNotFitIsThatCallsProblem(t *testing.T) {
 	_, addr := serve(t, rpcserver.Config{}, Echo{})
 	c := dial(t, addr)
@@ -104,7 +104,7 @@ func TestBodyThatDoesNotFitIsThatCallsProblem(t *testing.T) {
 	}
 }
 
-// TestDamagedBodyIsThatCallsProblem: its message says where it ends.
+// TestDamagedBodyIsThatCallsProblem, because its length says where it ends.
 func TestDamagedBodyIsThatCallsProblem(t *testing.T) {
 	_, addr := serve(t, rpcserver.Config{}, Echo{})
 	c := raw(t, addr)
@@ -134,7 +134,7 @@ func TestDamagedBodyIsThatCallsProblem(t *testing.T) {
 	}
 }
 
-// typeID is the id in the last message of a stream, a value: ids are the process's.
+// typeID is the id in the last message of a stream, which is a value.
 func typeID(t *testing.T, stream []byte) int64 {
 	t.Helper()
 	for {

@@ -17,8 +17,8 @@ import (
 
 const ping = "_rollcall.Ping"
 
-// TestPingsPassTheLimits, on the connection that is at its limit, and on another when
-// all calls together are.
+// TestPingsPassTheLimits, on a connection that is at its limit, and on another one when all
+// calls together are.
 func TestPingsPassTheLimits(t *testing.T) {
 	for name, cfg := range map[string]rpcserver.Config{
 		"of a connection": {Limits: rpcserver.Limits{InFlight: 2}},
@@ -57,9 +57,9 @@ func TestPingsPassTheLimits(t *testing.T) {
 	}
 }
 
-// TestClientThatIsHeldBackHearsThatSomebodyIsThere: what waits takes all memory that
-// there may be, so that pings are not read.
-func TestClientThatIsHeldBackHearsThatSomebodyIsThere(t *testing.T) {
+// TestClientThatIsHeldBackIsToldThatTheServerLives: waiting requests take all memory that
+// is allowed, so that pings are not read.
+func TestClientThatIsHeldBackIsToldThatTheServerLives(t *testing.T) {
 	a := newArith()
 	_, addr := serve(t, rpcserver.Config{Limits: rpcserver.Limits{InFlight: 1, BytesTotal: 10 << 10}}, a)
 	c := raw(t, addr)
@@ -81,8 +81,8 @@ func TestClientThatIsHeldBackHearsThatSomebodyIsThere(t *testing.T) {
 	}
 }
 
-// TestRequestsThatAreMoreThanTheMemoryWaitForEachOther, and not for ever: each of them is
-// only half read when there is no memory left.
+// TestRequestsThatAreMoreThanTheMemoryWaitForEachOther, but not for ever: each of them is
+// only half read when no memory is left.
 func TestRequestsThatAreMoreThanTheMemoryWaitForEachOther(t *testing.T) {
 	_, addr := serve(t, rpcserver.Config{Limits: rpcserver.Limits{BytesTotal: 1 << 20}}, Echo{})
 	var wg sync.WaitGroup
@@ -125,7 +125,7 @@ func TestSurplusConnectionLeavesTheHealthyOnesAlone(t *testing.T) {
 	}
 }
 
-// TestCallsOfAClientThatIsGoneAreNotBegun: nobody is there to be answered.
+// TestCallsOfAClientThatIsGoneAreNotBegun, because nothing reads their answers.
 func TestCallsOfAClientThatIsGoneAreNotBegun(t *testing.T) {
 	for name, cfg := range map[string]rpcserver.Config{
 		"of a connection": {Limits: rpcserver.Limits{InFlight: 1}},
@@ -142,17 +142,17 @@ func TestCallsOfAClientThatIsGoneAreNotBegun(t *testing.T) {
 				c.send(t, "Arith.Wait", 1)
 			}
 			<-a.begun
-			seq := c.send(t, ping, struct{}{}) // behind them all
+			seq := c.send(t, ping, struct{}{}) // after them all
 			if resp := c.recv(t, nil); resp.Seq != seq {
 				t.Fatalf("got %+v", resp)
 			}
 			c.nc.(*net.TCPConn).SetLinger(0)
 			c.nc.Close()
 			<-failed
-			a.gate <- struct{}{} // for the one that runs, and perhaps the next is quick
+			a.gate <- struct{}{} // for the call that runs, and perhaps for the next one, if it is quick
 			close(a.gate)
 			other := dial(t, inner.Addr().String())
-			if err := other.Call("Arith.Wait", 1, new(int)); err != nil { // behind them all, if all share a limit
+			if err := other.Call("Arith.Wait", 1, new(int)); err != nil { // after them all, if all share a limit
 				t.Error(err)
 			}
 			if n := len(a.begun); n > calls/2 {
@@ -162,7 +162,7 @@ func TestCallsOfAClientThatIsGoneAreNotBegun(t *testing.T) {
 	}
 }
 
-// watchedListener tells when reading from a connection fails.
+// watchedListener signals when reading from a connection fails.
 type watchedListener struct {
 	net.Listener
 	failed chan struct{}

@@ -18,7 +18,7 @@ type call struct {
 	seq    uint64
 	arg    reflect.Value    // a pointer to the argument, for decoding
 	args   [3]reflect.Value // receiver, argument, reply: as Call takes them
-	begun  time.Time        // zero when nobody asks
+	begun  time.Time        // zero without a Trace
 	failed string           // what the client is told instead of the reply
 	panick any
 	ended  bool // the method returned
@@ -46,9 +46,9 @@ func (m *method) newCall(c *conn, seq uint64) *call {
 	return k
 }
 
-// free gives k back. A method may keep a pointer it got, for as long as it likes;
-// what it got by value was a copy, so that the room for it can be used again.
-// Zeroed: gob fills what is there, and would write into a slice the method kept.
+// free gives k back. A method may keep a pointer that it got, for as long as it likes. An
+// argument that it got by value was a copy, so that the memory can be used again. It is
+// zeroed, because gob would fill a slice that the method kept.
 func (k *call) free() {
 	if k.method.argPtr {
 		k.arg, k.args[1] = reflect.Value{}, reflect.Value{}
@@ -65,7 +65,7 @@ func (k *call) free() {
 func (k *call) run() {
 	c := k.conn
 	if !k.all && !k.turn() {
-		c.leave(k) // nobody is there to be answered
+		c.leave(k) // the client has gone
 		return
 	}
 	defer c.answer(k) // also when the method ended its goroutine
@@ -86,7 +86,7 @@ func (k *call) turn() bool {
 	return k.all && !c.lost.Load()
 }
 
-// invoke calls the method. A panic is that call's failure, not the process's.
+// invoke calls the method. A panic is a failure of that call, and not of the process.
 func (k *call) invoke() {
 	defer k.caught()
 	out := k.method.fn.Call(k.args[:])
@@ -115,3 +115,5 @@ func (k *call) caught() {
 		slog.String("method", k.method.name), slog.String("remote", k.conn.remote),
 		slog.Any("panic", rpcwire.Printable(r)), slog.String("stack", string(debug.Stack())))
 }
+
+// Tests: panic_test.go.

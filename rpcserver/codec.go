@@ -55,12 +55,12 @@ func (w *codecWire) respond(method string, seq uint64, errText string, v any) er
 	})
 }
 
-// end closes the codec, and with it the connection.
+// end closes the codec, which closes the connection.
 func (w *codecWire) end() {
 	_ = contained("closing", w.codec.Close)
 }
 
-// spent is false: what the codec does about it is its own matter.
+// spent is false: the codec itself knows what to do.
 func (w *codecWire) spent() bool { return false }
 
 // drains is false: a codec such as JSON-RPC's knows which requests it has read,
@@ -91,3 +91,5 @@ func (m *metered) Read(p []byte) (int, error) {
 	m.used += n
 	return n, err
 }
+
+// Tests: foreign_test.go, interop_test.go.

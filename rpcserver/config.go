@@ -99,3 +99,5 @@ func (cfg Config) withDefaults() Config {
 	l.WriteTimeout = cmp.Or(max(l.WriteTimeout, 0), 10*time.Second)
 	return cfg
 }
+
+// Tests: limits_test.go, stop_test.go.

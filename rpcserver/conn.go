@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	// linger is how long a closed connection is still read from, so that what the
-	// client had sent does not become a reset that destroys our last words. Who goes on
-	// sending has not read them yet, and gets more time, up to lingerMost in all.
+	// linger is how long a closed connection is still read from, so that bytes which the
+	// client had sent do not cause a reset that destroys our last words. A client that
+	// goes on sending has not read them yet, and gets more time, up to lingerMost in all.
 	linger     = 250 * time.Millisecond
 	lingerMost = 2 * time.Second
 	// signOfLife is well below the time that rpcclient waits for the answer of a ping.
@@ -33,12 +33,12 @@ type conn struct {
 	remote string
 	from   netip.Prefix // see from
 	born   time.Time
-	yields bool // makes room for another; guarded by server.mu
+	yields bool // it makes room for another; guarded by server.mu
 	wire   wire
 	out    *output
 
 	inflight atomic.Int64  // calls accepted and not answered
-	calls    gate          // those of them that run
+	calls    gate          // the calls that run
 	idle     chan struct{} // capacity 1: the last call ended after the reader had
 	ended    atomic.Bool   // the reader reads no more requests
 	greeted  chan struct{} // closed when it can be written to: TLS has shaken hands
@@ -56,7 +56,7 @@ type conn struct {
 	stopped  bool          // read no more
 	halt     chan struct{} // closed when stopped
 	aborted  atomic.Bool
-	lost     atomic.Bool // nobody is there to be answered
+	lost     atomic.Bool // the client has gone
 	draining atomic.Bool
 	alone    atomic.Bool // it ends, and the server goes on
 }
@@ -95,8 +95,8 @@ type stream struct {
 
 func (s stream) Close() error { return s.nc.Close() }
 
-// serve reads requests until the client ends, or the server does, and answers
-// everything it accepted.
+// serve reads requests until the client or the server ends, and answers all that it
+// accepted.
 func (c *conn) serve() error {
 	err := c.broken
 	if err == nil {
@@ -109,15 +109,15 @@ func (c *conn) serve() error {
 	c.server.memory.give(&c.charge)
 	var lost *net.OpError
 	if errors.As(err, &lost) && !c.isStopped() {
-		c.lost.Store(true) // what waits for its turn would be executed for nobody
+		c.lost.Store(true) // calls that wait for their turn need not be executed
 		c.calls.close()
 	}
 	c.ended.Store(true)
 	unread := errors.Is(err, rpcwire.ErrUnread) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		c.in.idled // what comes just now crosses our end
+		c.in.idled // a request may be on its way just now
 	if unread {
 		c.alone.Store(true)
-		c.sendDrain(c.last) // now: what comes behind it is read by nobody
+		c.sendDrain(c.last) // now: requests after it are not read
 	}
 	for c.inflight.Load() > 0 {
 		<-c.idle
@@ -196,7 +196,7 @@ func (c *conn) read() error {
 		if bad != nil {
 			c.respond(m.name, seq, bad.Error(), nil)
 			if broken != nil {
-				return broken // said why, though
+				return broken // after the answer, which says why
 			}
 			continue
 		}
@@ -205,16 +205,16 @@ func (c *conn) read() error {
 		c.inflight.Add(1)
 		k.mine = c.calls.try()
 		if k.all = k.mine && s.calls.try(); !k.all {
-			// It waits for its turn elsewhere. When it waits here for that, it is
-			// answered all the same.
+			// The call waits for its turn in its own goroutine. It is answered even if
+			// the wait for memory here fails.
 			_ = s.memory.take(&k.charge, waitingCall, c.holds, c.over)
 		}
 		go k.run()
 	}
 }
 
-// cutOff is why a body did not come to its end, nil if it did. Such a request is not
-// answered: it may be sent again elsewhere, when the client knows that it was not
+// cutOff is why a body was not read to its end, nil if it was. Such a request is not
+// answered: the client may send it again elsewhere, when it knows that the request was not
 // executed here.
 func cutOff(broken error) error {
 	switch {
@@ -237,11 +237,11 @@ func (c *conn) claim(bytes int) error {
 	return net.ErrClosed
 }
 
-// over reports whether nothing should be waited for any more.
+// over reports whether the connection should wait for nothing any more.
 func (c *conn) over() bool { return c.aborted.Load() || c.isStopped() }
 
-// holds begins to hold back what the client sends, until end is called. Pings remain
-// unread meanwhile, but the client is told that somebody is there.
+// holds begins a time in which nothing is read, until end is called. Pings remain unread,
+// too, so the client is told that the server is alive.
 func (c *conn) holds() (end func()) {
 	done := make(chan struct{})
 	go func() {
@@ -258,7 +258,7 @@ func (c *conn) holds() (end func()) {
 	}()
 	return func() {
 		close(done)
-		c.in.within = false // the time is not the client's
+		c.in.within = false // the client is not to blame for that time
 	}
 }
 
@@ -283,11 +283,11 @@ func (c *conn) answer(k *call) {
 		return
 	}
 	c.encode(m.name, k.seq, failed, reply)
-	c.leave(k) // before the client can know, so that counts are right when it does
+	c.leave(k) // before the answer is written, so that counts are right when the client has it
 	c.out.unlockAndWrite()
 }
 
-// leave counts a call out, which is used again then.
+// leave counts a call out and frees it.
 func (c *conn) leave(k *call) {
 	s := c.server
 	if k.all {
@@ -310,7 +310,7 @@ func signal(c chan struct{}) {
 	}
 }
 
-// respond answers what needs no call.
+// respond answers a request that needs no call.
 func (c *conn) respond(method string, seq uint64, failed string, reply any) {
 	if c.out.lock() != nil {
 		return
@@ -319,20 +319,22 @@ func (c *conn) respond(method string, seq uint64, failed string, reply any) {
 	c.out.unlockAndWrite()
 }
 
-// encode queues a response; c.out is locked. A reply that cannot be encoded
-// becomes an error.
+// encode queues a response. c.out is locked. A reply that cannot be encoded becomes
+// an error.
 func (c *conn) encode(method string, seq uint64, failed string, reply any) {
 	if err := c.wire.respond(method, seq, failed, reply); err != nil {
 		c.server.cfg.Logger.Error("reply cannot be encoded", "method", method, "remote", c.remote, "err", err)
 		err = c.wire.respond(method, seq, "rpcserver: encoding the reply of "+method+": "+err.Error(), nil)
-		if err != nil { // not even the error: the client must not wait for ever
+		if err != nil { // not even the error can be encoded: the client must not wait for ever
 			c.nc.Close()
 		}
 		if c.wire.spent() && !c.alone.Swap(true) {
-			go c.server.retire(c) // ends at once, but its locks must not wait for our output
+			go c.server.retire(c) // not here: it takes locks that must not wait for our output
 		}
 	}
 }
 
 // busy reports whether calls are in flight.
 func (c *conn) busy() bool { return c.inflight.Load() > 0 }
+
+// Tests: bodies_test.go, cut_test.go, gone_test.go, interop_test.go.

@@ -15,7 +15,7 @@ import (
 )
 
 // TestRequestThatIsCutOffIsKnownNotToBeExecuted, wherever a proxy that closes one
-// direction has cut it: the answer is no error of the method, which would be final.
+// direction has cut it. It is not answered with an error, which would be final.
 func TestRequestThatIsCutOffIsKnownNotToBeExecuted(t *testing.T) {
 	counted := new(Counted)
 	_, addr := serve(t, rpcserver.Config{}, counted)

@@ -1,6 +1,6 @@
 // Package rpcserver serves net/rpc methods over the unchanged net/rpc wire, and
 // does what net/rpc's own server does not: it registers itself, survives panics,
-// bounds what a client may use, and ends without an error for anybody.
+// bounds what a client may use, and stops without an error for its clients.
 //
 // Three lines serve and register:
 //
@@ -35,37 +35,38 @@
 //
 // # Stopping
 //
-// [Server.Shutdown], with which Run ends, takes the time that clients need: those that
-// are connected are told to call elsewhere, and those that have the record in a cache
-// find somebody who tells them, until its TTL (5 s by default) is over. So does
-// [Listener.Stop] for a server of net/rpc's own, without the telling. Neither waits for
-// a dnsd that does not answer. Config.ShutdownTimeout, or the context, ends it.
+// [Server.Shutdown], with which Run ends, takes the time that clients need. Connected
+// clients are told to call elsewhere. Clients that have the record in a cache still find the
+// server, and are told the same, until the record's TTL (5 s by default) is over.
+// [Listener.Stop] does so, without the telling, for a server of net/rpc's own. Neither waits
+// for a dnsd that does not answer. Config.ShutdownTimeout, or the context, bounds the time.
 //
 // # Hostile clients
 //
-// A stranger who may connect cannot end the process, nor have it take more memory than
-// about this, times two for what the garbage collector has not freed yet:
+// A stranger that may connect cannot end the process, and cannot make it take more memory
+// than about this, times two for what the garbage collector has not freed yet:
 //
-//	2 * (Limits.BytesTotal + 4 * Limits.Frame)    what is read of requests and decoded of them
-//	Limits.BytesTotal / 4                     type definitions
-//	Limits.Conns * 300 KiB                    buffers of the connections, and their first types
-//	Limits.InFlightTotal * 20 KiB             calls with small arguments
-//	what the methods themselves take, and their answers on the way
+//	2 * (Limits.BytesTotal + 4 * Limits.Frame)   requests, and values decoded from them
+//	Limits.BytesTotal / 4                        type definitions
+//	Limits.Conns * 300 KiB                       buffers of the connections, and their first types
+//	Limits.InFlightTotal * 20 KiB                calls with small arguments
+//	memory that the methods take, and their answers on the way
 //
-// An argument may take more memory than its bytes: for each it is bounded by four times
-// Limits.Frame, and from 1 MiB on it is counted before it is decoded. Nothing reaches encoding/gob that it would not survive: values nested more
-// than 10,000 deep (a linked list counts each of its elements), and maps and slices that
-// announce more than their message holds, are errors for that call or end the connection;
-// so do type definitions of more than 1 MiB, or when all together are too many. A request that takes longer than
-// FrameTimeout, all of it together, and a client that does not read a piece of 256 KiB
-// within WriteTimeout, lose their connection. With Limits.Conns open, a connection that
+// An argument may take more memory than its bytes, up to four times Limits.Frame. From 1 MiB
+// on it is counted before it is decoded. Values that encoding/gob would not survive do not
+// reach it: values nested more than 10,000 deep (a linked list counts each of its
+// elements), and maps and slices that announce more than their message holds, are errors for
+// that call or end the connection. So do type definitions of more than 1 MiB, or when those
+// of all connections are too many. A request that takes longer than Limits.FrameTimeout, all
+// of it together, and a client that does not read a piece of 256 KiB within
+// Limits.WriteTimeout, lose their connection. With Limits.Conns open, a connection that
 // never asked anything makes room for a new one, and so does an idle one of the
 // address that holds the most.
 //
 // # What the server says of itself
 //
 // A server that shuts down tells its clients on the connection itself, with a
-// response to a request that nobody made:
+// response that belongs to no request:
 //
 //	rpc.Response{ServiceMethod: "_rollcall.Drain", Seq: 1<<64 - 1, Error: "drain N"}
 //

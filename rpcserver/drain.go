@@ -9,9 +9,8 @@ import (
 	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 )
 
-// drain tells the client to call here no more. Everything that still comes is
-// answered, until nothing came for the quiet time and nothing is in flight, or
-// until stop is closed.
+// drain tells the client to call elsewhere. Requests that still come are answered, until
+// nothing came for the quiet time and nothing is in flight, or until stop is closed.
 func (c *conn) drain(quiet time.Duration, stop <-chan struct{}) {
 	if c.draining.Swap(true) {
 		return
@@ -42,8 +41,8 @@ func (c *conn) drain(quiet time.Duration, stop <-chan struct{}) {
 	}
 }
 
-// greets waits for the TLS handshake; false: the client lets us wait for longer than its
-// two flights may take, or stop was closed. Until then nothing can be written.
+// greets waits for the TLS handshake, before which nothing can be written. It is false if
+// the handshake takes longer than its two round trips may, or stop was closed.
 func (c *conn) greets(tick *time.Ticker, stop <-chan struct{}) bool {
 	for flights := 1; ; flights-- {
 		select {
@@ -61,8 +60,7 @@ func (c *conn) greets(tick *time.Ticker, stop <-chan struct{}) bool {
 	}
 }
 
-// sendDrain sends the drain frame: a response to a request that nobody made.
-// net/rpc's client reads and drops it. Requests after last are not executed here.
+// sendDrain sends the notice that requests after last are not executed here.
 func (c *conn) sendDrain(last uint64) {
 	if c.alone.Load() {
 		c.tell(rpcwire.Retire(last))
@@ -82,7 +80,7 @@ func (c *conn) tell(notice rpc.Response) {
 	c.out.unlockAndWrite()
 }
 
-// stop ends the reading, wherever it is.
+// stop ends the reading.
 func (c *conn) stop() {
 	c.mu.Lock()
 	if !c.stopped {
@@ -100,8 +98,8 @@ func (c *conn) isStopped() bool {
 	return c.stopped
 }
 
-// farewell says which requests were executed and which never will be, and lets
-// the client close first, for which it has so much time.
+// farewell says which requests were executed, and gives the client some time to close
+// first.
 func (c *conn) farewell(most time.Duration) {
 	c.sendDrain(c.last)
 	c.out.flushed()
@@ -121,16 +119,17 @@ func (c *conn) farewell(most time.Duration) {
 // abort ends the connection at once.
 func (c *conn) abort() {
 	c.aborted.Store(true)
-	closeNow(c.nc) // whoever writes fails, and tells those who wait for that
+	closeNow(c.nc) // a write fails then, and wakes what waits for it
 	c.calls.close()
 	c.server.memory.wake()
 }
 
-// closeNow closes without a farewell: tls.Conn.Close would wait for a peer that does
-// not read.
+// closeNow closes at once: tls.Conn.Close would wait for a client that does not read.
 func closeNow(nc net.Conn) {
 	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		t.NetConn().Close()
 	}
 	nc.Close()
 }
+
+// Tests: shutdown_test.go, silent_test.go, stop_test.go.

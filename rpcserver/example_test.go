@@ -101,10 +101,10 @@ func ExampleListener() {
 	// 42 <nil>
 }
 
-// Arithmetic is what net/rpc publishes without a word about what it cannot.
+// Arithmetic is registered with net/rpc without a line in the log.
 type Arithmetic struct{}
 
-// Multiply is as Arith's.
+// Multiply is that of Arith.
 func (Arithmetic) Multiply(args Args, product *int) error {
 	*product = args.A * args.B
 	return nil

@@ -55,7 +55,7 @@ func (c touchy) Close() error {
 	return c.ServerCodec.Close()
 }
 
-// TestCodecsMayPanic: that is their connection's end at most. Each is closed once.
+// TestCodecsMayPanic: it ends their connection at most. Each codec is closed once.
 func TestCodecsMayPanic(t *testing.T) {
 	for _, at := range []string{"making", "header", "body", "response", "close", "nowhere"} {
 		t.Run(at, func(t *testing.T) {
@@ -103,7 +103,7 @@ func TestTraceMayPanic(t *testing.T) {
 	<-ended
 }
 
-// TestEagerClientOfHTTPIsServed: what it sends with its CONNECT is not lost.
+// TestEagerClientOfHTTPIsServed: bytes that it sends together with its CONNECT are not lost.
 func TestEagerClientOfHTTPIsServed(t *testing.T) {
 	s := rpcserver.New(rpcserver.Config{})
 	s.Register(newArith())
@@ -129,7 +129,7 @@ func TestEagerClientOfHTTPIsServed(t *testing.T) {
 	}
 }
 
-// heard collects what is logged.
+// heard collects the lines of a log.
 type heard struct {
 	slog.Handler
 	lines chan string
@@ -146,8 +146,8 @@ func (h heard) Handle(_ context.Context, r slog.Record) error {
 }
 func (h heard) WithAttrs([]slog.Attr) slog.Handler { return h }
 
-// TestReplacedServerIsHeard: it goes on, but nobody finds it.
-func TestReplacedServerIsHeard(t *testing.T) {
+// TestReplacedServerIsLogged: it goes on, but no client finds it.
+func TestReplacedServerIsLogged(t *testing.T) {
 	h := &sick{do: func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", register.ProblemType)
 		w.WriteHeader(http.StatusConflict)

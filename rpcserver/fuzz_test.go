@@ -18,7 +18,7 @@ import (
 	"github.com/rollcall-dns/rollcall/rpcserver"
 )
 
-// Pure is a service whose answers depend on the question alone.
+// Pure is a service whose answers depend on the request only.
 type Pure struct{}
 
 // Add takes a struct.
@@ -36,13 +36,13 @@ func (Pure) Len(args *[]string, reply *int) error {
 	return nil
 }
 
-// Box takes whatever gob knows.
+// Box takes every type that gob knows.
 func (Pure) Box(args Any, reply *string) error {
 	*reply = fmt.Sprint(args.V)
 	return nil
 }
 
-// tape is a connection on which everything has been said already.
+// tape is a connection whose client has sent everything already.
 type tape struct {
 	net.Conn // none
 	in       *bytes.Reader
@@ -62,7 +62,7 @@ func (*tape) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
 func (*tape) SetReadDeadline(time.Time) error  { return nil }
 func (*tape) SetWriteDeadline(time.Time) error { return nil }
 
-// answers plays a stream of bytes to a server and lists what it says.
+// answers plays a stream of bytes to a server and lists its responses.
 func answers(t *testing.T, stream []byte, serve func(net.Conn)) []string {
 	c := &tape{in: bytes.NewReader(stream)}
 	serve(c)
@@ -94,10 +94,10 @@ func answers(t *testing.T, stream []byte, serve func(net.Conn)) []string {
 			t.Fatalf("%x: reading a reply to %+v: %v", stream, resp, err)
 		}
 		if resp.Error != "" && resp.Error != "not with me" && !strings.HasPrefix(resp.Error, "rpc: ") {
-			resp.Error = "bad argument" // in words of one's own
+			resp.Error = "bad argument" // the words differ
 		}
 		if resp.Seq == 1<<64-1 && resp.ServiceMethod == "_rollcall.Drain" {
-			continue // says that the connection ends
+			continue // a notice
 		}
 		out = append(out, fmt.Sprintf("%d %s %q %s", resp.Seq, resp.ServiceMethod, resp.Error, body))
 	}
@@ -140,14 +140,14 @@ func FuzzRequests(f *testing.F) {
 		got := answers(t, stream, server.ServeConn)
 		survived := false
 		want := answers(t, stream, func(nc net.Conn) {
-			defer func() { recover() }() // what brings net/rpc down need not bring us down
+			defer func() { recover() }() // the server under test may survive bytes that end net/rpc's
 			stock.ServeConn(nc)
 			survived = true
 		})
 		if !survived {
 			return
 		}
-		if broken != nil { // net/rpc goes on where we give the stream up
+		if broken != nil { // net/rpc goes on where this server ends the stream
 			var same []string
 			for _, a := range got {
 				if i := slices.Index(want, a); i >= 0 {

@@ -5,8 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// gate counts what is in it against a limit: calls that run, of one connection or of
-// all.
+// gate counts against a limit: calls that run, of one connection or of all.
 type gate struct {
 	most    int64
 	count   atomic.Int64
@@ -22,22 +21,22 @@ func (g *gate) init(most int) {
 	g.cond.L = &g.mu
 }
 
-// try enters if there is room, and nobody waits for it.
+// try enters if there is room, and none waits for it.
 func (g *gate) try() bool {
 	if g.waiting.Load() == 0 {
 		if g.count.Add(1) <= g.most {
 			return true
 		}
-		g.leave() // somebody may have begun to wait meanwhile, seeing us
+		g.leave() // another goroutine may have begun to wait because it saw our count
 	}
 	return false
 }
 
-// enter waits for room; false: the gate was closed meanwhile.
+// enter waits for room. It is false if the gate was closed.
 func (g *gate) enter() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.waiting.Add(1) // before the first try: leave looks at it after counting down
+	g.waiting.Add(1) // before the first try: leave looks at it after it has counted down
 	defer g.waiting.Add(-1)
 	for !g.closed {
 		if g.count.Add(1) <= g.most {
@@ -58,10 +57,12 @@ func (g *gate) leave() {
 	}
 }
 
-// close lets nobody wait any more.
+// close ends all waiting.
 func (g *gate) close() {
 	g.mu.Lock()
 	g.closed = true
 	g.cond.Broadcast()
 	g.mu.Unlock()
 }
+
+// Tests: busy_test.go, limits_test.go.

@@ -13,15 +13,15 @@ import (
 // Large answers with as many bytes as it is asked for.
 type Large struct{}
 
-// Get is that.
+// Get replies with so many bytes.
 func (Large) Get(n int, out *[]byte) error {
 	*out = make([]byte, n)
 	return nil
 }
 
-// TestAnswersToWhoIsGoneAreNotWaitedFor: many wait for room behind the one that is
-// being written, and each has to be told when that fails.
-func TestAnswersToWhoIsGoneAreNotWaitedFor(t *testing.T) {
+// TestAnswersToAClientThatIsGoneAreNotWaitedFor: many wait for room until another is
+// written, and each must be woken when that fails.
+func TestAnswersToAClientThatIsGoneAreNotWaitedFor(t *testing.T) {
 	for name, leave := range map[string]func(nc *net.TCPConn){
 		"reset": func(nc *net.TCPConn) {
 			nc.SetLinger(0)

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// Args, Quotient and Arith are the classic.
+// Args, Quotient and Arith are those of the package comment of net/rpc.
 type Args struct{ A, B int }
 
 // Quotient is Divide's reply.
@@ -58,7 +58,7 @@ func (a *Arith) Wait(n int, reply *int) error {
 	return nil
 }
 
-// Panic panics with what it is told.
+// Panic panics with its argument.
 func (*Arith) Panic(what string, _ *int) error { panic(what) }
 
 // Nil panics as programs do.
@@ -106,13 +106,13 @@ func (b *Bomb) GobDecode(p []byte) error {
 	return nil
 }
 
-// Explode replies what cannot be encoded.
+// Explode has a reply that cannot be encoded.
 func (*Arith) Explode(_ int, reply *Bomb) error {
 	reply.Armed = true
 	return nil
 }
 
-// Defuse takes what may not be decodable.
+// Defuse has an argument that may not be decodable.
 func (*Arith) Defuse(_ Bomb, reply *int) error {
 	*reply = 1
 	return nil
@@ -121,13 +121,13 @@ func (*Arith) Defuse(_ Bomb, reply *int) error {
 // Any has a reply that gob may not know.
 type Any struct{ V any }
 
-// Unknown replies a type that nobody registered with gob.
+// Unknown has a reply of a type that is not registered with gob.
 func (*Arith) Unknown(_ int, reply *Any) error {
 	reply.V = struct{ X chan int }{}
 	return nil
 }
 
-// Maps replies an empty map and slice.
+// Maps replies with an empty map and slice.
 func (*Arith) Maps(_ int, reply *map[string]int) error { return nil }
 
 // serve starts a server on loopback and ends it with the test.
@@ -188,7 +188,7 @@ func raw(t testing.TB, addr string) *rawClient {
 	return rawOn(t, nc)
 }
 
-// rawOn is raw on a connection that is there.
+// rawOn is raw on a connection that exists.
 func rawOn(t testing.TB, nc net.Conn) *rawClient {
 	t.Cleanup(func() { nc.Close() })
 	nc.SetDeadline(time.Now().Add(20 * time.Second)) // a test that hangs says where
@@ -205,7 +205,7 @@ func (c *rawClient) send(t testing.TB, method string, args any) uint64 {
 	return c.seq
 }
 
-// recv reads a response; the body goes to reply, or nowhere if nil.
+// recv reads a response. The body is decoded into reply, or dropped if it is nil.
 func (c *rawClient) recv(t testing.TB, reply any) rpc.Response {
 	t.Helper()
 	var resp rpc.Response
@@ -221,7 +221,7 @@ func (c *rawClient) recv(t testing.TB, reply any) rpc.Response {
 	return resp
 }
 
-// end reads to the end of the stream, which has to be a clean one.
+// end reads to the end of the stream, which must be a clean one.
 func (c *rawClient) end(t testing.TB) {
 	t.Helper()
 	var resp rpc.Response

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/rpc"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/rollcall-dns/rollcall/internal/gobvalue"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
+	"github.com/rollcall-dns/rollcall/internal/rpcwire/wiretest"
 	"github.com/rollcall-dns/rollcall/rpcserver"
 )
 
@@ -26,27 +26,13 @@ const hostileVar = "ROLLCALL_HOSTILE"
 // Prey has a method for each kind of argument.
 type Prey struct{}
 
-// The arguments.
-type (
-	Flat  struct{ V int }
-	Chain struct {
-		V    int
-		Next *Chain
-	}
-	Nest []Nest
-	Wood map[string]Wood
-	Wide struct{ A [100]int }
-	// Newer is a Flat with a field more.
-	Newer struct {
-		V    int
-		More Chain
-	}
-)
+// Wide is large here, and small on the wire.
+type Wide struct{ A [100]int }
 
-func (Prey) Flat(Flat, *int) error                   { return nil }
-func (Prey) Chain(*Chain, *int) error                { return nil }
-func (Prey) Nest(Nest, *int) error                   { return nil }
-func (Prey) Wood(Wood, *int) error                   { return nil }
+func (Prey) Flat(wiretest.Flat, *int) error          { return nil }
+func (Prey) Chain(*wiretest.Chain, *int) error       { return nil }
+func (Prey) Nest(wiretest.Nest, *int) error          { return nil }
+func (Prey) Wood(wiretest.Wood, *int) error          { return nil }
 func (Prey) Box(Box, *int) error                     { return nil }
 func (Prey) List([]any, *int) error                  { return nil }
 func (Prey) Map(map[uint64]uint64, *int) error       { return nil }
@@ -65,9 +51,9 @@ func (Prey) Big(n int, out *[]byte) error {
 	return nil
 }
 
-// The bounds of the server under attack, and of its memory: what it may hold of
-// requests and of what is decoded of them, with one beyond the limit, twice while slices
-// grow, garbage as much as that, the connections, and the program itself.
+// The limits of the attacked server, and the memory that it may use: requests and the
+// values decoded from them, with one beyond the limit, twice while slices grow, as much
+// garbage, the connections, and the program itself.
 const (
 	preyFrame   = 16 << 20
 	preyBytes   = 32 << 20
@@ -93,77 +79,58 @@ func prey(ctx context.Context) error {
 }
 
 func registerPrey() {
-	gob.Register(Chain{})
-	gob.Register(Nest{})
-	gob.Register(Wood{})
+	gob.Register(wiretest.Chain{})
+	gob.Register(wiretest.Nest{})
+	gob.Register(wiretest.Wood{})
 	gob.Register([]any{})
 }
 
-// stream is a connection's bytes so far, made by encoding/gob and by hand.
+// stream is the client's half of a stream.
 type stream struct {
-	bytes.Buffer
-	enc *gob.Encoder
+	*wiretest.Stream
 	seq uint64
 }
 
-func newStream() *stream {
-	s := new(stream)
-	s.enc = gob.NewEncoder(&s.Buffer)
-	return s
-}
+func newStream() *stream { return &stream{Stream: wiretest.NewStream()} }
 
 func (s *stream) header(method string) *stream {
 	s.seq++
-	s.enc.Encode(rpc.Request{ServiceMethod: method, Seq: s.seq})
+	s.Value(rpc.Request{ServiceMethod: method, Seq: s.seq})
 	return s
 }
 
-// argument is v's definitions, and then a value of its type with this body in place of
-// v's own.
+// argument appends the definitions of v, and then a value of its type with this body
+// instead of v's own.
 func (s *stream) argument(v any, body []byte) *stream {
-	mark := s.Len()
-	s.enc.Encode(v)
-	last := gobvalue.LastMessage(s.Bytes()[mark:])
-	_, n := gobvalue.ReadUint(last)
-	_, k := gobvalue.ReadUint(last[n:])
-	id := bytes.Clone(last[n : n+k])
-	s.Truncate(s.Len() - len(last))
-	s.Write(gobvalue.AppendUint(nil, uint64(len(id)+len(body))))
-	s.Write(id)
-	s.Write(body)
+	s.Body(v, body)
 	return s
 }
 
-// deep is a body that begins and ends so often.
-func deep(depth int, before string, down, up, after string) []byte {
-	return []byte(before + strings.Repeat(down, depth) + strings.Repeat(up, depth) + after)
-}
-
-// hostileStreams are the requests that encoding/gob does not survive, and those that
-// should cost more than they are worth.
+// hostileStreams are requests that encoding/gob does not survive, and requests that cost
+// much more to serve than to send.
 func hostileStreams() map[string][]byte {
 	const depth = 4_000_000
-	chain := deep(depth, "", "\x02", "\x00", "\x00")
-	nest := deep(depth, "\x00", "\x01", "", "\x00")
-	wood := deep(depth, "\x00", "\x01\x00", "", "\x00")
+	chain := wiretest.Deep(depth, "", "\x02", "\x00", "\x00")
+	nest := wiretest.Deep(depth, "\x00", "\x01", "", "\x00")
+	wood := wiretest.Deep(depth, "\x00", "\x01\x00", "", "\x00")
 	all := map[string][]byte{
 		"length and no more":      append(newStream().header("Prey.Len").Bytes(), 0xfc, 0, 0xff, 0xff, 0xff, 0x0a, 0, 0xfc, 0, 0xff, 0xff, 0xf0),
-		"definitions without end": append(newStream().header("Prey.Flat").Bytes(), definitions(4<<20)...),
+		"definitions without end": append(newStream().header("Prey.Flat").Bytes(), wiretest.Definitions(4<<20)...),
 	}
 	one := func(name, method string, v any, body []byte) {
 		all[name] = newStream().header(method).argument(v, body).Bytes()
 	}
-	one("deep structs to an unknown method", "Prey.Nope", Chain{V: 1}, chain)
-	one("deep structs in an unknown field", "Prey.Flat", Newer{More: Chain{V: 1}}, append([]byte{2}, chain...))
-	one("deep structs, all but one field unknown", "Prey.Flat", Chain{V: 1}, chain)
-	one("deep structs of a recursive type", "Prey.Chain", Chain{V: 1}, chain)
-	one("deep slices to an unknown method", "Prey.Nope", Nest{{}}, nest)
-	one("deep slices", "Prey.Nest", Nest{{}}, nest)
-	one("deep slices to another type", "Prey.Flat", Nest{{}}, nest)
-	one("deep maps to an unknown method", "Prey.Nope", Wood{"": nil}, wood)
-	one("deep maps", "Prey.Wood", Wood{"": nil}, wood)
+	one("deep structs to an unknown method", "Prey.Nope", wiretest.Chain{V: 1}, chain)
+	one("deep structs in an unknown field", "Prey.Flat", wiretest.Newer{More: wiretest.Chain{V: 1}}, append([]byte{2}, chain...))
+	one("deep structs, all but one field unknown", "Prey.Flat", wiretest.Chain{V: 1}, chain)
+	one("deep structs of a recursive type", "Prey.Chain", wiretest.Chain{V: 1}, chain)
+	one("deep slices to an unknown method", "Prey.Nope", wiretest.Nest{{}}, nest)
+	one("deep slices", "Prey.Nest", wiretest.Nest{{}}, nest)
+	one("deep slices to another type", "Prey.Flat", wiretest.Nest{{}}, nest)
+	one("deep maps to an unknown method", "Prey.Nope", wiretest.Wood{"": nil}, wood)
+	one("deep maps", "Prey.Wood", wiretest.Wood{"": nil}, wood)
 	for _, method := range []string{"Prey.Box", "Prey.Nope", "Prey.Flat"} {
-		for _, v := range []any{Chain{V: 1}, Nest{{}}, Wood{"": nil}} {
+		for _, v := range []any{wiretest.Chain{V: 1}, wiretest.Nest{{}}, wiretest.Wood{"": nil}} {
 			s := newStream().header(method)
 			body := map[string][]byte{"Chain": chain, "Nest": nest, "Wood": wood}[kindOf(v)]
 			all["deep "+kindOf(v)+" in an interface value to "+method] = s.boxed(v, body)
@@ -171,71 +138,47 @@ func hostileStreams() map[string][]byte {
 	}
 	level := "\x01\x0e[]interface {}"
 	s := newStream().header("Prey.List")
-	s.enc.Encode([]any{[]any{1}}) // defines it
-	id := listID(s)
-	s.header("Prey.List").argument([]any{1}, deep(400_000, "\x00", level+id+"\x01\x00", "", "\x00"))
+	s.Value([]any{[]any{1}}) // defines it
+	id := string(wiretest.TypeID(gobvalue.LastMessage(s.Bytes())))
+	s.header("Prey.List").argument([]any{1}, wiretest.Deep(400_000, "\x00", level+id+"\x01\x00", "", "\x00"))
 	all["deep interfaces"] = s.Bytes()
 
 	one("a map of 2^30 entries", "Prey.Map", map[uint64]uint64{1: 1}, []byte{0, 0xfc, 0x40, 0, 0, 0, 1, 1})
 	one("a map that counts for ever", "Prey.Empty", map[Quotient]struct{}{{1, 1}: {}}, []byte{0, 0xf8, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
 	one("a map of 2^30 entries, unwanted", "Prey.Nope", map[Quotient]struct{}{{1, 1}: {}}, []byte{0, 0xf8, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
-	one("slices of 2^20 slices of 2^20", "Prey.Nest", Nest{{}}, []byte{0, 0xfd, 0x10, 0, 0, 0xfd, 0x10, 0, 0, 0xfd, 0x10, 0, 0, 0xfd, 0x10, 0, 0})
+	one("slices of 2^20 slices of 2^20", "Prey.Nest", wiretest.Nest{{}}, []byte{0, 0xfd, 0x10, 0, 0, 0xfd, 0x10, 0, 0, 0xfd, 0x10, 0, 0, 0xfd, 0x10, 0, 0})
 	one("elements that are large here", "Prey.Wide", []Wide{{}}, append([]byte{0, 0xfc, 0, 0x80, 0, 0}, make([]byte, 8<<20)...))
-	many := []byte{0, 0xfe, 0xc3, 0x50} // 50,000 times 80, each of which is small enough
+	many := []byte{0, 0xfe, 0xc3, 0x50} // 50,000 slices of 80, each of which is small enough
 	for range 50_000 {
 		many = append(append(many, 80), make([]byte, 80)...)
 	}
 	one("many elements that are large here", "Prey.Wides", [][]Wide{{{}}}, many)
 	s = newStream().header("Prey.Wides")
-	s.enc.Encode([][]Wide{{{}}}) // and of a type that is known
+	s.Value([][]Wide{{{}}}) // and of a type that is known
 	all["many elements of a known type"] = s.header("Prey.Wides").argument([][]Wide{{{}}}, many).Bytes()
 	return all
 }
 
-func kindOf(v any) string { return strings.TrimPrefix(fmt.Sprintf("%T", v), "rpcserver_test.") }
+func kindOf(v any) string { return strings.TrimPrefix(fmt.Sprintf("%T", v), "wiretest.") }
 
-// boxed is a Box with v in it, of which the body is replaced: the definitions go before.
+// boxed is a Box with v in it, whose body is replaced. v's definitions go before.
 func (s *stream) boxed(v any, body []byte) []byte {
-	s.enc.Encode(v) // as the argument of the first request, whatever the method thinks of it
+	s.Value(v) // as the argument of the first request, which may refuse it
 	s.header("Prey.Nope")
 	mark := s.Len()
-	s.enc.Encode(Box{A: v})
-	all := bytes.Clone(s.Bytes()[mark:])
-	last := gobvalue.LastMessage(all)
-	_, n := gobvalue.ReadUint(last)
-	_, k := gobvalue.ReadUint(last[n:])
+	s.Value(Box{A: v})
+	last := bytes.Clone(gobvalue.LastMessage(s.Bytes()[mark:]))
 	s.Truncate(s.Len() - len(last))
 	// Box's id, field A, name of v's type, its id, a length, and the value.
-	head := bytes.Clone(last[n : n+k])
-	rest := last[n+k+1:]
+	id := wiretest.TypeID(last)
+	_, n := gobvalue.ReadUint(last)
+	rest := last[n+len(id)+1:]
 	nameLen, m := gobvalue.ReadUint(rest)
 	_, ids := gobvalue.ReadUint(rest[m+int(nameLen):])
-	head = append(append(head, 1), rest[:m+int(nameLen)+ids]...)
-	head = append(gobvalue.AppendUint(head, uint64(len(body))), body...)
-	head = append(head, 0)
-	s.Write(gobvalue.AppendUint(nil, uint64(len(head))))
-	s.Write(head)
+	message := append(append(bytes.Clone(id), 1), rest[:m+int(nameLen)+ids]...)
+	message = append(gobvalue.AppendUint(message, uint64(len(body))), body...)
+	s.Message(append(message, 0))
 	return s.Bytes()
-}
-
-// listID is the id that the stream has for []any.
-func listID(s *stream) string {
-	last := gobvalue.LastMessage(s.Bytes())
-	_, n := gobvalue.ReadUint(last)
-	_, k := gobvalue.ReadUint(last[n:])
-	return string(last[n : n+k])
-}
-
-// definitions are type after type, of so many bytes.
-func definitions(size int) (b []byte) {
-	for id := int64(100); len(b) < size; id++ {
-		m := gobvalue.AppendUint(nil, gobvalue.ToUint(-id))
-		m = append(m, 2, 1, 2) // a slice, which has an id
-		m = append(gobvalue.AppendUint(m, gobvalue.ToUint(id)), 0, 1)
-		m = append(gobvalue.AppendUint(m, gobvalue.ToUint(id-1)), 0, 0)
-		b = append(append(b, byte(len(m))), m...)
-	}
-	return b
 }
 
 // TestDefinitionsOfAllConnectionsAreBounded, and forgotten with their connection.
@@ -245,8 +188,8 @@ func TestDefinitionsOfAllConnectionsAreBounded(t *testing.T) {
 		Limits: rpcserver.Limits{BytesTotal: 2 << 20}, Trace: &rpcserver.Trace{ConnEnd: func(_ string, err error) { ended <- err }},
 	}, Prey{})
 	s := newStream().header("Prey.Flat")
-	s.Write(definitions(40 << 10))
-	s.argument(Flat{1}, []byte{1, 2, 0})
+	s.Write(wiretest.Definitions(40 << 10))
+	s.argument(wiretest.Flat{V: 1}, []byte{1, 2, 0})
 	for range 5 { // each takes more than a third of what there is
 		throw(t, addr, s.Bytes())
 		if err := <-ended; err != nil {
@@ -311,7 +254,11 @@ func TestHostileClients(t *testing.T) {
 				}
 				client.Close()
 			}
-			if top := peak(t, p.Pid); top > preyMemory && !underRace {
+			top, err := peertest.PeakMemory(p.Pid)
+			if err != nil {
+				t.Fatal("the server has ended: ", err)
+			}
+			if top > preyMemory && !peertest.UnderRace() {
 				t.Errorf("%d MiB of memory, more than %d", top>>20, preyMemory>>20)
 			}
 		})
@@ -326,7 +273,7 @@ func TestHostileClients(t *testing.T) {
 		})
 	}
 	attack("small requests that swell, many at once", func(t *testing.T) {
-		const n = 75_000 // of 800 bytes each, of which one is sent: 60 MB, what one may take
+		const n = 75_000 // of 800 bytes each, of which one is sent: 60 MB, nearly all that an argument may take
 		body := append([]byte{0, 0xfd, n >> 16, n >> 8 & 0xff, n & 0xff}, make([]byte, n)...)
 		stream := newStream().header("Prey.Wide").argument([]Wide{{}}, body).Bytes()
 		var wg sync.WaitGroup
@@ -362,7 +309,7 @@ func TestHostileClients(t *testing.T) {
 		for range preyConns {
 			nc := connect(t, addr)
 			defer nc.Close()
-			nc.Write(newStream().header("_rollcall.Ping").argument(Flat{1}, []byte{1, 2, 0}).Bytes())
+			nc.Write(newStream().header("_rollcall.Ping").argument(wiretest.Flat{V: 1}, []byte{1, 2, 0}).Bytes())
 		}
 	})
 	attack("requests half sent", func(t *testing.T) {
@@ -384,7 +331,7 @@ func TestHostileClients(t *testing.T) {
 				s := newStream()
 				for range 1000 {
 					s.header("Prey.Big")
-					s.enc.Encode(10_000)
+					s.Value(10_000)
 				}
 				nc := connect(t, addr)
 				for { // until it is cut off
@@ -412,8 +359,7 @@ func connect(t testing.TB, addr string) net.Conn {
 	return nc
 }
 
-// throw sends it all, and waits until the server has ended the connection or has
-// nothing more to say.
+// throw sends a stream, and waits until the server has ended the connection.
 func throw(t testing.TB, addr string, stream []byte) {
 	nc := connect(t, addr)
 	if nc == nil {
@@ -427,25 +373,4 @@ func throw(t testing.TB, addr string, stream []byte) {
 		t.Error("the server goes on reading")
 	}
 	nc.Close()
-}
-
-// peak is the most memory that the process has had, in bytes.
-func peak(t testing.TB, pid int) int {
-	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal("the server has ended: ", err)
-	}
-	for line := range strings.Lines(string(status)) {
-		if f := strings.Fields(line); f[0] == "VmHWM:" {
-			kib, err := strconv.Atoi(f[1])
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("%d MiB of memory at most", kib>>10)
-			return kib << 10
-		}
-	}
-	t.Fatalf("no VmHWM in %q: the server has ended", status)
-	return 0
 }

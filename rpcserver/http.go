@@ -8,9 +8,9 @@ import (
 	"net/http"
 )
 
-// ServeHTTP serves the clients of rpc.DialHTTP: a CONNECT request whose
-// connection then speaks net/rpc. Connections that came this way are drained by
-// Shutdown like the others, which http.Server's own does not know.
+// ServeHTTP serves the clients of rpc.DialHTTP: a CONNECT request whose connection
+// then speaks net/rpc. Shutdown drains these connections like the others;
+// http.Server's Shutdown does not know them.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodConnect {
 		w.Header().Set("Allow", http.MethodConnect)
@@ -31,7 +31,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		nc.Close()
 		return
 	}
-	// net/rpc's client sends nothing before it has this very line; others may.
+	// net/rpc's client sends nothing before it has this line. Others may.
 	if n := rw.Reader.Buffered(); n > 0 {
 		early, _ := rw.Reader.Peek(n) // cannot fail: it is there
 		nc = &eager{Conn: nc, early: bytes.Clone(early)}
@@ -39,7 +39,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.ServeConn(nc)
 }
 
-// eager is a connection of which some bytes have been read already.
+// eager is a connection whose first bytes have been read already.
 type eager struct {
 	net.Conn
 	early []byte // owned by the reader
@@ -60,3 +60,5 @@ func (c *eager) CloseWrite() error {
 	}
 	return errors.ErrUnsupported
 }
+
+// Tests: foreign_test.go, interop_test.go.

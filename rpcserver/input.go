@@ -11,15 +11,15 @@ import (
 type input struct {
 	conn   *conn
 	until  time.Time // the read deadline; zero: none
-	within bool      // it is that of the request that has begun
-	idled  bool      // it is over, between two requests
+	within bool      // until is that of the request that has begun
+	idled  bool      // until has passed between two requests
 }
 
 func (in *input) Read(p []byte) (int, error) {
 	c := in.conn
 	for {
 		mid := c.mid || (c.buffered != nil && c.buffered() > 0)
-		if !mid || !in.within { // a byte now and then is not worth more time
+		if !mid || !in.within { // one deadline for a request, however slowly it comes
 			limit := c.server.cfg.Limits.IdleTimeout
 			if in.within = mid; mid {
 				limit = c.server.cfg.Limits.FrameTimeout
@@ -32,7 +32,7 @@ func (in *input) Read(p []byte) (int, error) {
 		if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && !c.isStopped() {
 			in.until, in.within = time.Time{}, false
 			if !mid && c.inflight.Load() > 0 {
-				continue // it is not idle: it waits for us
+				continue // it is not idle: it waits for answers
 			}
 			in.idled = !mid
 			c.server.log(slog.LevelDebug, "timeout", "remote", c.remote, "within request", mid)
@@ -41,7 +41,7 @@ func (in *input) Read(p []byte) (int, error) {
 	}
 }
 
-// extend moves the read deadline to limit from now, roughly: each move costs.
+// extend moves the read deadline to limit from now, roughly, because each move costs.
 func (in *input) extend(limit time.Duration) error {
 	if limit <= 0 && in.until.IsZero() {
 		return nil
@@ -63,3 +63,5 @@ func (in *input) extend(limit time.Duration) error {
 	in.until = until
 	return c.nc.SetReadDeadline(until)
 }
+
+// Tests: cut_test.go, timeout_test.go.

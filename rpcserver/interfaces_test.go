@@ -18,7 +18,7 @@ import (
 // Boxes is a service of interface values.
 type Boxes struct{}
 
-// Box holds two.
+// Box holds two interface values.
 type Box struct{ A, B any }
 
 // Known is registered with encoding/gob, Unregistered is not.
@@ -27,7 +27,7 @@ type (
 	Unregistered struct{ N int }
 )
 
-// Get replies what can be encoded, or cannot.
+// Get has a reply that can be encoded if good is true.
 func (Boxes) Get(good bool, out *Box) error {
 	if *out = (Box{A: Known{7}}); !good {
 		out.B = Unregistered{1}
@@ -35,7 +35,7 @@ func (Boxes) Get(good bool, out *Box) error {
 	return nil
 }
 
-// Take gets a box.
+// Take has a Box as its argument.
 func (Boxes) Take(_ Box, out *int) error {
 	*out = 1
 	return nil
@@ -47,8 +47,8 @@ func (Boxes) Plain(in int, out *int) error {
 	return nil
 }
 
-// TestReplyWithInterfacesThatCannotBeEncoded has begun to define types that the client
-// then never sees. It is told so, call by call, until the connection is replaced.
+// TestReplyWithInterfacesThatCannotBeEncoded: the client never sees types that the reply
+// began to define. It is told so, call by call, until it replaces the connection.
 func TestReplyWithInterfacesThatCannotBeEncoded(t *testing.T) {
 	gob.Register(Known{})
 	_, addr := serve(t, rpcserver.Config{}, Boxes{})
@@ -60,16 +60,16 @@ func TestReplyWithInterfacesThatCannotBeEncoded(t *testing.T) {
 		t.Errorf("a call without interface values: %d, %v", n, err)
 	}
 	again := dial(t, addr)
-	wantError(t, again.Call("Boxes.Get", false, new(Box)), "not registered") // known by now
+	wantError(t, again.Call("Boxes.Get", false, new(Box)), "not registered") // the type is known to fail by now
 	var box Box
 	if err := again.Call("Boxes.Get", true, &box); err != nil || box.A != any(Known{7}) {
 		t.Errorf("after a failure that was foreseen: %v, %v", box, err)
 	}
 }
 
-// TestClientIsSentElsewhereWithSuchAReply: to another connection. What it had sent
-// before may be told to connect again.
-func TestClientIsSentElsewhereWithSuchAReply(t *testing.T) {
+// TestClientIsSentToAnotherConnectionWithSuchAReply. Requests that it had sent before may be
+// answered with "connect again".
+func TestClientIsSentToAnotherConnectionWithSuchAReply(t *testing.T) {
 	gob.Register(Known{})
 	_, addr := serve(t, rpcserver.Config{}, Boxes{})
 	c, err := rpcclient.New("_boxes._tcp.svc", &rpcclient.Config{Source: resolver.Static(addr)})
@@ -113,7 +113,7 @@ func TestArgumentsWithInterfacesThatNobodyTakes(t *testing.T) {
 				if err := (<-bad.Done).Error; err == nil || strings.Contains(err.Error(), "EOF") {
 					t.Errorf("answered with %v", err)
 				}
-				// The connection may be closed behind it, but not keep a request to itself.
+				// The connection may be closed after it, but every request must end.
 				if err := (<-next.Done).Error; err == nil && n != 5 || err != nil && !strings.Contains(err.Error(), "EOF") && err != rpc.ErrShutdown {
 					t.Errorf("the next call: %d, %v", n, err)
 				}
@@ -122,8 +122,8 @@ func TestArgumentsWithInterfacesThatNobodyTakes(t *testing.T) {
 	}
 }
 
-// TestMisfitWithALargeDefinitionIsThatCallsProblem, though its type is looked at by
-// nobody but encoding/gob.
+// TestMisfitWithALargeDefinitionIsThatCallsProblem, though only encoding/gob looks at its
+// type.
 func TestMisfitWithALargeDefinitionIsThatCallsProblem(t *testing.T) {
 	_, addr := serve(t, rpcserver.Config{}, Boxes{})
 	c := dial(t, addr)
@@ -143,8 +143,8 @@ func TestMisfitWithALargeDefinitionIsThatCallsProblem(t *testing.T) {
 // Several is registered, too.
 type Several []any
 
-// TestTypeFirstMetWithinAnInterfaceValue is known to encoding/gob alone: its definition
-// came within a value.
+// TestTypeFirstMetWithinAnInterfaceValue: only encoding/gob and the guard know it, because
+// its definition came within a value.
 func TestTypeFirstMetWithinAnInterfaceValue(t *testing.T) {
 	gob.Register(Several{})
 	_, addr := serve(t, rpcserver.Config{Limits: rpcserver.Limits{FrameTimeout: time.Hour}}, Boxes{})

@@ -187,8 +187,8 @@ func TestJSONRPC(t *testing.T) {
 	if err := client.Call("Arith.Multiply", Args{2, 2}, &n); err != nil || n != 4 {
 		t.Errorf("after all that: %d, %v", n, err)
 	}
-	// This codec forgets a request when it is asked to answer it, so a second answer
-	// is not possible: the connection ends, rather than leave the client waiting.
+	// This codec forgets a request when it is to answer it, so a second answer is not
+	// possible. The connection ends, so that the client does not wait for ever.
 	if err := client.Call("Arith.Unknown", 1, new(Any)); err == nil {
 		t.Error("no error for a reply that cannot be encoded")
 	}
@@ -254,14 +254,14 @@ func TestPingIsAnsweredWhileAllMethodsHang(t *testing.T) {
 	}
 }
 
-// Keeper keeps what it gets, as net/rpc lets it.
+// Keeper keeps its arguments, as net/rpc allows.
 type Keeper struct {
 	mu   sync.Mutex
 	vals [][]int
 	ptrs []*[]int
 }
 
-// Value keeps a slice it got by value.
+// Value keeps a slice that it got by value.
 func (k *Keeper) Value(in []int, _ *int) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"github.com/rollcall-dns/rollcall/register"
 )
 
-// keep registers the server as listening on l. A hook that cannot be reached is
-// tried until the server ends; one that refuses ends Serve.
+// keep registers the server as listening on l. A hook that cannot be reached is tried
+// until the server ends. A hook that refuses ends Serve.
 func (s *Server) keep(l net.Listener) {
 	defer close(s.keeping)
 	cfg := *s.cfg.Announce
@@ -23,7 +23,7 @@ func (s *Server) keep(l net.Listener) {
 		}
 	}
 	if cfg.Logger == nil {
-		cfg.Logger = s.logger // nil: register says what must be heard
+		cfg.Logger = s.logger // nil: register logs what must not go unnoticed
 	}
 	cfg.Background = false
 	lease, err := register.Keep(s.ctx, cfg)
@@ -40,7 +40,7 @@ func (s *Server) keep(l net.Listener) {
 	}
 }
 
-// watch tells when another process has taken the instance's place; without a Logger,
+// watch logs when another process has taken the instance's place. Without a Logger,
 // register does. It ends with the lease.
 func (s *Server) watch(lease *register.Lease) {
 	<-lease.Done()
@@ -49,17 +49,17 @@ func (s *Server) watch(lease *register.Lease) {
 	}
 }
 
-// Lease is the server's registration, nil before it is made. It tells how it
-// stands, takes changes of weight, and its Done when another process has taken
-// the instance's place.
+// Lease is the server's registration, nil before it is made. Its Status is the present
+// state, it takes changes of weight, and its Done is closed when another process has
+// taken the instance's place.
 func (s *Server) Lease() *register.Lease {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.lease
 }
 
-// Announced waits until the server is published, which begins with Serve. It
-// fails when it cannot be, or ctx ends.
+// Announced waits until the server is registered, which begins with Serve. It fails when
+// the server cannot be registered, or ctx ends.
 func (s *Server) Announced(ctx context.Context) error {
 	if s.cfg.Announce == nil {
 		return errors.New("rpcserver: not announced: Config.Announce is nil")
@@ -89,9 +89,11 @@ func (s *Server) deregister(ctx context.Context) error {
 		close(s.keeping)
 	}
 	s.mu.Unlock()
-	<-s.keeping // soon: its context has ended
+	<-s.keeping // soon, because its context has ended
 	if lease := s.Lease(); lease != nil {
 		return lease.Close(ctx)
 	}
 	return nil
 }
+
+// Tests: foreign_test.go, shutdown_test.go, stop_test.go.

@@ -9,18 +9,18 @@ import (
 )
 
 const (
-	// headStart is how long Shutdown waits for the hook before it tells the clients:
-	// those who are told ask DNS at once, and should not find the instance there.
+	// headStart is how long Shutdown waits for the hook before it tells the clients: a
+	// client that is told asks DNS at once, and should not find the instance there.
 	headStart = 100 * time.Millisecond
 	// farewellTime is how long before the end of Shutdown's time connections stop
-	// reading, at most: what they have read can be answered then. It is a tenth of the
-	// time, if that is less.
+	// reading, at most, so that requests which were read can be answered. It is a tenth of
+	// the time if that is less.
 	farewellTime = time.Second
 	// hookTime is how long the deregistration may take beyond everything else.
 	hookTime = 800 * time.Millisecond
 )
 
-// errNotDeregistered is what is known when the hook has not answered at all.
+// errNotDeregistered is the error of a hook that has not answered at all.
 var errNotDeregistered = errors.New("rpcserver: the hook did not answer in time: the registration ends with its lease")
 
 // beforeEnd ends a little before ctx does, if that has a deadline.
@@ -58,7 +58,7 @@ func leave(ctx context.Context, lease *register.Lease, deregister func(context.C
 	return g
 }
 
-// wait waits for the end for d or ctx. An end that does not come is an error.
+// wait waits for the end, but no longer than d or ctx. No end is an error.
 func (g *leaving) wait(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -71,7 +71,7 @@ func (g *leaving) wait(ctx context.Context, d time.Duration) error {
 	return errNotDeregistered
 }
 
-// finish is the last wait. What is left of a deregistration ends soon by itself.
+// finish is the last wait. After it the deregistration ends soon by itself.
 func (g *leaving) finish(ctx context.Context) error {
 	if err := g.wait(ctx, hookTime); err != errNotDeregistered {
 		return err
@@ -104,3 +104,5 @@ func wait(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	}
 }
+
+// Tests: listener_test.go, shutdown_test.go, stop_test.go.

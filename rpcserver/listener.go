@@ -14,18 +14,18 @@ import (
 	"github.com/rollcall-dns/rollcall/register"
 )
 
-// Listener lets a server stop without an error for its clients that is not one of this
-// package, but net/rpc's own, say, registered by register.Keep:
+// Listener lets a server of another package, such as net/rpc's own, stop without an error
+// for its clients. The server is registered by register.Keep:
 //
 //	l := rpcserver.NewListener(inner)
 //	go server.Accept(l) // *rpc.Server
 //	...
 //	err := l.Stop(ctx, lease)
 //
-// The server must answer what it has read when reading fails, and then close the
-// connection, as net/rpc's does. It cannot tell its clients that it goes: they learn it
+// When reading fails, the server must answer the requests that it has read and then close
+// the connection, as net/rpc's does. It cannot tell its clients that it stops: they learn it
 // from DNS. A call that takes longer than rpcclient's ping interval, 10 s, is better
-// served by a [Server], which answers pings meanwhile.
+// served by a [Server], which answers pings during the call.
 type Listener struct {
 	net.Listener
 	// Quiet is how long nothing must arrive on a connection before Stop believes that
@@ -37,7 +37,7 @@ type Listener struct {
 	none  sync.Cond // conns has become empty
 }
 
-// NewListener accepts what inner does.
+// NewListener accepts the connections of inner.
 func NewListener(inner net.Listener) *Listener {
 	l := &Listener{Listener: inner, Quiet: defaultQuiet, conns: map[*tracked]struct{}{}}
 	l.none.L = &l.mu
@@ -88,12 +88,13 @@ func (l *Listener) open() []*tracked {
 	return slices.Collect(maps.Keys(l.conns))
 }
 
-// Stop closes the lease (nil: there is none), goes on accepting until the TTL of the record is over, for
-// somebody may have it in a cache, and then ends each connection on which nothing has
-// come for Quiet: reading fails, and the server answers what it had read. A second (or a
-// tenth of the time) before the end of ctx's time, reading fails on all; when ctx
-// ends, all are closed, and Stop returns the cause: calls may have been lost. A hook that
-// does not answer is not waited for, and is an error, too.
+// Stop closes the lease (nil: there is none) and goes on accepting until the TTL of the
+// record is over, because a client may have the record in a cache. Then it ends each
+// connection on which nothing has come for Quiet: reading fails, and the server answers
+// the requests that it had read. A second (or a tenth of the time) before the end of ctx's
+// time, reading fails on all connections. When ctx ends, all are closed, and Stop returns
+// the cause: calls may have been lost. A hook that does not answer is not waited for, and
+// is an error, too.
 func (l *Listener) Stop(ctx context.Context, lease *register.Lease) error {
 	deregister := func(context.Context) error { return nil }
 	if lease != nil {
@@ -106,7 +107,7 @@ func (l *Listener) Stop(ctx context.Context, lease *register.Lease) error {
 	hook.wait(reading, headStart)
 	hook.waitForRecord(reading)
 	if d, ok := l.Listener.(interface{ SetDeadline(time.Time) error }); ok && d.SetDeadline(time.Now().Add(backlogTime)) == nil {
-		wait(ctx, backlogTime) // for what the kernel has accepted
+		wait(ctx, backlogTime) // for connections that the kernel has accepted
 	}
 	l.Listener.Close()
 
@@ -132,7 +133,7 @@ func (l *Listener) Stop(ctx context.Context, lease *register.Lease) error {
 	return errors.Join(hook.finish(ctx), err)
 }
 
-// quieten has reading fail on each connection that has become quiet, and at the end of
+// quieten makes reading fail on each connection that has become quiet, and at the end of
 // ctx on all.
 func (l *Listener) quieten(ctx context.Context, gone <-chan struct{}) {
 	tick := time.NewTicker(max(l.Quiet, time.Millisecond))

@@ -57,8 +57,8 @@ func (s *Slow) Echo(in int, out *int) error {
 	return nil
 }
 
-// TestStockServerStopsWithoutAnError: the call in flight is answered, and whoever has the
-// record in a cache is served.
+// TestStockServerStopsWithoutAnError: the call in flight is answered, and a client that has
+// the record in a cache is served.
 func TestStockServerStopsWithoutAnError(t *testing.T) {
 	h := &sick{ttl: time.Second}
 	slow := &Slow{make(chan struct{}, 1), make(chan struct{})}
@@ -95,7 +95,7 @@ func TestStockServerStopsWithoutAnError(t *testing.T) {
 	}
 }
 
-// TestStopOfAStockServerIsBounded by its context, whatever hook and methods do.
+// TestStopOfAStockServerIsBounded by its context, whatever the hook and methods do.
 func TestStopOfAStockServerIsBounded(t *testing.T) {
 	h := &sick{do: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }}
 	slow := &Slow{make(chan struct{}, 1), make(chan struct{})}

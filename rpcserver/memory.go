@@ -6,16 +6,16 @@ import (
 	"sync/atomic"
 )
 
-// waitingCall is what a call that waits for its turn is counted for, at least: a
+// waitingCall is how many bytes a call that waits for its turn counts, at least: a
 // goroutine, and room for argument and reply.
 const waitingCall = 4 << 10
 
 // memory counts the bytes of requests that are being read, wait or run, of all
 // connections, against a limit. Small requests that need not wait are not counted:
-// there are not too many of those.
+// there are not too many of them.
 //
-// When all is taken by requests that are only half read, one of them may go beyond the
-// limit at a time: else all would wait for each other.
+// When requests that are only half read have taken everything, one of them at a time may
+// go beyond the limit: else all would wait for each other.
 type memory struct {
 	most    int64
 	used    atomic.Int64
@@ -23,10 +23,10 @@ type memory struct {
 
 	mu     sync.Mutex // guards beyond
 	cond   sync.Cond
-	beyond bool // a request has gone beyond the limit, and is not counted out yet
+	beyond bool // a request is beyond the limit
 }
 
-// charge is what one request is counted for.
+// charge is how much one request counts.
 type charge struct {
 	bytes  int64
 	beyond bool
@@ -37,8 +37,8 @@ func (m *memory) init(most int) {
 	m.cond.L = &m.mu
 }
 
-// take counts c for n bytes in all, when the limit leaves room. wait is called before it
-// has to wait, and what that returns afterwards. over ends the wait.
+// take counts c for n bytes in all, when the limit leaves room. If it has to wait, it calls
+// wait before, and the function that wait returned afterwards. over ends the wait.
 func (m *memory) take(c *charge, n int, wait func() func(), over func() bool) error {
 	more := int64(n) - c.bytes
 	if more <= 0 {
@@ -50,7 +50,7 @@ func (m *memory) take(c *charge, n int, wait func() func(), over func() bool) er
 	defer wait()()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.waiting.Add(1) // before the next try: give looks at it after counting down
+	m.waiting.Add(1) // before the next try: give looks at it after it has counted down
 	defer m.waiting.Add(-1)
 	for !over() {
 		if m.try(c, more) {
@@ -93,9 +93,11 @@ func (m *memory) give(c *charge) {
 	}
 }
 
-// wake has those who wait look again.
+// wake makes goroutines that wait look again.
 func (m *memory) wake() {
 	m.mu.Lock()
 	m.cond.Broadcast()
 	m.mu.Unlock()
 }
+
+// Tests: busy_test.go, hostile_linux_test.go.

@@ -11,12 +11,12 @@ import (
 )
 
 const (
-	// maxQueued is how much may wait behind a write under way before those who
-	// answer wait too: a client that does not read must not fill the memory.
+	// maxQueued is how many bytes may wait for the end of a write before answers wait,
+	// too: a client that does not read must not fill the memory.
 	maxQueued = 256 << 10
-	// maxKept is the largest buffer that a connection keeps for good, and maxBusy
-	// until it has made calmWrites writes in a row that needed less (a ping is one).
-	// Larger ones go to those that all connections share.
+	// maxKept is the size of the largest buffer that a connection keeps for good. It keeps
+	// one of maxBusy until calmWrites writes in a row needed less than maxKept (a ping is a
+	// write). Larger buffers are shared by all connections.
 	maxKept    = rpcwire.SmallBuffer
 	maxBusy    = rpcwire.LargeBuffer
 	calmWrites = 16
@@ -25,25 +25,25 @@ const (
 	pieceSize = 256 << 10
 )
 
-// output joins responses: whoever finds no write under way writes what is there,
-// and whatever others queue meanwhile; those others need not wait.
+// output joins responses. A goroutine that finds no write under way writes its response,
+// and all that others queue during the write. Those others need not wait.
 type output struct {
 	nc      net.Conn
 	timeout time.Duration
 	busy    func() bool      // calls are in flight
-	pool    *rpcwire.Buffers // for those above maxKept
+	pool    *rpcwire.Buffers // of buffers above maxKept
 
-	full    atomic.Bool   // more than maxQueued waits; changed with mu held
-	cleared chan struct{} // a token: full is no more
+	full    atomic.Bool   // more than maxQueued bytes wait; changed with mu held
+	cleared chan struct{} // a token: full has become false
 
 	mu      sync.Mutex // guards all below, and the wire's encoder
-	room    sync.Cond  // there is room in buf, for one who wakes the next; or the end came
-	still   sync.Cond  // nobody writes any more
+	room    sync.Cond  // buf has room, or the connection has ended; each goroutine wakes the next
+	still   sync.Cond  // no write is under way
 	buf     []byte     // encoded, not yet written
 	spare   []byte     // the other buffer
-	writing bool       // somebody is in flush
+	writing bool       // a write is under way
 	calm    int        // writes since one above maxKept
-	err     error      // no more writing: the cause
+	err     error      // why nothing more is written
 
 	deadline time.Time // of nc, owned by the writer
 	writes   uint64    // calls of Write
@@ -56,14 +56,14 @@ func newOutput(nc net.Conn, timeout time.Duration, pool *rpcwire.Buffers, busy f
 	return o
 }
 
-// Write queues; it is for encoders, which hold mu.
+// Write queues p. It is for encoders, which hold mu.
 func (o *output) Write(p []byte) (int, error) {
 	o.reserveLocked(len(p))
 	o.buf = append(o.buf, p...)
 	return len(p), nil
 }
 
-// growLocked makes room for size bytes in a buffer that others have used.
+// growLocked makes room for size bytes in a shared buffer.
 func (o *output) growLocked(size int) {
 	small := o.buf
 	o.buf = append(o.pool.Take(size), small...)
@@ -75,14 +75,14 @@ func (o *output) growLocked(size int) {
 	}
 }
 
-// reserveLocked makes room for so many more bytes, as a guess: appending may go beyond.
+// reserveLocked makes room for so many more bytes. It is a guess: more may be appended.
 func (o *output) reserveLocked(more int) {
 	if size := len(o.buf) + more; size > cap(o.buf) && size > maxKept {
 		o.growLocked(size)
 	}
 }
 
-// lock waits until there is room, and locks. It fails when the connection is over.
+// lock waits until there is room, and locks. It fails when the connection has ended.
 func (o *output) lock() error {
 	o.mu.Lock()
 	for len(o.buf) > maxQueued && o.err == nil {
@@ -95,7 +95,7 @@ func (o *output) lock() error {
 	return nil
 }
 
-// unlockAndWrite unlocks, and writes unless somebody does already.
+// unlockAndWrite unlocks, and writes unless a write is under way.
 func (o *output) unlockAndWrite() {
 	if o.writing || len(o.buf) == 0 {
 		if len(o.buf) > maxQueued && o.err == nil {
@@ -147,8 +147,8 @@ func (o *output) unlockAndWrite() {
 	}
 }
 
-// passRoomLocked wakes one who waits for room, if there is some: a thousand at once would
-// find it taken by the first few. At the end it wakes all. mu is held.
+// passRoomLocked wakes one goroutine that waits for room, if there is some: of a thousand at
+// once, the first few would take it. At the end it wakes all.
 func (o *output) passRoomLocked() {
 	switch {
 	case o.err != nil:
@@ -164,8 +164,8 @@ func (o *output) passRoomLocked() {
 	}
 }
 
-// clear waits until answers have room again, or halt is closed. Without it, requests
-// would be read and executed of a client that does not read what comes of them.
+// clear waits until answers have room again, or halt is closed. Without it, the server
+// would execute requests of a client that does not read the answers.
 func (o *output) clear(halt <-chan struct{}) {
 	for o.full.Load() {
 		select {
@@ -176,7 +176,7 @@ func (o *output) clear(halt <-chan struct{}) {
 	}
 }
 
-// keepsLocked is how large a buffer may stay with the connection.
+// keepsLocked is how large a buffer the connection may keep.
 func (o *output) keepsLocked() int {
 	if o.calm < calmWrites && o.err == nil {
 		return maxBusy
@@ -184,8 +184,8 @@ func (o *output) keepsLocked() int {
 	return maxKept
 }
 
-// write writes all of b, each piece within the timeout: one that cannot be finished
-// leaves half a response, after which nothing can follow.
+// write writes all of b, each piece within the timeout. A piece that cannot be finished
+// leaves half a response, after which nothing can be written.
 func (o *output) write(b []byte) error {
 	for {
 		piece := b[:min(len(b), pieceSize)]
@@ -198,7 +198,7 @@ func (o *output) write(b []byte) error {
 			}
 		}
 		if _, err := o.nc.Write(piece); err != nil {
-			closeNow(o.nc) // the reader has to know
+			closeNow(o.nc) // so that the reader ends
 			return err
 		}
 		if b = b[len(piece):]; len(b) == 0 {
@@ -207,7 +207,7 @@ func (o *output) write(b []byte) error {
 	}
 }
 
-// flushed waits until what is queued has been written, or cannot be.
+// flushed waits until all that is queued has been written, or cannot be.
 func (o *output) flushed() {
 	o.mu.Lock()
 	for o.writing {
@@ -225,3 +225,5 @@ func (o *output) fail(err error) {
 	o.passRoomLocked()
 	o.mu.Unlock()
 }
+
+// Tests: gone_test.go, stop_test.go, timeout_test.go.

@@ -62,7 +62,7 @@ func TestReplyTypeSurvivesAFailedReply(t *testing.T) {
 	}
 }
 
-// Moody replies in two ways.
+// Moody has replies that can be encoded, and others.
 type Moody struct{}
 
 // Mood has a part that may refuse.
@@ -85,7 +85,7 @@ func (r Refusing) GobEncode() ([]byte, error) {
 // GobDecode is gob.GobDecoder.
 func (r *Refusing) GobDecode([]byte) error { return nil }
 
-// Reply refuses when told so.
+// Reply has a reply that cannot be encoded if it is told so.
 func (*Moody) Reply(no bool, reply *Mood) error {
 	reply.Inner.Name = "good"
 	reply.Part.No = no

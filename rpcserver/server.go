@@ -27,23 +27,23 @@ type Server struct {
 	services services
 	calls    gate // that run
 	memory   memory
-	refusals gate // connections that are being told so
+	refusals gate // connections that are being told that they are refused
 	panics   atomic.Uint64
 	types    rpcwire.Types
 	stop     context.CancelFunc // ends ctx
-	ctx      context.Context    // of the server's life: registering ends with it
+	ctx      context.Context    // ends with the server, and registering with it
 	forced   chan struct{}      // closed: connections stop reading now
 
 	mu        sync.Mutex // guards all below
 	listeners map[net.Listener]struct{}
 	addr      net.Addr // of the first listener
 	conns     map[*conn]struct{}
-	froms     map[netip.Prefix]int // how many of conns each client has, but for those that yield
-	yielding  int                  // of conns, those that make room for others
-	noRoomTo  time.Time            // no connection is looked for that could make room before
-	quietTo   time.Time            // no word about refused connections before
+	froms     map[netip.Prefix]int // how many of conns each client has, without those that yield
+	yielding  int                  // how many of conns make room for others
+	noRoomTo  time.Time            // until then no connection is searched that could make room
+	quietTo   time.Time            // until then nothing is logged about refused connections
 	accepting sync.WaitGroup       // Serve's accept loops
-	running   sync.WaitGroup       // connections, and what drains them; none is added to conns once sealed
+	running   sync.WaitGroup       // connections, and goroutines that drain them; none is added once sealed
 	lease     *register.Lease
 	keeping   chan struct{} // closed when registering has succeeded, failed, or will not begin
 	began     bool          // registering
@@ -52,7 +52,7 @@ type Server struct {
 	isForced  bool // forced is closed
 	sealed    bool // no more connections
 	closed    bool
-	past      Stats // what ended connections did
+	past      Stats // counts of connections that have ended
 }
 
 // New makes a server. It does nothing until methods are registered and it serves.
@@ -90,10 +90,9 @@ func (s *Server) RegisterName(name string, rcvr any) error {
 	return s.services.register(name, rcvr)
 }
 
-// Run listens on Config.Addr and serves until ctx ends, then shuts down
-// gracefully and returns nil, or what the shutdown failed with. With
-// signal.NotifyContext it is all that main has to do. A server without methods is a
-// mistake, and an error.
+// Run listens on Config.Addr and serves until ctx ends. Then it shuts down gracefully and
+// returns nil, or the error of the shutdown. With signal.NotifyContext it is all that main
+// has to do. A server without methods is a mistake, and an error.
 func (s *Server) Run(ctx context.Context) error {
 	if len(s.services.sorted()) == 0 {
 		return errors.New("rpcserver: run: no method is registered: call Register first")
@@ -139,7 +138,7 @@ func (s *Server) listen(addr string) (net.Listener, error) {
 }
 
 // Addr is where the server listens, nil before it does. With several listeners it
-// is the first, which is the one registered.
+// is the first, which is the one that is registered.
 func (s *Server) Addr() net.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,8 +147,8 @@ func (s *Server) Addr() net.Addr {
 
 // Serve serves what l accepts, and registers the first l served if
 // Config.Announce says so. It returns ErrServerClosed after Shutdown or Close, the
-// hook's answer if it refuses the registration, or an error of the listener that
-// somebody else closed. Other errors of Accept, such as having no descriptors
+// hook's answer if it refuses the registration, or the error of a listener that was
+// closed by other code. Other errors of Accept, such as having no descriptors
 // left, are waited out. Serve closes l.
 func (s *Server) Serve(l net.Listener) error {
 	defer l.Close()
@@ -158,7 +157,7 @@ func (s *Server) Serve(l net.Listener) error {
 		s.mu.Unlock()
 		return ErrServerClosed
 	}
-	// As tls.Listen has it: each handshake would fail, and only the clients would hear why.
+	// As tls.Listen does: each handshake would fail, and only the clients would be told why.
 	if c := s.cfg.TLS; c != nil && len(c.Certificates) == 0 && c.GetCertificate == nil && c.GetConfigForClient == nil {
 		s.mu.Unlock()
 		return errors.New("rpcserver: Config.TLS has no certificate: set Certificates, GetCertificate or GetConfigForClient")
@@ -202,8 +201,8 @@ func (s *Server) accept(l net.Listener) error {
 		case s.isDraining():
 			return ErrServerClosed
 		default:
-			// No descriptors left, a reset before we came: the server is as well as
-			// before, and giving up would make it worse.
+			// No descriptors are left, or a connection was reset before it was accepted: the
+			// server is as well as before, and giving up would make it worse.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			s.mu.Lock()
 			s.past.AcceptErrors++
@@ -233,7 +232,7 @@ func (s *Server) take(nc net.Conn) {
 		go s.serve(c)
 		return
 	}
-	if s.cfg.TLS != nil || !s.refusals.try() { // no handshake for those we do not serve
+	if s.cfg.TLS != nil || !s.refusals.try() { // no handshake for a connection that is not served
 		c.discard()
 		return
 	}
@@ -271,7 +270,7 @@ func (s *Server) serve(c *conn) {
 	}
 }
 
-// hook calls the user's function, whose panic is not the server's end.
+// hook calls a function of the user. A panic in it does not end the server.
 func (s *Server) hook(f func()) {
 	if err := contained("a Trace function", func() error { f(); return nil }); err != nil {
 		s.log(slog.LevelError, "panic", "err", err)
@@ -281,3 +280,5 @@ func (s *Server) hook(f func()) {
 func (s *Server) log(level slog.Level, msg string, args ...any) {
 	s.cfg.Logger.Log(context.Background(), level, msg, args...)
 }
+
+// Tests: interop_test.go, limits_test.go, stop_test.go.

@@ -12,8 +12,8 @@ import (
 	"sync/atomic"
 )
 
-// services is what can be called. Lookups take one map read; registration copies
-// the map, for it happens before serving or rarely.
+// services has the methods that can be called. A lookup takes one map read. Registration
+// copies the map, because it happens before serving, or rarely.
 type services struct {
 	mu      sync.Mutex          // serialises writers; guards names
 	names   map[string]struct{} // of services
@@ -45,8 +45,8 @@ func (t *services) find(name []byte) *method {
 	return (*m)[string(name)] // the compiler does not allocate for this conversion
 }
 
-// missing is what to tell a client that asked for what is not there: the texts of
-// net/rpc, by which clients know that nothing was executed.
+// missing is the error for a client that asked for a method that does not exist: the texts
+// of net/rpc, by which clients know that nothing was executed.
 func (t *services) missing(name string) string {
 	dot := strings.LastIndex(name, ".")
 	if dot < 0 {
@@ -120,8 +120,8 @@ func (t *services) sorted() []*method {
 	return slices.SortedFunc(maps.Values(*m), func(a, b *method) int { return strings.Compare(a.name, b.name) })
 }
 
-// suitable gives the methods that can be called, and for each other exported one
-// why it cannot.
+// suitable gives the methods that can be called, and for each other exported method why
+// it cannot.
 func suitable(service string, rcvr reflect.Value) (found []*method, why []string) {
 	typ := rcvr.Type()
 	for i := range typ.NumMethod() {
@@ -162,8 +162,8 @@ func exportedOrBuiltin(t reflect.Type) bool {
 	return token.IsExported(t.Name()) || t.PkgPath() == ""
 }
 
-// newReply is what a method writes its answer to: maps and slices are made, so
-// that an empty answer is not nil, as with net/rpc.
+// newReply is the value that a method writes its reply to. Maps and slices are made, so
+// that an empty reply is not nil, as in net/rpc.
 func (m *method) newReply() reflect.Value {
 	v := reflect.New(m.reply)
 	switch m.reply.Kind() {

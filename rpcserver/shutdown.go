@@ -9,26 +9,26 @@ import (
 	"time"
 )
 
-// backlogTime is for connections that the kernel has accepted and we have not:
+// backlogTime is for connections that the kernel has accepted and the server has not:
 // closing the listener would reset them. They are there at once or not at all.
 const backlogTime = 10 * time.Millisecond
 
-// Shutdown ends the server without an error for anybody:
+// Shutdown ends the server without an error for any client:
 //
 //  1. The instance leaves the registry: no resolver sends new clients. A hook that does
 //     not answer is not waited for.
-//  2. Connected clients are told by a drain frame to call elsewhere. rpcclient
-//     obeys at once; net/rpc's client drops the frame, so whatever still comes is
-//     answered until nothing has come for Config.Quiet.
+//  2. Connected clients are told by a notice to call elsewhere. rpcclient obeys at
+//     once. net/rpc's client drops the notice, so requests that still come are answered
+//     until nothing has come for Config.Quiet.
 //  3. Until the TTL of the instance's record is over, new connections are accepted,
-//     and told the same at once: somebody may have the record in a cache.
-//  4. Each connection ends when its calls are answered: with a last drain frame
-//     that says which request was the last to be executed.
+//     and told the same at once: a client may have the record in a cache.
+//  4. Each connection ends when its calls are answered, with a last notice that says
+//     which request was the last to be executed.
 //
-// A second (or a tenth of the time) before the end of ctx's time, reading stops; what
-// was read is answered still. When ctx ends, connections are closed, and Shutdown returns
-// the cause: calls may have been lost. It also returns why the instance could not be
-// deregistered; its record then ends with its lease. Serve returns as soon as the
+// A second (or a tenth of the time) before the end of ctx's time, reading stops. Requests
+// that were read are still answered. When ctx ends, connections are closed, and Shutdown
+// returns the cause: calls may have been lost. It also returns why the instance could not
+// be deregistered; its record then ends with its lease. Serve returns as soon as the
 // listener is closed, so main has to wait for Shutdown, not for Serve.
 func (s *Server) Shutdown(ctx context.Context) error {
 	hook := leave(ctx, s.Lease(), s.deregister)
@@ -49,10 +49,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 	reading, cancel := beforeEnd(ctx)
 	defer cancel()
-	wait(reading, s.cfg.Quiet) // who resolved us just before may be connecting just now
+	wait(reading, s.cfg.Quiet) // a client that resolved the name just before may be connecting
 	hook.waitForRecord(reading)
 	s.closeListeners(backlogTime)
-	s.accepting.Wait() // so that what was waiting there is served too
+	s.accepting.Wait() // so that connections which were waiting there are served
 	s.seal()
 	served := make(chan struct{})
 	go func() {
@@ -133,8 +133,8 @@ func (s *Server) end() {
 	s.closeListeners(0)
 }
 
-// closeListeners closes the listeners, after accepting for a moment what is
-// waiting there.
+// closeListeners closes the listeners. During grace they still accept connections that are
+// waiting.
 func (s *Server) closeListeners(grace time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -28,7 +28,7 @@ const (
 	maxSeq = 1<<64 - 1
 )
 
-// isDrain checks a frame that announces the end.
+// isDrain checks the notice of a server that shuts down.
 func isDrain(t testing.TB, resp rpc.Response, last uint64) {
 	t.Helper()
 	if want := (rpc.Response{ServiceMethod: drain, Seq: maxSeq, Error: fmt.Sprintf("drain %d", last)}); resp != want {
@@ -46,7 +46,7 @@ func TestShutdownAnswersWhatIsInFlightAndSaysWhatWasLast(t *testing.T) {
 	go func() { ended <- s.Shutdown(t.Context()) }()
 	isDrain(t, c.recv(t, nil), maxSeq)
 
-	// A client that does not know the frame goes on, and is answered.
+	// A client that does not know the notice goes on, and is answered.
 	late := c.send(t, "Arith.Multiply", Args{6, 7})
 	var n int
 	if resp := c.recv(t, &n); resp.Seq != late || n != 42 {
@@ -158,7 +158,7 @@ func TestNewConnectionsWhileDrainingAreToldAtOnceAndServed(t *testing.T) {
 	}
 }
 
-// hook registers whatever comes.
+// hook registers every instance.
 type hook struct {
 	mu      sync.Mutex
 	reg     *register.Registration // nil: not registered
@@ -296,7 +296,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// listener is one on loopback.
+// listener listens on loopback.
 func listener(t testing.TB) net.Listener {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -316,8 +316,8 @@ func TestTakenPortIsOneClearError(t *testing.T) {
 	}
 }
 
-// Nothing in flight is lost, nothing is executed twice, when many servers go one
-// after the other under a client that obeys the frames.
+// No call in flight is lost, and none is executed twice, when many servers shut down one
+// after the other under a client that obeys the notices.
 func TestEveryRequestIsAnsweredOrKnownNotToBeExecuted(t *testing.T) {
 	for range 20 {
 		a := newArith()

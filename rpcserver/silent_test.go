@@ -11,8 +11,8 @@ import (
 	"github.com/rollcall-dns/rollcall/rpcserver"
 )
 
-// TestStopDoesNotWaitForTheSilent: whoever connects, and says nothing or stops within the
-// first words, is no reason to wait, nor an error.
+// TestStopDoesNotWaitForTheSilent: a client that connects, and sends nothing or stops within
+// the first bytes, is no reason to wait, and no error.
 func TestStopDoesNotWaitForTheSilent(t *testing.T) {
 	const limit = time.Minute
 	pki := httptest.NewTLSServer(nil) // for its certificate
@@ -71,7 +71,7 @@ func (c stingy) Write(p []byte) (int, error) {
 }
 
 // TestHandshakeAtTheTimeOfTheStopIsNotCutOff: a client that is slow to shake hands is
-// told, and served.
+// told to call elsewhere, and served.
 func TestHandshakeAtTheTimeOfTheStopIsNotCutOff(t *testing.T) {
 	pki := httptest.NewTLSServer(nil)
 	defer pki.Close()

@@ -23,8 +23,7 @@ import (
 	"github.com/rollcall-dns/rollcall/rpcserver"
 )
 
-// sick is a hook that publishes, and does something else with all that comes after it
-// fell ill.
+// sick is a hook that registers an instance, and answers differently after it fell ill.
 type sick struct {
 	ill     atomic.Bool
 	do      func(http.ResponseWriter, *http.Request)
@@ -47,7 +46,7 @@ func (h *sick) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // TestStopNeedsNoHook: the clients are told, calls in flight are answered, and the stop
-// does not take the time that it might.
+// does not take all the time that it has.
 func TestStopNeedsNoHook(t *testing.T) {
 	const limit = time.Minute
 	gone := make(chan struct{})
@@ -103,7 +102,7 @@ func TestStopNeedsNoHook(t *testing.T) {
 	close(gone)
 }
 
-// TestStoppingServerAcceptsWhileItsRecordMayBeCached, and sends everybody elsewhere.
+// TestStoppingServerAcceptsWhileItsRecordMayBeCached, and sends all clients elsewhere.
 func TestStoppingServerAcceptsWhileItsRecordMayBeCached(t *testing.T) {
 	h := &sick{ttl: time.Second}
 	hook := httptest.NewServer(h)
@@ -175,7 +174,7 @@ func TestNewConnectionIsSentElsewhereAtOnceWhileTheRecordMayBeCached(t *testing.
 	}
 }
 
-// Counted counts what it executed.
+// Counted counts the calls that it executed.
 type Counted struct{ n atomic.Int64 }
 
 // Call is counted.
@@ -185,9 +184,9 @@ func (c *Counted) Call(in int, out *int) error {
 	return nil
 }
 
-// TestWhatWasReadIsAnsweredBeforeTheTimeIsOver: a client that drops drain frames and
-// never pauses, with many calls in flight, gets an answer to everything that was
-// executed, and learns what was not.
+// TestWhatWasReadIsAnsweredBeforeTheTimeIsOver: a client that drops notices and never
+// pauses, with many calls in flight, gets an answer to every request that was executed, and
+// learns which were not.
 func TestWhatWasReadIsAnsweredBeforeTheTimeIsOver(t *testing.T) {
 	counted := new(Counted)
 	s, addr := serve(t, rpcserver.Config{Quiet: time.Minute}, counted)
@@ -195,7 +194,7 @@ func TestWhatWasReadIsAnsweredBeforeTheTimeIsOver(t *testing.T) {
 	c.send(t, "Counted.Call", 0)
 	c.recv(t, new(int))
 	answered := int64(1)
-	callers := make(chan struct{}, 200) // what they have in flight is answered within the last second
+	callers := make(chan struct{}, 200) // their calls in flight are answered within the last second
 	gone := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -246,11 +245,11 @@ func TestWhatWasReadIsAnsweredBeforeTheTimeIsOver(t *testing.T) {
 	isDrain(t, rpc.Response{ServiceMethod: drain, Seq: maxSeq, Error: last}, uint64(answered))
 }
 
-// TestNoMoreIsExecutedThanCanBeAnswered: of a client that does not read, requests are
-// left unread as soon as its answers have no room, so that there is not much to be
-// answered when the server stops. All are, when it reads.
+// TestNoMoreIsExecutedThanCanBeAnswered: requests of a client that does not read are left
+// unread as soon as its answers have no room, so that not many are left to be answered when
+// the server stops. All of them are answered when the client reads.
 func TestNoMoreIsExecutedThanCanBeAnswered(t *testing.T) {
-	const requests, most = 50_000, 20_000 // 256 KiB are 7,500 answers; twice that, and what had been read
+	const requests, most = 50_000, 20_000 // 256 KiB are 7,500 answers; twice that, and requests that had been read
 	synctest.Test(t, func(t *testing.T) {
 		counted := new(Counted)
 		s := rpcserver.New(rpcserver.Config{})
@@ -291,9 +290,9 @@ func TestNoMoreIsExecutedThanCanBeAnswered(t *testing.T) {
 	})
 }
 
-// TestLastWordsReachWhoGoesOnSending: a client that is slow to read the end, and sends
-// until it does, reads every answer.
-func TestLastWordsReachWhoGoesOnSending(t *testing.T) {
+// TestLastWordsReachAClientThatGoesOnSending: a client that is slow to read the end, and
+// sends until it does, reads every answer.
+func TestLastWordsReachAClientThatGoesOnSending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		counted := new(Counted)
 		s := rpcserver.New(rpcserver.Config{Quiet: time.Minute})
@@ -324,7 +323,7 @@ func TestLastWordsReachWhoGoesOnSending(t *testing.T) {
 	})
 }
 
-// halfPipe tells when its writing has ended.
+// halfPipe signals when its writing has ended.
 type halfPipe struct {
 	net.Conn
 	shut chan struct{}

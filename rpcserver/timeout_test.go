@@ -23,8 +23,8 @@ func (Sized) Get(n int, out *[]byte) error {
 	return nil
 }
 
-// TestFrameTimeoutIsForAWholeRequest: a byte now and then is not worth more time. The
-// next request gets as much again.
+// TestFrameTimeoutIsForAWholeRequest: a byte now and then does not extend it. The next
+// request has the same time again.
 func TestFrameTimeoutIsForAWholeRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit = time.Minute
@@ -53,7 +53,7 @@ func TestFrameTimeoutIsForAWholeRequest(t *testing.T) {
 				time.Sleep(limit * 3 / 4)
 			}
 		}
-		time.Sleep(10 * limit) // between requests there is all the time
+		time.Sleep(10 * limit) // between requests there is no limit
 		begin := time.Now()
 		r := request()
 		for i := 0; ; i++ {
@@ -70,8 +70,8 @@ func TestFrameTimeoutIsForAWholeRequest(t *testing.T) {
 	})
 }
 
-// TestWriteTimeoutIsForAPiece: who reads steadily, if slowly, gets it all; who stops is
-// cut off.
+// TestWriteTimeoutIsForAPiece: a client that reads steadily, if slowly, gets the whole
+// answer. One that stops is cut off.
 func TestWriteTimeoutIsForAPiece(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit, size = time.Minute, 8 << 20
@@ -101,7 +101,7 @@ func TestWriteTimeoutIsForAPiece(t *testing.T) {
 	})
 }
 
-// slowReader reads so much, and pauses.
+// slowReader pauses after each piece that it reads.
 type slowReader struct {
 	net.Conn
 	pause time.Duration
@@ -120,7 +120,7 @@ func (r *slowReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TestCloseDoesNotWaitForTLSPeersThatDoNotRead, for whom crypto/tls has a farewell.
+// TestCloseDoesNotWaitForTLSPeersThatDoNotRead, though crypto/tls has a message for them.
 func TestCloseDoesNotWaitForTLSPeersThatDoNotRead(t *testing.T) {
 	web := httptest.NewTLSServer(nil)
 	certificates := web.TLS.Certificates

@@ -2,8 +2,9 @@ package rpcserver
 
 import "time"
 
-// Trace is told what happens, as net/http/httptrace does it: any function may be
-// nil, all may be called at the same time, and they hold up what they watch.
+// Trace is a set of functions that are called when something happens, as in
+// net/http/httptrace. Each may be nil. They may be called concurrently, and must be quick:
+// the call or the connection waits for them.
 type Trace struct {
 	// Draining: Shutdown has begun to tell the clients to call elsewhere.
 	Draining  func()
@@ -19,11 +20,11 @@ type CallInfo struct {
 	Remote string
 	// At the end:
 	Took   time.Duration // of the method; the time before its turn is not in it
-	Failed string        // what the client was told instead of a reply
-	Panic  any           // what the method panicked with
+	Failed string        // the error that the client got instead of a reply
+	Panic  any           // the value that the method panicked with
 }
 
-// Stats are counts since the start, but for those called now.
+// Stats are counts since the start, except where "now" is said.
 type Stats struct {
 	Conns        int    // open now
 	InFlight     int    // calls running now
@@ -63,7 +64,7 @@ func (s *Server) Stats() Stats {
 	return st
 }
 
-// add counts what c did.
+// add adds the counts of c.
 func (st *Stats) add(c *conn) {
 	st.Requests += c.requests.Load()
 	c.out.mu.Lock()
@@ -71,3 +72,5 @@ func (st *Stats) add(c *conn) {
 	st.BytesOut += c.out.bytes
 	c.out.mu.Unlock()
 }
+
+// Tests: foreign_test.go, limits_test.go.

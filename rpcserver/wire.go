@@ -62,3 +62,5 @@ func (w *gobWire) spent() bool { return w.enc.Lost() }
 func (w *gobWire) drains() bool { return true }
 
 func (w *gobWire) end() { w.in.Close() }
+
+// Tests: bodies_test.go, fuzz_test.go, interfaces_test.go, interop_test.go.

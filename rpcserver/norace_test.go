@@ -1,5 +1,0 @@
-//go:build !race
-
-package rpcserver_test
-
-const underRace = false
