@@ -11,18 +11,20 @@
 //
 // The client sends requests, and the server sends responses. Each is two values:
 //
-//		Request  struct { ServiceMethod string; Seq uint64 }                then the argument
-//		Response struct { ServiceMethod string; Seq uint64; Error string }  then the reply
+//	Request  struct { ServiceMethod string; Seq uint64 }                then the argument
+//	Response struct { ServiceMethod string; Seq uint64; Error string }  then the reply
 //
-//	  - The sequence number of a request is chosen by the client. Those of one connection
-//	    grow. This client begins with 1; 1<<64-1 is reserved.
-//	  - A response has the number and the method of its request. Responses come in any
-//	    order, because calls run at the same time. net/rpc's client, and this one, find the
-//	    request by its number and do not look at the method.
-//	  - If Error is not empty, the call has failed and the reply is an empty struct, which
-//	    is read and dropped.
-//	  - Half a request is not executed, as it cannot be decoded. So a request that was not
-//	    written whole was not executed.
+// The rules are:
+//
+//   - The sequence number of a request is chosen by the client. Those of one connection
+//     grow. This client begins with 1; 1<<64-1 is reserved.
+//   - A response has the number and the method of its request. Responses come in any
+//     order, because calls run at the same time. net/rpc's client, and this one, find the
+//     request by its number and do not look at the method.
+//   - If Error is not empty, the call has failed and the reply is an empty struct, which
+//     is read and dropped.
+//   - Half a request is not executed, as it cannot be decoded. So a request that was not
+//     written whole was not executed.
 //
 // A client closes the connection when it needs no more. There is no farewell.
 //

@@ -26,6 +26,10 @@ type input struct {
 // sends a length and little more costs that.
 const ahead = 8
 
+// trusted is the length that a server is believed after two large replies in a row: the
+// buffer is then made at once.
+const trusted = 1 << 20
+
 func (in *input) fail(err error) error {
 	if in.err == nil {
 		in.err = err
@@ -118,8 +122,11 @@ func (in *input) room(size int, several bool) error {
 	if several {
 		most = max(size, 2*have)
 	}
-	next := min(most, max(ahead*have, 2*SmallBuffer))
-	next = max(next, have+1)
+	least := 2 * SmallBuffer
+	if in.claim == nil && in.keeps > 1 {
+		least = trusted
+	}
+	next := max(have+1, min(most, max(ahead*have, least)))
 	if in.claim != nil {
 		if err := in.claim(next); err != nil {
 			return err
