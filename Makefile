@@ -28,9 +28,10 @@ lint: ## vet, gofumpt, staticcheck
 CLIENTS = ./resolver ./balancer ./rpcclient ./rpcclient/internal/conn ./rpcserver ./register ./internal/gobvalue ./internal/rpcwire
 
 .PHONY: cross
-cross: ## build and vet for other systems and processors
+cross: ## build and vet for other systems and processors; the wire is tested on 32 bits where Linux runs it
 	for os in darwin windows; do GOOS=$$os go build ./... && GOOS=$$os go vet ./... || exit 1; done
 	for arch in 386 arm; do GOOS=linux GOARCH=$$arch go build $(CLIENTS) && GOOS=linux GOARCH=$$arch go vet $(CLIENTS) || exit 1; done
+	if [ "$$(go env GOHOSTOS)/$$(go env GOHOSTARCH)" = linux/amd64 ]; then GOARCH=386 go test ./internal/gobvalue ./internal/rpcwire ./rpcclient/internal/conn; fi
 
 # That of the go directive: what it cannot build is not used.
 OLDEST = go$(shell sed -n 's/^go //p' go.mod)

@@ -149,9 +149,13 @@ func FuzzRequests(f *testing.F) {
 		}
 		if broken != nil { // net/rpc goes on where this server ends the stream
 			var same []string
+			refused := 0
 			for _, a := range got {
 				if i := slices.Index(want, a); i >= 0 {
 					same, want = append(same, a), slices.Delete(want, i, i+1)
+				} else if strings.Contains(a, `"bad argument"`) && refused == 0 {
+					refused++ // the request at which it ends: a definition, say, that no encoder writes
+					same = append(same, a)
 				}
 			}
 			want = same

@@ -69,7 +69,7 @@ type Guard struct {
 
 // NewGuard is for a new stream. Each value may take most bytes of memory when it is
 // decoded, roughly.
-func NewGuard(p *Plans, most int) *Guard { return &Guard{plans: p, most: uint64(most)} }
+func NewGuard(p *Plans, most uint64) *Guard { return &Guard{plans: p, most: most} }
 
 // Define takes the message of a definition, without its length, before encoding/gob
 // does. On an error encoding/gob must not get it: the stream is over.

@@ -224,7 +224,7 @@ func TestDecoderUnderAGuardLeavesLargeValuesToIt(t *testing.T) {
 	}
 	for most, want := range map[int]bool{1 << 20: false, 100 << 20: true} {
 		var plans Plans
-		d, g := NewDecoder(&plans), NewGuard(&plans, most)
+		d, g := NewDecoder(&plans), NewGuard(&plans, uint64(most))
 		d.Under(g)
 		for _, m := range all[:len(all)-1] {
 			if err := g.Define(m); err != nil {

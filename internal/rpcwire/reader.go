@@ -74,7 +74,7 @@ func newReader(r io.Reader, limit int, types *Types, claim func(bytes int) error
 	d := &Reader{
 		input:  input{r: r, limit: limit, pool: &types.Buffers, claim: claim},
 		types:  types,
-		values: gobvalue.NewDecoder(&types.plans), guard: gobvalue.NewGuard(&types.plans, decoded*limit),
+		values: gobvalue.NewDecoder(&types.plans), guard: gobvalue.NewGuard(&types.plans, decoded*uint64(limit)),
 		isHeader: isHeader,
 	}
 	if claim != nil {
