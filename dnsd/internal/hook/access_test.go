@@ -12,7 +12,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// requests has each method of each route once, with what it needs.
+// requests has each method of each route, with the right that it needs.
 func requests() []needing {
 	const svc = "/v1/services/_math._tcp"
 	return []needing{
@@ -38,20 +38,20 @@ func requests() []needing {
 	}
 }
 
-// needing is a request and the verb it needs for a service; no verb: it is for all.
+// needing is a request and the verb that it needs for a service; no verb: it needs none.
 type needing struct {
 	method, route, path, body string
 	verb                      Verb
 	service                   string
 }
 
-// A misspelt parameter is told, wherever it is.
+// Every request refuses a misspelt parameter.
 func TestUnknownParametersAreRefusedEverywhere(t *testing.T) {
 	h := start(t, nil)
 	h.put(a1, `{"port":1}`)
 	for _, n := range requests() {
 		if !strings.HasPrefix(n.route, "/v1/") {
-			continue // what probes and scrapers add there changes nothing
+			continue // parameters of health probes and scrapers are ignored
 		}
 		sep := "?"
 		if strings.Contains(n.path, "?") {
@@ -80,7 +80,7 @@ func TestEveryMethodOfEveryRouteIsAskedFor(t *testing.T) {
 	}
 }
 
-// status sends the request and gives only the status of the answer.
+// status sends the request and returns the status of the answer.
 func (h *hook) status(t testing.TB, c *http.Client, n needing, token string) int {
 	t.Helper()
 	req := h.request(n.method, n.path, n.body)
@@ -120,7 +120,7 @@ func TestWhoMayWhat(t *testing.T) {
 			}
 		}
 	})
-	_, port := serving(t) // or the probe after a hold removes the instance
+	_, port := serving(t) // a live port: otherwise the probe after a hold removes the instance
 	for name, tokens := range grants {
 		secret := strings.ReplaceAll(name, " ", "-")
 		if name == "no token" {
@@ -158,8 +158,8 @@ func withSecret(tokens []Token) []Token {
 	return out
 }
 
-// TestUpdateOfTheDoorIsForOpenConnectionsToo keeps connections open over every change
-// of what is asked for, and sends every request again over them.
+// TestUpdateOfTheDoorIsForOpenConnectionsToo keeps connections open over every change of
+// the required certificates and tokens, and sends every request again over them.
 func TestUpdateOfTheDoorIsForOpenConnectionsToo(t *testing.T) {
 	ca, next := newAuthority(t), newAuthority(t)
 	for _, a := range []*authority{ca, next} {
@@ -177,9 +177,9 @@ func TestUpdateOfTheDoorIsForOpenConnectionsToo(t *testing.T) {
 	for _, c := range []struct {
 		name          string
 		before, after func() *TLS
-		tokens        []Token // those of after; before has none
-		client        string  // its certificate
-		want          int     // of what is not for all
+		tokens        []Token // after the update; before it there are none
+		client        string  // the client's certificate
+		want          int     // for requests that need a right
 	}{
 		{"plain to TLS with a token", plain, only, token, "", 421},
 		{"plain to client certificates", plain, with(ca), nil, "", 421},

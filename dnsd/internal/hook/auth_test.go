@@ -189,7 +189,7 @@ func TestOtherHostsNeedATokenThatAllowsThem(t *testing.T) {
 		{"192.0.2.7:999", "own", a1, "math.example.", 403, ""},
 		{"192.0.2.7:999", "any", a1, "math.example.", 200, "math.example."},
 		{"192.0.2.7:999", "any", echo, "math.example.", 403, ""},
-		{"127.0.0.1:999", "own", a1, "192.0.2.8", 403, ""}, // a proxy on this host makes every client loopback
+		{"127.0.0.1:999", "own", a1, "192.0.2.8", 403, ""}, // a proxy on this host gives every client a loopback address
 		{"[fe80::1%eth0]:999", "own", a1, "", 400, ""},
 	} {
 		body := `{"port":1}`
@@ -240,8 +240,8 @@ func TestWebPagesOfOthersAreKeptOut(t *testing.T) {
 	}
 }
 
-// TestWatchEndsWithItsTokenWhereSomethingChangesAllTheTime: nothing of what happened
-// after the token was taken away is told.
+// TestWatchEndsWithItsTokenWhereSomethingChangesAllTheTime: no change after the removal
+// of the token is sent.
 func TestWatchEndsWithItsTokenWhereSomethingChangesAllTheTime(t *testing.T) {
 	for _, after := range []string{"/v1/watch", "/v1/watch?service=_math._tcp"} {
 		h := start(t, func(c *Config, _ *registry.Config) {
@@ -249,7 +249,7 @@ func TestWatchEndsWithItsTokenWhereSomethingChangesAllTheTime(t *testing.T) {
 				{Secret: "old", Verbs: []Verb{Read}, Services: []string{"*"}},
 				{Secret: "stays", Verbs: []Verb{Write}, Services: []string{"*"}},
 			}
-			c.times.keepAlive = time.Hour // no silence
+			c.times.keepAlive = time.Hour // the stream is never silent
 		})
 		cut := h.stream("GET", after, "", "Authorization", "Bearer old")
 		kept := h.stream("GET", after, "", "Authorization", "Bearer stays")

@@ -11,7 +11,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// void is a response writer that keeps nothing.
+// void is a response writer that discards everything.
 type void struct {
 	header http.Header
 	status int
@@ -62,7 +62,7 @@ func BenchmarkRenew(b *testing.B) {
 	})
 }
 
-// BenchmarkWatch is one change until all watchers have been written to.
+// BenchmarkWatch measures one change until it was written to all watchers.
 func BenchmarkWatch(b *testing.B) {
 	for _, watchers := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprintf("watchers=%d", watchers), func(b *testing.B) {

@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestBudgetHoldsItsBounds takes and gives back at random.
+// TestBudgetHoldsItsBounds takes and gives back memory at random.
 func TestBudgetHoldsItsBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const most = 100

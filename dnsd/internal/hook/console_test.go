@@ -34,7 +34,7 @@ func TestConsoleBringsEverythingItself(t *testing.T) {
 			t.Errorf("the policy stops the page's own %s", element)
 		}
 	}
-	// What the policy would stop must not be in the page.
+	// The page must not have anything that its policy forbids.
 	for _, bad := range []string{`src="`, `href="http`, "url(", "@import", ` style="`, ` onclick="`, "innerHTML", "eval("} {
 		if strings.Contains(page, bad) {
 			t.Errorf("the page has %s", bad)

@@ -11,7 +11,7 @@ import (
 	"github.com/rollcall-dns/rollcall/register"
 )
 
-// A field that register adds must be read here, or it would be "unknown".
+// A field that is added to register.Registration must be read here as well.
 func TestMembersAreThoseOfTheWire(t *testing.T) {
 	var want []string
 	body := reflect.TypeFor[register.Registration]()
@@ -45,7 +45,7 @@ func FuzzDecodeRegistration(f *testing.F) {
 			}
 			return
 		}
-		// What is taken means the same to the standard library.
+		// An accepted body means the same to the standard library.
 		var loose register.Registration
 		if err := json.Unmarshal(body, &loose); err != nil {
 			t.Fatalf("taken, but: %v", err)
@@ -56,7 +56,7 @@ func FuzzDecodeRegistration(f *testing.F) {
 		if !reflect.DeepEqual(reg, loose) {
 			t.Fatalf("got %+v, want %+v", reg, loose)
 		}
-		// And survives its own encoding.
+		// It is the same after encoding and decoding.
 		again, err := json.Marshal(reg)
 		if err != nil {
 			t.Fatal(err)

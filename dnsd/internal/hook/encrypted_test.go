@@ -10,8 +10,8 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// encrypted is a hook with TLS, and a maker of clients that each have a connection of
-// their own.
+// encrypted starts a hook with TLS, and returns a function that makes clients with a
+// connection of their own.
 func encrypted(t *testing.T, change func(*Config)) (*hook, func(http2 bool) *http.Client) {
 	t.Helper()
 	ca := newAuthority(t)
@@ -27,7 +27,7 @@ func encrypted(t *testing.T, change func(*Config)) (*hook, func(http2 bool) *htt
 	}
 }
 
-// Over TLS a place is of whoever shows a token within, whatever the protocol.
+// Over TLS, with HTTP/1.1 and HTTP/2, a caller with a token keeps its place.
 func TestStrangersLeaveRoomOverTLS(t *testing.T) {
 	h, client := encrypted(t, func(c *Config) {
 		c.Limits.Connections = 12
@@ -60,7 +60,7 @@ func TestStrangersLeaveRoomOverTLS(t *testing.T) {
 // streams of its connection go on.
 func TestStreamThatNobodyReadsIsCut(t *testing.T) {
 	h, client := encrypted(t, func(c *Config) { c.times.write = 100 * time.Millisecond })
-	h.fill(6000) // twice what the client's window takes
+	h.fill(6000) // twice as much as fits into the client's window
 	c := client(true)
 	resp, err := c.Do(h.request("GET", "/v1/services/_math._tcp", ""))
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// Strangers send a thousand writes a second for ten minutes. Each minute has ten
-// lines and one with the count of the others; those with a token have all theirs.
+// Strangers send a thousand writes a second for ten minutes. Each minute has ten lines
+// and one with the count of the others; writes with a token have all their lines.
 func TestRefusalsOfStrangersFillNoDisk(t *testing.T) {
 	for _, secured := range []bool{true, false} {
 		t.Run(fmt.Sprintf("secured=%v", secured), func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestRefusalsOfStrangersFillNoDisk(t *testing.T) {
 	}
 }
 
-// What was not written when the server ends is counted then.
+// Close writes the count of the lines that were not written.
 func TestCountOfRefusalsIsWrittenAtTheEnd(t *testing.T) {
 	h := start(t, nil)
 	for range fewLines + 7 {
@@ -69,7 +69,7 @@ func TestCountOfRefusalsIsWrittenAtTheEnd(t *testing.T) {
 	}
 }
 
-// A store that is broken fails every write; the log has the cause a few times.
+// A broken store fails every write; the log has the cause a few times.
 func TestBrokenStoreFillsNoLog(t *testing.T) {
 	var log lines
 	h := start(t, func(c *Config, r *registry.Config) {

@@ -16,14 +16,14 @@ import (
 	"github.com/rollcall-dns/rollcall/register"
 )
 
-// beating holds a1 with heartbeats, which are what is written to the pipe.
+// beating holds a1 with heartbeats: what is written to the pipe.
 func (h *hook) beating(query string) (*events, *io.PipeWriter) {
 	h.t.Helper()
 	body, heart := io.Pipe()
 	h.t.Cleanup(func() { heart.Close() })
 	req := h.request("POST", a1+"/hold?heartbeat=1"+query, "")
 	req.Body, req.ContentLength = body, -1
-	go heart.Write([]byte(".")) // with the request, as a client does that proves itself at once
+	go heart.Write([]byte(".")) // with the request, as package register does
 	resp, err := h.client.Do(req)
 	if err != nil {
 		h.t.Fatal(err)
@@ -43,8 +43,8 @@ func (h *hook) beating(query string) (*events, *io.PipeWriter) {
 	return e, heart
 }
 
-// A process that was stopped has a kernel that acknowledges, and a connection
-// that is open; it sends nothing, and so it leaves with its lease.
+// The kernel of a stopped process acknowledges and keeps the connection open. The
+// process sends no heartbeat, so the instance leaves with its lease.
 func TestHeartbeatsThatStopEndTheLease(t *testing.T) {
 	fake(t, nil, func(t *testing.T, h *hook) {
 		h.put(a1, `{"port":1}`)
@@ -59,7 +59,7 @@ func TestHeartbeatsThatStopEndTheLease(t *testing.T) {
 				t.Fatalf("%v, expires in %v", ok, in.ExpiresIn)
 			}
 		}
-		last := time.Now() // SIGSTOP: the connection stays, and what the hook sends is taken
+		last := time.Now() // SIGSTOP: the connection stays open, and the kernel acknowledges what the hook sends
 		if e := s.next(); e.name != "end" || !strings.Contains(e.data, `"reason":"gone"`) {
 			t.Errorf("%+v", e)
 		}
@@ -72,9 +72,9 @@ func TestHeartbeatsThatStopEndTheLease(t *testing.T) {
 	})
 }
 
-// The guard keeps a silent instance of a small service for a lease more, if its port
-// takes connections. A stopped process has such a port, and a host that answers:
-// there is nothing to wait for. A PUT shows that it works after all.
+// The guard keeps a silent instance of a small service for one lease more if its port
+// accepts connections. A stopped process has such a port, and a host that acknowledges:
+// it is removed at once. A PUT brings the instance back.
 func TestStoppedProcessOfASmallServiceIsNotHeldBack(t *testing.T) {
 	fake(t, func(_ *Config, r *registry.Config) {
 		r.Probe = func(context.Context, string) error { return nil }
@@ -102,8 +102,8 @@ func TestStoppedProcessOfASmallServiceIsNotHeldBack(t *testing.T) {
 	})
 }
 
-// Octets that come too early renew nothing: a client that floods costs no more
-// than one that does not.
+// Octets that come too early renew nothing, so that a client that sends too many costs no
+// more than others.
 func TestHeartbeatsTooEarlyAreOne(t *testing.T) {
 	fake(t, nil, func(t *testing.T, h *hook) {
 		h.put(a1, `{"port":1}`)
@@ -146,7 +146,7 @@ func TestHeartbeatIsChecked(t *testing.T) {
 	h.stream("POST", a1+"/hold?heartbeat=0", "").next()
 }
 
-// An operator's drain reaches the instance that is held.
+// A held instance is told of an operator's drain.
 func TestHoldHearsOfADrain(t *testing.T) {
 	ca := newAuthority(t)
 	ca.issue(t, "s", "", nil, []byte{127, 0, 0, 1})
@@ -168,7 +168,7 @@ func TestHoldHearsOfADrain(t *testing.T) {
 				if e := s.next(); e.name != "changed" || !strings.Contains(e.data, `"state":"`+c.state+`"`) {
 					t.Errorf("%+v", e)
 				}
-				// What interrupted the wait for heartbeats did not end it.
+				// The drain does not end the hold.
 				renewed := make(chan struct{})
 				go func() {
 					defer close(renewed)
@@ -192,8 +192,8 @@ func TestHoldHearsOfADrain(t *testing.T) {
 	}
 }
 
-// Who sends what he need not send is renewed no less, and asked to come again no
-// later.
+// A client that sends octets without having announced heartbeats is renewed as often as
+// others, and its hold ends no later.
 func TestHoldWithoutHeartbeatsKeepsItsClock(t *testing.T) {
 	h := start(t, nil)
 	c, in := hijacked(t, h, `{"port":1,"lease":"3s","ttl":"1s"}`)
@@ -217,8 +217,7 @@ func TestHoldWithoutHeartbeatsKeepsItsClock(t *testing.T) {
 	}
 }
 
-// Holds that share one connection of HTTP/2 do not take each other's octets for
-// silence.
+// Holds that share one connection of HTTP/2 are independent of each other.
 func TestHoldsOverOneHTTP2ConnectionDoNotDisturbEachOther(t *testing.T) {
 	ca := newAuthority(t)
 	ca.issue(t, "s", "", nil, []byte{127, 0, 0, 1})

@@ -20,7 +20,7 @@ import (
 
 var keyA1 = registry.Key{Service: "_math._tcp", ID: "a1"}
 
-// serving is a listener that stands for an instance; it gives its port.
+// serving is a listener in place of an instance, and its port.
 func serving(t *testing.T) (net.Listener, int) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -31,7 +31,7 @@ func serving(t *testing.T) (net.Listener, int) {
 	return l, l.Addr().(*net.TCPAddr).Port
 }
 
-// fake runs f on a hook in memory whose registry expires leases, in fake time.
+// fake runs f with a hook in memory and a registry whose leases end, in fake time.
 func fake(t *testing.T, change func(*Config, *registry.Config), f func(t *testing.T, h *hook)) {
 	synctest.Test(t, func(t *testing.T) {
 		h := startOn(t, newPipes(), change)
@@ -72,8 +72,8 @@ func TestHoldRegistersAndRenews(t *testing.T) {
 	})
 }
 
-// A process that is stopped keeps its connection: it is asked to come again, and
-// when it does not its lease ends.
+// A stopped process keeps its connection open: its hold ends with "again", and without a
+// new one its lease ends.
 func TestHoldIsAskedToComeAgain(t *testing.T) {
 	fake(t, nil, func(t *testing.T, h *hook) {
 		s := h.stream("POST", a1+"/hold", `{"port":1}`)
@@ -92,7 +92,7 @@ func TestHoldIsAskedToComeAgain(t *testing.T) {
 	})
 }
 
-// A peer whose window is shut is no sign of life.
+// A peer that reads nothing is not renewed.
 func TestHoldThatNobodyReadsEndsWithTheLease(t *testing.T) {
 	probed := make(chan string, 10)
 	fake(t, func(c *Config, r *registry.Config) {
@@ -115,7 +115,7 @@ func TestHoldThatNobodyReadsEndsWithTheLease(t *testing.T) {
 	})
 }
 
-// A changed lease changes the pace of the hold.
+// A changed lease changes the pace of the renewals.
 func TestHoldFollowsTheRegistration(t *testing.T) {
 	fake(t, nil, func(t *testing.T, h *hook) {
 		s := h.stream("POST", a1+"/hold", `{"port":1,"lease":"10m"}`)
@@ -144,7 +144,7 @@ func TestHoldOfRegisteredInstanceNeedsNoBody(t *testing.T) {
 	}
 }
 
-// hijacked opens a hold on a TCP connection of its own.
+// hijacked opens a hold on its own TCP connection.
 func hijacked(t *testing.T, h *hook, body string) (*net.TCPConn, *bufio.Reader) {
 	t.Helper()
 	c, err := net.Dial("tcp", h.Addr().String())
@@ -207,7 +207,7 @@ func TestReplacedHoldEnds(t *testing.T) {
 	h := start(t, nil)
 	s := h.stream("POST", a1+"/hold", `{"port":1,"incarnation":3}`)
 	s.next()
-	h.put(a1, `{"port":1,"incarnation":3}`) // its own renewal does not disturb it
+	h.put(a1, `{"port":1,"incarnation":3}`) // a PUT of the same process does not end the hold
 	h.put(a1, `{"port":1,"incarnation":4}`)
 	if e := s.next(); e.name != "end" || !strings.Contains(e.data, `"reason":"replaced"`) {
 		t.Errorf("%+v", e)
@@ -227,8 +227,8 @@ func TestDeregisteredHoldEnds(t *testing.T) {
 	}
 }
 
-// A client whose connection is half dead opens a new one; when the old one is
-// found broken at last, that says nothing about the instance.
+// A client whose connection is half dead opens a new hold. When the old connection is
+// found broken later, the instance is not probed.
 func TestNewerHoldOfTheSameInstanceTakesOver(t *testing.T) {
 	var probes atomic.Int32
 	h := start(t, func(_ *Config, r *registry.Config) {
@@ -273,7 +273,7 @@ func TestTooManyHoldsAreRefused(t *testing.T) {
 	}
 }
 
-// register.Keep on a real hook: held, and gone at once when it closes.
+// register.Keep with a real hook: the instance is held, and removed by Close.
 func TestKeepHoldsAndCloses(t *testing.T) {
 	h := start(t, nil)
 	l, port := serving(t)
@@ -295,7 +295,7 @@ func TestKeepHoldsAndCloses(t *testing.T) {
 	eventually(t, "let go", func() bool { return h.holds.count() == 0 })
 }
 
-// Whose connection breaks is probed only if the connection was the host's own.
+// After a broken connection the host is probed only if it was the connection's own.
 func TestOnlyTheOwnHostIsProbed(t *testing.T) {
 	h := start(t, nil)
 	open, secured := h.state.Load(), *h.state.Load()
@@ -323,8 +323,8 @@ func TestOnlyTheOwnHostIsProbed(t *testing.T) {
 	}
 }
 
-// A hold for another host, with a token that may, breaks: nothing tells whether that
-// host's port is open.
+// A hold for another host, with a token that allows it, breaks: the hook does not show
+// whether the port of that host is open.
 func TestHoldIsNoPortScanner(t *testing.T) {
 	h := start(t, func(c *Config, _ *registry.Config) {
 		c.Tokens = []Token{{Secret: "s", Verbs: []Verb{Write}, Services: []string{"*"}, AnyHost: true}}

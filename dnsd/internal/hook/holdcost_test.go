@@ -12,13 +12,13 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// mostPerHold is what one held registration may keep of dnsd's memory: heap and
-// stacks, its registration and the test's end of the connection included.
+// mostPerHold is how much memory one held registration may use: heap and stacks, with
+// its registration and the test's end of the connection.
 const mostPerHold = 12 << 10
 
 func memoryInUse() uint64 {
 	runtime.GC()
-	runtime.GC() // what the first one only prepared to free: pools, finalizers
+	runtime.GC() // a second time, for pools and finalizers
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc + m.StackInuse
@@ -27,13 +27,13 @@ func memoryInUse() uint64 {
 func TestHeldRegistrationIsCheap(t *testing.T) {
 	for _, query := range []string{"?heartbeat=1", ""} {
 		t.Run(query, func(t *testing.T) {
-			const n = 300 // two descriptors each
+			const n = 300 // each has two descriptors
 			h := start(t, func(c *Config, _ *registry.Config) { c.Audit = nil })
-			h.hold(t, n/4, query, "warm") // what is paid once
+			h.hold(t, n/4, query, "warm") // memory that is needed once
 			before := memoryInUse()
 			conns := h.hold(t, n, query, "i")
 			for _, c := range conns {
-				awaitRenewal(t, c) // what a renewal needs of the stack stays
+				awaitRenewal(t, c) // the stack that a renewal needs stays allocated
 			}
 			per := (int64(memoryInUse()) - int64(before)) / n
 			t.Logf("%d octets for a held registration", per)
@@ -45,7 +45,7 @@ func TestHeldRegistrationIsCheap(t *testing.T) {
 	}
 }
 
-// awaitRenewal sends heartbeats until the hook says that it has renewed.
+// awaitRenewal sends heartbeats until the hook has renewed the lease.
 func awaitRenewal(tb testing.TB, c net.Conn) {
 	tb.Helper()
 	b := make([]byte, 256)
@@ -61,7 +61,7 @@ func awaitRenewal(tb testing.TB, c net.Conn) {
 	tb.Fatal("not renewed in 10s")
 }
 
-// hold opens n holds that go on until the test ends, each on its connection.
+// hold opens n holds, each on its own connection, until the test ends.
 func (h *hook) hold(tb testing.TB, n int, query, prefix string) []net.Conn {
 	tb.Helper()
 	conns := make([]net.Conn, n)

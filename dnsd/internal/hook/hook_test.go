@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// hook is a running server with a memory registry behind it.
+// hook is a running server with a registry in memory.
 type hook struct {
 	*Server
 	t        testing.TB
@@ -55,7 +55,7 @@ func start(t testing.TB, change func(*Config, *registry.Config)) *hook {
 	return startOn(t, nil, change)
 }
 
-// startOn serves on pipes instead of sockets, if given, for synctest.
+// startOn serves on pipes instead of sockets, unless pipes is nil, for synctest.
 func startOn(t testing.TB, pipes *pipes, change func(*Config, *registry.Config)) *hook {
 	t.Helper()
 	h := &hook{t: t, audit: &lines{}}
@@ -101,7 +101,7 @@ func startOn(t testing.TB, pipes *pipes, change func(*Config, *registry.Config))
 	return h
 }
 
-// pipes is a listener in memory: nothing outside of the process, so that
+// pipes is a listener in memory, with nothing outside of the process, so that
 // synctest knows when all goroutines wait for the clock.
 type pipes struct {
 	conns chan net.Conn
@@ -143,7 +143,7 @@ func (p *pipes) dialFrom(ctx context.Context, ip net.IP) (net.Conn, error) {
 	}
 }
 
-// pipeConn has an address, which net.Pipe has not.
+// pipeConn has an address; a net.Pipe has none.
 type pipeConn struct {
 	net.Conn
 	ip net.IP
@@ -151,7 +151,7 @@ type pipeConn struct {
 
 func (c pipeConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: c.ip, Port: 40000} }
 
-// answer is what came back.
+// answer is a response that was read.
 type answer struct {
 	status int
 	header http.Header
@@ -224,7 +224,7 @@ const noRate = 1 << 30
 
 const a1 = "/v1/services/_math._tcp/instances/a1"
 
-// put registers and wants it to succeed.
+// put registers an instance, which must succeed.
 func (h *hook) put(path, body string, header ...string) register.Published {
 	h.t.Helper()
 	a := h.do(http.MethodPut, path, body, header...)
@@ -237,10 +237,10 @@ func (h *hook) put(path, body string, header ...string) register.Published {
 // at is the id of a revision.
 func (h *hook) at(revision int) string { return h.registry.At(uint64(revision)).String() }
 
-// event is one server-sent event, or a comment, which has only a comment.
+// event is one server-sent event or one comment.
 type event struct{ id, name, data, comment string }
 
-// events reads a stream event by event.
+// events reads a stream.
 type events struct {
 	t      testing.TB
 	resp   *http.Response
@@ -275,7 +275,7 @@ func (e *events) close() {
 	e.resp.Body.Close()
 }
 
-// block gives the next event or comment; false at the end of the stream.
+// block returns the next event or comment; false: the stream has ended.
 func (e *events) block() (event, bool) {
 	e.t.Helper()
 	var ev event
@@ -301,7 +301,7 @@ func (e *events) block() (event, bool) {
 	}
 }
 
-// next gives the next event that is no comment.
+// next returns the next event, without comments.
 func (e *events) next() event {
 	e.t.Helper()
 	for {
@@ -315,7 +315,7 @@ func (e *events) next() event {
 	}
 }
 
-// until gives the events up to one of that name, with it.
+// until returns the events up to one of that name, which is the last one.
 func (e *events) until(name string) []event {
 	e.t.Helper()
 	var all []event
@@ -328,7 +328,7 @@ func (e *events) until(name string) []event {
 	}
 }
 
-// eventually waits for a condition that nothing announces.
+// eventually polls a condition of which no event tells.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {

@@ -15,7 +15,7 @@ func TestRegistrationIsAnsweredAsPublished(t *testing.T) {
 	if a.status != http.StatusCreated || a.header.Get("Location") != a1 {
 		t.Fatalf("%d, Location %q: %s", a.status, a.header.Get("Location"), a.body)
 	}
-	// The text itself, because the names are the interface.
+	// The text itself is compared, because the names of the fields are a promise.
 	want := `{"id":"a1","host":"127.0.0.1","port":8080,"priority":10,"weight":100,"ttl":"5s","lease":"15s","incarnation":0,"state":"up","expires_in":"15s","revision":1,"renew_after":"5s"}` + "\n"
 	if string(a.body) != want {
 		t.Errorf("got  %swant %s", a.body, want)
@@ -122,7 +122,7 @@ func TestOldIncarnationLearnsThatItWasReplaced(t *testing.T) {
 	h.put(a1, `{"port":3,"incarnation":6}`)
 }
 
-// What a proxy's address is taken for would be published silently.
+// The address of a proxy must not be published for that of an instance.
 func TestProxyIsNotPublished(t *testing.T) {
 	h := start(t, nil)
 	for _, name := range append([]string{"X-Real-IP"}, proxyHeaders...) {
@@ -136,7 +136,7 @@ func TestProxyIsNotPublished(t *testing.T) {
 	}
 }
 
-// TestBadRequestsNameFieldAndCure has every way to be wrong. None changes anything.
+// TestBadRequestsNameFieldAndCure has every kind of wrong request. None changes the registry.
 func TestBadRequestsNameFieldAndCure(t *testing.T) {
 	h := start(t, func(_ *Config, r *registry.Config) { r.Limits.PerService = 2 })
 	h.put(a1, `{"port":1}`)

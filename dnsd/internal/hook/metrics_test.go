@@ -62,7 +62,7 @@ func TestMetricsCountByRouteAndState(t *testing.T) {
 	}
 }
 
-// However many services there are, the time series are few.
+// Many services have few time series.
 func TestServicesHaveFewTimeSeries(t *testing.T) {
 	h := start(t, nil)
 	for i := range mostServices + 50 {

@@ -61,7 +61,7 @@ func TestStickyDrainSurvivesTheInstance(t *testing.T) {
 	eventually(t, "the audit says sticky", func() bool { return strings.Contains(h.audit.String(), `result="drained, sticky"`) })
 }
 
-// A host whose clock was ahead left a fence behind, which an admin clears.
+// A host whose clock was ahead has left a fence, which an admin clears.
 func TestFenceIsClearedByAnAdmin(t *testing.T) {
 	h := start(t, nil)
 	h.put(a1, `{"port":1,"incarnation":50}`)

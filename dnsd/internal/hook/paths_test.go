@@ -46,8 +46,8 @@ func TestUncleanPathsMeetTheSameLimits(t *testing.T) {
 	})
 }
 
-// FuzzRequest sends anything anywhere: the answer is never a redirect, never our
-// fault, and each refusal is a problem with a detail.
+// FuzzRequest sends any request to any path: the answer is never a redirect, never a
+// 500, and each refusal is a problem with a detail.
 func FuzzRequest(f *testing.F) {
 	for _, n := range requests() {
 		f.Add(n.method, n.path, n.body, "")
@@ -65,7 +65,7 @@ func FuzzRequest(f *testing.F) {
 		req.Method, req.URL, req.RemoteAddr = method, u, "127.0.0.1:1"
 		req.Header.Set("Last-Event-ID", last)
 		if strings.HasSuffix(u.Path, "/hold") || u.Path == "/v1/watch" {
-			req.Method = http.MethodHead // not to wait for its end
+			req.Method = http.MethodHead // a GET would not end
 		}
 		w := httptest.NewRecorder()
 		h.handler.ServeHTTP(w, req)

@@ -15,7 +15,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// fill registers n instances of _math._tcp with as much meta as there may be.
+// fill registers n instances of _math._tcp with as much meta as is allowed.
 func (h *hook) fill(n int) {
 	h.t.Helper()
 	meta := make(map[string]string)
@@ -61,7 +61,7 @@ func TestReadersWhoDoNotReadCostLittle(t *testing.T) {
 		}
 		size := piece + leaseBytes*h.registry.Span("_math._tcp")
 		eventually(t, "all write", func() bool { return h.lists.inUse() >= float64(readers*size) })
-		// Each now has its view and fills its piece; then it waits for the reader.
+		// Each answer now has its view and fills its piece; then it waits for the reader.
 		one := make([]byte, 1)
 		for _, g := range guests {
 			if _, err := io.ReadFull(g.conn, one); err != nil {
@@ -81,7 +81,7 @@ func TestReadersWhoDoNotReadCostLittle(t *testing.T) {
 	}
 }
 
-// A slow reader of events costs a burst while it is written to, however many wait.
+// A slow reader of events costs one burst, however many events wait for it.
 func TestBurstOfEventsGoesOutInPieces(t *testing.T) {
 	var sizes []int
 	s := &stream{
@@ -108,7 +108,7 @@ func TestBurstOfEventsGoesOutInPieces(t *testing.T) {
 	}
 }
 
-// writesTo is a response writer that tells of each write.
+// writesTo is a response writer that reports each write.
 type writesTo func(p []byte)
 
 func (writesTo) Header() http.Header           { return http.Header{} }
@@ -147,7 +147,7 @@ func TestListsInFlightAreBounded(t *testing.T) {
 	})
 }
 
-// A reader that reads, but hardly, does not keep its memory for ever.
+// A reader that reads very slowly does not keep its memory for ever.
 func TestReaderThatHardlyReadsIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipes()
@@ -171,7 +171,7 @@ func TestReaderThatHardlyReadsIsCut(t *testing.T) {
 	})
 }
 
-// That a reader goes in the middle of an answer is no news.
+// A reader that closes in the middle of an answer is not an error.
 func TestReaderThatGoesIsNoError(t *testing.T) {
 	var log lines
 	p := newPipes()

@@ -34,7 +34,7 @@ func (p *pipes) guest(t *testing.T, ip net.IP) *guest {
 	return &guest{t, c, bufio.NewReader(c)}
 }
 
-// ask sends a request and gives the status; 0: the connection is gone.
+// ask sends a request and returns the status; 0: the connection is closed.
 func (g *guest) ask(method, path, body, token string) int {
 	g.t.Helper()
 	auth := ""
@@ -54,8 +54,8 @@ func (g *guest) ask(method, path, body, token string) int {
 	return resp.StatusCode
 }
 
-// Strangers fill the hook in every way they can; whoever has a token registers over
-// old and new connections meanwhile, and what it holds stays.
+// Strangers fill the hook in every way they can. Meanwhile a caller with a token
+// registers over old and new connections, and its hold stays.
 func TestStrangersLeaveRoomForThoseWithAToken(t *testing.T) {
 	one := func(int) net.IP { return net.IPv4(192, 0, 2, 66) }
 	many := func(i int) net.IP { return net.IPv4(10, 1, byte(i>>8), byte(i)) }
@@ -114,8 +114,8 @@ func TestStrangersLeaveRoomForThoseWithAToken(t *testing.T) {
 	}
 }
 
-// Without tokens all are equal: a connection in use is never closed for another, and
-// an unused one is.
+// Without tokens all callers are equal: a used connection is never closed for another,
+// and // an unused one is.
 func TestUnusedConnectionsMakeRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPipes()
@@ -141,7 +141,7 @@ func TestUnusedConnectionsMakeRoom(t *testing.T) {
 	})
 }
 
-// TestPoolKeepsItsCounts drives a pool at random beside a plain model of it.
+// TestPoolKeepsItsCounts compares a pool with a simple model of it, at random.
 func TestPoolKeepsItsCounts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := newPool()
@@ -238,7 +238,7 @@ func TestPoolUnderManyHands(t *testing.T) {
 				c := &conn{Conn: closed{}, pool: p, addr: netip.AddrFrom4([4]byte{10, 0, 0, byte((n + i) % 7)})}
 				victim, ok := p.enter(c)
 				if victim != nil {
-					_ = victim.Conn.Close() // as the listener does; its owner still holds it
+					_ = victim.Conn.Close() // as the listener does; the other goroutine still has it
 				}
 				if !ok {
 					continue
@@ -256,7 +256,7 @@ func TestPoolUnderManyHands(t *testing.T) {
 	}
 }
 
-// closed is a connection of which nothing but its end is asked.
+// closed is a connection that can only be closed.
 type closed struct{ net.Conn }
 
 func (closed) Close() error { return nil }

@@ -15,7 +15,7 @@ import (
 	"github.com/rollcall-dns/rollcall/register"
 )
 
-// Against the real hook, over real sockets.
+// Package register with the real hook, over real sockets.
 
 // dnsd is a registry with its hook.
 type dnsd struct {
@@ -59,7 +59,7 @@ func instance(t *testing.T) (net.Listener, uint16) {
 	return l, uint16(l.Addr().(*net.TCPAddr).Port)
 }
 
-// states collects what a lease goes through.
+// states collects the states of a lease.
 func states(cfg *register.Config) <-chan register.LeaseState {
 	c := make(chan register.LeaseState, 100)
 	cfg.OnChange = func(st register.Status) { c <- st.State }
@@ -163,7 +163,7 @@ func TestRealHookTellsTheOldProcessThatItWasReplaced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	<-old.Done() // told by the end of its hold, not by a renewal that is seconds away
+	<-old.Done() // because its hold ended: the next renewal is seconds away
 	if !errors.Is(old.Err(), register.ErrReplaced) {
 		t.Errorf("the old one: %v", old.Err())
 	}
@@ -186,7 +186,7 @@ func TestRealHookRemovesTheDeadAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer w.Close()
-	// A process that dies: its port refuses, its connections break.
+	// The process dies: its port refuses, its connections break.
 	network := &mortal{}
 	transport := &http.Transport{DialContext: network.dial}
 	defer transport.CloseIdleConnections()
@@ -221,7 +221,7 @@ func TestRealHookRemovesTheDeadAtOnce(t *testing.T) {
 	}
 }
 
-// mortal is the network of a process that can die.
+// mortal has the connections of a process, which kill breaks.
 type mortal struct {
 	mu    sync.Mutex
 	dead  bool

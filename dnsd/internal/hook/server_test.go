@@ -60,7 +60,7 @@ func TestListenOffLoopbackAsksForSecurity(t *testing.T) {
 			}
 			continue
 		}
-		if c.cfg.Addr != "127.0.0.1:0" { // an update must not open what Listen would not
+		if c.cfg.Addr != "127.0.0.1:0" { // an update must not allow what Listen refuses
 			if err := s.Update(Config{Registry: r}); err == nil {
 				t.Errorf("%s: updated to be open", c.name)
 			}
@@ -121,8 +121,8 @@ func TestEndedServerStaysEnded(t *testing.T) {
 	}
 }
 
-// Requests, a watch and a hold go on while every part of the configuration is
-// replaced, timeouts included.
+// Requests, a watch and a hold go on while every part of the configuration is replaced,
+// idle included.
 func TestUpdateWhileRequestsRun(t *testing.T) {
 	h := start(t, nil)
 	h.put("/v1/services/_echo._tcp/instances/e1", `{"port":1}`)

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// What the peer's host has not taken is seen through every layer of the
-// connection.
+// The bytes that the peer's host has not acknowledged are known, through every layer of
+// the connection.
 func TestSocketSeesWhatIsNotAcknowledged(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -84,7 +84,7 @@ func (a *authority) sign(t testing.TB, name string, c *x509.Certificate) (*ecdsa
 	return key, cert
 }
 
-// client trusts the authority and shows the named certificate, if any.
+// client trusts the authority and has the named certificate, if there is a name.
 func (a *authority) client(t testing.TB, name string) *http.Client {
 	t.Helper()
 	cfg := &tls.Config{RootCAs: x509.NewCertPool()}
@@ -146,7 +146,7 @@ func TestClientCertificates(t *testing.T) {
 	}
 }
 
-// A certificate speaks for its own names only, seen from another host.
+// A certificate allows its own names only, seen from another host.
 func TestCertificateAllowsItsOwnHosts(t *testing.T) {
 	ca := newAuthority(t)
 	ca.issue(t, "math", "", []string{"math.example"}, net.IPv4(192, 0, 2, 9))
@@ -225,7 +225,7 @@ func TestRenewedCertificateIsServedAfterUpdate(t *testing.T) {
 	}
 }
 
-// Who speaks HTTP to a hook with TLS gets a problem with the cure, whatever the method.
+// A client that sends HTTP to a hook with TLS gets a problem with the cure, for each method.
 func TestHTTPToAHookWithTLSIsTold(t *testing.T) {
 	ca := newAuthority(t)
 	ca.issue(t, "server", "", nil, net.IPv4(127, 0, 0, 1))
@@ -269,7 +269,8 @@ func TestExpiredCertificateEndsItsConnection(t *testing.T) {
 	}
 }
 
-// A watch and a hold that began through a door that is no more end, and say why.
+// A watch and a hold end, with the reason, when their connection has no longer what is
+// required.
 func TestStreamsEndWithTheirDoor(t *testing.T) {
 	ca := newAuthority(t)
 	ca.issue(t, "server", "", nil, net.IPv4(127, 0, 0, 1))

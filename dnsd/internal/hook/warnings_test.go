@@ -35,7 +35,7 @@ func TestConnectionsFitTheDescriptors(t *testing.T) {
 	}
 }
 
-// Tokens in clear are warned of where others can listen, once.
+// Tokens without TLS off loopback cause one warning.
 func TestTokensInClearAreWarnedOf(t *testing.T) {
 	ca := newAuthority(t)
 	ca.issue(t, "server", "", nil, net.IPv4(127, 0, 0, 1))

@@ -72,8 +72,8 @@ func TestWatchOfOneServiceSeesOnlyIt(t *testing.T) {
 	}
 }
 
-// A reader that breaks off at every possible place and resumes sees each change
-// once, in order.
+// A reader that loses the connection after any event and continues sees each change once,
+// in order.
 func TestWatchResumesWithoutLossOrRepeat(t *testing.T) {
 	h := start(t, nil)
 	h.put(a1, `{"port":1}`)
@@ -130,11 +130,11 @@ func TestSilentWatchShowsLife(t *testing.T) {
 	})
 }
 
-// A reader that does not read is cut when it is too far behind, and told so when
-// it reads on.
+// A reader that does not read is cut when too many events wait for it, and finds the
+// reason when it reads on.
 func TestSlowWatcherIsCut(t *testing.T) {
 	h := start(t, func(c *Config, r *registry.Config) {
-		c.times.write = time.Minute // the queue is to be the bound here
+		c.times.write = time.Minute // the queue is the bound in this test
 	})
 	w := h.stream("GET", "/v1/watch", "")
 	w.until(eventSync)
@@ -153,7 +153,7 @@ func TestSlowWatcherIsCut(t *testing.T) {
 	if want := `{"reason":"slow","detail":"` + endDetails[endSlow] + `"}`; end.data != want {
 		t.Errorf("%+v", end)
 	}
-	for i := 1; i < len(all)-1; i++ { // what came is without a hole
+	for i := 1; i < len(all)-1; i++ { // no event is missing
 		if a, b := all[i-1].decode(t).Revision, all[i].decode(t).Revision; b != a+1 {
 			t.Fatalf("%d follows %d", b, a)
 		}
@@ -163,7 +163,7 @@ func TestSlowWatcherIsCut(t *testing.T) {
 	}
 }
 
-// A reader that is stuck for good costs one write timeout.
+// A reader that never reads again costs one write timeout.
 func TestStuckWatcherIsClosed(t *testing.T) {
 	h := start(t, func(c *Config, r *registry.Config) {
 		c.times.write = 20 * time.Millisecond
@@ -206,7 +206,7 @@ func TestWatchIsToldOfTheEnd(t *testing.T) {
 	}
 }
 
-// sink is a response writer that tells of every event with an id.
+// sink is a response writer that reports every event with an id.
 type sink struct {
 	header http.Header
 	got    chan string
@@ -222,7 +222,7 @@ func (s *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// sinks are n watchers of everything, which end with ctx, and what they all get.
+// sinks starts n watchers of all services, which end with ctx, and returns what they get.
 func (h *hook) sinks(ctx context.Context, n int) (got chan string, running *sync.WaitGroup) {
 	got, running = make(chan string, n), new(sync.WaitGroup)
 	for range n {
@@ -235,8 +235,8 @@ func (h *hook) sinks(ctx context.Context, n int) (got chan string, running *sync
 	return got, running
 }
 
-// TestThousandWatchersShareOneEncoding counts the encodings of the event itself:
-// who asks with another function gets the bytes that the watchers made.
+// TestThousandWatchersShareOneEncoding counts the encodings of the event: a call with
+// another function returns the bytes that the watchers made.
 func TestThousandWatchersShareOneEncoding(t *testing.T) {
 	h := start(t, nil)
 	const watchers = 1000
