@@ -88,7 +88,7 @@ type Guard struct {
 	// Percent of a service that may expire in one lease without proof of death;
 	// default 30.
 	Percent int
-	// Leases and Max end the guard's hold: after that many leases, or that long.
+	// Leases and Max end a reprieve: after that many leases, or after that time.
 	// Defaults 10 and 15m.
 	Leases int
 	Max    time.Duration
