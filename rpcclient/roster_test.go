@@ -51,8 +51,8 @@ func TestRosterBelievesWhatCanBeTrue(t *testing.T) {
 		{"a registry without memory comes back", []string{"a b c d e", "NXDOMAIN", "a", "a c", "a b c e"}, "", "a b c d e", "a b c e"},
 		{"nobody answers", []string{"a b c", "unanswered"}, "b", "a c", "a c"},
 		{"an empty answer, and then none", []string{"a b c", "NXDOMAIN", "unanswered"}, "", "a b c", "a b c"},
-		{"and then somebody, of fewer", []string{"a b c d", "unanswered", "a"}, "", "a b c d", "a"},
-		{"and then somebody, of most", []string{"a b c d", "unanswered", "a b c"}, "", "a b c", "a b c"},
+		{"and then an answer with fewer", []string{"a b c d", "unanswered", "a"}, "", "a b c d", "a"},
+		{"and then an answer with most", []string{"a b c d", "unanswered", "a b c"}, "", "a b c", "a b c"},
 	} {
 		r := roster{linger: 30 * time.Second}
 		up := func(addr string) bool { return !slices.Contains(strings.Fields(c.down), addr) }

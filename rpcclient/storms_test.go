@@ -53,7 +53,7 @@ type scenario struct {
 
 var stormScenarios = []scenario{
 	{
-		"server", "One of two servers dies\n\nIt stays dead, and announced: its lease is long. No call waits, for the other one lives.", 2, 4,
+		"server", "One of two servers dies\n\nIt stays dead, and stays in DNS, because its lease is long. No call waits, because the other server works.", 2, 4,
 		[]phase{{"before", -20 * time.Second, 0}, {"first second", 0, time.Second}, {"2nd to 10th", time.Second, 10 * time.Second}, {"2nd minute", time.Minute, 2 * time.Minute}},
 		func(s *world) {
 			s.kill("10.0.0.1:80")
@@ -111,7 +111,7 @@ var stormScenarios = []scenario{
 		nil,
 	},
 	{
-		"hour", "One of 20 endpoints is dead for an hour\n\nIt stays announced.", 20, 50,
+		"hour", "One of 20 endpoints is dead for an hour\n\nIt stays in DNS.", 20, 50,
 		[]phase{{"before", -20 * time.Second, 0}, {"first second", 0, time.Second}, {"first minute", 0, time.Minute}, {"last half hour", 30 * time.Minute, time.Hour}},
 		func(s *world) {
 			s.kill("10.0.0.1:80")
@@ -123,28 +123,30 @@ var stormScenarios = []scenario{
 
 const stormsPreface = `# What a thousand clients do when something dies
 
-Measured by TestStorms: real clients and resolvers in fake time; the DNS server and the
-servers are functions of the test. TTL 5 s, two connections to each server, all else by
-default; 250 clients, times 4, and 20 clients, times 50, for the hour. Questions to
-the DNS server and dials of servers are counted, whether somebody is there to hear
-them or not. All clients see the event in the same moment.
+TestStorms measures this page. It runs real clients and resolvers in fake time; the DNS
+server and the servers are functions of the test. The TTL is 5 s, each client has two
+connections to each server, and all other settings are the defaults. The test runs 250
+clients and multiplies by 4, or, for the hour, 20 clients and multiplies by 50. It counts
+queries to the DNS server and dials of servers, also those that reach none. All clients
+see the event in the same moment.
 
-"One" is one client a second, on average. "1,000" is a thousand of them a second, and
-"peak" the most of these in any 50 ms; what is spread evenly over a second has a peak of
-a twentieth. The numbers vary a little from run to run.
+The column "one" has the queries or dials a second of one client, on average. "1,000" has
+those of a thousand clients, and "peak" the most of these in any 50 ms. If they were spread
+evenly over a second, the peak would be a twentieth. The numbers vary a little from run to
+run.
 
 ` + "    go test -run Storms -v ./rpcclient            # prints it\n    go test -run Storms ./rpcclient -update       # writes this page\n" + `
-The rules behind them:
+The rules that lead to these numbers:
 
-* Whatever is repeated has a pause that grows and is drawn at random. For dials it is
-  50 ms to 1.05 s, then 0.5 to 1.5 s, 1.5 to 2.5 s, 3 to 4 s, and from then on 4 to 5 s.
-  No waiting call, no hint and no other connection makes it shorter, and only a
-  connection that was made after the last failure and has lasted 5 s begins again.
-* The first dial after a loss comes at any moment of the second after it, and so do
-  those of nodes that stand in for the lost ones: of the next priority, or of a subset.
-  Calls that find no other node wait for it.
-* A lost node is a hint to ask DNS again: a few questions within a second, one series a
-  TTL at most, and fewer when they find nothing.
+* The pause before each retry is random, and grows. For dials it is 50 ms to 1.05 s, then
+  0.5 to 1.5 s, 1.5 to 2.5 s, 3 to 4 s, and from then on 4 to 5 s. No waiting call, no hint
+  and no other connection makes it shorter. It is reset only by a connection that was made
+  after the last failure and has lasted 5 s.
+* The first dial after a loss comes at a random moment of the second after it. So do the
+  dials of nodes that replace the lost ones, which are of the next priority or of a subset.
+  Calls that find no other node wait for them.
+* A lost node is a hint to ask DNS again. The client then sends a few queries within a
+  second, in at most one series a TTL, and fewer when they find nothing.
 `
 
 // TestStorms simulates events that could make clients send a storm of queries and dials, and
