@@ -37,9 +37,9 @@ type Config struct {
 
 // Leases are the default and the bounds of a lease.
 type Leases struct {
-	Default time.Duration // of instances that give none; default 15s, three renewals of 5s
-	Min     time.Duration // at least 2s; default 3s, or Default if that is shorter
-	Max     time.Duration // default 24h, or Default if that is longer
+	Default time.Duration // of instances that give none; default 15s, three renewals of 5s, or the nearest that the bounds allow
+	Min     time.Duration // at least 2s; default 3s
+	Max     time.Duration // default 24h
 }
 
 // Limits are the largest numbers of instances.
@@ -88,9 +88,9 @@ func usual() tuning {
 // Check returns c with the default in each field that is zero, or a *setting.Error
 // with what Open would refuse. It opens nothing.
 func Check(c Config) (Config, error) {
-	c.Lease.Default = cmp.Or(c.Lease.Default, defaultLease(c.Lease))
-	c.Lease.Min = cmp.Or(c.Lease.Min, min(3*time.Second, c.Lease.Default))
-	c.Lease.Max = cmp.Or(c.Lease.Max, max(24*time.Hour, c.Lease.Default))
+	c.Lease.Min = cmp.Or(c.Lease.Min, 3*time.Second)
+	c.Lease.Max = cmp.Or(c.Lease.Max, 24*time.Hour)
+	c.Lease.Default = cmp.Or(c.Lease.Default, min(max(15*time.Second, c.Lease.Min), c.Lease.Max))
 	c.TTL = cmp.Or(c.TTL, min(5*time.Second, (c.Lease.Default/2).Truncate(time.Second)))
 	c.Limits.Instances = cmp.Or(c.Limits.Instances, 1<<20)
 	c.Limits.PerService = cmp.Or(c.Limits.PerService, 10_000)
@@ -110,15 +110,6 @@ func Check(c Config) (Config, error) {
 		c.Backend = Memory()
 	}
 	return c, c.check()
-}
-
-// defaultLease is 15 seconds, or the nearest to it that the bounds allow.
-func defaultLease(l Leases) time.Duration {
-	lease := max(15*time.Second, l.Min)
-	if l.Max > 0 {
-		lease = min(lease, l.Max)
-	}
-	return lease
 }
 
 const (

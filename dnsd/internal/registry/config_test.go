@@ -37,12 +37,17 @@ func TestConfigIsChecked(t *testing.T) {
 		{want: 15 * time.Second},
 		{min: time.Minute, want: time.Minute},
 		{max: 5 * time.Second, want: 5 * time.Second},
-		{lease: 2 * time.Second, want: 2 * time.Second},
-		{lease: 48 * time.Hour, want: 48 * time.Hour},
+		{lease: 2 * time.Second, min: 2 * time.Second, want: 2 * time.Second},
 	} {
 		got, err := registry.Check(registry.Config{Lease: registry.Leases{Default: c.lease, Min: c.min, Max: c.max}})
 		if err != nil || got.Lease.Default != c.want {
 			t.Errorf("lease %v, bounds %v and %v: %v, %v, want %v", c.lease, c.min, c.max, got.Lease.Default, err, c.want)
+		}
+	}
+	// It does not move the bounds: a mistyped lease is an error.
+	for _, lease := range []time.Duration{2 * time.Second, 25 * time.Hour} {
+		if _, err := registry.Check(registry.Config{Lease: registry.Leases{Default: lease}}); err == nil {
+			t.Errorf("lease %v is good beside the default bounds", lease)
 		}
 	}
 }

@@ -92,7 +92,7 @@ func firewallChild() error {
 // underFire registers listening instances, makes the firewall reject, breaks the held
 // connections, and waits until the leases end.
 func underFire(command func(string) error, host, tables, chain, reject string) error {
-	cfg := registry.Config{Lease: registry.Leases{Default: 2 * time.Second}}
+	cfg := registry.Config{Lease: registry.Leases{Default: 2 * time.Second, Min: 2 * time.Second}}
 	r, err := registry.OpenTuned(cfg, func(_ *registry.Config, n *registry.Tuning) { n.ProbeTimeout = 200 * time.Millisecond })
 	if err != nil {
 		return err
