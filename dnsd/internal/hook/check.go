@@ -12,8 +12,9 @@ const (
 	// mostConns is more than a process may open files: a larger number is a typing
 	// error.
 	mostConns = 1_000_000
-	// mostRate leaves room for twice as much, which may come at once.
-	mostRate = 1 << 30
+	// mostRate is more than the hook answers in a second: a larger number is a typing
+	// error.
+	mostRate = 10_000_000
 )
 
 // Check returns c with the default in each field that is zero and its certificates
