@@ -27,6 +27,7 @@ func TestBlocksMustAgree(t *testing.T) {
 		{"same zone twice", "svc {\n  ttl 5s\n}\nSVC. {\n  ttl 5s\n}\n", `Corefile:4: zone svc.: svc. is listed twice`},
 		{"same hook twice", "svc {\n}\nsrv {\n}\n", `Corefile:3: zone srv.: hook: 127.0.0.1:8053 is the hook of zone svc. already; give each block its own`},
 		{"hooks of one port", "svc {\n}\nsrv {\n  hook localhost:8053\n}\n", `Corefile:4: zone srv.: hook: localhost:8053 and 127.0.0.1:8053, the hook of zone svc., cannot be open at the same time`},
+		{"both wildcards", "svc {\n  bind 0.0.0.0 ::\n}\n", `Corefile:2: zone svc.: bind: [::]:5300 and 0.0.0.0:5300, the bind of zone svc., cannot be open at the same time; :: takes IPv4 as well, so leave 0.0.0.0 out`},
 		{"same store twice", pair("store bolt "+db, "store bolt "+db), `Corefile:7: zone srv.: store: zone svc. uses ` + db + ` already; give each block its own file`},
 		{"reverse of two blocks", pair("reverse 10.0.0.0/8", "reverse 10.0.0.0/8"), `Corefile:7: zone srv.: reverse: zone svc. serves 10.in-addr.arpa. already`},
 		{"udpsize of one address", pair("udpsize 1232", "udpsize 512"), `Corefile:7: zone srv.: udpsize: zone svc. on the same address, 127.0.0.1:5300, has another value`},

@@ -155,6 +155,9 @@ func (r *reader) name(i int, key string) error {
 	name, port := key, ""
 	if i := strings.LastIndexByte(key, ':'); i >= 0 {
 		name, port = key[:i], key[i+1:]
+		if port != "{" && strings.HasSuffix(port, "{") {
+			return bad("expected a blank before the brace, as in svc:5300 { }")
+		}
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil {
 			return bad("bad port %q; expected a number from 0 to 65535 as in svc:5300", port)

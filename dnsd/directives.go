@@ -1,6 +1,7 @@
 package dnsd
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -258,7 +259,10 @@ func readRateLimit(r *reader, l line) error {
 		r.zone.DNS.RateLimit = -1
 		return nil
 	}
-	return l.number(&r.zone.DNS.RateLimit)
+	if err := l.number(&r.zone.DNS.RateLimit); err != nil {
+		return fmt.Errorf("%w, or 0 for no limit", err)
+	}
+	return nil
 }
 
 func readNSID(r *reader, l line) error {

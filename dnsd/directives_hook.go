@@ -2,6 +2,7 @@ package dnsd
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -52,6 +53,9 @@ func readToken(r *reader, l line) error {
 	return err
 }
 
+// service matches what a service looks like after a secret.
+var service = regexp.MustCompile(`^_.*\.(_tcp|_udp|\*)$`)
+
 // parseToken reads: token [name NAME] SECRET|file PATH [read|write|admin|any-host ...]
 // [SERVICE ...]. No error repeats a word that may be the secret.
 func parseToken(r *reader, l line) (t Token, err error) {
@@ -76,8 +80,11 @@ func parseToken(r *reader, l line) (t Token, err error) {
 		if t.Secret == "" {
 			return t, l.errorf("the file holds no secret")
 		}
-	case "read", "write", "admin", "any-host", "name":
+	case "read", "write", "admin", "any-host", "name", "*":
 		return t, l.errorf("%s is where the secret belongs: write the secret first, and then what it allows", t.Secret)
+	}
+	if service.MatchString(t.Secret) { // the secret was left out, and anyone could guess this one
+		return t, l.errorf("a service is where the secret belongs: write the secret first, and then what it allows")
 	}
 	for i, a := range args {
 		switch {
@@ -92,7 +99,7 @@ func parseToken(r *reader, l line) (t Token, err error) {
 			if near, ok := nearest(a, rights); ok {
 				return t, l.errorf("unexpected %q; did you mean %q?", a, near)
 			}
-			return t, l.errorf("word %d after the secret is unknown; expected read, write, admin, any-host or a service pattern such as _math._tcp, _math.* or *", i+1)
+			return t, l.errorf("word %d after the secret is unknown; expected read, write, admin, any-host or a service pattern such as _math._tcp, _math.* or *; a name goes before the secret, as in: token name deploy {$ROLLCALL_TOKEN}", i+1)
 		}
 	}
 	return t, nil

@@ -46,8 +46,12 @@ func (w checkedConfig) checkPorts() error {
 			if d.addr == o.addr && d.word == "hook" && o.word == "hook" {
 				return z.fail(faultf("hook", "%s is the hook of zone %s already; give each block its own, or put both zones into one block", d.addr, other))
 			}
-			return z.fail(faultf(d.word, "%s and %s, the %s of zone %s, cannot be open at the same time; give them different ports or addresses",
-				strings.TrimPrefix(d.addr, tlsPrefix), strings.TrimPrefix(o.addr, tlsPrefix), o.word, other))
+			cure := "give them different ports or addresses"
+			if d.host().IsUnspecified() && o.host().IsUnspecified() && d.host() != o.host() {
+				cure = ":: takes IPv4 as well, so leave 0.0.0.0 out"
+			}
+			return z.fail(faultf(d.word, "%s and %s, the %s of zone %s, cannot be open at the same time; %s",
+				strings.TrimPrefix(d.addr, tlsPrefix), strings.TrimPrefix(o.addr, tlsPrefix), o.word, other, cure))
 		}
 	}
 	return nil

@@ -11,11 +11,15 @@ func suggest(word string, words []string) string {
 	if near, ok := nearest(word, words); ok {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
+	if len(words) == 1 {
+		return "expected " + words[0]
+	}
 	return "expected one of " + strings.Join(words, ", ")
 }
 
 // nearest is the one of words that differs least from word; ok: by little.
 func nearest(word string, words []string) (near string, ok bool) {
+	word = strings.ToLower(word)
 	near = slices.MinFunc(words, func(a, b string) int { return distance(word, a) - distance(word, b) })
 	d := distance(word, near)
 	return near, d <= 2 && 2*d < len(word)

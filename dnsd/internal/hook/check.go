@@ -50,7 +50,7 @@ func Check(c Config) (Config, error) {
 		c.TLS = &TLS{Cert: c.TLS.Cert, Key: c.TLS.Key, ClientCA: c.TLS.ClientCA, read: d}
 	}
 	if !c.secured() && !c.Insecure && !onLoopback(c.Addr) {
-		return c, setting.Errorf("Addr", "%s is not a loopback address, so anyone could register; add a token or a client CA, or the insecure directive", c.Addr)
+		return c, setting.Errorf("Addr", "%s is not a loopback address, so anyone could register; in a Corefile, give the hook a token, a client CA or the directive insecure", c.Addr)
 	}
 	return c, nil
 }

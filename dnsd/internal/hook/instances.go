@@ -305,7 +305,7 @@ func (x *exchange) query(known ...string) (url.Values, error) {
 		if !slices.Contains(known, name) {
 			allowed := "none"
 			if len(known) > 0 {
-				allowed = fmt.Sprint(known)
+				allowed = strings.Join(known, ", ")
 			}
 			return nil, refuse(http.StatusBadRequest, name, "unknown query parameter %.64q: this request knows %s", name, allowed)
 		}

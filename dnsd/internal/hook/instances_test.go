@@ -116,6 +116,9 @@ func TestOldIncarnationLearnsThatItWasReplaced(t *testing.T) {
 	if p.Status != http.StatusConflict || p.Field != "incarnation" || !strings.Contains(p.Detail, "5") {
 		t.Errorf("%+v", p)
 	}
+	if p := h.do("PUT", a1, `{"port":2}`).problem(t); p.Status != http.StatusConflict || !strings.Contains(p.Detail, "the request has none") || p.Incarnation != 5 {
+		t.Errorf("without an incarnation: %+v", p)
+	}
 	if in, _ := h.registry.Instance(registry.Key{Service: "_math._tcp", ID: "a1"}); in.Port != 1 {
 		t.Errorf("port is %d now", in.Port)
 	}
@@ -210,7 +213,7 @@ func TestBadRequestsNameFieldAndCure(t *testing.T) {
 		{"watch future", "GET", "/v1/watch?since=" + h.at(999), "", 410, "since", "without since"},
 		{"watch of no life", "GET", "/v1/watch?since=2", "", 410, "since", "without since"},
 		{"watch of another life", "GET", "/v1/watch?since=" + (registry.Position{Life: 1, Revision: 2}).String(), "", 410, "since", "another life"},
-		{"watch query", "GET", "/v1/watch?services=_math._tcp", "", 400, "services", "service since"},
+		{"watch query", "GET", "/v1/watch?services=_math._tcp", "", 400, "services", "service, since"},
 		{"no such path", "GET", "/v2/services", "", 404, "", "/v1/services"},
 		{"method", "POST", a1, `{"port":1}`, 405, "", "PUT"},
 		{"method of list", "DELETE", "/v1/services", "", 405, "", "GET"},

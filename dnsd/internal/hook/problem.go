@@ -100,6 +100,10 @@ func problemOf(err error) *problem {
 		return refuse(http.StatusConflict, "incarnation",
 			"the request has incarnation %d, but %d was registered last under this id and then removed: either a newer process took over, or a clock was ahead; register with a higher incarnation, or let an admin DELETE .../fence",
 			fenced.Given, fenced.Live).of(fenced.Live)
+	case errors.As(err, &fenced) && fenced.Given == 0:
+		return refuse(http.StatusConflict, "incarnation",
+			"incarnation %d is registered under this id, and the request has none: give a higher incarnation, or register under another id",
+			fenced.Live).of(fenced.Live)
 	case errors.As(err, &fenced):
 		return refuse(http.StatusConflict, "incarnation",
 			"incarnation %d is registered under this id, and the request has %d: this process was replaced; stop it, or register under another id",
