@@ -150,7 +150,7 @@ func (j *judgement) judge(p *plan, e *entry) {
 
 func (r *Registry) logJudgement(j *judgement) {
 	if j.reprieved > 0 {
-		r.settings().Logger.Warn("registry: the guard reprieves expired leases", "reprieved", j.reprieved, "services", some(j.services), "deaf", j.deaf)
+		r.settings().Logger.Warn("registry: leases ended, and the guard keeps the instances as suspects", "count", j.reprieved, "services", some(j.services), "none_renews", j.deaf)
 	}
 	if len(j.expired) > 0 {
 		r.settings().Logger.Info("registry: leases expired", "count", len(j.expired), "instances", some(j.expired))
