@@ -83,16 +83,18 @@ func (a *Account) Spend(calls uint64) bool {
 		fresh = float64(calls - a.calls)
 		a.calls = calls
 	}
-	if gone := second - a.at; gone >= budgetWindow {
-		clear(a.ring[:])
-		fresh *= float64(budgetWindow) / float64(gone) // as if they were spread evenly
-	} else {
-		for i := a.at + 1; i <= second; i++ {
-			a.ring[i%budgetWindow] = struct{ calls, spent float64 }{}
-		}
+	// When the calls were made is not known: they count as spread evenly over the seconds
+	// since the last Spend. If all of them counted as made now, those of a good time before
+	// a storm would allow twice the share during it.
+	gone := second - a.at
+	each := fresh / float64(max(gone, 1))
+	for i := max(a.at, second-budgetWindow) + 1; i <= second; i++ {
+		a.ring[i%budgetWindow] = struct{ calls, spent float64 }{calls: each}
+	}
+	if gone == 0 {
+		a.ring[second%budgetWindow].calls += fresh
 	}
 	a.at = second
-	a.ring[second%budgetWindow].calls += fresh
 	var made, spent float64
 	for _, s := range a.ring {
 		made += s.calls

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/balancer"
+	"pgregory.net/rapid"
 )
 
 // spendAll spends until it is refused, at one instant.
@@ -97,6 +98,44 @@ func TestBudgetHasItsFloorHoweverOftenItIsAsked(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Clients with a steady number of calls a second have good times, in which nothing is
+// tried again, and storms. In no ten seconds are there more retries than the share of the
+// calls, and the floor. The account counts whole seconds: calls of an eleventh may count.
+func TestBudgetKeepsItsShareInStorms(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		b := balancer.Budget{
+			Share: rapid.SampledFrom([]float64{0.01, 0.1, 1}).Draw(rt, "share"),
+			Floor: rapid.SampledFrom([]float64{-1, 1, 3}).Draw(rt, "floor"),
+		}
+		calls := rapid.IntRange(0, 300).Draw(rt, "calls a second")
+		times := rapid.SliceOfN(rapid.IntRange(1, 25), 1, 6).Draw(rt, "seconds of good and bad times")
+		most := int(b.Share*float64(11*calls) + 10*max(b.Floor, 0) + 1e-6)
+		var spent []int // in each second
+		synctest.Test(t, func(*testing.T) {
+			a := balancer.NewAccount(b)
+			for i, seconds := range times {
+				for range seconds {
+					got, made := 0, uint64((len(spent)+1)*calls)
+					for i%2 == 1 && a.Spend(made) {
+						got++
+					}
+					spent = append(spent, got)
+					time.Sleep(time.Second)
+				}
+			}
+		})
+		for end := range spent {
+			got := 0
+			for _, n := range spent[max(0, end-9) : end+1] {
+				got += n
+			}
+			if got > most {
+				rt.Fatalf("%d retries in the ten seconds up to %d, want at most %d", got, end, most)
+			}
+		}
+	})
 }
 
 func ExampleAccount() {
