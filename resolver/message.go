@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -145,7 +146,7 @@ func (q question) parse(msg []byte) (*reply, error) {
 	if rep.truncated {
 		return rep, nil
 	}
-	p := &parser{q: q, msg: msg, off: headerSize, glue: map[string]host{}}
+	p := &parser{q: q, msg: msg, padded: append(slices.Clip(msg), 0), off: headerSize, glue: map[string]host{}}
 	for range binary.BigEndian.Uint16(msg[4:]) {
 		if err := p.skipQuestion(); err != nil {
 			return nil, err
@@ -168,6 +169,7 @@ func (q question) parse(msg []byte) (*reply, error) {
 type parser struct {
 	q       question
 	msg     []byte
+	padded  []byte // msg and an octet more
 	off     int
 	answers []answer // records of the answer section of the type asked for
 	cnames  map[string]answer
@@ -252,7 +254,9 @@ func (p *parser) record(section int, rep *reply) error {
 		p.ns = true
 	case wanted:
 		h := dns.RR_Header{Name: owner, Rrtype: typ, Class: class, Ttl: ttl, Rdlength: uint16(end - begin)}
-		rr, stop, err := dns.UnpackRRWithHeader(h, p.msg[:end], begin)
+		// At the end of its message, miekg/dns takes RDATA that ends after any of its fields
+		// as whole: a SOA without its minimum. So no RDATA ends there.
+		rr, stop, err := dns.UnpackRRWithHeader(h, p.padded, begin)
 		if err != nil || stop != end {
 			rr = nil
 		}

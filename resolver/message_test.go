@@ -248,3 +248,55 @@ func TestABrokenRecordIsLeftOutAlone(t *testing.T) {
 		}
 	})
 }
+
+// RDATA that ends early says nothing, wherever it ends and whatever comes after it.
+func TestRDATAThatEndsEarly(t *testing.T) {
+	t.Parallel()
+	for _, last := range []bool{true, false} {
+		for _, text := range []string{
+			mathTCP + " 5 IN SRV 1 2 3 a1.svc.", mathTCP + " 5 IN CNAME b.svc.", "a1.svc. 5 IN A 10.0.0.1", "a1.svc. 5 IN AAAA 2001:db8::1",
+			"svc. 5 IN SOA ns.svc. hostmaster.svc. 1 2 3 4 5",
+		} {
+			rr, err := dns.NewRR(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := new(dns.Msg).SetQuestion(mathTCP, dns.TypeSRV)
+			m.Response = true
+			section := &m.Answer
+			switch rr.(type) {
+			case *dns.SOA:
+				section = &m.Ns
+			case *dns.A, *dns.AAAA:
+				section = &m.Extra
+			}
+			before, _ := m.Pack()
+			*section = append(*section, rr)
+			whole, err := m.Pack()
+			if err != nil {
+				t.Fatal(err)
+			}
+			const fixed = 10
+			_, off, err := dns.UnpackDomainName(whole, len(before))
+			if err != nil {
+				t.Fatal(err)
+			}
+			rdata := whole[off+fixed:]
+			for n := range len(rdata) + 1 {
+				msg := slices.Clone(whole[:off+fixed+n])
+				msg[off+8], msg[off+9] = byte(n>>8), byte(n)
+				if !last { // the octets that are missing follow, as the begin of a TXT record of the root
+					msg = append(msg, 0, 0, byte(dns.TypeTXT), 0, dns.ClassINET, 0, 0, 0, 5, 0, 0)
+					msg[11]++
+				}
+				rep, err := question{mathTCP, typeSRV}.parse(msg)
+				if err != nil {
+					t.Fatalf("%s, %d octets: %v", text, n, err)
+				}
+				if got := len(rep.srvs) > 0 || rep.alias != mathTCP || len(rep.glue) > 0 || rep.soa; got != (n == len(rdata)) {
+					t.Errorf("%s, %d of %d octets, last %v: believed %v", text, n, len(rdata), last, got)
+				}
+			}
+		}
+	}
+}
