@@ -4,9 +4,9 @@ import "context"
 
 // Invocation is a call as an Interceptor sees it. The interceptor may change it.
 //
-// An interceptor that changes Method and leaves Idempotent and Hedge alone gets for them
-// what Config.Methods declares of the new method, because what is true of one method is
-// not true of another. Hedge counts only beside Idempotent.
+// If an interceptor changes Method, each of Idempotent and Hedge that it leaves alone
+// becomes what Config.Methods declares of the new method, because what is true of one
+// method is not true of another. Hedge counts only beside Idempotent.
 type Invocation struct {
 	Service    string // read only
 	Method     string
@@ -52,8 +52,14 @@ func (cl *call) intercepted(ctx context.Context) error {
 // the call before them.
 func (cl *call) declared(in *Invocation) Method {
 	m := Method{in.Idempotent, in.Hedge}
-	if in.Method != cl.method && m == cl.options.Method {
-		m = cl.client.cfg.Methods[in.Method]
+	if in.Method != cl.method {
+		of := cl.client.cfg.Methods[in.Method]
+		if m.Idempotent == cl.Idempotent {
+			m.Idempotent = of.Idempotent
+		}
+		if m.Hedge == cl.Hedge {
+			m.Hedge = of.Hedge
+		}
 	}
 	if !m.Idempotent {
 		m.Hedge = 0

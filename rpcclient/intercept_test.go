@@ -45,7 +45,7 @@ func TestInterceptorsWrapTheCallAndMayRepeatIt(t *testing.T) {
 }
 
 // TestInterceptorMakesNoMethodIdempotentByAccident, neither by a share of hedges alone
-// nor by another name.
+// nor by another name, nor by both.
 func TestInterceptorMakesNoMethodIdempotentByAccident(t *testing.T) {
 	declared := map[string]Method{"A.Safe": {Idempotent: true, Hedge: 0.1}, "A.Other": {Idempotent: true}}
 	for name, tt := range map[string]struct {
@@ -60,6 +60,10 @@ func TestInterceptorMakesNoMethodIdempotentByAccident(t *testing.T) {
 		"another name":            {"A.Safe", func(c *Invocation) { c.Method = "A.Risky" }, Method{}},
 		"another declared name":   {"A.Safe", func(c *Invocation) { c.Method = "A.Other" }, Method{true, 0}},
 		"from a risky to a safe":  {"A.Risky", func(c *Invocation) { c.Method = "A.Safe" }, Method{true, 0.1}},
+		"another, without hedges": {"A.Safe", func(c *Invocation) { c.Method, c.Hedge = "A.Risky", 0 }, Method{}},
+		"another, more hedges":    {"A.Safe", func(c *Invocation) { c.Method, c.Hedge = "A.Risky", 0.2 }, Method{}},
+		"declared, more hedges":   {"A.Safe", func(c *Invocation) { c.Method, c.Hedge = "A.Other", 0.2 }, Method{true, 0.2}},
+		"to a safe, no hedges":    {"A.Risky", func(c *Invocation) { c.Method, c.Idempotent = "A.Safe", true }, Method{true, 0.1}},
 		"no more":                 {"A.Safe", func(c *Invocation) { c.Idempotent = false }, Method{}},
 	} {
 		c := newClient(t, Config{Methods: declared, Source: announce()})
