@@ -31,7 +31,7 @@ type Lease struct {
 	ended   chan struct{}      // closed: run has ended
 	done    chan struct{}      // closed: the lease is no longer kept
 	first   chan error         // result of the first registration, capacity 1
-	changes chan *change
+	changes chan *change       // from Update to run, capacity 1
 
 	closeOnce sync.Once
 	closeErr  error
@@ -77,7 +77,7 @@ func keep(ctx context.Context, cfg Config, random func() float64) (*Lease, error
 		ended:   make(chan struct{}),
 		done:    make(chan struct{}),
 		first:   make(chan error, 1),
-		changes: make(chan *change),
+		changes: make(chan *change, 1),
 		reg:     cfg.Registration,
 		notice:  notice{quiet: !cfg.quiet, about: cfg.Service + "/" + cfg.ID},
 		status:  Status{Service: cfg.Service, ID: cfg.ID, Since: time.Now()},

@@ -188,7 +188,7 @@ func (lp *loop) wait(renew time.Duration) bool {
 			lp.answer(errClosed)
 			return false
 		case c := <-l.changes:
-			lp.answer(fmt.Errorf("register: %s/%s: another Update came before this one was sent", l.cfg.Service, l.cfg.ID))
+			lp.answer(l.overtaken())
 			lp.pending = c
 			if lp.fails == 0 {
 				return true // otherwise the next try, which is due later, sends it
