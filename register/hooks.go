@@ -18,10 +18,10 @@ const (
 // findHooks returns the base URLs of the hooks: those given, else those of the
 // environment, else that of a dnsd on this machine.
 func findHooks(given []string, env string) ([]string, error) {
-	list, source := given, "Config.Hooks[%d]"
+	list, place := given, func(i int) string { return fmt.Sprintf("Config.Hooks[%d]", i) }
 	if len(list) == 0 {
 		list = strings.FieldsFunc(env, func(r rune) bool { return r == ',' || r <= ' ' })
-		source = hookVar + " (%d)"
+		place = func(i int) string { return fmt.Sprintf("%s: address %d,", hookVar, i+1) }
 	}
 	if len(list) == 0 {
 		return []string{defaultHook}, nil
@@ -30,7 +30,7 @@ func findHooks(given []string, env string) ([]string, error) {
 	for i, h := range list {
 		base, ok := baseURL(h)
 		if !ok {
-			return nil, fmt.Errorf("register: "+source+" %q: write a URL such as %s, or host:port", i, h, defaultHook)
+			return nil, fmt.Errorf("register: %s %q: write a URL such as %s, or host:port", place(i), h, defaultHook)
 		}
 		hooks[i] = base
 	}

@@ -25,7 +25,7 @@ func TestHooksComeFromTheCallerOrTheEnvironment(t *testing.T) {
 			t.Errorf("%q, %q: %q, %v", c.given, c.env, got, err)
 		}
 	}
-	if _, err := findHooks(nil, "10.0.0.7:2 ftp://a"); err == nil || !strings.Contains(err.Error(), "ROLLCALL_HOOK (1)") {
+	if _, err := findHooks(nil, "10.0.0.7:2 ftp://a"); err == nil || !strings.Contains(err.Error(), `ROLLCALL_HOOK: address 2, "ftp://a"`) {
 		t.Errorf("%v does not name the variable", err)
 	}
 	t.Setenv("ROLLCALL_HOOK", "10.0.0.7:2")

@@ -91,6 +91,10 @@ func TestRefusedRegistrationIsAnErrorAtOnce(t *testing.T) {
 		if want := "register: _math._tcp/a1: 400 Bad Request: weight: give another"; err.Error() != want {
 			t.Errorf("got  %s\nwant %s", err, want)
 		}
+		p.Detail = "weight is 666: give another" // which names the field, as dnsd's answers do
+		if want := "400 Bad Request: weight is 666: give another"; p.Error() != want {
+			t.Errorf("got  %s\nwant %s", p, want)
+		}
 		if time.Since(begin) != 0 {
 			t.Errorf("took %v", time.Since(begin))
 		}

@@ -25,7 +25,7 @@ type Problem struct {
 	Instance string `json:"instance,omitempty"`
 }
 
-// Error is one line: the status, the field if any, the detail.
+// Error is one line: the status, the field if the detail does not name it, the detail.
 func (p *Problem) Error() string {
 	var b strings.Builder
 	title := p.Title
@@ -33,7 +33,7 @@ func (p *Problem) Error() string {
 		title = http.StatusText(p.Status)
 	}
 	fmt.Fprintf(&b, "%d %s", p.Status, title)
-	if p.Field != "" {
+	if p.Field != "" && !strings.Contains(p.Detail, p.Field) {
 		b.WriteString(": " + p.Field)
 	}
 	if p.Detail != "" {

@@ -87,17 +87,20 @@ func HTTPPath(path string) func(ctx context.Context, ep resolver.Endpoint) (net.
 		if nc, err = secure(ctx, nc); err != nil { // before anything is sent in clear
 			return nil, err
 		}
+		if end, ok := ctx.Deadline(); ok { // with some time left to report the cause
+			nc.SetDeadline(end.Add(-time.Until(end) / 10))
+		}
 		stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Now()) })
 		if err := switchToRPC(nc, path); err != nil {
 			stop()
 			nc.Close()
-			return nil, fmt.Errorf("connect to %s at %s: %w", path, ep.Addr, err)
+			return nil, fmt.Errorf("CONNECT %s at %s: %w (does the server use rpc.HandleHTTP, with this path?)", path, ep.Addr, err)
 		}
 		if !stop() {
 			nc.Close()
 			return nil, context.Cause(ctx)
 		}
-		return nc, nil
+		return nc, nc.SetDeadline(time.Time{})
 	}
 }
 

@@ -125,7 +125,7 @@ func serverOf(t *testing.T, serve func(net.Conn)) string {
 	return l.Addr().String()
 }
 
-func TestMismatchOfTLSAndPlainTextIsNamed(t *testing.T) {
+func TestMismatchOfProtocolsIsNamed(t *testing.T) {
 	cert, pool := peertest.Certificate(t, "a1.math.tcp.svc")
 	_, secure := startOurs(t, rpcserver.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
 	_, plain := startOurs(t, rpcserver.Config{})
@@ -159,6 +159,9 @@ func TestMismatchOfTLSAndPlainTextIsNamed(t *testing.T) {
 	mustContain(t, fail(stockPlain, withTLS), "tls to a1.math.tcp.svc", "does the server speak TLS on this port?")
 	mustContain(t, fail(hangsUp, withTLS), "tls to a1.math.tcp.svc", "does the server speak TLS on this port?")
 	mustContain(t, fail(hangsUp, Config{}), "connected, but the first ping failed", "net/rpc on this port")
+	// A server without HTTP waits for the rest of what it takes for a message.
+	withHTTP := Config{Conn: ConnConfig{Dial: HTTPPath(""), DialTimeout: 200 * time.Millisecond}}
+	mustContain(t, fail(stockPlain, withHTTP), "CONNECT /_goRPC_", "does the server use rpc.HandleHTTP")
 }
 
 func TestHTTPPathOverTLSSaysNothingInClear(t *testing.T) {

@@ -16,9 +16,9 @@ type Config struct {
 	// Addr is where Run and ListenAndServe("") listen: "host:port". Default ":0",
 	// a free port, which is as good as any: clients learn it from DNS.
 	Addr string
-	// Announce registers the server while it serves, so that DNS publishes it. Port is
-	// filled in from the listener, and Host too if the listener is bound to one address.
-	// Nil: it is not registered.
+	// Announce registers the server while it serves, so that DNS publishes it. A Port of
+	// 0 is filled in from the listener, and so is an empty Host if the listener is bound
+	// to one address. Nil: it is not registered.
 	Announce *register.Config
 	// TLS makes every listener a TLS listener.
 	TLS *tls.Config
