@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -91,8 +92,9 @@ func (e *Env) changes(ctx context.Context) (<-chan struct{}, error) {
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
+		cause, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 		resp.Body.Close()
-		return nil, fmt.Errorf("GET %s: %s", req.URL, resp.Status)
+		return nil, fmt.Errorf("GET %s: %s: %s", req.URL, resp.Status, cause)
 	}
 	changes := make(chan struct{}, 1)
 	go func() {

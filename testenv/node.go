@@ -41,7 +41,13 @@ func (e *Env) AddNode() *Node {
 }
 
 // Node returns node i; nodes are counted from 0 in the order of AddNode.
-func (e *Env) Node(i int) *Node { return e.nodes[i] }
+func (e *Env) Node(i int) *Node {
+	e.t.Helper()
+	if i < 0 || i >= len(e.nodes) {
+		e.t.Fatalf("testenv: there is no node %d; %d were started, counted from 0", i, len(e.nodes))
+	}
+	return e.nodes[i]
+}
 
 // Nodes returns all nodes, killed ones too.
 func (e *Env) Nodes() []*Node { return e.nodes }
@@ -50,7 +56,7 @@ func (e *Env) Nodes() []*Node { return e.nodes }
 // Restart only.
 func (e *Env) Fault(i int, f Fault) {
 	e.t.Helper()
-	n := e.nodes[i]
+	n := e.Node(i)
 	if n.fault == Kill {
 		e.t.Fatalf("testenv: node %d is killed; Restart it", i)
 	}
@@ -76,7 +82,7 @@ func (e *Env) Fault(i int, f Fault) {
 // Restart starts the killed node i again, under its id, on another port.
 func (e *Env) Restart(i int) {
 	e.t.Helper()
-	n := e.nodes[i]
+	n := e.Node(i)
 	if n.fault != Kill {
 		e.t.Fatalf("testenv: node %d is not killed", i)
 	}
@@ -87,7 +93,7 @@ func (e *Env) Restart(i int) {
 // closes. Restart starts it again.
 func (e *Env) Drain(i int) {
 	e.t.Helper()
-	n := e.nodes[i]
+	n := e.Node(i)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if err := n.server.Shutdown(ctx); err != nil {

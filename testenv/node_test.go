@@ -2,7 +2,9 @@ package testenv
 
 import (
 	"errors"
+	"fmt"
 	"net/rpc"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,5 +44,39 @@ func TestStockServerRegisteredByOneRequest(t *testing.T) {
 	var answered rpc.ServerError
 	if !errors.As(err, &answered) || answered.Error() != ErrDivideByZero.Error() {
 		t.Errorf("divide by zero: got %v", err)
+	}
+}
+
+// mistaken is a test that keeps the text of its failure.
+type mistaken struct {
+	testing.TB
+	said string
+}
+
+func (m *mistaken) Fatalf(format string, args ...any) {
+	m.said = fmt.Sprintf(format, args...)
+	panic(m)
+}
+
+func TestMistakesOfATestAreNamed(t *testing.T) {
+	for want, mistake := range map[string]func(testing.TB){
+		"there is no node 9; 1 were started":    func(t testing.TB) { New(t, Setup{Nodes: 1}).Fault(9, Kill) },
+		"there is no node -1; 1 were started":   func(t testing.TB) { New(t, Setup{Nodes: 1}).Node(-1) },
+		`service "math": has no protocol`:       func(t testing.TB) { New(t, Setup{Nodes: 1, Stock: true, Service: "math"}) },
+		`service \"_Math._tcp\": must be lower`: func(t testing.TB) { New(t, Setup{Nodes: 1, Service: "_Math._tcp"}) },
+		"node 0 is not killed":                  func(t testing.TB) { New(t, Setup{Nodes: 1}).Restart(0) },
+	} {
+		m := &mistaken{TB: t}
+		func() {
+			defer func() {
+				if p := recover(); p != nil && p != any(m) {
+					panic(p)
+				}
+			}()
+			mistake(m)
+		}()
+		if !strings.Contains(m.said, want) {
+			t.Errorf("%q does not say %s", m.said, want)
+		}
 	}
 }
