@@ -227,6 +227,41 @@ func TestDeregisteredHoldEnds(t *testing.T) {
 	}
 }
 
+// An instance can leave the answers although its removal cannot be stored. Its hold ends
+// at once then, too, and not at the next renewal.
+func TestHoldEndsWithARemovalThatIsNotStored(t *testing.T) {
+	var full atomic.Bool
+	h := start(t, func(_ *Config, r *registry.Config) { r.Backend = fillingDisk{registry.Memory(), &full} })
+	s := h.stream("POST", a1+"/hold", `{"port":1,"lease":"24h"}`)
+	s.next()
+	full.Store(true)
+	if a := h.do("DELETE", a1, ""); a.status != http.StatusInsufficientStorage {
+		t.Errorf("status %d, want 507", a.status)
+	}
+	if e := s.next(); e.name != "end" || !strings.Contains(e.data, `"reason":"gone"`) {
+		t.Errorf("%+v", e)
+	}
+	if _, ok := h.registry.Instance(keyA1); ok {
+		t.Error("the instance is still registered")
+	}
+	if want := "result=deregistered status=507 revision=2"; !strings.Contains(h.audit.String(), want) {
+		t.Errorf("the audit log lacks %q:\n%s", want, h.audit)
+	}
+}
+
+// fillingDisk takes commits until it is full.
+type fillingDisk struct {
+	registry.Backend
+	full *atomic.Bool
+}
+
+func (d fillingDisk) Commit(b *registry.Batch) error {
+	if d.full.Load() {
+		return registry.ErrNoSpace
+	}
+	return d.Backend.Commit(b)
+}
+
 // A client whose connection is half dead opens a new hold. When the old connection is
 // found broken later, the instance is not probed.
 func TestNewerHoldOfTheSameInstanceTakesOver(t *testing.T) {

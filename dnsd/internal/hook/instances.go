@@ -128,11 +128,13 @@ func (x *exchange) deleteInstance() error {
 		return err
 	}
 	done, err := x.st.registry.Deregister(x.r.Context(), key, incarnation)
+	if done.Did == registry.Removed { // also with an error: the removal could not be stored
+		x.did(done)
+		x.audit.result = "deregistered"
+	}
 	if err != nil {
 		return err
 	}
-	x.did(done)
-	x.audit.result = "deregistered"
 	x.w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -123,7 +123,7 @@ var endDetails = map[string]string{
 	endReplaced:   "a newer incarnation is registered under this id: stop, or register under another id",
 	endGone:       "the instance was deregistered, or its lease ended: PUT it to come back",
 	endSuperseded: "another hold of the same instance has begun",
-	endAgain:      "a hold without heartbeats lasts 5 minutes: PUT, then hold again",
+	endAgain:      "a hold without heartbeats ends after 5 minutes, or after two leases if that is longer: PUT, then hold again",
 }
 
 // end sends the reason of the end. An error of the write is ignored: the stream ends.
