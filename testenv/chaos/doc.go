@@ -3,8 +3,8 @@
 // dnsd, with a store on disk and with one in memory. A client in the test calls the
 // servers all the while.
 //
-//	go test ./testenv/chaos                          3 seconds of each kind
-//	go test -v ./testenv/chaos -chaos.duration 10m   longer, with the summaries
+//	go test ./testenv/chaos      3 seconds of each kind
+//	go test -timeout 0 -v ./testenv/chaos -chaos.duration 10m      longer, with the summaries
 //	go test ./testenv/chaos -run Kill -chaos.rate 5000 -chaos.servers 8
 //
 // Each execution of a call is written by the server to a ledger, a file that
