@@ -88,7 +88,8 @@
 //
 // Only the call at fault fails where net/rpc's client fails the whole connection: for an
 // argument that cannot be encoded, a reply that does not fit, a panic in a method of the
-// caller's types. A write that blocks delays no call beyond its own deadline. Requests
+// caller's types. ([Client.Call] names the values that cost a connection all the same; it
+// is replaced at once.) A write that blocks delays no call beyond its own deadline. Requests
 // that queue up leave in one write.
 //
 // The nodes of one priority are a tier. In the tier that is in use, the client connects

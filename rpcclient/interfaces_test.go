@@ -187,3 +187,44 @@ func TestAConnectionThatEndsAloneIsReplacedAlone(t *testing.T) {
 		})
 	}
 }
+
+// TestValuesThatDoNotFitStopNoOtherCalls: each costs its connection, but the server works.
+// So its node is dialled again soon, however many such values there were before.
+func TestValuesThatDoNotFitStopNoOtherCalls(t *testing.T) {
+	gob.Register(Inner{})
+	gob.Register(Outer{})
+	for name, tt := range map[string]struct {
+		ours        bool
+		method      string
+		args, reply any
+	}{
+		"reply":       {false, "Odd.Nested", &Args{}, new(int)},
+		"large reply": {false, "Echo.Echo", &Payload{make([]byte, 5000)}, new(Payload)},
+		"argument":    {true, "Arith.Multiply", &Any{Inner{1}}, new(int)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var addr string
+			if tt.ours {
+				_, addr = startOurs(t, rpcserver.Config{})
+			} else {
+				addr = startStock(t, "").addr
+			}
+			c := newClient(t, Config{Conn: ConnConfig{PerNode: 1, MaxReply: 4000}}, addr)
+			const misfits = 6
+			for i := range misfits {
+				if err := c.Call(t.Context(), tt.method, tt.args, tt.reply); err == nil {
+					t.Fatal("it fits")
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), pauses[2]-100*time.Millisecond)
+				product, err := Invoke[int](ctx, c, "Arith.Multiply", &Args{6, 7})
+				cancel()
+				if err != nil || product != 42 {
+					t.Fatalf("after %d misfits: %d, %v", i+1, product, err)
+				}
+			}
+			if n := c.Stats().Dials; n != misfits+1 {
+				t.Errorf("%d connections were made for %d misfits", n, misfits)
+			}
+		})
+	}
+}

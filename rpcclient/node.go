@@ -162,7 +162,7 @@ func (n *node) Dead(c *conn.Conn, why error) {
 func (n *node) endedLocked(c *conn.Conn) {
 	if since := n.all[c]; !since.IsZero() {
 		n.all[c] = time.Time{}
-		n.redial.ended(since, time.Now(), len(*n.usable.Load()) == 0)
+		n.redial.ended(since, time.Now(), len(*n.usable.Load()) == 0, c.Misfit())
 	}
 }
 

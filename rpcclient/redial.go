@@ -13,6 +13,7 @@ type redial struct {
 	fruitless int       // failed dials and connections that did not last, since one that did
 	failedAt  time.Time // when the last of them ended
 	lost      bool      // a connection was lost since the last dial
+	misfit    bool      // and so was one because of a value that did not fit
 	draining  bool      // the server said that it drains, and no connection was made since
 }
 
@@ -23,6 +24,10 @@ const (
 	// spread is the random part of every pause. The dials of a thousand clients that
 	// have lost the same server are spread evenly over it.
 	spread = time.Second
+	// afterMisfit is the pause after a connection that a value has cost, at most. It does
+	// not grow, because the server works: one method whose values do not fit must not stop
+	// the calls of the others. It bounds the dials when the method is called often.
+	afterMisfit = 200 * time.Millisecond
 )
 
 // pauses are the shortest pauses after one, two, ... fruitless dials. The last one is five
@@ -48,12 +53,14 @@ func (r *redial) pause(draw func(time.Duration) time.Duration) time.Duration {
 		return pauses[min(n, len(pauses))-1] + draw(spread)
 	case r.lost:
 		return draw(spread)
+	case r.misfit:
+		return draw(afterMisfit)
 	}
 	return 0 // a new node, or another connection to one that works
 }
 
 // dialled notes that a dial begins.
-func (r *redial) dialled() { r.lost = false }
+func (r *redial) dialled() { r.lost, r.misfit = false, false }
 
 // failed notes a dial that failed, or a connection that was dead before it was used.
 func (r *redial) failed(now time.Time) {
@@ -73,9 +80,11 @@ func (r *redial) lasts(since, now time.Time) {
 
 // ended notes that a connection is dead. last: it was the node's only one. If it had
 // lasted, failures from before are forgotten: the server that is dialled next is probably
-// another one.
-func (r *redial) ended(since, now time.Time, last bool) {
+// another one. misfit: a value that did not fit has cost the connection.
+func (r *redial) ended(since, now time.Time, last, misfit bool) {
 	switch lasted := now.Sub(since) > stable; {
+	case !lasted && misfit:
+		r.misfit = true
 	case !lasted:
 		r.failed(now)
 	case last:

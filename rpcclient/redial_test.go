@@ -223,12 +223,27 @@ func TestPausesGrowUntilAConnectionHasLasted(t *testing.T) {
 	// The only connection of a node is lost, and had lasted.
 	r.failed(now)
 	r.lost = true
-	r.ended(now.Add(-time.Minute), now, true)
+	r.ended(now.Add(-time.Minute), now, true, false)
 	if got := r.pause(func(d time.Duration) time.Duration { return d }); got != spread {
 		t.Errorf("first dial after a loss waits up to %v, want %v", got, spread)
 	}
 	r.dialled()
 	if got := r.pause(func(d time.Duration) time.Duration { return d }); got != 0 {
 		t.Errorf("the second connection after it waits %v", got)
+	}
+	// A value that does not fit costs a connection. It changes no pause that has grown, and
+	// is no failure.
+	longest := func(d time.Duration) time.Duration { return d }
+	for range 3 {
+		r.ended(now, now, true, true)
+		if got := r.pause(longest); got != afterMisfit {
+			t.Errorf("after a misfit waits %v", got)
+		}
+		r.dialled()
+	}
+	r.failed(now)
+	r.ended(now, now, true, true)
+	if got := r.pause(fixed); got != pauses[0] {
+		t.Errorf("after a failure and a misfit waits %v", got)
 	}
 }

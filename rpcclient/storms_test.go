@@ -142,6 +142,8 @@ The rules that lead to these numbers:
   0.5 to 1.5 s, 1.5 to 2.5 s, 3 to 4 s, and from then on 4 to 5 s. No waiting call, no hint
   and no other connection makes it shorter. It is reset only by a connection that was made
   after the last failure and has lasted 5 s.
+* A connection that ends because a value did not fit is no failure: the server works. The
+  next dial comes within 0.2 s, however often that happens.
 * The first dial after a loss comes at a random moment of the second after it. So do the
   dials of nodes that replace the lost ones, which are of the next priority or of a subset.
   Calls that find no other node wait for them.

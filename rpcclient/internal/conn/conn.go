@@ -3,9 +3,12 @@ package conn
 import (
 	"fmt"
 	"net"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/gobvalue"
 )
 
 // A Conn is one connection to a server, with many requests in flight.
@@ -21,6 +24,7 @@ type Conn struct {
 	reading    atomic.Bool  // the reader waits for bytes
 	readerGone atomic.Bool
 	prompt     atomic.Bool             // the server answers pings at once, however busy it is
+	misfit     atomic.Bool             // a value has cost the connection
 	heard      atomic.Pointer[[4]byte] // the first few bytes from the server
 
 	encodeState
@@ -31,10 +35,11 @@ type Conn struct {
 	endedFor   error      // why the connection has ended
 	writeState
 	pending   map[uint64]*Request
-	deadlines deadlines     // of pending
-	timer     *time.Timer   // fires at armed
-	armed     time.Duration // the earliest deadline; 0: none
-	ping      *Request      // the ping in flight
+	refused   [2]reflect.Type // of the argument and the reply of the last answer with an error
+	deadlines deadlines       // of pending
+	timer     *time.Timer     // fires at armed
+	armed     time.Duration   // the earliest deadline; 0: none
+	ping      *Request        // the ping in flight
 
 	dead chan struct{}  // closed when it has ended
 	done sync.WaitGroup // reader and writer
@@ -97,4 +102,24 @@ func (c *Conn) Weight() int32 {
 		w += 1 << 20
 	}
 	return w
+}
+
+// Misfit tells whether the connection has ended, or ends, because of a value that did not
+// fit. The server works then. If a server ends it, that is a guess: its last error was the
+// answer to a request with interface values, which a server that cannot decode or encode
+// them answers before it ends the connection.
+func (c *Conn) Misfit() bool {
+	if c.misfit.Load() {
+		return true
+	}
+	c.mu.Lock()
+	refused := c.refused
+	c.mu.Unlock()
+	return gobvalue.HoldsInterface(refused[0]) || gobvalue.HoldsInterface(refused[1])
+}
+
+// unfit retires the connection because of a value.
+func (c *Conn) unfit(why error) {
+	c.misfit.Store(true)
+	c.Retire(why)
 }

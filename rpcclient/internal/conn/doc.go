@@ -13,8 +13,9 @@
 //     for a write that blocks, not for an answer.
 //   - A reply is decoded into the caller's value only while the caller waits for it.
 //     After [Conn.Abandon] has returned true, nothing touches the value.
-//   - An argument or a reply that does not fit costs its own request only. Methods of
-//     the caller's types (GobEncode and so on) may panic.
+//   - An argument or a reply that does not fit costs its own request only, if it holds no
+//     interface values and is not too large. Else it costs the connection ([Conn.Misfit]).
+//     Methods of the caller's types (GobEncode and so on) may panic.
 //
 // # The life of a connection
 //

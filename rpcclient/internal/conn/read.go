@@ -68,12 +68,15 @@ func (c *Conn) response(resp *rpc.Response) error {
 		return c.privately(resp.Seq, reply)
 	}
 	req := c.takeLocked(resp.Seq)
+	if req != nil && resp.Error != "" {
+		c.refused = [2]reflect.Type{reflect.TypeOf(req.Args), reflect.TypeOf(req.Reply)}
+	}
 	last := c.lastLocked()
 	c.mu.Unlock()
 	if req == nil || resp.Error != "" {
 		spent, _, fatal := c.wire.body(nil)
 		if spent { // before the caller is told: its next request must not come here
-			c.Retire(errReply)
+			c.unfit(errReply)
 		}
 		if req != nil {
 			req.finish(Yes, rpc.ServerError(resp.Error))
@@ -120,7 +123,7 @@ func (c *Conn) privately(seq uint64, theirs any) error {
 // more requests.
 func (c *Conn) finishDecoded(req *Request, err error, spent bool) {
 	if spent { // before the caller is told: its next request must not come here
-		c.Retire(errReply)
+		c.unfit(errReply)
 	}
 	if err != nil {
 		err = &DecodeError{err}

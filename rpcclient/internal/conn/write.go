@@ -98,7 +98,7 @@ func (c *Conn) put(req *Request, p *patience) error {
 	whole := false
 	defer func() {
 		if !whole { // a method of the argument has ended the goroutine
-			c.Retire(errUnencoded)
+			c.unfit(errUnencoded)
 		}
 		c.giveTurn()
 	}()
@@ -137,7 +137,7 @@ func (c *Conn) encode(req *Request, p *patience) error {
 		return nil
 	}
 	if spent {
-		c.Retire(errUnencoded)
+		c.unfit(errUnencoded)
 	}
 	c.mu.Lock()
 	c.queueLocked() // type definitions, perhaps
