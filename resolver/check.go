@@ -117,9 +117,28 @@ func inHostName(c rune) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
 }
 
-// CheckServer returns an error if a DNS server is not written as in Resolver.Servers: as
-// host or host:port. It does not find out whether there is such a host.
-func CheckServer(server string) error {
+// Check returns an error that names the field with a value that has no meaning, so that a
+// mistake is found before the first question: each of Servers, or of those that
+// ROLLCALL_DNS names instead, must be host or host:port. It does not find out whether there
+// is such a host. To a Resolver with a Dial its Servers may be anything.
+func (r *Resolver) Check() error {
+	if len(r.Servers) == 0 {
+		_, err := environment()
+		return err
+	}
+	if r.Dial != nil {
+		return nil
+	}
+	for i, server := range r.Servers {
+		if err := checkServer(server); err != nil {
+			return fmt.Errorf("Servers[%d] %q: want host or host:port: %w", i, server, err)
+		}
+	}
+	return nil
+}
+
+// checkServer returns an error if a DNS server is not written as host or host:port.
+func checkServer(server string) error {
 	host, port, err := net.SplitHostPort(server)
 	if err != nil {
 		host, port = strings.Trim(server, "[]"), "53" // as withPorts reads it

@@ -1,6 +1,10 @@
 package resolver
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
 	"strings"
 	"testing"
 )
@@ -85,4 +89,29 @@ func FuzzCheckService(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestServersAreChecked where they are used, too: an empty one would be the local host.
+func TestServersAreChecked(t *testing.T) {
+	t.Parallel()
+	for _, server := range []string{"", ":53", "ns1:0", "http://ns1", "ns1,ns2"} {
+		r := &Resolver{Servers: []string{"127.0.0.1", server}}
+		want := fmt.Sprintf("Servers[1] %q: want host or host:port: ", server)
+		if err := r.Check(); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("Check: %v, want %s", err, want)
+		}
+		if _, err := r.Lookup(t.Context(), mathTCP); err == nil || !strings.HasPrefix(err.Error(), "resolver: lookup _math._tcp.svc. SRV: "+want) {
+			t.Errorf("Lookup: %v, want %s", err, want)
+		}
+		for state := range r.Watch(t.Context(), mathTCP) {
+			if state.Err == nil || !strings.Contains(state.Err.Error(), want) {
+				t.Errorf("Watch: %v, want %s", state.Err, want)
+			}
+			break
+		}
+		r.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no") }
+		if err := r.Check(); err != nil {
+			t.Errorf("with a Dial: %v", err)
+		}
+	}
 }

@@ -49,7 +49,7 @@ func FuzzResolvConf(f *testing.F) {
 			t.Errorf("%q: %+v", text, c)
 		}
 		for _, s := range c.servers {
-			if err := CheckServer(s); err != nil {
+			if err := checkServer(s); err != nil {
 				t.Errorf("%q: %v", text, err)
 			}
 		}

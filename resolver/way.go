@@ -35,8 +35,11 @@ func (r *Resolver) way() (way, error) {
 	}
 	rotate := false
 	if len(r.Servers) > 0 {
+		if err := r.Check(); err != nil {
+			return way{}, err
+		}
 		w.servers = withPorts(r.Servers, port)
-	} else if named, err := Environment(); err != nil || len(named) > 0 {
+	} else if named, err := environment(); err != nil || len(named) > 0 {
 		if err != nil {
 			return way{}, err
 		}
@@ -102,13 +105,13 @@ func (r *Resolver) prefer(server string) {
 	}
 }
 
-// Environment returns the servers that ROLLCALL_DNS names, separated by commas or blanks.
+// environment returns the servers that ROLLCALL_DNS names, separated by commas or blanks.
 // A Resolver without Servers asks these. Without the variable there are none. The error
 // names a server that is not host or host:port.
-func Environment() ([]string, error) {
+func environment() ([]string, error) {
 	servers := strings.FieldsFunc(os.Getenv(envServers), func(c rune) bool { return c == ',' || c == ' ' || c == '\t' || c == '\n' })
 	for _, s := range servers {
-		if err := CheckServer(s); err != nil {
+		if err := checkServer(s); err != nil {
 			return nil, fmt.Errorf("%s: server %q: want host or host:port: %w", envServers, s, err)
 		}
 	}

@@ -179,28 +179,20 @@ func (cfg *Config) check() error {
 	return nil
 }
 
-// checkSource checks the servers that a Resolver asks, so that a mistake is an error of
-// New and not one of each call. To a Resolver with a Dial a server may be anything.
+// checkSource has a Resolver check its servers, so that a mistake is an error of New and
+// not one of each call.
 func checkSource(s resolver.Source) error {
-	var servers []string
-	switch s := s.(type) {
-	case nil:
-	case *resolver.Resolver:
-		if s.Dial != nil {
-			return nil
-		}
-		servers = s.Servers
-	default:
+	r, ok := s.(*resolver.Resolver)
+	switch {
+	case s == nil:
+		return new(resolver.Resolver).Check() // the one of withDefaults
+	case !ok:
 		return nil
+	case r == nil:
+		return errors.New("Source is a nil *resolver.Resolver: give one, or leave Source out")
 	}
-	for i, server := range servers {
-		if err := resolver.CheckServer(server); err != nil {
-			return fmt.Errorf("Source: Servers[%d] %q: want host or host:port: %w", i, server, err)
-		}
-	}
-	if len(servers) == 0 {
-		_, err := resolver.Environment()
-		return err
+	if err := r.Check(); err != nil {
+		return fmt.Errorf("Source: %w", err)
 	}
 	return nil
 }

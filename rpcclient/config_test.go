@@ -27,6 +27,7 @@ func TestConfigIsChecked(t *testing.T) {
 		{Conn: ConnConfig{PingTimeout: -1}},
 		{Conn: ConnConfig{WriteTimeout: -1}},
 		{Conn: ConnConfig{DrainTimeout: -1}},
+		{Source: (*resolver.Resolver)(nil)},
 		{Methods: map[string]Method{"A.B": {Hedge: 0.1}}},
 		{Methods: map[string]Method{"A.B": {Idempotent: true, Hedge: 0.9}}},
 	} {

@@ -59,12 +59,23 @@ func checkTLSNames(names []string) ([]string, error) {
 	for i, name := range names {
 		bare := strings.ToLower(strings.TrimSuffix(name, "."))
 		host := strings.TrimPrefix(bare, ".")
-		if strings.ContainsAny(host, ":/") || resolver.CheckServer(host) != nil {
+		if !isHostName(host) {
 			return nil, fmt.Errorf(`TLSNames[%d] %q: want a host name, or ".example.com" for all names under example.com`, i, name)
 		}
 		out = append(out, bare)
 	}
 	return out, nil
+}
+
+// isHostName reports whether s is made of labels of letters, digits, hyphens and
+// underscores.
+func isHostName(s string) bool {
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // serverName returns the name that the certificate of an endpoint must have.
