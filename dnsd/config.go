@@ -7,7 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/rollcall-dns/rollcall/dnsd/internal/hook"
+	"github.com/rollcall-dns/rollcall/register"
 )
 
 // What a Config that says nothing serves. The other defaults are in the rooms that
@@ -15,7 +15,7 @@ import (
 const (
 	DefaultOrigin = "svc."
 	DefaultDNS    = "127.0.0.1:5300"
-	DefaultHook   = hook.DefaultAddr
+	DefaultHook   = register.DefaultHook
 )
 
 // Config is everything a Server is told. The zero value is the default server.

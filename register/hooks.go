@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	defaultPort = "8053" // the hook of a dnsd without a Corefile
-	defaultHook = "http://127.0.0.1:" + defaultPort
+	// DefaultHook is where dnsd has its hook unless its Corefile says otherwise, and so
+	// where Keep looks for it: 127.0.0.1:8053.
+	DefaultHook = "127.0.0.1:" + defaultPort
+	defaultPort = "8053"
 	hookVar     = "ROLLCALL_HOOK"
 )
 
@@ -24,13 +26,13 @@ func findHooks(given []string, env string) ([]string, error) {
 		place = func(i int) string { return fmt.Sprintf("%s: address %d,", hookVar, i+1) }
 	}
 	if len(list) == 0 {
-		return []string{defaultHook}, nil
+		return []string{"http://" + DefaultHook}, nil
 	}
 	hooks := make([]string, len(list))
 	for i, h := range list {
 		base, ok := baseURL(h)
 		if !ok {
-			return nil, fmt.Errorf("register: %s %q: write a URL such as %s, or host:port", place(i), h, defaultHook)
+			return nil, fmt.Errorf("register: %s %q: write a URL such as http://%s, or host:port", place(i), h, DefaultHook)
 		}
 		hooks[i] = base
 	}

@@ -107,7 +107,7 @@ func keep(ctx context.Context, cfg Config, random func() float64) (*Lease, error
 		if last == nil {
 			return nil, fmt.Errorf("register: %s/%s: %w", cfg.Service, cfg.ID, context.Cause(ctx))
 		}
-		return nil, fmt.Errorf("register: %s/%s: %w; last try: %w", cfg.Service, cfg.ID, context.Cause(ctx), last)
+		return nil, fmt.Errorf("%w; gave up: %w", last, context.Cause(ctx)) // last names service and id
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
+	"github.com/rollcall-dns/rollcall/register"
 )
 
 const (
@@ -20,7 +21,7 @@ const (
 // Check returns c with the default in each field that is zero and its certificates
 // read, or a *setting.Error with what Listen would refuse. It opens no socket.
 func Check(c Config) (Config, error) {
-	c.Addr = cmp.Or(c.Addr, DefaultAddr)
+	c.Addr = cmp.Or(c.Addr, register.DefaultHook)
 	c.Limits = c.Limits.withDefaults()
 	for _, n := range []struct {
 		field       string

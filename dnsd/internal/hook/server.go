@@ -19,6 +19,7 @@ import (
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/limit"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/register"
 )
 
 // Config is the configuration of a Server. Only Registry is required.
@@ -52,9 +53,6 @@ type Config struct {
 
 	times times // of tests; zero: the defaults
 }
-
-// DefaultAddr is where the hook listens unless told otherwise.
-const DefaultAddr = "127.0.0.1:8053"
 
 // state is a Config, prepared. A request loads it once, so that it sees one
 // configuration from its beginning to its end.
@@ -116,7 +114,7 @@ type Server struct {
 // Listen opens the address and prepares everything; Run serves. Off loopback it needs
 // tokens, client certificates, or Insecure.
 func Listen(cfg Config) (*Server, error) {
-	cfg.Addr = cmp.Or(cfg.Addr, DefaultAddr)
+	cfg.Addr = cmp.Or(cfg.Addr, register.DefaultHook)
 	// Keepalive probes find a peer that lost its power while there was nothing to send:
 	// 15 seconds of silence and three probes are about half a minute.
 	lc := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}
