@@ -116,7 +116,9 @@ type ConnConfig struct {
 
 	// PingInterval is how long a connection may be silent before it is pinged: by a
 	// call of a method that no server has, "_rollcall.Ping". Each connection begins
-	// with a ping. 0: 10s. Negative: no pings, not even the first.
+	// with a ping. 0: 10s. Negative: no pings, not even the first: for a server that
+	// calls rpc.ServeRequest in a loop and ends it at the first error, which an unknown
+	// method is.
 	PingInterval time.Duration
 	// PingTimeout is how long the answer to a ping may take. 0: 2s.
 	PingTimeout time.Duration
