@@ -122,6 +122,8 @@ func neither(udp, tcp error, timeout time.Duration) error {
 		return &timeoutError{"UDP or TCP", timeout}
 	case errors.Is(udp, syscall.ECONNREFUSED) && errors.Is(tcp, syscall.ECONNREFUSED):
 		return refusedBoth{}
+	case errors.Is(udp, syscall.ECONNREFUSED): // a server of something else is there, for example the hook of dnsd
+		return fmt.Errorf("%w; over TCP: %w: is this the port of DNS?", udp, tcp)
 	}
 	return fmt.Errorf("%w; over TCP: %w", udp, tcp)
 }

@@ -171,6 +171,27 @@ func TestErrorsNameTheCure(t *testing.T) {
 			}
 		}
 	})
+	hook, err := net.Listen("tcp", "127.0.0.1:0") // listens on TCP only, and does not know DNS
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			nc, err := hook.Accept()
+			if err != nil {
+				return
+			}
+			nc.Close()
+		}
+	}()
+	_, err = (&Resolver{Servers: []string{hook.Addr().String()}}).Lookup(t.Context(), mathTCP)
+	if err == nil || !strings.Contains(err.Error(), "is this the port of DNS?") {
+		t.Errorf("the port of another server: %v", err)
+	}
+	hook.Close()
+	<-ended
 	refused := &Resolver{Servers: []string{"ns1"}, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, os.ErrPermission }}
 	if _, err := refused.Lookup(t.Context(), mathTCP); !errors.Is(err, os.ErrPermission) {
 		t.Errorf("%v", err)
