@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"slices"
 	"strconv"
 	"time"
 )
@@ -56,7 +57,20 @@ func begun(did Did, in *Instance) Receipt {
 
 // standing is the receipt of an instance whose lease runs on.
 func (p *plan) standing(did Did, in *Instance, e *entry) Receipt {
-	return Receipt{Did: did, Revision: in.Revision, Instance: in, ExpiresIn: e.left(p.now), Count: 1}
+	return Receipt{Did: did, Revision: in.Revision, Instance: in, ExpiresIn: p.left(in, e), Count: 1}
+}
+
+// left is the time left of in's lease after the steps so far. An earlier request of the
+// batch may have renewed it, or registered in: then e is nil, or another's.
+func (p *plan) left(in *Instance, e *entry) time.Duration {
+	if p.touched(in.Key) {
+		for _, s := range slices.Backward(p.steps) {
+			if s.key == in.Key && (s.lease == renewLease || s.Old == nil && s.Revision > 0) {
+				return in.Lease
+			}
+		}
+	}
+	return e.left(p.now)
 }
 
 // removed is the receipt of an instance that p has just planned to remove.
