@@ -73,13 +73,20 @@ func (r *Registry) provable(in *Instance) bool {
 	return !r.settings().Guard.NoProbe && strings.HasSuffix(in.Service, "._tcp")
 }
 
+// found is foundLocked without the lock.
+func (r *Registry) found(key Key) Receipt {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.foundLocked(key)
+}
+
 // prove removes s if it refuses a connection and has not renewed or changed since. open
 // says that the port may still be about to close.
 func (r *Registry) prove(ctx context.Context, s probed) (done Receipt, open bool) {
 	select {
 	case r.probes <- struct{}{}:
 	case <-ctx.Done():
-		return Receipt{}, false
+		return r.found(s.instance.Key), false
 	}
 	pctx, cancel := context.WithTimeout(ctx, r.probeTimeout)
 	err := r.settings().Probe(pctx, s.instance.HostPort())
@@ -90,9 +97,7 @@ func (r *Registry) prove(ctx context.Context, s probed) (done Receipt, open bool
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		var silent net.Error // a timeout of the context or of the socket
 		open = err == nil || errors.Is(err, syscall.ECONNRESET) || errors.As(err, &silent) && silent.Timeout()
-		r.mu.RLock()
-		defer r.mu.RUnlock()
-		return r.foundLocked(s.instance.Key), open
+		return r.found(s.instance.Key), open
 	}
 	kept := false
 	err = r.submit(ctx, &op{unstored: true, decide: func(p *plan) error {
@@ -101,7 +106,7 @@ func (r *Registry) prove(ctx context.Context, s probed) (done Receipt, open bool
 	}})
 	switch {
 	case err != nil:
-		return Receipt{}, false
+		return r.found(s.instance.Key), false
 	case done.Did == Removed:
 		r.stats.proven.Add(1)
 		r.settings().Logger.Info("registry: removed, it refuses connections", "instance", s.instance.Key.String(), "host", s.instance.HostPort())

@@ -257,3 +257,16 @@ func TestLostConnectionOfAKilledServerRemovesItAtOnce(t *testing.T) {
 		t.Error("a UDP server was taken for dead because it refuses TCP")
 	}
 }
+
+// TestLostConnectionWhileTheServerStopsRemovesNothing: the receipt says that the instance
+// is still registered.
+func TestLostConnectionWhileTheServerStopsRemovesNothing(t *testing.T) {
+	r, _ := start(t, registry.Config{Probe: func(context.Context, string) error { return errRefused }})
+	in := register(t, r, math("a1"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	done := r.ConnectionLost(ctx, in.Key, 0)
+	if done.Did != registry.Nothing || done.Instance != in || done.Revision != in.Revision {
+		t.Errorf("receipt %+v", done)
+	}
+}
