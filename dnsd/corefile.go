@@ -152,6 +152,9 @@ func (r *reader) name(i int, key string) error {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%s: zone %q: %s", r.place(), key, fmt.Sprintf(format, args...))
 	}
+	if key == "}" {
+		return fmt.Errorf("%s: this brace closes nothing; remove it, or is the opening one missing?", r.place())
+	}
 	name, port := key, ""
 	if i := strings.LastIndexByte(key, ':'); i >= 0 {
 		name, port = key[:i], key[i+1:]

@@ -17,6 +17,7 @@ func TestCorefileErrorsNamePlaceAndCure(t *testing.T) {
 		{"twice", "svc {\n  ttl 5s\n  ttl 4s\n}\n", `Corefile:3: ttl: already set at Corefile:2`},
 		{"no braces allowed", "svc {\n  ttl 5s {\n  }\n}\n", `Corefile:2: ttl: does not take a { } block`},
 		{"brace missing", "svc {\n  ttl 5s\n", `Corefile:2: unexpected end of file`},
+		{"brace too many", "svc {\n  ttl 5s\n}\n}\n", `Corefile:4: this brace closes nothing`},
 		{"bad port", "svc:99999 {\n  ttl 5s\n}\n", `Corefile:1: zone "svc:99999": bad port "99999"`},
 		{"two ports", "svc:53 srv:54 {\n  ttl 5s\n}\n", `the block has port 53 already`},
 		{"empty token", "svc {\n  hook 127.0.0.1:8053 {\n    token {$ROLLCALL_UNSET} write\n  }\n}\n", `Corefile:3: the environment variable ROLLCALL_UNSET is not set`},

@@ -145,7 +145,11 @@ func (s *sources) read(name, file string, text []byte, heads map[string][]int) (
 				s.snippets[last[1:len(last)-1]] = into
 			}
 		case v == "}":
-			if depth--; depth == 0 {
+			if depth--; depth < 0 { // caddyfile takes it for the head of a block
+				depth = 0
+				heads[v] = append(heads[v], d.Line())
+			}
+			if depth == 0 {
 				into = whole
 			}
 		case v == "import":
