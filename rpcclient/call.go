@@ -20,7 +20,8 @@ import (
 // them. One that does not fit, or whose caller has gone, may cost its connection, which
 // is replaced.
 //
-// Every error is an *Error. A server's own error is in it as rpc.ServerError.
+// Every error is an *Error, unless an Interceptor returns another one. A server's own
+// error is in it as rpc.ServerError.
 func (c *Client) Call(ctx context.Context, method string, args, reply any, opts ...CallOption) error {
 	if !c.enter() {
 		return &Error{Service: c.service, Method: method, Err: ErrClosed}
@@ -165,7 +166,7 @@ func (cl *call) run(ctx context.Context) error {
 			stop = res.err // the caller may have changed the argument
 		}
 		if stop != nil {
-			if res.phase == PhaseAnswer && cl.onNode != nil {
+			if res.exec == ExecutedYes && cl.onNode != nil {
 				*cl.onNode = res.node.addr()
 			}
 			return cl.fail(stop)

@@ -117,7 +117,7 @@ func (a Attempt) outline(took string) string {
 	return b.String()
 }
 
-// Error is every error of a call. errors.Is and errors.As look into Err and into
+// Error is the error of a call. errors.Is and errors.As look into Err and into
 // every attempt: rpc.ServerError, context.DeadlineExceeded, ErrNoNodes and so on.
 type Error struct {
 	Service  string

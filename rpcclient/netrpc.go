@@ -42,8 +42,8 @@ func (c *Client) NetRPC() *NetRPC { return &NetRPC{c} }
 // Client returns the client that n was made of.
 func (n *NetRPC) Client() *Client { return n.client }
 
-// Call is rpc.Client.Call: a server's error is the rpc.ServerError itself. Any other
-// error is an *Error.
+// Call is rpc.Client.Call: a server's error is the rpc.ServerError itself, and after Close
+// the error is rpc.ErrShutdown. Any other error is an *Error.
 func (n *NetRPC) Call(method string, args, reply any) error {
 	return netRPCError(n.client.Call(context.Background(), method, args, reply))
 }

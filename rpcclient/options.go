@@ -29,5 +29,8 @@ func Key(key string) CallOption { return func(o *options) { o.key = key } }
 // OnNode has the call store the address of the node that answered, or "".
 func OnNode(addr *string) CallOption {
 	*addr = ""
-	return func(o *options) { o.onNode = addr }
+	return func(o *options) {
+		*addr = "" // of an earlier call with this option
+		o.onNode = addr
+	}
 }

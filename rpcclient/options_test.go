@@ -25,3 +25,33 @@ func TestOptionsOfACallCombine(t *testing.T) {
 		}
 	}
 }
+
+// OnNode tells which node has answered, with an error or with a reply that does not fit,
+// too, and an option that is used again says nothing of the call before.
+func TestOnNodeIsTheNodeThatAnswered(t *testing.T) {
+	s := startStock(t, "")
+	c := newClient(t, Config{}, s.addr)
+	var node string
+	on := OnNode(&node)
+	for _, tt := range []struct {
+		method string
+		args   Args
+		reply  any
+		want   string
+	}{
+		{"Arith.Multiply", Args{6, 7}, new(int), s.addr},
+		{"Arith.Multiply", Args{6, 7}, 0, ""}, // no pointer: nothing is sent
+		{"Arith.Multiply", Args{6, 7}, new(Quotient), s.addr},
+		{"Arith.None", Args{}, new(int), s.addr},
+	} {
+		if err := c.Call(t.Context(), tt.method, &tt.args, tt.reply, on); node != tt.want {
+			t.Errorf("%s into a %T: node %q, want %q; error %v", tt.method, tt.reply, node, tt.want, err)
+		}
+	}
+	c.Close()
+	node = "before"
+	c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, nil, OnNode(&node))
+	if node != "" {
+		t.Errorf("after Close: %q", node)
+	}
+}
