@@ -141,7 +141,7 @@ func (e *Error) Error() string {
 		return b.String()
 	}
 	for i, a := range e.Attempts {
-		said := errors.Is(e.Err, a.Err)
+		said := errors.Is(e.Err, a.Err) || a.Err.Error() == e.Err.Error()
 		if said && a.Phase == PhasePick && a.Node == "" {
 			continue // nothing was tried, and Err says why
 		}

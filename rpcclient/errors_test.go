@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/resolver"
+	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
 )
 
 func TestNoNodesSaysWhatWasAskedOfWhom(t *testing.T) {
@@ -41,6 +42,10 @@ func TestAnErrorSaysItsCauseOnce(t *testing.T) {
 		"lost (maybe executed); attempt 1: a:1 wait maybe executed": {
 			Executed: ExecutedMaybe, Err: lost,
 			Attempts: []Attempt{{Node: "a:1", Phase: PhaseWait, Took: time.Second, Executed: ExecutedMaybe, Err: lost}},
+		},
+		"context deadline exceeded; attempt 1: write": { // the same words from another limit
+			Err:      context.DeadlineExceeded,
+			Attempts: []Attempt{{Phase: PhaseWrite, Err: conn.UnsentError{}}},
 		},
 		"lost (maybe executed); attempt 1: a:1 write: half; attempt 2: b:1 hedge wait maybe executed": {
 			Executed: ExecutedMaybe, Err: lost,

@@ -101,6 +101,8 @@ func (c *Client) serverName(ep resolver.Endpoint) (string, error) {
 		return name, nil
 	case c.trusted.listed != nil:
 		return "", fmt.Errorf("tls: the SRV target %s is not among Config.Conn.TLSNames", name)
+	case c.trusted.domain == "":
+		return "", fmt.Errorf("tls: the service %q names no domain that the SRV target %s could be under; add the target to Config.Conn.TLSNames", c.service, name)
 	}
 	return "", fmt.Errorf("tls: the SRV target %s is not under %s, the domain of the service, and DNS alone is not believed; if it is right, add it to Config.Conn.TLSNames",
 		name, c.trusted.domain)

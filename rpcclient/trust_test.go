@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/rpc"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,6 +47,7 @@ func TestTargetsThatACertificateIsVerifiedAgainst(t *testing.T) {
 		{"_payments._tcp.bank.example.com", "bank.example.com.", nil, false}, // a host of the parent
 		{"_payments._tcp.bank.example.com", "p1.bank.example.com.example.net.", nil, false},
 		{"_math._tcp.svc", "a1.math.tcp.svc.", nil, true},
+		{"math", "a1.math.tcp.svc.", nil, false}, // a name of another Source has no domain
 		{"_math._tcp.svc", "a1.math.tcp.svc.", []string{}, false},
 		{"_math._tcp.svc", "a1.math.tcp.svc.", []string{".math.tcp.svc"}, true},
 		{"_math._tcp.svc", "b1.mail.tcp.svc.", []string{".math.tcp.svc"}, false},
@@ -59,6 +61,12 @@ func TestTargetsThatACertificateIsVerifiedAgainst(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = client.serverName(resolver.Endpoint{Addr: "10.0.0.7:80", Target: c.target})
+		if err != nil {
+			mustContain(t, err, "TLSNames")
+			if strings.Contains(err.Error(), "under ,") {
+				t.Errorf("no domain is named: %v", err)
+			}
+		}
 		if got := err == nil; got != c.want {
 			t.Errorf("%s, names %q: target %s: %v", c.service, c.names, c.target, err)
 		}
