@@ -222,6 +222,9 @@ func (c ConnConfig) withDefaults() (ConnConfig, error) {
 		}
 	}
 	var err error
+	if c.TLSNames != nil && c.TLS == nil { // the calls would be in clear, and no name verified
+		return c, errors.New("TLSNames is given without TLS: want both, or neither")
+	}
 	if c.TLSNames, err = checkTLSNames(c.TLSNames); err != nil {
 		return c, err
 	}

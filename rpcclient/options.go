@@ -17,7 +17,8 @@ const maxHedge = 0.5
 func Idempotent() CallOption { return func(o *options) { o.Idempotent = true } }
 
 // Hedge declares this call idempotent, and hedges it: share is [Method].Hedge, and
-// replaces what Config.Methods says. Hedge(0) is idempotent without hedging.
+// replaces what Config.Methods says. Hedge(0) is idempotent without hedging; more than
+// 0.5 counts as 0.5.
 func Hedge(share float64) CallOption {
 	share = min(max(share, 0), maxHedge)
 	return func(o *options) { o.Method = Method{Idempotent: true, Hedge: share} }

@@ -73,10 +73,14 @@ func TestTargetsThatACertificateIsVerifiedAgainst(t *testing.T) {
 		client.Close()
 	}
 	for _, bad := range []string{"", ".", "*.example.com", "a b", "a..b", "host:443", "https://x"} {
-		if c, err := New("_math._tcp.svc", &Config{Conn: ConnConfig{TLSNames: []string{bad}}}); err == nil {
+		if c, err := New("_math._tcp.svc", &Config{Conn: ConnConfig{TLS: &tls.Config{}, TLSNames: []string{bad}}}); err == nil {
 			c.Close()
 			t.Errorf("TLSNames %q was taken", bad)
 		}
+	}
+	if c, err := New("_math._tcp.svc", &Config{Conn: ConnConfig{TLSNames: []string{".svc"}}}); err == nil {
+		c.Close()
+		t.Error("TLSNames were taken without TLS: calls would be in clear")
 	}
 }
 
