@@ -102,6 +102,10 @@ func (n *nextBlock) adopt() error {
 		return nil
 	}
 	taken, err := n.next.reg.part.Adopt(context.Background(), n.adoptFrom.reg.part)
+	var full *registry.LimitError
+	if errors.As(err, &full) {
+		return faultf("limits", "the store before has more than %d %s; raise the limit", full.Max, full.What)
+	}
 	if err != nil {
 		return faultf("store", "take over the registrations: %w", err)
 	}

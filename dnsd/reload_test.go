@@ -151,7 +151,7 @@ func TestReloadToAnotherStoreKeepsTheRegistrations(t *testing.T) {
 	// More than the next store may have: nothing changes.
 	z.Store = Store{Kind: "bolt", Path: filepath.Join(dir, "three.db")}
 	z.Limits = Limits{PerService: 5}
-	if err := s.Reload(Config{Zones: []Zone{z}}); err == nil || !strings.Contains(err.Error(), "take over the registrations") {
+	if err := s.Reload(Config{Zones: []Zone{z}}); err == nil || !strings.Contains(err.Error(), "limits: the store before has more than 5 instances of _math._tcp; raise the limit") {
 		t.Errorf("into a store with room for 5: %v", err)
 	}
 	if n := len(ask(t, s.DNSAddr(), "_math._tcp.svc.", dns.TypeSRV).Answer); n != 9 {
