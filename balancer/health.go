@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"errors"
+	"math"
 	"time"
 )
 
@@ -40,17 +41,22 @@ type Health struct {
 	Spill float64
 }
 
+// forever is 36 years. Twice as much, and a time in that many years, fit a Duration.
+const forever = time.Duration(1 << 60)
+
 func (h Health) withDefaults() Health {
 	if h.Failures <= 0 {
 		h.Failures = 3
 	}
+	h.Failures = min(h.Failures, math.MaxInt32) // as Node.fails counts
 	if h.Eject <= 0 {
 		h.Eject = time.Second
 	}
 	if h.MaxEject <= 0 {
 		h.MaxEject = 30 * time.Second
 	}
-	h.MaxEject = max(h.MaxEject, h.Eject)
+	h.Eject = min(h.Eject, forever)
+	h.MaxEject = min(max(h.MaxEject, h.Eject), forever)
 	if !(h.MaxEjected > 0 && h.MaxEjected <= 1) {
 		h.MaxEjected = 0.5
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -297,4 +298,25 @@ func TestLateSuccessDoesNotBringBackANodeThatIsDown(t *testing.T) {
 	if s := g.Nodes()[0].Standing; s > balancer.Warming {
 		t.Errorf("after a probe of its own it is %v", s)
 	}
+}
+
+// The greatest numbers mean "never" and "for ever", and not their overflow.
+func TestGreatestNumbersOfHealth(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, failures := range []int{1 << 32, math.MaxInt} {
+			g := group(t, balancer.Config{Policy: balancer.RoundRobin, Health: balancer.Health{Failures: failures}}, endpoints(1, 1))
+			fail(t, g, 0, 100)
+			expectStandings(t, g, balancer.Healthy, balancer.Healthy)
+		}
+		for _, eject := range []time.Duration{1, math.MaxInt64} {
+			g := group(t, balancer.Config{Health: balancer.Health{Eject: eject, MaxEject: math.MaxInt64}}, endpoints(1, 1))
+			for range 100 {
+				nodesOf(g)[0].Down(errReset)
+				nodesOf(g)[0].Up()
+			}
+			nodesOf(g)[0].Down(errReset)
+			sleep(30 * 365 * 24 * time.Hour)
+			expectStandings(t, g, balancer.Unreachable, balancer.Healthy)
+		}
+	})
 }
