@@ -126,7 +126,7 @@ func (cl *call) begin(ctx context.Context) error {
 	cl.limit = byTimeout
 	if end, ok := ctx.Deadline(); ok {
 		cl.limit = byContext
-		if whole = time.Until(end); whole <= 0 {
+		if whole = min(time.Until(end), forever); whole <= 0 {
 			return context.DeadlineExceeded // the context's own timer is late
 		}
 	}

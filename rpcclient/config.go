@@ -153,6 +153,7 @@ func (cfg *Config) withDefaults() (Config, error) {
 	out.WaitForNode = cmp.Or(out.WaitForNode, 5*time.Second)
 	out.Linger = max(0, cmp.Or(out.Linger, 30*time.Second))
 	out.Retry.Max = max(0, cmp.Or(out.Retry.Max, 2))
+	bound(&out.Timeout, &out.WaitForNode, &out.Linger, &out.Retry.AttemptTimeout)
 	if out.Logger == nil {
 		out.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -236,5 +237,17 @@ func (c ConnConfig) withDefaults() (ConnConfig, error) {
 	c.WriteTimeout = cmp.Or(c.WriteTimeout, 5*time.Second)
 	c.MaxReply = cmp.Or(c.MaxReply, 1<<30)
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, 30*time.Second)
+	bound(&c.DialTimeout, &c.PingInterval, &c.PingTimeout, &c.WriteTimeout, &c.DrainTimeout)
 	return c, nil
+}
+
+// forever is 36 years. Added to the client's clock, it is still a time to come: the sum of
+// that clock and math.MaxInt64 would be negative, which is no deadline at all.
+const forever = time.Duration(1 << 60)
+
+// bound makes what is longer than forever that long.
+func bound(durations ...*time.Duration) {
+	for _, d := range durations {
+		*d = min(*d, forever)
+	}
 }

@@ -1,11 +1,16 @@
 package rpcclient
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math"
+	"net"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/rollcall-dns/rollcall/balancer"
 	"github.com/rollcall-dns/rollcall/resolver"
@@ -90,5 +95,36 @@ func TestServersAreHostsOrHostPorts(t *testing.T) {
 		} else if want := fmt.Sprintf("rpcclient: config: Source: Servers[1] %q: want host or host:port: ", server); !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("error is %q\nwant     %q...", err, want)
 		}
+	}
+}
+
+type Nap struct{}
+
+func (*Nap) Hour(int, *int) error { time.Sleep(time.Hour); return nil }
+
+// The greatest duration in one field means for ever there, and takes no other limit away.
+func TestGreatestDurations(t *testing.T) {
+	for name, cfg := range map[string]Config{
+		"AttemptTimeout": {Retry: RetryConfig{AttemptTimeout: math.MaxInt64}},
+		"WaitForNode":    {WaitForNode: math.MaxInt64, Linger: math.MaxInt64},
+		"Conn": {Conn: ConnConfig{
+			DialTimeout: math.MaxInt64, PingInterval: math.MaxInt64, PingTimeout: math.MaxInt64, WriteTimeout: math.MaxInt64, DrainTimeout: math.MaxInt64,
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				defer time.Sleep(2 * time.Hour) // the node ends the call that it executes
+				f := newFakeNet(map[string]func(net.Conn){"a:1": stock(&Nap{})})
+				cfg.Timeout = time.Second
+				c := fakeClient(t, f, cfg, "a:1")
+				defer c.Close()
+				time.Sleep(time.Minute) // on the client's clock
+				begin := time.Now()
+				err := c.Call(t.Context(), "Nap.Hour", 0, new(int))
+				if took := time.Since(begin); !errors.Is(err, context.DeadlineExceeded) || took != time.Second {
+					t.Errorf("after %v: %v", took, err)
+				}
+			})
+		})
 	}
 }
