@@ -85,6 +85,9 @@ func CheckHost(h string) (string, error) {
 	if h == "" {
 		return bad("must be an IP address or a host name")
 	}
+	if strings.ContainsAny(h, ":/[]") {
+		return bad("must be an IP address or a host name alone, without port, brackets or URL")
+	}
 	name := asciiLower(strings.TrimSuffix(h, "."))
 	if len(name) > 253 {
 		return bad("must have at most 253 characters")

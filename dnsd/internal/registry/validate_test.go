@@ -25,7 +25,7 @@ func TestCheckHost(t *testing.T) {
 		"": "IP address or a host name", ".": "IP address or a host name", "a..b": "empty", "10.0.0.300": "looks like", "10.0.0": "looks like", "1": "looks like", "0x7f000001": "looks like", "a.0x": "looks like",
 		"localhost": "one label", "web": "like web.example.com", "web.": "one label", "K1.example.net": "only", "255.255.255.255": "reserved", "240.0.0.1": "reserved", "0.0.0.1": "reserved",
 		"169.254.169.254": "link-local", "fe80::1": "link-local", "::ffff:169.254.1.1": "link-local",
-		"fe80::1%eth0": "zone", "0.0.0.0": "reach", "::": "reach", "224.0.0.1": "multicast", "ff02::1": "multicast", "[::1]": "only", "10.0.0.7:80": "only",
+		"fe80::1%eth0": "zone", "0.0.0.0": "reach", "::": "reach", "224.0.0.1": "multicast", "ff02::1": "multicast", "[::1]": "without port", "10.0.0.7:80": "without port", "web1.example.com:80": "without port", "http://web1.example.com": "without port",
 		"_math.example": "only", "a b": "only", "-a.example": "hyphen", "a\x00b": "only", strings.Repeat("a.", 127) + "b": "at most 253", strings.Repeat("a", 64) + ".b": "at most 63",
 	} {
 		_, err := registry.CheckHost(in)
