@@ -34,9 +34,9 @@ type Budget struct {
 func (b Budget) Check() error {
 	switch {
 	case math.IsNaN(b.Share), b.Share > 1, math.IsInf(b.Share, 0):
-		return fmt.Errorf("Share %v: want a share from 0 to 1, or a negative number for none", b.Share)
+		return fmt.Errorf("budget: Share %v: want a share from 0 to 1, or a negative number for none", b.Share)
 	case math.IsNaN(b.Floor), math.IsInf(b.Floor, 0):
-		return fmt.Errorf("Floor %v: want a number", b.Floor)
+		return fmt.Errorf("budget: Floor %v: want a number", b.Floor)
 	}
 	return nil
 }

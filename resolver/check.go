@@ -131,7 +131,7 @@ func (r *Resolver) Check() error {
 	}
 	for i, server := range r.Servers {
 		if err := checkServer(server); err != nil {
-			return fmt.Errorf("Servers[%d] %q: want host or host:port: %w", i, server, err)
+			return fmt.Errorf("server %d of Servers, %q: want host or host:port: %w", i, server, err)
 		}
 	}
 	return nil

@@ -96,7 +96,7 @@ func TestServersAreChecked(t *testing.T) {
 	t.Parallel()
 	for _, server := range []string{"", ":53", "ns1:0", "http://ns1", "ns1,ns2"} {
 		r := &Resolver{Servers: []string{"127.0.0.1", server}}
-		want := fmt.Sprintf("Servers[1] %q: want host or host:port: ", server)
+		want := fmt.Sprintf("server 1 of Servers, %q: want host or host:port: ", server)
 		if err := r.Check(); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("Check: %v, want %s", err, want)
 		}

@@ -166,17 +166,17 @@ func (cfg *Config) check() error {
 		return err
 	}
 	if err := cfg.Retry.Budget.Check(); err != nil {
-		return fmt.Errorf("Retry.Budget.%w", err)
+		return fmt.Errorf("retry: %w", err)
 	}
 	if cfg.Retry.AttemptTimeout < 0 {
-		return errors.New("Retry.AttemptTimeout is negative: want more than 0, or 0 for the default")
+		return errors.New("retry: AttemptTimeout is negative: want more than 0, or 0 for the default")
 	}
 	for name, m := range cfg.Methods {
 		if err := m.check(); err != nil {
-			return fmt.Errorf("Methods[%q]: %w", name, err)
+			return fmt.Errorf("method %q of Methods: %w", name, err)
 		}
 		if service, method, ok := strings.Cut(name, "."); !ok || service == "" || method == "" {
-			return fmt.Errorf(`Methods[%q]: want service and method, such as "Arith.Multiply"`, name)
+			return fmt.Errorf(`method %q of Methods: want service and method, such as "Arith.Multiply"`, name)
 		}
 	}
 	return nil
@@ -192,10 +192,10 @@ func checkSource(s resolver.Source) error {
 	case !ok:
 		return nil
 	case r == nil:
-		return errors.New("Source is a nil *resolver.Resolver: give one, or leave Source out")
+		return errors.New("nil *resolver.Resolver as Source: give one, or leave Source out")
 	}
 	if err := r.Check(); err != nil {
-		return fmt.Errorf("Source: %w", err)
+		return fmt.Errorf("source: %w", err)
 	}
 	return nil
 }

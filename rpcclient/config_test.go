@@ -92,7 +92,7 @@ func TestServersAreHostsOrHostPorts(t *testing.T) {
 		if err == nil {
 			c.Close()
 			t.Errorf("%q was taken", server)
-		} else if want := fmt.Sprintf("rpcclient: config: Source: Servers[1] %q: want host or host:port: ", server); !strings.HasPrefix(err.Error(), want) {
+		} else if want := fmt.Sprintf("rpcclient: config: source: server 1 of Servers, %q: want host or host:port: ", server); !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("error is %q\nwant     %q...", err, want)
 		}
 	}
