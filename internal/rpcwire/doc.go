@@ -5,8 +5,10 @@
 //
 // # The wire of net/rpc
 //
-// A connection is a stream of bytes, over TCP or TLS, without a handshake of its own.
-// Each direction is one gob stream: a sequence of messages, each a length and then
+// A connection is a stream of bytes, over TCP or TLS, without a handshake of its own. Where
+// the server is part of an HTTP server, the client first sends "CONNECT /_goRPC_ HTTP/1.0"
+// and an empty line, and reads the header of an HTTP response with the status "200 Connected
+// to Go RPC". Each direction is one gob stream: a sequence of messages, each a length and then
 // either the definition of a type, which has a negative id, or a value.
 //
 // The client sends requests, and the server sends responses. Each is two values:
@@ -16,13 +18,16 @@
 //
 // The rules are:
 //
+//   - A method is named "Service.Method".
 //   - The sequence number of a request is chosen by the client. Those of one connection
 //     grow. This client begins with 1; 1<<64-1 is reserved.
 //   - A response has the number and the method of its request. Responses come in any
 //     order, because calls run at the same time. net/rpc's client, and this one, find the
 //     request by its number and do not look at the method.
 //   - If Error is not empty, the call has failed and the reply is an empty struct, which
-//     is read and dropped.
+//     is read and dropped. The server's own errors have the form of a method's. The text
+//     "rpc: can't find service S", "rpc: can't find method S" or "rpc: service/method request
+//     ill-formed: S", with S for the name, means that nothing was executed.
 //   - Half a request is not executed, as it cannot be decoded. So a request that was not
 //     written whole was not executed.
 //
@@ -52,11 +57,13 @@
 // N is a decimal number. Requests with a higher number than N were not executed and will
 // not be: the client may send them elsewhere, whatever their methods. Requests up to N
 // are answered. After the notice the client sends no more requests on the connection, and
-// closes it when all of them are answered.
+// closes it when all of them are answered. "drain" is true of the client's other connections
+// to this server, too. After "retire" the client may connect again at once.
 //
 // A server that shuts down first sends N = 1<<64-1, "send new requests elsewhere,
 // nothing is lost", and still executes what comes. Before it closes the connection it sends
-// the exact N. A notice may be repeated with a lower N.
+// the exact N. A notice may be repeated with a lower N. After the last notice the server
+// closes its direction, and reads for up to two seconds until the client closes, too.
 //
 // "busy" is sent every half second while the server has no memory for more requests. It
 // means that the server is alive although it answers no pings.
@@ -73,9 +80,11 @@
 //   - Values are nested at most 10,000 deep. An element of a linked list is a level.
 //   - Maps and slices announce no more elements than their message holds.
 //   - The type definitions of one direction are at most 1 MiB.
+//   - A request arrives within Limits.FrameTimeout, counted from its first byte. The client
+//     reads 256 KiB of answers within Limits.WriteTimeout. Else the server ends the connection.
 //
-// What is beyond the last four is an error of its call. It ends the connection if
-// the end of the value is not known, or if it is a definition.
+// What is beyond the bounds of memory, depth, counts or definitions is an error of its call.
+// It ends the connection if the end of the value is not known, or if it is a definition.
 //
 // # Interface values
 //
