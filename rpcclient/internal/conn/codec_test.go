@@ -2,10 +2,12 @@ package conn
 
 import (
 	"context"
+	"encoding/gob"
 	"io"
 	"net"
 	"net/rpc"
 	"net/rpc/jsonrpc"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -76,5 +78,44 @@ func TestNeverIsSaidOnlyOfWhatNobodyCanHaveDecoded(t *testing.T) {
 		}
 		c.Wait()
 		theirs.Close()
+	}
+}
+
+// Exits ends the goroutine that decodes it, as t.Fatal does.
+type Exits struct{}
+
+func (Exits) GobEncode() ([]byte, error) { return []byte{1}, nil }
+func (*Exits) GobDecode([]byte) error    { runtime.Goexit(); return nil }
+
+// Leaver answers with a value that ends the goroutine of the reader.
+type Leaver struct{}
+
+func (Leaver) Plain(_ int, out *Exits) error         { return nil }
+func (Leaver) Any(_ int, out *struct{ V any }) error { out.V = Exits{}; return nil }
+
+// TestReplyThatEndsTheReaderEndsTheConnection: its request and all others get a result.
+func TestReplyThatEndsTheReaderEndsTheConnection(t *testing.T) {
+	gob.Register(Exits{})
+	for method, reply := range map[string]any{"Leaver.Plain": new(Exits), "Leaver.Any": new(struct{ V any })} {
+		s := rpc.NewServer()
+		s.Register(Leaver{})
+		ours, theirs := net.Pipe()
+		go s.ServeConn(theirs)
+		owner := &recorder{dead: make(chan struct{}, 1)}
+		c := NewSet(testConfig()).Start(ours, owner)
+		req := &Request{Method: method, Args: 1, Reply: reply, Done: make(chan struct{}, 1), Start: c.Now()}
+		if err := c.Send(t.Context(), req); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-req.Done:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s: the request has no result", method)
+		}
+		if _, answered := req.Err.(rpc.ServerError); answered || req.Err == nil {
+			t.Fatalf("%s: %v", method, req.Err)
+		}
+		c.Wait()
+		<-owner.dead
 	}
 }

@@ -35,6 +35,7 @@ var (
 	errNotWritten = errors.New("connection lost before the request was written")
 	errPeerClosed = errors.New("connection closed by the server")
 	errEnded      = errors.New("connection has ended")
+	errReaderGone = errors.New("a method of a reply has ended the goroutine that decodes it (runtime.Goexit)")
 	errUnencoded  = fmt.Errorf("%w: an argument could not be encoded", ErrRetired)
 	errReply      = fmt.Errorf("%w: a reply could not be decoded", ErrRetired)
 )

@@ -14,6 +14,7 @@ import (
 func (c *Conn) readLoop() {
 	defer func() {
 		c.readerGone.Store(true)
+		c.Fail(errReaderGone) // nothing, unless a method of a reply has ended the goroutine
 		c.closeWire()
 	}()
 	var resp rpc.Response
@@ -84,10 +85,23 @@ func (c *Conn) response(resp *rpc.Response) error {
 		c.close(last)
 		return fatal
 	}
-	spent, err, fatal := c.wire.body(req.Reply)
+	spent, err, fatal := c.bodyFor(req)
 	c.finishDecoded(req, err, spent)
 	c.close(last)
 	return fatal
+}
+
+// bodyFor decodes a body into the caller's own value.
+func (c *Conn) bodyFor(req *Request) (spent bool, err, fatal error) {
+	whole := false
+	defer func() {
+		if !whole { // a method of the reply has ended the goroutine
+			c.finishDecoded(req, errReaderGone, true)
+		}
+	}()
+	spent, err, fatal = c.wire.body(req.Reply)
+	whole = true
+	return spent, err, fatal
 }
 
 // privately decodes a body that may block half-way. It decodes into a value of its own,
