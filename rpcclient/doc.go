@@ -121,12 +121,12 @@
 //
 // # Your code in the client
 //
-// A hook of [Trace] or an [Interceptor] that panics in a [Client.Call] panics in its
+// A function of [Trace] or an [Interceptor] that panics in a [Client.Call] panics in its
 // caller, and nothing is left of the call. In a [Client.Go] the panic is the call's error.
 // They may use the client, but Close and Shutdown, called within them, wait for the call
 // that they are part of.
 //
-// The hooks of Config.Trace that are not about one call, and the Logger, are called in
+// The functions of Config.Trace that are not about one call, and the Logger, are called in
 // order, one at a time and without locks, in a goroutine of their own. They, Conn.Dial and
 // Source may call the client and may close it; Close waits for them for a second at most.
 // A Policy is called under a lock and must not call the client. A panic in one of them is
@@ -136,5 +136,5 @@
 // # Looking inside
 //
 // [Client.Stats] has the counts. [Client.ServeHTTP] is a page (or JSON, ?format=json) that
-// shows why each node is used or not. A [Trace] hooks into single calls or all of them.
+// shows why each node is used or not. A [Trace] follows single calls or all of them.
 package rpcclient

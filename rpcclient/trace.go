@@ -7,7 +7,7 @@ import (
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
-// Trace is a set of hooks, any of which may be nil, after the model of
+// Trace is a set of functions, any of which may be nil, after the model of
 // net/http/httptrace. Those about a call run on its path, must not block, and may be
 // called at the same time, because hedged attempts overlap.
 type Trace struct {
@@ -25,7 +25,7 @@ type Trace struct {
 	// Hedging: the first request is slow, and a second one follows at once.
 	Hedging func(method string, after time.Duration)
 
-	// Resolved: the Source has yielded a state. Like the hooks below, it is called for
+	// Resolved: the Source has yielded a state. Like the functions below, it is called for
 	// Config.Trace only.
 	Resolved func(resolver.State)
 	// Connected: a node has its first connection.
