@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/rpc"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,6 +151,7 @@ func (cfg *Config) withDefaults() (Config, error) {
 	if out.Source == nil {
 		out.Source = &resolver.Resolver{Logger: out.Logger}
 	}
+	out.Methods, out.Interceptors = maps.Clone(out.Methods), slices.Clone(out.Interceptors)
 	out.Timeout = max(0, cmp.Or(out.Timeout, 10*time.Second))
 	out.WaitForNode = cmp.Or(out.WaitForNode, 5*time.Second)
 	out.Linger = max(0, cmp.Or(out.Linger, 30*time.Second))

@@ -2,6 +2,7 @@ package rpcclient
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math"
@@ -126,5 +127,19 @@ func TestGreatestDurations(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What happens to a Config after New changes no client.
+func TestNewCopiesItsConfig(t *testing.T) {
+	pass := func(ctx context.Context, in *Invocation, next func(context.Context, *Invocation) error) error {
+		return next(ctx, in)
+	}
+	cfg := Config{Source: announce(), Methods: map[string]Method{"A.B": {}}, Interceptors: []Interceptor{pass}, Conn: ConnConfig{TLS: &tls.Config{}, TLSNames: []string{".svc"}}}
+	c := newClient(t, cfg)
+	cfg.Methods["A.B"] = Method{Idempotent: true}
+	cfg.Interceptors[0], cfg.Conn.TLSNames[0] = nil, ".evil"
+	if cl := c.newCall("A.B", nil, nil, nil); cl.Idempotent || c.cfg.Interceptors[0] == nil || c.trusted.listed[0] != ".svc" {
+		t.Errorf("a client has changed with its Config: %+v", c.cfg)
 	}
 }
