@@ -303,7 +303,7 @@ func TestLateSuccessDoesNotBringBackANodeThatIsDown(t *testing.T) {
 // The greatest numbers mean "never" and "for ever", and not their overflow.
 func TestGreatestNumbersOfHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, failures := range []int{1 << 32, math.MaxInt} {
+		for _, failures := range []int{math.MaxInt32, math.MaxInt} {
 			g := group(t, balancer.Config{Policy: balancer.RoundRobin, Health: balancer.Health{Failures: failures}}, endpoints(1, 1))
 			fail(t, g, 0, 100)
 			expectStandings(t, g, balancer.Healthy, balancer.Healthy)
