@@ -108,7 +108,7 @@ func (x *exchange) beginHold(key registry.Key) (in *registry.Instance, beats boo
 		}
 		incarnation = &lease.Incarnation
 	}
-	done, err := x.st.registry.Renew(x.r.Context(), key, *incarnation)
+	done, err := x.st.writer.Renew(x.r.Context(), key, *incarnation)
 	if err != nil {
 		return nil, false, err
 	}
@@ -236,7 +236,7 @@ func (h *held) silent(lease registry.Standing) (reason string, broken bool) {
 		return "", false
 	}
 	x := h.bearer
-	done, err := x.st.registry.Deregister(x.s.life, h.key, &h.in.Incarnation)
+	done, err := x.st.writer.Deregister(x.s.life, h.key, &h.in.Incarnation)
 	if err != nil {
 		return "", false // the guard decides about it, as about any other
 	}
@@ -251,7 +251,7 @@ func (h *held) renew() (reason string, broken bool) {
 		return endRevoked, false
 	}
 	h.renewed, h.asked = time.Now(), time.Time{}
-	renewed, err := h.bearer.st.registry.Renew(h.bearer.s.life, h.key, h.in.Incarnation)
+	renewed, err := h.bearer.st.writer.Renew(h.bearer.s.life, h.key, h.in.Incarnation)
 	var fenced *registry.FencedError
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
@@ -287,7 +287,10 @@ func (h *held) lost() {
 	defer cancel()
 	done := registry.Receipt{Revision: h.in.Revision, Instance: h.in}
 	if x.speaksFor(ctx, h.in.Host) {
-		done = x.st.registry.ConnectionLost(ctx, h.key, h.in.Incarnation)
+		probed, err := x.st.writer.ConnectionLost(ctx, h.key, h.in.Incarnation)
+		if err == nil {
+			done = probed
+		}
 	}
 	x.audit = audit{action: "connection lost", object: h.key.String(), result: "kept", revision: done.Revision}
 	if done.Did == registry.Removed || done.Instance == nil { // by this, or meanwhile

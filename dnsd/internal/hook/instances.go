@@ -81,7 +81,7 @@ func (x *exchange) register(key registry.Key, reg register.Registration) (regist
 			}
 		}
 	}
-	done, err := x.st.registry.Register(x.r.Context(), in)
+	done, err := x.st.writer.Register(x.r.Context(), in)
 	if err != nil {
 		return registry.Receipt{}, err
 	}
@@ -127,7 +127,7 @@ func (x *exchange) deleteInstance() error {
 	if err != nil {
 		return err
 	}
-	done, err := x.st.registry.Deregister(x.r.Context(), key, incarnation)
+	done, err := x.st.writer.Deregister(x.r.Context(), key, incarnation)
 	if done.Did == registry.Removed { // also with an error: the removal could not be stored
 		x.did(done)
 		x.audit.result = "deregistered"

@@ -25,7 +25,7 @@ func (x *exchange) drain() error {
 			return refuse(http.StatusBadRequest, "sticky", "sticky %.40q: give 1 for a drain that survives the instance, or leave it out", q.Get("sticky"))
 		}
 	}
-	done, err := x.st.registry.Drain(x.r.Context(), key, sticky)
+	done, err := x.st.writer.Drain(x.r.Context(), key, sticky)
 	if err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (x *exchange) undrain() error {
 	if _, err := x.query(); err != nil {
 		return err
 	}
-	done, err := x.st.registry.Undrain(x.r.Context(), key)
+	done, err := x.st.writer.Undrain(x.r.Context(), key)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (x *exchange) clearFence() error {
 	if _, err := x.query(); err != nil {
 		return err
 	}
-	done, err := x.st.registry.Unfence(x.r.Context(), key)
+	done, err := x.st.writer.Unfence(x.r.Context(), key)
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
 		return refuse(http.StatusNotFound, "", "no incarnation is remembered under this id: every process may register it already")
@@ -100,7 +100,11 @@ func (x *exchange) releaseGuard() error {
 	if _, err := x.query(); err != nil {
 		return err
 	}
-	x.did(x.st.registry.ReleaseGuard(service))
+	done, err := x.st.writer.ReleaseGuard(x.r.Context(), service)
+	if err != nil {
+		return err
+	}
+	x.did(done)
 	x.w.WriteHeader(http.StatusNoContent)
 	return nil
 }

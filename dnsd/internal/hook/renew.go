@@ -42,7 +42,7 @@ func (x *exchange) renew() error {
 		}
 		all[i] = one
 	}
-	done, err := x.st.registry.RenewAll(x.r.Context(), all)
+	done, err := x.st.writer.RenewAll(x.r.Context(), all)
 	if err != nil {
 		return err
 	}

@@ -26,8 +26,10 @@ import (
 type Config struct {
 	// Addr is where to listen, "127.0.0.1:8053" by default; port 0 takes a free one.
 	Addr string
-	// Registry has the instances.
+	// Registry has the instances. It is asked for all that is read.
 	Registry *registry.Registry
+	// Writer takes all writes; nil: the Registry.
+	Writer registry.Writer
 	// Zone is the origin under which the registry is published, for the console: "svc.".
 	Zone string
 	// Check says why an instance cannot be published with a host, by a
@@ -58,6 +60,7 @@ type Config struct {
 // configuration from its beginning to its end.
 type state struct {
 	registry *registry.Registry
+	writer   registry.Writer
 	console  []byte
 	check    func(registry.Key, string) error
 	ready    func() error
@@ -238,6 +241,7 @@ func (s *Server) prepare(cfg Config) (*state, error) {
 	}
 	st := &state{
 		registry: cfg.Registry,
+		writer:   cfg.Writer,
 		console:  consoleFor(cfg.Zone),
 		check:    cfg.Check,
 		ready:    cfg.Ready,
@@ -247,6 +251,9 @@ func (s *Server) prepare(cfg Config) (*state, error) {
 		secured:  cfg.secured(),
 		log:      cfg.Logger,
 		audit:    cfg.Audit,
+	}
+	if st.writer == nil {
+		st.writer = cfg.Registry
 	}
 	if st.log == nil {
 		st.log = slog.New(slog.DiscardHandler)

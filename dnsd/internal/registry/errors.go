@@ -14,6 +14,8 @@ var (
 	ErrCompacted = errors.New("registry: the history does not reach this revision any more") // read everything again, then watch from there
 	ErrSlow      = errors.New("registry: watcher too slow")                                  // watch again since the last revision seen
 	ErrClosed    = errors.New("registry: closed")
+	ErrNotWriter = errors.New("registry: another registry is the writer, or none is") // nothing changed; try again
+	ErrUncertain = errors.New("registry: the change may have been made, or not")      // try again
 )
 
 // FieldError says which field of a registration is wrong, and what it must be.

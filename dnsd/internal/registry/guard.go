@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"slices"
 	"sort"
 	"time"
@@ -112,8 +113,8 @@ func (r *Registry) reprieveLocked(e *entry, now time.Duration, trial bool) {
 
 // ReleaseGuard ends the reprieve of the suspects of a service ("": of all services). Run
 // removes them at once. Instances whose lease ends later are judged as usual. The
-// receipt counts the suspects.
-func (r *Registry) ReleaseGuard(service string) Receipt {
+// receipt counts the suspects. The error is nil: other Writers may fail.
+func (r *Registry) ReleaseGuard(_ context.Context, service string) (Receipt, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.clock.read()
@@ -127,7 +128,7 @@ func (r *Registry) ReleaseGuard(service string) Receipt {
 			done.Count++
 		}
 	}
-	return done
+	return done, nil
 }
 
 // losses are the times at which instances were lost: removed after silence or because

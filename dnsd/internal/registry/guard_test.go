@@ -116,7 +116,7 @@ func TestOperatorReleasesTheGuard(t *testing.T) {
 			}
 		}
 		time.Sleep(lease + time.Second)
-		r.ReleaseGuard("_math._tcp")
+		r.ReleaseGuard(t.Context(), "_math._tcp")
 		time.Sleep(time.Second)
 		if _, ok := r.Service("_math._tcp"); ok {
 			t.Error("released, and still there")
@@ -124,7 +124,7 @@ func TestOperatorReleasesTheGuard(t *testing.T) {
 		if v, _ := r.Service("_text._tcp"); len(v.Instances) != 3 {
 			t.Errorf("not released, and removed: %v", v)
 		}
-		r.ReleaseGuard("")
+		r.ReleaseGuard(t.Context(), "")
 		time.Sleep(time.Second)
 		if s := r.Stats(); s.Instances != 0 {
 			t.Errorf("all released: %+v", s)

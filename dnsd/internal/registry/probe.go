@@ -27,13 +27,13 @@ var again = [...]time.Duration{20 * time.Millisecond, 80 * time.Millisecond, 400
 // refuses. It probes again within half a second if the instance accepts, resets (its
 // listener is being closed) or does not answer (its backlog is full). In all other cases
 // the instance keeps its lease. The receipt is Removed, Changed (it refuses, and is a
-// suspect now) or Nothing.
-func (r *Registry) ConnectionLost(ctx context.Context, key Key, incarnation uint64) Receipt {
+// suspect now) or Nothing. The error is nil: other Writers may fail.
+func (r *Registry) ConnectionLost(ctx context.Context, key Key, incarnation uint64) (Receipt, error) {
 	r.mu.RLock()
 	e := r.catalog.find(key)
 	if e == nil || e.in.Incarnation != incarnation || !r.provable(e.in) {
 		defer r.mu.RUnlock()
-		return r.foundLocked(key) // e.in is another process, or no probe proves anything
+		return r.foundLocked(key), nil // e.in is another process, or no probe proves anything
 	}
 	s := probed{e, e.in, e.deadline}
 	r.mu.RUnlock()
@@ -45,17 +45,17 @@ func (r *Registry) ConnectionLost(ctx context.Context, key Key, incarnation uint
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return done
+			return done, nil
 		}
 		r.mu.RLock()
 		if r.catalog.find(key) != s.entry || s.entry.in != s.instance || s.entry.deadline != s.deadline {
 			defer r.mu.RUnlock()
-			return r.foundLocked(key) // it renewed or changed since
+			return r.foundLocked(key), nil // it renewed or changed since
 		}
 		r.mu.RUnlock()
 		done, open = r.prove(ctx, s)
 	}
-	return done
+	return done, nil
 }
 
 // foundLocked is the receipt of a write that changed nothing of key.

@@ -265,8 +265,8 @@ func TestLostConnectionWhileTheServerStopsRemovesNothing(t *testing.T) {
 	in := register(t, r, math("a1"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	done := r.ConnectionLost(ctx, in.Key, 0)
-	if done.Did != registry.Nothing || done.Instance != in || done.Revision != in.Revision {
-		t.Errorf("receipt %+v", done)
+	done, err := r.ConnectionLost(ctx, in.Key, 0)
+	if err != nil || done.Did != registry.Nothing || done.Instance != in || done.Revision != in.Revision {
+		t.Errorf("receipt %+v, error %v", done, err)
 	}
 }

@@ -43,10 +43,10 @@ func TestReceiptsSayWhatWasDone(t *testing.T) {
 			{"unfence", func() (registry.Receipt, error) { return r.Unfence(ctx, in.Key) }, registry.Forgotten, 4, 0},
 			{"register after", func() (registry.Receipt, error) { return r.Register(ctx, in) }, registry.Created, 5, 15 * time.Second},
 			{"undrain none", func() (registry.Receipt, error) { return r.Undrain(ctx, in.Key) }, registry.Nothing, 5, 15 * time.Second},
-			{"release none", func() (registry.Receipt, error) { return r.ReleaseGuard(""), nil }, registry.Nothing, 5, 0},
-			{"lose another", func() (registry.Receipt, error) { return r.ConnectionLost(ctx, in.Key, 6), nil }, registry.Nothing, 5, 15 * time.Second},
-			{"lose", func() (registry.Receipt, error) { return r.ConnectionLost(ctx, in.Key, 7), nil }, registry.Removed, 6, 0},
-			{"lose again", func() (registry.Receipt, error) { return r.ConnectionLost(ctx, in.Key, 7), nil }, registry.Nothing, 6, 0},
+			{"release none", func() (registry.Receipt, error) { return r.ReleaseGuard(ctx, "") }, registry.Nothing, 5, 0},
+			{"lose another", func() (registry.Receipt, error) { return r.ConnectionLost(ctx, in.Key, 6) }, registry.Nothing, 5, 15 * time.Second},
+			{"lose", func() (registry.Receipt, error) { return r.ConnectionLost(ctx, in.Key, 7) }, registry.Removed, 6, 0},
+			{"lose again", func() (registry.Receipt, error) { return r.ConnectionLost(ctx, in.Key, 7) }, registry.Nothing, 6, 0},
 		} {
 			done, err := step.do()
 			if err != nil || done.Did != step.did || done.Revision != step.revision || done.ExpiresIn.Round(time.Second) != step.expiresIn {

@@ -67,8 +67,8 @@ func (h *history) requests() map[string]func(*rapid.T) {
 		"release": func(rt *rapid.T) {
 			service := rapid.SampledFrom([]string{"", "_math._tcp", "_math-2._tcp"}).Draw(rt, "service")
 			n := h.model.release(service)
-			if done := h.r.ReleaseGuard(service); done.Count != n || (done.Did == registry.Released) != (n > 0) || done.Revision != h.model.revision {
-				rt.Fatalf("ReleaseGuard(%q) = %+v; want %d released at revision %d", service, done, n, h.model.revision)
+			if done, err := h.r.ReleaseGuard(context.Background(), service); err != nil || done.Count != n || (done.Did == registry.Released) != (n > 0) || done.Revision != h.model.revision {
+				rt.Fatalf("ReleaseGuard(%q) = %+v, %v; want %d released at revision %d", service, done, err, n, h.model.revision)
 			}
 		},
 	}
