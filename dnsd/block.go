@@ -48,7 +48,7 @@ func (b *block) sameStore(z Zone) bool {
 	if b.cfg.Store.Kind == "memory" {
 		return z.Store.Kind == "memory" && slices.ContainsFunc(z.Origins, func(o string) bool { return slices.Contains(b.cfg.Origins, o) })
 	}
-	return b.cfg.Store == z.Store
+	return b.cfg.Store.same(z.Store)
 }
 
 // published finds the zone of b that was made from zc; nil if there is none.

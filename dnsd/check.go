@@ -48,7 +48,7 @@ func (c Config) checked() (checkedConfig, error) {
 		if err != nil {
 			return w, z.fail(err)
 		}
-		if err := cmp.Or(z.checkServers(t), z.Store.check()); err != nil {
+		if err := cmp.Or(z.checkServers(t), z.Store.check(c.Stores)); err != nil {
 			return w, z.fail(err)
 		}
 		w.told = append(w.told, t)
@@ -159,13 +159,19 @@ func (z Zone) checkServers(t told) error {
 	return nil
 }
 
-// check says whether the file of a store is one, or can be made.
-func (s Store) check() error {
+// check says whether the file of a store is one, or can be made, and whether stores can
+// open a shared one.
+func (s Store) check(stores Stores) error {
 	switch {
 	case s.Kind == "memory":
 		return nil
+	case s.Kind == "etcd" || s.Kind == "cluster":
+		if stores == nil {
+			return faultf("store", "store %s needs the full dnsd: go build -o dnsd ./dnsd/cluster/cmd/dnsd (in dnsd/cluster), or a package's dnsd", s.Kind)
+		}
+		return faultf("store", "store %s is not served yet", s.Kind)
 	case s.Kind != "bolt":
-		return faultf("store", "unknown kind %q; expected memory or bolt", s.Kind)
+		return faultf("store", "unknown kind %q; expected memory, bolt, etcd or cluster", s.Kind)
 	case s.Path == "":
 		return faultf("store", "bolt needs the path of its file")
 	}

@@ -63,17 +63,17 @@ func TestBlocksMustAgree(t *testing.T) {
 // the setting.
 func TestAConfigMadeInGoIsRefusedByName(t *testing.T) {
 	for want, z := range map[string]Zone{
-		`dnsd: zone svc.: lease min: 1s is too short`:                             {Lease: Lease{Min: 1e9}},
-		`dnsd: zone svc.: bind: bad address "localhost"; expected IP:port`:        {Bind: []string{"localhost"}},
-		`dnsd: zone svc.: store: unknown kind "redis"; expected memory or bolt`:   {Store: Store{Kind: "redis"}},
-		`dnsd: zone svc.: store: bolt needs the path of its file`:                 {Store: Store{Kind: "bolt"}},
-		`dnsd: zone svc.: tls: a certificate needs its key`:                       {DNS: DNS{TLS: TLS{Cert: "c.pem"}}},
-		`dnsd: zone svc.: hook tls: a certificate needs its key`:                  {Hook: Hook{ClientCA: "ca.pem"}},
-		`dnsd: zone svc.: hook token: the secret is empty`:                        {Hook: Hook{Tokens: []Token{{}}}},
-		`dnsd: zone a.example.: hook token: a verb is unknown; expected read,`:    {Origins: []string{"A.example"}, Hook: Hook{Tokens: []Token{{Secret: "s", Verbs: []string{"own"}}}}},
-		`dnsd: zone svc.: transfer to: it has neither an address nor a key`:       {Transfer: Transfer{To: []Secondary{{}}}},
-		`dnsd: zone svc.: tls: bad port 70000; expected 1 to 65535`:               {DNS: DNS{TLSPort: 70_000}},
-		`dnsd: zone svc.: hostmaster: "a b" is not a domain name that ends in a `: {Apex: Apex{Hostmaster: "a b"}},
+		`dnsd: zone svc.: lease min: 1s is too short`:                                          {Lease: Lease{Min: 1e9}},
+		`dnsd: zone svc.: bind: bad address "localhost"; expected IP:port`:                     {Bind: []string{"localhost"}},
+		`dnsd: zone svc.: store: unknown kind "redis"; expected memory, bolt, etcd or cluster`: {Store: Store{Kind: "redis"}},
+		`dnsd: zone svc.: store: bolt needs the path of its file`:                              {Store: Store{Kind: "bolt"}},
+		`dnsd: zone svc.: tls: a certificate needs its key`:                                    {DNS: DNS{TLS: TLS{Cert: "c.pem"}}},
+		`dnsd: zone svc.: hook tls: a certificate needs its key`:                               {Hook: Hook{ClientCA: "ca.pem"}},
+		`dnsd: zone svc.: hook token: the secret is empty`:                                     {Hook: Hook{Tokens: []Token{{}}}},
+		`dnsd: zone a.example.: hook token: a verb is unknown; expected read,`:                 {Origins: []string{"A.example"}, Hook: Hook{Tokens: []Token{{Secret: "s", Verbs: []string{"own"}}}}},
+		`dnsd: zone svc.: transfer to: it has neither an address nor a key`:                    {Transfer: Transfer{To: []Secondary{{}}}},
+		`dnsd: zone svc.: tls: bad port 70000; expected 1 to 65535`:                            {DNS: DNS{TLSPort: 70_000}},
+		`dnsd: zone svc.: hostmaster: "a b" is not a domain name that ends in a `:              {Apex: Apex{Hostmaster: "a b"}},
 	} {
 		if err := (Config{Zones: []Zone{z}}).Check(); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v\nwant %s", err, want)

@@ -33,6 +33,10 @@ type Config struct {
 	// Collectors are shown under /metrics of each hook beside dnsd's own.
 	Collectors []prometheus.Collector
 
+	// Stores opens the stores that several dnsd share, see SharedStore. Nil: this dnsd
+	// has none. The command of the module dnsd/cluster has them.
+	Stores Stores
+
 	// LameDuck is how long the server goes on after Run's context has ended. It
 	// answers everything as before, but /readyz says 503, so that a load balancer or
 	// an orchestrator can look elsewhere. Default 0: it stops at once.
@@ -176,20 +180,6 @@ type Token struct {
 // reload.
 type TLS struct {
 	Cert, Key string
-}
-
-// Store is where registrations are kept.
-type Store struct {
-	// Kind is "memory" or "bolt"; empty means memory.
-	Kind string
-	// Path is the file of a bolt store.
-	Path string
-	// Ceiling is the path of a file of a few octets that holds the highest
-	// revision given out, so that revisions and serials are never given out twice.
-	// Empty: for a bolt store its path and ".ceiling"; for a memory store a file in
-	// Config.StateDir, or none. Without the file a dnsd that is killed after more than
-	// 15 changes a second may repeat serials that secondaries have seen.
-	Ceiling string
 }
 
 // Transfer lists the servers that may copy the zone (AXFR, IXFR) and those that are

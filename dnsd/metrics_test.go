@@ -51,7 +51,7 @@ func TestPageNamesEveryMetric(t *testing.T) {
 	// Shown only while there is such a thing: a suspect, a certificate.
 	there["rollcall_registry_guard_held_instances"] = true
 	there["rollcall_hook_certificate_expiry_timestamp_seconds"] = true
-	sources, err := filepath.Glob("cmd/dnsd/*.go")
+	sources, err := filepath.Glob("internal/command/*.go")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,7 +74,7 @@ func faultf(path, format string, args ...any) *fault {
 // Error implements error.
 func (f *fault) Error() string {
 	text := f.err.Error()
-	if f.path == "" || strings.HasPrefix(text, f.path+": ") { // the hook says so itself
+	if f.path == "" || strings.HasPrefix(text, f.path+": ") || strings.HasPrefix(text, f.path+" ") { // it says so itself
 		return text
 	}
 	return f.path + ": " + text

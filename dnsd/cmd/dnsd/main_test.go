@@ -1,9 +1,6 @@
-//go:build unix
-
 package main
 
 import (
-	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -14,22 +11,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"dnsd": main})
 }
 
-// TestScripts runs the files in testdata, which are the manual of the command.
-// script_test.go has the commands that they use besides those of testscript.
+// The scripts in dnsd/internal/command/testdata are those of both commands. Here is only
+// what the light one says of the stores that it does not have.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
-		RequireExplicitExec: true,
-		Setup: func(e *testscript.Env) error {
-			s := &script{dir: e.WorkDir}
-			e.Values[scriptKey{}] = s
-			e.Setenv("HOME", filepath.Join(e.WorkDir, "home")) // files of memory stores go below it
-			e.Defer(s.end)
-			return nil
-		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve": cmdServe, "log": cmdLog, "signal": cmdSignal, "exit": cmdExit, "deaf": cmdDeaf,
-			"http": cmdHTTP, "dns": cmdDNS, "listen": cmdListen, "free": cmdFree, "cert": cmdCert,
-		},
-	})
+	testscript.Run(t, testscript.Params{Dir: "testdata", RequireExplicitExec: true})
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package command
 
 import (
 	"os"
@@ -15,4 +15,4 @@ var reloadSignals = []os.Signal{syscall.SIGHUP, syscall.SIGUSR1}
 // to a broken pipe on standard error would end the process.
 func ignoreBrokenPipes() { signal.Ignore(syscall.SIGPIPE) }
 
-// Tests: main_test.go, script_test.go.
+// Tests: command_test.go, script_test.go.

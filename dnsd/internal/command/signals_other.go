@@ -1,6 +1,6 @@
 //go:build !unix
 
-package main
+package command
 
 import "os"
 
@@ -9,4 +9,4 @@ var reloadSignals []os.Signal
 
 func ignoreBrokenPipes() {}
 
-// Tests: main_test.go.
+// Tests: command_test.go.

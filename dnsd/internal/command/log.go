@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"io"
@@ -78,4 +78,4 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// Tests: main_test.go, script_test.go, sink_test.go.
+// Tests: command_test.go, script_test.go, sink_test.go.

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 // own: a slow disk must not delay the loop that receives signals.
 type reloader struct {
 	conf   string // empty: there is none
+	stores dnsd.Stores
 	log    *logger
 	again  chan struct{}
 	counts reloadCounts
@@ -60,7 +61,7 @@ func (r *reloader) reload(s *dnsd.Server) {
 // equip adds what the command knows to the Corefile's configuration.
 func (r *reloader) equip(cfg dnsd.Config) dnsd.Config {
 	cfg.Logger = r.log.Logger
-	cfg.StateDir = stateDir()
+	cfg.StateDir, cfg.Stores = stateDir(), r.stores
 	if forgets(cfg) {
 		r.log.Warn("there is no directory for the highest revision given out: after a crash the clock decides where revisions begin, and secondaries may keep a wrong zone if there were more than 15 changes a second; set STATE_DIRECTORY or HOME")
 	}
@@ -87,4 +88,4 @@ func newReloadCounts() reloadCounts {
 	return c
 }
 
-// Tests: main_test.go, script_test.go.
+// Tests: command_test.go, script_test.go.
