@@ -80,10 +80,7 @@ func (p *plan) adopt(in *Instance) (ok bool, err error) {
 	}
 	lease := renewLease
 	state := in.State
-	switch state {
-	case Unconfirmed:
-		state = Up
-	case Suspect:
+	if state == Suspect {
 		lease = reprieveLease
 	}
 	p.put(here, in.with(state), e, lease)

@@ -11,26 +11,22 @@ func (r *Registry) Attach(s Sink) (detach func()) { return r.attach(s, false) }
 // AttachRenewed is Attach for a sink that publishes other data than an earlier sink did
 // at the current revision, for example a zone with other name servers. It loads s at
 // the next revision, which no other change gets. The history begins there, so that no
-// client gets a difference to the earlier data.
+// client gets a difference to the earlier data. If the store is shared, the caller uses
+// up the revision before, by Skip of the writer.
 func (r *Registry) AttachRenewed(s Sink) (detach func()) { return r.attach(s, true) }
 
 func (r *Registry) attach(s Sink, renewed bool) (detach func()) {
 	attached := &op{after: func() {
 		// This runs in the queue: until it returns, only renewals change anything.
-		if renewed {
+		r.sinks = append(r.sinks, s)
+		if renewed && !r.settings().Follow {
 			r.skip()
 		}
-		r.mu.RLock()
-		names := r.namesLocked()
-		r.mu.RUnlock()
-		slices.Sort(names)
-		r.mu.RLock()
-		all := make([]*Instance, 0, r.catalog.instances)
-		for _, name := range names {
-			for _, e := range r.catalog.services[name].entries {
-				all = append(all, e.in)
-			}
+		if !r.Loaded() {
+			return // Reset loads it
 		}
+		all := r.instances()
+		r.mu.RLock()
 		changes := make([]Change, len(r.history.events))
 		for i, e := range r.history.events {
 			changes[i] = e.Change
@@ -38,7 +34,6 @@ func (r *Registry) attach(s Sink, renewed bool) (detach func()) {
 		revision := r.revision
 		r.mu.RUnlock()
 		s.Load(revision, slices.Values(all), changes)
-		r.sinks = append(r.sinks, s)
 	}}
 	r.submit(context.Background(), attached) // the only error is ErrClosed: then s gets no changes
 	return func() {
@@ -58,5 +53,5 @@ func (r *Registry) skip() {
 	r.ceiling.cover(next)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.revision, r.history.events = next, nil
+	r.revision, r.published, r.history.events = next, next, nil
 }

@@ -10,7 +10,7 @@ import (
 type catalog struct {
 	services  map[string]*service
 	instances int
-	states    [len(stateWords)]int
+	states    [len(stateWords)]int // Unconfirmed: those of unheard
 	wheel     wheel
 }
 
@@ -32,6 +32,7 @@ type entry struct {
 	prev     *entry        // in the wheel
 	slot     uint16        // of the wheel
 	pending  bool          // a change of it is being committed: requests for it go through the queue
+	unheard  bool          // Up, and not renewed since the leases began: it is reported as Unconfirmed
 }
 
 func (c *catalog) find(k Key) *entry {
@@ -74,9 +75,28 @@ func (c *catalog) insert(in *Instance, deadline time.Duration) *entry {
 
 // replace gives an entry another instance of the same key.
 func (c *catalog) replace(e *entry, in *Instance) {
+	c.heard(e)
 	c.count(e.service, e.in, -1)
 	c.count(e.service, in, 1)
 	e.in = in
+}
+
+// unheard notes that nothing was heard of e, if it is Up.
+func (c *catalog) unheard(e *entry) {
+	if e.in.State == Up && !e.unheard {
+		e.unheard = true
+		c.states[Up]--
+		c.states[Unconfirmed]++
+	}
+}
+
+// heard notes that e was heard.
+func (c *catalog) heard(e *entry) {
+	if e.unheard {
+		e.unheard = false
+		c.states[Unconfirmed]--
+		c.states[Up]++
+	}
 }
 
 func (c *catalog) remove(e *entry) {
@@ -88,6 +108,7 @@ func (c *catalog) remove(e *entry) {
 		delete(c.services, s.name)
 	}
 	c.instances--
+	c.heard(e)
 	c.count(s, e.in, -1)
 	c.wheel.remove(e)
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -11,6 +12,13 @@ func (r *Registry) commit(batch []*op) (took time.Duration) {
 	p := r.plan
 	settle := false
 	r.mu.Lock()
+	term := r.term
+	if term == nil {
+		r.mu.Unlock()
+		refuse(batch, ErrNotWriter)
+		r.finish(batch)
+		return 0
+	}
 	p.begin(r)
 	for _, o := range batch {
 		settle = settle || o.settle
@@ -24,46 +32,91 @@ func (r *Registry) commit(batch []*op) (took time.Duration) {
 	r.mu.Unlock()
 
 	r.ceiling.cover(b.Revision)
-	var err error
-	store := len(b.Changes) > 0 || len(b.Fences) > 0 || r.debt.len() > 0 || settle
-	if store {
-		r.stats.commits.Add(1)
-		began := time.Now()
-		if err = r.backend.Commit(r.debt.before(b)); err != nil {
-			err = fmt.Errorf("%w: %w", ErrStore, err)
-			r.stats.failures.Add(1)
-		}
-		took = time.Since(began)
-		r.stats.took.add(took)
-	}
+	b, took, err := r.makeDurable(term, batch, b, settle)
 
 	r.mu.Lock()
 	p.pending(false)
-	if err == nil {
+	switch {
+	case err == nil:
 		r.debt.paid()
-	} else {
+	case r.settings().Follow:
+		refuse(batch, err)
+		p.again(nil)
+		b = p.batch()
+	default:
 		b = r.replanLocked(batch, err)
 	}
 	events := p.apply()
 	r.stats.unstored.Store(int64(r.debt.len()))
 	r.mu.Unlock()
 
-	if store {
+	r.announce(events, b.Changes)
+	r.publish(b.Revision)
+	r.finish(batch)
+	p.end()
+	return took
+}
+
+// makeDurable stores b, which was planned for the requests of batch. If the store has no
+// space, it may return a smaller one that was stored.
+func (r *Registry) makeDurable(term Term, batch []*op, b *Batch, settle bool) (_ *Batch, took time.Duration, err error) {
+	if len(b.Changes) == 0 && len(b.Fences) == 0 && r.debt.len() == 0 && !settle && !r.plan.skipped {
+		if !term.Valid() {
+			err = ErrNotWriter
+		}
+		return b, 0, err
+	}
+	if err = r.store(term, r.debt.before(b), &took); !outsideTerm(err) {
 		r.tell(err)
 	}
-	if len(events) > 0 {
-		for _, s := range r.sinks {
-			s.Apply(b.Changes)
-		}
-		r.watchers.deliver(events)
+	if !r.settings().Follow || !errors.Is(err, ErrNoSpace) {
+		return b, took, err
 	}
+	fewer := r.withoutSpace(batch, err)
+	switch {
+	case fewer == nil:
+		return b, took, err
+	case len(fewer.Changes) == 0:
+		return fewer, took, nil
+	}
+	return fewer, took, r.store(term, fewer, &took)
+}
+
+// store commits a batch, and adds how long that took.
+func (r *Registry) store(term Term, b *Batch, took *time.Duration) error {
+	r.stats.commits.Add(1)
+	began := time.Now()
+	err := term.Commit(b)
+	if err != nil {
+		r.stats.failures.Add(1)
+		if !outsideTerm(err) {
+			err = fmt.Errorf("%w: %w", ErrStore, err)
+		}
+	}
+	t := time.Since(began)
+	*took += t
+	r.stats.took.add(t)
+	return err
+}
+
+// announce passes changes that were committed to sinks and watches.
+func (r *Registry) announce(events []*Event, changes []Change) {
+	if len(events) == 0 {
+		return
+	}
+	for _, s := range r.sinks {
+		s.Apply(changes)
+	}
+	r.watchers.deliver(events)
+}
+
+// finish runs what waits for the end of a batch.
+func (r *Registry) finish(batch []*op) {
 	for _, o := range batch {
 		if o.after != nil {
 			o.after()
 		}
 	}
-	p.end()
-	return took
 }
 
 // replanLocked plans again after a commit failed, but only the requests that may be done

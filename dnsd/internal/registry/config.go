@@ -19,6 +19,9 @@ type Config struct {
 
 	// Backend stores the registry. Nil: memory. Close closes it.
 	Backend Backend
+	// Follow makes a registry of several that share one store. It begins without content,
+	// as a follower: Reset, Follow and Lead say what it has. Backend must be nil.
+	Follow bool
 	// Revision is where to begin if neither the backend nor Ceiling has a higher one. It
 	// is ByClock of the current time, or the revisions and SOA serials of a registry in
 	// memory begin at 1 after every start.
@@ -136,6 +139,8 @@ func (c *Config) check() error {
 		return setting.Errorf("TTL", "%v; expected whole seconds, at least 1s", c.TTL)
 	case c.TTL > l.Default/2:
 		return setting.Errorf("TTL", "%v is more than half of the lease, %v: clients would remember an instance for longer than its lease", c.TTL, l.Default)
+	case c.Follow && c.Backend != Memory():
+		return setting.Errorf("Follow", "a registry that follows has no backend of its own")
 	case c.Guard.Percent < 1 || c.Guard.Percent > 100:
 		return setting.Errorf("Guard.Percent", "%d%%; expected 1%% to 100%%", c.Guard.Percent)
 	case c.History.Age < 0:

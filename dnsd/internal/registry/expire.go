@@ -54,6 +54,10 @@ func (r *Registry) expire(ctx context.Context) (suspects []probed, err error) {
 	for done := false; !done; {
 		r.mu.Lock()
 		now := r.clock.read()
+		if !r.mayLocked() {
+			r.mu.Unlock()
+			return nil, nil // leases run where the writer is
+		}
 		stalls, stalled := r.clock.stalls, r.clock.stalled
 		done = r.catalog.wheel.advance(now, expireStride, func(e *entry) {
 			if e.deadline > now {
@@ -74,7 +78,7 @@ func (r *Registry) expire(ctx context.Context) (suspects []probed, err error) {
 	slices.SortFunc(due, func(a, b ended) int {
 		return cmp.Or(cmp.Compare(a.deadline, b.deadline), a.key.Compare(b.key))
 	})
-	for part := range slices.Chunk(due, expireBatch) {
+	for part := range slices.Chunk(due, min(expireBatch, r.queue.most)) {
 		var j judgement
 		if err = r.submit(ctx, &op{unstored: true, decide: func(p *plan) error {
 			j = judgement{}

@@ -113,10 +113,15 @@ func (r *Registry) reprieveLocked(e *entry, now time.Duration, trial bool) {
 
 // ReleaseGuard ends the reprieve of the suspects of a service ("": of all services). Run
 // removes them at once. Instances whose lease ends later are judged as usual. The
-// receipt counts the suspects. The error is nil: other Writers may fail.
+// receipt counts the suspects.
+//
+// Errors: ErrNotWriter.
 func (r *Registry) ReleaseGuard(_ context.Context, service string) (Receipt, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !r.mayLocked() {
+		return Receipt{}, ErrNotWriter
+	}
 	now := r.clock.read()
 	done := Receipt{Revision: r.revision}
 	for e, p := range r.reprieves {

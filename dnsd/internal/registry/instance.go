@@ -35,7 +35,7 @@ type State uint8
 // The states. If several apply, the last one in this list is reported.
 const (
 	Up          State = iota // it renews its lease
-	Unconfirmed              // loaded from the backend and not renewed since; published like Up
+	Unconfirmed              // Up, and not renewed since all leases began again; only readers see it
 	Suspect                  // its lease ended, and the guard gave it a reprieve; published after all others
 	Drained                  // an operator took it out of the answers
 )
@@ -101,9 +101,7 @@ func (in *Instance) same(o *Instance) bool {
 }
 
 // Change is one step of the history. Old is nil if the instance was added, New if it was
-// removed. Old may be another pointer than the New of the change before, because an
-// Unconfirmed instance becomes Up without a change. Compare keys and contents, not
-// pointers.
+// removed.
 type Change struct {
 	Revision uint64
 	Time     time.Time // of the wall clock, for people and for the age of the history

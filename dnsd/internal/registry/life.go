@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Life names one life of a registry, from Open to its end. It is a random number, never
-// 0. A revision of another life means nothing in this one.
+// Life names one life of a registry, from Open to its end; of a store that several share,
+// from the first of them on. It is a random number, never 0. A revision of another life means nothing in this one.
 type Life uint64
 
 // newLife returns a random life.
@@ -63,7 +63,11 @@ func ParsePosition(s string) (Position, error) {
 }
 
 // Life returns the life of this registry.
-func (r *Registry) Life() Life { return r.life }
+func (r *Registry) Life() Life {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.life
+}
 
 // At returns the position of a revision in this life.
-func (r *Registry) At(revision uint64) Position { return Position{r.life, revision} }
+func (r *Registry) At(revision uint64) Position { return Position{r.Life(), revision} }

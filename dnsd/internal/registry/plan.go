@@ -41,6 +41,7 @@ type plan struct {
 	refused  int   // instances that the batch removes because they refuse
 	overdue  int   // instances that should have renewed and did not; -1: not counted yet
 	changed  Batch
+	skipped  bool  // a revision is used up without a change
 	failure  error // why this batch is not stored; nil: it is stored, or nothing is changed
 }
 
@@ -68,7 +69,7 @@ func (p *plan) end() {
 	clear(p.fenced)
 	p.marked = p.marked[:0]
 	clear(p.changed.Changes)
-	p.failure = nil
+	p.failure, p.skipped = nil, false
 	p.changed = Batch{Changes: p.changed.Changes[:0], Fences: p.changed.Fences[:0]}
 }
 
@@ -270,6 +271,9 @@ func (p *plan) apply() []*Event {
 	r.noteRefusedLocked(p.refused, p.now)
 	r.history.trim(p.wall)
 	r.revision = p.revision
+	if p.skipped {
+		r.history.events = nil
+	}
 	return events
 }
 

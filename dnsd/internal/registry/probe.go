@@ -27,9 +27,15 @@ var again = [...]time.Duration{20 * time.Millisecond, 80 * time.Millisecond, 400
 // refuses. It probes again within half a second if the instance accepts, resets (its
 // listener is being closed) or does not answer (its backlog is full). In all other cases
 // the instance keeps its lease. The receipt is Removed, Changed (it refuses, and is a
-// suspect now) or Nothing. The error is nil: other Writers may fail.
+// suspect now) or Nothing.
+//
+// Errors: ErrNotWriter.
 func (r *Registry) ConnectionLost(ctx context.Context, key Key, incarnation uint64) (Receipt, error) {
 	r.mu.RLock()
+	if !r.mayLocked() {
+		defer r.mu.RUnlock()
+		return Receipt{}, ErrNotWriter
+	}
 	e := r.catalog.find(key)
 	if e == nil || e.in.Incarnation != incarnation || !r.provable(e.in) {
 		defer r.mu.RUnlock()
@@ -64,7 +70,7 @@ func (r *Registry) foundLocked(key Key) Receipt {
 	if e == nil {
 		return Receipt{Revision: r.revision}
 	}
-	return Receipt{Revision: e.in.Revision, Instance: e.in, ExpiresIn: e.left(r.clock.peek()), Count: 1}
+	return Receipt{Revision: e.in.Revision, Instance: e.shown(), ExpiresIn: e.left(r.clock.peek()), Count: 1}
 }
 
 // provable says whether a refused connection proves that in is dead: a UDP-only server

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -23,11 +24,12 @@ type op struct {
 	settle   bool  // commits what is owed, even if nothing changed
 	// after is called without mu, after the changes of the batch were published and before
 	// the next batch.
-	after func()
-	err   error
-	turn  chan bool // true: lead the next batch; false: done
-	last  bool      // the queue is closed after it
-	taken bool      // by a leader; guarded by queue.mu
+	after  func()
+	err    error
+	turn   chan bool // true: lead the next batch; false: done
+	single bool      // nothing else is in its batch
+	last   bool      // the queue is closed after it
+	taken  bool      // by a leader; guarded by queue.mu
 }
 
 // queue gathers requests while a commit is running. The first request that finds the
@@ -41,6 +43,7 @@ type queue struct {
 	led    bool          // guarded by mu
 	closed bool          // guarded by mu
 	last   lastCommit    // guarded by mu
+	most   int           // requests in one commit
 	want   int           // guarded by mu; the number of ops that the leader waits for; 0: it does not wait
 	full   chan struct{} // gets one value when want ops are there
 }
@@ -134,7 +137,12 @@ func (q *queue) gather(o *op) []*op {
 			q.want = 0
 		}
 	}
-	n := min(len(q.ops), maxBatch-1)
+	n := min(len(q.ops), q.most-1)
+	if o.single {
+		n = 0
+	} else if i := slices.IndexFunc(q.ops[:n], func(x *op) bool { return x.single }); i >= 0 {
+		n = i
+	}
 	batch := append(make([]*op, 0, n+1), o)
 	batch = append(batch, q.ops[:n]...)
 	q.ops = append(q.ops[:0], q.ops[n:]...)

@@ -57,7 +57,11 @@ func begun(did Did, in *Instance) Receipt {
 
 // standing is the receipt of an instance whose lease runs on.
 func (p *plan) standing(did Did, in *Instance, e *entry) Receipt {
-	return Receipt{Did: did, Revision: in.Revision, Instance: in, ExpiresIn: p.left(in, e), Count: 1}
+	left := p.left(in, e)
+	if e != nil && in == e.in {
+		in = e.shown()
+	}
+	return Receipt{Did: did, Revision: in.Revision, Instance: in, ExpiresIn: left, Count: 1}
 }
 
 // left is the time left of in's lease after the steps so far. An earlier request of the

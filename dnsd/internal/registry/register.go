@@ -48,7 +48,7 @@ func (r *Registry) registerAgain(in *Instance) *Instance {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e := r.catalog.find(in.Key)
-	if e == nil || e.pending || !e.in.same(in) || e.in.State == Suspect {
+	if e == nil || !r.mayLocked() || e.pending || !e.in.same(in) || e.in.State == Suspect {
 		return nil
 	}
 	r.renewLocked(e, r.clock.read())

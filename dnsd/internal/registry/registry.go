@@ -11,8 +11,6 @@ import (
 // Registry knows which instances are registered.
 type Registry struct {
 	cfg     atomic.Pointer[Config]
-	life    Life
-	began   uint64 // the revision at which this life began; never changed after Open
 	backend Backend
 	queue   queue
 	plan    *plan                 // used by the leader of the queue
@@ -21,7 +19,11 @@ type Registry struct {
 	sinks   []Sink                // used by the leader of the queue
 	sick    atomic.Pointer[error] // why the last commit failed; nil: it did not fail
 
-	mu        sync.RWMutex // guards clock to heard
+	mu        sync.RWMutex // guards what follows, up to advanced
+	life      Life
+	began     uint64 // the revision at which this life began, or at which it was loaded
+	loaded    bool   // it has content
+	term      Term   // in which it is the writer; nil: it follows
 	clock     clock
 	catalog   catalog
 	revision  uint64
@@ -30,6 +32,8 @@ type Registry struct {
 	reprieves map[*entry]reprieve
 	refused   losses        // instances that were removed because they refused a connection
 	heard     time.Duration // lease time of the last renewal of any instance; -1: none yet
+	published uint64        // all sinks have everything up to it
+	advanced  chan struct{} // closed when published grows; nil: no one waits
 
 	watchers     watchers
 	probes       chan struct{} // has a value for each probe under way
@@ -62,7 +66,7 @@ func open(cfg Config, t tuning) (*Registry, error) {
 	r := &Registry{
 		life:         newLife(),
 		backend:      cfg.Backend,
-		queue:        queue{full: make(chan struct{}, 1)},
+		queue:        queue{full: make(chan struct{}, 1), most: maxBatch},
 		plan:         &plan{},
 		ceiling:      ceiling{path: cfg.Ceiling, log: cfg.Logger},
 		clock:        newClock(),
@@ -76,6 +80,10 @@ func open(cfg Config, t tuning) (*Registry, error) {
 		probeTimeout: t.ProbeTimeout,
 	}
 	r.cfg.Store(&cfg)
+	if cfg.Follow {
+		r.queue.most = sharedBatch
+		return r, nil
+	}
 	if err := r.load(); err != nil {
 		cfg.Backend.Close()
 		return nil, fmt.Errorf("registry: open: %w", err)
@@ -99,11 +107,9 @@ func (r *Registry) load() error {
 		if err != nil {
 			return err
 		}
-		if in.State == Up {
-			in.State = Unconfirmed // not shared yet
-		}
 		in.Revision = r.revision
 		e := r.catalog.insert(in, now+in.Lease)
+		r.catalog.unheard(e)
 		e.service.revision = r.revision
 		if in.State == Suspect {
 			r.reprieves[e] = reprieve{since: now}
@@ -116,6 +122,7 @@ func (r *Registry) load() error {
 		}
 		r.fences.apply(f)
 	}
+	r.loaded, r.term, r.published = true, alone{r.backend}, r.revision
 	if r.revision > snap.Revision {
 		if err := r.backend.Commit(&Batch{Revision: r.revision}); err != nil {
 			r.tell(err) // the ceiling and the clock also keep the revision
@@ -145,12 +152,12 @@ func (r *Registry) first(stored uint64) uint64 {
 
 // Update changes the defaults, bounds, limits, guard, history and logger while the
 // registry works. Instances keep their leases and TTLs until they register again.
-// Backend, Revision, Ceiling, Probe and Guard.Probes stay as they were at Open. After an
+// Backend, Follow, Revision, Ceiling, Probe and Guard.Probes stay as they were at Open. After an
 // error nothing has changed.
 func (r *Registry) Update(cfg Config) error {
 	old := r.settings()
 	cfg.Backend, cfg.Revision, cfg.Ceiling = old.Backend, old.Revision, old.Ceiling
-	cfg.Probe, cfg.Guard.Probes = old.Probe, old.Guard.Probes
+	cfg.Probe, cfg.Guard.Probes, cfg.Follow = old.Probe, old.Guard.Probes, old.Follow
 	cfg, err := Check(cfg)
 	if err != nil {
 		return fmt.Errorf("registry: configure: %w", err)

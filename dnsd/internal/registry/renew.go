@@ -14,6 +14,10 @@ import (
 // Errors: ErrNotFound (register again), *FencedError, ErrNoSpace, ErrClosed.
 func (r *Registry) Renew(ctx context.Context, key Key, incarnation uint64) (Receipt, error) {
 	r.mu.Lock()
+	if !r.mayLocked() {
+		r.mu.Unlock()
+		return Receipt{}, ErrNotWriter
+	}
 	e := r.catalog.find(key)
 	if e != nil && !e.pending && e.in.State != Suspect {
 		defer r.mu.Unlock()
@@ -57,6 +61,10 @@ func (r *Registry) RenewAll(ctx context.Context, all []Renewal) (Renewals, error
 	out := Renewals{Receipt: Receipt{Did: Renewed}}
 	for part := range slices.Chunk(all, stride) {
 		r.mu.Lock()
+		if !r.mayLocked() {
+			r.mu.Unlock()
+			return Renewals{}, ErrNotWriter
+		}
 		now := r.clock.read()
 		for _, n := range part {
 			e := r.catalog.find(n.Key)
@@ -140,9 +148,7 @@ func (in *Instance) owns(incarnation uint64) error {
 // renewLocked begins the lease of e again. That is no change, so an Unconfirmed instance
 // becomes Up without a revision.
 func (r *Registry) renewLocked(e *entry, now time.Duration) {
-	if e.in.State == Unconfirmed {
-		r.catalog.replace(e, e.in.with(Up))
-	}
+	r.catalog.heard(e)
 	if len(r.reprieves) > 0 {
 		delete(r.reprieves, e) // it was heard
 	}

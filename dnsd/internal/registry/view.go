@@ -115,7 +115,15 @@ func (r *Registry) Stats() Stats {
 }
 
 func (e *entry) standing(now time.Duration) Standing {
-	return Standing{e.in, e.left(now)}
+	return Standing{e.shown(), e.left(now)}
+}
+
+// shown is the instance as it is reported.
+func (e *entry) shown() *Instance {
+	if e.unheard {
+		return e.in.with(Unconfirmed)
+	}
+	return e.in
 }
 
 // left is the time left of the lease.

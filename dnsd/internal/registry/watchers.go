@@ -91,18 +91,23 @@ func (ws *watchers) deliver(events []*Event) {
 	}
 }
 
-func (ws *watchers) close() {
-	ws.joinMu.Lock()
-	ws.closing = true
-	ws.joinMu.Unlock()
+// cutAll ends all live watches with a reason. Further ones may begin.
+func (ws *watchers) cutAll(reason error) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	ws.admitLocked()
 	for _, set := range ws.by {
 		for w := range set {
-			w.cut(ErrClosed)
+			w.cut(reason)
+			ws.n.Add(-1)
 		}
 	}
 	clear(ws.by)
-	ws.n.Store(0)
+}
+
+func (ws *watchers) close() {
+	ws.joinMu.Lock()
+	ws.closing = true
+	ws.joinMu.Unlock()
+	ws.cutAll(ErrClosed)
 }

@@ -1,0 +1,83 @@
+package registry_test
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+const goodRecord = `{"service":"_math._tcp","id":"a1","host":"10.0.0.7","port":8080,"priority":10,"weight":100,"ttl":"5s","lease":"15s","meta":{"version":"1.2"},"incarnation":7,"state":"suspect","sticky":true,"revision":9,"behind":1010}`
+
+func TestRecordIsWhole(t *testing.T) {
+	var c registry.Record
+	if err := json.Unmarshal([]byte(goodRecord), &c); err != nil {
+		t.Fatal(err)
+	}
+	in, err := c.Instance()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(registry.NewRecord(in))
+	if err != nil || string(text) != goodRecord {
+		t.Errorf("written again: %v\n%s\n%s", err, text, goodRecord)
+	}
+	if p, ok := in.Published(); p != 1010 || !ok || in.TTL != 5*time.Second {
+		t.Errorf("it is published with priority %d, %t: %+v", p, ok, in)
+	}
+	// A field of Instance that Record leaves out would be lost.
+	if n, want := reflect.TypeFor[registry.Record]().NumField(), reflect.TypeFor[registry.Instance]().NumField()+1; n != want {
+		t.Errorf("Record has %d fields, want %d: those of Instance, and Key is two", n, want)
+	}
+}
+
+func TestRecordIsChecked(t *testing.T) {
+	for what, c := range map[string]struct{ old, now, field string }{
+		"service":          {`"_math._tcp"`, `"math"`, "service"},
+		"id":               {`"a1"`, `"A 1"`, "id"},
+		"host":             {`"10.0.0.7"`, `"0.0.0.0"`, "host"},
+		"host in capitals": {`"10.0.0.7"`, `"Math.example.com."`, "host"},
+		"port":             {`8080`, `0`, "port"},
+		"ttl":              {`"5s"`, `"100ms"`, "ttl"},
+		"lease":            {`"15s"`, `"9s"`, "lease"},
+		"behind":           {`"suspect"`, `"up"`, "behind"},
+		"meta":             {`"version"`, `"a=b"`, "meta"},
+	} {
+		text := strings.Replace(goodRecord, c.old, c.now, 1)
+		var r registry.Record
+		if err := json.Unmarshal([]byte(text), &r); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		var field *registry.FieldError
+		if _, err := r.Instance(); !errors.As(err, &field) || field.Field != c.field {
+			t.Errorf("%s: %v, want an error of %s", what, err, c.field)
+		}
+	}
+	for _, text := range []string{`{"state":"gone"}`, `{"ttl":"-5s"}`, `{"ttl":5}`, `{"port":70000}`} {
+		if err := json.Unmarshal([]byte(text), new(registry.Record)); err == nil {
+			t.Errorf("%s was read", text)
+		}
+	}
+}
+
+func FuzzRecord(f *testing.F) {
+	f.Add([]byte(goodRecord))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var c registry.Record
+		if json.Unmarshal(text, &c) != nil {
+			return
+		}
+		in, err := c.Instance()
+		if err != nil {
+			return
+		}
+		again, err := registry.NewRecord(in).Instance()
+		if err != nil || !reflect.DeepEqual(in, again) {
+			t.Errorf("%s: %+v, then %+v, %v", text, in, again, err)
+		}
+	})
+}
