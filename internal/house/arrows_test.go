@@ -52,6 +52,11 @@ var arrows = []struct {
 		reason:  "a store of any kind can be behind it, so it knows none",
 	},
 	{
+		rooms:   []string{"internal/kv/memkv"},
+		allowed: []string{module + "/internal/kv"},
+		reason:  "testenv has it, so it goes into other people's tests",
+	},
+	{
 		rooms:   []string{"internal/peertest"},
 		allowed: []string{},
 		reason:  "tests of every room import it, so it can import none",

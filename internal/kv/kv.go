@@ -30,17 +30,24 @@ type Store interface {
 	// were at one revision: at, or, if at is 0, the newest, by a linearizable read. The
 	// header has that revision. An error of each ends it and is returned.
 	//
-	// Errors: ErrCompacted, ErrUnavailable, ErrDenied.
+	// Errors: ErrCompacted (also: the store has not reached the revision, because it was
+	// restored from a copy), ErrUnavailable, ErrDenied.
 	Range(ctx context.Context, prefix string, at int64, each func(Pair) error) (Header, error)
 
 	// Txn does all of Then if all of If holds, and else nothing, and says which. It is
-	// durable when it returns. It is sent once: it is never repeated by the Store.
+	// durable when it returns. It is sent once: it is never repeated by the Store. Deletes
+	// of keys that are not there change nothing: they make no revision.
 	//
-	// Errors: ErrUncertain (it may have been done), ErrUnavailable (it was not done),
-	// ErrNoSpace, ErrTooLarge, ErrLeaseGone, ErrDenied.
+	// Errors: ErrUncertain (it may have been done, or may still be), ErrUnavailable (it was
+	// not done), ErrNoSpace (it was not done, but for one case: the etcd whose quota several
+	// transactions exceed together has done some of those that it answers so; a caller to
+	// whom this matters reads), ErrTooLarge, ErrLeaseGone, ErrDenied, and those of
+	// Txn.Check.
 	Txn(ctx context.Context, t Txn) (Result, error)
 
-	// Watch returns the changes of all keys that begin with prefix, after a revision.
+	// Watch returns the changes of all keys that begin with prefix, after a revision; 0 is
+	// before the first. The revision may be one that the store has not reached. The watch
+	// ends with ctx.
 	Watch(ctx context.Context, prefix string, after int64) Watch
 
 	// Grant makes a lease: when it ends, its keys are deleted. The store may lengthen
@@ -54,6 +61,8 @@ type Store interface {
 	// Errors: ErrLeaseGone, ErrUnavailable, ErrDenied.
 	KeepAlive(ctx context.Context, id LeaseID) error
 	// Revoke ends a lease at once. An unknown one is no error.
+	//
+	// Errors: ErrUnavailable, ErrUncertain, ErrDenied.
 	Revoke(ctx context.Context, id LeaseID) error
 
 	// Limits of one transaction.
@@ -62,7 +71,7 @@ type Store interface {
 	// Status is the health of the store's own servers, for people.
 	Status(ctx context.Context) Status
 
-	// Close ends everything.
+	// Close ends everything: calls and watches get ErrClosed. No lease ends by it.
 	Close() error
 }
 
@@ -114,7 +123,8 @@ type Pair struct {
 	Lease    LeaseID
 }
 
-// Txn is a conditional transaction. No key is in Then twice.
+// Txn is a conditional transaction. No key is in Then twice. If its conditions do not
+// hold, a lease that has ended is no error.
 type Txn struct {
 	If   []Compare
 	Then []Op
@@ -142,7 +152,7 @@ type Result struct {
 }
 
 // Limits of one transaction. It may have at most Ops operations, at most Ops conditions,
-// and at most Bytes octets in all.
+// and at most Bytes octets of keys and values, those of conditions too.
 type Limits struct {
 	Ops   int
 	Bytes int
@@ -155,14 +165,17 @@ type Watch interface {
 	// was delivered.
 	//
 	// Errors: ErrCompacted (Range has to be read again), ErrUnavailable (also: the server
-	// that is asked has lost the others), ErrDenied, the context's.
+	// that is asked has lost the others), ErrDenied, ErrClosed, the context's.
 	Next(ctx context.Context) (Changes, error)
 	// Close ends the watch.
 	Close()
 }
 
 // Changes are those of whole revisions: the changes of one revision are never
-// divided. Without Events, nothing has changed up to the revision.
+// divided, and are in the order of Txn.Then, or of the keys if a lease has ended. Without
+// Events, nothing has changed up to the revision; such news may come at any time, or
+// never. If its revision is below that after which the watch began, the store was
+// restored from a copy.
 type Changes struct {
 	Header Header // the revision of the last change, or of the news that there is none
 	Events []Event
