@@ -133,7 +133,10 @@ func openRegistry(z Zone, cfg registry.Config, least uint64, log *slog.Logger) (
 	cfg.Logger = log
 	cfg.Ceiling = z.Store.Ceiling
 	cfg.Revision = least
-	if z.Store.Kind == "bolt" {
+	switch z.Store.Kind {
+	case "etcd", "cluster":
+		return nil, faultf("store", "%s is checked, but not served yet", z.Store.Kind)
+	case "bolt":
 		store, err := boltstore.Open(z.Store.Path)
 		if err != nil {
 			return nil, &fault{path: "store", err: err}

@@ -39,7 +39,7 @@ func (c Config) checked() (checkedConfig, error) {
 		w.Zones = []Zone{{}}
 	}
 	for i := range w.Zones {
-		z, err := w.Zones[i].normal(c.StateDir)
+		z, err := w.Zones[i].normal(c)
 		w.Zones[i] = z
 		if err != nil {
 			return w, z.fail(err)
@@ -70,7 +70,7 @@ func (z Zone) fail(err error) error {
 }
 
 // normal returns z with its names, addresses and store in their canonical form.
-func (z Zone) normal(stateDir string) (Zone, error) {
+func (z Zone) normal(c Config) (_ Zone, err error) {
 	if len(z.Origins) == 0 {
 		z.Origins = []string{DefaultOrigin}
 	}
@@ -106,15 +106,8 @@ func (z Zone) normal(stateDir string) (Zone, error) {
 		return z, &fault{path: "hook", err: err}
 	}
 	z.Hook.Addr = canonicalAddr(z.Hook.Addr)
-	z.Store.Kind = cmp.Or(z.Store.Kind, "memory")
-	switch {
-	case z.Store.Ceiling != "":
-	case z.Store.Kind == "bolt":
-		z.Store.Ceiling = z.Store.Path + ".ceiling"
-	case stateDir != "":
-		z.Store.Ceiling = filepath.Join(stateDir, fileName(z.Origins[0])+".ceiling")
-	}
-	return z, nil
+	z.Store, err = z.Store.normal(z, c)
+	return z, err
 }
 
 // fileName is an origin as a part of a path.
@@ -137,13 +130,17 @@ func (w checkedConfig) checkShared() error {
 			}
 			origins[c.Origin] = z.Origins[0]
 		}
-		if z.Store.Kind != "bolt" {
-			continue
+		for _, f := range z.Store.files() {
+			if other, taken := stores[f.path]; taken {
+				return z.fail(faultf(f.word, "zone %s uses %s already; give each block its own %s", other, f.path, f.kind))
+			}
+			stores[f.path] = z.Origins[0]
 		}
-		if other, taken := stores[z.Store.Path]; taken {
-			return z.fail(faultf("store", "zone %s uses %s already; give each block its own file", other, z.Store.Path))
+		for _, o := range w.Zones[:i] {
+			if s, other := z.Store.Shared, o.Store.Shared; s != nil && other != nil && s.overlaps(other) {
+				return z.fail(faultf("store prefix", "%s, and %s of zone %s in the same etcd: no prefix may contain the other; give each block its own, or put both zones into one block", s.Prefix, other.Prefix, o.Origins[0]))
+			}
 		}
-		stores[z.Store.Path] = z.Origins[0]
 	}
 	return nil
 }
@@ -159,17 +156,20 @@ func (z Zone) checkServers(t told) error {
 	return nil
 }
 
-// check says whether the file of a store is one, or can be made, and whether stores can
+// check says whether the files of a store can be used, or made, and whether stores can
 // open a shared one.
 func (s Store) check(stores Stores) error {
 	switch {
 	case s.Kind == "memory":
 		return nil
-	case s.Kind == "etcd" || s.Kind == "cluster":
-		if stores == nil {
-			return faultf("store", "store %s needs the full dnsd: go build -o dnsd ./dnsd/cluster/cmd/dnsd (in dnsd/cluster), or a package's dnsd", s.Kind)
+	case s.isShared():
+		if err := s.Shared.check(); err != nil {
+			return err
 		}
-		return faultf("store", "store %s is not served yet", s.Kind)
+		if err := stores.Check(*s.Shared); err != nil {
+			return &fault{path: "store", err: err}
+		}
+		return nil
 	case s.Kind != "bolt":
 		return faultf("store", "unknown kind %q; expected memory, bolt, etcd or cluster", s.Kind)
 	case s.Path == "":
@@ -186,16 +186,24 @@ func (s Store) check(stores Stores) error {
 	case !errors.Is(err, os.ErrNotExist):
 		return &fault{path: "store", err: err}
 	}
-	// A start makes the folders. The first path that exists must be one.
-	for dir := filepath.Dir(s.Path); ; dir = filepath.Dir(dir) {
+	if err := checkFolder(filepath.Dir(s.Path)); err != nil {
+		return &fault{path: "store", err: err}
+	}
+	return nil
+}
+
+// checkFolder says whether dir is a folder, or can be made. A start makes the folders:
+// the first path that exists must be one.
+func checkFolder(dir string) error {
+	for ; ; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
 		switch {
 		case err == nil && !info.IsDir():
-			return faultf("store", "%s is not a folder", dir)
+			return fmt.Errorf("%s is not a folder", dir)
 		case err == nil:
 			return nil
 		case !errors.Is(err, os.ErrNotExist) || dir == filepath.Dir(dir):
-			return &fault{path: "store", err: err}
+			return err
 		}
 	}
 }

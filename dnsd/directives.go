@@ -22,7 +22,7 @@ type directive struct {
 var directives = map[string]directive{
 	"bind":       {repeats: true, read: readBind},
 	"hook":       {read: readHook, inside: insideHook},
-	"store":      {read: readStore},
+	"store":      {read: readStore, inside: insideStore},
 	"ttl":        duration(func(z *Zone) *time.Duration { return &z.TTL }),
 	"negative":   duration(func(z *Zone) *time.Duration { return &z.Apex.NegativeTTL }),
 	"lease":      {read: readLease, inside: insideLease},
@@ -101,18 +101,6 @@ func readBind(r *reader, l line) error {
 		}
 		r.places.mark(l, "bind", len(r.zone.Bind))
 		r.zone.Bind = append(r.zone.Bind, host)
-	}
-	return nil
-}
-
-func readStore(r *reader, l line) error {
-	switch {
-	case len(l.args) == 2 && l.args[1] == "memory":
-		r.zone.Store = Store{Kind: "memory"}
-	case len(l.args) == 3 && l.args[1] == "bolt":
-		r.zone.Store = Store{Kind: "bolt", Path: r.path(l.args[2])}
-	default:
-		return l.errorf("expected memory, or bolt and a path, as in: store bolt data/svc.db")
 	}
 	return nil
 }

@@ -1,11 +1,16 @@
 package dnsd
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/rollcall-dns/rollcall/internal/kv"
 )
 
 // words are all directives, those in braces after the one that has them: "lease min".
@@ -27,6 +32,7 @@ func refusal(t *testing.T, s *Server, file, text string) error {
 	if err != nil {
 		return err
 	}
+	c.Stores = noStores{}
 	err = c.Check()
 	if s == nil {
 		return err
@@ -39,6 +45,15 @@ func refusal(t *testing.T, s *Server, file, text string) error {
 		t.Errorf("%s\nis refused, and has changed %s to %s", text, before, s.String())
 	}
 	return err
+}
+
+// noStores finds every shared store good, and opens none.
+type noStores struct{}
+
+func (noStores) Check(SharedStore) error { return nil }
+
+func (noStores) Open(context.Context, SharedStore, *slog.Logger) (kv.Store, error) {
+	return nil, errors.New("this test opens no store")
 }
 
 // TestEveryWrongValueNamesLineAndCure: each directive's wrong values are refused by
@@ -74,10 +89,21 @@ func TestEveryWrongValueNamesLineAndCure(t *testing.T) {
 		{"hook idle", "hook {\nidle 0s\n}", `3: idle: bad duration "0s"; expected one such as 5s or 2m`},
 		{"hook holds", "hook {\nholds 1000001\n}", "3: zone svc.: hook holds: 1000001; expected 1 to 1000000"},
 		{"hook watches", "hook {\nwatches 1000001\n}", "3: zone svc.: hook watches: 1000001; expected 1 to 1000000"},
-		{"store", "store redis x", "2: store: expected memory, or bolt and a path, as in: store bolt data/svc.db"},
+		{"store", "store redis x", "2: store: expected memory, bolt PATH, etcd URL... or cluster DIR, as in: store bolt data/svc.db"},
+		{"store", "store etcd3 https://10.0.0.1:2379", `2: store: unknown kind "etcd3"; did you mean "etcd"?`},
 		{"store", "store bolt " + key, "2: zone svc.: store: boltstore: open " + key + ": not a whole Rollcall store"},
 		{"store", "store bolt " + key + "/svc.db", "2: zone svc.: store: "},
 		{"store", "store bolt " + dir, "2: zone svc.: store: " + dir + " is not a file; expected one such as " + dir + "/svc.db"},
+		{"store prefix", "store etcd https://10.0.0.1:2379 {\nprefix\n}", "3: prefix: expected what all keys begin with, as in: prefix /rollcall/svc"},
+		{"store tls", "store etcd https://10.0.0.1:2379 {\ntls a b\n}", "3: tls: expected files, as in: tls CERT KEY CA, or tls CA"},
+		{"store insecure", "store etcd https://10.0.0.1:2379 {\ninsecure yes\n}", "3: insecure: expected no word after it"},
+		{"store user", "store etcd https://10.0.0.1:2379 {\nuser root secret\n}", "3: user: expected a name and the file of the password, as in: user rollcall file /etc/dnsd/etcd.password"},
+		{"store peer", "store cluster d {\npeer a\n}", "3: peer: expected a name and the URL of its server, as in: peer a https://10.0.0.1:2380"},
+		{"store session", "store etcd https://10.0.0.1:2379 {\nsession 5\n}", `3: session: bad duration "5"; expected one such as 5s or 2m`},
+		{"store name", "store etcd https://10.0.0.1:2379 {\nname a b\n}", "3: name: expected the name of this dnsd, as in: name a"},
+		{"store listen", "store etcd https://10.0.0.1:2379 {\nlisten\n}", "3: listen: expected an address for the other dnsd, as in: listen 10.0.0.1:8054"},
+		{"store advertise", "store etcd https://10.0.0.1:2379 {\nadvertise\n}", "3: advertise: expected the address that the other dnsd use, as in: advertise 10.0.0.1:8054"},
+		{"store cache", "store etcd https://10.0.0.1:2379 {\ncache\n}", "3: cache: expected a file or off, as in: cache data/svc.copy"},
 		{"ttl", "ttl 5x", `2: ttl: bad duration "5x"; expected one such as 5s or 2m`},
 		{"ttl", "ttl", "2: ttl: expected a duration such as 5s or 2m"},
 		{"ttl", "ttl 1500ms", "2: zone svc.: ttl: 1.5s; expected whole seconds, at least 1s"},

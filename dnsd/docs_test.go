@@ -61,10 +61,16 @@ func defaults(t *testing.T) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	shared, err := Config{StateDir: "/var/lib/dnsd", Stores: noStores{}, Zones: []Zone{{Store: Store{Kind: "etcd", Shared: &SharedStore{Endpoints: []string{"https://10.0.0.1:2379"}, Name: "a"}}}}}.checked()
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := shared.Zones[0].Store.Shared
 	host, port, _ := strings.Cut(z.Bind[0], ":")
 	return map[string]string{
 		"zone": strings.TrimSuffix(z.Origins[0], ".") + ":" + port,
 		"bind": host, "hook": z.Hook.Addr, "store": z.Store.Kind,
+		"store prefix": store.Prefix, "store session": short(store.Session), "store listen": store.Listen,
 		"hook rate": fmt.Sprint(h.Limits.Rate), "hook connections": fmt.Sprint(h.Limits.Connections), "hook per-address": fmt.Sprint(h.Limits.PerAddr),
 		"hook idle": short(h.Limits.IdleTimeout), "hook holds": fmt.Sprint(h.Limits.Holds), "hook watches": fmt.Sprint(h.Limits.Watches),
 		"ttl": short(reg.TTL), "negative": short(reg.TTL), "lease": short(reg.Lease.Default), "lease min": short(reg.Lease.Min), "lease max": short(reg.Lease.Max),
@@ -129,6 +135,48 @@ func TestCorefileExampleIsRead(t *testing.T) {
 	}
 	if c.Log.Level != "info" || c.Zones[0].Bind[0] != "127.0.0.1:5300" {
 		t.Errorf("got %+v", c)
+	}
+}
+
+// TestCorefileExampleShowsSharedStores: the two that are comments there are good when the
+// files are there.
+func TestCorefileExampleShowsSharedStores(t *testing.T) {
+	_, text := example(t)
+	dir := t.TempDir()
+	selfSigned(t, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+	selfSigned(t, filepath.Join(dir, "ca.pem"), filepath.Join(dir, "ca.key"))
+	if err := os.WriteFile(filepath.Join(dir, "etcd.password"), []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, shown, found := strings.Cut(text, "    # store etcd ")
+	shown, _, ended := strings.Cut(shown, "\n\n")
+	if !found || !ended {
+		t.Fatal("Corefile.example has no store etcd, or no empty line after store cluster")
+	}
+	shown = regexp.MustCompile("(?m)^ *# ").ReplaceAllString("# store etcd "+shown, "")
+	etcd, cluster, _ := strings.Cut(shown, "store cluster ")
+	for kind, block := range map[string]string{"etcd": etcd, "cluster": "store cluster " + cluster} {
+		c, err := ParseCorefile(filepath.Join(dir, "Corefile"), []byte("svc {\n"+block+"\n}\n"))
+		if err != nil {
+			t.Errorf("%s\n%v", block, err)
+			continue
+		}
+		c.Stores = noStores{}
+		w, err := c.checked()
+		if err != nil {
+			t.Errorf("%s\n%v", block, err)
+			continue
+		}
+		s := w.Zones[0].Store
+		if s.Kind != kind || s.Shared.Name != "a" || s.Shared.Prefix != "/rollcall/svc" || s.Shared.TLS.Cert != filepath.Join(dir, "cert.pem") || s.Shared.CA != filepath.Join(dir, "ca.pem") {
+			t.Errorf("got %s %+v", s.Kind, s.Shared)
+		}
+		if kind == "etcd" && (s.Shared.User != "rollcall" || !s.Shared.Insecure || s.Shared.Cache != filepath.Join(dir, "svc.copy")) {
+			t.Errorf("got %+v", s.Shared)
+		}
+		if kind == "cluster" && (len(s.Shared.Peers) != 3 || s.Shared.Listen != "10.0.0.1:8054" || s.Shared.Cache != filepath.Join(dir, "data/svc/copy.db")) {
+			t.Errorf("got %+v", s.Shared)
+		}
 	}
 }
 

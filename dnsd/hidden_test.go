@@ -28,6 +28,15 @@ func TestCorefileErrorsHideTheValuesOfVariables(t *testing.T) {
 				told("svc {\n  " + name + " {\n    " + sub + " file " + v + "\n  }\n}\n")
 			}
 		}
+		for name := range insideStore {
+			for _, words := range []string{v, v + " x", "x " + v, "x x " + v, "x file " + v} {
+				told("svc {\n  store etcd https://10.0.0.1:2379 {\n    " + name + " " + words + "\n  }\n}\n")
+				told("svc {\n  store cluster d {\n    peer a https://10.0.0.1:2380\n    " + name + " " + words + "\n  }\n}\n")
+			}
+		}
+		for _, store := range []string{"etcd " + v, "etcd https://10.0.0.1:2379 " + v, "etcd https://root:" + v + "@10.0.0.1:2379", "cluster " + v, "cluster x " + v, "etcd https://10.0.0.1:2379 {\n" + v + "\n}"} {
+			told("svc {\n  store " + store + "\n}\n")
+		}
 		for _, text := range []string{v + " {\n}\n", "svc " + v + " {\n}\n", "svc {\n  import " + v + "\n}\n", "svc {\n  " + v + "\n}\n", "svc {\n  nsid " + v + " }\n", "svc {\n  nsid \"" + v + "\n}\n"} {
 			told(text)
 		}

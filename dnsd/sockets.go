@@ -30,6 +30,9 @@ func (c Config) sockets() []socket {
 			all = append(all, socket{word, addr, i})
 		}
 		all = append(all, socket{"hook", z.Hook.Addr, i})
+		if z.Store.Shared != nil {
+			all = append(all, z.Store.Shared.sockets(i)...)
+		}
 	}
 	return all
 }

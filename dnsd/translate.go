@@ -141,6 +141,9 @@ func (z Zone) forZones(r registry.Config) ([]zone.Config, error) {
 		TTL: r.TTL, NegativeTTL: z.Apex.NegativeTTL,
 		JournalSteps: r.History.Changes, JournalAge: r.History.Age,
 	}
+	if s := z.Store.Shared; s != nil && len(s.Peers) > 0 {
+		common.NSAddrs = s.peerAddrs() // all dnsd of the cluster must publish the same
+	}
 	for _, ns := range z.Apex.NS {
 		common.NS = append(common.NS, zone.NameServer{Host: ns.Name, Addrs: ns.Addrs})
 	}

@@ -1,0 +1,90 @@
+package dnsd
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+// A serverURL is where a server of etcd is: https://10.0.0.1:2379.
+type serverURL struct {
+	secure bool   // https
+	host   string // an IP address or a name
+	port   string
+}
+
+// parseServerURL reads a URL. An error does not repeat one with a password in it.
+func parseServerURL(text string) (serverURL, error) {
+	if strings.Contains(text, "@") {
+		return serverURL{}, errors.New("a URL has a user or a password in it; write it without, and use the line: user NAME file PATH")
+	}
+	bad := fmt.Errorf("bad URL %q; expected one such as https://10.0.0.1:2379", text)
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/")+u.RawQuery+u.Fragment != "" || u.ForceQuery {
+		return serverURL{}, bad
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	if err != nil || port == 0 {
+		return serverURL{}, bad
+	}
+	host := strings.ToLower(u.Hostname())
+	if a, err := netip.ParseAddr(host); err == nil {
+		if a.IsUnspecified() || a.Zone() != "" {
+			return serverURL{}, fmt.Errorf("bad URL %q; expected the address of one host, as in https://10.0.0.1:2379", text)
+		}
+		host = a.Unmap().String()
+	} else if _, ok := dns.IsDomainName(host); !ok || host == "" || strings.ContainsFunc(host, notInZone) {
+		return serverURL{}, bad
+	}
+	return serverURL{u.Scheme == "https", host, strconv.FormatUint(port, 10)}, nil
+}
+
+// String spells one URL in one way.
+func (u serverURL) String() string {
+	scheme := "http"
+	if u.secure {
+		scheme = "https"
+	}
+	return scheme + "://" + net.JoinHostPort(u.host, u.port)
+}
+
+// addr is the IP address of the host; not valid: the URL has a name.
+func (u serverURL) addr() netip.Addr {
+	if u.host == "localhost" {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	a, _ := netip.ParseAddr(u.host)
+	return a
+}
+
+// normalURLs returns the URLs in their canonical form. of gives the fault of the i-th one.
+func normalURLs(urls []string, insecure bool, of func(i int, err error) error) ([]serverURL, error) {
+	var all []serverURL
+	for i, text := range urls {
+		u, err := parseServerURL(text)
+		if err != nil {
+			return nil, of(i, err)
+		}
+		for _, before := range all {
+			switch {
+			case before == u:
+				return nil, of(i, fmt.Errorf("%s is listed twice", u))
+			case before.secure != u.secure:
+				return nil, of(i, fmt.Errorf("%s and %s: one is encrypted and the other is not; use https for all", before, u))
+			}
+		}
+		if !u.secure && !insecure && !u.addr().IsLoopback() {
+			return nil, of(i, fmt.Errorf("%s is not encrypted, and is not on loopback; use https, or add the line: insecure", u))
+		}
+		all = append(all, u)
+	}
+	return all, nil
+}
+
+// Tests: shared_test.go.
