@@ -19,7 +19,6 @@ type address struct {
 	key     string // labels of its name below the origin, reversed: "0.0.7"
 	members []member
 	ttl     least
-	epoch   uint64
 	images
 }
 
@@ -74,8 +73,8 @@ func byKey(a, b member) int {
 	return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.ID, b.ID))
 }
 
-func (z addresses) change(p part, key string, old, now *registry.Instance, epoch uint64) part {
-	next := address{key: key, epoch: epoch}
+func (z addresses) change(p part, key string, old, now *registry.Instance) part {
+	next := address{key: key}
 	if a, ok := p.(*address); ok {
 		next.members = slices.Clone(a.members)
 	}
@@ -106,7 +105,7 @@ func (z addresses) load(v *version, ms []member) {
 		}
 		a := at[key]
 		if a == nil {
-			a = &address{key: key, epoch: v.listing.epoch}
+			a = &address{key: key}
 			at[key] = a
 		}
 		a.members = append(a.members, m)
@@ -195,7 +194,7 @@ func (z addresses) append(msg, name []byte, p place, qtype uint16, limit int) ([
 	case qtype != dns.TypePTR && qtype != dns.TypeANY:
 		return z.negative(msg, p, true, limit)
 	}
-	im := a.places(len(a.members)).image(len(msg), limit, func(head bool) *image { return z.paint(a, head) })
+	im := z.image(a.places(len(a.members)), len(msg), limit, func(head bool) *image { return z.paint(a, head) })
 	out, c := im.appendTo(msg, limit)
 	return out, c, true
 }
@@ -232,7 +231,7 @@ func (z addresses) at(v *version, name []byte) (*address, bool) {
 // sample returns the instances for an answer, and if they are not all of them, the
 // number of all.
 func (z addresses) sample(a *address) ([]member, int) {
-	return sample(a.members, z.draw(a.epoch), z.room(len(a.key)+1), func(m member) int { return recordSize + len(z.host(m)) + 1 })
+	return sample(a.members, z.draw(), z.room(len(a.key)+1), func(m member) int { return recordSize + len(z.host(m)) + 1 })
 }
 
 // paint makes the image of the names at an address: whole, or only its head.

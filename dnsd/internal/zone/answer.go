@@ -102,7 +102,7 @@ func (z *Zone) ready(msg []byte, e *entry, k kind, limit int) ([]byte, Counts, b
 	if e.large {
 		p.head = &e.head[k]
 	}
-	out, c := p.image(len(msg), limit, func(head bool) *image { return z.paint(e.service, k, head) }).appendTo(msg, limit)
+	out, c := z.image(p, len(msg), limit, func(head bool) *image { return z.paint(e.service, k, head) }).appendTo(msg, limit)
 	return out, c, true
 }
 
@@ -179,7 +179,7 @@ func within(msg []byte, start int, c Counts, limit int) ([]byte, Counts, bool) {
 
 // appendListing answers with the list of services.
 func (z *Zone) appendListing(msg []byte, v *version, limit int) ([]byte, Counts, bool) {
-	im := v.listing.places(v.services.n).image(len(msg), limit, func(head bool) *image { return z.paintListing(v, head) })
+	im := z.image(v.listing.places(v.services.n), len(msg), limit, func(head bool) *image { return z.paintListing(v, head) })
 	out, c := im.appendTo(msg, limit)
 	return out, c, true
 }
@@ -199,12 +199,16 @@ func (s *images) places(records int) places {
 // large one the head, too.
 type places struct{ full, head *atomic.Pointer[image] }
 
-// image returns the one for a message of so many octets and a limit.
-func (p places) image(begun, limit int, paint func(head bool) *image) *image {
+// image returns the one for a message of so many octets and a limit. Two questions at
+// once may both make it; it is the same.
+func (z *Zone) image(p places, begun, limit int, paint func(head bool) *image) *image {
 	if p.head == nil || limit > headSize {
 		im := p.full.Load()
-		if im == nil {
-			im = keep(p.full, paint(false))
+		if im == nil || im.total > 0 && im.turn != uint32(z.turn.Load()) {
+			turn := uint32(z.turn.Load()) // read before the sample is drawn: at worst it is drawn twice
+			im = paint(false)
+			im.turn = turn
+			p.full.Store(im)
 		}
 		if im.total == 0 || begun+im.size <= limit {
 			return im
@@ -212,15 +216,9 @@ func (p places) image(begun, limit int, paint func(head bool) *image) *image {
 	}
 	im := p.head.Load()
 	if im == nil {
-		im = keep(p.head, paint(true))
+		im = paint(true)
+		p.head.Store(im)
 	}
-	return im
-}
-
-// keep keeps an image for the next questions. Two questions at once may both make it;
-// it is the same.
-func keep(at *atomic.Pointer[image], im *image) *image {
-	at.Store(im)
 	return im
 }
 

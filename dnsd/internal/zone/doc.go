@@ -44,8 +44,8 @@
 //   - An answer is cut from its end between two records: additional ones go
 //     without TC, others with TC (RFC 2181 section 9).
 //   - A set that no message can hold is answered by a sample by weight from the
-//     lowest priorities, drawn again after 1,024 revisions and by [Zone.Redraw];
-//     Sampled and Total of the answer say so.
+//     lowest priorities, drawn again by [Zone.Redraw]; Sampled and Total of the
+//     answer say so. The sample depends on the instances and on the turn alone.
 //
 // # The two paths
 //

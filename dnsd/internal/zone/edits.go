@@ -13,7 +13,7 @@ func (e edits) take(z content, v *version, key string, c *registry.Change) (befo
 	if !taken {
 		before = z.find(v, key)
 	}
-	after = z.change(before, key, c.Old, c.New, c.Revision>>epochBits)
+	after = z.change(before, key, c.Old, c.New)
 	e[key] = after
 	return before, after, !taken
 }

@@ -27,9 +27,10 @@ type image struct {
 	data    []byte // the records, then two octets for each: the offset where it ends
 	size    int    // of the records
 	answers int
-	records int  // answers and additional ones
-	partial bool // the set has more than this
-	total   int  // not 0: the answers are a sample of so many
+	records int    // answers and additional ones
+	partial bool   // the set has more than this
+	turn    uint32 // of a sample: see Redraw
+	total   int    // not 0: the answers are a sample of so many
 }
 
 // end returns where record i ends.

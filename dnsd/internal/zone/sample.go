@@ -5,7 +5,6 @@ import (
 	"iter"
 	"math"
 	"slices"
-	"sync/atomic"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
@@ -17,51 +16,29 @@ const (
 	setRoom    = maxMessage - 1024
 )
 
-// epochBits: a sample is drawn again each 1,024 revisions, not at each one. Clients
-// that follow the answers would otherwise close and dial most of their connections
-// whenever a single instance came or went. If samples were never drawn again, the
-// instances outside of them would be without work for ever. In a registry without
-// changes Redraw draws them again, by time.
+// A sample depends on the set and on the turn, and on nothing else: several dnsd that
+// hold the same instances draw the same ones, whatever changes led there. A change
+// leaves the rest of the sample as it is, or clients that follow the answers would close
+// and dial most of their connections whenever a single instance came or went. A new turn
+// draws all of it again, or the instances outside of it would be without work for ever.
+
+// epochBits: the list of services, which no client keeps connections by, is also drawn
+// again each 1,024 revisions. It moves on by one service at a time, which would take
+// long if it was by turns alone.
 const epochBits = 10
 
 // Redraw draws all samples again, unless turn is the one of the last call. The zone
-// has no clock: the caller counts the time in turn. An answer that is being made at
-// that moment may keep its sample for one turn more.
-func (z *Zone) Redraw(turn uint64) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	if z.turn.Swap(turn) == turn {
-		return
-	}
-	forget := func(at *atomic.Pointer[image]) {
-		if im := at.Load(); im != nil && im.total > 0 {
-			at.Store(nil)
-		}
-	}
-	v := z.current.Load()
-	forget(&v.listing.full)
-	for a := range v.addresses.all() {
-		forget(&a.full)
-	}
-	if t := z.table.Load(); t != nil {
-		for i := range t.slots {
-			if e := t.slots[i].Load(); e != nil && e.service != nil {
-				for k := range e.full {
-					forget(&e.full[k])
-				}
-			}
-		}
-	}
-}
+// has no clock: the caller counts the time in turn.
+func (z *Zone) Redraw(turn uint64) { z.turn.Store(turn) }
 
-// draw is the number that decides the chances in a sample of an epoch.
-func (z *Zone) draw(epoch uint64) uint64 { return epoch + z.turn.Load()*0x9e3779b97f4a7c15 }
+// draw is the number that decides the chances in a sample.
+func (z *Zone) draw() uint64 { return z.turn.Load() * 0x9e3779b97f4a7c15 }
 
 // sampleSRV returns the members of the SRV set, or a sample of them and the number
 // of all.
 func (s *service) sampleSRV(z *Zone) ([]member, int) {
 	host := len(s.key) - 2 + 1 + len(z.origin) // math.tcp.svc.
-	return sample(s.collect(s.srvs(z)), z.draw(s.epoch), z.room(len(s.key)+1), func(m member) int {
+	return sample(s.collect(s.srvs(z)), z.draw(), z.room(len(s.key)+1), func(m member) int {
 		n := len(m.ID) + 1 + host
 		if m.foreign() {
 			n = len(m.Host)
@@ -72,7 +49,7 @@ func (s *service) sampleSRV(z *Zone) ([]member, int) {
 
 // samplePTR does the same for the PTR set of the instances' names.
 func (s *service) samplePTR(z *Zone) ([]member, int) {
-	return sample(s.collect(s.inOrder()), z.draw(s.epoch), z.room(len(s.key)+1), func(m member) int { return recordSize + 1 + len(m.ID) + 2 })
+	return sample(s.collect(s.inOrder()), z.draw(), z.room(len(s.key)+1), func(m member) int { return recordSize + 1 + len(m.ID) + 2 })
 }
 
 // sampleHosts does the same for the addresses of one family.
@@ -81,7 +58,7 @@ func (s *service) sampleHosts(z *Zone, v4 bool) ([]member, int) {
 	if v4 {
 		size = recordSize + 4
 	}
-	return sample(s.collect(s.addresses(v4)), z.draw(s.epoch), z.room(len(s.key)-2+1), func(member) int { return size })
+	return sample(s.collect(s.addresses(v4)), z.draw(), z.room(len(s.key)-2+1), func(member) int { return size })
 }
 
 func (s *service) collect(ms iter.Seq[member]) []member {
@@ -123,9 +100,9 @@ const headSize = 4096
 // sample returns ms and 0 if ms fits the room. Otherwise it draws members with the
 // lowest priority, among equals at random by weight without replacement (Efraimidis
 // and Spirakis: the smallest -ln(u)/weight), until the room is full. It returns them
-// in the order of ms, and the number of all. The chance is a hash of key and epoch:
+// in the order of ms, and the number of all. The chance is a hash of key and draw:
 // the same at each call.
-func sample(ms []member, epoch uint64, room int, size func(member) int) ([]member, int) {
+func sample(ms []member, draw uint64, room int, size func(member) int) ([]member, int) {
 	sum := 0
 	for _, m := range ms {
 		sum += size(m)
@@ -143,7 +120,7 @@ func sample(ms []member, epoch uint64, room int, size func(member) int) ([]membe
 	tickets := make([]uint64, len(ms))
 	for i, m := range ms {
 		// A weight of zero keeps a small chance (RFC 2782).
-		chance := -math.Log(unit(m.Key, epoch)) / max(float64(m.Weight), 0.1)
+		chance := -math.Log(unit(m.Key, draw)) / max(float64(m.Weight), 0.1)
 		tickets[i] = uint64(m.priority())<<(chanceBits+indexBits) | math.Float64bits(chance)>>(63-chanceBits)<<indexBits | uint64(i)
 	}
 	slices.Sort(tickets)
@@ -167,8 +144,8 @@ func sample(ms []member, epoch uint64, room int, size func(member) int) ([]membe
 
 // unit hashes a key to a number in (0, 1): FNV-1a, then the finalizer of splitmix64,
 // because the last octets of a short id hardly change the high bits of FNV.
-func unit(key registry.Key, epoch uint64) float64 {
-	h := uint64(14695981039346656037) ^ epoch
+func unit(key registry.Key, draw uint64) float64 {
+	h := uint64(14695981039346656037) ^ draw
 	for _, s := range []string{key.ID, key.Service} {
 		for i := range len(s) {
 			h = (h ^ uint64(s[i])) * 1099511628211

@@ -16,7 +16,6 @@ import (
 type service struct {
 	key     string // "_math._tcp"
 	members list[member]
-	epoch   uint64 // of its samples
 
 	ttl      least // of all members: for the SRV and PTR sets
 	ttl4     least // of those with an IPv4 address: for the A set of the host name

@@ -24,11 +24,9 @@ func (z services) find(v *version, key string) part {
 	return nil
 }
 
-func (z services) change(p part, key string, old, now *registry.Instance, epoch uint64) part {
+func (z services) change(p part, key string, old, now *registry.Instance) part {
 	s, _ := p.(*service)
-	s = s.change(key, old, now, z.publishable(now))
-	s.epoch = epoch
-	return s
+	return s.change(key, old, now, z.publishable(now))
 }
 
 func (z services) load(v *version, ms []member) {
@@ -42,7 +40,6 @@ func (z services) load(v *version, ms []member) {
 			n++
 		}
 		s := newService(ms[0].Service, ms[:n:n])
-		s.epoch = v.listing.epoch
 		all = append(all, s)
 		v.count(s, 1)
 		ms = ms[n:]

@@ -164,7 +164,7 @@ type content interface {
 	find(v *version, key string) part
 	// change returns a part without one instance and with another. The part may be
 	// nil, and so may either instance.
-	change(p part, key string, old, now *registry.Instance, epoch uint64) part
+	change(p part, key string, old, now *registry.Instance) part
 	// load fills an empty version; the members may be in any order.
 	load(v *version, members []member)
 	// replace replaces a part of a version by another. Either may be nil.
