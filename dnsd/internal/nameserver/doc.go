@@ -26,7 +26,7 @@
 // (512 without EDNS, RFC 6891 6.2.5) and Config.MaxUDP. Address records of the
 // additional section are left out first, without TC (RFC 2181 9); if more must be
 // left out, TC is set. Over TCP a record set beyond 64 KiB is answered by the zone's
-// weighted sample, drawn again each ten minutes at least. An Extended DNS Error
+// weighted sample, drawn again each ten minutes. An Extended DNS Error
 // (RFC 8914) says that it is a sample, or TC to clients without EDNS (RFC 2181 9);
 // Stats counts them.
 //

@@ -202,6 +202,7 @@ func (s *Server) use(set *settings) {
 	if old == nil || old.RateLimit != set.RateLimit {
 		s.limiter.Store(newLimiter(set.RateLimit, newSipKey(s.secret)))
 	}
+	set.redraw(time.Now()) // a new zone has the samples of the one that it replaces
 	s.settings.Store(set)
 }
 
@@ -267,29 +268,32 @@ func (s *Server) notifyLoop(ctx context.Context) {
 	}
 }
 
-// redrawEvery is how long an instance outside of a sample waits for the next one, in a
-// registry without changes. Clients that follow the answers change their connections
-// with each sample, which must not happen once a TTL.
+// redrawEvery is how long an instance outside of a sample waits for the next one.
+// Clients that follow the answers change their connections with each sample, which must
+// not happen once a TTL.
 const redrawEvery = 10 * time.Minute
 
-// redrawLoop lets the zones draw samples again, by time.
+// redrawLoop lets the zones draw samples again, whenever the clock passes a multiple of
+// redrawEvery: several dnsd then change their samples at the same time.
 func (s *Server) redrawLoop(ctx context.Context) {
-	tick := time.NewTicker(redrawEvery)
-	defer tick.Stop()
+	wait := func(now time.Time) time.Duration { return now.Truncate(redrawEvery).Add(redrawEvery).Sub(now) }
+	next := time.NewTimer(wait(time.Now()))
+	defer next.Stop()
 	for {
 		select {
-		case now := <-tick.C:
-			s.redraw(now)
+		case <-next.C:
+			now := time.Now()
+			s.settings.Load().redraw(now)
+			next.Reset(wait(now))
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// redraw makes the turn from the time, so that servers that share a zone give it the
-// same one.
-func (s *Server) redraw(now time.Time) {
-	set := s.settings.Load()
+// redraw makes the turn from the time, so that servers that share a zone, or hold equal
+// ones, give it the same one.
+func (set *settings) redraw(now time.Time) {
 	for i := range set.zones {
 		set.zones[i].zone.Redraw(uint64(now.Unix() / int64(redrawEvery/time.Second)))
 	}

@@ -1,12 +1,14 @@
 package nameserver
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -137,10 +139,10 @@ func TestCloseEndsRunAndFreesThePort(t *testing.T) {
 // sample are drawn in time, and until then the sample does not change.
 func TestTimeDrawsSamplesAgain(t *testing.T) {
 	z := testZone(t, instances("_math._tcp", 2000)...)
-	s := start(t, Config{Zones: []Zone{{Zone: z}}})
+	r := responderFor(t, Config{Zones: []Zone{{Zone: z}}})
 	names := func(at time.Time) string {
-		s.redraw(at)
-		return fmt.Sprint(ask(t, s, "tcp", "_math._tcp.svc.", dns.TypeSRV).Answer)
+		r.set.redraw(at)
+		return fmt.Sprint(answerTo(t, r, wireQuery(t, "_math._tcp.svc.", dns.TypeSRV), overTCP).Answer)
 	}
 	begin := time.Unix(1_700_000_000, 0).Truncate(redrawEvery)
 	first := names(begin)
@@ -150,4 +152,47 @@ func TestTimeDrawsSamplesAgain(t *testing.T) {
 	if names(begin.Add(redrawEvery)) == first {
 		t.Error("the sample did not change in time")
 	}
+}
+
+// TestServersDrawTheSameSamples: servers that were started, or got a new zone, at
+// different times give the same samples at any time.
+func TestServersDrawTheSameSamples(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		equal := func() Zone { return Zone{Zone: testZone(t, instances("_math._tcp", 2000)...)} }
+		var servers []*Server
+		begin := func() {
+			s := new(Server)
+			s.use(responderFor(t, Config{Zones: []Zone{equal()}}).set)
+			go s.redrawLoop(t.Context())
+			servers = append(servers, s)
+		}
+		packet := wireQuery(t, "_math._tcp.svc.", dns.TypeSRV)
+		seen := make(map[string]bool)
+		for i := range 5 {
+			switch i {
+			case 0, 2:
+				begin()
+			case 3:
+				servers[0].use(responderFor(t, Config{Zones: []Zone{equal()}}).set)
+			}
+			time.Sleep(redrawEvery*3/4 + time.Second)
+			synctest.Wait()
+			var first []byte
+			for n, s := range servers {
+				r := responderFor(t, Config{})
+				r.set = s.settings.Load()
+				got := r.respond(nil, packet, client, overTCP)
+				if first == nil {
+					first = got
+				}
+				if !bytes.Equal(got, first) {
+					t.Errorf("after %d waits server %d gives another sample", i+1, n)
+				}
+			}
+			seen[string(first)] = true
+		}
+		if len(seen) != 4 { // at 7.5, 15, 22.5, 30 and 37.5 minutes
+			t.Errorf("%d samples in 37 minutes", len(seen))
+		}
+	})
 }
