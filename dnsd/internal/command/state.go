@@ -24,10 +24,10 @@ func stateDir() string {
 	return filepath.Join(caches, "rollcall")
 }
 
-// forgets says whether a store of cfg has no file for the highest revision that it gave
-// out.
+// forgets says whether a memory store of cfg has no file for the highest revision that it
+// gave out.
 func forgets(cfg dnsd.Config) bool {
 	return cfg.StateDir == "" && (len(cfg.Zones) == 0 || slices.ContainsFunc(cfg.Zones, func(z dnsd.Zone) bool {
-		return z.Store.Kind != "bolt" && z.Store.Ceiling == ""
+		return (z.Store.Kind == "" || z.Store.Kind == "memory") && z.Store.Ceiling == ""
 	}))
 }

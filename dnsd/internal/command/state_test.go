@@ -25,6 +25,7 @@ func TestNowhereToKeepTheHighestRevision(t *testing.T) {
 		{"memory", "", []dnsd.Zone{bolt, memory}, true},
 		{"memory with a directory", filepath.Join(t.TempDir(), "state"), []dnsd.Zone{memory}, false},
 		{"bolt", "", []dnsd.Zone{bolt}, false},
+		{"shared", "", []dnsd.Zone{{Store: dnsd.Store{Kind: "etcd"}}}, false},
 		{"without a Corefile", "", nil, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
