@@ -20,16 +20,10 @@ type audit struct {
 	err      *problem
 }
 
-// did takes the receipt of a write: for the audit line, for the answer's headers, and
-// for the hold of the instance, which looks at it again. It costs one map access a
-// write; if each hold watched the registry instead, every change of a service would
-// cost all of its holds.
+// did takes the receipt of a write, for the audit line.
 func (x *exchange) did(done registry.Receipt) {
 	x.audit.result, x.audit.revision = done.Did.String(), done.Revision
 	x.audit.quiet = done.Did == registry.Renewed
-	if done.Instance != nil {
-		x.s.holds.wake(done.Instance.Key)
-	}
 }
 
 // objectOf is what a write is about, as its path says: "_math._tcp/a1", "_math._tcp".

@@ -46,6 +46,12 @@
 // is probed. Otherwise a hold for another host, which needs a token with AnyHost, would
 // show which ports of that host are open.
 //
+// Where several dnsd share a registry, a hold renews through the writer. While there is
+// none, the hold goes on, tries again each second, and tells its client that it waits. The
+// client decides whether it goes to another dnsd. An older hold of the same instance at
+// another dnsd does no harm: the client's connection to it is closed or dead, so it is not
+// renewed, and the probe after its end finds an instance that works.
+//
 // # Rights
 //
 // On loopback without tokens every process that can connect may do everything. A web

@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"iter"
 	"sync"
 	"time"
 
@@ -9,12 +10,14 @@ import (
 
 // held is one instance whose hold is open. All fields but why belong to its goroutine.
 type held struct {
-	bearer  *exchange // the sender, without the rest of its request
-	key     registry.Key
-	in      *registry.Instance // as last seen
-	line    line
-	beats   bool // the client sends heartbeats
+	bearer *exchange // the sender, without the rest of its request
+	key    registry.Key
+	in     *registry.Instance // as last seen
+	line   line
+	beats  bool // the client sends heartbeats
+	// renewed is when the lease was renewed last, or, with heartbeats, when one came.
 	renewed time.Time
+	again   time.Time // when a renewal that no writer took is tried again; zero: it was taken
 	asked   time.Time // when its host was asked, after the end of the lease; zero: not yet
 
 	mu  sync.Mutex // guards why
@@ -69,7 +72,8 @@ func (hs *holds) leave() {
 	hs.running.Done()
 }
 
-// take makes h the hold of its instance. The former hold ends.
+// take makes h the hold of its instance. The former hold ends. h looks at its instance,
+// because it was not told of changes before this.
 func (hs *holds) take(h *held) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
@@ -81,6 +85,7 @@ func (hs *holds) take(h *held) {
 		old.end(endSuperseded)
 	}
 	hs.byKey[h.key] = h
+	h.line.wake()
 }
 
 // drop forgets h, and says whether it was still the hold of its instance.
@@ -94,11 +99,27 @@ func (hs *holds) drop(h *held) bool {
 	return true
 }
 
-// wake lets the hold of the instance, if there is one, look at it again.
-func (hs *holds) wake(key registry.Key) {
+// Apply lets the holds of instances that changed look at them again: it makes holds a
+// registry.Sink. It costs one map access a change. If each hold watched the registry
+// instead, every change of a service would cost all of its holds.
+func (hs *holds) Apply(changes []registry.Change) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	if h := hs.byKey[key]; h != nil {
+	if len(hs.byKey) == 0 {
+		return
+	}
+	for i := range changes {
+		if h := hs.byKey[changes[i].Key()]; h != nil {
+			h.line.wake()
+		}
+	}
+}
+
+// Load is Apply of any changes.
+func (hs *holds) Load(uint64, iter.Seq[*registry.Instance], []registry.Change) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	for _, h := range hs.byKey {
 		h.line.wake()
 	}
 }

@@ -1,27 +1,20 @@
 package hook
 
 import (
-	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
-	"github.com/rollcall-dns/rollcall/register"
 )
 
 const (
-	// probeTime bounds the probe after a held connection broke.
-	probeTime = 10 * time.Second
 	// earlyBeat is the part of the time between two renewals, one fourth, within which a
 	// further heartbeat has no effect: a client that sends more costs no more.
 	earlyBeat = 4
 	// afterLease is the pause between two looks at an instance whose heartbeats ended and
 	// whose lease is over, until the registry has decided about it.
 	afterLease = 500 * time.Millisecond
-	// askTime is how long the host of a silent client has to acknowledge what it is sent.
-	askTime = time.Second
 )
 
 // hold begins a hold. Thousands may be open, so where the connection can be taken over
@@ -101,14 +94,11 @@ func (x *exchange) beginHold(key registry.Key) (in *registry.Instance, beats boo
 		done, err := x.register(key, reg)
 		return done.Instance, false, err
 	}
-	if incarnation == nil {
-		lease, ok := x.st.registry.Instance(key)
-		if !ok {
-			return nil, false, registry.ErrNotFound
-		}
-		incarnation = &lease.Incarnation
+	var which uint64 // 0: any
+	if incarnation != nil {
+		which = *incarnation
 	}
-	done, err := x.st.writer.Renew(x.r.Context(), key, *incarnation)
+	done, err := x.st.writer.Renew(x.r.Context(), key, which)
 	if err != nil {
 		return nil, false, err
 	}
@@ -149,6 +139,7 @@ func (h *held) run(broken bool) {
 			broken = true
 		case came && h.beats:
 			if time.Since(h.renewed) >= renewAfter(h.in)/earlyBeat {
+				h.renewed, h.asked = time.Now(), time.Time{}
 				reason, broken = h.renew()
 			}
 		case !came || !time.Now().Before(h.due(began)): // octets without meaning do not delay what is due
@@ -168,6 +159,9 @@ func (h *held) run(broken bool) {
 // due is when to look again if nothing arrives.
 func (h *held) due(began time.Time) time.Time {
 	if h.beats {
+		if !h.again.IsZero() {
+			return h.again
+		}
 		switch now, end := time.Now(), h.renewed.Add(h.in.Lease+afterLease); {
 		case now.Before(end):
 			return end
@@ -178,123 +172,11 @@ func (h *held) due(began time.Time) time.Time {
 		}
 	}
 	next := h.renewed.Add(renewAfter(h.in))
+	if !h.again.IsZero() {
+		next = h.again
+	}
 	if end := began.Add(max(holdFor, 2*h.in.Lease)); end.Before(next) {
 		return end
 	}
 	return next
-}
-
-// look compares the hold with the registry: when a time is due, and after a write to
-// the instance.
-func (h *held) look(began time.Time) (reason string, broken bool) {
-	lease, ok := h.bearer.st.registry.Instance(h.key)
-	switch {
-	case !ok:
-		return endGone, false
-	case lease.Incarnation != h.in.Incarnation:
-		return endReplaced, false
-	}
-	if was := h.in; was != lease.Instance {
-		h.in = lease.Instance
-		if (was.State == registry.Drained) != (h.in.State == registry.Drained) {
-			// An operator did that: the instance must be told.
-			if h.tell(lease) != nil {
-				return "", true
-			}
-		}
-	}
-	if h.beats {
-		return h.silent(lease)
-	}
-	if time.Since(began) >= max(holdFor, 2*h.in.Lease) {
-		return endAgain, false
-	}
-	if time.Since(h.renewed) < renewAfter(h.in) {
-		return "", false
-	}
-	// If what was written a third of the lease ago was never acknowledged, the peer's
-	// host may be gone: the lease is not renewed.
-	if !h.line.acknowledged(renewAfter(h.in)) {
-		h.renewed = time.Now() // look again in a third of the lease
-		return "", false
-	}
-	return h.renew()
-}
-
-// silent is for a client whose heartbeats ended and whose instance the guard keeps as a
-// suspect: is the network broken? If the client's host acknowledges what it is sent
-// now, the network works: the process was stopped, and the instance is removed.
-func (h *held) silent(lease registry.Standing) (reason string, broken bool) {
-	switch {
-	case !knowsAcknowledgements || h.in.State != registry.Suspect:
-		h.asked = time.Time{}
-		return "", false
-	case h.asked.IsZero():
-		h.asked = time.Now()
-		return "", h.tell(lease) != nil
-	case time.Since(h.asked) < askTime || !h.line.acknowledged(askTime):
-		return "", false
-	}
-	x := h.bearer
-	done, err := x.st.writer.Deregister(x.s.life, h.key, &h.in.Incarnation)
-	if err != nil {
-		return "", false // the guard decides about it, as about any other
-	}
-	x.audit = audit{action: "no heartbeat", object: h.key.String(), result: done.Did.String(), revision: done.Revision}
-	x.writeAudit()
-	return endGone, false
-}
-
-// renew renews the lease and tells the client.
-func (h *held) renew() (reason string, broken bool) {
-	if !h.bearer.stillMay(Write, h.key.Service) {
-		return endRevoked, false
-	}
-	h.renewed, h.asked = time.Now(), time.Time{}
-	renewed, err := h.bearer.st.writer.Renew(h.bearer.s.life, h.key, h.in.Incarnation)
-	var fenced *registry.FencedError
-	switch {
-	case errors.Is(err, registry.ErrNotFound):
-		return endGone, false
-	case errors.As(err, &fenced), err == nil && renewed.Instance.Incarnation != h.in.Incarnation:
-		return endReplaced, false
-	case errors.Is(err, registry.ErrClosed), h.bearer.s.life.Err() != nil:
-		return endShutdown, false
-	case err != nil: // the store is full, for example: the next time tries again
-		h.bearer.st.log.Warn("hook: hold: renew", "instance", h.key, "error", err)
-		return "", false
-	}
-	h.in = renewed.Instance
-	return "", h.say(comment("renewed")) != nil
-}
-
-// tell sends how the instance is published now. A client that works answers with a PUT.
-func (h *held) tell(lease registry.Standing) error {
-	p := published(lease)
-	p.RenewAfter = register.Duration(renewAfter(h.in))
-	return h.say(frameAt(h.bearer.st.registry.At(h.in.Revision), "changed", p))
-}
-
-// say writes to the client, within the timeout of one write.
-func (h *held) say(b []byte) error { return h.line.send(h.bearer.s.times.write, b) }
-
-// lost tells the registry that the connection broke; the registry probes the instance.
-// Only a host that the connection came from is probed: a hold for another host must
-// not show which of its ports are open.
-func (h *held) lost() {
-	x := h.bearer
-	ctx, cancel := context.WithTimeout(x.s.life, probeTime)
-	defer cancel()
-	done := registry.Receipt{Revision: h.in.Revision, Instance: h.in}
-	if x.speaksFor(ctx, h.in.Host) {
-		probed, err := x.st.writer.ConnectionLost(ctx, h.key, h.in.Incarnation)
-		if err == nil {
-			done = probed
-		}
-	}
-	x.audit = audit{action: "connection lost", object: h.key.String(), result: "kept", revision: done.Revision}
-	if done.Did == registry.Removed || done.Instance == nil { // by this, or meanwhile
-		x.audit.result = "removed"
-	}
-	x.writeAudit()
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
@@ -108,6 +109,10 @@ func problemOf(err error) *problem {
 		return refuse(http.StatusConflict, "incarnation",
 			"incarnation %d is registered under this id, and the request has %d: this process was replaced; stop it, or register under another id",
 			fenced.Live, fenced.Given).of(fenced.Live)
+	case errors.Is(err, registry.ErrNotWriter):
+		return refuse(http.StatusServiceUnavailable, "", "this dnsd follows, and no writer can be reached now%s: try again", causeOf(err, registry.ErrNotWriter)).retryAfter(time.Second).because(err)
+	case errors.Is(err, registry.ErrUncertain):
+		return refuse(http.StatusServiceUnavailable, "", "the outcome is unknown: the change may have been made; send it again").retryAfter(time.Second).because(err)
 	case errors.Is(err, registry.ErrNotFound):
 		return refuse(http.StatusNotFound, "", "no such instance: it was never registered, was deregistered, or its lease ended; register it with PUT")
 	case errors.As(err, &limit):
@@ -125,6 +130,15 @@ func problemOf(err error) *problem {
 	default:
 		return refuse(http.StatusInternalServerError, "", "dnsd failed to serve this request; its log has the cause").because(err)
 	}
+}
+
+// causeOf is what err says beside what it is: " (cause)", or nothing.
+func causeOf(err, what error) string {
+	text := strings.TrimPrefix(err.Error(), what.Error())
+	if text = strings.TrimPrefix(text, ": "); text == "" {
+		return ""
+	}
+	return " (" + cut(text) + ")"
 }
 
 // of adds the incarnation that is newer than that of the request.

@@ -106,6 +106,10 @@ type Server struct {
 
 	serving sync.WaitGroup // the goroutines of the fronts
 
+	followMu sync.Mutex // orders what follows
+	followed *registry.Registry
+	unfollow func()
+
 	mu     sync.Mutex               // guards what follows, and orders Updates
 	front  *front                   // serves new connections
 	fronts map[time.Duration]*front // by idle timeout
@@ -194,6 +198,14 @@ func (s *Server) URL() string {
 // connection is no longer allowed ends within 15 seconds, and no request on such a
 // connection is served.
 func (s *Server) Update(cfg Config) error {
+	if err := s.update(cfg); err != nil {
+		return err
+	}
+	s.follow(cfg.Registry)
+	return nil
+}
+
+func (s *Server) update(cfg Config) error {
 	asked := cfg.Limits.Connections
 	cfg.Addr = s.addr.String()
 	cfg, err := Check(cfg)
@@ -233,6 +245,25 @@ func (s *Server) Update(cfg Config) error {
 	s.callers.set(st.limits.Rate, 2*st.limits.Rate, time.Now())
 	s.front = s.frontLocked(st.limits.IdleTimeout)
 	return nil
+}
+
+// follow lets the holds follow the changes of r; nil: of no registry.
+func (s *Server) follow(r *registry.Registry) {
+	s.followMu.Lock()
+	defer s.followMu.Unlock()
+	if s.life.Err() != nil {
+		r = nil // closed meanwhile
+	}
+	if r == s.followed {
+		return
+	}
+	if s.unfollow != nil {
+		s.unfollow()
+	}
+	s.followed, s.unfollow = r, nil
+	if r != nil {
+		s.unfollow = r.Attach(s.holds)
+	}
 }
 
 func (s *Server) prepare(cfg Config) (*state, error) {
@@ -290,6 +321,7 @@ func (s *Server) Close() error {
 	s.stop()
 	s.serving.Wait()
 	s.holds.running.Wait()
+	s.follow(nil)
 	s.flushOnce.Do(func() { // a second caller waits for the first
 		for _, f := range []*few{&s.refusals, &s.failures, &s.accepts} {
 			f.flush()
