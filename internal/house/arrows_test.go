@@ -57,6 +57,11 @@ var arrows = []struct {
 		reason:  "testenv has it, so it goes into other people's tests",
 	},
 	{
+		rooms:   []string{"internal/kv/kvtest"},
+		allowed: []string{module + "/internal/kv", "pgregory.net/rapid"},
+		reason:  "it tests stores of any kind, so it knows none",
+	},
+	{
 		rooms:   []string{"internal/peertest"},
 		allowed: []string{},
 		reason:  "tests of every room import it, so it can import none",
@@ -129,15 +134,17 @@ func TestImportsFollowTheArrows(t *testing.T) {
 // TestOnlyTestsRunOtherPrograms: what only tests need must not get into a program
 // or into other people's tests by way of testenv.
 func TestOnlyTestsRunOtherPrograms(t *testing.T) {
-	const room = module + "/internal/peertest"
+	rooms := []string{module + "/internal/peertest", module + "/internal/kv/kvtest"}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"/...").CombinedOutput()
 	if err != nil {
 		t.Fatalf("go list: %v\n%s", err, out)
 	}
 	for line := range strings.Lines(string(out)) {
 		f := strings.Fields(line) // the package, and what it imports, tests left out
-		if slices.Contains(f[1:], room) && !strings.HasPrefix(f[0], module+"/bench/") {
-			t.Errorf("%s imports internal/peertest: only tests and bench may", f[0])
+		for _, room := range rooms {
+			if slices.Contains(f[1:], room) && !strings.HasPrefix(f[0], module+"/bench/") {
+				t.Errorf("%s imports %s: only tests and bench may", f[0], strings.TrimPrefix(room, module+"/"))
+			}
 		}
 	}
 }
