@@ -319,10 +319,12 @@ func (s *SharedStore) peerAddrs() (addrs []netip.Addr) {
 	return slices.Compact(addrs)
 }
 
-// overlaps says whether s and o are in one etcd, with keys among those of the other.
+// overlaps says whether s and o are in one etcd, with keys among those of the other, or
+// have the same folder.
 func (s *SharedStore) overlaps(o *SharedStore) bool {
 	same := slices.ContainsFunc(s.Endpoints, func(e string) bool { return slices.Contains(o.Endpoints, e) })
-	return same && (strings.HasPrefix(s.Prefix+"/", o.Prefix+"/") || strings.HasPrefix(o.Prefix+"/", s.Prefix+"/"))
+	inside := strings.HasPrefix(s.Prefix+"/", o.Prefix+"/") || strings.HasPrefix(o.Prefix+"/", s.Prefix+"/")
+	return same && inside || s.Dir != "" && s.Dir == o.Dir
 }
 
 // Tests: shared_test.go.
