@@ -152,4 +152,4 @@ func contexts(e *env) {
 	e.check("revoke", e.store.Revoke(e.ctx, l.ID))
 }
 
-// Tests: suite_test.go.
+// Tests: suite_test.go, mutant_test.go.

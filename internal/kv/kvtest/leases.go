@@ -124,4 +124,4 @@ func leaseLeft(e *env) {
 	e.want("after the second", e.list(0), "again=free", "freed=free")
 }
 
-// Tests: suite_test.go.
+// Tests: suite_test.go, mutant_test.go.

@@ -17,16 +17,19 @@ import (
 // anyHistory does random transactions on the store and on a model, and compares what the
 // store answers: at once, of each old revision, and by watches that begin at any revision
 // and break off at any other.
-func anyHistory(t *testing.T, i Instance) {
-	store := newEnv(t, i).store
-	rapid.Check(t, func(rt *rapid.T) {
+func anyHistory(outer *env) {
+	// A bubble does not allow all that rapid asks of a *testing.T.
+	rapid.Check(struct{ testing.TB }{outer.t}, func(rt *rapid.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		e := &env{failer: rt, Instance: i, store: store, ctx: ctx}
+		e := &env{failer: rt, Instance: outer.Instance, store: outer.store, ctx: ctx}
 		e.newPrefix()
 		m := &model{e: e, begin: e.now(), leases: map[kv.LeaseID]bool{}}
 		m.states = []state{{revision: m.begin, pairs: map[string]kv.Pair{}}}
 		defer m.end()
+		if rapid.Bool().Draw(rt, "leased") {
+			m.grant()
+		}
 		for range rapid.IntRange(1, 10).Draw(rt, "steps") {
 			switch rapid.IntRange(0, 9).Draw(rt, "step") {
 			case 0:
@@ -227,4 +230,4 @@ func (m *model) end() {
 	}
 }
 
-// Tests: suite_test.go.
+// Tests: suite_test.go, mutant_test.go.

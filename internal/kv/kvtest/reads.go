@@ -218,4 +218,4 @@ func (e *env) within(what string, d time.Duration, begun time.Time) {
 	}
 }
 
-// Tests: suite_test.go.
+// Tests: suite_test.go, mutant_test.go.

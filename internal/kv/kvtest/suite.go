@@ -17,8 +17,7 @@ import (
 type Suite struct {
 	// Fresh gives a test its store.
 	Fresh func(testing.TB) Instance
-	// Around, if it is set, runs a test. memkv's is synctest.Test. The tests of package
-	// rapid run without it, because a bubble does not allow what rapid asks of testing.T.
+	// Around, if it is set, runs each test. memkv's is synctest.Test.
 	Around func(*testing.T, func(*testing.T))
 }
 
@@ -32,10 +31,12 @@ type Instance struct {
 	Full func(bool)
 }
 
-var tests = []struct {
+type test struct {
 	name string
 	run  func(*env)
-}{
+}
+
+var tests = []test{
 	{"AReadSeesEveryWriteThatWasAnswered", readsSeeWrites},
 	{"APairHasTheRevisionsOfItsLife", revisionsOfAPair},
 	{"ARangeIsInOrderAndEndsWithThePrefix", rangeOrder},
@@ -69,6 +70,8 @@ var tests = []struct {
 	{"AFullStoreDeletes", full},
 	{"CloseEndsEverything", closed},
 	{"ACallEndsWithItsContext", contexts},
+
+	{"AnyHistoryIsTheModels", anyHistory},
 }
 
 // Run runs the suite.
@@ -82,7 +85,6 @@ func (s Suite) Run(t *testing.T) {
 			around(t, func(t *testing.T) { tc.run(newEnv(t, s.Fresh(t))) })
 		})
 	}
-	t.Run("AnyHistoryIsTheModels", func(t *testing.T) { anyHistory(t, s.Fresh(t)) })
 }
 
 // failer is what testing.T and rapid.T have in common.
@@ -96,7 +98,7 @@ type failer interface {
 type env struct {
 	failer
 	Instance
-	t      *testing.T // nil in a test of rapid
+	t      testing.TB // failer is another one in a test of rapid
 	store  kv.Store
 	prefix string
 	ctx    context.Context // of each call
@@ -107,7 +109,7 @@ var envs atomic.Int64
 // patience bounds a test. On a slow disk, an etcd takes some seconds for the longest.
 const patience = time.Minute
 
-func newEnv(t *testing.T, i Instance) *env {
+func newEnv(t testing.TB, i Instance) *env {
 	e := &env{failer: t, Instance: i, t: t}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
@@ -209,4 +211,4 @@ func (e *env) now() int64 {
 	return h.Revision
 }
 
-// Tests: suite_test.go.
+// Tests: suite_test.go, mutant_test.go.

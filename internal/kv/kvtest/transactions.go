@@ -91,8 +91,8 @@ func compete(e *env) {
 		wg.Go(func() {
 			for n := 0; n < each; {
 				p, _, err := s.Get(e.ctx, e.prefix+"counter")
-				if err != nil {
-					e.Errorf("get: %v", err)
+				if err != nil || p == nil {
+					e.Errorf("get: %+v, %v", p, err)
 					return
 				}
 				value, _ := strconv.ParseInt(string(p.Value), 10, 64)
@@ -186,4 +186,4 @@ func refused(e *env) {
 	e.want("nothing was done", e.list(0))
 }
 
-// Tests: suite_test.go.
+// Tests: suite_test.go, mutant_test.go.

@@ -281,4 +281,4 @@ func watchEnds(e *env) {
 	over("the end of Next's context", w, waiting(w, ctx), context.DeadlineExceeded)
 }
 
-// Tests: suite_test.go.
+// Tests: suite_test.go, mutant_test.go.
