@@ -47,9 +47,11 @@ type Published struct {
 	State       InstanceState     `json:"state"`
 	// Sticky means that a drained instance will be drained again if it is removed
 	// and comes back.
-	Sticky    bool     `json:"sticky,omitempty"`
-	ExpiresIn Duration `json:"expires_in"`
-	Revision  uint64   `json:"revision"`
+	Sticky bool `json:"sticky,omitempty"`
+	// ExpiresIn is what is left of the lease. Nil: this dnsd does not know, because
+	// another one that shares the registry is the writer.
+	ExpiresIn *Duration `json:"expires_in,omitempty"`
+	Revision  uint64    `json:"revision"`
 	// RenewAfter is the time to the next renewal, a third of the lease. It is set in
 	// the answer to a PUT.
 	RenewAfter Duration `json:"renew_after,omitzero"`

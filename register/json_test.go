@@ -41,7 +41,8 @@ func TestRegistrationOnTheWire(t *testing.T) {
 }
 
 func TestPublishedNamesEveryField(t *testing.T) {
-	got, err := json.Marshal(Published{ID: "a1", Host: "10.0.0.7", Port: 1, State: InstanceUp, RenewAfter: Duration(time.Second)})
+	var none Duration
+	got, err := json.Marshal(Published{ID: "a1", Host: "10.0.0.7", Port: 1, State: InstanceUp, ExpiresIn: &none, RenewAfter: Duration(time.Second)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,6 +31,9 @@ func requests() []needing {
 		{"GET", pathWatch, "/v1/watch", "", Read, ""},
 		{"GET", pathWatch, "/v1/watch?service=_math._tcp", "", Read, "_math._tcp"},
 		{"DELETE", pathInstance, a1, "", Write, "_math._tcp"},
+		{"GET", pathCluster, pathCluster, "", Read, ""},
+		{"POST", pathMembers, pathMembers, `{"name":"d","peer":"https://10.0.0.4:2380"}`, Admin, ""},
+		{"DELETE", pathMembers + "/{name}", pathMembers + "/b", "", Admin, ""},
 		{"GET", "/metrics", "/metrics", "", Read, ""},
 		{"GET", "/healthz", "/healthz", "", "", ""},
 		{"GET", "/readyz", "/readyz", "", "", ""},
@@ -113,6 +116,7 @@ func TestWhoMayWhat(t *testing.T) {
 		"any host":        {{Verbs: []Verb{Read}, Services: []string{"_math._tcp"}, AnyHost: true}},
 	}
 	h := start(t, func(c *Config, _ *registry.Config) {
+		c.Cluster = &members{}
 		for name, tokens := range grants {
 			for _, token := range tokens {
 				token.Secret = strings.ReplaceAll(name, " ", "-")
@@ -196,7 +200,7 @@ func TestUpdateOfTheDoorIsForOpenConnectionsToo(t *testing.T) {
 			}
 			t.Run(c.name+" over "+protocol, func(t *testing.T) {
 				h := start(t, func(cfg *Config, _ *registry.Config) {
-					cfg.TLS = c.before()
+					cfg.TLS, cfg.Cluster = c.before(), &members{}
 					cfg.times.keepAlive = 10 * time.Millisecond
 				})
 				url := h.URL()

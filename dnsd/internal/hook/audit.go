@@ -36,6 +36,8 @@ func objectOf(r *http.Request) string {
 		return service
 	case r.URL.Path == pathRenew:
 		return "instances" // how many is known when the body was read
+	case strings.HasPrefix(r.URL.Path, pathMembers):
+		return "a member" // which is known when the body was read
 	}
 	return "all services"
 }

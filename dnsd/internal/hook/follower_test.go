@@ -13,6 +13,67 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
+// A dnsd that has never reached the store refuses to be read: nothing would look as if there
+// were no instances.
+func TestReadsBeforeThereIsContentAreRefused(t *testing.T) {
+	h := start(t, func(_ *Config, r *registry.Config) { r.Follow = true })
+	for _, n := range requests() {
+		if n.verb != Read || n.path == "/metrics" || n.path == pathCluster {
+			continue
+		}
+		a := h.do(n.method, n.path, "")
+		if p := a.problem(t); p.Status != 503 || a.header.Get("Retry-After") != "1" || !strings.Contains(p.Detail, "does not know yet") {
+			t.Errorf("%s: %+v", n.path, p)
+		}
+	}
+}
+
+// term is that of the only writer.
+type term struct{}
+
+func (term) Commit(*registry.Batch) error { return nil }
+func (term) Valid() bool                  { return true }
+
+// Only the writer knows how long a lease goes on.
+func TestFollowerLeavesOutWhatOnlyTheWriterKnows(t *testing.T) {
+	writer, err := registry.Open(registry.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	if _, err := writer.Register(t.Context(), registry.Instance{Key: keyA1, Host: "127.0.0.1", Port: 1}); err != nil {
+		t.Fatal(err)
+	}
+	h := start(t, func(_ *Config, r *registry.Config) { r.Follow = true })
+	if err := h.registry.Reset(writer.Content()); err != nil {
+		t.Fatal(err)
+	}
+	read := func() map[string]string {
+		w := h.stream("GET", "/v1/watch", "")
+		defer w.close()
+		return map[string]string{
+			"instance": string(h.do("GET", a1, "").body),
+			"service":  string(h.do("GET", "/v1/services/_math._tcp", "").body),
+			"list":     string(h.do("GET", "/v1/services", "").body),
+			"snapshot": w.next().data,
+		}
+	}
+	for what, text := range read() {
+		if !strings.Contains(text, `"id":"a1"`) || strings.Contains(text, "expires_in") {
+			t.Errorf("%s of a follower: %s", what, text)
+		}
+	}
+	h.registry.Lead(term{})
+	for what, text := range read() {
+		if !strings.Contains(text, `"expires_in":"1`) {
+			t.Errorf("%s of the writer: %s", what, text)
+		}
+	}
+	if p := h.put(a1, `{"port":1}`); p.ExpiresIn.Std() != 15*time.Second {
+		t.Errorf("%v", p.ExpiresIn)
+	}
+}
+
 func TestWritesWithoutAWriterSayWhatToDo(t *testing.T) {
 	h := start(t, nil)
 	h.put(a1, `{"port":1}`)
@@ -27,7 +88,7 @@ func TestWritesWithoutAWriterSayWhatToDo(t *testing.T) {
 	} {
 		w.fails(c.err)
 		for _, n := range requests() {
-			if n.verb != Write && n.verb != Admin {
+			if n.verb != Write && n.verb != Admin || strings.HasPrefix(n.route, pathMembers) {
 				continue
 			}
 			a := h.do(n.method, n.path, n.body)

@@ -147,12 +147,15 @@ func (x *exchange) showInstance() error {
 	if _, err := x.query(); err != nil {
 		return err
 	}
+	if err := x.loaded(); err != nil {
+		return err
+	}
 	lease, ok := x.st.registry.Instance(key)
 	if !ok {
 		return registry.ErrNotFound
 	}
 	x.revision(lease.Revision)
-	return x.json(http.StatusOK, published(lease))
+	return x.json(http.StatusOK, published(lease, x.st.registry.Leads()))
 }
 
 func (x *exchange) showService() error {
@@ -160,7 +163,7 @@ func (x *exchange) showService() error {
 	if err := registry.CheckService(service); err != nil {
 		return err
 	}
-	if err := x.need(Read, service); err != nil {
+	if err := x.mayRead(service); err != nil {
 		return err
 	}
 	if _, err := x.query(); err != nil {
@@ -202,7 +205,7 @@ func (x *exchange) showService() error {
 // listServices writes one service after another, so that a list of a million instances
 // needs the memory of one service. The revision is that of the beginning.
 func (x *exchange) listServices() error {
-	if err := x.need(Read, ""); err != nil {
+	if err := x.mayRead(""); err != nil {
 		return err
 	}
 	if _, err := x.query(); err != nil {
@@ -236,6 +239,24 @@ func (x *exchange) listServices() error {
 	}
 	_, _ = p.out.WriteString("]}\n")
 	return p.end()
+}
+
+// mayRead says whether the sender may read the service ("": all), and whether there is
+// anything to read.
+func (x *exchange) mayRead(service string) error {
+	if err := x.need(Read, service); err != nil {
+		return err
+	}
+	return x.loaded()
+}
+
+// loaded refuses to read a registry that has no content yet: nothing in it would look as
+// if there were no instances.
+func (x *exchange) loaded() error {
+	if x.st.registry.Loaded() {
+		return nil
+	}
+	return refuse(http.StatusServiceUnavailable, "", "this dnsd does not know yet what is registered, because it has not reached the store that the dnsd share: ask another one, or try again").retryAfter(time.Second)
 }
 
 // unchanged answers 304 to a client that has this revision of this life of the registry
@@ -320,7 +341,7 @@ func (x *exchange) query(known ...string) (url.Values, error) {
 
 // registered is the answer to a PUT: a lease that begins now.
 func registered(in *registry.Instance) register.Published {
-	p := published(registry.Standing{Instance: in, ExpiresIn: in.Lease})
+	p := published(registry.Standing{Instance: in, ExpiresIn: in.Lease}, true)
 	p.RenewAfter = register.Duration(renewAfter(in))
 	return p
 }
@@ -331,9 +352,10 @@ func renewAfter(in *registry.Instance) time.Duration {
 	return (in.Lease / 3).Truncate(time.Millisecond)
 }
 
-// published is an instance as JSON has it.
-func published(l registry.Standing) register.Published {
-	return register.Published{
+// published is an instance as JSON has it. leads says whether the time left of the lease is
+// known: a follower does not know it.
+func published(l registry.Standing, leads bool) register.Published {
+	p := register.Published{
 		ID:          l.ID,
 		Host:        l.Host,
 		Port:        l.Port,
@@ -345,7 +367,11 @@ func published(l registry.Standing) register.Published {
 		Incarnation: l.Incarnation,
 		State:       register.InstanceState(l.State.String()),
 		Sticky:      l.Sticky,
-		ExpiresIn:   register.Duration(max(0, l.ExpiresIn).Truncate(time.Millisecond)),
 		Revision:    l.Revision,
 	}
+	if leads {
+		left := register.Duration(max(0, l.ExpiresIn).Truncate(time.Millisecond))
+		p.ExpiresIn = &left
+	}
+	return p
 }

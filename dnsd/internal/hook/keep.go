@@ -147,7 +147,7 @@ type waiting struct {
 
 // tell sends how the instance is published now. A client that works answers with a PUT.
 func (h *held) tell(lease registry.Standing) error {
-	p := published(lease)
+	p := published(lease, h.bearer.st.registry.Leads())
 	p.RenewAfter = register.Duration(renewAfter(h.in))
 	return h.say(frameAt(h.bearer.st.registry.At(h.in.Revision), "changed", p))
 }

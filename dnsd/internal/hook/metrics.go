@@ -1,6 +1,8 @@
 package hook
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"runtime"
 	"runtime/debug"
@@ -141,13 +143,21 @@ func (c certificateCollector) Collect(ch chan<- prometheus.Metric) {
 
 // readyz says whether dnsd answers queries and can store changes.
 func (x *exchange) readyz() error {
-	if x.st.ready != nil {
-		if err := x.st.ready(); err != nil {
-			return refuse(http.StatusServiceUnavailable, "", "not ready: %v", err).retryAfter(time.Second)
-		}
-	}
-	if err := x.st.registry.Sick(); err != nil { // the cause may name a path, and needs no token here
-		return refuse(http.StatusServiceUnavailable, "", "DNS is answered, but changes cannot be stored: dnsd's log has the cause").retryAfter(time.Second)
+	if err := x.st.whyNotReady(); err != nil {
+		return refuse(http.StatusServiceUnavailable, "", "%v", err).retryAfter(time.Second)
 	}
 	return x.json(http.StatusOK, map[string]string{"status": "ready"})
+}
+
+// whyNotReady says why dnsd does not answer or cannot store changes.
+func (st *state) whyNotReady() error {
+	if st.ready != nil {
+		if err := st.ready(); err != nil {
+			return fmt.Errorf("not ready: %w", err)
+		}
+	}
+	if st.registry.Sick() != nil { // the cause may name a path, and needs no token here
+		return errors.New("DNS is answered, but changes cannot be stored: dnsd's log has the cause")
+	}
+	return nil
 }

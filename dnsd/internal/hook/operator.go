@@ -62,7 +62,7 @@ func (x *exchange) drained(done registry.Receipt) error {
 		x.audit.result += ", sticky"
 	}
 	x.revision(done.Revision)
-	return x.json(http.StatusOK, published(registry.Standing{Instance: in, ExpiresIn: done.ExpiresIn}))
+	return x.json(http.StatusOK, published(registry.Standing{Instance: in, ExpiresIn: done.ExpiresIn}, true))
 }
 
 // clearFence forgets which incarnation was registered last under an id.

@@ -74,8 +74,9 @@ func (p *pieces) service(life string, v registry.View) error {
 		return err
 	}
 	_, _ = p.out.Write(head[:len(head)-len("]}")]) // a bufio.Writer keeps its first error
+	leads := p.x.st.registry.Leads()
 	for i, l := range v.Instances {
-		one, err := json.Marshal(published(l))
+		one, err := json.Marshal(published(l, leads))
 		if err != nil {
 			return err
 		}

@@ -52,6 +52,8 @@ const (
 	pathHold     = pathInstance + "/hold"
 	pathWatch    = "/v1/watch"
 	pathRenew    = "/v1/renew"
+	pathCluster  = "/v1/cluster"
+	pathMembers  = pathCluster + "/members"
 )
 
 // table has every route. A test holds docs/http-api.md to it.
@@ -77,6 +79,9 @@ func table() []route {
 		{path: "/v1/guard", methods: map[string]operation{http.MethodDelete: {(*exchange).releaseGuard, "release guard"}}},
 		{path: pathService + "/guard", methods: map[string]operation{http.MethodDelete: {(*exchange).releaseGuard, "release guard"}}},
 		{path: pathWatch, methods: get((*exchange).watch)},
+		{path: pathCluster, methods: get((*exchange).showCluster)},
+		{path: pathMembers, methods: map[string]operation{http.MethodPost: {(*exchange).addMember, "add member"}}},
+		{path: pathMembers + "/{name}", methods: map[string]operation{http.MethodDelete: {(*exchange).removeMember, "remove member"}}},
 		{path: "/metrics", methods: get((*exchange).showMetrics)},
 		{path: "/healthz", methods: get((*exchange).healthz), open: true, free: true},
 		{path: "/readyz", methods: get((*exchange).readyz), open: true, free: true},
@@ -244,7 +249,7 @@ func (x *exchange) writeSoon() {
 
 // fail answers with a problem, or breaks the answer off if it has begun.
 func (x *exchange) fail(err error) {
-	p := problemOf(err)
+	p := x.problemOf(err)
 	x.audit.err = p
 	if x.w.status != 0 { // the reader is gone, or was too slow
 		x.st.log.Debug("hook: answer broke off", "path", x.r.URL.Path, "error", err)

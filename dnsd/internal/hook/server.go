@@ -30,6 +30,8 @@ type Config struct {
 	Registry *registry.Registry
 	// Writer takes all writes; nil: the Registry.
 	Writer registry.Writer
+	// Cluster is what the dnsd are that share the registry; nil: there is only this one.
+	Cluster Cluster
 	// Zone is the origin under which the registry is published, for the console: "svc.".
 	Zone string
 	// Check says why an instance cannot be published with a host, by a
@@ -61,6 +63,7 @@ type Config struct {
 type state struct {
 	registry *registry.Registry
 	writer   registry.Writer
+	cluster  Cluster
 	console  []byte
 	check    func(registry.Key, string) error
 	ready    func() error
@@ -273,6 +276,7 @@ func (s *Server) prepare(cfg Config) (*state, error) {
 	st := &state{
 		registry: cfg.Registry,
 		writer:   cfg.Writer,
+		cluster:  cfg.Cluster,
 		console:  consoleFor(cfg.Zone),
 		check:    cfg.Check,
 		ready:    cfg.Ready,

@@ -27,7 +27,7 @@ func (x *exchange) watch() error {
 			return err
 		}
 	}
-	if err := x.need(Read, service); err != nil {
+	if err := x.mayRead(service); err != nil {
 		return err
 	}
 	since, err := x.since(q.Get("since"), q.Has("since"))
@@ -100,13 +100,14 @@ type ahead map[string]uint64
 // reader that loses the connection before it begins again.
 func (x *exchange) sendPresent(p *pieces, service string, since uint64) (ahead, error) {
 	f := make(ahead)
+	leads := x.st.registry.Leads()
 	send := func(v registry.View) error {
 		if v.Revision > since {
 			f[v.Service] = v.Revision
 		}
 		for _, l := range v.Instances {
 			if _, err := p.out.Write(frame(eventSnapshot, register.Event{
-				Revision: l.Revision, Type: eventSnapshot, Service: v.Service, Instance: published(l),
+				Revision: l.Revision, Type: eventSnapshot, Service: v.Service, Instance: published(l, leads),
 			})); err != nil {
 				return err
 			}
@@ -199,10 +200,11 @@ func encodeChange(c *registry.Event) []byte {
 	if in == nil {
 		e.Type, in = register.EventDelete, c.Old
 	}
-	e.Instance = published(registry.Standing{Instance: in})
-	if c.New != nil {
-		e.Instance.ExpiresIn = register.Duration(in.Lease)
+	left := in.Lease // a lease begins, or it is not known how long ago it began
+	if c.New == nil {
+		left = 0
 	}
+	e.Instance = published(registry.Standing{Instance: in, ExpiresIn: left}, true)
 	return frameAt(c.Position(), e.Type, e)
 }
 
