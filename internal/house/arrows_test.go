@@ -92,6 +92,11 @@ var arrows = []struct {
 		reason:    "the registry knows who is registered, not how it is published",
 	},
 	{
+		rooms:     []string{"dnsd/internal/member"},
+		forbidden: []string{"github.com/miekg/dns", "net/http", "go.etcd.io", "go.uber.org/zap", module + "/dnsd/internal/zone", module + "/dnsd/internal/hook", module + "/dnsd/internal/nameserver", module + "/dnsd/internal/peer"},
+		reason:    "a member knows the registry and a store of any kind, not who asks it",
+	},
+	{
 		rooms:     []string{"dnsd/internal/zone"},
 		forbidden: []string{"net/http", "go.etcd.io", module + "/dnsd/internal/nameserver", module + "/dnsd/internal/hook"},
 		reason:    "the zone is pure: changes in, answers out",

@@ -1,0 +1,152 @@
+package member
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/internal/kv"
+)
+
+// onlyRemove says whether parts only remove instances.
+func onlyRemove(parts []*part) bool {
+	for _, p := range parts {
+		if slices.ContainsFunc(p.changes, func(c registry.Change) bool { return c.New != nil }) || len(p.changes) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// removeLocked removes the instances of parts without space: etcd's quota does not count
+// deletes. Each removal deletes a spare key, which stands for its revision. The fences are
+// owed. With an error, stored says whether some were removed before.
+func (j *journal) removeLocked(parts []*part) (stored bool, err error) {
+	var all []registry.Change
+	fences := make(map[registry.Key]registry.Fence)
+	for _, p := range parts {
+		all = append(all, p.changes...)
+		for _, f := range p.fences {
+			fences[f.Key] = f
+		}
+	}
+	if len(all) > len(j.pos.spares) {
+		return false, fmt.Errorf("%w: and %d spare keys are left for removals, which need %d", registry.ErrNoSpace, len(j.pos.spares), len(all))
+	}
+	for some := range slices.Chunk(all, max(1, j.store.Limits().Ops/2)) {
+		if err := j.deleteLocked(some); err != nil {
+			return stored, err
+		}
+		stored = true
+	}
+	maps.Copy(j.owed, fences)
+	return true, nil
+}
+
+// deleteLocked is one transaction of removals without space.
+func (j *journal) deleteLocked(some []registry.Change) error {
+	t := kv.Txn{If: j.conditions()}
+	for i := range some {
+		t.Then = append(t.Then, kv.Op{Key: j.keys.instance(some[i].Key()), Delete: true})
+	}
+	n := len(j.pos.spares)
+	for i := range some {
+		t.Then = append(t.Then, kv.Op{Key: j.keys.spare(n - 1 - i), Delete: true})
+	}
+	at, err := j.sendLocked(t, func(ctx context.Context) (int64, bool, error) {
+		// The key of the seat is read last: while it is there, no other can have deleted the
+		// spare key.
+		spare, header, err := j.store.Get(ctx, j.keys.spare(n-1))
+		if err != nil || spare != nil {
+			return 0, false, err
+		}
+		own, _, err := j.store.Get(ctx, j.keys.member(j.seat.session))
+		return header.Revision, err == nil && own != nil && own.Created == j.seat.created, err
+	})
+	if err != nil {
+		return err
+	}
+	j.full = true
+	j.pos.revision += uint64(len(some))
+	j.pos.spares = j.pos.spares[:n-len(some)]
+	j.pos.at = at
+	return nil
+}
+
+// refill puts spare keys and owed fences, as many as one transaction takes, if any are
+// missing. more says that some are still missing.
+func (j *journal) refill() (more bool, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := len(j.pos.spares)
+	if n == mostSpares && len(j.owed) == 0 {
+		return false, nil
+	}
+	room := j.store.Limits().Ops - 1
+	b := batch{From: j.pos.revision}
+	var ops []kv.Op
+	var written []registry.Key
+	for _, k := range slices.SortedFunc(maps.Keys(j.owed), registry.Key.Compare) {
+		if len(ops) == room {
+			break
+		}
+		f := j.owed[k]
+		ops = append(ops, j.keys.fenceOp(f))
+		b.Fences = append(b.Fences, newFence(f))
+		written = append(written, k)
+	}
+	count := n
+	for ; count < mostSpares && len(ops) < room; count++ {
+		ops = append(ops, kv.Op{Key: j.keys.spare(count), Value: []byte("{}")})
+	}
+	h := j.headLocked(j.pos.revision, count, &b)
+	at, err := j.putLocked(ops, h)
+	if err != nil {
+		return true, err
+	}
+	for _, k := range written {
+		delete(j.owed, k)
+	}
+	for len(j.pos.spares) < count {
+		j.pos.spares = append(j.pos.spares, at)
+	}
+	j.pos.head, j.pos.at = at, at
+	return count < mostSpares || len(j.owed) > 0, nil
+}
+
+// fenceOp puts or deletes a fence.
+func (l layout) fenceOp(f registry.Fence) kv.Op {
+	if f.Empty() {
+		return kv.Op{Key: l.fence(f.Key), Delete: true}
+	}
+	return kv.Op{Key: l.fence(f.Key), Value: encode(newFence(f))}
+}
+
+// touch puts the head as it is. A member that has just joined sees by it that the writer
+// of the life that it has loaded is alive.
+func (j *journal) touch() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	at, err := j.putLocked(nil, j.headLocked(j.pos.revision, len(j.pos.spares), nil))
+	if err == nil {
+		j.pos.head, j.pos.at = at, at
+	}
+	return err
+}
+
+// begin puts a head of a new life at a revision, with nothing changed.
+func (j *journal) begin(l registry.Life, revision uint64) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	was := j.pos
+	j.pos.life, j.pos.revision = l, revision
+	at, err := j.putLocked(nil, j.headLocked(revision, len(j.pos.spares), nil))
+	if err != nil {
+		j.pos.life, j.pos.revision = was.life, was.revision
+		return err
+	}
+	j.pos.head, j.pos.at = at, at
+	return nil
+}

@@ -1,0 +1,36 @@
+package member
+
+import (
+	"slices"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/internal/kv"
+)
+
+// position is where the store is. A writer must know all of it, because it is in the
+// conditions of each transaction.
+type position struct {
+	life     registry.Life
+	revision uint64  // of the last change, removals without space included
+	head     int64   // kv.Pair.Modified of the head; 0: there is none
+	spares   []int64 // kv.Pair.Created of each spare key, 0 to n-1
+	at       int64   // the store's revision up to which all this is known
+}
+
+// clone returns a copy that shares nothing.
+func (p position) clone() position {
+	p.spares = slices.Clone(p.spares)
+	return p
+}
+
+// unchanged is the condition that no transaction of this life was done since. A commit
+// changes the head. A removal without space cannot; it deletes the highest spare key.
+func (p *position) unchanged(keys layout) []kv.Compare {
+	all := []kv.Compare{{Key: keys.head(), Is: p.head}}
+	if n := len(p.spares); n > 0 {
+		all = append(all, kv.Compare{Key: keys.spare(n - 1), Created: true, Is: p.spares[n-1]})
+	}
+	return all
+}
+
+// Tests: journal_test.go, full_test.go.
