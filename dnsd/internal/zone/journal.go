@@ -75,7 +75,9 @@ func (j *journal) add(s step) {
 
 // rebuild makes the steps of a history. It walks the history backwards from the
 // version it led to, and undoes each change in the parts it touched. Every revision
-// becomes a step: which revisions were published together is not in the history.
+// becomes a step: which revisions were published together is not in the history. It
+// ends at the first revision that is missing, because what changed there is not known: a
+// difference that reached over it could leave a secondary with a wrong zone.
 func (j *journal) rebuild(z *Zone, v *version, history []registry.Change) {
 	j.steps, j.bytes, j.fence = nil, 0, v.revision
 	if j.renewed {
@@ -85,11 +87,8 @@ func (j *journal) rebuild(z *Zone, v *version, history []registry.Change) {
 	end, steps := v.revision, []step(nil)
 	for i := len(history) - 1; i >= 0 && len(steps) < j.maxSteps; {
 		to := history[i].Revision
-		if to > end {
-			break // not the history of this revision
-		}
-		if to < end && len(steps) == 0 {
-			steps = append(steps, step{from: to, to: end, at: history[i].Time}) // it changed nothing in DNS
+		if to != end {
+			break
 		}
 		st := step{to: to, from: to - 1, at: history[i].Time}
 		seen := make(map[string]bool, 1)
@@ -105,11 +104,8 @@ func (j *journal) rebuild(z *Zone, v *version, history []registry.Change) {
 		for key := range seen {
 			st.was = append(st.was, was{key, nilIfEmpty(edits[key])})
 		}
-		if i >= 0 {
-			st.from = history[i].Revision
-		}
 		steps = append(steps, st)
-		end = to
+		end = st.from
 	}
 	for _, s := range slices.Backward(steps) {
 		j.add(s)

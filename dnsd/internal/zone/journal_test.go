@@ -256,3 +256,35 @@ func TestADifferenceIsOfOneLife(t *testing.T) {
 		}
 	})
 }
+
+// TestTheJournalBeginsAfterAHoleInTheHistory: what changed in a revision that is missing
+// is not known.
+func TestTheJournalBeginsAfterAHoleInTheHistory(t *testing.T) {
+	var ins []*registry.Instance
+	var history []registry.Change
+	for i := range 40 { // enough, or the difference is longer than the zone
+		in := parseInstance(t, fmt.Sprintf("_math._tcp/i%d 10.0.0.%d:80", i, i))
+		ins = append(ins, in)
+		history = append(history, registry.Change{Revision: uint64(i + 1), New: in})
+	}
+	for _, tc := range []struct {
+		name    string
+		load    uint64
+		history []registry.Change
+		from    int // where the journal begins, or -1
+	}{
+		{"whole", 40, history[30:], 30},
+		{"hole", 40, slices.Concat(history[30:34], history[36:]), 36},
+		{"not up to the load", 41, history[30:], -1},
+		{"beyond the load", 39, history[30:], -1},
+		{"none", 40, nil, -1},
+	} {
+		z := newTestZone(t, testConfig(), 0)
+		z.Load(tc.load, slices.Values(ins), tc.history)
+		for since := range int(tc.load) {
+			if _, ok := z.Journal(uint32(since)); ok != (tc.from >= 0 && since >= tc.from) {
+				t.Errorf("%s: a difference from %d: %t", tc.name, since, ok)
+			}
+		}
+	}
+}

@@ -13,7 +13,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-// A path is a way in which a zone comes to what it holds.
+// path is a way in which a zone comes to what it holds.
 type path struct {
 	name string
 	zone *Zone
@@ -95,7 +95,7 @@ func (j *journey) at(n int) []*registry.Instance {
 	return out
 }
 
-// new makes a zone that is loaded after n changes, with the history of the last known.
+// load makes a zone that is loaded after n changes, with the history of the last known.
 func (j *journey) load(t rapid.TB, cfg Config, n, known int) *Zone {
 	z, err := New(cfg)
 	if err != nil {
@@ -160,17 +160,7 @@ func drawJourney(t *rapid.T) *journey {
 		j.first = append(j.first, in)
 	}
 	for i := range rapid.IntRange(0, 12).Draw(t, "changes") {
-		in := drawInstance(t)
-		in.Revision = j.start + 1 + uint64(i)
-		c := registry.Change{Revision: in.Revision, Old: live[in.Key], New: in}
-		if c.Old != nil && rapid.Bool().Draw(t, "remove") {
-			c.New = nil
-		}
-		delete(live, in.Key)
-		if c.New != nil {
-			live[in.Key] = in
-		}
-		j.changes = append(j.changes, c)
+		j.changes = append(j.changes, drawChange(t, live, j.start+1+uint64(i)))
 	}
 	return j
 }
