@@ -121,6 +121,8 @@ func (r *responder) answer(dst, msg []byte) []byte {
 	case z == nil:
 		x.ede = int(dns.ExtendedErrorCodeNotAuthoritative)
 		return r.short(dst, msg, dns.RcodeRefused, 0, &x)
+	case z.zone.Absent():
+		return r.notReady(dst, msg, &x)
 	case q.qtype == dns.TypeAXFR || q.qtype == dns.TypeIXFR:
 		return r.transferRequest(dst, msg, z, &x)
 	}
@@ -152,6 +154,13 @@ func (r *responder) fromZone(dst, msg []byte, z *zoneEntry, qtype uint16, x *ext
 		}
 	}
 	return r.complete(rejoin(dst, base, out), base, c, x)
+}
+
+// notReady answers for a zone without content. A client that got NXDOMAIN would take the
+// service for gone; after SERVFAIL it asks another server, or again.
+func (r *responder) notReady(dst, msg []byte, x *extra) []byte {
+	x.ede = int(dns.ExtendedErrorCodeNotReady) // RFC 8914 section 4.15
+	return r.short(dst, msg, dns.RcodeServerFailure, 0, x)
 }
 
 // tellEvery is how often something is logged that any client can cause.
@@ -212,6 +221,14 @@ func (r *responder) complete(dst []byte, base int, c zone.Counts, x *extra) []by
 	}
 	if flags&bitTC != 0 {
 		r.count.truncated.Add(1)
+	}
+	// Only if there is room: no record is left out for it. A transfer over UDP, which is
+	// the SOA alone, is as one over TCP.
+	if r.zone.zone.Stale() && len(dst)-base+optionLen+2 <= r.room(x) && r.q.qtype != dns.TypeIXFR {
+		x.stale = int(dns.ExtendedErrorCodeStaleAnswer) // RFC 8914 section 4.4
+		if c.Rcode == dns.RcodeNameError {
+			x.stale = int(dns.ExtendedErrorCodeStaleNXDOMAINAnswer) // section 4.20
+		}
 	}
 	x.rcode = c.Rcode
 	r.setHeader(dst[base:], c.Rcode, flags, c.AN, c.NS, c.AR)

@@ -8,6 +8,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 )
 
 // fleet is services x each instances: names _s0._tcp, and so on.
@@ -40,7 +41,14 @@ var hot = map[string]struct {
 var transports = map[string]transport{"udp": overUDP, "tcp": overTCP}
 
 func TestNoAllocationForAQuery(t *testing.T) {
-	zones := []Zone{{Zone: testZone(t, fleet(100, 10)...)}}
+	for _, z := range []*zone.Zone{testZone(t, fleet(100, 10)...), stale(t, "svc.", fleet(100, 10)...), absent(t, "svc.")} {
+		allocatesNothing(t, []Zone{{Zone: z}})
+	}
+}
+
+// allocatesNothing asks for everything that is hot.
+func allocatesNothing(t *testing.T, zones []Zone) {
+	t.Helper()
 	for kind, q := range hot {
 		for trName, tr := range transports {
 			for what, change := range map[string]func(*dns.Msg){

@@ -30,13 +30,20 @@ func lookupSRV(t testing.TB, s *Server, name string) []*net.SRV {
 // digSRV asks with dig and counts the lines.
 func digSRV(t testing.TB, s *Server, name string) int {
 	t.Helper()
-	addr := s.Addrs()[0]
-	out, err := exec.Command(peertest.Need(t, "dig"), "@"+addr.Addr().String(), "-p", strconv.Itoa(int(addr.Port())), "+short", name, "SRV").Output()
-	if err != nil {
-		t.Fatalf("dig: %v", err)
-	}
-	if strings.Contains(string(out), ";;") {
+	out := dig(t, s, "+short", name, "SRV")
+	if strings.Contains(out, ";;") {
 		t.Fatalf("dig complains: %s", out)
 	}
-	return strings.Count(string(out), "\n")
+	return strings.Count(out, "\n")
+}
+
+// dig asks with dig and returns what it prints.
+func dig(t testing.TB, s *Server, args ...string) string {
+	t.Helper()
+	addr := s.Addrs()[0]
+	out, err := exec.Command(peertest.Need(t, "dig"), append([]string{"@" + addr.Addr().String(), "-p", strconv.Itoa(int(addr.Port()))}, args...)...).Output()
+	if err != nil {
+		t.Fatalf("dig %v: %v", args, err)
+	}
+	return string(out)
 }

@@ -19,6 +19,7 @@
 //	id.server or hostname.bind in class CH     Config.NSID, if there is one (RFC 4892)
 //	other classes than IN, name in no zone     REFUSED, with an Extended DNS Error
 //	class ANY                                  as IN, without AA (RFC 1035 6.2)
+//	anything in a zone without content         SERVFAIL, with an Extended DNS Error
 //	anything in a zone                         the zone's answer, AA set
 //	a panic while answering                    SERVFAIL; counted and logged
 //
@@ -34,6 +35,11 @@
 // writes header, question (in its case, so that 0x20 works) and OPT around it,
 // without an allocation. A question that the images cannot answer takes the readable
 // path, through records and miekg/dns. Fuzz targets compare the two.
+//
+// States. A zone that has no content yet (zone.Config.Absent) is in no answer and no
+// transfer, and its secondaries hear nothing. One that may be out of date
+// (zone.Zone.SetStale) is answered as always; to clients with EDNS an Extended DNS Error
+// says so, if there is room for its six octets without leaving out a record.
 //
 // Abuse. UDP has one loop for each socket and no goroutine for a query: the kernel
 // drops queries that come faster than they are answered. TCP is bounded in

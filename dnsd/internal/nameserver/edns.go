@@ -20,6 +20,7 @@ type extra struct {
 	rcode     int    // OPT holds only the upper eight of its twelve bits
 	ede       int    // Extended DNS Error code (RFC 8914); -1 none
 	edeText   string // for people
+	stale     int    // another Extended DNS Error, for an answer that may be out of date; 0 none
 	cookie    []byte // client and server cookie
 	keepalive time.Duration
 }
@@ -57,6 +58,10 @@ func (set *settings) appendOPT(dst []byte, q *query, x *extra) []byte {
 		dst = binary.BigEndian.AppendUint16(dst, uint16(x.ede))
 		dst = append(dst, x.edeText...)
 	}
+	if x.stale > 0 {
+		dst = appendOption(dst, dns.EDNS0EDE, 2)
+		dst = binary.BigEndian.AppendUint16(dst, uint16(x.stale))
+	}
 	binary.BigEndian.PutUint16(dst[at-2:], uint16(len(dst)-at))
 	return dst
 }
@@ -78,6 +83,9 @@ func (set *settings) optLength(q *query, x *extra) int {
 	}
 	if x.ede >= 0 {
 		n += optionLen + 2 + len(x.edeText)
+	}
+	if x.stale > 0 {
+		n += optionLen + 2
 	}
 	return n
 }

@@ -15,7 +15,7 @@ import (
 func pair(t testing.TB) (images, byRecords *responder) {
 	t.Helper()
 	cfg := Config{
-		Zones:         []Zone{{Zone: standard(t), Transfer: []Secondary{{Prefix: netip.MustParsePrefix("192.0.2.0/24")}}, TSIG: testKeys}, {Zone: namedZone(t, "a.svc.")}},
+		Zones:         []Zone{{Zone: standard(t), Transfer: []Secondary{{Prefix: netip.MustParsePrefix("192.0.2.0/24")}}, TSIG: testKeys}, {Zone: namedZone(t, "a.svc.")}, {Zone: absent(t, "new.svc.")}, {Zone: stale(t, "old.svc.", instances("_fifty._tcp", 50)...)}},
 		NSID:          "ns1",
 		CookieSecrets: []string{"000102030405060708090a0b0c0d0e0f"},
 	}
@@ -52,6 +52,14 @@ func seeds(t testing.TB) [][]byte {
 		wireQuery(t, "x.ns.svc.", dns.TypeA),
 		wireQuery(t, "_math._tcp.a.svc.", dns.TypeSRV, edns(4096)),
 		wireQuery(t, "svc.", dns.TypeAXFR),
+		wireQuery(t, "_math._tcp.new.svc.", dns.TypeSRV),
+		wireQuery(t, "ns.NEW.svc.", dns.TypeA, edns(512)),
+		wireQuery(t, "new.svc.", dns.TypeSOA, cookieOption([]byte("12345678"))),
+		wireQuery(t, "new.svc.", dns.TypeAXFR, edns(1232)),
+		wireQuery(t, "_fifty._tcp.old.svc.", dns.TypeSRV),
+		wireQuery(t, "_fifty._tcp.old.svc.", dns.TypeSRV, edns(512)),
+		wireQuery(t, "fifty.tcp.old.svc.", dns.TypeA, edns(1232)),
+		wireQuery(t, "nope.old.svc.", dns.TypeA, opt(&dns.EDNS0_NSID{Code: dns.EDNS0NSID}, &dns.EDNS0_PADDING{Padding: make([]byte, 3)})),
 		wireQuery(t, "example.com.", dns.TypeA, opt(&dns.EDNS0_LOCAL{Code: 65001, Data: []byte("x")})),
 		ixfr, tsig,
 	}
@@ -118,6 +126,7 @@ func FuzzImagesGiveTheOctetsOfRecords(f *testing.F) {
 		"_dual._udp.svc.", "dual.udp.svc.", "i1.dual.udp.svc.", "i2.dual.udp.svc.", "i2._dual._udp.svc.", "_big._tcp.svc.", "big.tcp.svc.",
 		"_services._dns-sd._udp.svc.", "_dns-sd._udp.svc.", "ns.svc.", "x.ns.svc.", "hostmaster.svc.", "x.hostmaster.svc.", "nope.svc.",
 		"_nope._tcp.svc.", "x.i1.math.tcp.svc.", "a.svc.", "_math._tcp.a.svc.", "tcp.a.svc.", "ns.a.svc.", "x.", ".",
+		"new.svc.", "_math._tcp.new.svc.", "ns.new.svc.", "old.svc.", "_fifty._tcp.old.svc.", "fifty.tcp.old.svc.", "i1._fifty._tcp.old.svc.", "_none._tcp.old.svc.",
 	}
 	f.Add(uint64(1), uint16(33), uint16(1232), uint16(0), "", true)
 	f.Add(uint64(7), uint16(255), uint16(0), uint16(3), "\x01x", false)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/miekg/dns"
 	"golang.org/x/tools/txtar"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 )
 
 var update = flag.Bool("update", false, "rewrite the goldens in testdata")
@@ -38,32 +40,55 @@ func TestGoldens(t *testing.T) {
 	}, func(t *testing.T, s *Server) {
 		for _, file := range files {
 			t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-				ar, err := txtar.ParseFile(file)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for i := range ar.Files {
-					f := &ar.Files[i]
-					got := digAs(t, s, f.Name)
-					if *update {
-						f.Data = []byte(got)
-					} else if got != string(f.Data) {
-						t.Errorf("%s\ngot:\n%s\nwant:\n%s", f.Name, got, f.Data)
-					}
-				}
-				if *update {
-					if err := os.WriteFile(file, txtar.Format(ar), 0o644); err != nil {
-						t.Fatal(err)
-					}
-				}
+				checkGolden(t, file, func(line string) string {
+					reply, network := askAs(t, s, line)
+					return digForm(t, line, reply, network)
+				})
 			})
 		}
 	})
 }
 
-// digAs asks as a line says and returns the answer in dig's form. What changes
-// from run to run is masked: the ID, and the server's part of a cookie.
-func digAs(t *testing.T, s *Server, line string) string {
+// TestGoldensOfStates does the same for zones that are not as usual. A file of
+// testdata/state is named by the state. Below dig's form are the octets of the answer.
+func TestGoldensOfStates(t *testing.T) {
+	for state, z := range map[string]*zone.Zone{"notready": absent(t, "svc."), "stale": stale(t, "svc.", append(instances("_math._tcp", 3), instances("_fifty._tcp", 50)...)...)} {
+		t.Run(state, func(t *testing.T) {
+			startBoth(t, Config{Zones: []Zone{{Zone: z, Transfer: []Secondary{{Prefix: loopback}}}}, NSID: "ns1.example"}, func(t *testing.T, s *Server) {
+				checkGolden(t, "testdata/state/"+state+".txtar", func(line string) string {
+					reply, network := askAs(t, s, line)
+					return digForm(t, line, reply, network) + hex.Dump(reply)
+				})
+			})
+		})
+	}
+}
+
+// checkGolden compares each section of a file with what its name gives.
+func checkGolden(t *testing.T, file string, gives func(line string) string) {
+	t.Helper()
+	ar, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range ar.Files {
+		f := &ar.Files[i]
+		got := gives(f.Name)
+		if *update {
+			f.Data = []byte(got)
+		} else if got != string(f.Data) {
+			t.Errorf("%s\ngot:\n%s\nwant:\n%s", f.Name, got, f.Data)
+		}
+	}
+	if *update {
+		if err := os.WriteFile(file, txtar.Format(ar), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// askAs asks as a line says, with the ID 1.
+func askAs(t *testing.T, s *Server, line string) (reply []byte, network string) {
 	t.Helper()
 	args := strings.Fields(line)
 	qtype, ok := dns.StringToType[args[1]]
@@ -72,7 +97,8 @@ func digAs(t *testing.T, s *Server, line string) string {
 	}
 	m := new(dns.Msg).SetQuestion(args[0], qtype)
 	m.Id, m.RecursionDesired = 1, false
-	network, tail := "udp", 0
+	network = "udp"
+	tail := 0
 	qdcount := -1
 	opt := func() *dns.OPT {
 		if m.IsEdns0() == nil {
@@ -131,7 +157,13 @@ func digAs(t *testing.T, s *Server, line string) string {
 		t.Fatal(err)
 	}
 	packet = append(packet, make([]byte, tail)...)
-	reply := exchange(t, s, network, packet)
+	return exchange(t, s, network, packet), network
+}
+
+// digForm is the answer to a line in dig's form. What changes from run to run is
+// masked: the server's part of a cookie. The ID is left out.
+func digForm(t *testing.T, line string, reply []byte, network string) string {
+	t.Helper()
 	var r dns.Msg
 	if err := r.Unpack(reply); err != nil {
 		t.Fatalf("%s: %v", line, err)

@@ -46,6 +46,14 @@ func (s *Server) notifySecondary(ctx context.Context, set *settings, z *zoneEntr
 	for {
 		// Call Changed before the serial is read, so that no change is missed.
 		changed := z.zone.Changed()
+		if z.zone.Absent() {
+			select {
+			case <-changed:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
 		err := s.notify(ctx, set, z, to)
 		if ctx.Err() != nil {
 			return

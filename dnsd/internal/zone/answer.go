@@ -18,7 +18,8 @@ const headMembers = 200
 // most limit octets long. The header is not changed: Counts says what belongs in
 // it. The result is, octet for octet, what Pack makes of Lookup.
 //
-// false means that the name is not in the zone. msg is then unchanged.
+// false means that the name is not in the zone. msg is then unchanged. SERVFAIL means
+// that the zone has no content yet; it has no record.
 //
 // Nothing is allocated if msg has the capacity, except for the first question
 // after a change: that one makes the image. So no question costs much more than
@@ -35,6 +36,9 @@ func (z *Zone) AppendAnswer(msg, qname []byte, qtype uint16, limit int) ([]byte,
 	p := placeOf(name, z.wire)
 	if z.forward != "" && p.at > apex {
 		p.at = elsewhere // a reverse zone has no services
+	}
+	if z.absent.Load() && p.at != outside {
+		return msg, Counts{Rcode: dns.RcodeServerFailure}, true
 	}
 	switch p.at {
 	case serviceName, hostName, instanceName, instanceHost:

@@ -35,7 +35,8 @@ const usual = 1 + 63 + 1 + 16 + 1 + 4
 // host. A host with a name in the zone must have an address there, or its SRV record
 // would lead to NXDOMAIN: it is the name of a name server, of an instance with an
 // address, or of a service with one. Whether the name keeps its address is not
-// checked later.
+// checked later. A zone without content cannot check such a host, and the error is then
+// registry.ErrNotWriter.
 func (z *Zone) CheckInstance(key registry.Key, host string) error {
 	if !z.fits(key) {
 		return &registry.FieldError{Field: "id", Value: key.ID, Problem: fmt.Sprintf(
@@ -46,6 +47,9 @@ func (z *Zone) CheckInstance(key registry.Key, host string) error {
 	}
 	if !dns.IsSubDomain(z.origin, host) {
 		return nil
+	}
+	if z.absent.Load() {
+		return fmt.Errorf("zone %s has no content yet, so it is not known whether host %s has an address: %w", z.origin, host, registry.ErrNotWriter)
 	}
 	bad := func(problem string) error {
 		return &registry.FieldError{Field: "host", Value: host, Problem: problem}

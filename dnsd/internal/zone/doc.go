@@ -77,12 +77,25 @@
 // since a serial (RFC 1995), condensed. Both read a snapshot that shares its
 // parts with the current state, so that nothing waits for a slow secondary. Serials
 // wrap by RFC 1982. After a reload, Load rebuilds the journal from the registry's
-// history; after a restart there is none.
+// history; after a restart there is none. The journal never reaches over a Load, or over
+// a revision, whose changes it has not been given: secondaries transfer the whole zone.
+// A revision that changes nothing needs no call; the serial stays until the next change.
+//
+// Zones of equal configuration, revision and instances are equal, in all records, their
+// order, and the octets of all answers, whatever calls led there: several dnsd may share
+// a registry, and clients and secondaries may go from one to another.
 //
 // The serial counts the registry's changes. A zone that replaces another with other
 // name servers or TTLs (Config.Renewed) must be loaded at a revision of its own
 // (registry.AttachRenewed), and secondaries transfer it whole. They do the same
 // after a restart, which begins above every serial given out before.
+//
+// # Without content, and stale
+//
+// With Config.Absent a zone has no content before its first Load: all names in it have
+// SERVFAIL, because NXDOMAIN would tell clients that their services are gone. SetStale
+// says that the content may be out of date. It changes no answer; the caller asks Stale,
+// and tells clients.
 //
 // # Reverse zones
 //

@@ -133,8 +133,11 @@ func (j *journal) since(revision uint64) ([]step, bool) {
 // what came and went in between is not in it); nil if the serial is the present
 // one. false means that the journal does not reach back to that serial, or that
 // the difference is larger than the zone, so that a full transfer is the shorter
-// answer.
+// answer, or that the zone has no content yet.
 func (z *Zone) Journal(since uint32) (*Delta, bool) {
+	if z.absent.Load() {
+		return nil, false
+	}
 	z.mu.Lock()
 	v := z.current.Load()
 	// Serials compare by RFC 1982: the distance is taken modulo 2^32, and

@@ -22,21 +22,26 @@ type Answer struct {
 }
 
 // Lookup answers a question of class IN, for a name in presentation form, in
-// any case. A name outside of the zone is refused. This is the readable path: it
-// builds every record each time; AppendAnswer gives the same from ready images.
+// any case. A name outside of the zone is refused. SERVFAIL means that the zone has no
+// content yet. This is the readable path: it builds every record each time; AppendAnswer
+// gives the same from ready images.
 //
 // ANY is answered with one record set of the name (RFC 8482 section 4.1).
 func (z *Zone) Lookup(qname string, qtype uint16) Answer {
-	v := z.current.Load()
 	var buf [maxName]byte
 	name := fold(&buf, wireName(dns.Fqdn(qname)))
 	if len(name) == 0 {
 		return Answer{Rcode: dns.RcodeFormatError}
 	}
-	switch p := placeOf(name, z.wire); p.at {
-	case outside:
+	p := placeOf(name, z.wire)
+	if p.at == outside {
 		return Answer{Rcode: dns.RcodeRefused}
-	case apex:
+	}
+	if z.absent.Load() {
+		return Answer{Rcode: dns.RcodeServerFailure}
+	}
+	v := z.current.Load() // after absent: the first content, and not what was there before
+	if p.at == apex {
 		return z.atApex(v, qtype)
 	}
 	if text, _, err := dns.UnpackDomainName(name, 0); err == nil {

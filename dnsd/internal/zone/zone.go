@@ -36,6 +36,12 @@ type Config struct {
 	// not below Origin are left out.
 	Forward string
 
+	// Absent makes a zone that has no content until its first Load. Until then it has
+	// SERVFAIL for every name in it, and nothing to transfer: a client must not take a
+	// service for gone, nor a secondary the zone for empty, because dnsd has not read
+	// yet what there is.
+	Absent bool
+
 	// Renewed says that secondaries may hold this zone with other name servers or
 	// TTLs at the serial it is loaded at. Journal then begins after the first change,
 	// so that they transfer the whole zone.
@@ -63,6 +69,8 @@ type Zone struct {
 
 	table   atomic.Pointer[table] // the services of current, by name as asked
 	current atomic.Pointer[version]
+	absent  atomic.Bool                   // no content yet: see Config.Absent
+	stale   atomic.Bool                   // see SetStale
 	turn    atomic.Uint64                 // see Redraw
 	changed atomic.Pointer[chan struct{}] // closed when current is replaced
 
@@ -83,7 +91,7 @@ func Check(cfg Config) error {
 	return err
 }
 
-// New makes an empty zone of serial 0.
+// New makes an empty zone of serial 0, or one without content: see Config.Absent.
 func New(cfg Config) (*Zone, error) {
 	z, err := build(cfg)
 	if err != nil {
@@ -140,15 +148,29 @@ func build(cfg Config) (*Zone, error) {
 		return nil, fmt.Errorf("SOA record: %w", err)
 	}
 	z.Load(0, func(func(*registry.Instance) bool) {}, nil)
-	z.staticImages, err = z.newStaticImages()
-	return z, err
+	if z.staticImages, err = z.newStaticImages(); err != nil {
+		return nil, err
+	}
+	z.absent.Store(cfg.Absent)
+	return z, nil
 }
 
 // Origin returns the zone's name in lower case, with its final dot.
 func (z *Zone) Origin() string { return z.origin }
 
+// Absent tells whether the zone has no content yet: see Config.Absent. Once false, it
+// stays false.
+func (z *Zone) Absent() bool { return z.absent.Load() }
+
+// SetStale says whether the content may be out of date, because the registry cannot
+// learn of changes. The answers do not change; the caller tells clients.
+func (z *Zone) SetStale(stale bool) { z.stale.Store(stale) }
+
+// Stale tells what SetStale said last.
+func (z *Zone) Stale() bool { return z.stale.Load() }
+
 // Serial returns the SOA serial: the low 32 bits of the registry's revision,
-// compared by RFC 1982, so that it may wrap.
+// compared by RFC 1982, so that it may wrap. It is 0 while the zone has no content.
 func (z *Zone) Serial() uint32 { return uint32(z.current.Load().revision) }
 
 // Changed returns a channel that is closed at the next change. Call it before you read
@@ -249,6 +271,7 @@ func (z *Zone) Apply(changes []registry.Change) {
 // publishLocked makes a version the current one.
 func (z *Zone) publishLocked(v *version) {
 	z.current.Store(v)
+	z.absent.Store(false) // when there is something to read, and before readers hear of it
 	ch := make(chan struct{})
 	close(*z.changed.Swap(&ch))
 }
