@@ -107,6 +107,11 @@ var arrows = []struct {
 		reason:    "the name server knows zones, not the hook or the store",
 	},
 	{
+		rooms:   []string{"dnsd/internal/peer"},
+		allowed: []string{module + "/dnsd/internal/registry", module + "/dnsd/internal/limit", module + "/dnsd/internal/setting", module + "/internal/srvname", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
+		reason:  "the connection between members knows writes, not the store, the hook or DNS",
+	},
+	{
 		rooms:   []string{"dnsd/internal/limit"},
 		allowed: []string{},
 		reason:  "the listeners of DNS and of the hook share it, so it knows neither",

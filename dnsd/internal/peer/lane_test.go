@@ -1,0 +1,203 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+// Operations that arrive while requests are under way go together into the next.
+func TestOperationsAreGathered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		hold := make(chan struct{})
+		p.wire.before = func(ctx context.Context, n int) error {
+			if n <= p.writes.changes.most {
+				<-hold
+			}
+			return nil
+		}
+		var running sync.WaitGroup
+		for i := range 64 {
+			running.Go(func() {
+				if _, err := p.writes.Register(t.Context(), sample(fmt.Sprint("a", i))); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		if got := len(p.wire.seen()); got != p.writes.changes.most {
+			t.Errorf("%d requests under way, want %d", got, p.writes.changes.most)
+		}
+		close(hold)
+		running.Wait()
+		sizes := p.wire.seen()
+		if len(sizes) != p.writes.changes.most+1 || sizes[len(sizes)-1] != 64-p.writes.changes.most {
+			t.Errorf("the requests have %v operations", sizes)
+		}
+	})
+}
+
+// A lone operation is sent at once: no fake time passes.
+func TestLoneOperationDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, began := newPair(t), time.Now()
+		for range 10 {
+			if _, err := p.writes.Register(t.Context(), sample("a1")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// Neither a renewal nor a change waits for probes, and a renewal does not wait for
+// changes, which wait for the store.
+func TestSlowOperationsDelayNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		if _, err := p.writes.Register(t.Context(), sample("a1")); err != nil {
+			t.Fatal(err)
+		}
+		hold := make(chan struct{})
+		p.serve("a", p.target.Fingerprint, slowRegistry{p.writer, hold, nil})
+		var running sync.WaitGroup
+		for i := range 100 {
+			running.Go(func() { p.writes.ConnectionLost(t.Context(), key("a1"), 7) })
+			running.Go(func() { p.writes.Register(t.Context(), sample(fmt.Sprint("b", i))) })
+			synctest.Wait()
+		}
+		if _, err := p.writes.Renew(t.Context(), key("a1"), 7); err != nil {
+			t.Errorf("Renew: %v", err)
+		}
+		close(hold)
+		running.Wait()
+	})
+}
+
+// slowRegistry is a registry whose store and probes hang.
+type slowRegistry struct {
+	Registry
+	hold  chan struct{}
+	begun chan struct{} // gets a value for each probe; may be nil
+}
+
+func (r slowRegistry) Register(ctx context.Context, in registry.Instance) (registry.Receipt, error) {
+	<-r.hold
+	return r.Registry.Register(ctx, in)
+}
+
+func (r slowRegistry) ConnectionLost(ctx context.Context, key registry.Key, incarnation uint64) (registry.Receipt, error) {
+	if r.begun != nil {
+		r.begun <- struct{}{}
+	}
+	<-r.hold
+	return r.Registry.ConnectionLost(ctx, key, incarnation)
+}
+
+// A context that ends takes its own operation back, and no other.
+func TestCanceledOperation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		hold := make(chan struct{})
+		p.wire.before = func(ctx context.Context, n int) error {
+			if n <= p.writes.changes.most {
+				<-hold
+			}
+			return nil
+		}
+		var running sync.WaitGroup
+		results := make([]error, 10)
+		for i := range results {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if i%2 == 0 {
+				ctx = t.Context()
+			}
+			running.Go(func() { _, results[i] = p.writes.Register(ctx, sample(fmt.Sprint("a", i))) })
+			synctest.Wait()
+		}
+		time.Sleep(1500 * time.Millisecond)
+		close(hold)
+		running.Wait()
+		for i, err := range results {
+			_, ok := p.writer.Instance(key(fmt.Sprint("a", i)))
+			switch sent := i < p.writes.changes.most; {
+			case i%2 == 0 || sent:
+				if err != nil || !ok {
+					t.Errorf("operation %d: %v, registered: %v", i, err, ok)
+				}
+			case !errors.Is(err, context.DeadlineExceeded) || ok:
+				t.Errorf("operation %d, which was taken back: %v, registered: %v", i, err, ok)
+			}
+		}
+	})
+}
+
+// Too many operations are refused, and cost nothing.
+func TestTooManyWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		p.members.set(Target{}, errors.New("election"))
+		var running sync.WaitGroup
+		var mu sync.Mutex
+		refused := 0
+		p.writes.renewals.room = 1000
+		for range 1000 + 10 {
+			running.Go(func() {
+				_, err := p.writes.Renew(t.Context(), key("a1"), 7)
+				mu.Lock()
+				defer mu.Unlock()
+				if strings.Contains(err.Error(), "wait for the writer already") && errors.Is(err, registry.ErrNotWriter) {
+					refused++
+				}
+			})
+		}
+		running.Wait()
+		if refused != 10 {
+			t.Errorf("%d were refused, want 10", refused)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if l := &p.writes.renewals; len(l.waiting) != 0 || l.senders != 0 {
+			t.Errorf("%d wait, %d senders", len(l.waiting), l.senders)
+		}
+	})
+}
+
+// Close ends what waits, and nothing runs after it.
+func TestCloseEndsWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		p.wire.before = func(ctx context.Context, n int) error { <-ctx.Done(); return ctx.Err() }
+		var running sync.WaitGroup
+		errs := make([]error, 10)
+		for i := range errs {
+			running.Go(func() { _, errs[i] = p.writes.Register(t.Context(), sample(fmt.Sprint("a", i))) })
+			synctest.Wait()
+		}
+		p.writes.Close()
+		running.Wait()
+		for i, err := range errs {
+			want := registry.ErrClosed
+			if i < p.writes.changes.most {
+				want = registry.ErrUncertain
+			}
+			if !errors.Is(err, want) {
+				t.Errorf("operation %d: %v; want %v", i, err, want)
+			}
+		}
+		if _, err := p.writes.Renew(t.Context(), key("a1"), 1); !errors.Is(err, registry.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+	})
+}

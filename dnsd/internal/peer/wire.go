@@ -1,0 +1,204 @@
+package peer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+// version is that of the requests and answers. A reader ignores fields that it does not
+// know, and refuses a kind of operation that it does not know, without harm to the others
+// of the batch. So members of different releases work together, and the version only
+// rises when an older reader would do something wrong.
+const version = 1
+
+const (
+	pathOperations = "/v1/operations"
+	pathState      = "/v1/state"
+
+	// mostOperations in one request. The writer runs them at once.
+	mostOperations = 1000
+	// fullBatch is the size from which a request takes no further operation.
+	fullBatch = 1 << 20
+	// maxOperation bounds one operation. The largest is a registration whose metadata, at
+	// most 1,300 octets, are all escaped, or a part of a RenewAll.
+	maxOperation = 128 << 10
+	// maxRequest bounds a request: one operation may go past fullBatch.
+	maxRequest = fullBatch + maxOperation + 4<<10
+	// maxAnswer bounds an answer: each of its instances may have all its metadata escaped.
+	maxAnswer = 16 << 20
+	// renewalsPart bounds the renewals of one operation, in octets, so that a long list does
+	// not delay the operations of others.
+	renewalsPart = 64 << 10
+)
+
+// State is what a member says about itself.
+type State struct {
+	Name     string `json:"name"`
+	Revision uint64 `json:"revision"`
+	Life     string `json:"life"`
+	Role     string `json:"role"` // "writer", "follower"
+}
+
+// duration is s as Go has it.
+func duration(s registry.Span) time.Duration { return time.Duration(s) }
+
+// appendBatch appends the request with these operations, each of which is JSON.
+func appendBatch(b []byte, lines [][]byte) []byte {
+	b = append(b, `{"version":`...)
+	b = strconv.AppendInt(b, version, 10)
+	b = append(b, `,"operations":[`...)
+	return append(appendList(b, lines), `]}`...)
+}
+
+// appendResults appends the answer with these results, each of which is JSON.
+func appendResults(b []byte, lines [][]byte) []byte {
+	b = append(b, `{"results":[`...)
+	return append(appendList(b, lines), `]}`...)
+}
+
+func appendList(b []byte, lines [][]byte) []byte {
+	for i, l := range lines {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, l...)
+	}
+	return b
+}
+
+// readBatch reads a request. An operation that cannot be read has the error in errs.
+func readBatch(body []byte) (all []operation, errs []error, err error) {
+	newer := 0
+	err = readObject(body, "operations", mostOperations, func(decode func(any) error) error {
+		var w operationJSON
+		o, err := operation{}, decode(&w)
+		if err == nil {
+			o, err = w.parse()
+		}
+		all, errs = append(all, o), append(errs, err)
+		return nil
+	}, func(field string, decode func(any) error) error {
+		var v int
+		if field != "version" {
+			return decode(&json.RawMessage{})
+		}
+		if err := decode(&v); err != nil {
+			return err
+		}
+		newer = max(newer, v-version)
+		return nil
+	})
+	if err == nil && newer > 0 {
+		err = fmt.Errorf("%w: it does not know version %d of requests: upgrade it", errUnsupported, version+newer)
+	}
+	return all, errs, err
+}
+
+// readResults reads the answer to the operations. A result that cannot be read has the
+// error in errs.
+func readResults(body []byte, of []*operation) (all []result, errs []error, err error) {
+	err = readObject(body, "results", len(of), func(decode func(any) error) error {
+		var w resultJSON
+		r, err := result{}, decode(&w)
+		if err == nil {
+			r, err = w.parse(of[len(all)])
+		}
+		all, errs = append(all, r), append(errs, err)
+		return nil
+	}, func(_ string, decode func(any) error) error { return decode(&json.RawMessage{}) })
+	if err == nil && len(all) != len(of) {
+		err = malformed("%d results for %d operations", len(all), len(of))
+	}
+	return all, errs, err
+}
+
+// readObject reads a JSON object one element of its list at a time, so that a small body
+// cannot become large in memory, and an element that is wrong harms no other. element gets
+// each element of the list, at most most, and other every other field. Each calls decode
+// once.
+func readObject(body []byte, list string, most int, element func(decode func(any) error) error, other func(field string, decode func(any) error) error) error {
+	d := json.NewDecoder(bytes.NewReader(body))
+	if err := expect(d, json.Delim('{')); err != nil {
+		return err
+	}
+	seen := false
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			return notJSON(err)
+		}
+		field, _ := t.(string)
+		if field != list {
+			if err := other(field, d.Decode); err != nil {
+				return notJSON(err)
+			}
+			continue
+		}
+		if seen {
+			return malformed("%s is there twice", list)
+		}
+		seen = true
+		if err := readList(d, most, element); err != nil {
+			return err
+		}
+	}
+	if err := expect(d, json.Delim('}')); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return malformed("there is something after the object")
+	}
+	if !seen {
+		return malformed("there are no %s", list)
+	}
+	return nil
+}
+
+func readList(d *json.Decoder, most int, element func(decode func(any) error) error) error {
+	if err := expect(d, json.Delim('[')); err != nil {
+		return err
+	}
+	for n := 0; d.More(); n++ {
+		if n == most {
+			return malformed("there are more than %d in the list", most)
+		}
+		var broken error
+		err := element(func(v any) error {
+			err := d.Decode(v)
+			var syntax *json.SyntaxError
+			if errors.As(err, &syntax) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+				broken = err // nothing after it can be read
+			}
+			if err != nil {
+				err = notJSON(err)
+			}
+			return err
+		})
+		if broken != nil {
+			return notJSON(broken)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return expect(d, json.Delim(']'))
+}
+
+func expect(d *json.Decoder, want json.Delim) error {
+	switch t, err := d.Token(); {
+	case err != nil:
+		return notJSON(err)
+	case t != want:
+		return malformed("%v where %v is expected", t, want)
+	}
+	return nil
+}
+
+func notJSON(err error) error { return fmt.Errorf("%w: %w", errMalformed, err) }
