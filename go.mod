@@ -3,6 +3,7 @@ module github.com/rollcall-dns/rollcall
 go 1.25.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/coredns/caddy v1.1.4
 	github.com/miekg/dns v1.1.73
 	github.com/prometheus/client_golang v1.24.1

@@ -67,6 +67,16 @@ var arrows = []struct {
 		reason:  "tests of every room import it, so it can import none",
 	},
 	{
+		rooms:     []string{"testenv"},
+		forbidden: []string{module + "/testenv/history", "github.com/anishathalye"},
+		reason:    "what checks histories is for tests that ask for it",
+	},
+	{
+		rooms:     []string{"testenv/history"},
+		forbidden: []string{module + "/dnsd", module + "/internal/kv", "go.etcd.io", "go.uber.org/zap"},
+		reason:    "it sees dnsd from outside: HTTP and DNS",
+	},
+	{
 		rooms:     []string{"rpcclient", "balancer", "resolver"},
 		forbidden: []string{module + "/register", module + "/rpcserver"},
 		reason:    "a client knows DNS and net/rpc, not how a server registers",

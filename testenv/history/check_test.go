@@ -1,0 +1,220 @@
+package history
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// plain is a history without a fault, with everything in it. The comments are the
+// revisions.
+func plain() *History {
+	w := newWorld()
+	w.do(Read, 0, "a")
+	w.do(Register, 0, "a") // op 1: 101 v1
+	w.do(Register, 1, "b") // op 2: 102 v2
+	w.do(Query, 1, "b")    // op 3
+	w.do(Register, 0, "a") // op 4: 103 v3
+	w.do(Drain, 1, "a")    // op 5: 104
+	w.do(Query, 1, "a")    // op 6: not there
+	w.do(Register, 1, "a") // op 7: 105 v4, drained
+	w.do(Read, 1, "a")     // op 8
+	w.do(Undrain, 0, "a")  // op 9: 106
+	w.do(Undrain, 0, "a")  // op 10: nothing changes
+	w.do(List, 0, "")      // op 11: at 106
+	w.h.Transfers = append(w.h.Transfers, w.transfer(0), w.transfer(1))
+	w.do(Renew, 0, "b")      // op 12
+	w.do(Deregister, 0, "b") // op 13: 107
+	w.do(Deregister, 1, "b") // op 14: not there
+	w.do(Renew, 1, "b")      // op 15: not there
+	w.do(Read, 1, "b")       // op 16: not there
+	w.do(Register, 0, "b")   // op 17: 108 v5
+	w.do(List, 1, "")        // op 18
+	w.do(Read, 0, "a")       // op 19
+	w.do(Query, 0, "b")      // op 20
+	return w.finish()
+}
+
+func TestHistoryWithoutAFaultIsRight(t *testing.T) {
+	if err := plain().Check(); err != nil {
+		t.Error(err)
+	}
+	h := plain()
+	// What a cluster may do: a request without an answer that was done, or not; a read of
+	// another dnsd that is late; a watcher that begins again.
+	h.Ops[17].Outcome, h.Ops[17].Seen = Unknown, Instance{}
+	h.Ops = append(h.Ops,
+		&Op{Kind: Register, ID: "a", Value: "never", Outcome: Unknown, Call: time.Millisecond, Return: 2 * time.Millisecond},
+		&Op{Kind: Register, ID: "a", Value: "refused", Outcome: Refused, Call: time.Millisecond, Return: 2 * time.Millisecond})
+	late := *h.Ops[8]
+	late.At, late.Seen, late.Call, late.Return = 0, events(h, 0)[2].Instance, h.Ops[8].Call, h.Ops[8].Return
+	h.Ops = append(h.Ops, &late)
+	p := h.Streams[1].Parts[0]
+	listed := h.Ops[11].Listed
+	h.Streams[1].Parts = []Part{
+		{At: 1, Life: p.Life, Since: p.Since, Whole: true, ListedAt: p.ListedAt, Events: p.Events[:2]},
+		{At: 0, Life: p.Life, Since: 102, Events: p.Events[2:4]},
+		{At: 1, Life: p.Life, Since: 106, Whole: true, Listed: listed, ListedAt: 106, Events: p.Events[6:]},
+	}
+	if err := h.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestWrongHistoriesAreFound: each is the history without a fault, but for one thing.
+func TestWrongHistoriesAreFound(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		harm func(h *History)
+		says string
+	}{
+		{"an acknowledged change is lost", func(h *History) {
+			h.Ops = append(h.Ops, &Op{Kind: Register, ID: "c", Value: "v9", Found: true, Seen: Instance{Value: "v9", Revision: 109}, Call: time.Second, Return: 2 * time.Second})
+		}, "no watcher saw this revision"},
+		{"and so at the end", func(h *History) {
+			h.Ops = append(h.Ops, &Op{Kind: Register, ID: "c", Value: "v9", Found: true, Seen: Instance{Value: "v9", Revision: 109}, Call: time.Second, Return: 2 * time.Second})
+		}, "dnsd 1 has lost what was acknowledged: client 0 at dnsd 0: register c=v9"},
+		{"a change is answered with another revision", func(h *History) { h.Ops[4].Seen.Revision = 102 }, "the change at this revision is another one"},
+		{"an answer is another value", func(h *History) { h.Ops[4].Value = "v9" }, "the answer is not what was asked for"},
+		{"a later change has a lower revision", func(h *History) {
+			h.Ops[2].Call, h.Ops[2].Return = time.Second, 2*time.Second
+		}, "a later change has a lower revision"},
+		{"two changes have one revision", func(h *History) {
+			twice := *h.Ops[4]
+			h.Ops = append(h.Ops, &twice)
+		}, "two changes have one revision"},
+		{"what was refused is done", func(h *History) { h.Ops[4].Outcome = Refused }, "a becomes v3 at 103, which was refused"},
+		{"what was never asked for is done", func(h *History) { h.Ops = slices.Delete(h.Ops, 4, 5) }, "a becomes v3 at 103, for which no client asked"},
+		{"it is done before it is asked for", func(h *History) {
+			h.Ops[4].Outcome, h.Ops[4].Call, h.Ops[4].Return = Unknown, time.Minute, time.Hour
+		}, "before it was asked for"},
+		{"a removal that no client asked for", func(h *History) { h.Ops[13].Outcome = Refused }, "b: deregister happened 1 times, but was asked for at most 0 times"},
+		{"a removal that did not happen", func(h *History) { h.Ops[14].Found = true }, "b: deregister was acknowledged 2 times, but happened 1 times"},
+		{"a drain that no client asked for", func(h *History) { h.Ops[5].Outcome = Refused }, "a: drain happened 1 times, but was asked for at most 0 times"},
+		{"a request is done twice", func(h *History) {
+			edit(h, func(e *Event) {
+				if e.Revision == 105 {
+					e.Instance.Value, e.Instance.Rest = "v1", "weight v1"
+				}
+			})
+		}, "becomes v1 drained at 105 again, after it was replaced or removed"},
+		{"a lease ends", func(h *History) { edit(h, func(e *Event) { e.State = "suspect" }) }, "b is suspect at revision 102: no lease of it has ended"},
+		{"a watcher misses a change", func(h *History) {
+			h.Streams[1].Parts[0].Events = slices.Delete(events(h, 1), 3, 4)
+		}, "watcher 1, at dnsd 1: got revision 105 of life 00000000000000aa, expected 104"},
+		{"all watchers miss a change", func(h *History) {
+			for i := range h.Streams {
+				h.Streams[i].Parts[0].Events = slices.Delete(events(h, i), 3, 4)
+			}
+		}, "no watcher saw the change at revision 104"},
+		{"a watcher gets a change twice", func(h *History) {
+			h.Streams[1].Parts[0].Events = slices.Insert(events(h, 1), 3, events(h, 1)[3])
+		}, "got revision 104 of life 00000000000000aa, expected 105"},
+		{"a watcher gets another change", func(h *History) {
+			h.Streams[1].Parts[0].Events = slices.Clone(events(h, 1))
+			h.Streams[1].Parts[0].Events[3].Data = "{}"
+		}, "two watchers saw different changes at revision 104"},
+		{"a watcher stays behind", func(h *History) {
+			h.Streams[1].Parts[0].Events = events(h, 1)[:6]
+		}, "watcher 1 has come to revision 106 of life \"00000000000000aa\"; the registry is at 108"},
+		{"a watcher begins again with another state", func(h *History) {
+			h.Streams[1].Parts = append(h.Streams[1].Parts, Part{At: 1, Life: worldLife, Since: 108, Whole: true, Listed: h.Finals[0].Listed[1:], ListedAt: 108})
+		}, "watcher 1 began again at revision 108 with"},
+		{"a watcher goes on where it was not", func(h *History) {
+			p := &h.Streams[1].Parts[0]
+			h.Streams[1].Parts = append(h.Streams[1].Parts, Part{At: 0, Life: worldLife, Since: 105, Events: p.Events[5:]})
+			h.Streams[1].Parts[0].Events = h.Streams[1].Parts[0].Events[:4]
+		}, "watcher 1 went on after revision 105"},
+		{"another life begins", func(h *History) {
+			for i := range h.Streams {
+				h.Streams[i].Parts = append(h.Streams[i].Parts, Part{At: i, Life: "bb", Since: 108, Whole: true, Listed: h.Finals[0].Listed, ListedAt: 108})
+			}
+		}, "the registry had 2 lives, expected 1"},
+		{"and its revisions repeat", func(h *History) {
+			for i := range h.Streams {
+				h.Streams[i].Parts = append(h.Streams[i].Parts, Part{At: i, Life: "bb", Since: 108, Whole: true, Listed: h.Finals[0].Listed, ListedAt: 108})
+			}
+		}, "life bb begins at revision 108, but life 00000000000000aa was at 108 already"},
+		{"a read goes back", func(h *History) {
+			h.Ops[19].Seen = events(h, 0)[4].Instance
+		}, "it goes back: client 0 at dnsd 0: read a"},
+		{"a read is of nothing that was", func(h *History) { h.Ops[19].Seen.Revision = 104 }, "it was never so: client 0 at dnsd 0: read a"},
+		{"a client does not see what it wrote", func(h *History) {
+			h.Ops[8].Seen = events(h, 0)[2].Instance
+		}, "it goes back: client 0 at dnsd 1: read a"},
+		{"nor in DNS", func(h *History) { h.Ops[20].Found, h.Ops[20].Seen = false, Instance{} }, "it goes back: client 0 at dnsd 0: query b"},
+		{"DNS has what never was", func(h *History) { h.Ops[20].Seen.Value = "v9" }, "it was never so: client 0 at dnsd 0: query b"},
+		{"a drained instance is in DNS", func(h *History) { h.Ops[6].Found, h.Ops[6].Seen.Value = true, "v3" }, "it goes back: client 0 at dnsd 1: query a"},
+		{"a list has another instance", func(h *History) { h.Ops[18].Listed[0].Value = "v9" }, "it was never so: client 0 at dnsd 1: list"},
+		{"a list goes back", func(h *History) {
+			h.Ops[18].Revision, h.Ops[18].Listed = h.Ops[11].Revision, h.Ops[11].Listed
+		}, "it goes back: client 0 at dnsd 1: list"},
+		{"a list is empty", func(h *History) { h.Ops[18].Found, h.Ops[18].Listed = false, nil }, "it goes back, or was never so: client 0 at dnsd 1: list"},
+		{"two zones differ at one serial", func(h *History) {
+			h.Transfers[1].Records = append(h.Transfers[1].Records, "x.svc.\t5\tIN\tA\t10.0.0.1")
+		}, "the zones of dnsd 0 and 1 differ at serial 106: record 3 is \"nothing\" and"},
+		{"their order differs", func(h *History) { slices.Reverse(h.Transfers[1].Records) }, "the zones of dnsd 0 and 1 differ at serial 106"},
+		{"a zone has what the registry has not", func(h *History) {
+			for i := range h.Transfers {
+				h.Transfers[i].Records[1] = strings.ReplaceAll(h.Transfers[i].Records[1], "v4", "v3")
+			}
+		}, "the zone of dnsd 0 with serial 106 has [a v3 b v2]; the registry has [a v4 b v2]"},
+		{"a serial goes back", func(h *History) {
+			h.Transfers = append(h.Transfers, Transfer{At: 1, Serial: 100, Records: []string{"svc.\t5\tIN\tSOA\tns.svc. 100"}})
+		}, "dnsd 1 sends a zone with serial 100, after one with 106"},
+		{"a serial of no revision", func(h *History) { h.Transfers[1].Serial = 200 }, "serial 200, which no revision has"},
+		{"the ends differ", func(h *History) { h.Finals[1].Listed = h.Finals[1].Listed[1:] }, "at the end, dnsd 1 is at revision 108"},
+		{"and their zones", func(h *History) { h.Finals[1].Zone.Records = h.Finals[1].Zone.Records[1:] }, "at the end, the zones of dnsd 1 and 0 differ"},
+		{"a renewal of what is not there", func(h *History) { h.Ops[15].Found = true }, "no order of the requests explains the answers about b"},
+		{"a renewal finds nothing", func(h *History) { h.Ops[12].Found = false }, "no order of the requests explains the answers about b"},
+		{"a drain sees another instance", func(h *History) {
+			h.Ops[5].Seen.Value = "v1"
+		}, "no order of the requests explains the answers about a"},
+		{"a registration loses a drain", func(h *History) {
+			edit(h, func(e *Event) {
+				if e.Revision == 105 {
+					e.Instance.Drained = false
+				}
+			})
+		}, "a registration does not change whether it is drained"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := plain()
+			c.harm(h)
+			if err := h.Check(); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("without %q:\n%v", c.says, err)
+			}
+		})
+	}
+}
+
+// edit changes events in all streams.
+func edit(h *History, f func(*Event)) {
+	for i := range h.Streams {
+		p := &h.Streams[i].Parts[0]
+		p.Events = slices.Clone(p.Events)
+		for j := range p.Events {
+			f(&p.Events[j])
+		}
+	}
+}
+
+func TestGapIsTheLongestTimeWithoutAWrite(t *testing.T) {
+	h := plain()
+	h.Ops[17].Return += time.Second
+	if length, began := h.Gap(); length < time.Second || length > 2*time.Second || began != h.Ops[15].Return {
+		t.Errorf("%v, from %v on", length, began)
+	}
+}
+
+func TestFindingsAreFew(t *testing.T) {
+	h := plain()
+	for range 100 {
+		h.Ops = append(h.Ops, &Op{Kind: Query, ID: "a", Found: true, Seen: Instance{Value: "v9"}})
+	}
+	err := h.Check()
+	if err == nil || strings.Count(err.Error(), "\n") > 50 || !strings.Contains(err.Error(), "and 80 more findings") {
+		t.Errorf("got %v", err)
+	}
+}
