@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
@@ -100,6 +102,42 @@ func TestSecondariesHoldTheZoneAfterHundredsOfChanges(t *testing.T) {
 	}
 	t.Logf("%d changes: %d IXFR, %d AXFR (%d asked as IXFR), %d NOTIFY, %d NOTIFY given up", changes*seconds, ixfr, axfr, st.IXFRFallback-begin.IXFRFallback, st.Notifies, st.NotifyFailures)
 	checkZone(t, want)
+}
+
+// TestSecondariesOfASharedRegistry: NSD, Knot and BIND start while the primary has no
+// content, follow it from its first Load on, and through a later one at a much higher
+// revision and without a history, as a follower has it whose store was restored.
+func TestSecondariesOfASharedRegistry(t *testing.T) {
+	needPeers(t)
+	addrs, to := peerAddrs(t)
+	z := absent(t, "svc.")
+	s := start(t, Config{Zones: []Zone{{Zone: z, TSIG: testKeys, Transfer: append(to, Secondary{Prefix: loopback})}}})
+	peers := startPeers(t, s.Addrs()[0], addrs)
+	for _, p := range peers {
+		eventually(t, p.name+" to answer", func() bool {
+			r, err := p.exchange(new(dns.Msg).SetQuestion("svc.", dns.TypeSOA), "udp")
+			return err == nil && r.Rcode == dns.RcodeServerFailure
+		})
+	}
+	c := &changer{z: z, rnd: rand.New(rand.NewPCG(7, 8)), revision: 1 << 20}
+	for range 3 {
+		c.revision += 1 << 20
+		z.Load(c.revision, slices.Values(c.live), nil)
+		for range 2 {
+			want := contents(z)
+			for _, p := range peers {
+				p.waitSerial(t, z.Serial())
+				if got := p.contents(t, z.Serial()); !slices.Equal(got, want) {
+					t.Errorf("%s holds %d records, dnsd %d:\n%s", p.name, len(got), len(want), differing(got, want))
+				}
+			}
+			for range 100 {
+				c.step()
+			}
+		}
+		z.SetStale(true) // which no secondary hears of
+		c.live = c.live[len(c.live)/3:]
+	}
 }
 
 // differing shows some of the lines that only one side has.
