@@ -23,14 +23,14 @@ type Config struct {
 	// MinTTL is the shortest time of a lease. 0: as in etcd, 2 s, and times are rounded up
 	// to whole seconds. If it is set, times are not rounded.
 	MinTTL time.Duration
-	// Progress is how long a watch is quiet before it says that nothing has changed. 0: 1 s.
-	// Negative: it never says so.
+	// Progress is how long a watch is quiet before it says that nothing has changed; at
+	// least 1 ms. 0: 1 s. Negative: it never says so.
 	Progress time.Duration
 	// History is how many revisions are kept. Older ones are compacted. 0: 10,000.
 	History int
 	// Quota is how many octets the data may have, by etcd's formula: 256, the key and the
 	// value for each put that is not compacted, and 64 for each lease. What would exceed it
-	// gets ErrNoSpace, and the store is full until SetFull(false). 0: no bound.
+	// gets kv.ErrNoSpace, and the store is full until SetFull(false). 0: no bound.
 	Quota int64
 }
 
@@ -39,6 +39,7 @@ const (
 	defaultBytes    = 1536 * 1024 // etcd's --max-request-bytes
 	defaultMinTTL   = 2 * time.Second
 	defaultProgress = time.Second // etcd sends it each 10 minutes; a test would not see it
+	minProgress     = time.Millisecond
 	defaultHistory  = 10_000
 )
 
@@ -50,7 +51,6 @@ type Cluster struct {
 	mu        sync.Mutex // guards all below, and the fields of each Store and watch
 	data      *data
 	stopped   bool
-	full      bool
 	stores    map[*Store]struct{} // that are not closed
 	lastLease kv.LeaseID          // ids are not given twice, also after Restore
 	changed   chan struct{}       // closed and replaced when something changes that is waited for
@@ -62,14 +62,18 @@ func New(c Config) *Cluster {
 	if c.ID == 0 {
 		c.ID = rand.Uint64() | 1
 	}
-	if c.Limits.Ops == 0 {
+	if c.Limits.Ops <= 0 {
 		c.Limits.Ops = defaultOps
 	}
-	if c.Limits.Bytes == 0 {
+	if c.Limits.Bytes <= 0 {
 		c.Limits.Bytes = defaultBytes
 	}
-	c.Progress = cmp.Or(c.Progress, defaultProgress)
-	c.History = cmp.Or(c.History, defaultHistory)
+	if c.History <= 0 {
+		c.History = defaultHistory
+	}
+	if c.Progress = cmp.Or(c.Progress, defaultProgress); c.Progress > 0 {
+		c.Progress = max(c.Progress, minProgress)
+	}
 	return &Cluster{
 		config: c, data: newData(c.ID), stores: map[*Store]struct{}{},
 		lastLease: kv.LeaseID(rand.Int32()), changed: make(chan struct{}),
@@ -113,9 +117,10 @@ func (c *Cluster) Start() {
 	}
 }
 
-// Compact forgets what is older than a revision. 0 is the newest one. A watch that has
-// not heard of it ends with kv.ErrCompacted if its link hangs. One that works does not:
-// etcd has sent it everything by then.
+// Compact forgets what is older than a revision. 0 is the newest one. A watch whose link
+// hangs, and that has not got all up to the revision, ends with kv.ErrCompacted when the
+// link works again. One whose link works goes on: a server would have sent it everything
+// by then.
 func (c *Cluster) Compact(revision int64) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -137,7 +142,7 @@ func (c *Cluster) Compact(revision int64) error {
 func (c *Cluster) SetFull(full bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.full = full
+	c.data.full = full
 }
 
 // Snapshot is a copy of all data.
@@ -151,9 +156,10 @@ func (c *Cluster) Snapshot() *Snapshot {
 	return &Snapshot{data: c.data.clone()}
 }
 
-// Restore puts a snapshot in place of the data, as an operator does that restores etcd
-// from a copy: revisions go back, watches end, and leases last their whole time again.
-// The id becomes that of the cluster. If it is 0, it stays as it was in the snapshot.
+// Restore puts a snapshot in place of the data, as if etcd was restored from a copy:
+// revisions go back, watches end, leases last their whole time again, and the alarm of a
+// full store is as it was. The id becomes that of the cluster. If it is 0, it stays as it
+// was in the snapshot.
 func (c *Cluster) Restore(s *Snapshot, id uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -198,9 +204,9 @@ func (c *Cluster) compactLocked(revision int64) {
 // roomLocked refuses what needs n octets if the store is full, or becomes full.
 func (c *Cluster) roomLocked(n int64) error {
 	if c.config.Quota > 0 && c.data.size+n > c.config.Quota {
-		c.full = true
+		c.data.full = true
 	}
-	if c.full {
+	if c.data.full {
 		return fmt.Errorf("memkv: %w: %w", errFull, kv.ErrNoSpace)
 	}
 	return nil
@@ -295,4 +301,4 @@ func (c *Cluster) waitLocked(ctx context.Context, d time.Duration) {
 	}
 }
 
-// Tests: memkv_test.go, fault_test.go.
+// Tests: memkv_test.go, store_test.go.

@@ -22,6 +22,7 @@ type data struct {
 	newest    *change
 	leases    map[kv.LeaseID]*lease
 	size      int64 // octets, by costOf
+	full      bool  // the alarm of a full store is raised
 }
 
 // change is all that changed at one revision. Watches hold changes that the data has

@@ -217,5 +217,3 @@ func (s *Store) loseLocked(l Loss, arrive func() error) error {
 	}
 	return lost(transaction, errBroken)
 }
-
-// Tests: fault_test.go.

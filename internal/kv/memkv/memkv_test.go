@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/internal/kv"
+	"github.com/rollcall-dns/rollcall/internal/kv/kvtest"
 )
 
 // put is a transaction of puts, from keys and values in turn.
@@ -69,6 +70,34 @@ func wantErr(t *testing.T, what string, err, is error) {
 	t.Helper()
 	if !errors.Is(err, is) {
 		t.Errorf("%s: the error is %v, not %v", what, err, is)
+	}
+}
+
+// TestSuite runs the suite as it is, and with links that are slow and watches that often
+// say that nothing has changed.
+func TestSuite(t *testing.T) {
+	for name, delay := range map[string]time.Duration{"fast": 0, "slow": 10 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			kvtest.Suite{
+				Fresh: func(t testing.TB) kvtest.Instance {
+					c := New(Config{Progress: delay})
+					return kvtest.Instance{
+						Open: func() kv.Store {
+							s := c.Open("test")
+							s.Delay(delay)
+							return s
+						},
+						Compact: func(revision int64) {
+							if err := c.Compact(revision); err != nil {
+								t.Error(err)
+							}
+						},
+						Full: c.SetFull,
+					}
+				},
+				Around: synctest.Test,
+			}.Run(t)
+		})
 	}
 }
 

@@ -170,7 +170,7 @@ func (s *Store) Status(ctx context.Context) (st kv.Status) {
 	node := kv.Node{Name: "memory", URL: "memory:" + s.name}
 	err := s.call(ctx, "status", read, func(d *data) error {
 		st.Size, st.Version = d.size, "memory"
-		if s.c.full {
+		if d.full {
 			st.Alarm = "NOSPACE"
 		}
 		return nil
@@ -197,4 +197,4 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Tests: memkv_test.go, fault_test.go.
+// Tests: memkv_test.go.

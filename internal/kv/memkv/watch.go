@@ -170,4 +170,4 @@ func (w *watch) takeLocked(now time.Time) (changes kv.Changes, wait time.Duratio
 	return changes, 0
 }
 
-// Tests: memkv_test.go, fault_test.go.
+// Tests: memkv_test.go, link_test.go.
