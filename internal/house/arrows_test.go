@@ -97,6 +97,11 @@ var arrows = []struct {
 		reason:    "the balancer serves any kind of connection",
 	},
 	{
+		rooms:     []string{"dnsd", "dnsd/cmd/dnsd", "testenv"},
+		forbidden: []string{"go.etcd.io/etcd", "google.golang.org/grpc", module + "/dnsd/cluster"},
+		reason:    "etcd is in the module dnsd/cluster: the light dnsd and testenv stay light",
+	},
+	{
 		rooms:     []string{"dnsd/internal/registry"},
 		forbidden: []string{"github.com/miekg/dns", "net/http", module + "/dnsd/internal/zone", module + "/dnsd/internal/hook", module + "/dnsd/internal/nameserver"},
 		reason:    "the registry knows who is registered, not how it is published",
