@@ -60,7 +60,7 @@ type Cluster struct {
 // New makes an empty store.
 func New(c Config) *Cluster {
 	if c.ID == 0 {
-		c.ID = rand.Uint64() | 1
+		c.ID = newID()
 	}
 	if c.Limits.Ops <= 0 {
 		c.Limits.Ops = defaultOps
@@ -147,6 +147,13 @@ func (c *Cluster) SetFull(full bool) {
 
 // Snapshot is a copy of all data.
 type Snapshot struct{ data *data }
+
+// Other is an id for Restore: that of a new cluster, as each etcd gets that is made from
+// a copy.
+func (s *Snapshot) Other() uint64 { return newID() }
+
+// newID is a random id of a cluster, not 0.
+func newID() uint64 { return rand.Uint64() | 1 }
 
 // Snapshot copies all data.
 func (c *Cluster) Snapshot() *Snapshot {

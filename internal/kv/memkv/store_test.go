@@ -178,6 +178,10 @@ func TestRestore(t *testing.T) {
 					t.Errorf("the lease of the snapshot ended after %v, want %v", d, l.TTL)
 				}
 
+				if a, b := snapshot.Other(), snapshot.Other(); a == 0 || a == b || a == before.Cluster {
+					t.Errorf("%x and %x are no new ids", a, b)
+				}
+
 				// The snapshot is a copy, also of what is restored from it.
 				c.Restore(snapshot, 0)
 				if got := c.Revision(); got != r2 || value(t, a, "k") != "2" {
