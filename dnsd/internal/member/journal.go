@@ -35,14 +35,17 @@ type journal struct {
 	lost   chan struct{} // closed when the journal itself ends the term
 	over   atomic.Bool   // the term has ended
 
-	mu     sync.Mutex                      // one transaction at a time; guards pos to spoilt
-	pos    position                        // of the store
-	owed   map[registry.Key]registry.Fence // of removals without space, not stored yet
-	full   bool                            // the last transaction found no space
-	away   bool                            // the last transaction did not reach the store
-	why    error                           // why the journal ended the term
-	spoilt bool                            // a transaction may still be done as long as the key of the seat is there
+	mu       sync.Mutex                      // one transaction at a time; guards what follows
+	pos      position                        // of the store
+	owed     map[registry.Key]registry.Fence // of removals without space, not stored yet
+	full     bool                            // the last transaction found no space
+	away     bool                            // the last transaction did not reach the store
+	why      error                           // why the journal ended the term
+	settings map[string]string               // that P/meta has for sure
+	spoilt   bool                            // a transaction may still be done as long as the key of the seat is there
 }
+
+var _ registry.Term = (*journal)(nil)
 
 // newJournal begins a term at a position.
 func newJournal(ctx context.Context, store kv.Store, keys layout, s seat, name string, pos position, owed map[registry.Key]registry.Fence, log *slog.Logger) *journal {

@@ -90,3 +90,11 @@ func (r *Registry) Unfence(ctx context.Context, key Key) (Receipt, error) {
 	}
 	return done, nil
 }
+
+// Fence returns what is remembered of a key that is not registered. It is empty if that
+// is nothing.
+func (r *Registry) Fence(key Key) Fence {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.fences.by[key]
+}

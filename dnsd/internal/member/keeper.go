@@ -1,0 +1,218 @@
+package member
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/internal/kv"
+)
+
+// keeper keeps the store as it should be while this member leads: the spare keys, what is
+// owed, the settings, and what was changed by hand.
+type keeper struct {
+	m      *Member
+	j      *journal
+	cancel context.CancelFunc
+	done   chan struct{}
+	turn   chan struct{} // has a value if there is something to do
+
+	mu     sync.Mutex
+	greet  bool                // guarded by mu; a member has joined
+	broken map[string]kv.Event // guarded by mu; keys that were changed by hand, by the last change
+}
+
+func startKeeper(m *Member, j *journal) *keeper {
+	ctx, cancel := context.WithCancel(j.ctx)
+	k := &keeper{m: m, j: j, cancel: cancel, done: make(chan struct{}), turn: make(chan struct{}, 1), broken: make(map[string]kv.Event)}
+	go func() {
+		defer close(k.done)
+		k.run(ctx)
+	}()
+	return k
+}
+
+// stop ends the keeper. The journal has ended.
+func (k *keeper) stop() {
+	k.cancel()
+	<-k.done
+}
+
+// signal lets the keeper look.
+func (k *keeper) signal() {
+	select {
+	case k.turn <- struct{}{}:
+	default:
+	}
+}
+
+// welcome lets a member that has joined see that the writer is alive.
+func (k *keeper) welcome() {
+	k.mu.Lock()
+	k.greet = true
+	k.mu.Unlock()
+	k.signal()
+}
+
+// mend puts back what was changed by hand.
+func (t *term) mend(events []kv.Event) {
+	k := t.keeper
+	k.mu.Lock()
+	for _, e := range events {
+		k.broken[e.Key] = e
+	}
+	k.mu.Unlock()
+	k.signal()
+}
+
+// run works until ctx ends.
+func (k *keeper) run(ctx context.Context) {
+	pause := backoff{first: time.Second, most: 30 * time.Second}
+	var next time.Time
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	told := false
+	for {
+		if !time.Now().Before(next) {
+			more, err := true, k.m.putMeta(ctx, k.j)
+			for more && err == nil && ctx.Err() == nil {
+				more, err = k.j.refill()
+			}
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err == nil:
+				pause.reset()
+				next = time.Time{}
+				told = false
+			default:
+				next = time.Now().Add(pause.next())
+				if !told {
+					told = true
+					k.m.cfg.Logger.Warn("member: the spare keys of the store cannot be filled", "err", err)
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-k.turn:
+		}
+		k.mu.Lock()
+		greet, broken := k.greet, k.broken
+		k.greet, k.broken = false, make(map[string]kv.Event)
+		k.mu.Unlock()
+		if greet {
+			if err := k.j.touch(); err != nil && ctx.Err() == nil {
+				k.m.cfg.Logger.Debug("member: a member that has joined was not greeted", "err", err)
+			}
+		}
+		if len(broken) > 0 {
+			k.mend(ctx, broken)
+		}
+	}
+}
+
+// mend puts keys back as the registry has them.
+func (k *keeper) mend(ctx context.Context, broken map[string]kv.Event) {
+	keys := make([]string, 0, len(broken))
+	for key := range broken {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	few := max(1, (k.j.store.Limits().Ops-4)/2)
+	for some := range slices.Chunk(keys, few) {
+		n, err := k.j.mend(ctx, k.m.cfg.Registry, some, broken)
+		if errors.Is(err, errMoved) { // one of them was changed by a commit since
+			for _, key := range some {
+				var one int
+				if one, err = k.j.mend(ctx, k.m.cfg.Registry, []string{key}, broken); err != nil && !errors.Is(err, errMoved) {
+					break
+				}
+				n += one
+			}
+		}
+		if n > 0 {
+			k.m.cfg.Logger.Warn("member: keys that were changed in the store by hand are put back", "keys", n, "first", some[0])
+		}
+		if err != nil && !errors.Is(err, errMoved) {
+			if ctx.Err() == nil {
+				k.m.cfg.Logger.Warn("member: a key that was changed in the store by hand is not put back: the next change of it does it", "key", some[0], "err", err)
+			}
+			return
+		}
+	}
+}
+
+// errMoved says that the conditions of a transaction outside the order of commits do not
+// hold.
+var errMoved = errors.New("member: the store was changed meanwhile")
+
+// mend puts some keys back as reg has them, unless they were changed again since. It
+// returns how many were wrong.
+func (j *journal) mend(ctx context.Context, reg *registry.Registry, keys []string, broken map[string]kv.Event) (n int, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := reg.Await(ctx, j.pos.revision); err != nil { // a commit may have returned just now
+		return 0, err
+	}
+	t := kv.Txn{If: j.conditions()}
+	for _, key := range keys {
+		e := broken[key]
+		where, err := j.keys.read(key)
+		var want []byte
+		if err == nil && where.kind == instanceKey {
+			if s, ok := reg.Instance(where.key); ok {
+				want = encode(registry.NewRecord(s.Instance))
+			}
+		} else if err == nil {
+			if f := reg.Fence(where.key); !f.Empty() {
+				want = encode(newFence(f))
+			}
+		}
+		if e.Deleted && want == nil || !e.Deleted && want != nil && bytes.Equal(e.Value, want) {
+			continue
+		}
+		was := kv.Compare{Key: key, Is: e.Modified}
+		if e.Deleted {
+			was.Is = 0
+		}
+		t.If = append(t.If, was)
+		t.Then = append(t.Then, kv.Op{Key: key, Value: want, Delete: want == nil})
+	}
+	if len(t.Then) == 0 {
+		return 0, nil
+	}
+	return len(t.Then), j.repeatLocked(t)
+}
+
+// repeatLocked does a transaction that may be done more than once, because it changes
+// nothing the second time. It returns errMoved if its conditions do not hold.
+func (j *journal) repeatLocked(t kv.Txn) error {
+	began := time.Now()
+	for pause := retry; ; pause = min(2*pause, longestRetry) {
+		if !j.active() {
+			return registry.ErrNotWriter
+		}
+		ctx, cancel := context.WithTimeout(j.ctx, attempt)
+		result, err := j.store.Txn(ctx, t)
+		cancel()
+		unclear := errors.Is(err, kv.ErrUnavailable) || errors.Is(err, kv.ErrUncertain) || errors.Is(err, context.DeadlineExceeded)
+		switch {
+		case err == nil && result.Done:
+			return nil
+		case err == nil:
+			return errMoved
+		case !unclear || time.Since(began) > patience:
+			return err
+		}
+		j.waitLocked(pause)
+	}
+}
+
+// Tests: cluster_test.go.

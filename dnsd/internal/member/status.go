@@ -1,0 +1,151 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/kv"
+)
+
+// Health is what each answer of this dnsd should know of the cluster.
+type Health struct {
+	Loaded bool          // it has content
+	Stale  bool          // its content may be old: the store does not answer, or cannot be followed
+	Writer bool          // this member leads
+	Lag    uint64        // revisions that the store has and this member has not
+	Silent time.Duration // since the store answered last
+	Reason string        // why it should get no traffic; "": it may get some
+}
+
+// Health is quick.
+func (m *Member) Health() Health {
+	reg := m.cfg.Registry
+	h := Health{Loaded: reg.Loaded(), Writer: reg.Leads(), Silent: m.silent()}
+	lag, since := m.lag(reg)
+	h.Lag = lag
+	broken := m.broken.Load()
+	switch {
+	case !h.Loaded && broken != nil:
+		h.Reason = (*broken).Error()
+	case !h.Loaded:
+		h.Reason = "it has no content yet: the store has not answered"
+	case h.Silent > m.cfg.Session:
+		h.Stale = true
+		h.Reason = fmt.Sprintf("its content may be old: the store has not answered for %v", h.Silent.Round(time.Second))
+	case broken != nil:
+		h.Stale = true
+		h.Reason = "its content may be old: " + (*broken).Error()
+	case !m.synced.Load():
+		h.Stale = true
+		h.Reason = "its content is from its local copy: the store was not read yet"
+	case since > laggard:
+		h.Reason = fmt.Sprintf("it is %d revisions behind the store for %v", lag, since.Round(time.Second))
+	}
+	return h
+}
+
+// Ready returns nil, or why this dnsd should get no traffic.
+func (m *Member) Ready() error {
+	if why := m.Health().Reason; why != "" {
+		return errors.New("member: " + why)
+	}
+	return nil
+}
+
+// Status is the cluster as this member sees it, as JSON of the hook.
+type Status struct {
+	Name    string         `json:"name"`   // of this member
+	Writer  string         `json:"writer"` // "": there is none
+	Members []MemberStatus `json:"members"`
+	Store   StoreStatus    `json:"etcd"`
+}
+
+// MemberStatus is one member.
+type MemberStatus struct {
+	Name     string `json:"name"`
+	Role     string `json:"role"` // "writer" or "follower"
+	Revision uint64 `json:"revision"`
+	Hook     string `json:"hook"`
+	Address  string `json:"address"`
+	Version  string `json:"version,omitempty"`
+	Lag      uint64 `json:"lag,omitempty"`
+	Error    string `json:"error,omitempty"`
+}
+
+// StoreStatus is the store.
+type StoreStatus struct {
+	Healthy bool      `json:"healthy"`
+	Silent  float64   `json:"silent"` // seconds since it answered
+	Error   string    `json:"error,omitempty"`
+	Alarm   string    `json:"alarm,omitempty"`
+	Version string    `json:"version,omitempty"`
+	Size    int64     `json:"size,omitempty"`
+	Nodes   []kv.Node `json:"nodes,omitempty"`
+}
+
+// askTime bounds what Status waits for others.
+const askTime = time.Second
+
+// Status asks the other members for their revisions, for at most a second.
+func (m *Member) Status(ctx context.Context) Status {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	h := m.Health()
+	s := Status{Name: m.cfg.Name, Store: m.storeStatus(h)}
+	peers := m.Peers()
+	s.Members = make([]MemberStatus, len(peers))
+	var asked sync.WaitGroup
+	listed := false
+	for i, p := range peers {
+		s.Members[i] = MemberStatus{Name: p.Name, Role: "follower", Hook: p.Hook, Address: p.Address, Version: p.Version}
+		if i == 0 {
+			s.Members[0].Role, s.Writer = "writer", p.Name
+		}
+		switch {
+		case p.Self:
+			listed = true
+			s.Members[i].Revision, s.Members[i].Error = m.cfg.Registry.Revision(), h.Reason
+		case m.cfg.Ask == nil:
+			s.Members[i].Error = "its revision is not known"
+		default:
+			asked.Go(func() {
+				revision, err := m.cfg.Ask(ctx, p)
+				if err != nil {
+					s.Members[i].Error = err.Error()
+					return
+				}
+				s.Members[i].Revision = revision
+			})
+		}
+	}
+	asked.Wait()
+	if !listed { // it is no candidate at the moment
+		s.Members = append(s.Members, MemberStatus{
+			Name: m.cfg.Name, Role: "follower", Revision: m.cfg.Registry.Revision(),
+			Hook: m.cfg.Hook, Address: m.cfg.Address, Version: m.cfg.Version, Error: h.Reason,
+		})
+	}
+	newest := uint64(0)
+	for _, p := range s.Members {
+		newest = max(newest, p.Revision)
+	}
+	for i := range s.Members {
+		if p := &s.Members[i]; p.Revision > 0 {
+			p.Lag = newest - p.Revision
+		}
+	}
+	return s
+}
+
+func (m *Member) storeStatus(h Health) StoreStatus {
+	s := StoreStatus{Healthy: h.Silent <= m.cfg.Session && m.answered.Load() >= 0, Silent: h.Silent.Seconds()}
+	if known := m.health.Load(); known != nil {
+		s.Error, s.Alarm, s.Version, s.Size, s.Nodes = known.Error, known.Alarm, known.Version, known.Size, known.Nodes
+	}
+	return s
+}
+
+// Tests: cluster_test.go.
