@@ -100,6 +100,22 @@ func BenchmarkServe(b *testing.B) {
 	}
 }
 
+// BenchmarkServeStates measures the same for zones that are not as usual, beside one that
+// is.
+func BenchmarkServeStates(b *testing.B) {
+	for state, z := range map[string]*zone.Zone{"usual": testZone(b, fleet(100, 10)...), "stale": stale(b, "svc.", fleet(100, 10)...), "absent": absent(b, "svc.")} {
+		b.Run("state="+state, func(b *testing.B) {
+			r := responderFor(b, Config{Zones: []Zone{{Zone: z}}, RateLimit: RateLimit{PerSecond: -1}})
+			packet := wireQuery(b, "_s7._tcp.svc.", dns.TypeSRV, edns(1232))
+			buf := make([]byte, 0, 4096)
+			b.ReportAllocs()
+			for b.Loop() {
+				r.respond(buf, packet, client, overUDP)
+			}
+		})
+	}
+}
+
 // BenchmarkRecords measures the readable path, for comparison.
 func BenchmarkRecords(b *testing.B) {
 	r := responderFor(b, Config{Zones: []Zone{{Zone: testZone(b, fleet(100, 10)...)}}, RateLimit: RateLimit{PerSecond: -1}})
