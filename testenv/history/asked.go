@@ -1,13 +1,15 @@
 package history
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 )
 
 // checkAsked looks for changes that no client asked for, that were refused, or that were
-// made twice.
+// made again after they were answered.
+//
+// Until it is answered, a request may be done twice: a dnsd that has passed it on, and
+// does not know what became of it, passes it on again.
 func (h *History) checkAsked(r *report, lives []*timeline) {
 	wrote := map[string]*Op{} // by value
 	by := map[string][]*Op{}  // by id
@@ -27,7 +29,7 @@ func (h *History) checkAsked(r *report, lives []*timeline) {
 					a.change(t.own[id][i-1], v)
 				}
 			}
-			a.counts()
+			a.removals(t.own[id])
 		}
 		for _, e := range t.events {
 			if e.Service == h.Service && !e.Deleted && e.State != "up" && e.State != "drained" {
@@ -45,8 +47,6 @@ type asked struct {
 	ops   []*Op // that write to it
 	wrote map[string]*Op
 	gone  map[string]bool // values that were replaced or removed
-
-	drained, undrained, deleted int
 }
 
 // change looks at a change from one version to the next.
@@ -58,21 +58,17 @@ func (a *asked) change(before, v version) {
 	case !v.there && !before.there:
 		a.addf("%s is removed at revision %d, but it was not there", a.id, v.from)
 	case !v.there:
-		a.deleted++
-	case before.there && before.Value == v.Value:
-		switch {
-		case before.Drained == v.Drained:
-			a.addf("%s changes at revision %d, but %v is as before", a.id, v.from, v.Instance)
-		case v.Drained:
-			a.drained++
-		default:
-			a.undrained++
-		}
-		if v.Rest != before.Rest {
-			a.addf("%s changes at revision %d from %q to %q, for which no client asked", a.id, v.from, before.Rest, v.Rest)
-		}
-	default:
+		a.explain(Deregister, v, before)
+	case !before.there || before.Value != v.Value:
 		a.written(before, v)
+	case v.Rest != before.Rest:
+		a.addf("%s changes at revision %d from %q to %q, for which no client asked", a.id, v.from, before.Rest, v.Rest)
+	case v.Drained == before.Drained:
+		a.addf("%s changes at revision %d, but %v is as before", a.id, v.from, v.Instance)
+	case v.Drained:
+		a.explain(Drain, v, before)
+	default:
+		a.explain(Undrain, v, before)
 	}
 }
 
@@ -83,83 +79,52 @@ func (a *asked) written(before, v version) {
 	case o == nil || o.ID != a.id:
 		a.addf("%s becomes %v, for which no client asked", a.id, v.Instance)
 		return
-	case a.gone[v.Value]:
-		a.addf("%s becomes %v again, after it was replaced or removed: the request was done twice: %v", a.id, v.Instance, o)
 	case o.Outcome == Refused:
 		a.addf("%s becomes %v, which was refused: %v", a.id, v.Instance, o)
 	case o.Life > a.life:
 		a.addf("%s becomes %v in life %d, but was asked for later: %v", a.id, v.Instance, a.life, o)
 	case v.seen < o.Call:
 		a.addf("%s becomes %v at %v, before it was asked for: %v", a.id, v.Instance, v.seen, o)
+	case a.gone[v.Value] && o.Outcome == Done && v.from > o.Seen.Revision:
+		a.addf("%s becomes %v again, after the answer: %v", a.id, v.Instance, o)
 	}
 	if v.Drained != (before.there && before.Drained) {
 		a.addf("%s becomes %v, but a registration does not change whether it is drained", a.id, v.Instance)
 	}
 }
 
-// counts compares how often something happened with how often it was asked for.
-func (a *asked) counts() {
-	for _, c := range []struct {
-		kind Kind
-		is   int
-	}{{Drain, a.drained}, {Undrain, a.undrained}, {Deregister, a.deleted}} {
-		certain, possible := 0, 0
-		for _, o := range a.ops {
-			switch {
-			case o.Kind != c.kind:
-			case o.Life == a.life && o.Outcome == Done && o.Found:
-				certain++
-				possible++
-			case o.Life <= a.life && o.Outcome == Unknown:
-				possible++
-			}
-		}
-		if c.is > possible {
-			a.addf("%s: %v happened %d times, but was asked for at most %d times", a.id, c.kind, c.is, possible)
-		}
-		if c.kind == Deregister && c.is < certain {
-			a.addf("%s: %v was acknowledged %d times, but happened %d times", a.id, c.kind, certain, c.is)
+// explain looks for a request that may have made the change.
+func (a *asked) explain(k Kind, v, before version) {
+	for _, o := range a.ops {
+		switch {
+		case o.Kind != k || o.Outcome == Refused || o.Call > v.seen:
+		case o.Outcome == Unknown && o.Life <= a.life:
+			return
+		case o.Life != a.life || !o.Found:
+		case k != Deregister && v.from <= o.Seen.Revision:
+			return
+		case k == Deregister && !a.laterThan(before, o):
+			return
 		}
 	}
+	a.addf("%s: no client asked for the %v at revision %d", a.id, k, v.from)
 }
 
-// checkFinals compares the ends of all dnsd with each other, with the changes, and with
-// what was acknowledged.
-func (h *History) checkFinals(r *report, lives []*timeline) {
-	if len(h.Finals) == 0 {
-		return
-	}
-	first := h.Finals[0]
-	if t := find(lives, first.Life); t != nil {
-		if want := t.listedAt(first.Revision); !slices.Equal(first.Listed, want) {
-			r.addf("at the end, dnsd %d has %v; the changes lead to %v", first.At, first.Listed, want)
+// laterThan says whether a version was certainly written after an operation had ended.
+func (a *asked) laterThan(v version, o *Op) bool {
+	wrote := a.wrote[v.Value]
+	return wrote != nil && wrote.Call > o.Return
+}
+
+// removals looks for removals that were acknowledged, but did not happen. Two requests at
+// the same time may both be told of one.
+func (a *asked) removals(all []version) {
+	for _, o := range a.ops {
+		if o.Kind != Deregister || o.Outcome != Done || !o.Found || o.Life != a.life {
+			continue
 		}
-	}
-	for _, f := range h.Finals[1:] {
-		if f.Life != first.Life || f.Revision != first.Revision || !slices.Equal(f.Listed, first.Listed) {
-			r.addf("at the end, dnsd %d is at revision %d of life %s with %v; dnsd %d is at %d of life %s with %v",
-				f.At, f.Revision, f.Life, f.Listed, first.At, first.Revision, first.Life, first.Listed)
-		}
-		if !slices.Equal(f.Zone.Records, first.Zone.Records) {
-			r.addf("at the end, the zones of dnsd %d and %d differ: %s", f.At, first.At, difference(f.Zone.Records, first.Zone.Records))
-		}
-	}
-	removed := map[string]*Op{} // the last that may have been
-	for _, o := range h.Ops {
-		if b := removed[o.ID]; o.Kind == Deregister && (o.Outcome == Unknown || o.Outcome == Done && o.Found) && (b == nil || b.Outcome == Done && cmp.Compare(o.Return, b.Return) > 0) {
-			removed[o.ID] = o
-		}
-	}
-	for _, f := range h.Finals {
-		at := map[string]uint64{}
-		for _, l := range f.Listed {
-			at[l.ID] = l.Revision
-		}
-		for _, o := range h.acknowledged() {
-			d := removed[o.ID]
-			if o.Life == h.Lives-1 && at[o.ID] < o.Seen.Revision && (at[o.ID] != 0 || d == nil || d.Outcome == Done && d.Return < o.Call) {
-				r.addf("at the end, dnsd %d has lost what was acknowledged: %v", f.At, o)
-			}
+		if !slices.ContainsFunc(all, func(v version) bool { return !v.there && v.seen >= o.Call }) {
+			a.addf("%s was not removed: %v", a.id, o)
 		}
 	}
 }

@@ -20,10 +20,8 @@ func (h *History) checkLinear(r *report, lives []*timeline) {
 	for n, t := range lives {
 		by := map[string][]porcupine.Operation{}
 		for _, o := range h.Ops {
-			if o.Life == n && o.Kind.writes() || o.Life < n && o.Kind.writes() && o.Outcome == Unknown {
-				if p, ok := t.operation(o, n); ok {
-					by[o.ID] = append(by[o.ID], p)
-				}
+			if o.Kind.writes() && (o.Life == n || o.Life < n && o.Outcome == Unknown) {
+				by[o.ID] = append(by[o.ID], t.operations(o, n)...)
 			}
 		}
 		for _, id := range slices.Sorted(maps.Keys(by)) {
@@ -38,42 +36,48 @@ func (h *History) checkLinear(r *report, lives []*timeline) {
 	}
 }
 
-// operation is a request as the checker wants it. One that was certainly never done is
-// none.
-func (t *timeline) operation(o *Op, life int) (porcupine.Operation, bool) {
+// operations are a request as the checker wants it: none, if it was certainly never done,
+// and two, if it was done twice before it was answered.
+func (t *timeline) operations(o *Op, life int) (all []porcupine.Operation) {
 	p := porcupine.Operation{ClientId: o.Client, Input: o, Output: o.Seen.Revision, Call: int64(o.Call), Return: int64(o.Return)}
 	if o.Life < life {
 		p.Call = math.MinInt64
 	}
 	switch o.Outcome {
 	case Refused:
-		return p, false
+		return nil
 	case Unknown:
 		p.Return = math.MaxInt64
-		if o.Kind == Register { // the watchers know
-			for _, v := range t.own[o.ID] {
-				if v.there && v.Value == o.Value && v.from > t.base {
-					p.Output = v.from
-					return p, true
-				}
-			}
-			return p, false
-		}
 	}
-	return p, true
+	if o.Kind != Register {
+		return append(all, p)
+	}
+	before := version{}
+	for _, v := range t.own[o.ID] { // the watchers know
+		if v.there && v.Value == o.Value && v.from > t.base && before.Value != v.Value {
+			p.Output = v.from
+			all = append(all, p)
+		}
+		before = v
+	}
+	if len(all) == 0 && o.Outcome == Done {
+		return append(all, p)
+	}
+	return all
 }
 
 // state is that of one instance. The revision is a lower bound of its last change.
 type state struct {
 	there bool
 	Instance
+	removed *Op // what has removed it
 }
 
 // model is the sequential specification of one instance.
 func model(begin version) porcupine.Model {
 	return porcupine.Model{
 		Init: func() any {
-			return state{begin.there, Instance{Value: begin.Value, Drained: begin.Drained, Revision: begin.from}}
+			return state{there: begin.there, Instance: Instance{Value: begin.Value, Drained: begin.Drained, Revision: begin.from}}
 		},
 		Step: func(s, input, output any) (bool, any) {
 			ok, next := step(s.(state), input.(*Op), output.(uint64))
@@ -86,16 +90,21 @@ func model(begin version) porcupine.Model {
 // the answer, or that which the watchers saw; 0: unknown.
 func step(s state, o *Op, revision uint64) (bool, state) {
 	if o.Outcome == Done && o.Kind != Register && o.Found != s.there {
-		return false, s
+		// Two requests at the same time may both be told of one removal, see asked.
+		together := o.Kind == Deregister && s.removed != nil && (s.removed.Outcome == Unknown || s.removed.Return >= o.Call)
+		return together && o.Found, s
 	}
 	next := s
 	next.Revision = max(s.Revision, revision)
 	switch o.Kind {
 	case Register:
-		next.there, next.Value, next.Drained = true, o.Value, s.there && s.Drained
-		return revision > s.Revision && (o.Outcome == Unknown || o.Seen.Drained == next.Drained), next
+		next.there, next.Value, next.Drained, next.removed = true, o.Value, s.there && s.Drained, nil
+		return revision > s.Revision && (o.Outcome == Unknown || o.Seen.Drained == next.Drained || revision < o.Seen.Revision), next
 	case Deregister:
-		return true, state{Instance: Instance{Revision: s.Revision}}
+		if !s.there {
+			return true, s
+		}
+		return true, state{Instance: Instance{Revision: s.Revision}, removed: o}
 	case Drain, Undrain:
 		if !s.there {
 			return true, s
