@@ -1,7 +1,9 @@
 package dnsd
 
 import (
+	"context"
 	"log/slog"
+	"net"
 	"net/netip"
 	"time"
 
@@ -36,6 +38,10 @@ type Config struct {
 	// Stores opens the stores that several dnsd share, see SharedStore. Nil: this dnsd
 	// has none. The command of the module dnsd/cluster has them.
 	Stores Stores
+
+	// Dial connects to the other members of a cluster, for tests that break the network
+	// between them. Nil: a net.Dialer does.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// LameDuck is how long the server goes on after Run's context has ended. It
 	// answers everything as before, but /readyz says 503, so that a load balancer or

@@ -42,16 +42,23 @@ type Client struct {
 	close     func()
 }
 
-// NewClient returns a client that shows the certificate of me.
-func NewClient(me *Identity) *Client {
-	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}}
+// Dial connects to an address, as net.Dialer.DialContext does.
+type Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// NewClient returns a client that shows the certificate of me. If connect is nil, a
+// net.Dialer connects.
+func NewClient(me *Identity, connect Dial) *Client {
+	if connect == nil {
+		dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}}
+		connect = dialer.DialContext
+	}
 	t := &http.Transport{
 		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			to, ok := ctx.Value(targetKey{}).(Target)
 			if !ok {
 				return nil, fmt.Errorf("peer: dial: no target")
 			}
-			return dial(ctx, dialer, me, to)
+			return dial(ctx, connect, me, to)
 		},
 		DisableCompression:  true,
 		IdleConnTimeout:     idleClient,
@@ -72,10 +79,10 @@ func (c *Client) Close() { c.close() }
 // at the same address later.
 type targetKey struct{}
 
-func dial(ctx context.Context, dialer *net.Dialer, me *Identity, to Target) (net.Conn, error) {
+func dial(ctx context.Context, connect Dial, me *Identity, to Target) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
-	raw, err := dialer.DialContext(ctx, "tcp", to.Address)
+	raw, err := connect(ctx, "tcp", to.Address)
 	if err != nil {
 		return nil, err // it names the address
 	}

@@ -66,7 +66,7 @@ func (k *known) remove(i *Identity) {
 }
 
 func client(t testing.TB, me *Identity) *Client {
-	c := NewClient(me)
+	c := NewClient(me, nil)
 	t.Cleanup(c.Close)
 	return c
 }
