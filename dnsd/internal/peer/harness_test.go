@@ -117,7 +117,13 @@ type wire struct {
 	before, after func(ctx context.Context, n int) error
 }
 
-var errRefused = errors.New("connection refused")
+var (
+	errRefused = errors.New("connection refused")
+	// errLate of before: the request is executed after lateBy, when its sender has given up.
+	errLate = errors.New("late")
+)
+
+const lateBy = 2 * answerTime
 
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.mu.Lock()
@@ -125,8 +131,11 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.requests = append(w.requests, nil)
 	before, after := w.before, w.after
 	w.mu.Unlock()
+	isLate := false
 	if before != nil {
-		if err := before(r.Context(), n); err != nil {
+		if err := before(r.Context(), n); err == errLate {
+			isLate = true
+		} else if err != nil {
 			if err != errRefused {
 				io.Copy(io.Discard, r.Body)
 			}
@@ -148,6 +157,11 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	in := r.Clone(r.Context())
 	in.Body = io.NopCloser(bytes.NewReader(body))
 	in.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{w.from}}
+	if isLate {
+		time.AfterFunc(lateBy, func() { s.serve(httptest.NewRecorder(), in.WithContext(context.Background())) })
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	}
 	answer := make(chan *http.Response, 1)
 	go func() {
 		rec := httptest.NewRecorder()

@@ -290,7 +290,7 @@ type pause struct{ next time.Duration }
 
 const (
 	firstPause = 10 * time.Millisecond
-	lastPause  = 250 * time.Millisecond // a change of writer is not missed by more than this
+	lastPause  = 100 * time.Millisecond // a writer that becomes ready is not found later than this
 )
 
 func (p *pause) reset() { p.next = 0 }

@@ -75,28 +75,31 @@ func appendList(b []byte, lines [][]byte) []byte {
 
 // readBatch reads a request. An operation that cannot be read has the error in errs.
 func readBatch(body []byte) (all []operation, errs []error, err error) {
-	newer := 0
-	err = readObject(body, "operations", mostOperations, func(decode func(any) error) error {
+	newest := version
+	err = readObject(body, "operations", mostOperations, func(d *json.Decoder) error {
 		var w operationJSON
-		o, err := operation{}, decode(&w)
-		if err == nil {
+		o, err := operation{}, d.Decode(&w)
+		if broken(err) {
+			return err
+		}
+		if err != nil {
+			err = notJSON(err)
+		} else {
 			o, err = w.parse()
 		}
 		all, errs = append(all, o), append(errs, err)
 		return nil
-	}, func(field string, decode func(any) error) error {
+	}, func(field string, d *json.Decoder) error {
 		var v int
 		if field != "version" {
-			return decode(&json.RawMessage{})
+			return d.Decode(&json.RawMessage{})
 		}
-		if err := decode(&v); err != nil {
-			return err
-		}
-		newer = max(newer, v-version)
-		return nil
+		err := d.Decode(&v)
+		newest = max(newest, v)
+		return err
 	})
-	if err == nil && newer > 0 {
-		err = fmt.Errorf("%w: it does not know version %d of requests: upgrade it", errUnsupported, version+newer)
+	if err == nil && newest > version {
+		err = fmt.Errorf("%w: it does not know version %d of requests: upgrade it", errUnsupported, newest)
 	}
 	return all, errs, err
 }
@@ -104,15 +107,21 @@ func readBatch(body []byte) (all []operation, errs []error, err error) {
 // readResults reads the answer to the operations. A result that cannot be read has the
 // error in errs.
 func readResults(body []byte, of []*operation) (all []result, errs []error, err error) {
-	err = readObject(body, "results", len(of), func(decode func(any) error) error {
+	all, errs = make([]result, 0, len(of)), make([]error, 0, len(of))
+	err = readObject(body, "results", len(of), func(d *json.Decoder) error {
 		var w resultJSON
-		r, err := result{}, decode(&w)
-		if err == nil {
+		r, err := result{}, d.Decode(&w)
+		if broken(err) {
+			return err
+		}
+		if err != nil {
+			err = notJSON(err)
+		} else {
 			r, err = w.parse(of[len(all)])
 		}
 		all, errs = append(all, r), append(errs, err)
 		return nil
-	}, func(_ string, decode func(any) error) error { return decode(&json.RawMessage{}) })
+	}, func(_ string, d *json.Decoder) error { return d.Decode(&json.RawMessage{}) })
 	if err == nil && len(all) != len(of) {
 		err = malformed("%d results for %d operations", len(all), len(of))
 	}
@@ -120,10 +129,9 @@ func readResults(body []byte, of []*operation) (all []result, errs []error, err 
 }
 
 // readObject reads a JSON object one element of its list at a time, so that a small body
-// cannot become large in memory, and an element that is wrong harms no other. element gets
-// each element of the list, at most most, and other every other field. Each calls decode
-// once.
-func readObject(body []byte, list string, most int, element func(decode func(any) error) error, other func(field string, decode func(any) error) error) error {
+// cannot become large in memory, and an element that is wrong harms no other. element
+// decodes each element of the list, which has at most most, and other every other field.
+func readObject(body []byte, list string, most int, element func(*json.Decoder) error, other func(field string, d *json.Decoder) error) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	if err := expect(d, json.Delim('{')); err != nil {
 		return err
@@ -136,7 +144,7 @@ func readObject(body []byte, list string, most int, element func(decode func(any
 		}
 		field, _ := t.(string)
 		if field != list {
-			if err := other(field, d.Decode); err != nil {
+			if err := other(field, d); err != nil {
 				return notJSON(err)
 			}
 			continue
@@ -161,7 +169,7 @@ func readObject(body []byte, list string, most int, element func(decode func(any
 	return nil
 }
 
-func readList(d *json.Decoder, most int, element func(decode func(any) error) error) error {
+func readList(d *json.Decoder, most int, element func(*json.Decoder) error) error {
 	if err := expect(d, json.Delim('[')); err != nil {
 		return err
 	}
@@ -169,26 +177,21 @@ func readList(d *json.Decoder, most int, element func(decode func(any) error) er
 		if n == most {
 			return malformed("there are more than %d in the list", most)
 		}
-		var broken error
-		err := element(func(v any) error {
-			err := d.Decode(v)
-			var syntax *json.SyntaxError
-			if errors.As(err, &syntax) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-				broken = err // nothing after it can be read
-			}
-			if err != nil {
-				err = notJSON(err)
-			}
-			return err
-		})
-		if broken != nil {
-			return notJSON(broken)
-		}
-		if err != nil {
-			return err
+		if err := element(d); err != nil {
+			return notJSON(err)
 		}
 	}
 	return expect(d, json.Delim(']'))
+}
+
+// broken says whether nothing can be read after err. After other errors the value was
+// read, but is not what it should be.
+func broken(err error) bool {
+	if err == nil {
+		return false
+	}
+	var syntax *json.SyntaxError
+	return errors.As(err, &syntax) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }
 
 func expect(d *json.Decoder, want json.Delim) error {
