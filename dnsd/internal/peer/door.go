@@ -82,14 +82,17 @@ func (d *door) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends accepting, and the handshakes under way.
+// Close ends accepting, and the handshakes under way. A second Close does nothing.
 func (d *door) Close() error {
-	d.end()
 	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.life.Err() != nil {
+		return nil
+	}
+	d.end()
 	for _, c := range d.handshakes {
 		_ = c.Conn.Close()
 	}
-	d.mu.Unlock()
 	return d.Listener.Close()
 }
 

@@ -47,6 +47,11 @@ func (p *pipes) dial(addr string) net.Conn {
 	return near
 }
 
+// tlsClient is the end of a client that shows the certificate of me.
+func tlsClient(c net.Conn, me *Identity) *tls.Conn {
+	return tls.Client(c, me.config(func(Fingerprint) error { return nil }))
+}
+
 // newTestDoor runs a door that knows one identity, until the test ends.
 func newTestDoor(t *testing.T) (d *door, p *pipes, member *Identity) {
 	p, member = newPipes(), identity(t)
@@ -65,7 +70,7 @@ func newTestDoor(t *testing.T) (d *door, p *pipes, member *Identity) {
 // admit does the handshake of a client, and returns both ends.
 func admit(t *testing.T, d *door, p *pipes, me *Identity, addr string) (near, far net.Conn) {
 	t.Helper()
-	c := tls.Client(p.dial(addr), me.config(func(Fingerprint) error { return nil }))
+	c := tlsClient(p.dial(addr), me)
 	if err := c.Handshake(); err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +147,7 @@ func TestStrangerThatComesAgainAndAgain(t *testing.T) {
 		stranger := identity(t)
 		count := func() (answered int) {
 			for range 2 * handshakeBurst {
-				c := tls.Client(p.dial("10.0.0.66:1"), stranger.config(func(Fingerprint) error { return nil }))
+				c := tlsClient(p.dial("10.0.0.66:1"), stranger)
 				if c.Handshake() == nil {
 					answered++
 				}
@@ -177,11 +182,11 @@ func TestClosedDoorLetsNoneIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, p, member := newTestDoor(t)
 		silent := p.dial("10.0.0.66:1")
-		c := tls.Client(p.dial("10.0.0.1:1"), member.config(func(Fingerprint) error { return nil }))
+		c := tlsClient(p.dial("10.0.0.1:1"), member)
 		if err := c.Handshake(); err != nil { // it waits for Accept
 			t.Fatal(err)
 		}
-		d.end()
+		d.Close()
 		if _, err := d.Accept(); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Accept: %v", err)
 		}

@@ -180,30 +180,30 @@ func (l *lane) fail(yes bool) {
 }
 
 // finish gives each call of a request its outcome. Calls that must be sent again wait in
-// front of all others.
+// front of all others. again says that there were some.
 func (l *lane) finish(batch []*call, outcomes []outcome) (again bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var back []*call
 	for i, c := range batch {
 		out := outcomes[i]
-		c.underway = false
-		retry := retryable(out.err)
 		uncertain := errors.Is(out.err, registry.ErrUncertain)
-		if c.uncertain = c.uncertain || uncertain; retry || uncertain {
+		retry := uncertain || retryable(out.err)
+		if retry {
 			again = true
 			l.w.note(out.err)
-			if c.left {
-				continue
-			}
+		}
+		if c.left {
+			continue // c is the caller's
+		}
+		c.underway, c.uncertain = false, c.uncertain || uncertain
+		if retry {
 			if out.err = l.over(c); out.err == nil {
 				back = append(back, c)
 				continue
 			}
 		}
-		if !c.left {
-			c.done <- out
-		}
+		c.done <- out
 	}
 	if l.failing = again; !again {
 		l.w.note(nil)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry/registrytest"
 )
 
 // Every write reaches the writer, and its receipt is that of the writer.
@@ -102,6 +103,36 @@ func TestRefusalsArePassedBack(t *testing.T) {
 			if _, err := p.writes.Register(ctx, in); !errors.As(err, &field) || field.Field != name {
 				t.Errorf("Register with text that is no UTF-8 in %s: %v; want a FieldError", name, err)
 			}
+		}
+	})
+}
+
+// A write is answered when its change is here, but does not wait for that for long.
+func TestAnswerWaitsForTheChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		if _, err := p.writes.Register(t.Context(), sample("a1")); err != nil {
+			t.Fatal(err)
+		}
+		p.detach()
+		seen := &registrytest.Mirror{TB: t}
+		defer p.writer.Attach(seen)()
+		began := time.Now()
+		time.AfterFunc(300*time.Millisecond, func() { (&feed{t: t, to: p.own}).Apply(seen.History()[1:]) }) // a2
+		if _, err := p.writes.Register(t.Context(), sample("a2")); err != nil || time.Since(began) != 300*time.Millisecond {
+			t.Errorf("after %v: %v; want an answer when the change is here", time.Since(began), err)
+		}
+		began = time.Now()
+		if _, err := p.writes.Deregister(t.Context(), key("a1"), nil); err != nil || time.Since(began) != awaitTime {
+			t.Errorf("after %v: %v; want an answer after %v", time.Since(began), err, awaitTime)
+		}
+		began = time.Now()
+		if _, err := p.writes.Renew(t.Context(), key("a2"), 7); err != nil || time.Since(began) != 0 {
+			t.Errorf("after %v: %v; a renewal is no change", time.Since(began), err)
+		}
+		// Here a1 is registered still, but no attempt of this request has removed it.
+		if _, err := p.writes.Deregister(t.Context(), key("a1"), nil); !errors.Is(err, registry.ErrNotFound) {
+			t.Errorf("again: %v; want ErrNotFound", err)
 		}
 	})
 }
