@@ -15,11 +15,8 @@ import (
 	"slices"
 	"strings"
 	"time"
-)
 
-const (
-	serverCore    = 0
-	generatorCore = 1
+	"github.com/rollcall-dns/rollcall/bench/internal/dnsload"
 )
 
 type options struct {
@@ -32,7 +29,7 @@ type options struct {
 
 func main() {
 	if len(os.Args) == 3 && os.Args[1] == "-echo" {
-		if err := echo(os.Args[2]); err != nil {
+		if err := dnsload.Echo(os.Args[2], os.Stdin); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -86,7 +83,7 @@ func run(o options) error {
 	if err != nil {
 		return err
 	}
-	load := newLoad(o)
+	load := dnsload.New(o.services)
 	for over := range strings.SplitSeq(o.over, ",") {
 		samples := make(map[string][]sample)
 		for round := range o.rounds {
@@ -117,18 +114,16 @@ func run(o options) error {
 }
 
 // measure asks one server for a while.
-func measure(o options, l *load, over string, s *server) (sample, error) {
-	if err := s.pin(serverCore); err != nil {
-		return sample{}, err
-	}
-	ask := l.udp
+func measure(o options, l *dnsload.Load, over string, s *server) (sample, error) {
+	dnsload.Pin(s.cmd.Process.Pid, dnsload.ServerCore)
+	ask := l.UDP
 	if over == "tcp" {
-		ask = l.tcp
+		ask = l.TCP
 	}
 	if _, err := ask(s.addr, o.measure/4); err != nil { // warms up
 		return sample{}, err
 	}
-	before, err := s.cpu()
+	before, err := dnsload.CPUTime(s.cmd.Process.Pid)
 	if err != nil {
 		return sample{}, err
 	}
@@ -136,18 +131,18 @@ func measure(o options, l *load, over string, s *server) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	after, err := s.cpu()
+	after, err := dnsload.CPUTime(s.cmd.Process.Pid)
 	if err != nil {
 		return sample{}, err
 	}
-	if r.answers == 0 {
+	if r.Answers == 0 {
 		return sample{}, errors.New("no answers")
 	}
 	used := after - before
 	return sample{
-		Server: s.name, Transport: over, QPS: float64(r.answers) / r.took.Seconds(),
-		CPU:  float64(used.Microseconds()) / float64(r.answers),
-		Busy: used.Seconds() / r.took.Seconds(), Bytes: r.bytes, Lost: r.lost,
+		Server: s.name, Transport: over, QPS: float64(r.Answers) / r.Took.Seconds(),
+		CPU:  float64(used.Microseconds()) / float64(r.Answers),
+		Busy: used.Seconds() / r.Took.Seconds(), Bytes: r.Bytes, Lost: r.Lost,
 	}, nil
 }
 

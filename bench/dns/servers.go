@@ -23,8 +23,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-	"golang.org/x/sys/unix"
-
+	"github.com/rollcall-dns/rollcall/bench/internal/dnsload"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
@@ -141,7 +140,7 @@ func start(name string, addr netip.AddrPort, path string, args ...string) (*serv
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(taskset, append([]string{"-c", strconv.Itoa(serverCore), path}, args...)...)
+	cmd := exec.Command(taskset, append([]string{"-c", strconv.Itoa(dnsload.ServerCore), path}, args...)...)
 	if os.Getenv("VERBOSE") != "" {
 		cmd.Stderr = os.Stderr
 	}
@@ -216,16 +215,13 @@ func fill(o options, hook string) error {
 	return context.Cause(ctx)
 }
 
-// serviceName is the name of service n, without zone.
-func serviceName(n int) string { return fmt.Sprintf("_svc%03d._tcp", n) }
-
 func register(ctx context.Context, client *http.Client, hook string, n, each int) error {
 	host := netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})
 	body, err := json.Marshal(map[string]any{"host": host, "port": 8000 + n%1000, "weight": 1 + n%100, "ttl": "30s"})
 	if err != nil {
 		return err
 	}
-	url := fmt.Sprintf("%s/v1/services/%s/instances/i%02d", hook, serviceName(n/each), n%each)
+	url := fmt.Sprintf("%s/v1/services/%s/instances/i%02d", hook, dnsload.ServiceName(n/each), n%each)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, url, bytes.NewReader(body))
 	if err != nil {
 		return err
@@ -249,7 +245,7 @@ func register(ctx context.Context, client *http.Client, hook string, n, each int
 // startEcho takes one of dnsd's own answers for its bytes.
 func startEcho(primary netip.AddrPort) (*server, error) {
 	c := dns.Client{UDPSize: 4096}
-	m := new(dns.Msg).SetQuestion(serviceName(0)+".svc.", dns.TypeSRV)
+	m := new(dns.Msg).SetQuestion(dnsload.ServiceName(0)+".svc.", dns.TypeSRV)
 	m.SetEdns0(1232, false)
 	r, _, err := c.Exchange(m, primary.String())
 	if err != nil {
@@ -269,7 +265,7 @@ func startEcho(primary netip.AddrPort) (*server, error) {
 		return nil, err
 	}
 	addr := peertest.FreeAddrs(1)[0]
-	cmd := exec.Command(taskset, "-c", strconv.Itoa(serverCore), self, "-echo", addr.String())
+	cmd := exec.Command(taskset, "-c", strconv.Itoa(dnsload.ServerCore), self, "-echo", addr.String())
 	cmd.Stdin = strings.NewReader(hex.EncodeToString(answer))
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -303,50 +299,6 @@ func waitSerial(addr netip.AddrPort, want *uint32) (uint32, error) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	return 0, fmt.Errorf("%v does not have the zone", addr)
-}
-
-// pin keeps all threads of a server on one core: Knot's workers choose cores
-// for themselves.
-func (s *server) pin(core int) error {
-	var set unix.CPUSet
-	set.Set(core)
-	for _, pid := range family(s.cmd.Process.Pid) {
-		threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-		if err != nil {
-			continue // it ended
-		}
-		for _, t := range threads {
-			if tid, err := strconv.Atoi(t.Name()); err == nil {
-				_ = unix.SchedSetaffinity(tid, &set)
-			}
-		}
-	}
-	return nil
-}
-
-func (s *server) cpu() (time.Duration, error) { return cpuTime(s.cmd.Process.Pid) }
-
-// family is a process and its descendants.
-func family(pid int) []int {
-	out := []int{pid}
-	for i := 0; i < len(out); i++ {
-		lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", out[i]))
-		if err != nil {
-			continue
-		}
-		for _, l := range lists {
-			text, err := os.ReadFile(l)
-			if err != nil {
-				continue
-			}
-			for _, f := range strings.Fields(string(text)) {
-				if child, err := strconv.Atoi(f); err == nil {
-					out = append(out, child)
-				}
-			}
-		}
-	}
-	return out
 }
 
 // The verbs: 1 the directory, 2 the server's port, 3 the zone's file.

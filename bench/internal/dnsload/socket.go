@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package dnsload
 
 import (
 	"fmt"
@@ -104,3 +104,5 @@ func socket() (int, error) {
 func sockaddr(a netip.AddrPort) unix.Sockaddr {
 	return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
 }
+
+// Tests: load_test.go.

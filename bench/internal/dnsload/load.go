@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package dnsload
 
 import (
 	"encoding/binary"
@@ -23,27 +23,33 @@ const (
 	names = 1 << 16
 )
 
-// load is the generator: queries made ready, asked in a closed loop.
-type load struct {
+// Load is the generator: queries made ready, asked in a closed loop. One goroutine at a
+// time uses it.
+type Load struct {
 	queries [][]byte
 	next    int // the query to ask next
 }
 
-// result is what one run of the load counted.
-type result struct {
-	answers, lost, bytes int
-	took                 time.Duration
+// Result is what one run of the load counted.
+type Result struct {
+	Answers, Lost int
+	Bytes         int // of an answer
+	Took          time.Duration
 }
 
-func newLoad(o options) *load {
-	l := new(load)
+// ServiceName is the name of service n, without zone.
+func ServiceName(n int) string { return fmt.Sprintf("_svc%03d._tcp", n) }
+
+// New makes a load that asks for the first services of the zone "svc.", see ServiceName.
+func New(services int) *Load {
+	l := new(Load)
 	rnd := rand.New(rand.NewPCG(1, 1))
-	for i := range min(o.services, names) {
+	for i := range min(services, names) {
 		n := i
-		if o.services > names {
-			n = rnd.IntN(o.services)
+		if services > names {
+			n = rnd.IntN(services)
 		}
-		m := new(dns.Msg).SetQuestion(serviceName(n)+".svc.", dns.TypeSRV)
+		m := new(dns.Msg).SetQuestion(ServiceName(n)+".svc.", dns.TypeSRV)
 		m.RecursionDesired = false
 		m.SetEdns0(1232, false)
 		p, err := m.Pack()
@@ -56,24 +62,24 @@ func newLoad(o options) *load {
 	return l
 }
 
-// udp asks for d: each socket has window queries in flight, and an answer makes
-// room for the next one. Queries without an answer for 100 ms count as lost and are
-// asked again.
-func (l *load) udp(to netip.AddrPort, d time.Duration) (result, error) {
-	if err := pinThread(generatorCore); err != nil {
-		return result{}, err
+// UDP asks for d from the generator's core: each socket has window queries in flight, and
+// an answer makes room for the next one. Queries without an answer for 100 ms count as
+// lost and are asked again.
+func (l *Load) UDP(to netip.AddrPort, d time.Duration) (Result, error) {
+	if err := pinThread(GeneratorCore); err != nil {
+		return Result{}, err
 	}
 	var all [sockets]*batcher
 	var poll [sockets]unix.PollFd
-	var r result
+	var r Result
 	for i := range all {
 		fd, err := socket()
 		if err != nil {
-			return result{}, err
+			return Result{}, err
 		}
 		defer unix.Close(fd)
 		if err := unix.Connect(fd, sockaddr(to)); err != nil {
-			return result{}, fmt.Errorf("connect %s: %w", to, err)
+			return Result{}, fmt.Errorf("connect %s: %w", to, err)
 		}
 		all[i] = newBatcher(fd, false)
 		poll[i] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
@@ -100,19 +106,19 @@ func (l *load) udp(to netip.AddrPort, d time.Duration) (result, error) {
 			return r, err
 		case n == 0:
 			for _, b := range all {
-				r.lost += window
+				r.Lost += window
 				if err := l.send(b, window); err != nil {
 					return r, err
 				}
 			}
 		}
 	}
-	r.took = time.Since(begin)
+	r.Took = time.Since(begin)
 	return r, nil
 }
 
 // exchange takes the answers that are there, and asks as many new queries.
-func (l *load) exchange(b *batcher, r *result) (int, error) {
+func (l *Load) exchange(b *batcher, r *Result) (int, error) {
 	n, err := b.receive(unix.MSG_DONTWAIT)
 	if err != nil || n == 0 {
 		return n, err
@@ -122,13 +128,13 @@ func (l *load) exchange(b *batcher, r *result) (int, error) {
 			return n, fmt.Errorf("answer of %d octets, flags %x", b.recv[i].Len, b.in[i][2:4])
 		}
 	}
-	r.answers += n
-	r.bytes = int(b.recv[0].Len)
+	r.Answers += n
+	r.Bytes = int(b.recv[0].Len)
 	return n, l.send(b, n)
 }
 
 // send asks the next n queries.
-func (l *load) send(b *batcher, n int) error {
+func (l *Load) send(b *batcher, n int) error {
 	for n > 0 {
 		k := min(n, batch)
 		for i := range k {
@@ -143,7 +149,7 @@ func (l *load) send(b *batcher, n int) error {
 }
 
 // query is the next one.
-func (l *load) query() []byte {
+func (l *Load) query() []byte {
 	q := l.queries[l.next]
 	if l.next++; l.next == len(l.queries) {
 		l.next = 0
@@ -151,13 +157,13 @@ func (l *load) query() []byte {
 	return q
 }
 
-// tcp asks for d over connections with window queries in flight on each. It answers
-// what one read brings with as many new queries in one write.
-func (l *load) tcp(to netip.AddrPort, d time.Duration) (result, error) {
-	if err := pinThread(generatorCore); err != nil {
-		return result{}, err
+// TCP asks for d over connections with window queries in flight on each, from the
+// generator's core. It answers what one read brings with as many new queries in one write.
+func (l *Load) TCP(to netip.AddrPort, d time.Duration) (Result, error) {
+	if err := pinThread(GeneratorCore); err != nil {
+		return Result{}, err
 	}
-	var r result
+	var r Result
 	var all [sockets]*stream
 	var poll [sockets]unix.PollFd
 	for i := range all {
@@ -184,7 +190,7 @@ func (l *load) tcp(to netip.AddrPort, d time.Duration) (result, error) {
 				continue
 			}
 			idle = false
-			r.answers, r.bytes = r.answers+n, size
+			r.Answers, r.Bytes = r.Answers+n, size
 			if err := s.ask(l, n); err != nil {
 				return r, err
 			}
@@ -198,7 +204,7 @@ func (l *load) tcp(to netip.AddrPort, d time.Duration) (result, error) {
 			return r, errors.New("no answer for 5 s")
 		}
 	}
-	r.took = time.Since(begin)
+	r.Took = time.Since(begin)
 	return r, nil
 }
 
@@ -228,7 +234,7 @@ func connect(to netip.AddrPort) (*stream, error) {
 }
 
 // ask writes the next n queries.
-func (s *stream) ask(l *load, n int) error {
+func (s *stream) ask(l *Load, n int) error {
 	for range n {
 		q := l.query()
 		s.out = binary.BigEndian.AppendUint16(s.out, uint16(len(q)))
@@ -275,3 +281,5 @@ func (s *stream) answers() (n, size int, err error) {
 	s.have = copy(s.in, rest)
 	return n, size, nil
 }
+
+// Tests: load_test.go.

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package dnsload
 
 import (
 	"encoding/binary"
@@ -12,17 +12,15 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// echo is the ceiling: it answers every query on addr, UDP and TCP, with the
-// bytes read from standard input in hex, after putting in the ID. It never looks at
-// the question.
-func echo(addr string) error {
-	text, err := io.ReadAll(os.Stdin)
+// Echo is the ceiling: it answers every query on addr, UDP and TCP, with the bytes read
+// from input in hex, after putting in the ID. It never looks at the question. It returns
+// when that fails.
+func Echo(addr string, input io.Reader) error {
+	text, err := io.ReadAll(input)
 	if err != nil {
 		return err
 	}
@@ -30,7 +28,11 @@ func echo(addr string) error {
 	if err != nil {
 		return err
 	}
-	ln, err := net.Listen("tcp", addr)
+	fd, err := bound(addr)
+	if err != nil {
+		return err
+	}
+	ln, err := net.Listen("tcp", addr) // after UDP: what reaches it by TCP finds both
 	if err != nil {
 		return err
 	}
@@ -43,22 +45,27 @@ func echo(addr string) error {
 			go echoTCP(c, answer)
 		}
 	}()
-	return echoUDP(addr, answer)
+	return echoUDP(fd, answer)
 }
 
-// echoUDP answers datagrams in batches.
-func echoUDP(addr string, answer []byte) error {
+// bound opens a UDP socket at addr.
+func bound(addr string) (int, error) {
 	to, err := netip.ParseAddrPort(addr)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	fd, err := socket()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := unix.Bind(fd, sockaddr(to)); err != nil {
-		return fmt.Errorf("bind %s: %w", addr, err)
+		return 0, fmt.Errorf("bind %s: %w", addr, err)
 	}
+	return fd, nil
+}
+
+// echoUDP answers datagrams in batches.
+func echoUDP(fd int, answer []byte) error {
 	// A connection to wait on, as dnsd does: the runtime's poller.
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return err
@@ -129,47 +136,4 @@ func echoTCP(c net.Conn, answer []byte) {
 	}
 }
 
-// pinThread keeps the calling goroutine on one core.
-func pinThread(core int) error {
-	runtime.LockOSThread()
-	var set unix.CPUSet
-	set.Set(core)
-	return unix.SchedSetaffinity(0, &set)
-}
-
-// cpuTime is the processor time of a process and of its running children, which
-// NSD has.
-func cpuTime(pid int) (time.Duration, error) {
-	var total time.Duration
-	for _, p := range family(pid) {
-		d, err := cpuOf(p)
-		if err != nil && p == pid {
-			return 0, err
-		}
-		total += d
-	}
-	return total, nil
-}
-
-// cpuOf adds user and system time of /proc/PID/stat: fields 14 and 15 in ticks.
-func cpuOf(pid int) (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	// The name in parentheses may hold spaces: count from after it.
-	_, rest, ok := strings.Cut(string(stat), ") ")
-	fields := strings.Fields(rest)
-	if !ok || len(fields) < 13 {
-		return 0, syscall.EINVAL
-	}
-	var user, system int64
-	if _, err := fmt.Sscan(fields[11], &user); err != nil {
-		return 0, err
-	}
-	if _, err := fmt.Sscan(fields[12], &system); err != nil {
-		return 0, err
-	}
-	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux
-	return time.Duration(user+system) * tick, nil
-}
+// Tests: load_test.go.
