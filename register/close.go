@@ -24,7 +24,13 @@ func (l *Lease) abort() {
 		l.cancel()
 		<-l.ended
 		if l.doubt || l.registrations() > 0 { // best effort: if it fails, the lease ends by itself
-			_ = l.client.do(context.Background(), time.Second, http.MethodDelete, l.deletion(), nil, nil)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			for range l.cfg.Hooks {
+				if err := l.delete(ctx); err == nil || refused(err) {
+					break
+				}
+			}
 		}
 		l.release()
 	})
@@ -68,14 +74,18 @@ func (l *Lease) Close(ctx context.Context) error {
 // deregister sends the DELETE until a hook has answered or ctx ends.
 func (l *Lease) deregister(ctx context.Context) error {
 	for fails := 1; ; fails++ {
-		err := l.client.do(ctx, l.cfg.Timeout, http.MethodDelete, l.deletion(), nil, nil)
+		err := l.delete(ctx)
 		switch {
 		case err == nil, status(err) == http.StatusNotFound, status(err) == http.StatusConflict:
 			return nil
 		case refused(err):
 			return fmt.Errorf("register: deregister %s/%s: %w", l.cfg.Service, l.cfg.ID, err)
 		}
-		timer := time.NewTimer(max(l.pauseAfter(fails), retryAfter(err)))
+		pause := time.Duration(0)
+		if fails%len(l.cfg.Hooks) == 0 { // else the next hook is tried at once
+			pause = max(l.pauseAfter(fails), retryAfter(err))
+		}
+		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -83,6 +93,16 @@ func (l *Lease) deregister(ctx context.Context) error {
 			return fmt.Errorf("register: deregister %s/%s: %w", l.cfg.Service, l.cfg.ID, err)
 		}
 	}
+}
+
+// delete sends the DELETE to the hook in use. If there are others, one that hangs has only
+// half of the time left.
+func (l *Lease) delete(ctx context.Context) error {
+	timeout := l.cfg.Timeout
+	if end, ok := ctx.Deadline(); ok && len(l.cfg.Hooks) > 1 {
+		timeout = min(timeout, time.Until(end)/2)
+	}
+	return l.client.do(ctx, timeout, http.MethodDelete, l.deletion(), nil, nil)
 }
 
 // deletion is the path of the DELETE, for this incarnation only.

@@ -20,10 +20,11 @@ const (
 // Config says what to register and where. Service and Registration.Port are
 // required.
 type Config struct {
-	// Hooks are the hooks of one registry, as base URLs or host:port (http), tried
-	// in this order, the next after a failure. Empty: those in the environment
-	// variable ROLLCALL_HOOK, separated by commas or spaces, else
-	// http://127.0.0.1:8053.
+	// Hooks are the hooks of the dnsd that share one registry, as base URLs or host:port
+	// (http). One is used, at first the first, as long as it works. When it does not
+	// answer, or answers that it cannot serve now (503), the next is tried at once, and
+	// all again after a pause if all have failed. Empty: those in the environment variable
+	// ROLLCALL_HOOK, separated by commas or spaces, else http://127.0.0.1:8053.
 	Hooks []string
 	// Service is the name as in DNS: "_math._tcp".
 	Service string

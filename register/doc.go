@@ -21,6 +21,9 @@
 // Config.Hooks lists the HTTP addresses of dnsd. If it is empty, the environment
 // variable ROLLCALL_HOOK lists them ("https://dnsd1.example.org:8053
 // https://dnsd2.example.org:8053"); otherwise the address is http://127.0.0.1:8053.
+// Where several dnsd share one registry, list them all: when one is away, the next is
+// used at once. Requests may reach several of them, which does no harm: they are the same
+// requests, for the same registry.
 //
 // HTTP_PROXY is ignored for a hook in a private network, and for a registration
 // without a host: the hook would publish the address of the proxy.

@@ -24,6 +24,7 @@ type hold struct {
 	pace    time.Duration // of the heart; owned by the reader of beats
 	heart   *heart
 	beats   chan struct{} // the lease was renewed
+	waiting chan struct{} // the hook finds no writer for a renewal, and tries again
 	changed chan struct{} // the hook publishes the instance in another state
 	ended   chan error    // why the hold ended; sent once
 	cancel  context.CancelFunc
@@ -38,6 +39,7 @@ func openHold(ctx context.Context, c *client, path string, pace time.Duration, j
 		pace:    pace,
 		heart:   newHeart(pace, jitter),
 		beats:   make(chan struct{}, 1),
+		waiting: make(chan struct{}, 1),
 		changed: make(chan struct{}, 1),
 		ended:   make(chan error, 1),
 		cancel:  cancel,
@@ -75,8 +77,9 @@ func (h *hold) run(ctx context.Context, c *client, path string) error {
 	return h.read(resp.Body)
 }
 
-// read reads the answer: a comment is a renewal, and the event "changed" means that
-// the hook publishes the instance in another state.
+// read reads the answer. A comment is a renewal. The event "changed" means that the hook
+// publishes the instance in another state, and "waiting" that a renewal is not done yet,
+// because the dnsd that share the registry have no writer at the moment.
 func (h *hold) read(body io.Reader) error {
 	in := bufio.NewReaderSize(body, 512)
 	start := true // at the start of a line; a line may be longer than the buffer
@@ -88,6 +91,8 @@ func (h *hold) read(body io.Reader) error {
 				notify(h.beats)
 			case strings.TrimSpace(string(line)) == "event: changed":
 				notify(h.changed)
+			case strings.TrimSpace(string(line)) == "event: waiting":
+				notify(h.waiting)
 			}
 		}
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {

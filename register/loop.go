@@ -178,10 +178,10 @@ func (lp *loop) hold(ctx context.Context, incarnation uint64, renew time.Duratio
 func (lp *loop) wait(renew time.Duration) bool {
 	l := lp.Lease
 	for {
-		var beats, changed chan struct{}
+		var beats, waiting, changed chan struct{}
 		var ended chan error
 		if l.held != nil {
-			beats, changed, ended = l.held.beats, l.held.changed, l.held.ended
+			beats, waiting, changed, ended = l.held.beats, l.held.waiting, l.held.changed, l.held.ended
 		}
 		select {
 		case <-l.stop:
@@ -204,6 +204,9 @@ func (lp *loop) wait(renew time.Duration) bool {
 			}
 			l.beat()
 			lp.timer.Reset(silence(renew))
+		case <-waiting:
+			l.held.spoke, l.held.works = true, true
+			lp.timer.Reset(lp.patience(renew))
 		case <-changed:
 			return true // the answer to a PUT shows what is published
 		case why := <-ended:
@@ -212,13 +215,24 @@ func (lp *loop) wait(renew time.Duration) bool {
 	}
 }
 
+// patience is how long a hold whose hook finds no writer may go on without a renewal. If
+// another hook is in the list, it may find the writer: the rest of the lease must be
+// enough for a request to that.
+func (lp *loop) patience(renew time.Duration) time.Duration {
+	if len(lp.cfg.Hooks) == 1 {
+		return silence(renew)
+	}
+	until := lp.Status().Confirmed.Add(max(3*renew-lp.cfg.Timeout, silence(renew))) // a lease is three times renew
+	return max(min(time.Until(until), silence(renew)), 0)
+}
+
 // silent gives up a hold that is silent: a proxy buffers, or the hook hangs.
 func (lp *loop) silent() {
 	switch {
 	case lp.held == nil: // a renewal is due
 		return
 	case lp.held.works:
-		lp.client.next(lp.held.base) // the hook hangs, most likely
+		lp.client.next(lp.held.base) // the hook hangs, most likely, or finds no writer
 	case lp.held.spoke: // a proxy does not pass the body on
 		lp.holdLater("its heartbeats are not answered")
 	default:
@@ -281,10 +295,14 @@ func (l *Lease) jitter(renew time.Duration) time.Duration {
 	return renew - time.Duration(l.random()*float64(renew)/5)
 }
 
-// backoff is the pause after a failed PUT. A Retry-After makes it longer, never
-// shorter, and not so long that it costs the lease. It is jittered: many instances
-// may have been given the same Retry-After.
+// backoff is the pause after a failed PUT. The next hook is tried at once, and a pause
+// comes when all have failed. A Retry-After makes it longer, never shorter, and not so
+// long that it costs the lease. It is jittered: many instances may have been given the
+// same Retry-After.
 func (lp *loop) backoff(err error, renew time.Duration) time.Duration {
+	if lp.fails%len(lp.cfg.Hooks) != 0 && !refused(err) { // a refusal is not taken to another hook
+		return 0
+	}
 	asked := retryAfter(err)
 	if lp.registrations() > 0 {
 		asked = min(asked, renew/2)
@@ -293,17 +311,12 @@ func (lp *loop) backoff(err error, renew time.Duration) time.Duration {
 	return max(lp.pauseAfter(lp.fails), asked)
 }
 
-// pauseAfter doubles with each round over all hooks, with full jitter. Within the
-// first round the next hook is tried at once.
+// pauseAfter doubles with each round of failures over all hooks, with full jitter.
 func (l *Lease) pauseAfter(fails int) time.Duration {
-	n := len(l.cfg.Hooks)
-	if fails < n {
-		return 0
-	}
 	first := minBackoff
 	if l.registrations() > 0 {
 		first = spread
 	}
-	round := min((fails-n)/n, 10) // 100 ms << 10 is far above the cap
+	round := min(max(fails/len(l.cfg.Hooks)-1, 0), 10) // 100 ms << 10 is far above the cap
 	return minBackoff/2 + time.Duration(l.random()*float64(min(first<<round, maxBackoff)))
 }

@@ -128,12 +128,15 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 
 func TestBackoffDoublesWithEachRoundAndIsCapped(t *testing.T) {
 	l := &Lease{cfg: Config{Hooks: []string{"a", "b"}}, random: func() float64 { return math.Nextafter(1, 0) }}
+	lp := &loop{Lease: l}
 	var got []time.Duration
-	for fails := 1; fails < 30; fails++ {
-		got = append(got, l.pauseAfter(fails))
-	}
-	if got[0] != 0 {
-		t.Errorf("the second hook waits %v", got[0])
+	for range 15 {
+		lp.fails++
+		if pause := lp.backoff(errRefused, time.Minute); pause != 0 {
+			t.Errorf("the second hook waits %v", pause)
+		}
+		lp.fails++
+		got = append(got, lp.backoff(errRefused, time.Minute))
 	}
 	for i := 1; i < len(got); i++ {
 		if got[i] < got[i-1] || got[i] > maxBackoff+minBackoff {

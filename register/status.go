@@ -17,7 +17,7 @@ const (
 	LeaseRegistering LeaseState = iota // not registered yet
 	LeaseHeld                          // registered, held by an open request
 	LeaseRenewed                       // registered, kept by renewals
-	LeaseRetrying                      // was registered; the hook does not confirm it now
+	LeaseRetrying                      // was registered; no hook confirms it now
 	LeaseReplaced                      // a newer incarnation is registered; final
 	LeaseClosed                        // Close was called; final
 )
@@ -110,6 +110,8 @@ func (l *Lease) failed(err error, fails int, final bool) {
 		if fails >= len(l.cfg.Hooks) {
 			l.notice.trouble(time.Now(), "is not registered, so no client finds it; trying again: %s", l.notice.cause(err))
 		}
+	case fails < len(l.cfg.Hooks):
+		l.log(slog.LevelInfo, "registration not confirmed, trying the next hook", "err", err)
 	default:
 		l.enter(LeaseRetrying)
 		if fails >= restartFails*len(l.cfg.Hooks) {

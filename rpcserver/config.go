@@ -18,7 +18,8 @@ type Config struct {
 	Addr string
 	// Announce registers the server while it serves, so that DNS publishes it. A Port of
 	// 0 is filled in from the listener, and so is an empty Host if the listener is bound
-	// to one address. Nil: it is not registered.
+	// to one address. Its Hooks may list several dnsd that share a registry. Nil: it is
+	// not registered.
 	Announce *register.Config
 	// TLS makes every listener a TLS listener.
 	TLS *tls.Config

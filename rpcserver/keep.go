@@ -96,4 +96,4 @@ func (s *Server) deregister(ctx context.Context) error {
 	return nil
 }
 
-// Tests: foreign_test.go, shutdown_test.go, stop_test.go.
+// Tests: foreign_test.go, keep_test.go, shutdown_test.go, stop_test.go.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -17,13 +18,14 @@ import (
 	"github.com/rollcall-dns/rollcall/testenv"
 )
 
-// serveArg as first argument makes this program a math server: demo SERVE-ARG HOOK ID WEIGHT.
+// serveArg as first argument makes this program a math server:
+// demo SERVE-ARG HOOK[,HOOK...] ID WEIGHT.
 const serveArg = "-serve-math"
 
 // serve is a server's whole life: net/rpc as the standard library has it, and a
 // registration beside it. It ends when its standard input does, so that it
 // cannot outlive the demo, and on SIGTERM.
-func serve(hook, id, weight string) error {
+func serve(hooks, id, weight string) error {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
 	signal.Ignore(syscall.SIGINT) // a terminal's Ctrl-C reaches all: the demo decides
@@ -47,7 +49,7 @@ func serve(hook, id, weight string) error {
 	go rpcs.Accept(l)
 
 	lease, err := register.Keep(ctx, register.Config{
-		Hooks: []string{hook}, Service: "_math._tcp", ID: id,
+		Hooks: strings.Split(hooks, ","), Service: "_math._tcp", ID: id,
 		Registration: register.Registration{
 			Port: uint16(l.Addr().(*net.TCPAddr).Port), Weight: register.Uint16(uint16(w)),
 			TTL: register.Duration(ttl), Lease: register.Duration(lease),

@@ -270,6 +270,23 @@ func TestHoldHearsOfWritesElsewhere(t *testing.T) {
 	}
 }
 
+// What happens between the registration and the beginning of the hold reaches the hold, too.
+func TestHoldHearsOfWritesBeforeItBegan(t *testing.T) {
+	fake(t, nil, func(t *testing.T, h *hook) {
+		h.follows(&remote{after: func() {
+			if _, err := h.registry.Drain(t.Context(), keyA1, false); err != nil {
+				t.Error(err)
+			}
+		}})
+		began := time.Now()
+		s := h.stream("POST", a1+"/hold", `{"port":1}`)
+		s.next()
+		if e := s.next(); e.name != "changed" || time.Since(began) != 0 {
+			t.Errorf("after %v: %+v", time.Since(began), e)
+		}
+	})
+}
+
 // After an Update with another registry the holds follow that one.
 func TestHoldsFollowThePresentRegistry(t *testing.T) {
 	h := start(t, nil)
@@ -295,8 +312,8 @@ func TestHoldsFollowThePresentRegistry(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	h.Close()
-	if _, err := next.Undrain(t.Context(), keyA1); err != nil {
-		t.Error(err)
+	if h.followed != nil {
+		t.Error("the holds of a closed hook follow a registry")
 	}
 }
 

@@ -18,6 +18,7 @@ type remote struct {
 	hangs  bool           // no answer comes
 	asked  map[string]int // by the name of the write
 	answer *registry.Instance
+	after  func() // is called when an instance was registered, before the answer
 }
 
 // fails lets all writes fail; nil: they work.
@@ -57,7 +58,11 @@ func (r *remote) Register(ctx context.Context, in registry.Instance) (registry.R
 		*r.answer = in
 		return registry.Receipt{Did: registry.Created, Revision: in.Revision, Instance: r.answer}, nil
 	}
-	return r.Registry.Register(ctx, in)
+	done, err := r.Registry.Register(ctx, in)
+	if r.after != nil {
+		r.after()
+	}
+	return done, err
 }
 
 func (r *remote) Renew(ctx context.Context, key registry.Key, incarnation uint64) (registry.Receipt, error) {
