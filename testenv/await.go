@@ -28,7 +28,7 @@ func (e *Env) Published() []register.Published {
 }
 
 func (e *Env) published(ctx context.Context) ([]register.Published, error) {
-	url := e.HookURL() + "/v1/services/" + e.setup.Service
+	url := e.aHook() + "/v1/services/" + e.setup.Service
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
@@ -49,6 +49,21 @@ func (e *Env) published(ctx context.Context) ([]register.Published, error) {
 		return nil, err
 	}
 	return s.Instances, nil
+}
+
+// aHook is the URL of the hook of a dnsd that can be asked: the first with whole links.
+func (e *Env) aHook() string {
+	for i, d := range e.dnsds {
+		whole := d.running != nil
+		for _, l := range d.links() {
+			b, _ := l.now()
+			whole = whole && b == Whole
+		}
+		if whole {
+			return e.HookURLs()[i]
+		}
+	}
+	return e.HookURL()
 }
 
 // Await returns when done is true of the instances that dnsd publishes of the nodes'
@@ -83,7 +98,7 @@ func (e *Env) Await(what string, done func([]register.Published) bool) {
 
 // changes receives a value after each event of dnsd's watch, until ctx ends.
 func (e *Env) changes(ctx context.Context) (<-chan struct{}, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.HookURL()+"/v1/watch?service="+e.setup.Service, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.aHook()+"/v1/watch?service="+e.setup.Service, nil)
 	if err != nil {
 		return nil, err
 	}

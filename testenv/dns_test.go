@@ -77,7 +77,7 @@ func TestACostlyQuestionIsAskedWithAForgedSource(t *testing.T) {
 	for n := range 2000 {
 		env.Put(fmt.Sprintf("n%d", n), register.Registration{Host: "10.0.0.7", Port: uint16(1 + n), Lease: register.Duration(time.Minute)})
 	}
-	port := env.DNSD().DNSAddr().Port()
+	port := env.DNSD(0).DNSAddr().Port()
 
 	t.Run("costs at most some plain ones", func(t *testing.T) {
 		q := newQuestioner(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port).String())
@@ -142,7 +142,7 @@ func TestBindIsAWildcard(t *testing.T) {
 	}
 	for _, bind := range []string{"0.0.0.0:0", "[::]:0"} {
 		env := New(t, Setup{Nodes: -1, Zone: dnsd.Zone{Bind: []string{bind}}})
-		q := newQuestioner(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), env.DNSD().DNSAddr().Port()).String())
+		q := newQuestioner(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), env.DNSD(0).DNSAddr().Port()).String())
 		var m dns.Msg
 		if err := m.Unpack(q.ask(q.query("ns.svc.", dns.TypeA))); err != nil {
 			t.Fatal(err)

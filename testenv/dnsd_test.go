@@ -16,8 +16,8 @@ func TestDnsdForgetsEverything(t *testing.T) {
 	load := startLoad(t, c, 4) // not idempotent
 	load.awaitCalls(t, 200)
 	for range 3 {
-		env.StopDNSD()
-		env.StartDNSD()
+		env.StopDNSD(0)
+		env.StartDNSD(0)
 		env.AwaitNodes()
 		load.awaitCalls(t, 200)
 	}
@@ -39,10 +39,8 @@ func TestDnsdIsKilled(t *testing.T) {
 		return p
 	}
 	p := start()
-	env := &Env{t: t, ctx: t.Context(), setup: Setup{
-		Service: "_math._tcp", Logger: slog.New(slog.DiscardHandler),
-		Zone: dnsd.Zone{Bind: []string{addrs[0].String()}, Hook: dnsd.Hook{Addr: addrs[1].String()}},
-	}}
+	env := &Env{t: t, ctx: t.Context(), setup: Setup{Service: "_math._tcp", Logger: slog.New(slog.DiscardHandler)}}
+	env.prepare(dnsd.Zone{Bind: []string{addrs[0].String()}, Hook: dnsd.Hook{Addr: addrs[1].String()}})
 	t.Cleanup(env.stop)
 	for range 3 {
 		env.AddNode()

@@ -76,14 +76,14 @@ func (p page) anchors() []string {
 }
 
 var (
-	link = regexp.MustCompile(`\]\(([^)\s]+)\)`) // of Markdown: its target
-	code = regexp.MustCompile("(?ms)^```.*?^```|`[^`\n]*`")
+	markdownLink = regexp.MustCompile(`\]\(([^)\s]+)\)`) // of Markdown: its target
+	code         = regexp.MustCompile("(?ms)^```.*?^```|`[^`\n]*`")
 )
 
 func TestLinksOfTheDocumentsLeadSomewhere(t *testing.T) {
 	links := 0
 	for _, p := range pages(t) {
-		for _, m := range link.FindAllStringSubmatch(code.ReplaceAllString(p.text, ""), -1) {
+		for _, m := range markdownLink.FindAllStringSubmatch(code.ReplaceAllString(p.text, ""), -1) {
 			target := m[1]
 			if strings.Contains(target, "://") {
 				continue

@@ -53,7 +53,7 @@ func TestBadInput(t *testing.T) {
 	if _, err := dnsd.ParseCorefile("Corefile", []byte("svc {\n  leese 15s\n}\n")); err == nil || !strings.HasPrefix(err.Error(), "Corefile:2: ") {
 		t.Errorf("a bad Corefile: %v", err)
 	}
-	if err := env.DNSD().Reload(dnsd.Config{Zones: []dnsd.Zone{{Lease: dnsd.Lease{Default: time.Second}}}}); err == nil {
+	if err := env.DNSD(0).Reload(dnsd.Config{Zones: []dnsd.Zone{{Lease: dnsd.Lease{Default: time.Second}}}}); err == nil {
 		t.Error("a bad configuration was taken")
 	}
 	env.AwaitNodes() // the one node, and nothing else

@@ -104,7 +104,7 @@ func TestAnInstanceStopsWhileDnsdIsAway(t *testing.T) {
 	c := env.Client(nil)
 	load := startLoad(t, c, 4) // not idempotent
 	load.awaitCalls(t, 200)
-	env.StopDNSD()
+	env.StopDNSD(0)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for i := range 2 {
@@ -115,7 +115,7 @@ func TestAnInstanceStopsWhileDnsdIsAway(t *testing.T) {
 		env.Node(i).fault = Kill
 	}
 	load.awaitCalls(t, 500)
-	env.StartDNSD()
+	env.StartDNSD(0)
 	for i := range 2 {
 		env.Restart(i)
 	}

@@ -66,8 +66,8 @@ func TestTheAnswerShrinksToNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	env.CutHook(true)
-	env.StopDNSD()
-	env.StartDNSD()
+	env.StopDNSD(0)
+	env.StartDNSD(0)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for s := range r.Watch(ctx, env.Name()) {

@@ -44,17 +44,21 @@ func (w *wire) now() cut {
 	return w.state
 }
 
-// dial connects through the wire.
-func (w *wire) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	if w.now() == severed {
-		return nil, errCut
+// dialer connects, as net.Dialer.DialContext does.
+type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// over connects through the wire by way of dial.
+func (w *wire) over(dial dialer) dialer {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if w.now() == severed {
+			return nil, errCut
+		}
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return w.adopt(conn), nil
 	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, err
-	}
-	return w.adopt(conn), nil
 }
 
 // adopt puts an open connection onto the wire.

@@ -127,7 +127,7 @@ func (n *Node) start() {
 	s := rpcserver.New(rpcserver.Config{
 		Logger: e.setup.Logger,
 		Announce: &register.Config{
-			Hooks: []string{e.HookURL()}, Service: e.setup.Service, ID: n.ID,
+			Hooks: e.HookURLs(), Service: e.setup.Service, ID: n.ID,
 			Registration: reg, HTTP: &http.Client{Transport: n.transport()}, Logger: e.setup.Logger,
 		},
 	})
@@ -151,18 +151,8 @@ func (n *Node) receivers() []any {
 
 // transport reaches the hook while neither the node's nor all nodes' wire is cut.
 func (n *Node) transport() http.RoundTripper {
-	own := n.wire
 	return &http.Transport{
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			if n.env.hooks.now() == severed {
-				return nil, errCut
-			}
-			conn, err := own.dial(ctx, network, addr)
-			if err != nil {
-				return nil, err
-			}
-			return n.env.hooks.adopt(conn), nil
-		},
+		DialContext:         n.env.hooks.over(n.wire.over(n.env.Dial)),
 		MaxIdleConnsPerHost: 4,
 		IdleConnTimeout:     10 * time.Second,
 	}
@@ -194,7 +184,7 @@ func (e *Env) Put(id string, reg register.Registration) {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	url := fmt.Sprintf("%s/v1/services/%s/instances/%s", e.HookURL(), e.setup.Service, id)
+	url := fmt.Sprintf("%s/v1/services/%s/instances/%s", e.aHook(), e.setup.Service, id)
 	req, err := http.NewRequestWithContext(e.ctx, http.MethodPut, url, bytes.NewReader(body))
 	if err != nil {
 		e.t.Fatal(err)

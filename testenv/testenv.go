@@ -23,7 +23,16 @@ type Setup struct {
 	// Zone is dnsd's configuration; empty addresses become free ports, lease
 	// 0 becomes 3s, and TTL 0 becomes 1s, so that tests are quick.
 	Zone dnsd.Zone
-	// Durable keeps registrations in a file in the test's temporary directory.
+	// DNSDs is how many dnsd share the registrations; 0 and 1 are one, which shares with
+	// none. Nodes know the hooks of all, clients the DNS servers of all. They share what
+	// Env.Store returns. Their sessions last 2s, unless Zone.Store.Shared says otherwise.
+	DNSDs int
+	// Stores opens another store for several dnsd: the one that Zone.Store describes. Each
+	// dnsd gets another Name ("a", "b", ...), and that name at the end of Dir. Nil: the
+	// store is in memory.
+	Stores dnsd.Stores
+	// Durable keeps registrations in a file in the test's temporary directory. Of several
+	// dnsd, each keeps its local copy there.
 	Durable bool
 	// Stock makes the nodes servers of net/rpc alone. The environment registers
 	// each with one PUT, with a lease of an hour.
@@ -46,10 +55,11 @@ type Env struct {
 	setup Setup
 	ctx   context.Context
 
-	dnsd    *server
+	dnsds   []*server
+	store   *Store // nil: the only dnsd has its own, or the caller's is used
 	nodes   []*Node
 	clients wire           // between clients and DNS
-	hooks   wire           // between nodes and the hook
+	hooks   wire           // between nodes and the hooks
 	burials sync.WaitGroup // killed nodes that are being closed
 }
 
@@ -81,12 +91,15 @@ func New(t testing.TB, setup Setup) *Env {
 	if z.TTL == 0 {
 		z.TTL = time.Second
 	}
-	if setup.Durable {
+	if setup.Durable && setup.DNSDs < 2 {
 		z.Store = dnsd.Store{Kind: "bolt", Path: filepath.Join(t.TempDir(), "svc.db")}
 	}
 	e := &Env{t: t, setup: setup, ctx: t.Context()}
 	t.Cleanup(e.stop)
-	e.StartDNSD()
+	e.prepare(*z)
+	for i := range e.dnsds {
+		e.StartDNSD(i)
+	}
 	for range max(setup.Nodes, 0) {
 		e.AddNode()
 	}
@@ -97,13 +110,21 @@ func New(t testing.TB, setup Setup) *Env {
 // stop ends the nodes and dnsd. The clients' own cleanups have run by then.
 func (e *Env) stop() {
 	e.hooks.set(whole)
+	for _, d := range e.dnsds {
+		e.awake(d)
+		for _, l := range d.links() {
+			l.set(Whole)
+		}
+	}
 	for _, n := range e.nodes {
 		n.stopper()()
 	}
-	e.burials.Wait()
-	if e.dnsd != nil {
-		e.dnsd.stop()
+	for _, d := range e.dnsds {
+		if d.running != nil {
+			e.burials.Go(func() { d.stop() })
+		}
 	}
+	e.burials.Wait()
 }
 
 // Name is the name of the nodes' service in DNS: "_math._tcp.svc.".
@@ -115,15 +136,34 @@ func (e *Env) Name() string {
 	return e.setup.Service + "." + origin
 }
 
-// DNSAddr is the address of dnsd's DNS, host:port. A restart does not change it.
-func (e *Env) DNSAddr() string { return e.setup.Zone.Bind[0] }
+// DNSAddr is the address of the DNS of the only dnsd, or of dnsd 0: host:port. A restart
+// does not change it.
+func (e *Env) DNSAddr() string { return e.dnsds[0].zone.Bind[0] }
 
-// HookURL is the URL of dnsd's hook. A restart does not change it.
-func (e *Env) HookURL() string { return "http://" + e.setup.Zone.Hook.Addr }
+// HookURL is the URL of the hook of the only dnsd, or of dnsd 0. A restart does not change
+// it.
+func (e *Env) HookURL() string { return "http://" + e.dnsds[0].zone.Hook.Addr }
 
-// Resolver returns a new resolver that asks dnsd. DropDNS and DropUDP apply to it.
+// DNSAddrs are the DNS addresses of all dnsd.
+func (e *Env) DNSAddrs() (all []string) {
+	for _, d := range e.dnsds {
+		all = append(all, d.zone.Bind[0])
+	}
+	return all
+}
+
+// HookURLs are the URLs of the hooks of all dnsd.
+func (e *Env) HookURLs() (all []string) {
+	for _, d := range e.dnsds {
+		all = append(all, "http://"+d.zone.Hook.Addr)
+	}
+	return all
+}
+
+// Resolver returns a new resolver that asks all dnsd. DropDNS, DropUDP and Break apply to
+// it.
 func (e *Env) Resolver() *resolver.Resolver {
-	return &resolver.Resolver{Servers: []string{e.DNSAddr()}, Dial: e.clients.dial}
+	return &resolver.Resolver{Servers: e.DNSAddrs(), Dial: e.clients.over(e.Dial)}
 }
 
 // Client returns a new client of the nodes' service with the settings of cfg (nil:
@@ -146,13 +186,13 @@ func (e *Env) Client(cfg *rpcclient.Config) *rpcclient.Client {
 	return client
 }
 
-// DropDNS discards every DNS packet between clients and dnsd, until it is off again.
+// DropDNS discards every DNS packet between clients and all dnsd, until it is off again.
 func (e *Env) DropDNS(on bool) { e.clients.set(pick(on, silent, whole)) }
 
 // DropUDP discards datagrams only; TCP works.
 func (e *Env) DropUDP(on bool) { e.clients.set(pick(on, lossyUDP, whole)) }
 
-// CutHook breaks the network between all nodes and the hook, until it is off again:
+// CutHook breaks the network between all nodes and all hooks, until it is off again:
 // no registration and no renewal arrives.
 func (e *Env) CutHook(on bool) { e.hooks.set(pick(on, severed, whole)) }
 
