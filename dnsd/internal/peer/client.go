@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -132,6 +133,10 @@ func (c *Client) do(ctx context.Context, to Target, method, path string, body []
 	}
 	resp, err := c.transport.RoundTrip(r)
 	if err != nil {
+		var remote *net.OpError
+		if errors.As(err, &remote) && remote.Op == "remote error" { // a TLS alert
+			err = fmt.Errorf("it does not take the certificate of this process for that of a member: %w", err)
+		}
 		return 0, nil, upload.read.Load(), err
 	}
 	defer resp.Body.Close()

@@ -195,6 +195,8 @@ func TestFormerMemberIsNotServed(t *testing.T) {
 	}
 	if _, err := client(t, me).State(t.Context(), to); err == nil {
 		t.Errorf("the old certificate is accepted")
+	} else {
+		t.Log(err)
 	}
 	if _, err := client(t, again).State(t.Context(), to); err != nil {
 		t.Errorf("the new certificate: %v", err)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
@@ -61,9 +62,9 @@ type Writes struct {
 	end     context.CancelFunc
 	running sync.WaitGroup // the senders
 
-	mu    sync.Mutex // guards what follows
-	cause string     // why operations cannot be passed on; "": they can
-	told  bool       // the log has it
+	mu    sync.Mutex  // guards what follows
+	cause string      // why operations cannot be passed on; "": they can
+	told  atomic.Bool // the log has it; changed with mu held
 }
 
 var _ registry.Writer = (*Writes)(nil)
@@ -164,13 +165,18 @@ func (w *Writes) Skip(ctx context.Context) (registry.Receipt, error) {
 
 // RenewAll is Registry.RenewAll of the writer. A long list goes in parts.
 func (w *Writes) RenewAll(ctx context.Context, all []registry.Renewal) (registry.Renewals, error) {
-	split := parts(all)
-	switch {
-	case len(all) == 0:
+	if len(all) == 0 {
 		return registry.Renewals{Receipt: registry.Receipt{Revision: w.registry.Revision()}}, nil
-	case w.registry.Leads() || len(split) == 1:
+	}
+	split := parts(all)
+	if len(split) == 1 {
 		res := w.do(ctx, operation{kind: renewAll, renewals: all})
 		return res.Renewals, res.err
+	}
+	if w.registry.Leads() {
+		if sum, err := w.registry.RenewAll(ctx, all); !elsewhere(err) {
+			return sum, err
+		}
 	}
 	results := make([]result, len(split))
 	var running sync.WaitGroup
@@ -219,6 +225,9 @@ func (w *Writes) do(ctx context.Context, o operation) result {
 	if w.registry.Leads() {
 		res := o.run(ctx, w.registry)
 		if !elsewhere(res.err) {
+			if w.told.Load() {
+				w.note(nil)
+			}
 			return res
 		}
 		uncertain = errors.Is(res.err, registry.ErrUncertain)
@@ -292,9 +301,8 @@ func (w *Writes) note(err error) {
 		}
 		return
 	}
-	if w.cause = ""; w.told {
-		w.told = false
-		w.log.Info("peer: writes are passed on to the writer again")
+	if w.cause = ""; w.told.Swap(false) {
+		w.log.Info("peer: writes reach the writer again")
 	}
 }
 
@@ -318,9 +326,8 @@ func (w *Writes) giveUp(c *call) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	cause := cmp.Or(w.cause, errNoAnswer.Error())
-	if !w.told {
-		w.told = true
-		w.log.Warn("peer: writes cannot be passed on to the writer", "error", cause)
+	if !w.told.Swap(true) {
+		w.log.Warn("peer: writes do not reach a writer", "error", cause)
 	}
 	return fmt.Errorf("%w: %s", kind, cause)
 }
