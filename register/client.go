@@ -74,7 +74,7 @@ func (c *client) request(ctx context.Context, method, base, path string, body an
 }
 
 // do makes one request and decodes the answer into out, unless out is nil. After a
-// failure that is not a refusal, the next request goes to the next hook.
+// failure that may be that of this hook alone, the next request goes to the next hook.
 func (c *client) do(ctx context.Context, timeout time.Duration, method, path string, body, out any) error {
 	outer := ctx
 	ctx, cancel := context.WithTimeout(outer, timeout)
@@ -84,7 +84,7 @@ func (c *client) do(ctx context.Context, timeout time.Duration, method, path str
 	if errors.Is(err, context.DeadlineExceeded) && outer.Err() == nil {
 		err = &timeoutError{base}
 	}
-	if err != nil && !refused(err) {
+	if err != nil && (!refused(err) || unwelcome(err)) {
 		c.next(base)
 	}
 	return err
@@ -193,6 +193,17 @@ func refused(err error) bool {
 		return false
 	}
 	return a.Status >= 300 && a.Status < 500
+}
+
+// unwelcome reports whether the hook refused the sender, or its own name, and not what
+// the request says: another hook may have another configuration, while a token is changed
+// everywhere for example.
+func unwelcome(err error) bool {
+	switch status(err) {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusMisdirectedRequest:
+		return true
+	}
+	return false
 }
 
 // mistrusted reports whether the hook's certificate could not be verified.

@@ -27,7 +27,7 @@ func (l *Lease) abort() {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
 			for range l.cfg.Hooks {
-				if err := l.delete(ctx); err == nil || refused(err) {
+				if err := l.delete(ctx); err == nil || refused(err) && !unwelcome(err) {
 					break
 				}
 			}
@@ -78,7 +78,7 @@ func (l *Lease) deregister(ctx context.Context) error {
 		switch {
 		case err == nil, status(err) == http.StatusNotFound, status(err) == http.StatusConflict:
 			return nil
-		case refused(err):
+		case refused(err) && (!unwelcome(err) || fails >= len(l.cfg.Hooks)):
 			return fmt.Errorf("register: deregister %s/%s: %w", l.cfg.Service, l.cfg.ID, err)
 		}
 		pause := time.Duration(0)

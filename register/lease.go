@@ -49,7 +49,7 @@ type Lease struct {
 // Keep registers the instance and keeps it registered until Close. It returns
 // when the hook has accepted the registration, which is then in DNS. Keep returns an
 // error at once if the hook refuses the registration (a [Problem] that names the
-// field), if a newer incarnation is registered ([ErrReplaced]), or if the hook's
+// field; if it refuses the token, if all hooks do), if a newer incarnation is registered ([ErrReplaced]), or if the hook's
 // certificate cannot be verified. If the hook cannot be reached, or the answer is not
 // that of a hook, Keep tries again until ctx ends. With Config.Background it returns
 // at once, and only an invalid Config is an error.

@@ -100,18 +100,24 @@ func (lp *loop) settle(reg Registration, pub Published, err error) bool {
 	err = fmt.Errorf("register: %s/%s: %w", l.cfg.Service, l.cfg.ID, err)
 	l.doubt = l.doubt || !neverArrived(err)
 	lp.fails++
+	final := lp.final(err)
 	// hopeless: to wait does not help a caller of Keep. Without one, the loop goes on,
 	// for an operator may repair it.
-	hopeless := refused(err) || mistrusted(err) && lp.fails >= len(l.cfg.Hooks)
+	hopeless := final || mistrusted(err) && lp.fails >= len(l.cfg.Hooks)
 	l.failed(err, lp.fails, hopeless && !l.cfg.Background && l.registrations() == 0)
 	if hopeless {
 		l.answerFirst(err)
 	}
-	if refused(err) && lp.pending != nil {
+	if final && lp.pending != nil {
 		lp.answer(err)
 		lp.again = true // the former registration is still valid: send it at once
 	}
 	return true
+}
+
+// final reports whether the PUT was refused, and would be at every hook.
+func (lp *loop) final(err error) bool {
+	return refused(err) && (!unwelcome(err) || lp.fails >= len(lp.cfg.Hooks))
 }
 
 // raise takes a higher incarnation if the one made from this process' clock was
@@ -300,7 +306,7 @@ func (l *Lease) jitter(renew time.Duration) time.Duration {
 // long that it costs the lease. It is jittered: many instances may have been given the
 // same Retry-After.
 func (lp *loop) backoff(err error, renew time.Duration) time.Duration {
-	if lp.fails%len(lp.cfg.Hooks) != 0 && !refused(err) { // a refusal is not taken to another hook
+	if lp.fails%len(lp.cfg.Hooks) != 0 && (!refused(err) || unwelcome(err)) {
 		return 0
 	}
 	asked := retryAfter(err)

@@ -40,7 +40,7 @@ func newSeveral() (*several, Config) {
 }
 
 // The ways in which a hook fails.
-var failures = []string{"killed", "stopped", "unavailable"}
+var failures = []string{"killed", "stopped", "unavailable", "unwelcome"}
 
 // set lets a host fail; "": it works again.
 func (s *several) set(host, how string) {
@@ -51,11 +51,13 @@ func (s *several) set(host, how string) {
 		close(free)
 	}
 	s.frees[host] = make(chan struct{})
-	if how == "killed" {
+	if how == "killed" || how == "unwelcome" {
 		for _, end := range s.open[host] {
 			end()
 		}
 		s.open[host] = nil
+	}
+	if how == "killed" {
 		s.hooks.set(host, nil)
 		return
 	}
@@ -81,6 +83,9 @@ func (s *several) serve(host string, w http.ResponseWriter, r *http.Request) {
 	switch how {
 	case "stopped":
 		<-ctx.Done()
+		return
+	case "unwelcome":
+		fail(w, http.StatusForbidden, "", "this token does not allow write")
 		return
 	case "unavailable":
 		w.Header().Set("Retry-After", "30")
@@ -245,6 +250,24 @@ func TestRefusalIsNotTakenToTheNextHook(t *testing.T) {
 			}
 		}
 		mustClose(t, l)
+	})
+}
+
+// A token that all hooks refuse is an error of Keep, after all were asked.
+func TestTokenThatNoHookKnowsEndsKeep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, cfg := newSeveral()
+		for _, host := range []string{"a", "b", "c"} {
+			s.set(host, "unwelcome")
+		}
+		began := time.Now()
+		_, err := keep(t.Context(), cfg, half)
+		if p, ok := asType[*Problem](err); !ok || p.Status != http.StatusForbidden || time.Since(began) != 0 {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		if asked, _ := s.requests(); !slices.Equal(asked, []string{"a PUT", "b PUT", "c PUT"}) {
+			t.Errorf("asked for %q", asked)
+		}
 	})
 }
 

@@ -23,7 +23,7 @@ type Verb string
 const (
 	Read  Verb = "read"  // list, watch, metrics
 	Write Verb = "write" // register, renew, hold, deregister
-	Admin Verb = "admin" // drain, release the guard
+	Admin Verb = "admin" // drain, release the guard, change the members
 )
 
 func (v Verb) rank() int { return slices.Index([]Verb{Read, Write, Admin}, v) + 1 }

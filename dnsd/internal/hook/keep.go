@@ -113,7 +113,7 @@ func (h *held) renew() (reason string, broken bool) {
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
 		return endGone, false
-	case errors.As(err, &fenced), err == nil && renewed.Instance.Incarnation != h.in.Incarnation:
+	case errors.As(err, &fenced), renewed.Instance != nil && renewed.Instance.Incarnation != h.in.Incarnation:
 		return endReplaced, false
 	case errors.Is(err, registry.ErrClosed), x.s.life.Err() != nil:
 		return endShutdown, false
@@ -123,12 +123,18 @@ func (h *held) renew() (reason string, broken bool) {
 		if next := time.Now().Add(tryAgain); !h.beats || next.Before(h.renewed.Add(renewAfter(h.in))) {
 			h.again = next
 		}
-		return "", h.say(frame(eventWaiting, waiting{problemOf(err).Detail})) != nil
+		detail := "the writer has not answered so far: dnsd tries again"
+		if !errors.Is(err, context.DeadlineExceeded) {
+			detail = problemOf(err).Detail
+		}
+		return "", h.say(frame(eventWaiting, waiting{detail})) != nil
 	case err != nil: // the store is full, for example: the next time tries again
 		x.st.log.Warn("hook: hold: renew", "instance", h.key, "error", err)
 		return "", false
 	}
-	h.in = renewed.Instance
+	if renewed.Instance != nil { // a receipt of another dnsd may lack it
+		h.in = renewed.Instance
+	}
 	return "", h.say(comment("renewed")) != nil
 }
 
@@ -194,4 +200,4 @@ func (h *held) probe(ctx context.Context, before registry.Receipt) registry.Rece
 	}
 }
 
-// Tests: follower_test.go, heartbeat_test.go, hold_test.go.
+// Tests: follower_test.go, heartbeat_test.go, hold_test.go, keep_test.go.

@@ -18,6 +18,7 @@ type remote struct {
 	hangs  bool           // no answer comes
 	asked  map[string]int // by the name of the write
 	answer *registry.Instance
+	bare   bool   // receipts of renewals have no instance
 	after  func() // is called when an instance was registered, before the answer
 }
 
@@ -72,7 +73,11 @@ func (r *remote) Renew(ctx context.Context, key registry.Key, incarnation uint64
 	if r.answer != nil {
 		return registry.Receipt{Did: registry.Renewed, Revision: r.answer.Revision, Instance: r.answer}, nil
 	}
-	return r.Registry.Renew(ctx, key, incarnation)
+	done, err := r.Registry.Renew(ctx, key, incarnation)
+	if r.bare {
+		done.Instance = nil
+	}
+	return done, err
 }
 
 func (r *remote) RenewAll(ctx context.Context, all []registry.Renewal) (registry.Renewals, error) {
