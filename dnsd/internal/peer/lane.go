@@ -58,13 +58,15 @@ func (l *lane) forward(c *call) outcome {
 	}
 	timer := time.NewTimer(time.Until(c.until))
 	defer timer.Stop()
-	canceled := c.ctx.Done()
+	canceled, closed := c.ctx.Done(), l.w.life.Done()
 	for {
 		select {
 		case out := <-c.done:
 			return out
 		case <-canceled:
 			canceled = nil
+		case <-closed:
+			closed = nil
 		case <-timer.C:
 			timer.Reset(time.Until(c.end))
 		}
@@ -101,7 +103,7 @@ func (l *lane) leave(c *call, now time.Time) error {
 	switch {
 	case len(c.done) > 0, c.underway && !over:
 		return nil
-	case c.ctx.Err() == nil && !over && (c.uncertain || now.Before(c.until)):
+	case c.ctx.Err() == nil && l.w.life.Err() == nil && !over && (c.uncertain || now.Before(c.until)):
 		return nil
 	}
 	c.left = true

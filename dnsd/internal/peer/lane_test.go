@@ -174,30 +174,53 @@ func TestTooManyWait(t *testing.T) {
 	})
 }
 
-// Close ends what waits, and nothing runs after it.
-func TestCloseEndsWhatWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPair(t)
-		p.wire.before = func(ctx context.Context, n int) error { <-ctx.Done(); return ctx.Err() }
-		var running sync.WaitGroup
-		errs := make([]error, 10)
-		for i := range errs {
-			running.Go(func() { _, errs[i] = p.writes.Register(t.Context(), sample(fmt.Sprint("a", i))) })
-			synctest.Wait()
-		}
-		p.writes.Close()
-		running.Wait()
-		for i, err := range errs {
-			want := registry.ErrClosed
-			if i < p.writes.changes.most {
-				want = registry.ErrUncertain
-			}
-			if !errors.Is(err, want) {
-				t.Errorf("operation %d: %v; want %v", i, err, want)
-			}
-		}
-		if _, err := p.writes.Renew(t.Context(), key("a1"), 1); !errors.Is(err, registry.ErrClosed) {
-			t.Errorf("after Close: %v", err)
-		}
-	})
+// Close ends what waits at once, and gives what was sent a moment.
+func TestClose(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer time.Duration
+		want   error // of what was sent
+	}{
+		"answered in time": {100 * time.Millisecond, nil},
+		"hung":             {time.Hour, registry.ErrUncertain},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPair(t)
+				p.wire.before = func(ctx context.Context, n int) error {
+					select {
+					case <-time.After(c.answer):
+						return nil
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+				}
+				var running sync.WaitGroup
+				errs, ends, began := make([]error, 10), make([]time.Duration, 10), time.Now()
+				for i := range errs {
+					running.Go(func() {
+						_, errs[i] = p.writes.Register(t.Context(), sample(fmt.Sprint("a", i)))
+						ends[i] = time.Since(began)
+					})
+					synctest.Wait()
+				}
+				p.writes.Close()
+				if took := time.Since(began); took != min(c.answer, farewell) {
+					t.Errorf("Close took %v", took)
+				}
+				running.Wait()
+				for i, err := range errs {
+					want, end := c.want, min(c.answer, farewell)
+					if i >= p.writes.changes.most { // it waited for a request to end
+						want, end = registry.ErrClosed, 0
+					}
+					if !errors.Is(err, want) || ends[i] > end {
+						t.Errorf("operation %d after %v: %v; want %v", i, ends[i], err, want)
+					}
+				}
+				if _, err := p.writes.Renew(t.Context(), key("a1"), 1); !errors.Is(err, registry.ErrClosed) {
+					t.Errorf("after Close: %v", err)
+				}
+			})
+		})
+	}
 }

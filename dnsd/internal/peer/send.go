@@ -10,7 +10,7 @@ import (
 
 // send makes one request of a batch, and returns an outcome for each call.
 func (l *lane) send(to Target, changed <-chan struct{}, batch []*call) []outcome {
-	ctx, cancel := context.WithCancelCause(l.w.life)
+	ctx, cancel := context.WithCancelCause(l.w.reach)
 	defer cancel(nil)
 	ctx, end := context.WithTimeoutCause(ctx, l.answer, errNoAnswer)
 	defer end()

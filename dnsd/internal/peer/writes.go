@@ -58,8 +58,10 @@ type Writes struct {
 
 	renewals, changes, slow lane
 
-	life    context.Context
+	life    context.Context // until Close: then nothing more is sent
 	end     context.CancelFunc
+	reach   context.Context // of requests: a moment longer
+	cut     context.CancelFunc
 	running sync.WaitGroup // the senders
 
 	mu    sync.Mutex  // guards what follows
@@ -76,6 +78,7 @@ func NewWrites(cfg WritesConfig) *Writes {
 		w.log = slog.New(slog.DiscardHandler)
 	}
 	w.life, w.end = context.WithCancel(context.Background())
+	w.reach, w.cut = context.WithCancel(context.Background())
 	// Renewals do not wait for the store, so they do not wait for changes, which do.
 	w.renewals = lane{w: w, most: 2, answer: answerTime, room: mostWaiting}
 	w.changes = lane{w: w, most: 4, answer: answerTime, room: mostWaiting}
@@ -83,14 +86,19 @@ func NewWrites(cfg WritesConfig) *Writes {
 	return w
 }
 
-// Close ends all operations with registry.ErrClosed, or registry.ErrUncertain.
+// Close ends the operations that wait with registry.ErrClosed. Those that were sent have a
+// moment, and end with registry.ErrUncertain after it. Writes in the own registry still
+// work, if it is the writer.
 func (w *Writes) Close() {
 	w.end()
 	for _, l := range [...]*lane{&w.renewals, &w.changes, &w.slow} {
-		l.mu.Lock() // whoever has entered it has started its sender
+		l.mu.Lock() // whatever has entered it has started its sender
 		l.mu.Unlock()
 	}
+	late := time.AfterFunc(farewell, w.cut)
+	defer late.Stop()
 	w.running.Wait()
+	w.cut()
 }
 
 func (w *Writes) lane(k kind) *lane {
