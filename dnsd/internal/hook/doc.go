@@ -47,7 +47,7 @@
 // show which ports of that host are open.
 //
 // Where several dnsd share a registry, a hold renews through the writer. While there is
-// none, the hold goes on, tries again each second, and tells its client that it waits. The
+// none, the hold goes on, tries again each half second, and tells its client that it waits. The
 // client decides whether it goes to another dnsd. An older hold of the same instance at
 // another dnsd does no harm: the client's connection to it is closed or dead, so it is not
 // renewed, and the probe after its end finds an instance that works.

@@ -20,7 +20,7 @@ const (
 	renewTries = 5
 	// tryAgain is the pause before a write is tried again that no writer took. The next
 	// writer is elected within seconds.
-	tryAgain = time.Second
+	tryAgain = 500 * time.Millisecond
 )
 
 // look compares the hold with the registry: when a time is due, and after a change of the
