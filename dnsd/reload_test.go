@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -18,12 +19,18 @@ import (
 	"github.com/miekg/dns"
 )
 
+// givenPorts are those that freePort has given: a port is free for one listener only.
+var givenPorts sync.Map
+
 // freePort is a port of loopback that is free for UDP and TCP. It is below those that
 // systems take for outgoing connections, because the test closes it and opens it again.
 func freePort(t *testing.T) string {
 	t.Helper()
 	for range 100 {
 		port := strconv.Itoa(10_000 + rand.IntN(20_000))
+		if _, twice := givenPorts.LoadOrStore(port, true); twice {
+			continue
+		}
 		ln, err := net.Listen("tcp", "0.0.0.0:"+port)
 		if err != nil {
 			continue
