@@ -51,6 +51,7 @@ func (l *lane) send(to Target, changed <-chan struct{}, batch []*call) []outcome
 	if err != nil {
 		return fail(registry.ErrUncertain, err)
 	}
+	l.w.forwarded.Add(uint64(len(batch)))
 	for i := range outcomes {
 		outcomes[i].result = results[i]
 		if errs[i] != nil {

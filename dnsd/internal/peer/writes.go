@@ -57,6 +57,7 @@ type Writes struct {
 	log      *slog.Logger
 
 	renewals, changes, slow lane
+	forwarded               atomic.Uint64 // operations that a writer has answered
 
 	life    context.Context // until Close: then nothing more is sent
 	end     context.CancelFunc
@@ -85,6 +86,9 @@ func NewWrites(cfg WritesConfig) *Writes {
 	w.slow = lane{w: w, most: 8, answer: slowTime, room: mostWaiting}
 	return w
 }
+
+// Forwarded is how many operations another member has answered.
+func (w *Writes) Forwarded() uint64 { return w.forwarded.Load() }
 
 // Close ends the operations that wait with registry.ErrClosed. Those that were sent have a
 // moment, and end with registry.ErrUncertain after it. Writes in the own registry still
