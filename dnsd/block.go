@@ -21,6 +21,7 @@ type block struct {
 	cfg   Zone
 	told  told
 	reg   *shared[*registry.Registry]
+	group *membership // with the other dnsd that share the registry; nil: there are none
 	zones []*published
 	hook  *shared[*hook.Server]
 	dns   atomic.Pointer[[]*listener] // that serve its zones, for its metrics
@@ -43,12 +44,13 @@ type published struct {
 	detach func()
 }
 
-// sameStore says whether z has the store of b, so that b's registry can go on.
+// sameStore says whether z has the store of b, so that b's registry can go on. sameShared
+// says it of shared stores.
 func (b *block) sameStore(z Zone) bool {
 	if b.cfg.Store.Kind == "memory" {
-		return z.Store.Kind == "memory" && slices.ContainsFunc(z.Origins, func(o string) bool { return slices.Contains(b.cfg.Origins, o) })
+		return z.Store.Kind == "memory" && b.publishesOne(z)
 	}
-	return b.cfg.Store.same(z.Store)
+	return b.cfg.Store == z.Store && !z.Store.isShared()
 }
 
 // published finds the zone of b that was made from zc; nil if there is none.
@@ -72,6 +74,10 @@ func (b *block) publishes(origin string) bool {
 func (b *block) start(failed chan<- error) {
 	if b.reg.task == nil {
 		b.reg.task = start("registry of "+b.cfg.Origins[0], b.reg.part.Run, failed)
+	}
+	if b.group != nil {
+		b.group.zones.Store(&b.zones)
+		b.group.start(b.cfg, failed)
 	}
 	if b.hook.task == nil {
 		b.hook.task = start("hook "+b.cfg.Hook.Addr, b.hook.part.Run, failed)
@@ -124,6 +130,7 @@ func (b *block) closeRegistry() error {
 	for _, p := range b.zones {
 		p.detach()
 	}
+	b.group.close()
 	b.reg.task.stop()
 	return b.reg.part.Close()
 }
@@ -133,10 +140,8 @@ func openRegistry(z Zone, cfg registry.Config, least uint64, log *slog.Logger) (
 	cfg.Logger = log
 	cfg.Ceiling = z.Store.Ceiling
 	cfg.Revision = least
-	switch z.Store.Kind {
-	case "etcd", "cluster":
-		return nil, faultf("store", "%s is checked, but not served yet", z.Store.Kind)
-	case "bolt":
+	cfg.Follow = z.Store.isShared()
+	if z.Store.Kind == "bolt" {
 		store, err := boltstore.Open(z.Store.Path)
 		if err != nil {
 			return nil, &fault{path: "store", err: err}
@@ -175,9 +180,16 @@ func (b *block) hookConfig(log *slog.Logger) hook.Config {
 		if !b.ready.Load() {
 			return errors.New("not serving yet, or no more")
 		}
+		if b.group != nil {
+			return b.group.ready()
+		}
 		return nil
 	}
 	c.Collectors = append([]prometheus.Collector{dnsMetrics{b}}, b.extra...)
+	if b.group != nil {
+		c.Writer, c.Cluster = b.group.writes, b.group
+		c.Collectors = append(c.Collectors, clusterMetrics{b.group})
+	}
 	c.Logger, c.Audit = log, log.With("audit", true)
 	return c
 }

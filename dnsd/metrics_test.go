@@ -20,7 +20,13 @@ func TestPageNamesEveryMetric(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := run(t, Config{Zones: []Zone{{Bind: []string{"127.0.0.1:0"}, Hook: Hook{Addr: "127.0.0.1:0"}}}})
+	s := run(t, Config{Zones: []Zone{oneOf("a")}, Stores: newInMemory()})
+	eventually(t, func() string {
+		if !s.blocks[0].reg.part.Leads() {
+			return "it is not the writer"
+		}
+		return ""
+	})
 	query := new(dns.Msg)
 	query.SetQuestion("svc.", dns.TypeSOA)
 	if _, _, err := (&dns.Client{Timeout: 10 * time.Second}).Exchange(query, s.DNSAddr().String()); err != nil { // so that an answer is counted

@@ -32,13 +32,13 @@ func (s *Server) prepareBlock(p *plan, z Zone, t told, old, hookFrom *block) (*n
 	if old == nil {
 		n.adoptFrom = s.publisher(z)
 	}
-	if err := n.open(); err != nil {
+	if err := n.open(p.cfg); err != nil {
 		n.abandon()
 		return nil, err
 	}
 	if hookFrom != nil {
 		n.next.hook = hookFrom.hook
-		return n, nil
+		return n, n.join(p.cfg)
 	}
 	h, err := hook.Listen(n.next.hookConfig(n.log))
 	if tookRoom(err) && s.evictHooks(p, z.Hook.Addr) {
@@ -49,7 +49,20 @@ func (s *Server) prepareBlock(p *plan, z Zone, t told, old, hookFrom *block) (*n
 		return nil, at("hook", z.Hook.Addr, err)
 	}
 	n.next.hook = &shared[*hook.Server]{part: h}
-	return n, nil
+	return n, n.join(p.cfg)
+}
+
+// join completes a membership that is new: others find the hook by it.
+func (n *nextBlock) join(cfg Config) error {
+	b := n.next
+	if b.group == nil || n.old != nil {
+		return nil
+	}
+	err := b.group.join(b.cfg, b.told, b.hook.part.URL(), cfg.Dial)
+	if err != nil {
+		n.abandon()
+	}
+	return err
 }
 
 // publisher is the block that publishes one of z's zones at present; nil: none.
@@ -63,8 +76,8 @@ func (s *Server) publisher(z Zone) *block {
 }
 
 // open fills next, but for its hook: parts of old go on, and the others are new.
-func (n *nextBlock) open() error {
-	if err := n.openRegistry(); err != nil {
+func (n *nextBlock) open(cfg Config) error {
+	if err := n.openRegistry(cfg); err != nil {
 		return err
 	}
 	return n.openZones()
@@ -72,9 +85,9 @@ func (n *nextBlock) open() error {
 
 // openRegistry takes over old's registry, or opens a new one. A new one begins above the
 // revisions of the registry that published the zone before.
-func (n *nextBlock) openRegistry() error {
+func (n *nextBlock) openRegistry(cfg Config) error {
 	if n.old != nil {
-		n.next.reg = n.old.reg
+		n.next.reg, n.next.group = n.old.reg, n.old.group
 		return nil
 	}
 	least := registry.ByClock(time.Now())
@@ -90,7 +103,10 @@ func (n *nextBlock) openRegistry() error {
 		return err
 	}
 	n.next.reg = &shared[*registry.Registry]{part: reg}
-	return nil
+	if n.next.cfg.Store.isShared() {
+		n.next.group, err = openMembership(n.next.cfg, cfg, reg, n.log)
+	}
+	return err
 }
 
 // adopt takes over the registrations of the registry that published the zone before: a
@@ -101,7 +117,15 @@ func (n *nextBlock) adopt() error {
 	if n.adoptFrom == nil {
 		return nil
 	}
-	taken, err := n.next.reg.part.Adopt(context.Background(), n.adoptFrom.reg.part)
+	from, b := n.adoptFrom.reg.part, n.next
+	var taken, kept int
+	var err error
+	if b.group == nil {
+		taken, err = b.reg.part.Adopt(context.Background(), from)
+	} else {
+		b.group.start(b.cfg, nil)
+		taken, kept, err = b.group.takeOver(context.Background(), from)
+	}
 	var full *registry.LimitError
 	if errors.As(err, &full) {
 		return faultf("limits", "the store before has more than %d %s; raise the limit", full.Max, full.What)
@@ -109,7 +133,10 @@ func (n *nextBlock) adopt() error {
 	if err != nil {
 		return faultf("store", "take over the registrations: %w", err)
 	}
-	n.log.Info("registrations taken over into another store", "instances", taken)
+	n.log.Info("registrations taken over into another store", "instances", taken, "there already", kept)
+	if now, before := b.reg.part.Revision(), from.Revision(); now < before {
+		n.log.Warn("the serial of the zones falls, because that of the shared store is lower: secondaries keep their zones until it has grown; transfer them by hand", "revision", now, "before", before)
+	}
 	return nil
 }
 
@@ -122,11 +149,12 @@ func (n *nextBlock) openZones() error {
 	if before == nil {
 		before = n.adoptFrom
 	}
+	skipped := n.old == nil || b.group == nil // or a revision has to be used up
 	for _, zc := range b.told.zones {
 		p := n.old.published(zc)
 		if p == nil {
 			fresh := zc
-			fresh.Renewed = before.publishes(zc.Origin)
+			fresh.Renewed, fresh.Absent = before.publishes(zc.Origin), b.group != nil
 			z, err := zone.New(fresh)
 			if err != nil {
 				return err
@@ -135,6 +163,12 @@ func (n *nextBlock) openZones() error {
 			attach := b.reg.part.Attach
 			if fresh.Renewed {
 				attach = b.reg.part.AttachRenewed // secondaries may have other records of this serial
+				if !skipped {
+					if err := b.group.skip(); err != nil {
+						return err
+					}
+					skipped = true
+				}
 			}
 			p.detach = attach(z)
 		}
@@ -151,6 +185,10 @@ func (n *nextBlock) update(undo *[]func() error) error {
 			return err
 		}
 		*undo = append(*undo, func() error { return old.reg.part.Update(old.registryConfig(n.log)) })
+		if old.group != nil {
+			old.group.member.Update(alike(n.next.told))
+			*undo = append(*undo, func() error { old.group.member.Update(alike(old.told)); return nil })
+		}
 	}
 	if other := n.hookFrom; other != nil {
 		if err := other.hook.part.Update(n.next.hookConfig(n.log)); err != nil {
@@ -174,6 +212,8 @@ func (n *nextBlock) abandon() {
 		}
 	}
 	if b.reg != nil && n.old == nil {
+		b.group.close()
+		b.reg.task.stop()
 		b.reg.part.Close()
 		if n.made {
 			os.Remove(b.cfg.Store.Path)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A plan is a configuration made ready: every new part is open, and every part that
@@ -27,7 +28,10 @@ func (s *Server) prepare(w checkedConfig) (_ *plan, err error) {
 	}()
 	registries, hooks := slices.Clone(s.blocks), slices.Clone(s.blocks) // those that no new block has taken yet
 	for i, z := range w.Zones {
-		old := take(&registries, func(b *block) bool { return b.sameStore(z) })
+		old, err := goesOn(&registries, z)
+		if err != nil {
+			return nil, z.fail(err)
+		}
 		hookFrom := take(&hooks, func(b *block) bool { return b.cfg.Hook.Addr == z.Hook.Addr })
 		n, err := s.prepareBlock(p, z, w.told[i], old, hookFrom)
 		if err != nil {
@@ -47,6 +51,20 @@ func (s *Server) prepare(w checkedConfig) (_ *plan, err error) {
 		p.dns = append(p.dns, n)
 	}
 	return p, nil
+}
+
+// goesOn takes the block whose registry goes on in z out of left; nil: there is none.
+func goesOn(left *[]*block, z Zone) (*block, error) {
+	for _, b := range *left {
+		same, err := b.sameShared(z)
+		if err != nil {
+			return nil, err
+		}
+		if same {
+			return take(left, func(o *block) bool { return o == b }), nil
+		}
+	}
+	return take(left, func(b *block) bool { return b.sameStore(z) }), nil
 }
 
 // take takes the first block that fits out of left; nil: none fits.
@@ -150,12 +168,17 @@ func (s *Server) commit(p *plan) (err error) {
 	return nil
 }
 
-// closeParts stops hooks, then DNS, then registries.
+// closeParts stops hooks, then lets other dnsd write, then stops DNS, then registries.
 func closeParts(blocks []*block, dns []*listener) error {
 	var errs []error
 	for _, b := range blocks {
 		errs = append(errs, b.closeHook())
 	}
+	var resigning sync.WaitGroup
+	for _, b := range blocks {
+		resigning.Go(b.group.resign)
+	}
+	resigning.Wait()
 	for _, l := range dns {
 		errs = append(errs, l.close())
 	}

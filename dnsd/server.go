@@ -51,7 +51,8 @@ func New(cfg Config) (*Server, error) {
 // Run serves until ctx ends, and then for Config.LameDuck more, and returns nil. If a
 // part fails, Run returns its error. In both cases everything is stopped gracefully and
 // closed: first the hook, so that no request is accepted that cannot be answered, then
-// DNS, then the registries. A Server runs once.
+// DNS, then the registries. A dnsd that writes for others lets another one write before it
+// stops DNS. A Server runs once.
 func (s *Server) Run(ctx context.Context) error {
 	s.mu.Lock()
 	if s.running || s.closed {
@@ -180,6 +181,9 @@ func (s *Server) String() string {
 		store := b.cfg.Store.Kind
 		if b.cfg.Store.Path != "" {
 			store += " " + b.cfg.Store.Path
+		}
+		if b.group != nil {
+			store += b.group.String()
 		}
 		parts = append(parts, fmt.Sprintf("zone %s on %s (udp, tcp), hook %s, store %s",
 			strings.Join(b.cfg.Origins, " "), strings.Join(addrs, " "), b.hook.part.URL(), store))

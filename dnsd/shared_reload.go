@@ -27,6 +27,9 @@ func (b *block) sameShared(z Zone) (bool, error) {
 	if was, is := b.cfg.Origins[0], z.Origins[0]; was != is {
 		return false, faultf("", "a reload cannot change the first zone of a shared store from %s to %s; restart this dnsd", was, is)
 	}
+	if was, is := b.cfg.Hook, z.Hook; was.Addr != is.Addr || (was.TLS == TLS{}) != (is.TLS == TLS{}) {
+		return false, faultf("hook", "the other dnsd have the URL of this hook, so a reload cannot change it; restart this dnsd")
+	}
 	is := now.Shared.fixed()
 	for i, was := range old.Shared.fixed() {
 		if was != is[i] {

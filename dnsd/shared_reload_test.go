@@ -36,6 +36,7 @@ func TestReloadCannotChangeASharedStore(t *testing.T) {
 		"store listen: a reload cannot change it from 127.0.0.1:9000 to 10.0.0.1:8054; restart this dnsd":              func(z *Zone) { z.Store.Shared.Listen = "" },
 		"store advertise: a reload cannot change it from an address of this host to a.example:8054; restart this dnsd": func(z *Zone) { z.Store.Shared.Advertise = "a.example:8054" },
 		"store cache: a reload cannot change it from d/copy.db to off; restart this dnsd":                              func(z *Zone) { z.Store.Shared.Cache = "off" },
+		"hook: the other dnsd have the URL of this hook, so a reload cannot change it; restart this dnsd":              func(z *Zone) { z.Hook.Addr = "127.0.0.1:9999" },
 		"a reload cannot change the first zone of a shared store from svc. to srv.; restart this dnsd":                 func(z *Zone) { z.Origins = []string{"srv."} },
 	} {
 		if same, err := b.sameShared(zone(change)); same || err == nil || !strings.HasPrefix(err.Error(), want) {

@@ -3,7 +3,6 @@ package dnsd
 import (
 	"context"
 	"log/slog"
-	"reflect"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/internal/kv"
@@ -85,7 +84,4 @@ type Stores interface {
 	Open(context.Context, SharedStore, *slog.Logger) (kv.Store, error)
 }
 
-// same says whether s and o are one store, with the same settings.
-func (s Store) same(o Store) bool { return reflect.DeepEqual(s, o) }
-
-// Tests: check_test.go, reload_test.go.
+// Tests: check_test.go, shared_test.go.

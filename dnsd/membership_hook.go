@@ -1,0 +1,150 @@
+package dnsd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/hook"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/internal/kv"
+	"github.com/rollcall-dns/rollcall/register"
+)
+
+var _ hook.Cluster = (*membership)(nil)
+
+// Status implements hook.Cluster.
+func (m *membership) Status(ctx context.Context) (register.Cluster, error) {
+	s := m.member.Status(ctx)
+	c := register.Cluster{Name: s.Name, Writer: s.Writer, Etcd: &register.ClusterEtcd{
+		Inside: m.inside(), Version: s.Store.Version, Bytes: s.Store.Size, Error: s.Store.Error,
+	}}
+	for _, p := range s.Members {
+		c.Members = append(c.Members, register.ClusterMember{
+			Name: p.Name, Role: register.ClusterRole(p.Role), Revision: p.Revision, Hook: p.Hook, Address: p.Address, Lag: p.Lag, Error: p.Error,
+		})
+	}
+	for _, n := range s.Store.Nodes {
+		p := register.ClusterPeer{Name: n.Name, Peer: n.URL, Leader: n.Leader, Error: n.Error}
+		if p.Error == "" && !n.Healthy {
+			p.Error = "it does not answer"
+		}
+		c.Etcd.Members = append(c.Etcd.Members, p)
+	}
+	if s.Store.Alarm != "" {
+		c.Etcd.Error = "etcd has raised the alarm " + s.Store.Alarm
+	}
+	if !s.Store.Healthy {
+		c.Etcd.Away = register.Duration(time.Duration(s.Store.Silent * float64(time.Second)).Round(time.Millisecond))
+		if c.Etcd.Error == "" {
+			c.Etcd.Error = "it does not answer"
+		}
+	}
+	return c, nil
+}
+
+// inside says whether the servers of the store run inside the dnsd.
+func (m *membership) inside() bool { return m.kind == "cluster" }
+
+// AddMember implements hook.Cluster.
+func (m *membership) AddMember(ctx context.Context, name, peer string) error {
+	store, ok := m.store.(kv.Members)
+	if !ok || !m.inside() {
+		return hook.ErrNotInside
+	}
+	if err := checkName(name); err != nil {
+		return &registry.FieldError{Field: "name", Value: name, Problem: "must be 1 to 63 letters, digits, dots and hyphens"}
+	}
+	urls, err := normalURLs([]string{peer}, m.cfg.Insecure, func(_ int, err error) error { return err })
+	if err != nil {
+		return &registry.FieldError{Field: "peer", Value: peer, Problem: err.Error()}
+	}
+	first, err := parseServerURL(m.cfg.Peers[0].URL)
+	if err == nil && first.secure != urls[0].secure {
+		return &registry.FieldError{Field: "peer", Value: peer, Problem: fmt.Sprintf("must begin as that of the other peers, such as %s", first)}
+	}
+	// A server that has not started has no name. To add it again does no harm.
+	taken := func(n kv.Node) bool { return n.Name == name || n.URL == urls[0].String() && n.Name != "" }
+	if i := slices.IndexFunc(m.store.Status(ctx).Nodes, taken); i >= 0 {
+		return hook.ErrMemberExists
+	}
+	return notNow(store.AddMember(ctx, name, urls[0].String()))
+}
+
+// RemoveMember implements hook.Cluster.
+func (m *membership) RemoveMember(ctx context.Context, name string) error {
+	store, ok := m.store.(kv.Members)
+	if !ok || !m.inside() {
+		return hook.ErrNotInside
+	}
+	nodes := m.store.Status(ctx).Nodes
+	if len(nodes) > 0 && !slices.ContainsFunc(nodes, func(n kv.Node) bool { return n.Name == name }) {
+		return hook.ErrNoMember
+	}
+	return notNow(store.RemoveMember(ctx, name))
+}
+
+// notNow marks the errors of a store that cannot change its servers now.
+func notNow(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", hook.ErrNotNow, err)
+}
+
+// ready says why this dnsd should get no traffic.
+func (m *membership) ready() error {
+	if why := m.member.Health().Reason; why != "" {
+		return errors.New(why)
+	}
+	return nil
+}
+
+// clusterMetrics shows a membership under /metrics.
+type clusterMetrics struct{ *membership }
+
+var (
+	writerDesc = prometheus.NewDesc("rollcall_cluster_writer",
+		"1 if this dnsd is the writer, else 0.", nil, nil)
+	membersDesc = prometheus.NewDesc("rollcall_cluster_members",
+		"Dnsd that share the store, as this one sees it.", nil, nil)
+	lagDesc = prometheus.NewDesc("rollcall_cluster_lag_revisions",
+		"Revisions that the store has and this dnsd does not have yet.", nil, nil)
+	staleDesc = prometheus.NewDesc("rollcall_cluster_stale",
+		"1 if the content of this dnsd may be old, because the store does not answer, else 0.", nil, nil)
+	silentDesc = prometheus.NewDesc("rollcall_cluster_store_silent_seconds",
+		"Time since the store answered last.", nil, nil)
+	forwardedDesc = prometheus.NewDesc("rollcall_cluster_forwarded_total",
+		"Operations that were passed on to the writer, renewals included.", nil, nil)
+	electionsDesc = prometheus.NewDesc("rollcall_cluster_elections_won_total",
+		"How often this dnsd became the writer.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (clusterMetrics) Describe(c chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{writerDesc, membersDesc, lagDesc, staleDesc, silentDesc, forwardedDesc, electionsDesc} {
+		c <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m clusterMetrics) Collect(c chan<- prometheus.Metric) {
+	h := m.member.Health()
+	show := func(d *prometheus.Desc, kind prometheus.ValueType, v float64) {
+		c <- prometheus.MustNewConstMetric(d, kind, v)
+	}
+	flag := map[bool]float64{true: 1}
+	show(writerDesc, prometheus.GaugeValue, flag[h.Writer])
+	show(membersDesc, prometheus.GaugeValue, float64(len(m.member.Peers())))
+	show(lagDesc, prometheus.GaugeValue, float64(h.Lag))
+	show(staleDesc, prometheus.GaugeValue, flag[h.Stale])
+	show(silentDesc, prometheus.GaugeValue, h.Silent.Seconds())
+	show(forwardedDesc, prometheus.CounterValue, float64(m.writes.Forwarded()))
+	show(electionsDesc, prometheus.CounterValue, float64(m.won.Load()))
+}
+
+// Tests: membership_test.go, several_test.go.
