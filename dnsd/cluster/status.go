@@ -45,14 +45,19 @@ func (c *client) Status(ctx context.Context) kv.Status {
 	return st.Status
 }
 
-// members lists the servers of the cluster. It is any server's knowledge, which may be old.
+// members lists the servers of the cluster, as the server in use knows them, also without
+// the others.
 func (c *client) members(ctx context.Context) ([]*pb.Member, error) {
+	s := c.at()
 	var answer *pb.MemberListResponse
-	err := c.read(ctx, "list the members", func(ctx context.Context, s *server) (err error) {
+	err := c.token.with(ctx, s, func(ctx context.Context) (err error) {
 		answer, err = s.cluster.MemberList(ctx, &pb.MemberListRequest{})
 		return err
 	})
-	return answer.GetMembers(), err
+	if err != nil {
+		return nil, s.judge(ctx, "list the members", err, false)
+	}
+	return answer.GetMembers(), nil
 }
 
 // health is built up from what each server says of itself.
@@ -115,7 +120,9 @@ func (st *health) name(members []*pb.Member) {
 		}
 		node := kv.Node{Name: m.GetName()}
 		for _, u := range slices.Backward(slices.Concat(m.GetClientURLs(), m.GetPeerURLs())) {
-			node.URL = u
+			if !strings.HasPrefix(u, "unix") { // that is of use on its host only
+				node.URL = u
+			}
 		}
 		if node.Healthy = m.GetID() == st.leader; !node.Healthy {
 			node.Error = "not asked: it is none of the endpoints"

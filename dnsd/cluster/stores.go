@@ -31,8 +31,10 @@ const openTime = 3 * time.Second
 
 // Check implements [dnsd.Stores].
 func (Stores) Check(s dnsd.SharedStore) error {
-	_, err := clientTLS(s.TLS.Cert, s.TLS.Key, s.CA)
-	return err
+	if _, err := clientTLS(s.TLS.Cert, s.TLS.Key, s.CA); err != nil || s.TLS.Cert == "" {
+		return err
+	}
+	return checkCertificate(s, time.Now())
 }
 
 // Open implements [dnsd.Stores]. That etcd cannot be reached is logged; that it refuses
@@ -40,6 +42,9 @@ func (Stores) Check(s dnsd.SharedStore) error {
 func (Stores) Open(ctx context.Context, s dnsd.SharedStore, log *slog.Logger) (kv.Store, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
+	}
+	if s.Dir != "" {
+		return openCluster(ctx, s, log, nil)
 	}
 	return openEtcd(ctx, s, log)
 }

@@ -108,3 +108,37 @@ func TestFilesOfCertificatesThatAreWrong(t *testing.T) {
 		}
 	}
 }
+
+func TestCertificatesThatTheOtherEndWouldNotAccept(t *testing.T) {
+	ca, other := newAuthority(t, "ours"), newAuthority(t, "other")
+	uses := func(uses ...x509.ExtKeyUsage) func(*x509.Certificate) {
+		return func(c *x509.Certificate) { c.ExtKeyUsage = uses }
+	}
+	late := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
+	early := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }
+	elsewhere := func(c *x509.Certificate) { c.IPAddresses = nil; c.DNSNames = []string{"a.example"} }
+	good := ca.issue()
+	for _, tc := range []struct {
+		name       string
+		cert       files
+		etcd, peer string // what is said for store etcd, and for store cluster
+	}{
+		{"good", good, "", ""},
+		{"any use", ca.issue(uses()), "", ""},
+		{"of another CA", other.issue(), "", "the other peers would not accept it with the CA " + ca.file},
+		{"for servers", ca.issue(uses(x509.ExtKeyUsageServerAuth)), "must have clientAuth", "must have serverAuth and clientAuth"},
+		{"for clients", ca.issue(uses(x509.ExtKeyUsageClientAuth)), "", "must have serverAuth and clientAuth"},
+		{"expired", ca.issue(late), "it has expired on ", "certificate has expired or is not yet valid"},
+		{"early", ca.issue(early), "it is not valid before ", "certificate has expired or is not yet valid"},
+		{"of another host", ca.issue(elsewhere), "", "it is not for the host of this peer's URL"},
+	} {
+		s := dnsd.SharedStore{Endpoints: []string{"https://127.0.0.1:1"}, TLS: dnsd.TLS{Cert: tc.cert.cert, Key: tc.cert.key}, CA: ca.file}
+		p := dnsd.SharedStore{Dir: "d", Name: "a", Peers: []dnsd.Peer{{Name: "a", URL: "https://127.0.0.1:1"}}, TLS: s.TLS, CA: s.CA}
+		for says, err := range map[string]error{tc.etcd: Stores{}.Check(s), tc.peer + " ": Stores{}.Check(p)} {
+			says = strings.TrimSuffix(says, " ")
+			if (err == nil) != (says == "") || err != nil && (!strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), tc.cert.cert)) {
+				t.Errorf("%s: the error is %v, want one with %q", tc.name, err, says)
+			}
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// zapLogger gives etcd a logger that writes to an slog.Logger. Etcd tells much that is of
+// use only to those that look for a fault: its information and its warnings become debug,
+// its errors warnings.
+//
+// Etcd ends the process where it cannot go on, for instance when its disk is full. Here,
+// only etcd has to end, since DNS goes on without it: fatal is told, and the goroutine of
+// etcd that said it goes no further. It waits for ever, because its deferred functions
+// may not run either.
+func zapLogger(log *slog.Logger, fatal func(error)) *zap.Logger {
+	hook := park(fatal)
+	return zap.New(core{log: log}, zap.WithFatalHook(hook), zap.WithPanicHook(hook))
+}
+
+// park is what etcd does after its last word.
+type park func(fatal error)
+
+// OnWrite implements [zapcore.CheckWriteHook].
+func (p park) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
+	err := errors.New(e.Message)
+	for _, f := range fields {
+		if cause, ok := f.Interface.(error); ok && f.Type == zapcore.ErrorType {
+			err = &lastWord{e.Message, cause}
+		}
+	}
+	p(err)
+	select {}
+}
+
+// lastWord is why etcd ended.
+type lastWord struct {
+	text  string
+	cause error
+}
+
+func (w *lastWord) Error() string { return w.text + ": " + w.cause.Error() }
+func (w *lastWord) Unwrap() error { return w.cause }
+
+// core is a [zapcore.Core] on an slog.Logger.
+type core struct {
+	log *slog.Logger
+}
+
+func level(l zapcore.Level) slog.Level {
+	switch {
+	case l >= zapcore.DPanicLevel:
+		return slog.LevelError
+	case l >= zapcore.ErrorLevel:
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
+}
+
+func (c core) Enabled(l zapcore.Level) bool {
+	return l >= zapcore.InfoLevel && c.log.Enabled(context.Background(), level(l))
+}
+
+func (c core) With(fields []zapcore.Field) zapcore.Core { return core{c.log.With(attrs(fields)...)} }
+
+func (c core) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if c.Enabled(e.Level) {
+		return checked.AddCore(e, c)
+	}
+	return checked
+}
+
+func (c core) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	c.log.Log(context.Background(), level(e.Level), "etcd: "+e.Message, attrs(fields)...)
+	return nil
+}
+
+func (core) Sync() error { return nil }
+
+// attrs are fields in slog's form.
+func attrs(fields []zapcore.Field) []any {
+	all := make([]any, 0, len(fields))
+	for _, f := range fields {
+		to := zapcore.NewMapObjectEncoder()
+		f.AddTo(to)
+		for key, value := range to.Fields {
+			all = append(all, slog.Any(key, value))
+		}
+	}
+	return all
+}
+
+// Tests: log_test.go.
