@@ -40,7 +40,7 @@ func (s Store) normal(z Zone, c Config) (Store, error) {
 	s.Kind = cmp.Or(s.Kind, "memory")
 	switch {
 	case s.isShared() && c.Stores == nil:
-		return s, faultf("store", "store %s needs the full dnsd: go build -o dnsd ./dnsd/cluster/cmd/dnsd (in dnsd/cluster), or a package's dnsd", s.Kind)
+		return s, faultf("store", "store %s needs the full dnsd: cd dnsd/cluster && go build ./cmd/dnsd", s.Kind)
 	case s.isShared():
 		if s.Shared == nil || s.Path != "" || s.Ceiling != "" {
 			return s, faultf("store", "%s needs Shared, and neither Path nor Ceiling", s.Kind)

@@ -225,7 +225,7 @@ func TestStoresHaveTheLastWord(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	c.Stores = nil
-	if err := c.Check(); err == nil || err.Error() != "Corefile:3: zone svc.: store etcd needs the full dnsd: go build -o dnsd ./dnsd/cluster/cmd/dnsd (in dnsd/cluster), or a package's dnsd" {
+	if err := c.Check(); err == nil || err.Error() != "Corefile:3: zone svc.: store etcd needs the full dnsd: cd dnsd/cluster && go build ./cmd/dnsd" {
 		t.Errorf("got %v", err)
 	}
 }
