@@ -46,7 +46,12 @@ type queue struct {
 	most   int           // requests in one commit
 	want   int           // guarded by mu; the number of ops that the leader waits for; 0: it does not wait
 	full   chan struct{} // gets one value when want ops are there
+	vain   int           // guarded by mu; waits one after the other that were not worth it
+	skip   int           // guarded by mu; how many leaders do not wait
 }
+
+// mostVain bounds how rarely a leader waits: one of 63.
+const mostVain = 6
 
 // lastCommit tells the next leader how long to wait for other requests.
 type lastCommit struct {
@@ -112,13 +117,22 @@ func (r *Registry) submit(ctx context.Context, o *op) error {
 // would split into two groups that alternate, and every commit would carry half as many
 // changes. So the leader waits for as many requests as the last commit had, but no
 // longer than a quarter of the time that the last commit took.
+//
+// Clients that reach this registry through another one may come later than that: then the
+// groups alternate anyway. After a wait that brought less than half of the requests, fewer
+// and fewer leaders wait, until one wait was worth it.
 func (q *queue) gather(o *op) []*op {
 	const worthwhile = 20 * time.Microsecond // a shorter wait costs more than it saves
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if others := q.last.clients - 1; len(q.ops) < others {
 		patience := min(q.last.took/4, 2*time.Millisecond) - time.Since(q.last.ended)
-		if patience >= worthwhile {
+		switch {
+		case patience < worthwhile:
+		case q.skip > 0:
+			q.skip--
+		default:
+			before := len(q.ops)
 			q.want = others
 			q.mu.Unlock()
 			timer := time.NewTimer(patience)
@@ -135,6 +149,11 @@ func (q *queue) gather(o *op) []*op {
 				}
 			}
 			q.want = 0
+			if q.vain++; 2*(len(q.ops)-before) >= others-before {
+				q.vain = 0
+			}
+			q.vain = min(q.vain, mostVain)
+			q.skip = 1<<q.vain - 1
 		}
 	}
 	n := min(len(q.ops), q.most-1)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
@@ -54,6 +55,71 @@ func TestRequestsAtOnceShareACommit(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A leader waits for clients that come again soon: all share one commit. Clients that come
+// later than it may wait are in two groups that alternate, and waits for them cost nearly
+// nothing.
+func TestALeaderWaitsOnlyIfThatBringsRequests(t *testing.T) {
+	const (
+		clients = 40
+		each    = 100                  // registrations of a client
+		took    = 8 * time.Millisecond // a commit: a leader may wait 2 ms
+	)
+	for _, c := range []struct {
+		name    string
+		away    time.Duration // of a client that was answered
+		fewest  uint64        // commits of all registrations
+		most    uint64
+		longest time.Duration // all together
+	}{
+		{"soon", time.Millisecond, each, each + 2, each*(took+time.Millisecond) + 4*took},
+		{"late", 4 * time.Millisecond, 2*each - 4, 2*each + 4, 2*each*took + 12*2*time.Millisecond + 4*took},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &lasting{registry.Memory(), took}
+				r, err := registry.Open(registry.Config{Backend: b})
+				if err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				var wg sync.WaitGroup
+				for i := range clients {
+					wg.Go(func() {
+						if i >= clients/2 {
+							time.Sleep(took / 2) // the second group
+						}
+						for n := range each {
+							register(t, r, math(fmt.Sprintf("a%d-%d", i, n)))
+							time.Sleep(c.away)
+						}
+					})
+				}
+				wg.Wait()
+				if n := r.Stats().Commits; n < c.fewest || n > c.most {
+					t.Errorf("%d commits, want %d to %d", n, c.fewest, c.most)
+				}
+				if d := time.Since(began); d > c.longest {
+					t.Errorf("took %v, want at most %v", d, c.longest)
+				}
+				if err := r.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// lasting is a backend whose commits take a time.
+type lasting struct {
+	registry.Backend
+	took time.Duration
+}
+
+func (l *lasting) Commit(b *registry.Batch) error {
+	time.Sleep(l.took)
+	return l.Backend.Commit(b)
 }
 
 // slow is a backend whose commits wait for the test.
