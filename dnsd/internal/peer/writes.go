@@ -284,7 +284,8 @@ func elsewhere(err error) bool {
 }
 
 // settle waits until a change that was made is here, so that what a client was told is in
-// DNS here.
+// DNS here. That includes the change of another client, if there was nothing to do after
+// it. A renewal does not tell what is published.
 func (w *Writes) settle(c *call, res result) result {
 	if c.kind == deregister && c.uncertain && c.have != nil && errors.Is(res.err, registry.ErrNotFound) {
 		// It was registered when this was sent first, so an attempt without an answer has
@@ -293,8 +294,7 @@ func (w *Writes) settle(c *call, res result) result {
 			Did: registry.Removed, Revision: max(res.at, w.registry.Revision()), Instance: c.have, Count: 1,
 		}}}
 	}
-	switch res.Did {
-	case registry.Created, registry.Changed, registry.Removed, registry.Forgotten:
+	if c.kind != renew && c.kind != renewAll {
 		ctx, cancel := context.WithTimeout(c.ctx, awaitTime)
 		defer cancel()
 		_ = w.registry.Await(ctx, res.Revision) // it was made, whether it is here or not

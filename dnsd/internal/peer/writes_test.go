@@ -130,6 +130,13 @@ func TestAnswerWaitsForTheChange(t *testing.T) {
 		if _, err := p.writes.Renew(t.Context(), key("a2"), 7); err != nil || time.Since(began) != 0 {
 			t.Errorf("after %v: %v; a renewal is no change", time.Since(began), err)
 		}
+		if _, err := p.writer.Drain(t.Context(), key("a2"), false); err != nil {
+			t.Fatal(err)
+		}
+		began = time.Now()
+		if done, err := p.writes.Drain(t.Context(), key("a2"), false); err != nil || done.Did != registry.Nothing || time.Since(began) != awaitTime {
+			t.Errorf("a drain of what another client has drained: %v after %v: %v; want an answer after %v", done.Did, time.Since(began), err, awaitTime)
+		}
 		// Here a1 is registered still, but no attempt of this request has removed it.
 		if _, err := p.writes.Deregister(t.Context(), key("a1"), nil); !errors.Is(err, registry.ErrNotFound) {
 			t.Errorf("again: %v; want ErrNotFound", err)
