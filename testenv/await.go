@@ -51,7 +51,8 @@ func (e *Env) published(ctx context.Context) ([]register.Published, error) {
 	return s.Instances, nil
 }
 
-// aHook is the URL of the hook of a dnsd that can be asked: the first with whole links.
+// aHook is the URL of the hook of a dnsd that can be asked: the only one, or the first
+// that is ready and has whole links.
 func (e *Env) aHook() string {
 	for i, d := range e.dnsds {
 		whole := d.running != nil
@@ -59,7 +60,7 @@ func (e *Env) aHook() string {
 			b, _ := l.now()
 			whole = whole && b == Whole
 		}
-		if whole {
+		if whole && (len(e.dnsds) == 1 || d.ready(e.ctx) == nil) {
 			return e.HookURLs()[i]
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 )
 
 // A Link is a way between two parts of the environment. Env.Break breaks it. The dnsd are
@@ -204,7 +205,7 @@ func (l *link) dial(ctx context.Context, network, addr string) (net.Conn, error)
 		if err := ctx.Err(); err != nil {
 			return nil, refused(err)
 		}
-		return nil, refused(errCut)
+		return nil, refused(l.refusal())
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 	if err != nil {
@@ -220,7 +221,18 @@ func (l *link) dial(ctx context.Context, network, addr string) (net.Conn, error)
 		return ours, nil
 	}
 	conn.Close()
-	return nil, refused(errCut)
+	return nil, refused(l.refusal())
+}
+
+// refusal is what a dial gets: the host of a process that was killed refuses, a network
+// that is cut has no route.
+func (l *link) refusal() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.killed > 0 {
+		return syscall.ECONNREFUSED
+	}
+	return syscall.EHOSTUNREACH
 }
 
 // Tests: link_test.go.

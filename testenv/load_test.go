@@ -21,6 +21,12 @@ type load struct {
 // startLoad runs callers that check every product they get.
 func startLoad(t *testing.T, c *rpcclient.Client, callers int, opts ...rpcclient.CallOption) *load {
 	t.Helper()
+	return startCalls(t, c, callers, 0, opts...)
+}
+
+// startCalls is startLoad with a pause of each caller after each call.
+func startCalls(t *testing.T, c *rpcclient.Client, callers int, pause time.Duration, opts ...rpcclient.CallOption) *load {
+	t.Helper()
 	l := &load{}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -42,6 +48,12 @@ func startLoad(t *testing.T, c *rpcclient.Client, callers int, opts ...rpcclient
 					l.mu.Unlock()
 				}
 				l.calls.Add(1)
+				if pause > 0 {
+					select {
+					case <-time.After(pause):
+					case <-ctx.Done():
+					}
+				}
 			}
 		})
 	}

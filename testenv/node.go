@@ -124,13 +124,16 @@ func (n *Node) start() {
 		n.serveStock(reg)
 		return
 	}
-	s := rpcserver.New(rpcserver.Config{
-		Logger: e.setup.Logger,
-		Announce: &register.Config{
-			Hooks: e.HookURLs(), Service: e.setup.Service, ID: n.ID,
-			Registration: reg, HTTP: &http.Client{Transport: n.transport()}, Logger: e.setup.Logger,
-		},
-	})
+	announce := &register.Config{
+		Hooks: e.HookURLs(), Service: e.setup.Service, ID: n.ID,
+		Registration: reg, HTTP: &http.Client{Transport: n.transport()}, Logger: e.setup.Logger,
+	}
+	if len(e.dnsds) > 1 {
+		// The default leaves room for another hook within the default lease. That of the
+		// environment is shorter.
+		announce.Timeout = e.setup.Zone.Lease.Default / 5
+	}
+	s := rpcserver.New(rpcserver.Config{Logger: e.setup.Logger, Announce: announce})
 	for _, rcvr := range n.receivers() {
 		if err := s.Register(rcvr); err != nil {
 			e.t.Fatal(err)

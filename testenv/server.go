@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -201,22 +202,50 @@ func (e *Env) Writer(not ...int) int {
 	}
 }
 
-// cluster asks a dnsd for the members. It does not go over the dnsd's links.
-func (e *Env) cluster(ctx context.Context, d *server) (register.Cluster, error) {
-	var c register.Cluster
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.zone.Hook.Addr+"/v1/cluster", nil)
+// cluster asks a dnsd for the members.
+func (e *Env) cluster(ctx context.Context, d *server) (c register.Cluster, err error) {
+	return c, d.get(ctx, "/v1/cluster", &c)
+}
+
+// ready says why a dnsd should get no traffic.
+func (d *server) ready(ctx context.Context) error { return d.get(ctx, "/readyz", new(struct{})) }
+
+// get asks a dnsd's hook, beside its links.
+func (d *server) get(ctx context.Context, path string, answer any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.zone.Hook.Addr+path, nil)
 	if err != nil {
-		return c, err
+		return err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return c, err
+		return err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return c, fmt.Errorf("testenv: GET %s: %s", req.URL, resp.Status)
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+		return fmt.Errorf("testenv: GET %s: %s: %s", req.URL, resp.Status, text)
 	}
-	return c, json.NewDecoder(resp.Body).Decode(&c)
+	return json.NewDecoder(resp.Body).Decode(answer)
+}
+
+// awaitReady waits until all dnsd can get traffic: each has read the store.
+func (e *Env) awaitReady() {
+	e.t.Helper()
+	ctx, cancel := context.WithTimeout(e.ctx, patience)
+	defer cancel()
+	for _, d := range e.dnsds {
+		for {
+			err := d.ready(ctx)
+			if err == nil {
+				break
+			}
+			select {
+			case <-time.After(5 * time.Millisecond): // there is no event for it
+			case <-ctx.Done():
+				e.t.Fatalf("testenv: waited %v for dnsd %d: %v", patience, d.index, err)
+			}
+		}
+	}
 }
 
 // dialPeer connects dnsd d to another one.

@@ -100,6 +100,9 @@ func New(t testing.TB, setup Setup) *Env {
 	for i := range e.dnsds {
 		e.StartDNSD(i)
 	}
+	if len(e.dnsds) > 1 {
+		e.awaitReady()
+	}
 	for range max(setup.Nodes, 0) {
 		e.AddNode()
 	}

@@ -40,6 +40,22 @@ func TestHistoryWithoutAFaultIsRight(t *testing.T) {
 	if err := plain().Check(); err != nil {
 		t.Error(err)
 	}
+	// An instance that was there at the beginning has an older revision.
+	w := newWorld()
+	w.do(Register, 0, "a")
+	old := w.there["a"]
+	w = newWorld()
+	w.there["a"] = old
+	for i := range w.h.Streams {
+		w.h.Streams[i].Parts[0].Since, w.h.Streams[i].Parts[0].ListedAt = 200, 200
+		w.h.Streams[i].Parts[0].Listed = w.listed()
+	}
+	w.revision = 200
+	w.do(Undrain, 0, "a")
+	w.do(Drain, 0, "a")
+	if err := w.finish().Check(); err != nil {
+		t.Error(err)
+	}
 	h := plain()
 	// What a cluster may do: a request without an answer that was done, or not; a read of
 	// another dnsd that is late; a watcher that begins again.
@@ -181,6 +197,9 @@ func TestWrongHistoriesAreFound(t *testing.T) {
 			h.Ops[8].Seen = events(h, 0)[2].Instance
 		}, "it goes back: client 0 at dnsd 1: read a"},
 		{"nor in DNS", func(h *History) { h.Ops[20].Found, h.Ops[20].Seen = false, Instance{} }, "it goes back: client 0 at dnsd 0: query b"},
+		{"a read is of something later", func(h *History) {
+			h.Ops[3].ID, h.Ops[3].Found = "a", false // it is drained later
+		}, "it goes back: client 0 at dnsd 1: query a"},
 		{"DNS has what never was", func(h *History) { h.Ops[20].Seen.Value = "v9" }, "it was never so: client 0 at dnsd 0: query b"},
 		{"a drained instance is in DNS", func(h *History) { h.Ops[6].Found, h.Ops[6].Seen.Value = true, "v3" }, "it goes back: client 0 at dnsd 1: query a"},
 		{"a list has another instance", func(h *History) { h.Ops[18].Listed[0].Value = "v9" }, "it was never so: client 0 at dnsd 1: list"},

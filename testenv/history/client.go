@@ -93,13 +93,13 @@ func (c *client) ask(kind Kind, id string) *Op {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.r.cfg.Timeout)
 	defer cancel()
-	o.Call = c.r.now()
+	o.Call = c.r.Now()
 	if kind == Query {
 		c.r.query(ctx, o)
 	} else {
 		c.r.request(ctx, o, c.wrote)
 	}
-	o.Return = c.r.now()
+	o.Return = c.r.Now()
 	c.ops = append(c.ops, o)
 	if kind.writes() && o.Outcome == Done {
 		c.r.acknowledged(o.At)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -28,7 +29,7 @@ func (r *Recorder) query(ctx context.Context, o *Op) {
 	}
 	defer conn.Close()
 	c := dns.Client{Timeout: queryTime}
-	answer, _, err := c.ExchangeWithConnContext(ctx, m, &dns.Conn{Conn: conn})
+	answer, _, err := c.ExchangeWithConnContext(ctx, m, &dns.Conn{Conn: packets{conn}})
 	switch {
 	case err != nil:
 		o.Cause = err.Error()
@@ -49,6 +50,17 @@ func (r *Recorder) query(ctx context.Context, o *Op) {
 		}
 	}
 }
+
+// packets tells package dns that a connection is of datagrams, whatever Config.Dial has
+// put around it.
+type packets struct{ net.Conn }
+
+func (c packets) ReadFrom(p []byte) (int, net.Addr, error) {
+	n, err := c.Read(p)
+	return n, c.RemoteAddr(), err
+}
+
+func (c packets) WriteTo(p []byte, _ net.Addr) (int, error) { return c.Write(p) }
 
 // A sampler transfers the zone from all dnsd at once, again and again.
 type sampler struct {
@@ -115,7 +127,7 @@ func (r *Recorder) transfer(ctx context.Context, at int) (Transfer, error) {
 	if err == nil && len(t.Records) < 2 {
 		err = errors.New("history: an empty zone")
 	}
-	t.Time = r.now()
+	t.Time = r.Now()
 	return t, err
 }
 

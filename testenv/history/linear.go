@@ -77,7 +77,8 @@ type state struct {
 func model(begin version) porcupine.Model {
 	return porcupine.Model{
 		Init: func() any {
-			return state{there: begin.there, Instance: Instance{Value: begin.Value, Drained: begin.Drained, Revision: begin.from}}
+			// The instance may have been changed last in a life before.
+			return state{there: begin.there, Instance: Instance{Value: begin.Value, Drained: begin.Drained, Revision: begin.Revision}}
 		},
 		Step: func(s, input, output any) (bool, any) {
 			ok, next := step(s.(state), input.(*Op), output.(uint64))

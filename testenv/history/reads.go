@@ -117,6 +117,9 @@ func (t *reads) instance(o *Op) uint64 {
 		}
 		was = true
 		if v.to > t.atLeast {
+			if v.after > o.Return {
+				break // it came later, and so did all that follow
+			}
 			return v.from
 		}
 	}

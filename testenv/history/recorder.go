@@ -84,8 +84,8 @@ func Start(ctx context.Context, cfg Config) (*Recorder, error) {
 	return r, nil
 }
 
-// now is the time of the recording.
-func (r *Recorder) now() time.Duration { return time.Since(r.began) }
+// Now is the time of the recording, as in Op.Call.
+func (r *Recorder) Now() time.Duration { return time.Since(r.began) }
 
 // acknowledged counts a write.
 func (r *Recorder) acknowledged(at int) {

@@ -48,7 +48,13 @@ func TestHistoryOfOneDnsdIsRight(t *testing.T) {
 	defer func() { s.stop() }()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	rec, err := history.Start(ctx, history.Config{Hooks: []string{"http://" + s.zone.Hook.Addr}, DNS: s.zone.Bind, IDs: 4, Pause: time.Millisecond})
+	rec, err := history.Start(ctx, history.Config{
+		Hooks: []string{"http://" + s.zone.Hook.Addr}, DNS: s.zone.Bind, IDs: 4, Pause: time.Millisecond,
+		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := new(net.Dialer).DialContext(ctx, network, addr)
+			return struct{ net.Conn }{c}, err
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

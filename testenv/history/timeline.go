@@ -22,7 +22,9 @@ type version struct {
 	from, to uint64 // it is there at from, and no longer at to
 	there    bool
 	Instance
-	seen time.Duration // when the first watcher saw it; 0: it was there at the beginning
+	// It was made between these two times: the second is when the first watcher saw it. 0
+	// is the beginning.
+	after, seen time.Duration
 }
 
 // end is the revision of the last change.
@@ -56,13 +58,15 @@ func (t *timeline) listedAt(revision uint64) []Listed {
 
 const forever = ^uint64(0)
 
-// timelines puts together what all watchers saw, by life, the oldest first. Watchers that
-// saw different things are found here; checkStreams compares each with the whole.
-func (h *History) timelines(r *report) []*timeline {
-	type whole struct {
-		first  *Part // that began with the state, at the lowest revision
-		events map[uint64]Event
-	}
+// whole is what all watchers saw of one life.
+type whole struct {
+	first  *Part // that began with the state, at the lowest revision
+	events map[uint64]Event
+}
+
+// gather puts together what all watchers saw. If they saw different things at one
+// revision, it says so.
+func (h *History) gather(r *report) map[string]*whole {
 	lives := map[string]*whole{}
 	for _, s := range h.Streams {
 		for i := range s.Parts {
@@ -86,6 +90,18 @@ func (h *History) timelines(r *report) []*timeline {
 			}
 		}
 	}
+	return lives
+}
+
+// timelines are the lives of the registry, the oldest first.
+func (h *History) timelines(r *report) []*timeline {
+	wrote := map[string]*Op{}
+	for _, o := range h.Ops {
+		if o.Kind == Register {
+			wrote[o.Value] = o
+		}
+	}
+	lives := h.gather(r)
 	var all []*timeline
 	for life, w := range lives {
 		if w.first == nil {
@@ -95,18 +111,19 @@ func (h *History) timelines(r *report) []*timeline {
 		t := &timeline{life: life, base: w.first.Since, events: slices.Collect(maps.Values(w.events))}
 		slices.SortFunc(t.events, func(a, b Event) int { return cmp.Compare(a.Revision, b.Revision) })
 		t.replay(h.Service, w.first)
+		t.date(wrote)
 		all = append(all, t)
 	}
 	slices.SortFunc(all, func(a, b *timeline) int { return cmp.Compare(a.base, b.base) })
 	if len(all) != h.Lives {
 		r.addf("the registry had %d lives, expected %d: %v", len(all), h.Lives, slices.Sorted(maps.Keys(lives)))
 	}
-	for i := 1; i < len(all); i++ {
-		if last := all[i-1].end(); all[i].base <= last {
-			r.addf("life %s begins at revision %d, but life %s was at %d already", all[i].life, all[i].base, all[i-1].life, last)
+	for n, t := range all {
+		if n > 0 {
+			if last := all[n-1].end(); t.base <= last {
+				r.addf("life %s begins at revision %d, but life %s was at %d already", t.life, t.base, all[n-1].life, last)
+			}
 		}
-	}
-	for _, t := range all {
 		for i, e := range t.events {
 			if want := t.base + uint64(i) + 1; e.Revision != want {
 				r.addf("no watcher saw the change at revision %d of life %s; the next one that was seen is %d", want, t.life, e.Revision)
@@ -139,6 +156,25 @@ func (t *timeline) replay(service string, first *Part) {
 		}
 		t.own[e.ID] = append(all, v)
 		t.turns = append(t.turns, e.Revision)
+	}
+}
+
+// date notes a time after which each version was made: all changes before it were made
+// before it, and each registration was made after it was asked for.
+func (t *timeline) date(wrote map[string]*Op) {
+	after := map[uint64]time.Duration{} // by revision
+	latest := time.Duration(0)
+	done := map[string]bool{}
+	for _, e := range t.events {
+		if o := wrote[e.Instance.Value]; o != nil && !e.Deleted && !done[o.Value] {
+			latest, done[o.Value] = max(latest, o.Call), true
+		}
+		after[e.Revision] = latest
+	}
+	for _, all := range t.own {
+		for i := range all {
+			all[i].after = after[all[i].from]
+		}
 	}
 }
 

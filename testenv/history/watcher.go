@@ -159,7 +159,7 @@ func (w *watcher) read(body io.Reader, p *Part) error {
 			if err != nil {
 				return err
 			}
-			e.Time = w.r.now()
+			e.Time = w.r.Now()
 			p.Events = append(p.Events, e)
 			w.reached(position{e.Life, e.Revision})
 			if w.wanders && len(p.Events) == stretch {
