@@ -191,7 +191,7 @@ func TestEveryWrongValueNamesLineAndCure(t *testing.T) {
 // TestEveryFieldHasADirective: what a room refuses is said in the words of the Corefile.
 func TestEveryFieldHasADirective(t *testing.T) {
 	all := words()
-	for _, room := range []map[string]string{registryWords, zoneWords, hookWords, serverWords} {
+	for _, room := range []map[string]string{registryWords, zoneWords, hookWords, serverWords, memberWords} {
 		for field, path := range room {
 			if path != "" && !slices.Contains(all, path) {
 				t.Errorf("%s is %q, which is no directive", field, path)

@@ -46,6 +46,8 @@ const (
 	verifyTime = time.Second
 	// resignTime bounds how long a stop waits until another member may write.
 	resignTime = 2 * time.Second
+	// leaveTime bounds how long the end of a member takes: it deletes its key.
+	leaveTime = time.Second
 	// knowTime bounds how long a connection waits until this member has heard of the one
 	// at the other end.
 	knowTime = time.Second
@@ -210,7 +212,18 @@ func (m *membership) close() {
 	if m == nil {
 		return
 	}
+	closeStore := sync.OnceFunc(func() {
+		if m.store == nil {
+			return
+		}
+		if err := m.store.Close(); err != nil {
+			m.log.Warn("closing the store", "error", err)
+		}
+	})
+	// A store that hangs is not waited for: the session of this member ends by itself.
+	hangs := time.AfterFunc(leaveTime, closeStore)
 	m.task.stop()
+	hangs.Stop()
 	if m.writes != nil {
 		m.writes.Close()
 		m.client.Close()
@@ -218,11 +231,7 @@ func (m *membership) close() {
 	if m.server != nil {
 		m.server.Close()
 	}
-	if m.store != nil {
-		if err := m.store.Close(); err != nil {
-			m.log.Warn("closing the store", "error", err)
-		}
-	}
+	closeStore()
 }
 
 // String is for the log: where the keys are, and the member's name and address.

@@ -116,7 +116,7 @@ type watchedConn struct {
 func (c *watchedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	var slow net.Error
-	if err != nil && !(errors.As(err, &slow) && slow.Timeout()) {
+	if err != nil && !errors.Is(err, net.ErrClosed) && !(errors.As(err, &slow) && slow.Timeout()) {
 		c.lost()
 	}
 	return n, err

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/hook"
-	"github.com/rollcall-dns/rollcall/dnsd/internal/member"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/internal/kv"
 	"github.com/rollcall-dns/rollcall/internal/kv/memkv"
@@ -199,41 +198,5 @@ func TestChangesOfPeersAreChecked(t *testing.T) {
 		if !errors.Is(err, hook.ErrNotInside) {
 			t.Errorf("%v, want ErrNotInside", err)
 		}
-	}
-}
-
-// TestMemberHasTheSameBounds: what -validate takes, a member takes, and no more.
-func TestMemberHasTheSameBounds(t *testing.T) {
-	reg, err := registry.Open(registry.Config{Follow: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reg.Close()
-	good := func(change func(*member.Config)) bool {
-		c := member.Config{
-			Store: memkv.New(memkv.Config{}).Open("a"), Registry: reg, Zone: "svc.", Prefix: "/a", Name: "a", Address: "10.0.0.1:1",
-		}
-		change(&c)
-		_, err := member.Check(c)
-		return err == nil
-	}
-	for name, tt := range map[string]struct {
-		change func(*member.Config)
-		good   bool
-	}{
-		"shortest session": {func(c *member.Config) { c.Session = minSession }, true},
-		"shorter":          {func(c *member.Config) { c.Session = minSession - 1 }, false},
-		"longest session":  {func(c *member.Config) { c.Session = maxSession }, true},
-		"longer":           {func(c *member.Config) { c.Session = maxSession + 1 }, false},
-		"longest prefix":   {func(c *member.Config) { c.Prefix = "/" + strings.Repeat("a", maxPrefix-1) }, true},
-		"longest name":     {func(c *member.Config) { c.Name = strings.Repeat("a", 63) }, true},
-	} {
-		if got := good(tt.change); got != tt.good {
-			t.Errorf("%s: good is %t", name, got)
-		}
-	}
-	c, err := member.Check(member.Config{Store: memkv.New(memkv.Config{}).Open("a"), Registry: reg, Zone: "svc.", Prefix: "/a", Name: "a", Address: "10.0.0.1:1"})
-	if err != nil || c.Session != defaultSession {
-		t.Errorf("the default session is %v, %v", c.Session, err)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/internal/kv/memkv"
 )
 
 // alone is oneOf("a") with a store of its own.
@@ -71,6 +73,30 @@ func TestReloadIntoASharedStoreAndBack(t *testing.T) {
 	awaitReady(t, other)
 	if r := ask(t, other.DNSAddr(), "_math._tcp.svc.", dns.TypeSRV); len(r.Answer) != 9 {
 		t.Errorf("another dnsd has %d of 9", len(r.Answer))
+	}
+}
+
+// TestReloadWhileTheStoreIsAway: what this dnsd has in memory goes on in a store of its own,
+// whatever the shared store does.
+func TestReloadWhileTheStoreIsAway(t *testing.T) {
+	for name, fail := range map[string]func(*inMemory){
+		"refuses": func(m *inMemory) { m.Stop() },
+		"hangs":   func(m *inMemory) { m.open["a"].SetLink(memkv.Hang) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			stores := newInMemory()
+			s := begin(t, Config{Zones: []Zone{oneOf("a")}, Stores: stores})
+			awaitReady(t, s)
+			put(t, s.Server, "a1", `{"port":8080,"lease":"1h"}`)
+			fail(stores)
+			if err := s.Reload(Config{Zones: []Zone{alone(Store{})}, Stores: stores}); err != nil {
+				t.Fatal(err)
+			}
+			put(t, s.Server, "a2", `{"port":8080}`)
+			if r := ask(t, s.DNSAddr(), "_math._tcp.svc.", dns.TypeSRV); len(r.Answer) != 2 {
+				t.Errorf("%v", r)
+			}
+		})
 	}
 }
 

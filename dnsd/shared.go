@@ -13,20 +13,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/member"
 )
 
 const (
-	defaultSession = 5 * time.Second
-	// minSession is etcd's least: one and a half times its time of an election, in whole
-	// seconds.
-	minSession = 2 * time.Second
-	// maxSession bounds how long nothing can be registered after a writer has died.
-	maxSession = time.Minute
 	// maxEndpoints and maxPeers: etcd gets slower with more servers, not safer.
 	maxEndpoints, maxPeers = 16, 7
-	// maxPrefix bounds the part that all keys have in common.
-	maxPrefix = 256
 	// cacheOff is the word for no local copy.
 	cacheOff = "off"
 )
@@ -71,15 +64,12 @@ func (s *SharedStore) normalize(kind string, z Zone, stateDir string) error {
 	if err != nil {
 		return err
 	}
-	s.Session = cmp.Or(s.Session, defaultSession)
-	if s.Session < minSession || s.Session > maxSession {
-		return faultf("store session", "%v; expected %v to %v", s.Session, minSession, maxSession)
+	s.Prefix = cmp.Or(s.Prefix, "/rollcall/"+strings.TrimSuffix(z.Origins[0], "."))
+	full, err := member.Check(member.Config{Zone: z.Origins[0], Prefix: s.Prefix, Name: s.Name, Session: s.Session})
+	if err != nil {
+		return blame(memberWords, err)
 	}
-	origin := strings.TrimSuffix(z.Origins[0], ".")
-	s.Prefix = cmp.Or(s.Prefix, "/rollcall/"+origin)
-	if err := checkPrefix(s.Prefix); err != nil {
-		return &fault{path: "store prefix", err: err}
-	}
+	s.Session = full.Session
 	switch {
 	case s.Cache == cacheOff:
 	case s.Cache != "":
@@ -220,14 +210,6 @@ var memberName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9]
 func checkName(name string) error {
 	if !memberName.MatchString(name) {
 		return fmt.Errorf("bad name %q; expected 1 to 63 letters, digits, dots and hyphens, such as a", name)
-	}
-	return nil
-}
-
-func checkPrefix(prefix string) error {
-	bad := func(r rune) bool { return r <= ' ' || r > '~' }
-	if !strings.HasPrefix(prefix, "/") || strings.HasSuffix(prefix, "/") || strings.Contains(prefix, "//") || len(prefix) > maxPrefix || strings.ContainsFunc(prefix, bad) {
-		return fmt.Errorf("bad prefix %q; expected one such as /rollcall/svc, without a slash at its end", prefix)
 	}
 	return nil
 }

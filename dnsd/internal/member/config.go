@@ -52,7 +52,8 @@ const (
 )
 
 // Check returns c with the default in each field that is zero, or a *setting.Error. It
-// opens nothing.
+// opens nothing. Store, Registry and Address, which exist only after something was opened,
+// may be missing.
 func Check(c Config) (Config, error) {
 	c.Session = cmp.Or(c.Session, defaultSession)
 	c.Settings = maps.Clone(c.Settings)
@@ -71,10 +72,6 @@ func Check(c Config) (Config, error) {
 
 func (c *Config) check() error {
 	switch {
-	case c.Store == nil:
-		return setting.Errorf("Store", "is missing")
-	case c.Registry == nil:
-		return setting.Errorf("Registry", "is missing")
 	case c.Zone == "":
 		return setting.Errorf("Zone", "is missing")
 	case !strings.HasPrefix(c.Prefix, "/") || strings.HasSuffix(c.Prefix, "/") || len(c.Prefix) > longestPrefix || !printable(c.Prefix):
@@ -84,7 +81,7 @@ func (c *Config) check() error {
 	case c.Session < shortestSession || c.Session > longestSession:
 		return setting.Errorf("Session", "%v; expected %v to %v", c.Session, shortestSession, longestSession)
 	}
-	if _, port, err := net.SplitHostPort(c.Address); err != nil || port == "" || port == "0" || len(c.Address) > longestText {
+	if _, port, err := net.SplitHostPort(c.Address); c.Address != "" && (err != nil || port == "" || port == "0" || len(c.Address) > longestText) {
 		return setting.Errorf("Address", "%q; expected host:port", c.Address)
 	}
 	if digits, err := hex.DecodeString(c.Certificate); err != nil || len(digits) != 32 && len(digits) != 0 {

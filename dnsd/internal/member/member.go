@@ -59,6 +59,9 @@ type known struct {
 
 // New makes a Member. It contacts no store.
 func New(c Config) (*Member, error) {
+	if c.Store == nil || c.Registry == nil || c.Address == "" {
+		return nil, errors.New("member: configure: it needs a store, a registry, and an address")
+	}
 	c, err := Check(c)
 	if err != nil {
 		return nil, fmt.Errorf("member: configure: %w", err)
