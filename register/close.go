@@ -83,7 +83,7 @@ func (l *Lease) deregister(ctx context.Context) error {
 		}
 		pause := time.Duration(0)
 		if fails%len(l.cfg.Hooks) == 0 { // else the next hook is tried at once
-			pause = max(l.pauseAfter(fails), retryAfter(err))
+			pause = max(l.pauseAfter(fails, maxBackoff), retryAfter(err))
 		}
 		timer := time.NewTimer(pause)
 		select {

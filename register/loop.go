@@ -310,20 +310,23 @@ func (lp *loop) backoff(err error, renew time.Duration) time.Duration {
 	if lp.fails%len(lp.cfg.Hooks) != 0 && (!refused(err) || unwelcome(err)) {
 		return 0
 	}
-	asked := retryAfter(err)
+	asked, most := retryAfter(err), maxBackoff
 	if lp.registrations() > 0 {
-		asked = min(asked, renew/2)
+		// After a long time away, dnsd begins each lease again when it is back: a pause must
+		// be shorter than that lease.
+		asked, most = min(asked, renew/2), min(most, renew)
 	}
 	asked += time.Duration(lp.random() * float64(asked))
-	return max(lp.pauseAfter(lp.fails), asked)
+	return max(lp.pauseAfter(lp.fails, most), asked)
 }
 
-// pauseAfter doubles with each round of failures over all hooks, with full jitter.
-func (l *Lease) pauseAfter(fails int) time.Duration {
+// pauseAfter doubles with each round of failures over all hooks, up to a bound, with full
+// jitter.
+func (l *Lease) pauseAfter(fails int, most time.Duration) time.Duration {
 	first := minBackoff
 	if l.registrations() > 0 {
 		first = spread
 	}
 	round := min(max(fails/len(l.cfg.Hooks)-1, 0), 10) // 100 ms << 10 is far above the cap
-	return minBackoff/2 + time.Duration(l.random()*float64(min(first<<round, maxBackoff)))
+	return minBackoff/2 + time.Duration(l.random()*float64(min(first<<round, most)))
 }

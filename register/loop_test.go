@@ -148,6 +148,16 @@ func TestBackoffDoublesWithEachRoundAndIsCapped(t *testing.T) {
 	}
 }
 
+// TestPauseIsShorterThanAShortLease: dnsd was away for long, and begins a lease of 2 s
+// again when it is back.
+func TestPauseIsShorterThanAShortLease(t *testing.T) {
+	l := &Lease{cfg: Config{Hooks: []string{"a"}}, status: Status{Registrations: 1}, random: func() float64 { return math.Nextafter(1, 0) }}
+	lp := &loop{Lease: l, fails: 20}
+	if p := lp.backoff(errRefused, 2*time.Second/3); p > time.Second {
+		t.Errorf("a pause of %v", p)
+	}
+}
+
 // Ten thousand instances whose dnsd was away come back spread over a second, for any
 // time that it was away, and whether or not it closed its connections.
 func TestTenThousandComeBackOverASecond(t *testing.T) {
