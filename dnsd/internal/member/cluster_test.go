@@ -239,7 +239,7 @@ func (c *cluster) stored(n *node) {
 	c.t.Helper()
 	l := whole(c.t, c.store)
 	if l.head == nil || l.pos.revision != n.reg.Revision() || l.pos.life != n.reg.Life() {
-		c.t.Fatalf("the store is at %+v, %s at %d in life %v", l.pos, n.name, n.reg.Revision(), n.reg.Life())
+		c.t.Fatalf("the store is at %d in life %v, %s at %d in life %v", l.pos.revision, l.pos.life, n.name, n.reg.Revision(), n.reg.Life())
 	}
 	if got, want := contentText(l.content()), contentText(n.reg.Content()); got != want {
 		c.t.Fatalf("the store has\n%s\nand %s has\n%s", got, n.name, want)

@@ -102,17 +102,15 @@ func (j *journal) refill() (more bool, err error) {
 		ops = append(ops, kv.Op{Key: j.keys.spare(count), Value: []byte("{}")})
 	}
 	h := j.headLocked(j.pos.revision, count, &b)
-	at, err := j.putLocked(ops, h)
-	if err != nil {
+	if err := j.putLocked(ops, h); err != nil {
 		return true, err
 	}
 	for _, k := range written {
 		delete(j.owed, k)
 	}
 	for len(j.pos.spares) < count {
-		j.pos.spares = append(j.pos.spares, at)
+		j.pos.spares = append(j.pos.spares, j.pos.head)
 	}
-	j.pos.head, j.pos.at = at, at
 	return count < mostSpares || len(j.owed) > 0, nil
 }
 
@@ -129,11 +127,7 @@ func (l layout) fenceOp(f registry.Fence) kv.Op {
 func (j *journal) touch() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	at, err := j.putLocked(nil, j.headLocked(j.pos.revision, len(j.pos.spares), nil))
-	if err == nil {
-		j.pos.head, j.pos.at = at, at
-	}
-	return err
+	return j.putLocked(nil, j.headLocked(j.pos.revision, len(j.pos.spares), nil))
 }
 
 // begin puts a head of a new life at a revision, with nothing changed.
@@ -142,11 +136,9 @@ func (j *journal) begin(l registry.Life, revision uint64) error {
 	defer j.mu.Unlock()
 	was := j.pos
 	j.pos.life, j.pos.revision = l, revision
-	at, err := j.putLocked(nil, j.headLocked(revision, len(j.pos.spares), nil))
+	err := j.putLocked(nil, j.headLocked(revision, len(j.pos.spares), nil))
 	if err != nil {
 		j.pos.life, j.pos.revision = was.life, was.revision
-		return err
 	}
-	j.pos.head, j.pos.at = at, at
-	return nil
+	return err
 }

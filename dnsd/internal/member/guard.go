@@ -41,15 +41,11 @@ func (m *Member) guard(ctx context.Context) {
 			sleep(ctx, look/2+rand.N(look))
 		}
 		gctx, cancel := context.WithTimeout(ctx, max(m.cfg.Session/2, look))
-		before, k := m.cfg.Registry.Revision(), m.known.Load()
-		pair, header, err := m.cfg.Store.Get(gctx, m.keys.head())
-		if err == nil {
-			m.heard()
-			if why := m.compare(pair, header, before, k); why != nil {
-				select {
-				case m.odd <- why:
-				default:
-				}
+		why, err := m.glance(gctx)
+		if why != nil {
+			select {
+			case m.odd <- why:
+			default: // the one before is not handled yet
 			}
 		}
 		if silent := m.silent(); away != (silent > m.cfg.Session) {
@@ -66,36 +62,72 @@ func (m *Member) guard(ctx context.Context) {
 	}
 }
 
-// compare returns what is odd about the head. before and k are from before it was read.
-func (m *Member) compare(pair *kv.Pair, header kv.Header, before uint64, k *known) error {
-	if k != nil && (header.Cluster != k.cluster || header.Revision < k.revision) {
-		return errReplaced
+// glance reads the head, and returns what is odd about it, or why it cannot be read.
+func (m *Member) glance(ctx context.Context) (odd, err error) {
+	revision := m.cfg.Registry.Revision() // before the head is read: the store has this, or more
+	k := known{}
+	if seen := m.known.Load(); seen != nil {
+		k = *seen
 	}
-	if !m.synced.Load() {
-		return nil
+	if j := m.leads.Load(); j != nil {
+		k.head = max(k.head, j.headAt.Load())
+		k.revision = max(k.revision, k.head)
 	}
-	if pair == nil {
-		return errHeadGone
+	pair, header, err := m.cfg.Store.Get(ctx, m.keys.head())
+	if err != nil {
+		return nil, err
+	}
+	m.heard()
+	switch {
+	case k.cluster != 0 && header.Cluster != k.cluster, header.Revision < k.revision:
+		return errReplaced, nil
+	case !m.synced.Load():
+		return nil, nil
+	case pair == nil:
+		return errHeadGone, nil
 	}
 	var h struct {
 		Revision uint64 `json:"revision"`
 		Spares   int    `json:"spares"`
 	}
 	if parse(pair.Value, &h) != nil {
-		return nil // whoever applies it says so
+		return nil, nil // whoever applies it says so
 	}
-	if h.Revision+uint64(min(max(h.Spares, 0), mostSpares)) < before {
-		return errOlder
+	switch {
+	case pair.Modified < k.head, pair.Modified > k.head && h.Revision < revision:
+		return errOlder, nil
+	case h.Revision < revision:
+		n, err := m.countSpares(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if h.Revision+uint64(max(h.Spares-n, 0)) < revision {
+			return errOlder, nil
+		}
 	}
+	return m.compare(h.Revision), nil
+}
+
+// countSpares counts the spare keys. It is needed only while the store is full.
+func (m *Member) countSpares(ctx context.Context) (n int, err error) {
+	_, err = m.cfg.Store.Range(ctx, m.keys.spares(), 0, func(kv.Pair) error {
+		n++
+		return nil
+	})
+	return n, err
+}
+
+// compare notes how far the registry is behind the store.
+func (m *Member) compare(revision uint64) error {
 	reg := m.cfg.Registry
 	was := m.ahead.Load()
 	switch {
-	case reg.Revision() >= h.Revision:
+	case reg.Revision() >= revision:
 		m.ahead.Store(nil)
 	case was == nil || reg.Revision() >= was.revision:
-		m.ahead.Store(&ahead{h.Revision, time.Now()})
+		m.ahead.Store(&ahead{revision, time.Now()})
 	case time.Since(was.since) > laggard && !reg.Leads():
-		m.ahead.Store(&ahead{h.Revision, time.Now()})
+		m.ahead.Store(&ahead{revision, time.Now()})
 		return errNoChanges
 	}
 	return nil

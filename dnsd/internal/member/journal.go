@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +21,16 @@ type seat struct {
 	valid   func() bool
 }
 
+// gate is a mutex that is held for long: whoever waits for it waits at a channel, which
+// lets the clock of a test go on.
+type gate chan struct{}
+
+// Lock waits for the gate.
+func (g gate) Lock() { g <- struct{}{} }
+
+// Unlock opens it again.
+func (g gate) Unlock() { <-g }
+
 // journal writes to the store for one term. It is the registry's Term.
 type journal struct {
 	store kv.Store
@@ -34,8 +43,9 @@ type journal struct {
 	cancel context.CancelFunc
 	lost   chan struct{} // closed when the journal itself ends the term
 	over   atomic.Bool   // the term has ended
+	headAt atomic.Int64  // the store's revision of the last head that was put
 
-	mu       sync.Mutex                      // one transaction at a time; guards what follows
+	mu       gate                            // one transaction at a time; guards what follows
 	pos      position                        // of the store
 	owed     map[registry.Key]registry.Fence // of removals without space, not stored yet
 	full     bool                            // the last transaction found no space
@@ -52,7 +62,7 @@ func newJournal(ctx context.Context, store kv.Store, keys layout, s seat, name s
 	if owed == nil {
 		owed = make(map[registry.Key]registry.Fence)
 	}
-	j := &journal{store: store, keys: keys, seat: s, name: name, log: log, lost: make(chan struct{}), pos: pos.clone(), owed: owed}
+	j := &journal{store: store, keys: keys, seat: s, name: name, log: log, lost: make(chan struct{}), mu: make(gate, 1), pos: pos.clone(), owed: owed}
 	j.ctx, j.cancel = context.WithCancel(ctx)
 	return j
 }
@@ -77,7 +87,7 @@ func (j *journal) Commit(b *registry.Batch) error {
 	stored, err := j.commitAllLocked(parts)
 	if err != nil && stored {
 		j.endLocked(fmt.Errorf("a part of a batch is stored, and then: %w", err), false)
-		err = fmt.Errorf("%w: a part of the batch is stored, and then: %w", registry.ErrUncertain, err)
+		err = fmt.Errorf("%w: a part of the batch is stored, and then: %v", registry.ErrUncertain, err)
 	}
 	if err != nil && j.over.Load() {
 		j.pos = before // the registry has nothing of the batch
@@ -104,11 +114,10 @@ func (j *journal) commitAllLocked(parts []*part) (stored bool, err error) {
 
 func (j *journal) commitLocked(p *part) error {
 	h := j.headLocked(p.revision, len(j.pos.spares), &p.batch)
-	at, err := j.putLocked(p.ops, h)
-	if err != nil {
+	if err := j.putLocked(p.ops, h); err != nil {
 		return err
 	}
-	j.pos.revision, j.pos.head, j.pos.at = p.revision, at, at
+	j.pos.revision = p.revision
 	for _, f := range p.fences {
 		delete(j.owed, f.Key)
 	}
@@ -124,18 +133,23 @@ func (j *journal) headLocked(revision uint64, spares int, b *batch) *head {
 }
 
 // putLocked does ops and puts the head, if the store is where this journal knows it to
-// be. It returns the revision of the store.
-func (j *journal) putLocked(ops []kv.Op, h *head) (int64, error) {
+// be.
+func (j *journal) putLocked(ops []kv.Op, h *head) error {
 	value := encode(h)
 	all := make([]kv.Op, 0, len(ops)+1)
 	all = append(append(all, ops...), kv.Op{Key: j.keys.head(), Value: value}) // last, so that followers see it last
-	return j.sendLocked(kv.Txn{If: j.conditions(), Then: all}, func(ctx context.Context) (int64, bool, error) {
+	at, err := j.sendLocked(kv.Txn{If: j.conditions(), Then: all}, func(ctx context.Context) (int64, bool, error) {
 		pair, _, err := j.store.Get(ctx, j.keys.head())
 		if err != nil || pair == nil || !bytes.Equal(pair.Value, value) {
 			return 0, false, err
 		}
 		return pair.Modified, true, nil
 	})
+	if err == nil {
+		j.pos.head, j.pos.at = at, at
+		j.headAt.Store(at)
+	}
+	return err
 }
 
 // conditions are those of every transaction of a writer.
@@ -216,7 +230,7 @@ func (j *journal) changedLocked(under error, done func(context.Context) (int64, 
 	}
 	// It may have been ours, and the store was changed again since.
 	j.endLocked(fmt.Errorf("the store was changed by another while an outcome was unknown: %w", under), false)
-	return 0, fmt.Errorf("%w: %w", registry.ErrUncertain, under)
+	return 0, fmt.Errorf("%w: %v", registry.ErrUncertain, under)
 }
 
 // noSpaceLocked is the outcome of a transaction that found no space. When the quota is
@@ -249,7 +263,8 @@ func (j *journal) lookLocked(done func(context.Context) (int64, bool, error)) (i
 	}
 }
 
-// unresolvedLocked ends the term because of err. If a copy may be under way, it may be done as long as
+// unresolvedLocked ends the term because of err. The cause is only text in the error that
+// it returns, because a context in it is not the caller's. If a copy may be under way, it may be done as long as
 // the key of the seat is there, so that key must go.
 func (j *journal) unresolvedLocked(under, err error) error {
 	if under == nil {
@@ -257,7 +272,7 @@ func (j *journal) unresolvedLocked(under, err error) error {
 		return registry.ErrNotWriter
 	}
 	j.endLocked(fmt.Errorf("an outcome is unknown: %w; and then: %w", under, err), true)
-	return fmt.Errorf("%w: %w", registry.ErrUncertain, under)
+	return fmt.Errorf("%w: %v", registry.ErrUncertain, under)
 }
 
 // endLocked ends the term. Nothing is acknowledged after it.

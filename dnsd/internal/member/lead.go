@@ -103,6 +103,7 @@ func (m *Member) lead(ctx context.Context, t *ticket) error {
 	reg.Lead(j)
 	m.term = &term{journal: j, ticket: t, began: time.Now()}
 	m.term.keeper = startKeeper(m, j)
+	m.leads.Store(j)
 	m.cfg.Logger.Info("member: this dnsd is the writer", "name", m.cfg.Name, "life", reg.Life().String(), "revision", reg.Revision(), "took", time.Since(began))
 	return nil
 }
@@ -221,6 +222,7 @@ func (m *Member) lose(why error) error {
 	if known != nil {
 		why = known
 	}
+	m.leads.Store(nil)
 	m.cfg.Registry.Yield()
 	t.keeper.stop()
 	m.term, m.fed, m.owed = nil, pos.at, owed
@@ -254,6 +256,7 @@ func (m *Member) giveUp() error {
 	stuck := time.AfterFunc(attempt/2, func() { t.journal.cancel() })
 	m.cfg.Registry.Yield()
 	stuck.Stop()
+	m.leads.Store(nil)
 	pos, owed, _, _ := t.journal.end()
 	t.keeper.stop()
 	m.term, m.fed, m.owed = nil, pos.at, owed

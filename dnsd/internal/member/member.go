@@ -30,19 +30,20 @@ type Member struct {
 	state                // used by the goroutine of Run
 	parts sync.WaitGroup // the other goroutines of Run
 
-	answered atomic.Int64          // when the store answered last: time since began
-	began    time.Time             //
-	ahead    atomic.Pointer[ahead] // what the store has and the registry has not
-	broken   atomic.Pointer[error] // why the registry cannot follow; nil: it can
-	synced   atomic.Bool           // the content of the registry is from the store
-	known    atomic.Pointer[known] // what was seen of the store
+	answered atomic.Int64            // when the store answered last: time since began
+	began    time.Time               //
+	ahead    atomic.Pointer[ahead]   // what the store has and the registry has not
+	broken   atomic.Pointer[error]   // why the registry cannot follow; nil: it can
+	synced   atomic.Bool             // the content of the registry is from the store
+	known    atomic.Pointer[known]   // what was seen of the store
+	leads    atomic.Pointer[journal] // of the term; nil: this member follows
 	health   atomic.Pointer[storeHealth]
 	settings atomic.Pointer[map[string]string]
 
 	mu      sync.Mutex
 	view    view          // guarded by mu
 	changed chan struct{} // guarded by mu; closed when view changes
-	loading sync.Mutex    // held while the content comes from the copy or, first, from the store
+	loading gate          // held while the content comes from the copy or, first, from the store
 }
 
 // view is what others see of the cluster.
@@ -54,7 +55,8 @@ type view struct {
 // known is the data that was seen in the store, to notice that it was replaced.
 type known struct {
 	cluster  uint64
-	revision int64
+	revision int64 // of the store
+	head     int64 // kv.Pair.Modified of the head
 }
 
 // New makes a Member. It contacts no store.
@@ -69,7 +71,7 @@ func New(c Config) (*Member, error) {
 	m := &Member{
 		cfg: c, keys: layout{c.Prefix}, wake: make(chan struct{}, 1), odd: make(chan error, 1),
 		doubts: make(chan string, 1), resign: make(chan struct{}), gave: make(chan struct{}),
-		began: time.Now(), changed: make(chan struct{}),
+		began: time.Now(), changed: make(chan struct{}), loading: make(gate, 1),
 	}
 	m.answered.Store(-1)
 	m.settings.Store(&c.Settings)
@@ -111,7 +113,12 @@ func (m *Member) follow(ctx context.Context) error {
 		}
 		if ctx.Err() == nil && !errors.Is(err, errAgain) {
 			m.tell(err)
-			pause.wait(ctx)
+			over, cancel := context.WithTimeout(ctx, pause.next())
+			_, err = m.attend(ctx, nil, over.Done())
+			cancel()
+			if errors.As(err, &foreign) {
+				return err
+			}
 		}
 	}
 	return nil

@@ -75,7 +75,7 @@ func (m *Member) readPeers(ctx context.Context) error {
 		return err
 	}
 	m.heard()
-	m.known.Store(&known{header.Cluster, header.Revision})
+	m.known.Store(&known{header.Cluster, header.Revision, m.headAt})
 	m.setPeers(peers, header.Revision)
 	m.loaded = true
 	if m.term.ticket.gone.Load() {

@@ -51,7 +51,8 @@ func (m *Member) adopt(l *loaded) error {
 	}
 	m.loading.Lock()
 	defer m.loading.Unlock()
-	m.known.Store(&known{l.header.Cluster, l.header.Revision})
+	m.headAt = l.pos.head
+	m.known.Store(&known{l.header.Cluster, l.header.Revision, m.headAt})
 	for _, p := range l.problems {
 		m.cfg.Logger.Error("member: a value in the store cannot be read", "err", p)
 	}

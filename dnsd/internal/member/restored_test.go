@@ -1,0 +1,211 @@
+package member
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/rollcall-dns/rollcall/internal/kv"
+	"github.com/rollcall-dns/rollcall/internal/kv/memkv"
+)
+
+// TestStoreThatLostSomething: whatever happens to the store under running members, they
+// lose nothing, they write back what is missing, and a new life begins, in which no
+// revision is repeated.
+func TestStoreThatLostSomething(t *testing.T) {
+	for name, harm := range map[string]func(c *cluster, s *memkv.Snapshot){
+		"restored from a copy":            func(c *cluster, s *memkv.Snapshot) { c.store.Restore(s, 0) },
+		"restored, with another identity": func(c *cluster, s *memkv.Snapshot) { c.store.Restore(s, 77) },
+		"emptied":                         func(c *cluster, _ *memkv.Snapshot) { c.wipe() },
+		"made again":                      func(c *cluster, _ *memkv.Snapshot) { c.store.Restore(memkv.New(memkv.Config{}).Snapshot(), 78) },
+		"the head was deleted":            func(c *cluster, _ *memkv.Snapshot) { c.operate(kv.Op{Key: under.head(), Delete: true}) },
+		"the head and all members, deleted": func(c *cluster, _ *memkv.Snapshot) {
+			c.deleteMembers()
+			c.operate(kv.Op{Key: under.head(), Delete: true})
+		},
+	} {
+		inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+			l, all := newLedger(t), newChronicle()
+			for range 3 {
+				all.record(t, c.start())
+			}
+			w := c.settled()
+			time.Sleep(2 * time.Second)
+			for i := range 5 {
+				l.write(context.Background(), w, fmt.Sprint("a", i), false, nil)
+			}
+			copied := c.store.Snapshot()
+			for i := range 5 {
+				l.write(context.Background(), w, fmt.Sprint("b", i), false, nil)
+			}
+			l.write(context.Background(), w, "a1", true, nil)
+			l.write(context.Background(), w, "a2", false, nil)
+			c.settled()
+			life, revision := w.reg.Life(), w.reg.Revision()
+			harm(c, copied)
+			began := time.Now()
+			for w.reg.Life() == life && time.Since(began) < time.Minute {
+				time.Sleep(10 * time.Millisecond)
+			}
+			if took := time.Since(began); took > 15*time.Second {
+				t.Errorf("%s: nothing happened for %v", name, took)
+			}
+			w = c.settled()
+			if w.reg.Life() == life || w.reg.Revision() < revision+1<<20 {
+				t.Errorf("%s: life %v at %d, after %v at %d", name, w.reg.Life(), w.reg.Revision(), life, revision)
+			}
+			time.Sleep(3 * time.Second)
+			c.stored(w)
+			third := all.record(t, c.prepare())
+			third.run()
+			l.write(context.Background(), w, "c1", false, nil)
+			c.settled()
+			for _, n := range c.nodes {
+				l.check(n)
+				all.note(t, n)
+				if err := n.member.Ready(); err != nil {
+					t.Errorf("%s: %s is not ready: %v", name, n.name, err)
+				}
+			}
+			if t.Failed() {
+				t.Fatal(name)
+			}
+		})
+	}
+}
+
+// operate changes keys as an operator may.
+func (c *cluster) operate(ops ...kv.Op) {
+	s := c.store.Open("operator")
+	defer s.Close()
+	mustTxn(c.t, s, ops...)
+}
+
+func (c *cluster) deleteMembers() {
+	for _, p := range c.nodes[0].member.Peers() {
+		c.operate(kv.Op{Key: p.Key, Delete: true})
+	}
+}
+
+// TestRestoredWhileNoMemberRan: no revision is repeated, even if no member remembers
+// anything.
+func TestRestoredWhileNoMemberRan(t *testing.T) {
+	inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+		l, all := newLedger(t), newChronicle()
+		first := all.record(t, c.start())
+		c.elected()
+		l.write(context.Background(), first, "a1", false, nil)
+		all.note(t, first)
+		copied := c.store.Snapshot()
+		for i := range 5 {
+			l.write(context.Background(), first, fmt.Sprint("b", i), false, nil)
+			all.note(t, first)
+		}
+		first.kill()
+		c.store.Restore(copied, 0)
+		second := all.record(t, c.start())
+		c.elected()
+		if !second.has("a1") || second.has("b1") {
+			t.Error("it has not what the copy has")
+		}
+		for i := range 5 {
+			second.register(t, fmt.Sprint("c", i))
+			all.note(t, second)
+		}
+	})
+}
+
+// TestWriterThatWentOnFromLess: a member that starts after the store was restored knows
+// nothing of what was there, and leads first. Another, that was cut off, remembers more:
+// a new life begins above both.
+func TestWriterThatWentOnFromLess(t *testing.T) {
+	inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+		all := newChronicle()
+		first := all.record(t, c.start())
+		c.elected()
+		copied := c.store.Snapshot()
+		for i := range 5 {
+			first.register(t, fmt.Sprint("a", i))
+		}
+		synctest.Wait()
+		all.note(t, first)
+		was := first.reg.Revision()
+		first.link.SetLink(memkv.Cut)
+		c.store.Restore(copied, 0)
+		time.Sleep(10 * time.Second)
+		second := all.record(t, c.prepare())
+		second.run()
+		w := c.elected()
+		if w != second {
+			t.Fatalf("%s leads", w.name)
+		}
+		second.register(t, "b1")
+		all.note(t, second)
+		first.link.SetLink(memkv.Up)
+		w = c.settled()
+		if w.reg.Revision() <= was {
+			t.Errorf("at %d, and %d was seen", w.reg.Revision(), was)
+		}
+		all.note(t, first)
+		all.note(t, second)
+	})
+}
+
+// TestStoreIsRestoredAgainAndAgain: with random writes between, no revision has two
+// meanings, and nothing that was acknowledged is lost while a member runs on.
+func TestStoreIsRestoredAgainAndAgain(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		all := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) event {
+			return event{
+				rapid.SampledFrom([]string{"write many", "write many", "copy", "restore", "restore", "wipe", "join", "kill", "cut"}).Draw(t, "what"),
+				rapid.IntRange(0, 3).Draw(t, "who"), rapid.IntRange(0, 20).Draw(t, "by"), rapid.SliceOfN(rapid.IntRange(0, 20), 1, 5).Draw(t, "many"),
+			}
+		}), 1, 12).Draw(rt, "events")
+		try(t, rt, memkv.Config{}, func(c *cluster) {
+			m := &machine{cluster: c, ledger: newLedger(c.t), all: newChronicle(), busy: map[string]bool{}}
+			m.join()
+			m.elected()
+			copied := c.store.Snapshot()
+			for _, e := range all {
+				switch e.what {
+				case "copy":
+					copied = c.store.Snapshot()
+				case "restore":
+					c.store.Restore(copied, uint64(e.by%2))
+					time.Sleep(20 * time.Second)
+				case "wipe":
+					c.wipe()
+					time.Sleep(20 * time.Second)
+				case "join":
+					if len(m.up()) < 4 {
+						m.join()
+					}
+				case "kill":
+					if up := m.up(); len(up) > 1 {
+						up[e.who%len(up)].kill()
+					}
+				case "cut":
+					n := m.up()[e.who%len(m.up())]
+					n.link.SetLink(memkv.Cut)
+					time.Sleep(time.Duration(e.by) * 500 * time.Millisecond)
+					n.link.SetLink(memkv.Up)
+				default:
+					m.happens(e)
+					m.clients.Wait()
+				}
+				w := m.settled()
+				m.check()
+				m.ledger.check(w)
+				if c.t.Failed() {
+					c.t.Logf("after %+v", e)
+					return
+				}
+			}
+			m.finish()
+		})
+	})
+}
