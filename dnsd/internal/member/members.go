@@ -108,7 +108,7 @@ func (m *Member) applyPeers(g group) error {
 		if own != nil && e.Key == own.key {
 			continue
 		}
-		if p.Name == m.cfg.Name {
+		if p.Name == m.cfg.Name && (p.Certificate != m.cfg.Certificate || p.Certificate == "") {
 			m.cfg.Logger.Warn("member: another member has the name of this one: give each its own, or operators take one for the other", "name", p.Name, "address", p.Address)
 		}
 		if m.term != nil {
@@ -153,4 +153,4 @@ func (m *Member) delete(ctx context.Context, p Peer, why string) {
 	m.cfg.Logger.Warn("member: the key of a dead member is deleted", "name", p.Name, "address", p.Address, "why", why, "took", time.Since(began))
 }
 
-// Tests: cluster_test.go.
+// Tests: cluster_test.go, members_test.go.

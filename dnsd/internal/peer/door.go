@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -150,7 +151,11 @@ func (c *doorConn) enter() {
 	d.mu.Unlock()
 	if err != nil {
 		_ = c.Conn.Close()
-		if d.life.Err() == nil {
+		switch {
+		case d.life.Err() != nil:
+		case errors.Is(err, io.EOF): // a probe: it only connects
+			d.log.Debug("peer: a connection said nothing", "from", c.RemoteAddr())
+		default:
 			d.warn.Do(func() { d.log.Warn("peer: a connection was refused", "from", c.RemoteAddr(), "error", err) })
 		}
 		return

@@ -1,12 +1,14 @@
 package peer
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,8 +56,12 @@ func tlsClient(c net.Conn, me *Identity) *tls.Conn {
 
 // newTestDoor runs a door that knows one identity, until the test ends.
 func newTestDoor(t *testing.T) (d *door, p *pipes, member *Identity) {
+	return newLoggingDoor(t, slog.DiscardHandler)
+}
+
+func newLoggingDoor(t *testing.T, log slog.Handler) (d *door, p *pipes, member *Identity) {
 	p, member = newPipes(), identity(t)
-	d = newDoor(p, identity(t), func(f Fingerprint) bool { return f == member.Fingerprint() }, slog.New(slog.DiscardHandler))
+	d = newDoor(p, identity(t), func(f Fingerprint) bool { return f == member.Fingerprint() }, slog.New(log))
 	done := make(chan error, 1)
 	go func() { done <- d.run() }()
 	t.Cleanup(func() {
@@ -79,6 +85,30 @@ func admit(t *testing.T, d *door, p *pipes, me *Identity, addr string) (near, fa
 		t.Fatal(err)
 	}
 	return c, far
+}
+
+// A connection that only shows that there is a listener is no trouble. One that says
+// something else is.
+func TestProbesAreNotWarnedOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		_, p, _ := newLoggingDoor(t, slog.NewTextHandler(&log, nil))
+		p.dial("10.0.0.1:1").Close()
+		synctest.Wait()
+		if log.Len() > 0 {
+			t.Errorf("a probe: %s", &log)
+		}
+		c := p.dial("10.0.0.1:1")
+		go io.Copy(io.Discard, c)
+		if _, err := c.Write([]byte("GET / HTTP/1.1\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		synctest.Wait()
+		if !strings.Contains(log.String(), "a connection was refused") {
+			t.Errorf("no warning: %s", &log)
+		}
+	})
 }
 
 // A connection that says nothing, or too slowly, is cut off. A member finds a place
