@@ -91,11 +91,15 @@ func TestEachPartIsAWholeCommit(t *testing.T) {
 					store[op.Key] = string(op.Value)
 				}
 			}
+			last := map[registry.Key]uint64{} // what came before it in this part may have had another fence
+			for _, c := range p.changes {
+				last[c.Key()] = c.Revision
+			}
 			for _, c := range p.changes {
 				if c.Revision != rest[0].Revision {
 					t.Fatalf("change %d, want %d", c.Revision, rest[0].Revision)
 				}
-				if c.New == nil && c.Old.Incarnation > 0 && store[under.fence(c.Key())] == "" && store[under.instance(c.Key())] == "" {
+				if c.New == nil && c.Old.Incarnation > 0 && c.Revision == last[c.Key()] && store[under.fence(c.Key())] == "" && store[under.instance(c.Key())] == "" {
 					t.Fatalf("%s is removed without a fence", c.Key())
 				}
 				rest = rest[1:]
