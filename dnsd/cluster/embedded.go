@@ -51,6 +51,8 @@ type embedded struct {
 	rpc    *grpc.Server
 	inside *bufconn.Listener
 
+	moving sync.Mutex // held while StepAside moves the leadership
+
 	mu    sync.Mutex // guards ended
 	ended error      // why etcd has ended by itself
 

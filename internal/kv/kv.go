@@ -83,6 +83,13 @@ type Members interface {
 	RemoveMember(ctx context.Context, name string) error
 }
 
+// Aside is implemented by a Store with a server in this process.
+type Aside interface {
+	// StepAside lets another of the store's servers lead them, if the one in this process
+	// does. An error says why it leads on.
+	StepAside(ctx context.Context) error
+}
+
 // Errors for errors.Is. The text of the error that is returned names the cause.
 var (
 	ErrUnavailable = errors.New("kv: the store is not reachable")            // nothing was done

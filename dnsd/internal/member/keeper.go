@@ -42,6 +42,22 @@ func (k *keeper) stop() {
 	<-k.done
 }
 
+// stepAside lets another server of the store lead its servers, if the one of this dnsd
+// does: then the end of this dnsd costs one change, that of the writer, and the store
+// takes it at once. Else the store first had to choose a leader, which takes seconds, and
+// it lengthens every session when it has one.
+func (k *keeper) stepAside(ctx context.Context) {
+	store, ok := k.m.cfg.Store.(kv.Aside)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, attempt)
+	defer cancel()
+	if err := store.StepAside(ctx); err != nil && ctx.Err() == nil {
+		k.m.cfg.Logger.Debug("member: the store's server of this dnsd leads on", "err", err)
+	}
+}
+
 // signal lets the keeper look.
 func (k *keeper) signal() {
 	select {
@@ -101,6 +117,7 @@ func (k *keeper) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+			k.stepAside(ctx)
 		case <-k.turn:
 		}
 		k.mu.Lock()
@@ -215,4 +232,4 @@ func (j *journal) repeatLocked(t kv.Txn) error {
 	}
 }
 
-// Tests: cluster_test.go.
+// Tests: cluster_test.go, keeper_test.go.

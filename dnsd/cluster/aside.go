@@ -1,0 +1,38 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// errAside: the move before has not ended.
+var errAside = errors.New("another server is about to lead")
+
+// StepAside implements [kv.Aside]. Etcd chooses the server that it has been connected to
+// for the longest time.
+func (e *embedded) StepAside(ctx context.Context) error {
+	s := e.etcd.Server
+	if e.why() != nil || s.Lead() != uint64(s.MemberID()) {
+		return nil
+	}
+	if !e.moving.TryLock() {
+		return errAside
+	}
+	moved := make(chan error, 1)
+	go func() {
+		defer e.moving.Unlock()
+		moved <- s.TryTransferLeadershipOnShutdown() // it has a bound of its own
+	}()
+	select {
+	case err := <-moved:
+		if err != nil {
+			return fmt.Errorf("etcd: let another server lead: %w", err)
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Tests: aside_test.go.
