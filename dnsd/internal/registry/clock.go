@@ -17,6 +17,7 @@ type clock struct {
 	now     time.Duration // lease time at the last reading
 	stalled time.Duration // the sum of the stalls
 	stalls  uint64        // how many there were
+	begun   bool          // Run has begun
 }
 
 func newClock() clock { return clock{base: time.Now()} }
@@ -34,6 +35,15 @@ func (c *clock) read() time.Duration {
 	c.last = t
 	c.now += step
 	return c.now
+}
+
+// begin is called when Run begins. The first time, what was before is no stall: the parts
+// of dnsd that start before may take long.
+func (c *clock) begin() {
+	if !c.begun {
+		c.begun = true
+		c.last = time.Since(c.base)
+	}
 }
 
 // peek returns what read would return, and changes nothing.

@@ -41,3 +41,26 @@ func TestAStallMakesLeasesLonger(t *testing.T) {
 		}
 	})
 }
+
+func TestTheTimeBeforeRunIsNoStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, err := registry.Open(registry.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		register(t, r, math("a1"))
+		time.Sleep(time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := r.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if l, ok := r.Instance(math("a1").Key); !ok || l.ExpiresIn < lease-2*time.Second {
+			t.Errorf("it is %+v, %v", l, ok)
+		}
+		if s := r.Stats(); s.Stalls != 0 {
+			t.Errorf("%d stalls", s.Stalls)
+		}
+	})
+}

@@ -18,6 +18,9 @@ const (
 // Run ends leases until ctx is canceled, when it returns nil, or until the registry is
 // closed, when it returns ErrClosed. Exactly one Run must run.
 func (r *Registry) Run(ctx context.Context) error {
+	r.mu.Lock()
+	r.clock.begin()
+	r.mu.Unlock()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	prober := prober{r: r, known: make(map[Key]bool)}
