@@ -2,11 +2,11 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 
 	"github.com/rollcall-dns/rollcall/internal/kv"
 	"github.com/rollcall-dns/rollcall/internal/kv/kvtest"
@@ -20,26 +20,36 @@ func TestTheStoreOnTheOldestEtcdIsAStore(t *testing.T) {
 	suite(t, startDebian(t))
 }
 
-// TestTheStoreOnEmbeddedServersIsAStore: each connection is at another one of three.
-func TestTheStoreOnEmbeddedServersIsAStore(t *testing.T) {
-	g := newGroup(t, 3, newAuthority(t, "cluster"))
-	g.start("a", "b", "c")
-	g.works("a", "b", "c")
-	admin, err := clientv3.New(clientv3.Config{Endpoints: []string{"unix://" + g.open["a"].socket}, Logger: zap.NewNop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer admin.Close()
-	n := 0
-	run(t, etcd{admin: admin}, func(testing.TB) kv.Store {
-		n++
-		e := g.open[string("abc"[n%3])]
-		c := newClient(e.limits, e.log) // the server goes on when the test closes its store
+func TestTheStoreOnAnEmbeddedServerIsAStore(t *testing.T) {
+	g := newGroup(t, 1, newAuthority(t, "cluster"))
+	g.start("a")
+	g.works("a")
+	e := g.open["a"]
+	run(t, newEtcd(t, "unix://"+e.socket), func(testing.TB) kv.Store {
+		// The server goes on when the test closes its store. Transactions are as large as
+		// those of the other stores; TestALargeTransaction has larger ones.
+		c := newClient(kv.Limits{Ops: etcdOps, Bytes: etcdBytes}, e.log)
 		if err := e.attach(c); err != nil {
 			t.Fatal(err)
 		}
 		return &attached{c, e}
 	})
+}
+
+// TestAReadSeesWhatWasWrittenAtAnotherServer: and so does a condition.
+func TestAReadSeesWhatWasWrittenAtAnotherServer(t *testing.T) {
+	g := newGroup(t, 3, nil)
+	g.start("a", "b", "c")
+	g.works("a", "b", "c")
+	revision := must(t, g.open["a"], put("k", ""))
+	for i := range 60 {
+		from, to := string("abc"[i%3]), string("abc"[(i+1)%3])
+		value := fmt.Sprint(i)
+		revision = must(t, g.open[from], kv.Txn{If: []kv.Compare{{Key: "k", Is: revision}}, Then: put("k", value).Then})
+		if got := g.get(to, "k"); got != value {
+			t.Fatalf("%s has %q after %s wrote %q", to, got, from, value)
+		}
+	}
 }
 
 // attached is a client with the status of the server.

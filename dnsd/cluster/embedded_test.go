@@ -15,59 +15,53 @@ import (
 	"github.com/rollcall-dns/rollcall/internal/kv"
 )
 
-// TestThreeServersWorkUntilTwoAreAway: with https and with http.
 func TestThreeServersWorkUntilTwoAreAway(t *testing.T) {
-	for _, ca := range []*authority{nil, newAuthority(t, "cluster")} {
-		g := newGroup(t, 3, ca)
-		t.Run(strings.Split(g.base.Peers[0].URL, ":")[0], func(t *testing.T) {
-			g.t = t
-			g.start("a")
-			// Machines are never started in the same moment. Until there is a majority, a
-			// server answers that it is not available.
-			if _, _, err := g.open["a"].Get(soon(t, time.Minute), "k"); !isUnavailable(err) {
-				t.Errorf("a alone: %v", err)
-			}
-			if _, err := g.open["a"].Txn(soon(t, time.Minute), put("k", "1")); !isUnavailable(err) {
-				t.Errorf("a alone: %v", err)
-			}
-			g.start("b")
-			g.works("a", "b")
-			g.start("c")
-			g.works("a", "b", "c")
-			g.all(3)
+	g := newGroup(t, 3, newAuthority(t, "cluster"))
+	g.start("a")
+	// Machines are never started in the same moment. Until there is a majority, a server
+	// answers that it is not available.
+	if _, _, err := g.open["a"].Get(soon(t, time.Minute), "k"); !isUnavailable(err) {
+		t.Errorf("a alone: %v", err)
+	}
+	if _, err := g.open["a"].Txn(soon(t, time.Minute), put("k", "1")); !isUnavailable(err) {
+		t.Errorf("a alone: %v", err)
+	}
+	g.start("b")
+	g.works("a", "b")
+	g.start("c")
+	g.works("a", "b", "c")
+	g.all(3)
 
-			w := g.open["c"].Watch(t.Context(), "k", 0)
-			defer w.Close()
-			must(t, g.open["a"], put("k", "1"))
-			if c, err := w.Next(soon(t, time.Minute)); err != nil || string(c.Events[0].Value) != "1" {
-				t.Errorf("the watch: %+v, %v", c, err)
+	w := g.open["c"].Watch(t.Context(), "k", 0)
+	defer w.Close()
+	must(t, g.open["a"], put("k", "1"))
+	if c, err := w.Next(soon(t, time.Minute)); err != nil || string(c.Events[0].Value) != "1" {
+		t.Errorf("the watch: %+v, %v", c, err)
+	}
+	g.stop("a")
+	g.works("b", "c")
+	g.stop("b")
+	await(t, func() bool {
+		_, _, err := g.open["c"].Get(soon(t, time.Minute), "k")
+		return isUnavailable(err)
+	})
+	for { // the watch may first have the writes that were done
+		if _, err := w.Next(soon(t, time.Minute)); err != nil {
+			if !errors.Is(err, kv.ErrUnavailable) {
+				t.Errorf("the watch: %v", err)
 			}
-			g.stop("a")
-			g.works("b", "c")
-			g.stop("b")
-			await(t, func() bool {
-				_, _, err := g.open["c"].Get(soon(t, time.Minute), "k")
-				return isUnavailable(err)
-			})
-			for { // the watch may first have the writes that were done
-				if _, err := w.Next(soon(t, time.Minute)); err != nil {
-					if !errors.Is(err, kv.ErrUnavailable) {
-						t.Errorf("the watch: %v", err)
-					}
-					break
-				}
-			}
-			if st := g.open["c"].Status(t.Context()); len(st.Nodes) != 3 {
-				t.Errorf("the status is %+v", st)
-			}
-			g.start("b")
-			g.works("c", "b")
-			g.start("a")
-			g.works("a")
-			if got := g.get("a", "k"); got != "1" {
-				t.Errorf("k is %q", got)
-			}
-		})
+			break
+		}
+	}
+	if st := g.open["c"].Status(t.Context()); len(st.Nodes) != 3 {
+		t.Errorf("the status is %+v", st)
+	}
+	g.start("b")
+	g.works("c", "b")
+	g.start("a")
+	g.works("a")
+	if got := g.get("a", "k"); got != "1" {
+		t.Errorf("k is %q", got)
 	}
 }
 

@@ -22,6 +22,7 @@ type group struct {
 	dirs  map[string]string
 	open  map[string]*embedded
 	certs map[string]dnsd.TLS
+	sync  bool // as in real life: transactions are synced, and elections take their time
 }
 
 // newGroup names servers a, b, c and so on, and starts none.
@@ -70,8 +71,9 @@ func (g *group) try(s dnsd.SharedStore) (*embedded, error) {
 		return nil, err
 	}
 	store, err := openCluster(context.Background(), s, testLog(g.t).With("peer", s.Name), func(cfg *embed.Config) {
-		cfg.UnsafeNoFsync = true             // the tests kill no machine
-		cfg.TickMs, cfg.ElectionMs = 50, 500 // half of the usual
+		if !g.sync {
+			cfg.UnsafeNoFsync = true // the tests kill no machine
+		}
 	})
 	if err != nil {
 		return nil, err
