@@ -79,6 +79,7 @@ func TestReloadIntoASharedStoreAndBack(t *testing.T) {
 // TestReloadWhileTheStoreIsAway: what this dnsd has in memory goes on in a store of its own,
 // whatever the shared store does.
 func TestReloadWhileTheStoreIsAway(t *testing.T) {
+	t.Parallel() // it waits for real time
 	for name, fail := range map[string]func(*inMemory){
 		"refuses": func(m *inMemory) { m.Stop() },
 		"hangs":   func(m *inMemory) { m.open["a"].SetLink(memkv.Hang) },
@@ -217,6 +218,7 @@ func TestReloadKeepsAMember(t *testing.T) {
 // secondary has with the old ones, whether this dnsd is the writer or not. When all have
 // reloaded, they publish the same.
 func TestReloadThatChangesASharedZone(t *testing.T) {
+	t.Parallel() // it waits for real time
 	stores := newInMemory()
 	all := three(t, stores)
 	put(t, all[0].Server, "a1", `{"port":8080}`)
