@@ -252,5 +252,3 @@ func decodeCopy(f io.Reader) (c registry.Content, h copyHead, err error) {
 	}}
 	return c, h, nil
 }
-
-// Tests: cluster_test.go.

@@ -21,6 +21,7 @@ type state struct {
 	witnessed registry.Life   // the life of which a writer was seen alive
 	behind    time.Time       // since when the store has less than the registry; zero: it has not
 	reached   map[string]bool // keys of members that have accepted a connection
+	unreached bool            // a member may be there that was not reached
 	probing   bool
 	probed    chan probe
 
@@ -173,8 +174,9 @@ func (m *Member) attend(ctx context.Context, deliveries <-chan delivery, done <-
 		case <-resign:
 			err = m.giveUp()
 		case <-ticker.C:
-			m.watchWriter(ctx)
+			m.unreached = true
 		}
+		m.reach(ctx)
 		if err == nil && deliveries != nil {
 			err = m.consider(ctx)
 		}

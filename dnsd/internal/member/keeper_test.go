@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/internal/kv"
 	"github.com/rollcall-dns/rollcall/internal/kv/memkv"
 )
@@ -58,4 +59,162 @@ func TestTheWritersServerStepsAside(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestChangesByHandArePutBack: registries do not change by them, and the store is mended.
+func TestChangesByHandArePutBack(t *testing.T) {
+	a1, a2 := under.instance(registration("a1").Key), under.instance(registration("a2").Key)
+	stranger := under.instance(registration("a9").Key)
+	fenced := under.fence(registration("a3").Key)
+	for name, ops := range map[string][]kv.Op{
+		"an instance was deleted":  {{Key: a1, Delete: true}},
+		"all of them":              {{Key: a1, Delete: true}, {Key: a2, Delete: true}},
+		"an instance was changed":  {put(a1, `{}`)},
+		"an instance was added":    {put(stranger, string(encode(registry.NewRecord(instance("a9", 7)))))},
+		"one that is no key":       {put(under.prefix+"/i/x", `{}`)},
+		"a fence was deleted":      {{Key: fenced, Delete: true}},
+		"a fence was added":        {put(under.fence(registration("a8").Key), `{}`)},
+		"several, and other notes": {put(a1, `{}`), {Key: a2, Delete: true}, put(stranger, `?`), put(under.prefix+"/note", "x")},
+	} {
+		inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+			first, second := c.two()
+			time.Sleep(3 * time.Second)
+			for _, id := range []string{"a1", "a2"} {
+				first.register(t, id)
+			}
+			in := registration("a3")
+			in.Incarnation = 7
+			if _, err := first.reg.Register(t.Context(), in); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := first.reg.Deregister(t.Context(), in.Key, nil); err != nil {
+				t.Fatal(err)
+			}
+			c.settled()
+			life, revision := first.reg.Life(), first.reg.Revision()
+			c.operate(ops...)
+			time.Sleep(100 * time.Millisecond)
+			c.stored(first)
+			l := whole(t, c.store)
+			if len(l.fences) != 1 || len(l.problems) != 0 {
+				t.Errorf("%s: fences %v, problems %v", name, l.fences, l.problems)
+			}
+			for _, n := range c.nodes {
+				if n.reg.Life() != life || n.reg.Revision() != revision || !n.has("a1") || !n.has("a2") || n.has("a9") {
+					t.Errorf("%s: %s changed", name, n.name)
+				}
+			}
+			if !first.log.has("put back") || !second.log.has("not by a dnsd") {
+				t.Errorf("%s: it is not told", name)
+			}
+			first.register(t, "a4")
+			c.settled()
+		})
+	}
+}
+
+// TestPutBackGivesWayToACommit: a key that was changed by hand and then by a commit is as
+// the commit says.
+func TestPutBackGivesWayToACommit(t *testing.T) {
+	inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+		first := c.start()
+		c.elected()
+		first.register(t, "a1")
+		first.register(t, "a2")
+		time.Sleep(2 * time.Second)
+		first.link.Delay(50 * time.Millisecond) // the watch is late
+		a1, a2 := under.instance(registration("a1").Key), under.instance(registration("a2").Key)
+		c.operate(kv.Op{Key: a1, Delete: true}, kv.Op{Key: a2, Delete: true})
+		in := registration("a1")
+		in.Weight = 7
+		if _, err := first.reg.Register(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		c.stored(first)
+	})
+}
+
+// TestOwedIsWrittenByWhoeverLeads: also by a member that has lost and leads again, and by
+// one that has only followed.
+func TestOwedIsWrittenByWhoeverLeads(t *testing.T) {
+	for name, change := range map[string]func(c *cluster, first, second *node) *node{
+		"the same": func(*cluster, *node, *node) *node { return nil },
+		"the same, after it lost": func(c *cluster, first, second *node) *node {
+			second.kill()
+			time.Sleep(6 * time.Second)
+			c.store.Stop()
+			time.Sleep(6 * time.Second)
+			c.store.Start()
+			return first
+		},
+		"another": func(c *cluster, first, second *node) *node { first.kill(); return second },
+	} {
+		inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+			first, second := c.two()
+			time.Sleep(2 * time.Second)
+			in := registration("a1")
+			in.Incarnation = 7
+			if _, err := first.reg.Register(t.Context(), in); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := first.reg.Drain(t.Context(), in.Key, true); err != nil {
+				t.Fatal(err)
+			}
+			c.settled()
+			c.store.SetFull(true)
+			if _, err := first.reg.Deregister(t.Context(), in.Key, nil); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			want := change(c, first, second)
+			w := c.settled()
+			if want != nil && w != want {
+				t.Fatalf("%s: %s leads", name, w.name)
+			}
+			if l := whole(t, c.store); len(l.fences) != 0 || len(l.pos.spares) != mostSpares-1 {
+				t.Fatalf("%s: a full store has fences %v", name, l.fences)
+			}
+			c.store.SetFull(false)
+			time.Sleep(40 * time.Second)
+			l := whole(t, c.store)
+			if len(l.fences) != 1 || l.fences[0].Incarnation != 7 || !l.fences[0].Drained || len(l.pos.spares) != mostSpares {
+				t.Errorf("%s: fences %v, %d spare keys", name, l.fences, len(l.pos.spares))
+			}
+			c.stored(w)
+			for _, n := range c.nodes {
+				if f := n.reg.Fence(in.Key); !n.down && (f.Incarnation != 7 || !f.Drained) {
+					t.Errorf("%s: %s has fence %+v", name, n.name, f)
+				}
+			}
+		})
+	}
+}
+
+// TestFullStoreKeepsItsWriter: removals and DNS go on, and another can become the writer.
+func TestFullStoreKeepsItsWriter(t *testing.T) {
+	inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+		first, second := c.two()
+		time.Sleep(2 * time.Second)
+		for _, id := range ids(5) {
+			first.register(t, id)
+		}
+		c.settled()
+		c.store.SetFull(true)
+		time.Sleep(time.Minute)
+		if c.writer() != first {
+			t.Error("it does not lead any more")
+		}
+		first.kill()
+		w := c.elected()
+		if w != second || w.reg.Life() != first.reg.Life() {
+			t.Errorf("%s leads", w.name)
+		}
+		if _, err := w.reg.Deregister(t.Context(), registration("a0001").Key, nil); err != nil {
+			t.Errorf("a removal: %v", err)
+		}
+		c.store.SetFull(false)
+		w.register(t, "a9")
+		c.stored(w)
+	})
 }

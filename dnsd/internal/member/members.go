@@ -53,7 +53,7 @@ func (m *Member) setPeers(peers map[string]Peer, at int64) {
 	if t := m.session.now(); t != nil && t.created <= at && peers[t.key].created != t.created {
 		t.abandon() // it was deleted while this member was away
 	}
-	m.peers, m.seen = peers, at
+	m.peers, m.seen, m.unreached = peers, at, true
 	for key := range m.reached {
 		if _, ok := peers[key]; !ok {
 			delete(m.reached, key)
@@ -105,6 +105,7 @@ func (m *Member) applyPeers(g group) error {
 		}
 		p := readPeer(e.Pair)
 		m.peers[e.Key] = p
+		m.unreached = true
 		if own != nil && e.Key == own.key {
 			continue
 		}

@@ -117,5 +117,3 @@ func (m *Member) putMeta(ctx context.Context, j *journal) error {
 	j.settings = settings
 	return nil
 }
-
-// Tests: cluster_test.go.

@@ -253,5 +253,3 @@ func (m *Member) surpass(ctx context.Context) error {
 	m.cfg.Logger.Error("member: the writer went on from a store that has less than this dnsd: a new life begins", "life", l.String(), "revision", revision, "done", result.Done, "err", err)
 	return errAgain
 }
-
-// Tests: cluster_test.go.

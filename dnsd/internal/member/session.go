@@ -140,7 +140,16 @@ func (s *session) run(ctx context.Context) {
 		s.keep(ctx, t)
 		t.gone.Store(true)
 		s.set(nil)
-		s.revoke(t.lease)
+		s.giveBack(ctx, t)
+	}
+}
+
+// giveBack removes the key of a ticket. Until that is done there is no next one: with two
+// keys, this member would be in the way of others.
+func (s *session) giveBack(ctx context.Context, t *ticket) {
+	pause := backoff{first: s.ttl / 50, most: s.ttl / 3}
+	for s.revoke(t.lease) != nil && ctx.Err() == nil {
+		pause.wait(ctx)
 	}
 }
 
@@ -166,17 +175,20 @@ func (s *session) open(ctx context.Context) (*ticket, error) {
 	}
 	if err != nil {
 		// The key may be there. It goes with the lease.
-		s.revoke(lease.ID)
+		_ = s.revoke(lease.ID)
 		return nil, err
 	}
 	t.created = result.Header.Revision
 	return t, nil
 }
 
-// keep keeps the lease of t alive until it is over, or t is abandoned, or ctx ends.
+// keep keeps the lease of t alive until it is over, or t is abandoned, or ctx ends. When t
+// is not valid any more by its own clock, it first reads the key. If requests arrived at
+// the store, and its answers did not come, prolonging the lease would keep all others from
+// leading.
 func (s *session) keep(ctx context.Context, t *ticket) {
 	period := s.ttl / 3
-	pause := backoff{first: s.ttl / 50, most: period}
+	pause := backoff{first: s.ttl / 50, most: s.ttl / 10} // half of a session without the store must not end it
 	for next := time.NewTimer(period); ; {
 		select {
 		case <-next.C:
@@ -186,17 +198,15 @@ func (s *session) keep(ctx context.Context, t *ticket) {
 			return
 		}
 		sent := time.Now()
-		kctx, cancel := context.WithTimeout(ctx, period)
-		err := s.store.KeepAlive(kctx, t.lease)
-		cancel()
+		over := !t.valid()
+		err := s.prolong(ctx, t, over)
 		switch {
 		case err == nil:
-			wasOver := !t.valid()
 			t.extend(sent, s.ttl)
 			s.heard()
 			pause.reset()
 			next.Reset(max(period-time.Since(sent), 0))
-			if wasOver {
+			if over {
 				s.set(t)
 			}
 		case errors.Is(err, kv.ErrLeaseGone):
@@ -207,14 +217,31 @@ func (s *session) keep(ctx context.Context, t *ticket) {
 	}
 }
 
-// revoke removes a lease with its key, if the store answers soon. If not, it ends by
-// itself.
-func (s *session) revoke(id kv.LeaseID) {
+// prolong begins the time of a lease again. over says that the key may be gone.
+func (s *session) prolong(ctx context.Context, t *ticket, over bool) error {
+	ctx, cancel := context.WithTimeout(ctx, s.ttl/3)
+	defer cancel()
+	if over {
+		pair, _, err := s.store.Get(ctx, t.key)
+		if err != nil {
+			return err
+		}
+		if pair == nil || pair.Created != t.created {
+			return kv.ErrLeaseGone
+		}
+	}
+	return s.store.KeepAlive(ctx, t.lease)
+}
+
+// revoke removes a lease with its key, if the store answers soon.
+func (s *session) revoke(id kv.LeaseID) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.ttl/5)
 	defer cancel()
-	if err := s.store.Revoke(ctx, id); err != nil {
+	err := s.store.Revoke(ctx, id)
+	if err != nil {
 		s.log.Debug("member: a lease is left to end by itself", "lease", fmt.Sprintf("%x", int64(id)), "err", err)
 	}
+	return err
 }
 
 // backoff is a pause that grows and is random, until there is success.
@@ -247,5 +274,3 @@ func sleep(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	}
 }
-
-// Tests: cluster_test.go.

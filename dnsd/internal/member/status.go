@@ -147,5 +147,3 @@ func (m *Member) storeStatus(h Health) StoreStatus {
 	}
 	return s
 }
-
-// Tests: cluster_test.go.

@@ -3,6 +3,7 @@ package member
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"syscall"
 	"time"
 )
@@ -32,13 +33,24 @@ func (m *Member) Doubt(p Peer) {
 	}
 }
 
-// watchWriter connects to the writer once, because the refusal of an address proves
-// nothing that was never reached.
-func (m *Member) watchWriter(ctx context.Context) {
-	p, ok := m.Writer()
-	if !ok || p.Self || m.reached[p.Key] || m.probing || p.Address == "" {
+// reach connects to a member that was not reached yet, because the refusal of an address
+// proves nothing that never accepted. Any of them may be the writer one day.
+func (m *Member) reach(ctx context.Context) {
+	if m.probing || !m.unreached {
 		return
 	}
+	own := m.session.now()
+	var others []Peer
+	for _, p := range m.peers {
+		if !m.reached[p.Key] && p.Address != "" && (own == nil || p.Key != own.key) {
+			others = append(others, p)
+		}
+	}
+	m.unreached = false // until the next second
+	if len(others) == 0 {
+		return
+	}
+	p := others[rand.IntN(len(others))]
 	m.probing = true
 	m.try(ctx, func(ctx context.Context) probe {
 		return probe{key: p.Key, accepted: m.connect(ctx, p.Address) == nil}
@@ -88,12 +100,10 @@ func (m *Member) bury(ctx context.Context, p probe) {
 	m.probing = false
 	dead, ok := m.peers[p.key]
 	switch {
-	case !ok || m.term != nil:
+	case !ok:
 	case p.accepted:
-		m.reached[p.key] = true
-	case p.refused:
+		m.reached[p.key], m.unreached = true, true // there may be others
+	case p.refused && m.term == nil:
 		m.delete(ctx, dead, "its host refuses connections to its address")
 	}
 }
-
-// Tests: cluster_test.go.
