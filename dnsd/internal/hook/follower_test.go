@@ -170,7 +170,7 @@ func TestHeartbeatIsPassedOnWhenThereIsAWriter(t *testing.T) {
 						t.Fatalf("%+v", e)
 					}
 				}
-				time.Sleep(last.Add(5 * time.Second).Sub(time.Now()))
+				time.Sleep(time.Until(last.Add(5 * time.Second)))
 				w.fails(nil)
 				renewals := w.count("renew")
 				e := s.next()

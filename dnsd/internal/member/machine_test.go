@@ -217,12 +217,12 @@ func (m *machine) finish() {
 	if len(m.up()) == 0 {
 		m.join()
 	}
-	w := m.settled()
+	m.settled()
 	for _, n := range m.nodes {
 		n.link.Arrive()
 	}
 	time.Sleep(40 * time.Second) // the spare keys and what is owed
-	w = m.settled()
+	w := m.settled()
 	m.check()
 	m.ledger.check(w)
 	m.stored(w)

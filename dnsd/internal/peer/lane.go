@@ -76,6 +76,12 @@ func (l *lane) forward(c *call) outcome {
 	}
 }
 
+// settle returns when whatever has entered the lane has started its sender.
+func (l *lane) settle() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+}
+
 // enter lets c wait, and makes sure that it is sent.
 func (l *lane) enter(c *call) error {
 	l.mu.Lock()

@@ -96,8 +96,7 @@ func (w *Writes) Forwarded() uint64 { return w.forwarded.Load() }
 func (w *Writes) Close() {
 	w.end()
 	for _, l := range [...]*lane{&w.renewals, &w.changes, &w.slow} {
-		l.mu.Lock() // whatever has entered it has started its sender
-		l.mu.Unlock()
+		l.settle()
 	}
 	late := time.AfterFunc(farewell, w.cut)
 	defer late.Stop()

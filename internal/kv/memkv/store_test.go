@@ -338,18 +338,15 @@ func TestEverythingAtOnce(t *testing.T) {
 				}
 			})
 			wg.Go(func() {
-				after := int64(0)
 				for range 100 {
 					ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
-					w := s.Watch(ctx, "", after)
+					w := s.Watch(ctx, "", c.Revision())
 					for {
-						changes, err := w.Next(ctx)
-						if err != nil {
+						if _, err := w.Next(ctx); err != nil {
 							break
 						}
-						after = changes.Header.Revision
 					}
-					after, _ = c.Revision(), s.Status(ctx)
+					s.Status(ctx)
 					cancel()
 				}
 			})
