@@ -30,6 +30,14 @@
 // address did not change stays open, a store whose path did not change stays open, and
 // a configuration that cannot be applied changes nothing.
 //
+// # Several dnsd
+//
+// A block with a [SharedStore] shares its registrations with other dnsd: it is a member of
+// their cluster. One member is the writer, and the others follow it. New does not wait for
+// the store: until it answers, the zones have no content, DNS answers SERVFAIL, and
+// /readyz says why. Config.Stores opens such stores; the one on etcd is in the module
+// dnsd/cluster.
+//
 // # Standards
 //
 // RFC 1034/1035 (DNS), 2782 (SRV), 2181 (clarifications), 2308 (negative

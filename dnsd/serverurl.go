@@ -87,4 +87,4 @@ func normalURLs(urls []string, insecure bool, of func(i int, err error) error) (
 	return all, nil
 }
 
-// Tests: shared_test.go.
+// Tests: serverurl_test.go, shared_test.go.

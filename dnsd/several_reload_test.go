@@ -214,6 +214,33 @@ func TestReloadKeepsAMember(t *testing.T) {
 	}
 }
 
+// TestReloadWithoutASharedBlock: a block that is taken out leaves the others, and hands the
+// writer over. Another block goes on.
+func TestReloadWithoutASharedBlock(t *testing.T) {
+	stores := newInMemory()
+	a := begin(t, Config{Zones: []Zone{oneOf("a")}, Stores: stores})
+	awaitReady(t, a)
+	b := begin(t, Config{Zones: []Zone{oneOf("b")}, Stores: stores})
+	awaitReady(t, b)
+	put(t, b.Server, "a1", `{"port":8080}`)
+	srv := free(Zone{Origins: []string{"srv."}})
+	for _, zones := range [][]Zone{{oneOf("a"), srv}, {srv}} {
+		if err := a.Reload(Config{Zones: zones, Stores: stores}); err != nil {
+			t.Fatal(err)
+		}
+		put(t, b.Server, fmt.Sprint("b", len(zones)), `{"port":8080}`)
+	}
+	eventually(t, func() string {
+		if peers := b.blocks[0].group.member.Peers(); len(peers) != 1 || !b.blocks[0].reg.part.Leads() {
+			return fmt.Sprint("the members are ", peers)
+		}
+		return ""
+	})
+	if r := ask(t, a.DNSAddr(), "_math._tcp.svc.", dns.TypeSRV); r.Rcode != dns.RcodeRefused {
+		t.Errorf("the block is still served: %v", r)
+	}
+}
+
 // TestReloadThatChangesASharedZone: a zone with other name servers has a serial that no
 // secondary has with the old ones, whether this dnsd is the writer or not. When all have
 // reloaded, they publish the same.
