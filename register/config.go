@@ -48,7 +48,8 @@ type Config struct {
 	// HTTP replaces the client made from TLS. Its Timeout is not used: a hold is a
 	// request that does not end.
 	HTTP *http.Client
-	// Timeout bounds every request, and the first line of a hold. Default 5s.
+	// Timeout bounds every request, and the first line of a hold. Default 5s. If there are
+	// several Hooks, a third of the lease bounds a renewal as well.
 	Timeout time.Duration
 	// NoHold keeps the lease by PUTs only.
 	NoHold bool

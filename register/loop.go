@@ -277,10 +277,16 @@ func (lp *loop) holdLater(why any) {
 	lp.log(slog.LevelInfo, "renewing instead of holding", "cause", why, "for", lp.pause)
 }
 
-// put makes one registration.
+// put makes one registration. If there are other hooks, one that does not answer gets no
+// more than the time between two renewals, so that the next gets it before a short lease
+// ends.
 func (l *Lease) put(ctx context.Context, reg Registration) (Published, error) {
+	timeout := l.cfg.Timeout
+	if len(l.cfg.Hooks) > 1 && l.registrations() > 0 {
+		timeout = min(timeout, renewAfter(l.Status().Published))
+	}
 	var pub Published
-	err := l.client.do(ctx, l.cfg.Timeout, http.MethodPut, l.path, reg, &pub)
+	err := l.client.do(ctx, timeout, http.MethodPut, l.path, reg, &pub)
 	return pub, err
 }
 

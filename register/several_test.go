@@ -176,6 +176,29 @@ func TestLeaseGoesFromHookToHook(t *testing.T) {
 	}
 }
 
+// However short the lease is, and whenever the machine of the hook dies without a word,
+// another hook gets the registration before the lease ends.
+func TestShortLeaseGoesToAnotherHookInTime(t *testing.T) {
+	for _, noHold := range []bool{false, true} {
+		for moment := time.Duration(0); moment < 4*time.Second; moment += 40 * time.Millisecond {
+			synctest.Test(t, func(t *testing.T) {
+				s, cfg := newSeveral()
+				s.registry.lease, cfg.NoHold = 3*time.Second, noHold
+				l := mustKeep(t, cfg)
+				time.Sleep(moment)
+				s.set("a", "stopped")
+				time.Sleep(10 * time.Second)
+				s.registry.mustNotHaveLapsed(t)
+				s.set("a", "")
+				mustClose(t, l)
+				if t.Failed() {
+					t.Fatalf("stopped after %v, no hold: %v", moment, noHold)
+				}
+			})
+		}
+	}
+}
+
 // The hook that works is kept, also when an earlier one in the list is back.
 func TestHookThatWorksIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
