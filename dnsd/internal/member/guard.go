@@ -55,10 +55,12 @@ func (m *Member) guard(ctx context.Context) {
 				m.cfg.Logger.Info("member: the store answers again")
 			}
 		}
-		if n%healthEvery == 0 || err != nil && n%2 == 0 {
-			m.health.Store(&storeHealth{m.cfg.Store.Status(gctx), time.Now()})
-		}
 		cancel()
+		if n%healthEvery == 0 || err != nil && n%2 == 0 {
+			sctx, cancel := context.WithTimeout(ctx, look) // the other one may have been used up
+			m.health.Store(&storeHealth{m.cfg.Store.Status(sctx), time.Now()})
+			cancel()
+		}
 	}
 }
 

@@ -58,7 +58,7 @@ func (m *Member) Ready() error {
 // Status is the cluster as this member sees it, as JSON of the hook.
 type Status struct {
 	Name    string         `json:"name"`   // of this member
-	Writer  string         `json:"writer"` // "": there is none
+	Writer  string         `json:"writer"` // "": there is none, or it is not known
 	Members []MemberStatus `json:"members"`
 	Store   StoreStatus    `json:"etcd"`
 }
@@ -101,7 +101,7 @@ func (m *Member) Status(ctx context.Context) Status {
 	listed := false
 	for i, p := range peers {
 		s.Members[i] = MemberStatus{Name: p.Name, Role: "follower", Hook: p.Hook, Address: p.Address, Version: p.Version}
-		if i == 0 {
+		if i == 0 && h.Loaded && !h.Stale { // else what is known of the members may be old
 			s.Members[0].Role, s.Writer = "writer", p.Name
 		}
 		switch {
