@@ -82,7 +82,7 @@ func (c *client) do(ctx context.Context, timeout time.Duration, method, path str
 	base := c.base()
 	err := c.try(ctx, method, base, path, body, out)
 	if errors.Is(err, context.DeadlineExceeded) && outer.Err() == nil {
-		err = &timeoutError{base}
+		err = &timeoutError{base, timeout}
 	}
 	if err != nil && (!refused(err) || unwelcome(err)) {
 		c.next(base)
@@ -119,9 +119,14 @@ func (c *client) try(ctx context.Context, method, base, path string, body, out a
 }
 
 // timeoutError is a hook that did not answer in time.
-type timeoutError struct{ base string }
+type timeoutError struct {
+	base    string
+	timeout time.Duration
+}
 
-func (e *timeoutError) Error() string { return e.base + ": no answer within Config.Timeout" }
+func (e *timeoutError) Error() string {
+	return fmt.Sprintf("%s: no answer within %v", e.base, e.timeout)
+}
 func (e *timeoutError) Unwrap() error { return context.DeadlineExceeded }
 
 // withoutURL removes the path from an error of net/http: our own errors name the

@@ -170,7 +170,7 @@ func TestReportNamesTimeoutAndScheme(t *testing.T) {
 	}{
 		{
 			"http://hook", func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() },
-			"trying again: http://hook: no answer within Config.Timeout (is dnsd running there?",
+			"trying again: http://hook: no answer within 5s (is dnsd running there?",
 		},
 		{
 			"https://hook", func(*http.Request) (*http.Response, error) { return nil, http.ErrSchemeMismatch },

@@ -1,0 +1,270 @@
+//go:build linux
+
+package machines
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/peertest"
+	"github.com/rollcall-dns/rollcall/register"
+)
+
+// session of the dnsd: the shortest, so that the tests are quick.
+const session = 2 * time.Second
+
+// slack is by how much a test machine may be slower than what is promised.
+const slack = 2
+
+// A dnsd is one of several, on a machine of its own.
+type dnsd struct {
+	*machine
+	process *process // of its last start
+	name    string
+	store   string // what its Corefile says of the store
+	rest    string // other lines of its Corefile
+	site    *site
+}
+
+// A site is several dnsd that share a registry.
+type site struct {
+	t      *testing.T
+	dnsds  []*dnsd
+	token  string // that servers and operators use; empty: none is asked for
+	number int    // of writes
+
+	certificate, key string // of all dnsd, in PEM
+}
+
+// corefile is the Corefile of a dnsd: that of docs/cluster.md, with shorter times.
+const corefile = `svc:5300 {
+    bind %[1]s
+    hook %[1]s:8053 {
+        %[2]s
+    }
+    %[3]s
+    ttl 1s
+    lease 3s
+    transfer {
+        to %[4]s/32
+    }
+    log info console
+    %[5]s
+}
+`
+
+// newCluster starts three dnsd with a store in themselves, and waits until they are ready.
+func newCluster(t *testing.T) *site {
+	t.Helper()
+	s := &site{t: t}
+	for range 3 {
+		s.add()
+	}
+	s.peers(s.dnsds...)
+	for _, d := range s.dnsds {
+		d.start()
+	}
+	s.ready(s.dnsds...)
+	return s
+}
+
+// add adds a machine for a dnsd, which is not started.
+func (s *site) add() *dnsd {
+	s.t.Helper()
+	d := &dnsd{machine: newMachine(s.t), name: string(rune('a' + len(s.dnsds))), site: s}
+	s.dnsds = append(s.dnsds, d)
+	return d
+}
+
+// peers gives some dnsd the same lines peer, and a certificate.
+func (s *site) peers(all ...*dnsd) {
+	s.t.Helper()
+	if s.certificate == "" {
+		s.certify()
+	}
+	var lines strings.Builder
+	for _, d := range all {
+		fmt.Fprintf(&lines, "        peer %s https://%s:2380\n", d.name, d.addr)
+	}
+	for _, d := range all {
+		d.machine.write("peer.pem", s.certificate)
+		d.machine.write("peer.key", s.key)
+		d.store = fmt.Sprintf("store cluster etcd {\n        name %s\n%s        tls peer.pem peer.key peer.pem\n        session %v\n    }", d.name, lines.String(), session)
+	}
+}
+
+// certify makes a certificate for all machines of dnsd that there are.
+func (s *site) certify() {
+	s.t.Helper()
+	var addrs []string
+	for _, d := range s.dnsds {
+		addrs = append(addrs, d.addr)
+	}
+	c, _ := peertest.Certificate(s.t, addrs...)
+	key, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.certificate = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}))
+	s.key = string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
+}
+
+// start starts the full dnsd.
+func (d *dnsd) start() { d.t.Helper(); d.run("full") }
+
+func (d *dnsd) run(command string) {
+	d.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	access := "insecure"
+	if d.site.token != "" {
+		access = "token " + d.site.token + " read write admin *"
+	}
+	d.machine.write("Corefile", fmt.Sprintf(corefile, d.addr, access, d.store, here, d.rest))
+	d.process = d.launch("dnsd "+d.name, []string{commandVar + "=" + command, "STATE_DIRECTORY=" + d.dir}, self, "-conf", "Corefile")
+}
+
+func (d *dnsd) hook() string { return "http://" + d.addr + ":8053" }
+func (d *dnsd) dns() string  { return d.addr + ":5300" }
+
+// hooks and servers are those of some dnsd.
+func hooks(all []*dnsd) (urls []string) {
+	for _, d := range all {
+		urls = append(urls, d.hook())
+	}
+	return urls
+}
+
+func servers(all []*dnsd) (addrs []string) {
+	for _, d := range all {
+		addrs = append(addrs, d.dns())
+	}
+	return addrs
+}
+
+// others are the dnsd that are not among some.
+func (s *site) others(not ...*dnsd) []*dnsd {
+	return slices.DeleteFunc(slices.Clone(s.dnsds), func(d *dnsd) bool { return slices.Contains(not, d) })
+}
+
+// client makes requests of which none waits for another.
+var client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
+// ask asks the hook, and returns the answer, its status, and the header Retry-After.
+func (d *dnsd) ask(method, path, body string) (text string, status int, retry string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), client.Timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, d.hook()+path, strings.NewReader(body))
+	if err != nil {
+		return "", 0, "", err
+	}
+	if d.site.token != "" {
+		req.Header.Set("Authorization", "Bearer "+d.site.token)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return "", 0, "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return string(b), resp.StatusCode, resp.Header.Get("Retry-After"), err
+}
+
+// unready is why the dnsd says that it is not ready; empty: it is ready.
+func (d *dnsd) unready() string {
+	text, status, _, err := d.ask("GET", "/readyz", "")
+	switch {
+	case err != nil:
+		return err.Error()
+	case status != http.StatusOK:
+		return text
+	}
+	return ""
+}
+
+// status is what the dnsd says of the cluster.
+func (d *dnsd) status() (c register.Cluster, err error) {
+	text, status, _, err := d.ask("GET", "/v1/cluster", "")
+	switch {
+	case err != nil:
+		return c, err
+	case status != http.StatusOK:
+		return c, fmt.Errorf("%d: %s", status, text)
+	}
+	return c, json.Unmarshal([]byte(text), &c)
+}
+
+// ready waits until some dnsd are ready, and agree about who is there.
+func (s *site) ready(all ...*dnsd) {
+	s.t.Helper()
+	for _, d := range all {
+		await(s.t, "dnsd "+d.name+" is ready", func() bool {
+			c, err := d.status()
+			return err == nil && len(c.Members) >= len(all) && c.Writer != "" && d.unready() == ""
+		})
+	}
+}
+
+// writer waits until one of some dnsd is the writer, and all say so, and returns it.
+func (s *site) writer(of ...*dnsd) (w *dnsd) {
+	s.t.Helper()
+	if of == nil {
+		of = s.dnsds
+	}
+	await(s.t, "there is a writer", func() bool {
+		name := ""
+		for _, d := range of {
+			c, err := d.status()
+			if err != nil || c.Writer == "" || name != "" && c.Writer != name {
+				return false
+			}
+			name = c.Writer
+		}
+		i := slices.IndexFunc(of, func(d *dnsd) bool { return d.name == name })
+		if i < 0 {
+			return false
+		}
+		w = of[i]
+		return true
+	})
+	return w
+}
+
+// write registers an instance at a dnsd, again and again until that is acknowledged, and
+// returns how long after a time that was.
+func (s *site) write(at *dnsd, since time.Time) time.Duration {
+	s.t.Helper()
+	s.number++
+	path := fmt.Sprintf("/v1/services/_after._tcp/instances/w%d", s.number)
+	var last string
+	await(s.t, "dnsd "+at.name+" acknowledges a write", func() bool {
+		text, status, _, err := at.ask("PUT", path, `{"port":1,"lease":"1h"}`)
+		if now := fmt.Sprint(status, text, err); status/100 != 2 && now != last {
+			last = now
+			s.t.Logf("%v after the fault, dnsd %s answers a write: %d %s %v", time.Since(since).Round(time.Millisecond), at.name, status, strings.TrimSpace(text), err)
+		}
+		return err == nil && status/100 == 2
+	})
+	return time.Since(since)
+}
+
+// within checks a time against what is promised, and logs it.
+func (s *site) within(what string, took, promised time.Duration) {
+	s.t.Helper()
+	s.t.Logf("%s: %v; %v is promised", what, took.Round(time.Millisecond), promised)
+	if took > slack*promised {
+		s.t.Errorf("%s: %v, more than %d times the %v that are promised", what, took, slack, promised)
+	}
+}
