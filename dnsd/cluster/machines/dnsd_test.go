@@ -20,8 +20,8 @@ import (
 	"github.com/rollcall-dns/rollcall/register"
 )
 
-// session of the dnsd: the shortest, so that the tests are quick.
-const session = 2 * time.Second
+// session of the dnsd: short, so that the tests are quick. The shortest is 2 s.
+const session = 3 * time.Second
 
 // slack is by how much a test machine may be slower than what is promised.
 const slack = 2
@@ -206,7 +206,7 @@ func (d *dnsd) status() (c register.Cluster, err error) {
 	return c, json.Unmarshal([]byte(text), &c)
 }
 
-// ready waits until some dnsd are ready, and agree about who is there.
+// ready waits until some dnsd are ready, and agree about about its members.
 func (s *site) ready(all ...*dnsd) {
 	s.t.Helper()
 	for _, d := range all {
@@ -239,6 +239,24 @@ func (s *site) writer(of ...*dnsd) (w *dnsd) {
 		w = of[i]
 		return true
 	})
+	return w
+}
+
+// settled waits for a writer whose server of etcd is led by another one, so that its end
+// costs no election.
+func (s *site) settled() *dnsd {
+	s.t.Helper()
+	w := s.writer()
+	await(s.t, "etcd is led by another dnsd than the writer "+w.name, func() bool {
+		c, err := w.status()
+		if err != nil || c.Etcd == nil {
+			return false
+		}
+		return slices.ContainsFunc(c.Etcd.Members, func(p register.ClusterPeer) bool { return p.Leader && p.Name != w.name })
+	})
+	if now := s.writer(); now != w {
+		s.t.Fatalf("the writer was dnsd %s, and is dnsd %s, but nothing has failed", w.name, now.name)
+	}
 	return w
 }
 

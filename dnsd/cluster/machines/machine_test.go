@@ -31,7 +31,8 @@ const here = "10.77.255.254"
 var machines atomic.Int32
 
 // makeSwitch makes the bridge to which the machines are connected. Namespaces are listed
-// in /run, which becomes this process's own.
+// in /run, which becomes this process's own. The disks of the machines are there as well,
+// in memory: that of a busy test machine may be too slow for short sessions.
 func makeSwitch() error {
 	if _, err := peertest.Find("iptables"); err != nil {
 		return err
@@ -68,7 +69,11 @@ func run(ns, command string) error {
 func newMachine(t *testing.T) *machine {
 	t.Helper()
 	n := machines.Add(1)
-	m := &machine{t: t, ns: fmt.Sprint("m", n), addr: fmt.Sprintf("10.77.%d.%d", n/250, n%250+1), dir: t.TempDir()}
+	m := &machine{t: t, ns: fmt.Sprint("m", n), addr: fmt.Sprintf("10.77.%d.%d", n/250, n%250+1), dir: fmt.Sprint("/run/m", n)}
+	if err := os.Mkdir(m.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(m.dir) })
 	m.do("", "ip netns add %s", m.ns)
 	t.Cleanup(func() { run("", "ip netns delete "+m.ns) })
 	m.do("", "ip link add port-%s type veth peer name eth0 netns %[1]s", m.ns)

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 
+	"go.etcd.io/etcd/server/v3/storage/wal"
+
 	"github.com/rollcall-dns/rollcall/dnsd/cluster"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/command"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
@@ -28,6 +30,7 @@ const (
 func TestMain(m *testing.M) {
 	switch os.Getenv(commandVar) {
 	case "full":
+		wal.SegmentSizeBytes = 4 << 20 // the disks of the machines are in memory
 		os.Exit(command.Main(os.Args[1:], os.Stdout, os.Stderr, cluster.Stores{}))
 	case "light":
 		os.Exit(command.Main(os.Args[1:], os.Stdout, os.Stderr, nil))
