@@ -206,7 +206,7 @@ func (d *dnsd) status() (c register.Cluster, err error) {
 	return c, json.Unmarshal([]byte(text), &c)
 }
 
-// ready waits until some dnsd are ready, and agree about about its members.
+// ready waits until some dnsd are ready, and agree about their members.
 func (s *site) ready(all ...*dnsd) {
 	s.t.Helper()
 	for _, d := range all {
@@ -217,7 +217,8 @@ func (s *site) ready(all ...*dnsd) {
 	}
 }
 
-// writer waits until one of some dnsd is the writer, and all say so, and returns it.
+// writer waits until some dnsd, or all if none is given, agree about the writer, and
+// returns it.
 func (s *site) writer(of ...*dnsd) (w *dnsd) {
 	s.t.Helper()
 	if of == nil {
@@ -232,12 +233,11 @@ func (s *site) writer(of ...*dnsd) (w *dnsd) {
 			}
 			name = c.Writer
 		}
-		i := slices.IndexFunc(of, func(d *dnsd) bool { return d.name == name })
-		if i < 0 {
-			return false
+		i := slices.IndexFunc(s.dnsds, func(d *dnsd) bool { return d.name == name })
+		if i >= 0 {
+			w = s.dnsds[i]
 		}
-		w = of[i]
-		return true
+		return i >= 0
 	})
 	return w
 }
