@@ -9,6 +9,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/goleak"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
 	"github.com/rollcall-dns/rollcall/internal/kv"
@@ -154,4 +155,29 @@ func TestAnOperatorsKeysAreNotSeen(t *testing.T) {
 	if c, err := w.Next(t.Context()); err != nil || len(c.Events) != 1 || c.Header.Revision != revision+2 {
 		t.Errorf("%+v, %v", c, err)
 	}
+}
+
+func TestCloseLeavesNothing(t *testing.T) {
+	e := startProcess(t)
+	before := goleak.IgnoreCurrent()
+	s, err := Stores{}.Open(t.Context(), dnsd.SharedStore{Endpoints: []string{e.url, "http://127.0.0.1:1"}}, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := s.Grant(t.Context(), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.KeepAlive(t.Context(), l.ID); err != nil {
+		t.Fatal(err)
+	}
+	w := s.Watch(t.Context(), "", must(t, s, put("a", "1"))-1)
+	if _, err := w.Next(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Status(t.Context())
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	goleak.VerifyNone(t, before)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -75,7 +76,13 @@ func (c core) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.Che
 }
 
 func (c core) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	c.log.Log(context.Background(), level(e.Level), "etcd: "+e.Message, attrs(fields)...)
+	l := level(e.Level)
+	for _, f := range fields {
+		if err, ok := f.Interface.(error); ok && l < slog.LevelError && errors.Is(err, net.ErrClosed) {
+			l = slog.LevelDebug // at each stop, etcd says that it closes its port
+		}
+	}
+	c.log.Log(context.Background(), l, "etcd: "+e.Message, attrs(fields)...)
 	return nil
 }
 

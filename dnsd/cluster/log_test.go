@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"net"
 	"strings"
 	"testing"
 
@@ -13,7 +14,7 @@ import (
 func TestEtcdsLog(t *testing.T) {
 	for level, want := range map[slog.Level]string{
 		slog.LevelInfo:  "WARN etcd: error with=1 k=v\n",
-		slog.LevelDebug: "DEBUG etcd: info with=1 n=2\nDEBUG etcd: warn with=1 error=broken\nWARN etcd: error with=1 k=v\n",
+		slog.LevelDebug: "DEBUG etcd: info with=1 n=2\nDEBUG etcd: warn with=1 error=broken\nWARN etcd: error with=1 k=v\nDEBUG etcd: stop with=1 error=\"use of closed network connection\"\n",
 	} {
 		var out bytes.Buffer
 		log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
@@ -27,6 +28,7 @@ func TestEtcdsLog(t *testing.T) {
 		z.Info("info", zap.Int("n", 2))
 		z.Warn("warn", zap.Error(errors.New("broken")))
 		z.Error("error", zap.String("k", "v"))
+		z.Error("stop", zap.Error(net.ErrClosed))
 		got := strings.NewReplacer("level=", "", `msg="`, "", `" with`, " with").Replace(out.String())
 		if got != want {
 			t.Errorf("%v: %q, want %q", level, got, want)

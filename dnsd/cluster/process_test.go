@@ -10,13 +10,21 @@ import (
 
 	"go.etcd.io/etcd/server/v3/embed"
 
+	"github.com/rollcall-dns/rollcall/dnsd"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
 // etcdVar makes the test binary an etcd: DIR CLIENT PEER.
 const etcdVar = "CLUSTER_TEST_ETCD"
 
+// clusterVar makes it a dnsd with an embedded server, as far as this package is concerned:
+// DIR PEER.
+const clusterVar = "CLUSTER_TEST_EMBEDDED"
+
 func TestMain(m *testing.M) {
+	if task := os.Getenv(clusterVar); task != "" {
+		peertest.Main(func(ctx context.Context) error { return runCluster(ctx, strings.Fields(task)) })
+	}
 	if task := os.Getenv(etcdVar); task != "" {
 		peertest.Main(func(ctx context.Context) error { return runEtcd(ctx, strings.Fields(task)) })
 	}
@@ -40,6 +48,38 @@ func runEtcd(ctx context.Context, args []string) error {
 	}
 	<-ctx.Done()
 	return nil
+}
+
+func runCluster(ctx context.Context, args []string) error {
+	s, err := Stores{}.Open(ctx, dnsd.SharedStore{Dir: args[0], Name: "a", Peers: []dnsd.Peer{{Name: "a", URL: args[1]}}}, nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for ctx.Err() == nil {
+		if _, err = s.Txn(ctx, put("k", "1")); err == nil {
+			fmt.Println("done")
+			<-ctx.Done()
+		}
+	}
+	return nil
+}
+
+// TestAServerThatWasKilledStartsAgain: its lock is gone, its socket is not.
+func TestAServerThatWasKilledStartsAgain(t *testing.T) {
+	g := newGroup(t, 1, nil)
+	task := clusterVar + "=" + g.dirs["a"] + " " + g.base.Peers[0].URL
+	p := peertest.StartSelf(t, "dnsd", task)
+	if _, err := p.Line(); err != nil {
+		t.Fatal(err)
+	}
+	g.refusedToo("beside a process that runs", g.config("a"), "another process uses it: is dnsd running already?")
+	p.Kill()
+	g.start("a")
+	g.works("a")
+	if got := g.get("a", "k"); got != "1" {
+		t.Errorf("k is %q", got)
+	}
 }
 
 // A process is an etcd in a process of its own, which can be stopped and killed.

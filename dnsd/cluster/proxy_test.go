@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"testing"
+
+	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
 // A proxy is between a client and an etcd.
@@ -20,7 +22,12 @@ type proxy struct {
 
 func startProxy(t testing.TB, to string) *proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return startProxyAt(t, peertest.FreeAddrs(1)[0].String(), to)
+}
+
+func startProxyAt(t testing.TB, addr, to string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}

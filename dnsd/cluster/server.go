@@ -79,14 +79,12 @@ func newServer(life context.Context, u *url.URL, conf *tls.Config, dial func(con
 		grpc.WithStatsHandler(sentNotes{}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 		grpc.WithDisableServiceConfig(), // it would be looked up in DNS
-		grpc.WithNoProxy(),              // the store is near, and its connections are long
 	}
-	target := "dns:///" + u.Host
-	if dial != nil {
-		target = "passthrough:///" + u.Host
-		options = append(options, grpc.WithContextDialer(dial))
+	target := "passthrough:///" + u.Host
+	if dial == nil {
+		target, dial = "dns:///"+u.Host, s.dial
 	}
-	conn, err := grpc.NewClient(target, options...)
+	conn, err := grpc.NewClient(target, append(options, grpc.WithContextDialer(dial))...)
 	if err != nil {
 		return nil, fmt.Errorf("etcd %s: %w", u, err)
 	}
@@ -96,6 +94,16 @@ func newServer(life context.Context, u *url.URL, conf *tls.Config, dial func(con
 	s.keeper.init()
 	s.use, s.unused = context.WithCancelCause(life)
 	return s, nil
+}
+
+// dial connects over TCP, and through no proxy: the store is near, and its connections are
+// long. Of a server that is away, nothing is known of its certificates.
+func (s *server) dial(ctx context.Context, addr string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		s.refused.Store(nil)
+	}
+	return conn, err
 }
 
 // refusal is why TLS failed the last time, or nil.

@@ -86,7 +86,13 @@ func TestACertificateIsReadAgain(t *testing.T) {
 	copyFiles(newAuthority(t, "other").issue())
 	p.cut()
 	await(t, func() bool { _, _, err := s.Get(t.Context(), "a"); return errors.Is(err, kv.ErrDenied) })
+	p.Listener.Close()
+	await(t, func() bool {
+		_, _, err := s.Get(t.Context(), "a")
+		return isUnavailable(err) && !errors.Is(err, kv.ErrDenied)
+	})
 	copyFiles(ca.issue())
+	p = startProxyAt(t, p.Addr().String(), strings.TrimPrefix(e, "https://"))
 	await(t, func() bool { _, _, err := s.Get(t.Context(), "a"); return err == nil })
 }
 
