@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // errAside: the move before has not ended.
@@ -32,6 +33,26 @@ func (e *embedded) StepAside(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// handOver lets another server lead before a stop, if one can.
+func (e *embedded) handOver() {
+	ctx, cancel := context.WithTimeout(context.Background(), handOverTime)
+	defer cancel()
+	again := time.NewTicker(handOverTime / 100)
+	defer again.Stop()
+	err := e.StepAside(ctx)
+	for err == errAside { // the writer has asked for the same a moment before
+		select {
+		case <-again.C:
+			err = e.StepAside(ctx)
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	if err != nil {
+		e.log.Debug("etcd: no other server leads yet", "error", err)
 	}
 }
 

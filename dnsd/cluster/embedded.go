@@ -33,8 +33,13 @@ const (
 // quota is the largest size of the data: etcd's own default. Its maximum is 8 GiB.
 const quota = 2 << 30
 
-// closeTime bounds how long a stop waits for etcd, which hands its leadership over first.
-const closeTime = 10 * time.Second
+const (
+	// handOverTime bounds how long a stop waits until another server leads. It takes
+	// milliseconds, but etcd would wait for seven seconds for one that has stopped, too.
+	handOverTime = 2 * time.Second
+	// closeTime bounds how long a stop waits for etcd.
+	closeTime = 10 * time.Second
+)
 
 // embedded is the store on the server inside this process.
 type embedded struct {
@@ -273,6 +278,8 @@ func (e *embedded) stop() error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		e.handOver()
+		e.etcd.Server.HardStop() // Close would hand over again
 		e.etcd.Close()
 	}()
 	late := time.NewTimer(closeTime)

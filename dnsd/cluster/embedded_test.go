@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -111,6 +112,27 @@ func TestALeaderThatStopsHandsOver(t *testing.T) {
 		t.Errorf("the leader is %v after %v has stopped", now, old)
 	}
 	g.works(other)
+}
+
+// TestAStopOfAllIsShort: the last one that leads has no other to hand over to.
+func TestAStopOfAllIsShort(t *testing.T) {
+	g := newGroup(t, 3, nil)
+	g.start("a", "b", "c")
+	g.works("a", "b", "c")
+	g.all(3)
+	began := time.Now()
+	var all sync.WaitGroup
+	for name, e := range g.open {
+		all.Go(func() {
+			if err := e.Close(); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	all.Wait()
+	if d := time.Since(began); d > 2*handOverTime {
+		t.Errorf("it took %v", d)
+	}
 }
 
 // TestEtcdctlHasASocket: an operator makes a snapshot.
