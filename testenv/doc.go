@@ -15,7 +15,13 @@
 // [Env.Await] returns when dnsd publishes what the test wants, and [Env.AwaitNodes]
 // when dnsd publishes the nodes.
 //
+// With Setup.DNSDs, several dnsd share the registrations, as in docs/cluster.md, with a
+// store in memory in place of etcd. [Env.KillDNSD], [Env.StopDNSD] and [Env.PauseDNSD] end
+// or stop one of them, [Env.Break] breaks one of the links between dnsd, store, nodes and
+// clients, and [Env.Store] stops or fills the store. Package history, below this one,
+// finds out whether anything was lost or done twice meanwhile.
+//
 // A node is a real net/rpc server on a real socket. Faults are injected between the
 // socket and the server, so a killed node is not a killed process: the demo and
-// package chaos kill processes.
+// package chaos kill processes. The same is true of dnsd.
 package testenv

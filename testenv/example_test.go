@@ -8,6 +8,31 @@ import (
 	"github.com/rollcall-dns/rollcall/testenv"
 )
 
+// A test with three dnsd: the one that writes is killed, and registrations go on.
+func ExampleEnv_KillDNSD() {
+	survivesTheWriter := func(t testing.TB) {
+		env := testenv.New(t, testenv.Setup{DNSDs: 3, Nodes: 2})
+		writer := env.Writer()
+		env.Break(testenv.HookLink(0), testenv.Cut) // nodes have to go to another dnsd
+		env.KillDNSD(writer)
+		if next := env.Writer(writer); next == writer {
+			t.Errorf("dnsd %d is dead, and is the writer", next)
+		}
+		env.Break(testenv.HookLink(0), testenv.Whole)
+		env.StartDNSD(writer)
+		env.AddNode()
+		env.AwaitNodes()
+	}
+
+	result := testing.Benchmark(func(b *testing.B) {
+		for b.Loop() {
+			survivesTheWriter(b)
+		}
+	})
+	fmt.Println(result.N > 0)
+	// Output: true
+}
+
 // A test of a program that uses Rollcall: a server dies, and its caller does not
 // notice.
 func Example() {

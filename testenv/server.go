@@ -1,8 +1,8 @@
 package testenv
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
-	"github.com/rollcall-dns/rollcall/register"
 )
 
 // A server is one dnsd of the environment, whether it runs or not.
@@ -67,8 +66,10 @@ func (e *Env) StartDNSD(i int) {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	d.zone.Bind = []string{s.DNSAddr().String()}
-	d.zone.Hook.Addr = s.HookURL()[len("http://"):]
+	if dns, hook := s.DNSAddr().String(), s.HookURL()[len("http://"):]; d.zone.Bind[0] != dns || d.zone.Hook.Addr != hook {
+		// Only at the first start: later, Dial may read them.
+		d.zone.Bind, d.zone.Hook.Addr = []string{dns}, hook
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
@@ -190,42 +191,40 @@ func (e *Env) Writer(not ...int) int {
 			if slices.Contains(not, i) || d.running == nil || d.paused {
 				continue
 			}
-			if c, err := e.cluster(ctx, d); err == nil && c.Writer == c.Name {
+			if text, err := d.get(ctx, "/metrics"); err == nil && bytes.Contains(text, []byte("\nrollcall_cluster_writer 1\n")) {
 				return i
 			}
 		}
 		select {
-		case <-time.After(5 * time.Millisecond): // there is no event for it
+		case <-time.After(10 * time.Millisecond): // there is no event for it
 		case <-ctx.Done():
 			e.t.Fatalf("testenv: waited %v for a writer that is none of dnsd %v", patience, not)
 		}
 	}
 }
 
-// cluster asks a dnsd for the members.
-func (e *Env) cluster(ctx context.Context, d *server) (c register.Cluster, err error) {
-	return c, d.get(ctx, "/v1/cluster", &c)
-}
-
-// ready says why a dnsd should get no traffic.
-func (d *server) ready(ctx context.Context) error { return d.get(ctx, "/readyz", new(struct{})) }
-
 // get asks a dnsd's hook, beside its links.
-func (d *server) get(ctx context.Context, path string, answer any) error {
+func (d *server) get(ctx context.Context, path string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.zone.Hook.Addr+path, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
 	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
-		return fmt.Errorf("testenv: GET %s: %s: %s", req.URL, resp.Status, text)
+		return nil, fmt.Errorf("testenv: GET %s: %s: %s", req.URL, resp.Status, text)
 	}
-	return json.NewDecoder(resp.Body).Decode(answer)
+	return text, err
+}
+
+// ready says why a dnsd should get no traffic.
+func (d *server) ready(ctx context.Context) error {
+	_, err := d.get(ctx, "/readyz")
+	return err
 }
 
 // awaitReady waits until all dnsd can get traffic: each has read the store.

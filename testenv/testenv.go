@@ -95,8 +95,8 @@ func New(t testing.TB, setup Setup) *Env {
 		z.Store = dnsd.Store{Kind: "bolt", Path: filepath.Join(t.TempDir(), "svc.db")}
 	}
 	e := &Env{t: t, setup: setup, ctx: t.Context()}
-	t.Cleanup(e.stop)
 	e.prepare(*z)
+	t.Cleanup(e.stop) // after prepare: its folders are removed when dnsd has stopped
 	for i := range e.dnsds {
 		e.StartDNSD(i)
 	}
