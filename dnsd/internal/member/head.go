@@ -58,6 +58,19 @@ type fence struct {
 	Time        time.Time `json:"time"`
 }
 
+// mostRevision bounds a revision that is read: no counting from it reaches the end of the
+// numbers, where the next revision would be 0.
+const mostRevision = 1 << 62
+
+// sane says whether a time that was read can be written again: in UTC, its year may have
+// five digits, or be below 0, which JSON cannot have.
+func sane(t time.Time) bool {
+	year := t.UTC().Year()
+	return year >= 0 && year <= 9999
+}
+
+var errNoTime = errors.New("has a time whose year in UTC is not 0 to 9999")
+
 // life is a registry.Life in JSON: 16 hexadecimal digits.
 type life registry.Life
 
@@ -120,6 +133,10 @@ func parseHead(value []byte) (*head, error) {
 		return nil, errors.New("has no life")
 	case h.Revision == 0:
 		return nil, errors.New("has no revision")
+	case h.Revision > mostRevision:
+		return nil, fmt.Errorf("has revision %d; expected at most %d", h.Revision, uint64(mostRevision))
+	case !sane(h.Time):
+		return nil, errNoTime
 	case h.Spares < 0 || h.Spares > mostSpares:
 		return nil, fmt.Errorf("has %d spare keys; expected 0 to %d", h.Spares, mostSpares)
 	case h.Batch == nil:
@@ -139,6 +156,8 @@ func (h *head) batch() (*registry.Batch, error) {
 	for i, c := range h.Batch.Changes {
 		next := registry.Change{Revision: h.Batch.From + uint64(i) + 1, Time: c.Time}
 		switch {
+		case !sane(c.Time):
+			return nil, fmt.Errorf("change %d: %w", next.Revision, errNoTime)
 		case (c.Instance == nil) == (c.Removed == ""):
 			return nil, fmt.Errorf("change %d is neither of an instance nor a removal", next.Revision)
 		case c.Instance != nil:
@@ -183,6 +202,9 @@ func (f *fence) fence() (registry.Fence, error) {
 	k, err := registry.NewKey(f.Service, f.ID)
 	if err != nil {
 		return registry.Fence{}, fmt.Errorf("fence: %w", err)
+	}
+	if !sane(f.Time) {
+		return registry.Fence{}, fmt.Errorf("fence of %s: %w", k, errNoTime)
 	}
 	return registry.Fence{Key: k, Incarnation: f.Incarnation, Drained: f.Drained, Time: f.Time}, nil
 }

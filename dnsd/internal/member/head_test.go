@@ -50,6 +50,8 @@ func TestBadBatches(t *testing.T) {
 		"an instance to check":   {`[{"instance":{"service":"_math._tcp","id":"a1"}}]`, "host"},
 		"another revision":       {`[{"instance":` + strings.Replace(record, `"revision":7`, `"revision":6`, 1) + `}]`, "has revision 6"},
 		"a removal of no name":   {`[{"removed":"a1"}]`, "service/id"},
+		"a time after the last":  {`[{"time":"9999-12-31T23:59:59-01:00","removed":"_math._tcp/a1"}]`, "year"},
+		"a fence of no time":     {`[{"removed":"_math._tcp/a1"}],"fences":[{"service":"_math._tcp","id":"a1","drained":true,"time":"0000-01-01T00:00:00+01:00"}]`, "year"},
 		"a fence without a name": {`[{"removed":"_math._tcp/a1"}],"fences":[{"service":"x"}]`, "fence"},
 	} {
 		h, err := parseHead([]byte(`{"format":1,"life":"9f86d081884c7d65","revision":7,"batch":{"from":6,"changes":` + c.changes + `}}`))
@@ -76,6 +78,19 @@ func TestWhatIsParsedIsBounded(t *testing.T) {
 	long := []byte(`{"format":1,"life":"9f86d081884c7d65","revision":7,"writer":"` + strings.Repeat("x", longestValue) + `"}`)
 	if _, err := parseHead(long); err == nil || !strings.Contains(err.Error(), "octets") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestHeadsThatCannotBeGoneOnFrom: a number or a time at the end of what there is.
+func TestHeadsThatCannotBeGoneOnFrom(t *testing.T) {
+	for _, c := range []struct{ field, word string }{
+		{`"revision":18446744073709551615`, "revision"},
+		{`"revision":4611686018427387905`, "revision"},
+		{`"revision":7,"time":"9999-12-31T23:59:59-01:00"`, "year"},
+	} {
+		if _, err := parseHead([]byte(`{"format":1,"life":"9f86d081884c7d65",` + c.field + `}`)); err == nil || !strings.Contains(err.Error(), c.word) {
+			t.Errorf("%s: %v", c.field, err)
+		}
 	}
 }
 
@@ -110,7 +125,7 @@ func FuzzHead(f *testing.F) {
 		}
 		text, err := json.Marshal(h)
 		if err != nil {
-			return // a year that JSON cannot have
+			t.Fatalf("what was read cannot be written again: %v", err)
 		}
 		again, err := parseHead(text)
 		if err != nil || again.Revision != h.Revision || again.Life != h.Life {
@@ -123,6 +138,8 @@ func FuzzHead(f *testing.F) {
 func FuzzValues(f *testing.F) {
 	f.Add(under.instance(instance("a1", 7).Key), []byte(encode(registry.NewRecord(instance("a1", 7)))))
 	f.Add(under.fence(instance("a1", 7).Key), []byte(`{"service":"_math._tcp","id":"a1","incarnation":7}`))
+	f.Add(under.fence(instance("a1", 7).Key), []byte(`{"service":"_math._tcp","id":"a1","incarnation":7,"time":"9999-12-31T23:59:59-01:00"}`))
+	f.Add(under.fence(instance("a1", 7).Key), []byte(`{"service":"_math._tcp","id":"a1","incarnation":7,"time":"0000-01-01T00:00:00+01:00"}`))
 	f.Add(under.member("1f"), []byte(`{"name":"a"}`))
 	f.Add(under.meta(), []byte(`{"format":1,"zone":"svc."}`))
 	f.Add(under.spare(0), []byte(`{}`))
@@ -136,6 +153,7 @@ func FuzzValues(f *testing.F) {
 			}
 		}
 		for _, fence := range l.fences {
+			encode(newFence(fence)) // it must not panic
 			if under.fence(fence.Key) != key {
 				t.Errorf("%q is %v", key, fence.Key)
 			}

@@ -133,6 +133,8 @@ func (c *Config) check() error {
 		return setting.Errorf("Lease.Min", "%v is too short; expected at least %v, because a TTL is whole seconds and at most half of a lease", l.Min, minLease)
 	case l.Max < l.Min:
 		return setting.Errorf("Lease.Max", "%v is below the least lease, %v", l.Max, l.Min)
+	case l.Max > longestLease:
+		return setting.Errorf("Lease.Max", "%v is above the longest that can be published, %v", l.Max, longestLease)
 	case l.Default < l.Min || l.Default > l.Max:
 		return setting.Errorf("Lease.Default", "%v is not between the least lease, %v, and the longest, %v", l.Default, l.Min, l.Max)
 	case c.TTL < time.Second || c.TTL%time.Second != 0:

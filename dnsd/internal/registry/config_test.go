@@ -32,6 +32,11 @@ func TestConfigIsChecked(t *testing.T) {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
+	// No lease is so long that a TTL of half of it has more bits than DNS has for it.
+	var bad *setting.Error
+	if _, err := registry.Check(registry.Config{Lease: registry.Leases{Max: 2_000_000 * time.Hour}}); !errors.As(err, &bad) || bad.Field != "Lease.Max" {
+		t.Errorf("an endless lease: %v", err)
+	}
 	// The default lease is the nearest to 15s that the bounds allow.
 	for _, c := range []struct{ lease, min, max, want time.Duration }{
 		{want: 15 * time.Second},

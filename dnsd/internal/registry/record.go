@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -62,6 +63,8 @@ func (c Record) Instance() (*Instance, error) {
 		return nil, &FieldError{"ttl", in.TTL.String(), "must be whole seconds, at least 1s"}
 	case in.Lease < minLease || in.TTL > in.Lease/2:
 		return nil, &FieldError{"lease", in.Lease.String(), fmt.Sprintf("must be at least %v, and at least twice the ttl", minLease)}
+	case in.Lease > longestLease:
+		return nil, &FieldError{"lease", in.Lease.String(), fmt.Sprintf("must be at most %v", longestLease)}
 	case in.State > Drained:
 		return nil, &FieldError{"state", in.State.String(), "must be up, suspect or drained"}
 	case in.behind != 0 && in.State != Suspect:
@@ -78,6 +81,11 @@ func (c Record) Instance() (*Instance, error) {
 	}
 	return &in, nil
 }
+
+// longestLease bounds every lease, and with it every TTL, which is at most half of it: a
+// TTL has 31 bits (RFC 2181 section 8). A lease of this length has an end that a
+// time.Duration can have.
+const longestLease = 2 * math.MaxInt32 * time.Second
 
 // Span is a time.Duration that is "15s" in JSON.
 type Span time.Duration

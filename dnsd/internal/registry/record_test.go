@@ -44,6 +44,7 @@ func TestRecordIsChecked(t *testing.T) {
 		"port":             {`8080`, `0`, "port"},
 		"ttl":              {`"5s"`, `"100ms"`, "ttl"},
 		"lease":            {`"15s"`, `"9s"`, "lease"},
+		"an endless lease": {`"15s"`, `"2000000h"`, "lease"},
 		"behind":           {`"suspect"`, `"up"`, "behind"},
 		"meta":             {`"version"`, `"a=b"`, "meta"},
 	} {
