@@ -13,8 +13,7 @@ var errAside = errors.New("another server is about to lead")
 // StepAside implements [kv.Aside]. Etcd chooses the server that it has been connected to
 // for the longest time.
 func (e *embedded) StepAside(ctx context.Context) error {
-	s := e.etcd.Server
-	if e.why() != nil || s.Lead() != uint64(s.MemberID()) {
+	if e.why() != nil || !e.leads() {
 		return nil
 	}
 	if !e.moving.TryLock() {
@@ -23,7 +22,7 @@ func (e *embedded) StepAside(ctx context.Context) error {
 	moved := make(chan error, 1)
 	go func() {
 		defer e.moving.Unlock()
-		moved <- s.TryTransferLeadershipOnShutdown() // it has a bound of its own
+		moved <- e.etcd.Server.TryTransferLeadershipOnShutdown() // it has a bound of its own
 	}()
 	select {
 	case err := <-moved:
@@ -54,6 +53,12 @@ func (e *embedded) handOver() {
 	if err != nil {
 		e.log.Debug("etcd: no other server leads yet", "error", err)
 	}
+}
+
+// leads says whether the server in this process leads the others.
+func (e *embedded) leads() bool {
+	s := e.etcd.Server
+	return s.Lead() == uint64(s.MemberID())
 }
 
 // Tests: aside_test.go.

@@ -4,30 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"go.etcd.io/etcd/server/v3/embed"
-	"go.uber.org/zap"
-
-	"github.com/rollcall-dns/rollcall/dnsd"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/member"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/peer"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/internal/kv"
-	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
 // BenchmarkRegister registers instances durably at three members, for 64 clients at once:
 // at the one that is the writer, at one that passes them on, and in turn at all; and puts
 // the same values into the same store under a lease each. Everything is in one process,
-// with the disks' syncs; bench/cluster has the processes.
+// with the syncs of the disk (that of TMPDIR); bench/cluster has the processes.
 func BenchmarkRegister(b *testing.B) {
 	const clients = 64
 	c := startMembers(b)
@@ -140,43 +131,24 @@ func (c *benchMembers) roles(b *testing.B) (writer *benchMember, followers []*be
 	return writer, followers
 }
 
-// startMembers starts servers and members until the benchmark ends.
+// startMembers starts three servers and a member on each, until the benchmark ends.
 func startMembers(b *testing.B) *benchMembers {
-	dir := os.Getenv("ROLLCALL_BENCH_DIR") // on a disk: syncs are a part of what is measured
-	if dir == "" {
-		dir = b.TempDir()
-	}
-	addrs := peertest.FreeAddrs(6)
-	var initial []string
-	for i := range 3 {
-		initial = append(initial, fmt.Sprintf("n%d=http://%s", i, addrs[2*i+1]))
-	}
-	var etcds []*embed.Etcd
-	for i := range 3 {
-		cfg := embedConfig(filepath.Join(dir, fmt.Sprint("n", i)), "http", addrs[2*i].String(), addrs[2*i+1].String())
-		cfg.Name, cfg.InitialCluster, cfg.UnsafeNoFsync = fmt.Sprint("n", i), strings.Join(initial, ","), false
-		cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
-		e, err := embed.StartEtcd(cfg)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(e.Close)
-		etcds = append(etcds, e)
-	}
+	g := newGroup(b, 3, nil)
+	g.sync = true
+	g.start("a", "b", "c")
+	g.works("a", "b", "c")
 	c := new(benchMembers)
-	for i, e := range etcds {
-		select {
-		case <-e.Server.ReadyNotify():
-		case <-time.After(time.Minute):
-			b.Fatal("etcd is not ready after a minute")
-		}
-		c.all = append(c.all, startMember(b, fmt.Sprint("n", i), url.URL{Scheme: "http", Host: addrs[2*i].String()}))
+	for _, name := range []string{"a", "b", "c"} {
+		c.all = append(c.all, startMember(b, name, g.open[name]))
 	}
 	await(b, func() bool {
 		n := 0
 		for _, m := range c.all {
 			if m.registry.Leads() {
 				n++
+				if m.store.(*embedded).leads() { // it is about to step aside
+					return false
+				}
 			}
 			if m.member.Ready() != nil || len(m.member.Peers()) != len(c.all) {
 				return false
@@ -188,12 +160,8 @@ func startMembers(b *testing.B) *benchMembers {
 }
 
 // startMember starts a member on the store of one server.
-func startMember(b *testing.B, name string, server url.URL) *benchMember {
+func startMember(b *testing.B, name string, store kv.Store) *benchMember {
 	log := testLog(b)
-	store, err := Stores{}.Open(b.Context(), dnsd.SharedStore{Endpoints: []string{server.String()}, Prefix: "/rollcall/svc"}, log)
-	if err != nil {
-		b.Fatal(err)
-	}
 	reg, err := registry.Open(registry.Config{Follow: true, Logger: log, Limits: registry.Limits{Instances: 10_000_000}})
 	if err != nil {
 		b.Fatal(err)
@@ -227,7 +195,6 @@ func startMember(b *testing.B, name string, server url.URL) *benchMember {
 		m.writes.Close()
 		client.Close()
 		reg.Close()
-		store.Close()
 	})
 	return m
 }

@@ -46,17 +46,24 @@ func (k *keeper) stop() {
 // does: then the end of this dnsd costs one change, that of the writer, and the store
 // takes it at once. Else the store first had to choose a leader, which takes seconds, and
 // it lengthens every session when it has one.
-func (k *keeper) stepAside(ctx context.Context) {
-	store, ok := k.m.cfg.Store.(kv.Aside)
+//
+// Commits wait meanwhile: a leader that hands over may lose what others pass on to it,
+// without a word, and the commit would wait for its answer.
+func (j *journal) stepAside(ctx context.Context) error {
+	store, ok := j.store.(kv.Aside)
 	if !ok {
-		return
+		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, attempt)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, asideTime)
 	defer cancel()
-	if err := store.StepAside(ctx); err != nil && ctx.Err() == nil {
-		k.m.cfg.Logger.Debug("member: the store's server of this dnsd leads on", "err", err)
-	}
+	return store.StepAside(ctx)
 }
+
+// asideTime bounds how long commits wait: a server that is up to date takes the leadership
+// in some milliseconds, and etcd looks for that each 100 ms.
+const asideTime = 500 * time.Millisecond
 
 // signal lets the keeper look.
 func (k *keeper) signal() {
@@ -117,7 +124,9 @@ func (k *keeper) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			k.stepAside(ctx)
+			if err := k.j.stepAside(ctx); err != nil && ctx.Err() == nil {
+				k.m.cfg.Logger.Debug("member: the store's server of this dnsd leads on", "err", err)
+			}
 		case <-k.turn:
 		}
 		k.mu.Lock()

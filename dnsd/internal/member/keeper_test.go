@@ -3,6 +3,7 @@ package member
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,13 +17,26 @@ import (
 // to let another lead.
 type besideServer struct {
 	kv.Store
-	told atomic.Int64
-	err  error
+	told   atomic.Int64
+	err    error
+	takes  time.Duration // of StepAside
+	moving atomic.Bool
+	lost   atomic.Bool // a transaction came while it moved
 }
 
-func (s *besideServer) StepAside(context.Context) error {
+func (s *besideServer) StepAside(ctx context.Context) error {
 	s.told.Add(1)
+	s.moving.Store(true)
+	defer s.moving.Store(false)
+	sleep(ctx, s.takes)
 	return s.err
+}
+
+func (s *besideServer) Txn(ctx context.Context, t kv.Txn) (kv.Result, error) {
+	if s.moving.Load() {
+		s.lost.Store(true)
+	}
+	return s.Store.Txn(ctx, t)
 }
 
 // TestTheWritersServerStepsAside: the store's servers are led by another dnsd than the
@@ -32,7 +46,7 @@ func TestTheWritersServerStepsAside(t *testing.T) {
 		inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
 			stores := map[*node]*besideServer{}
 			start := func() *node {
-				s := &besideServer{err: err}
+				s := &besideServer{err: err, takes: 100 * time.Millisecond}
 				n := c.start(func(cfg *Config) {
 					s.Store = cfg.Store
 					cfg.Store = s
@@ -44,7 +58,13 @@ func TestTheWritersServerStepsAside(t *testing.T) {
 			c.elected()
 			second := start()
 			c.settled()
-			time.Sleep(3 * time.Second)
+			for i := range 300 {
+				first.register(t, fmt.Sprint("b", i))
+				time.Sleep(10 * time.Millisecond)
+			}
+			if stores[first].lost.Load() {
+				t.Error("a commit was sent while the leadership moved")
+			}
 			if a, b := stores[first].told.Load(), stores[second].told.Load(); a == 0 || b != 0 {
 				t.Errorf("the writer's server was told %d times, the follower's %d times", a, b)
 			}
