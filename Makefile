@@ -66,6 +66,7 @@ bench: ## every benchmark for benchstat (BENCHTIME=1s), and a call beside net/rp
 bench-peers: ## side by side with other programs and libraries, as far as they are installed
 	go run ./bench/dns
 	cd bench/etcd && go run .
+	cd bench/cluster && go run .
 	cd bench/pick && go test -run '^$$' -bench . -benchtime $(BENCHTIME) .
 	cd bench/call && go test -run '^$$' -bench . -benchtime $(BENCHTIME) .
 
@@ -73,6 +74,7 @@ bench-peers: ## side by side with other programs and libraries, as far as they a
 bench-smoke: ## a moment of each of them, to see that it works
 	go run ./bench/dns -services 20 -rounds 1 -for 200ms
 	cd bench/etcd && go vet . && go run . -rounds 1 -time 300ms
+	cd bench/cluster && go vet . && go run . -rounds 1 -time 200ms -kills 1 -hangs 0 -instances 1000 -calm 1s
 	cd bench/pick && go vet . && go test -bench . -benchtime 10x .
 	cd bench/call && go vet . && go test .
 
