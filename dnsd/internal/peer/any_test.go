@@ -115,8 +115,9 @@ func anyResult(t *rapid.T, o *operation) (r result) {
 	if o.key == (registry.Key{}) {
 		return r
 	}
-	switch rapid.IntRange(0, 2).Draw(t, "instance") {
-	case 1:
+	must := r.err == nil && (o.kind == register || o.kind == renew || o.kind == deregister || o.kind == drain || o.kind == undrain && r.Did != registry.Forgotten)
+	switch choice := rapid.IntRange(0, 2).Draw(t, "instance"); {
+	case choice == 1, must && (choice == 0 || o.have == nil):
 		r.Instance = anyInstance(t, o.key)
 		if o.have != nil && r.Instance.Revision == o.have.Revision { // the same revision is the same instance
 			r.Instance.Revision++
@@ -124,7 +125,7 @@ func anyResult(t *rapid.T, o *operation) (r result) {
 		if r.Instance.State == registry.Up && rapid.Bool().Draw(t, "unconfirmed") {
 			r.Instance.State = registry.Unconfirmed
 		}
-	case 2:
+	case choice == 2:
 		if o.have != nil { // the sender has it, perhaps in another state
 			in := *o.have
 			if in.State == registry.Up && rapid.Bool().Draw(t, "unconfirmed") {

@@ -24,6 +24,7 @@ type lane struct {
 	mu      sync.Mutex // guards what follows, and the fields of each call that say so
 	waiting []*call    // the oldest first; also some that were left
 	live    int        // those of waiting that were not left
+	octets  int        // of the lines of those
 	senders int        // goroutines that send
 	failing bool       // nothing could be sent: one sender goes on trying
 }
@@ -89,11 +90,11 @@ func (l *lane) enter(c *call) error {
 	switch {
 	case l.w.life.Err() != nil:
 		return registry.ErrClosed
-	case l.live >= l.room:
-		return fmt.Errorf("%w: %d operations wait for the writer already", registry.ErrNotWriter, l.room)
+	case l.live >= l.room, l.octets+len(c.line) > mostOctets:
+		return fmt.Errorf("%w: %d operations of %d octets wait for the writer already", registry.ErrNotWriter, l.live, l.octets)
 	}
 	l.waiting = append(l.waiting, c)
-	l.live++
+	l.live, l.octets = l.live+1, l.octets+len(c.line)
 	if l.senders == 0 || l.senders < l.most && !l.failing {
 		l.senders++
 		l.w.running.Go(l.run)
@@ -115,7 +116,8 @@ func (l *lane) leave(c *call, now time.Time) error {
 	c.left = true
 	c.uncertain = c.uncertain || c.underway
 	if !c.underway {
-		l.live--
+		l.live, l.octets = l.live-1, l.octets-len(c.line)
+		c.line = nil // the call itself is in waiting for a while
 		switch {
 		case l.live == 0:
 			l.waiting = nil
@@ -163,6 +165,7 @@ func (l *lane) take() []*call {
 	if l.waiting = l.waiting[i:]; len(l.waiting) == 0 {
 		l.waiting = nil
 	}
+	l.octets -= octets
 	if l.live -= len(batch); batch == nil {
 		l.senders--
 	}
@@ -219,6 +222,9 @@ func (l *lane) finish(batch []*call, outcomes []outcome) (again bool) {
 	if len(back) > 0 {
 		l.waiting = append(back, l.waiting...)
 		l.live += len(back)
+		for _, c := range back {
+			l.octets += len(c.line)
+		}
 	}
 	return again
 }
@@ -290,7 +296,7 @@ func (l *lane) giveBack() {
 			c.done <- out
 		}
 	}
-	l.waiting, l.live, l.failing = nil, 0, false
+	l.waiting, l.live, l.octets, l.failing = nil, 0, 0, false
 }
 
 // pause is the time between two attempts that fail: the first is made again at once.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -172,6 +173,70 @@ func TestTooManyWait(t *testing.T) {
 			t.Errorf("%d wait, %d senders", len(l.waiting), l.senders)
 		}
 	})
+}
+
+// Long operations are bounded by what they have in memory, and not only by their number.
+// Nothing of them is kept when they have ended.
+func TestTooMuchWaits(t *testing.T) {
+	for name, leave := range map[string]func(p *pair, cancel func()){
+		"patience ends":      func(*pair, func()) {},
+		"their callers go":   func(_ *pair, cancel func()) { cancel() },
+		"there is a writer":  func(p *pair, _ func()) { p.members.set(p.target, nil) },
+		"the writer hangs":   func(p *pair, _ func()) { p.wire.before = hang; p.members.set(p.target, nil) },
+		"it goes to another": func(p *pair, _ func()) { p.wire.before = refuseFirst(); p.members.set(p.target, nil) },
+		"Close":              func(p *pair, _ func()) { p.writes.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPair(t)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				p.members.set(Target{}, errors.New("election"))
+				list := make([]registry.Renewal, 2000)
+				for i := range list {
+					list[i] = registry.Renewal{Key: key(fmt.Sprint("a", i)), Incarnation: 1 << 60}
+				}
+				size := len(marshal((&operation{kind: renewAll, renewals: parts(list)[0]}).json()))
+				most := mostOctets/size + 10
+				var running sync.WaitGroup
+				var refused atomic.Int32
+				for range most {
+					running.Go(func() {
+						_, err := p.writes.RenewAll(ctx, list[:len(parts(list)[0])])
+						if err != nil && errors.Is(err, registry.ErrNotWriter) && strings.Contains(err.Error(), "wait for the writer already") {
+							refused.Add(1)
+						}
+					})
+				}
+				synctest.Wait()
+				if n := refused.Load(); n != 10 && n != 9 {
+					t.Errorf("%d of %d were refused, each of %d octets; want about 10", n, most, size)
+				}
+				leave(p, cancel)
+				running.Wait()
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if l := &p.writes.renewals; len(l.waiting) != 0 || l.live != 0 || l.octets != 0 {
+					t.Errorf("%d wait, %d live, %d octets", len(l.waiting), l.live, l.octets)
+				}
+			})
+		})
+	}
+}
+
+func hang(ctx context.Context, _ int) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// refuseFirst refuses the first few requests.
+func refuseFirst() func(context.Context, int) error {
+	return func(_ context.Context, n int) error {
+		if n < 5 {
+			return errRefused
+		}
+		return nil
+	}
 }
 
 // Close ends what waits at once, and gives what was sent a moment.

@@ -104,7 +104,29 @@ func (w *resultJSON) parse(o *operation) (r result, err error) {
 	if err != nil {
 		return result{}, err
 	}
+	if err := c.names(o, r.Instance, r.err); err != nil {
+		return result{}, err
+	}
 	return r, nil
+}
+
+// names checks that a receipt has the instance of o, which callers use without a look.
+func (c *receiptJSON) names(o *operation, in *registry.Instance, failed error) error {
+	switch {
+	case in != nil && in.Key != o.key:
+		return malformed("a receipt of %s %s has the instance %s", o.kind, o.key, in.Key)
+	case in != nil, failed != nil:
+		return nil
+	}
+	switch o.kind {
+	case register, renew, deregister, drain:
+		return malformed("a receipt of %s %s has no instance", o.kind, o.key)
+	case undrain:
+		if did[c.Did] != registry.Forgotten {
+			return malformed("a receipt of %s %s has no instance", o.kind, o.key)
+		}
+	}
+	return nil
 }
 
 // instance returns the instance of the receipt of o; nil: there is none.

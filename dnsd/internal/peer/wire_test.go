@@ -187,6 +187,29 @@ func TestMalformedAnswers(t *testing.T) {
 	}
 }
 
+// A receipt without the instance that its caller uses, or with another, is no receipt.
+func TestReceiptsNameTheirInstance(t *testing.T) {
+	record := string(marshal(registry.NewRecord(&registry.Instance{Key: key("a2"), Host: "10.0.0.7", Port: 9000, TTL: time.Second, Lease: 2 * time.Second, Revision: 9})))
+	for _, k := range []kind{register, renew, renewAll, deregister, drain, undrain, unfence, releaseGuard, connectionLost, skip} {
+		o := &operation{kind: k, key: key("a1")}
+		if k == renewAll || k == releaseGuard || k == skip {
+			o.key = registry.Key{}
+		}
+		bare := k == renewAll || k == unfence || k == releaseGuard || k == connectionLost || k == skip
+		for receipt, want := range map[string]bool{
+			`{"did":"nothing","revision":9}`:                           bare,
+			`{"did":"forgotten","revision":9}`:                         bare || k == undrain,
+			`{"did":"nothing","revision":9,"instance":null}`:           bare,
+			`{"did":"nothing","revision":9,"instance":` + record + `}`: false,
+		} {
+			_, errs, err := readResults([]byte(`{"results":[{"receipt":`+receipt+`}]}`), []*operation{o})
+			if err != nil || (errs[0] == nil) != want {
+				t.Errorf("%s: %s: %v, %v; want success: %v", k, receipt, errs, err, want)
+			}
+		}
+	}
+}
+
 // An error of another member goes to logs and into answers.
 func TestErrorTextIsBounded(t *testing.T) {
 	long := strings.Repeat("ä", maxText)

@@ -43,8 +43,11 @@ const (
 	// is slower than that, the client gets its answer before DNS here has the change.
 	awaitTime = time.Second
 	// mostWaiting bounds the operations of a lane that wait to be sent. Each has some hundred
-	// octets.
+	// octets, but a part of a RenewAll has up to renewalsPart, and as many again in memory.
 	mostWaiting = 65_536
+	// mostOctets bounds what the operations of a lane that wait have on the wire, so that a
+	// writer that hangs costs the others a known share of their memory.
+	mostOctets = 32 << 20
 )
 
 // Writes is the registry.Writer of one member: it writes to the own registry if that is
