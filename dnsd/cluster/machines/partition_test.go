@@ -3,6 +3,7 @@
 package machines
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -27,6 +28,9 @@ func TestAWriterIsCutOff(t *testing.T) {
 		s.within("a write at "+d.name+" after the writer "+w.name+" is cut off", s.write(d, cut), takeover)
 	}
 	s.away(c, w)
+	if text, status, _, err := w.ask("PUT", "/v1/services/_after._tcp/instances/away", `{"port":1}`); !strings.Contains(text, "the store has not answered for") {
+		t.Errorf("dnsd %s refuses a write, and does not say that the store is away: %d %s %v", w.name, status, text, err)
+	}
 	next := s.writer(others...)
 	s.ready(others...)
 	for _, d := range others {
