@@ -242,8 +242,31 @@ func (s *site) writer(of ...*dnsd) (w *dnsd) {
 	return w
 }
 
-// settled waits for a writer whose server of etcd is led by another one, so that its end
-// costs no election.
+// successor waits until some dnsd agree about a writer that is not the one before.
+func (s *site) successor(of *dnsd, all ...*dnsd) (w *dnsd) {
+	s.t.Helper()
+	await(s.t, "there is another writer than dnsd "+of.name, func() bool {
+		w = s.writer(all...)
+		return w != of
+	})
+	return w
+}
+
+// revision is that of the registry at the dnsd.
+func (d *dnsd) revision() uint64 {
+	d.t.Helper()
+	c, err := d.status()
+	for _, m := range c.Members {
+		if m.Name == d.name {
+			return m.Revision
+		}
+	}
+	d.t.Fatalf("dnsd %s says no revision of its own: %+v, %v", d.name, c, err)
+	return 0
+}
+
+// settled waits for a writer. If the servers of etcd are inside the dnsd, it is led by
+// another one, so that the end of the writer costs no election.
 func (s *site) settled() *dnsd {
 	s.t.Helper()
 	w := s.writer()
@@ -252,7 +275,7 @@ func (s *site) settled() *dnsd {
 		if err != nil || c.Etcd == nil {
 			return false
 		}
-		return slices.ContainsFunc(c.Etcd.Members, func(p register.ClusterPeer) bool { return p.Leader && p.Name != w.name })
+		return !c.Etcd.Inside || slices.ContainsFunc(c.Etcd.Members, func(p register.ClusterPeer) bool { return p.Leader && p.Name != w.name })
 	})
 	if now := s.writer(); now != w {
 		s.t.Fatalf("the writer was dnsd %s, and is dnsd %s, but nothing has failed", w.name, now.name)

@@ -31,7 +31,7 @@ func TestAWriterIsCutOff(t *testing.T) {
 	if text, status, _, err := w.ask("PUT", "/v1/services/_after._tcp/instances/away", `{"port":1}`); !strings.Contains(text, "the store has not answered for") {
 		t.Errorf("dnsd %s refuses a write, and does not say that the store is away: %d %s %v", w.name, status, text, err)
 	}
-	next := s.writer(others...)
+	next := s.successor(w, others...)
 	s.ready(others...)
 	for _, d := range others {
 		w.mend(d.machine)

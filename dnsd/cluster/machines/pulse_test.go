@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -104,6 +103,17 @@ func (s *site) away(c *crowd, all ...*dnsd) {
 	}
 }
 
+// fresh waits until the answers of some dnsd are not stale any more.
+func (s *site) fresh(all ...*dnsd) {
+	s.t.Helper()
+	for _, d := range all {
+		await(s.t, "the answers of dnsd "+d.name+" are not stale", func() bool {
+			stale, err := question(s.t.Context(), d, keptService, kept)
+			return err == nil && !stale
+		})
+	}
+}
+
 // pass lets time pass: nothing may happen in it.
 func (c *crowd) pass(d time.Duration) {
 	c.t.Helper()
@@ -116,8 +126,8 @@ func (c *crowd) pass(d time.Duration) {
 
 // digs asks a dnsd with dig for the SRV records of a service, until the answer has some
 // texts.
-func (d *dnsd) digs(t *testing.T, service string, wants ...string) {
-	t.Helper()
+func (d *dnsd) digs(service string, wants ...string) {
+	d.t.Helper()
 	var out []byte
 	var err error
 	late := time.Now().Add(patience)
@@ -133,7 +143,7 @@ func (d *dnsd) digs(t *testing.T, service string, wants ...string) {
 			return
 		}
 		if time.Now().After(late) {
-			t.Errorf("dig @%s %s has no %q (%v):\n%s", d.name, service, missing, err, out)
+			d.t.Errorf("dig @%s %s has no %q (%v):\n%s", d.name, service, missing, err, out)
 			return
 		}
 		time.Sleep(20 * time.Millisecond)

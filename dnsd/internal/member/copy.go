@@ -60,11 +60,10 @@ func (m *Member) keepCopy(ctx context.Context) {
 		reg := m.cfg.Registry
 		if now := (registry.Position{Life: reg.Life(), Revision: reg.Revision()}); m.synced.Load() && now != last {
 			began := time.Now()
-			c := reg.Content()
-			err := writeCopy(m.cfg.Copy, m.cfg.Zone, m.cfg.Prefix, c)
+			now, err := m.takeCopy()
 			switch {
 			case err == nil:
-				last, told = registry.Position{Life: c.Life, Revision: c.Revision}, false
+				last, told = now, false
 			case !told:
 				told = true
 				m.cfg.Logger.Error("member: cannot write the local copy: without the store, this dnsd could not serve after a restart", "file", m.cfg.Copy, "err", err)
@@ -73,6 +72,19 @@ func (m *Member) keepCopy(ctx context.Context) {
 		}
 		sleep(ctx, wait)
 	}
+	// A life begins far above the copies of the lives before, but not of its own. So the
+	// copies must not lack a life.
+	if m.synced.Load() && m.cfg.Registry.Life() != last.Life {
+		if _, err := m.takeCopy(); err != nil && !told {
+			m.cfg.Logger.Error("member: cannot write the local copy", "file", m.cfg.Copy, "err", err)
+		}
+	}
+}
+
+// takeCopy writes the copy, and returns what it is of.
+func (m *Member) takeCopy() (registry.Position, error) {
+	c := m.cfg.Registry.Content()
+	return registry.Position{Life: c.Life, Revision: c.Revision}, writeCopy(m.cfg.Copy, m.cfg.Zone, m.cfg.Prefix, c)
 }
 
 // serveCopy gives the registry the content of the copy, if it has none yet.
@@ -96,6 +108,26 @@ func (m *Member) serveCopy() {
 		return
 	}
 	m.cfg.Logger.Warn("member: the store does not answer: the local copy is served", "file", m.cfg.Copy, "written", written, "life", c.Life.String(), "revision", c.Revision)
+}
+
+// recall gives a registry without content that of the copy, if the store, at pos, has
+// less: it was restored from an older state while no dnsd ran. Nothing else remembers the
+// revisions that were given out since. The caller holds m.loading.
+func (m *Member) recall(pos position) {
+	if m.cfg.Copy == "" || m.cfg.Registry.Loaded() {
+		return
+	}
+	h, err := readCopyHead(m.cfg.Copy)
+	if err != nil || h.Zone != m.cfg.Zone || h.Prefix != m.cfg.Prefix || !pos.below(h.Revision, registry.Life(h.Life)) {
+		return // a copy that cannot be read is written again
+	}
+	c, _, err := readCopy(m.cfg.Copy, m.cfg.Zone, m.cfg.Prefix)
+	if err == nil {
+		err = m.cfg.Registry.Reset(c)
+	}
+	if err != nil {
+		m.cfg.Logger.Error("member: the local copy knows more than the store, and cannot be used: revisions may be given out again", "file", m.cfg.Copy, "err", err)
+	}
 }
 
 // writeCopy replaces the copy as a whole.
@@ -166,10 +198,45 @@ func readCopy(path, zone, prefix string) (c registry.Content, written time.Time,
 	return c, h.Time, nil
 }
 
+// readCopyHead reads only what a copy is of.
+func readCopyHead(path string) (h copyHead, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return h, err
+	}
+	defer f.Close()
+	return newCopyReader(f).head()
+}
+
 // copyReader reads lines and sums them.
 type copyReader struct {
 	lines *bufio.Scanner
 	sum   hash.Hash32
+}
+
+func newCopyReader(f io.Reader) *copyReader {
+	r := &copyReader{bufio.NewScanner(f), crc32.New(castagnoli)}
+	r.lines.Buffer(make([]byte, 1<<16), longestLine)
+	return r
+}
+
+// head reads the first two lines.
+func (r *copyReader) head() (h copyHead, err error) {
+	first, err := r.next()
+	if err != nil {
+		return h, err
+	}
+	if string(first) != copyFormat {
+		return h, errors.New("is no copy of this format")
+	}
+	fmt.Fprintln(r.sum, copyFormat)
+	if err := r.read(&h); err != nil {
+		return h, err
+	}
+	if h.Life == 0 || h.Instances < 0 || h.Fences < 0 {
+		return h, errors.New("its second line is wrong")
+	}
+	return h, nil
 }
 
 func (r *copyReader) next() ([]byte, error) {
@@ -194,21 +261,9 @@ func (r *copyReader) read(v any) error {
 }
 
 func decodeCopy(f io.Reader) (c registry.Content, h copyHead, err error) {
-	r := &copyReader{bufio.NewScanner(f), crc32.New(castagnoli)}
-	r.lines.Buffer(make([]byte, 1<<16), longestLine)
-	first, err := r.next()
-	if err != nil {
+	r := newCopyReader(f)
+	if h, err = r.head(); err != nil {
 		return c, h, err
-	}
-	if string(first) != copyFormat {
-		return c, h, errors.New("is no copy of this format")
-	}
-	fmt.Fprintln(r.sum, copyFormat)
-	if err := r.read(&h); err != nil {
-		return c, h, err
-	}
-	if h.Life == 0 || h.Instances < 0 || h.Fences < 0 {
-		return c, h, errors.New("its second line is wrong")
 	}
 	var instances []*registry.Instance
 	for range h.Instances {

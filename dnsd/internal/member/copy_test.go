@@ -137,40 +137,41 @@ func TestStartWithoutTheStore(t *testing.T) {
 	})
 }
 
-// TestCopyThatKnowsMoreThanTheStore: the store was restored while no dnsd ran. What it has
-// counts, and revisions continue above those of the copy.
+// TestCopyThatKnowsMoreThanTheStore: the store was restored while no dnsd ran, twice from
+// the same state. What it has counts, and revisions continue above those of the copy.
 func TestCopyThatKnowsMoreThanTheStore(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "svc.copy")
 	withCopy := func(cfg *Config) { cfg.Copy = path }
 	for _, away := range []bool{false, true} {
 		inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
 			all := newChronicle()
-			first := all.record(t, c.start(withCopy))
+			w := all.record(t, c.start(withCopy))
 			c.elected()
 			copied := c.store.Snapshot()
-			first.register(t, "a1")
-			first.register(t, "a2")
-			all.note(t, first)
-			time.Sleep(3 * time.Second)
-			was := first.reg.Revision()
-			first.kill()
-			c.store.Restore(copied, 0)
-			if away {
-				c.store.Stop()
+			for range 3 {
+				w.register(t, "a1")
+				w.register(t, "a2")
+				all.note(t, w)
+				was := w.reg.Revision()
+				w.kill() // within a second
+				c.store.Restore(copied, 0)
+				if away {
+					c.store.Stop()
+				}
+				next := c.prepare(withCopy)
+				all.record(t, next).run()
+				if away {
+					time.Sleep(10 * time.Second)
+					c.store.Start()
+				}
+				w = c.settled()
+				if w.has("a1") || w.reg.Revision() <= was {
+					t.Errorf("away %t: a1 is there: %t, at %d after %d", away, w.has("a1"), w.reg.Revision(), was)
+				}
+				w.register(t, "a3")
+				all.note(t, w)
+				c.stored(w)
 			}
-			second := c.prepare(withCopy)
-			all.record(t, second).run()
-			if away {
-				time.Sleep(10 * time.Second)
-				c.store.Start()
-			}
-			w := c.settled()
-			if w.has("a1") || w.reg.Revision() <= was {
-				t.Errorf("away %t: a1 is there: %t, at %d after %d", away, w.has("a1"), w.reg.Revision(), was)
-			}
-			w.register(t, "a3")
-			all.note(t, w)
-			c.stored(w)
 		})
 	}
 }

@@ -23,6 +23,12 @@ func (p position) clone() position {
 	return p
 }
 
+// below says whether it is before a revision of a life. Every life begins above all
+// revisions that were seen before.
+func (p *position) below(revision uint64, life registry.Life) bool {
+	return p.revision < revision || p.revision == revision && p.life != life
+}
+
 // unchanged is the condition that no transaction of this life was done since. A commit
 // changes the head. A removal without space cannot; it deletes the highest spare key.
 func (p *position) unchanged(keys layout) []kv.Compare {
@@ -33,4 +39,4 @@ func (p *position) unchanged(keys layout) []kv.Compare {
 	return all
 }
 
-// Tests: journal_test.go, full_test.go.
+// Tests: journal_test.go, full_test.go, copy_test.go.

@@ -38,10 +38,9 @@ func (m *Member) suspect(why error) error {
 	return errAgain
 }
 
-// less says whether a store at pos has less than the registry. Every life begins above
-// all revisions that were seen before.
+// less says whether a store at pos has less than the registry.
 func less(pos position, reg *registry.Registry) bool {
-	return pos.revision < reg.Revision() || pos.revision == reg.Revision() && pos.life != reg.Life()
+	return pos.below(reg.Revision(), reg.Life())
 }
 
 // adopt takes what was loaded as the content of the registry, unless the registry has more.
@@ -60,6 +59,7 @@ func (m *Member) adopt(l *loaded) error {
 	m.fed, m.loaded = l.header.Revision, true
 	m.broken.Store(nil)
 	reg := m.cfg.Registry
+	m.recall(l.pos)
 	switch {
 	case l.head == nil && !reg.Loaded():
 		return nil // this member, or another, begins
