@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/dnsd"
 )
 
 func TestMain(m *testing.M) {
@@ -64,8 +67,29 @@ func TestDemoEndsEarlyWithASummary(t *testing.T) {
 	}
 }
 
+// TestCorefileOfSeveralIsGood: what is written for each of several dnsd is read, and only
+// the light dnsd of this test has no store for it.
+func TestCorefileOfSeveralIsGood(t *testing.T) {
+	text := fmt.Sprintf(corefile, "5301", "127.0.0.1:8061", "a", "        peer a http://127.0.0.1:2381\n", "127.0.0.1:8071", session, ttl, lease)
+	c, err := dnsd.ParseCorefile("Corefile", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := c.Zones[0].Store.Shared; s == nil || s.Name != "a" || len(s.Peers) != 1 || s.Listen != "127.0.0.1:8071" || s.Session != session {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestSummaryOfSeveral(t *testing.T) {
+	var text bytes.Buffer
+	(&summary{KillToWrite: []killed{{ID: "b", MS: 126.4}, {ID: "c", MS: 80}}}).print(&text, false)
+	if want := "2 kills of the dnsd that wrote; time until another one took a registration: b 126 ms c 80 ms\n"; !strings.Contains(text.String(), want) {
+		t.Errorf("got %q", text.String())
+	}
+}
+
 func TestFlags(t *testing.T) {
-	for _, args := range []string{"-servers 1", "-rate 0", "-duration 0s", "-policy best", "-kill-every -1s", "more"} {
+	for _, args := range []string{"-servers 1", "-rate 0", "-duration 0s", "-policy best", "-kill-every -1s", "-dnsd 2", "-dnsd 7", "more"} {
 		if _, err := parse(strings.Fields(args)); err == nil || errors.Is(err, flag.ErrHelp) {
 			t.Errorf("demo %s: got %v", args, err)
 		}
@@ -77,10 +101,10 @@ func TestTableIsDrawnOverItself(t *testing.T) {
 	s := &table{w: &text, began: time.Now()}
 	rows := []row{{id: "a1", addr: "127.0.0.1:1", state: "up", share: 1}, {id: "a2", state: "dead"}}
 	s.event("kill -9 of a2")
-	s.frame(rows, totals{calls: 10})
+	s.frame(rows, "dnsd a writer at 7", totals{calls: 10})
 	height := strings.Count(text.String(), "\n")
 	text.Reset()
-	s.frame(rows, totals{calls: 20})
+	s.frame(rows, "dnsd a writer at 7", totals{calls: 20})
 	if want := "\x1b[" + string(rune('0'+height)) + "A"; !strings.HasPrefix(text.String(), want) {
 		t.Errorf("the second frame does not go up %d lines: %q", height, text.String()[:20])
 	}
@@ -89,7 +113,7 @@ func TestTableIsDrawnOverItself(t *testing.T) {
 			t.Errorf("a line of %d columns wraps: %q", len(line)-1, line)
 		}
 	}
-	if !strings.Contains(text.String(), "kill -9 of a2") || !strings.Contains(text.String(), "20 calls") {
+	if !strings.Contains(text.String(), "kill -9 of a2") || !strings.Contains(text.String(), "20 calls") || !strings.Contains(text.String(), "dnsd a writer at 7") {
 		t.Errorf("got %q", text.String())
 	}
 }

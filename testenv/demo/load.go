@@ -23,6 +23,7 @@ const (
 type caller struct {
 	opts     options
 	fleet    *fleet
+	several  *several // nil: one dnsd
 	client   *rpcclient.Client
 	resolver *resolver.Resolver
 	began    time.Time
@@ -46,14 +47,14 @@ type tally struct {
 	latency  time.Duration // moving average
 }
 
-func newCaller(dns string, o options, f *fleet) (*caller, error) {
+func newCaller(where *site, o options, f *fleet) (*caller, error) {
 	policy, err := balancer.ByName(o.policy)
 	if err != nil {
 		return nil, err
 	}
 	c := &caller{
-		opts: o, fleet: f, nodes: map[string]*tally{}, last: map[string]int64{},
-		resolver: &resolver.Resolver{Servers: []string{dns}},
+		opts: o, fleet: f, several: where.several, nodes: map[string]*tally{}, last: map[string]int64{},
+		resolver: &resolver.Resolver{Servers: where.dns},
 	}
 	c.client, err = rpcclient.New(service, &rpcclient.Config{
 		Source:  c.resolver,
@@ -210,6 +211,9 @@ func (c *caller) summary() *summary {
 		P50: percentile(c.latencies, 0.50).Round(time.Microsecond).String(),
 		P99: percentile(c.latencies, 0.99).Round(time.Microsecond).String(),
 		Max: percentile(c.latencies, 1).Round(time.Microsecond).String(),
+	}
+	if c.several != nil {
+		s.KillToWrite = c.several.killed()
 	}
 	for _, t := range c.nodes {
 		s.PerInstance[t.id] += t.answered

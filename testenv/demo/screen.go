@@ -8,19 +8,19 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/term"
-
-	"github.com/rollcall-dns/rollcall/dnsd"
 )
 
 // A screen is where the demo shows itself.
 type screen interface {
 	// event tells of a kill or a return.
 	event(text string)
-	// frame shows the state of things, a few times a second.
-	frame(rows []row, totals totals)
+	// frame shows the state of things, a few times a second. dnsds is about several dnsd,
+	// or empty.
+	frame(rows []row, dnsds string, totals totals)
 	// every is the time between frames.
 	every() time.Duration
 	// end leaves the screen in order.
@@ -44,40 +44,86 @@ type totals struct {
 	rate                   float64
 }
 
-// show draws frames until ctx ends.
-func show(ctx context.Context, s screen, c *caller, f *fleet) {
+// show draws frames until ctx ends. all is nil if there is one dnsd.
+func show(ctx context.Context, s screen, c *caller, all *several) {
 	defer s.end()
+	var dnsds atomic.Value // of string; a dnsd that was killed costs whoever asks for it time
+	dnsds.Store("")
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	if all != nil {
+		asking.Go(func() {
+			for pause(ctx, s.every()) {
+				dnsds.Store(all.line(ctx))
+			}
+		})
+	}
 	for pause(ctx, s.every()) {
-		s.frame(c.rows(), c.totals())
+		s.frame(c.rows(), dnsds.Load().(string), c.totals())
 	}
 }
 
+// line describes all dnsd: "dnsd a writer at 120, b follower at 120, c dead".
+func (s *several) line(ctx context.Context) string {
+	c, err := s.cluster(ctx)
+	if err != nil {
+		return "dnsd: " + err.Error()
+	}
+	alive := map[string]bool{}
+	for _, d := range s.alive() {
+		alive[d.name] = true
+	}
+	known := map[string]string{}
+	for _, m := range c.Members {
+		switch {
+		case m.Revision == 0:
+			known[m.Name] = string(m.Role)
+		default:
+			known[m.Name] = fmt.Sprintf("%s at %d", m.Role, m.Revision)
+		}
+	}
+	var parts []string
+	for _, d := range s.all {
+		what := known[d.name]
+		switch {
+		case !alive[d.name]:
+			what = "dead"
+		case what == "":
+			what = "starts"
+		}
+		parts = append(parts, d.name+" "+what)
+	}
+	return "dnsd " + strings.Join(parts, ", ")
+}
+
 // hint says how to look inside while it runs.
-func hint(server *dnsd.Server, o options) string {
-	dns, hook := server.DNSAddr(), server.HookURL()
+func hint(where *site, o options) string {
+	dns, hook := netip.MustParseAddrPort(where.dns[0]), where.hooks[0]
 	kills := fmt.Sprintf("every %v a server is killed with SIGKILL", o.killEvery)
-	if o.killEvery == 0 {
+	switch {
+	case o.killEvery == 0:
 		kills = "no server is killed"
+	case where.several != nil:
+		kills += fmt.Sprintf(", and every %v the dnsd that writes", 2*o.killEvery)
 	}
 	return fmt.Sprintf(`Rollcall: %d math servers register themselves; a client calls _math._tcp.svc %d times a second
 for %v by policy %s; %s. Look inside meanwhile:
   %s/ is the console, for a browser
-  dig @%s -p %d _math._tcp.svc SRV
-  dig @%s -p %d +short a1.math.tcp.svc A
+  dig @%v -p %d _math._tcp.svc SRV
+  dig @%v -p %d +short a1.math.tcp.svc A
   curl -s %s/v1/services/_math._tcp
   curl -sN %s/v1/watch
-`, o.servers, o.rate, o.duration, o.policy, kills, hook, host(dns), dns.Port(), host(dns), dns.Port(), hook, hook)
+  curl -s %s/v1/cluster
+`, o.servers, o.rate, o.duration, o.policy, kills, hook, dns.Addr(), dns.Port(), dns.Addr(), dns.Port(), hook, hook, hook)
 }
-
-func host(a netip.AddrPort) string { return a.Addr().String() }
 
 // quiet shows nothing.
 type quiet struct{}
 
-func (quiet) event(string)         {}
-func (quiet) frame([]row, totals)  {}
-func (quiet) every() time.Duration { return time.Second }
-func (quiet) end()                 {}
+func (quiet) event(string)                {}
+func (quiet) frame([]row, string, totals) {}
+func (quiet) every() time.Duration        { return time.Second }
+func (quiet) end()                        {}
 
 // lines is the screen of a pipe or a log: events, and a line a second.
 type lines struct {
@@ -86,8 +132,8 @@ type lines struct {
 	began time.Time
 }
 
-func newLines(w io.Writer, server *dnsd.Server, o options) *lines {
-	fmt.Fprintln(w, hint(server, o))
+func newLines(w io.Writer, where *site, o options) *lines {
+	fmt.Fprintln(w, hint(where, o))
 	return &lines{w: w, began: time.Now()}
 }
 
@@ -97,12 +143,15 @@ func (l *lines) event(text string) {
 	fmt.Fprintf(l.w, "%6.2fs %s\n", time.Since(l.began).Seconds(), text)
 }
 
-func (l *lines) frame(rows []row, t totals) {
+func (l *lines) frame(rows []row, dnsds string, t totals) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var b strings.Builder
 	for _, r := range rows {
 		fmt.Fprintf(&b, "  %s %.0f%%%s", r.id, 100*r.share, mark(r.state))
+	}
+	if dnsds != "" {
+		b.WriteString("; " + dnsds)
 	}
 	fmt.Fprintf(l.w, "%6.2fs %d calls, %d failed, %d retried;%s\n", t.elapsed.Seconds(), t.calls, t.failed, t.retried, b.String())
 }
@@ -127,8 +176,8 @@ type table struct {
 	began  time.Time
 }
 
-func newTable(w io.Writer, server *dnsd.Server, o options) *table {
-	fmt.Fprintln(w, hint(server, o))
+func newTable(w io.Writer, where *site, o options) *table {
+	fmt.Fprintln(w, hint(where, o))
 	fmt.Fprint(w, "\x1b[?25l") // no cursor
 	return &table{w: w, began: time.Now()}
 }
@@ -152,7 +201,7 @@ const (
 	defaultH = 24
 )
 
-func (t *table) frame(rows []row, sum totals) {
+func (t *table) frame(rows []row, dnsds string, sum totals) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	width, height := t.size()
@@ -184,7 +233,7 @@ func (t *table) frame(rows []row, sum totals) {
 	if shown < len(rows) {
 		more = fmt.Sprintf("and %d more; ", len(rows)-shown)
 	}
-	line("", "")
+	line("", "%s", dnsds)
 	line(bold, "%s%.1fs: %d calls (%.0f/s), %d failed, %d retried", more, sum.elapsed.Seconds(), sum.calls, sum.rate, sum.failed, sum.retried)
 	for i := range 4 {
 		if i < len(t.events) {

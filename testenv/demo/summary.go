@@ -21,10 +21,13 @@ type summary struct {
 	// KillToLastCall is, for each kill, the time from the kill to the last call
 	// sent to the dead address; 0 if none was.
 	KillToLastCall []killed `json:"kill_to_last_call"`
-	FirstError     string   `json:"first_error,omitempty"`
-	P50            string   `json:"p50"`
-	P99            string   `json:"p99"`
-	Max            string   `json:"max"`
+	// KillToWrite is, for each kill of the dnsd that wrote, the time until another one
+	// took a registration. Nil: there was one dnsd.
+	KillToWrite []killed `json:"kill_to_write,omitempty"`
+	FirstError  string   `json:"first_error,omitempty"`
+	P50         string   `json:"p50"`
+	P99         string   `json:"p99"`
+	Max         string   `json:"max"`
 }
 
 type killed struct {
@@ -55,6 +58,13 @@ func (s *summary) print(w io.Writer, asJSON bool) {
 		fmt.Fprintf(w, "%d kills (SIGKILL); time from each kill to the last call that was sent to the dead server:", s.Kills)
 		for _, k := range s.KillToLastCall {
 			fmt.Fprintf(w, " %s %.1f ms", k.ID, k.MS)
+		}
+		fmt.Fprintln(w)
+	}
+	if len(s.KillToWrite) > 0 {
+		fmt.Fprintf(w, "%d kills of the dnsd that wrote; time until another one took a registration:", len(s.KillToWrite))
+		for _, k := range s.KillToWrite {
+			fmt.Fprintf(w, " %s %.0f ms", k.ID, k.MS)
 		}
 		fmt.Fprintln(w)
 	}
