@@ -54,7 +54,9 @@ func (r *Registry) reset(c Content) error {
 		}
 		e := next.insert(in, in.Lease)
 		in.Service = e.service.name // all instances of a service share one string
-		e.service.revision = max(e.service.revision, in.Revision)
+		// The last change may have removed an instance, so those that are here do not tell its
+		// revision. With a lower one, a client would be told that it has what is here already.
+		e.service.revision = c.Revision
 	}
 	remembered := fences{max: r.fences.max, age: r.fences.age}
 	for f, err := range c.Fences {

@@ -24,6 +24,7 @@ func TestFollowerIsEqual(t *testing.T) {
 			all := []*registry.Registry{first}
 			mirrors := []*registrytest.Mirror{m}
 			writer, seen := 0, []int{0}
+			known := tags{}
 			join := func() {
 				r, m := start(t, registry.Config{Follow: true})
 				c := all[writer].Content()
@@ -88,6 +89,7 @@ func TestFollowerIsEqual(t *testing.T) {
 				if rapid.Bool().Draw(rt, "follow") {
 					follow()
 				}
+				known.check(rt, all)
 			}
 			follow()
 			for i, r := range all {
@@ -95,6 +97,31 @@ func TestFollowerIsEqual(t *testing.T) {
 			}
 		})
 	})
+}
+
+// tags is what a service was at a life and its revision. Clients remember these two, and
+// are not sent again what they have.
+type tags map[string]string
+
+// check compares the services of all registries with what was there before, anywhere.
+func (known tags) check(rt *rapid.T, all []*registry.Registry) {
+	for i, r := range all {
+		_, views := r.Services()
+		for v := range views {
+			tag, text := fmt.Sprint(v.Service, " at ", r.At(v.Revision)), ""
+			for _, in := range v.Instances {
+				record := registry.NewRecord(in.Instance)
+				if record.State == registry.Unconfirmed { // it becomes so, and Up again, without a revision
+					record.State = registry.Up
+				}
+				text += fmt.Sprintln(record)
+			}
+			if was, ok := known[tag]; ok && was != text {
+				rt.Fatalf("registry %d: %s is\n%s\nand was\n%s", i, tag, text, was)
+			}
+			known[tag] = text
+		}
+	}
 }
 
 // written is content as it comes out of a store.
