@@ -57,6 +57,9 @@ func stallChild(t *testing.T) {
 	done := make(chan struct{})
 	go func() { r.Run(ctx); close(done) }()
 	defer func() { stop(); <-done }()
+	for !r.Begun() { // what is before is no stall
+		time.Sleep(time.Millisecond)
+	}
 	a1 := math("a1")
 	a1.Lease = stallLease
 	register(t, r, a1)

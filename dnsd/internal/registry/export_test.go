@@ -17,3 +17,10 @@ func OpenTuned(cfg Config, change func(*Config, *Tuning)) (*Registry, error) {
 	change(&cfg, &t)
 	return open(cfg, t)
 }
+
+// Begun says whether Run runs.
+func (r *Registry) Begun() bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.clock.begun
+}
