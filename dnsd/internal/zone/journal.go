@@ -73,13 +73,17 @@ func (j *journal) add(s step) {
 	}
 }
 
+// forget drops all steps.
+func (j *journal) forget() { j.steps, j.bytes = nil, 0 }
+
 // rebuild makes the steps of a history. It walks the history backwards from the
 // version it led to, and undoes each change in the parts it touched. Every revision
 // becomes a step: which revisions were published together is not in the history. It
 // ends at the first revision that is missing, because what changed there is not known: a
 // difference that reached over it could leave a secondary with a wrong zone.
 func (j *journal) rebuild(z *Zone, v *version, history []registry.Change) {
-	j.steps, j.bytes, j.fence = nil, 0, v.revision
+	j.forget()
+	j.fence = v.revision
 	if j.renewed {
 		return
 	}

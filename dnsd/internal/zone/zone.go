@@ -249,7 +249,7 @@ func (z *Zone) Apply(changes []registry.Change) {
 	if epoch := next.revision >> epochBits; epoch != next.listing.epoch {
 		next.listing = &listing{epoch: epoch}
 	}
-	step := step{from: old.revision, to: next.revision, at: changes[len(changes)-1].Time}
+	step := step{from: changes[0].Revision - 1, to: next.revision, at: changes[len(changes)-1].Time}
 	edits := make(edits, 1)
 	for i := range changes {
 		c := &changes[i]
@@ -263,6 +263,9 @@ func (z *Zone) Apply(changes []registry.Change) {
 	}
 	for _, w := range step.was {
 		z.content.replace(&next, w.part, nilIfEmpty(edits[w.key]))
+	}
+	if step.from != old.revision {
+		z.journal.forget() // secondaries may have the revision before with other name servers or TTLs
 	}
 	z.journal.add(step)
 	z.publishLocked(&next)
