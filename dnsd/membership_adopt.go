@@ -112,8 +112,8 @@ func (m *membership) addAll(ctx context.Context, from *registry.Registry) (taken
 }
 
 // skip uses up a revision, because a zone that is made again publishes other records than
-// before.
-func (m *membership) skip() error {
+// before. It returns the revision.
+func (m *membership) skip() (uint64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), skipTime)
 	defer cancel()
 	done, err := m.writes.Skip(ctx)
@@ -121,9 +121,9 @@ func (m *membership) skip() error {
 		err = m.reg.Await(ctx, done.Revision)
 	}
 	if err != nil {
-		return faultf("store", "a zone changes, which needs a revision of the shared store: %w; try again", err)
+		return 0, faultf("store", "a zone changes, which needs a revision of the shared store: %w; try again", err)
 	}
-	return nil
+	return done.Revision, nil
 }
 
 // add registers one instance. A newer process with its key is no error.

@@ -21,7 +21,9 @@ type nextBlock struct {
 	adoptFrom *block // a new registry takes over its registrations; nil: none
 	log       *slog.Logger
 
-	made bool // the plan made the file of the store
+	made    bool         // the plan made the file of the store
+	renewed []*published // that replace zones of old with other records
+	at      uint64       // the revision of the registry after that, if nothing else happened
 }
 
 func (s *Server) prepareBlock(p *plan, z Zone, t told, old, hookFrom *block) (*nextBlock, error) {
@@ -163,11 +165,17 @@ func (n *nextBlock) openZones() error {
 			attach := b.reg.part.Attach
 			if fresh.Renewed {
 				attach = b.reg.part.AttachRenewed // secondaries may have other records of this serial
+				if n.renewed = append(n.renewed, p); n.at == 0 {
+					n.at = b.reg.part.Revision()
+				}
 				if !skipped {
-					if err := b.group.skip(); err != nil {
+					if n.at, err = b.group.skip(); err != nil {
 						return err
 					}
 					skipped = true
+				}
+				if b.group == nil {
+					n.at++
 				}
 			}
 			p.detach = attach(z)
@@ -175,6 +183,24 @@ func (n *nextBlock) openZones() error {
 		b.zones = append(b.zones, p)
 	}
 	return nil
+}
+
+// settle is called when the new zones are served. What was registered since they were
+// loaded was published by the old zones, too, so secondaries may have the same serials with
+// the old records: the new zones get a serial above them.
+func (n *nextBlock) settle() {
+	b := n.next
+	if n.old == nil || len(n.renewed) == 0 || b.reg.part.Revision() == n.at {
+		return
+	}
+	if b.group != nil {
+		if _, err := b.group.skip(); err != nil {
+			n.log.Warn("secondaries may keep the name servers and TTLs of before until the next registration or deregistration", "error", err)
+		}
+	}
+	for _, p := range n.renewed {
+		b.reg.part.LoadRenewed(p.zone)
+	}
 }
 
 // update gives the parts that go on their new settings. It adds to undo functions that
@@ -221,4 +247,4 @@ func (n *nextBlock) abandon() {
 	}
 }
 
-// Tests: reload_test.go, server_test.go, lives_test.go.
+// Tests: reload_test.go, server_test.go, lives_test.go, secondary_test.go.

@@ -148,12 +148,10 @@ func (s *Server) commit(p *plan) (err error) {
 		b.servedBy(s.dns)
 	}
 	if s.running {
-		for _, b := range s.blocks {
-			b.start(s.failed)
-		}
-		for _, l := range s.dns {
-			l.start(s.failed)
-		}
+		s.start()
+	}
+	for _, n := range p.blocks {
+		n.settle()
 	}
 	for _, b := range oldBlocks {
 		if err := b.retire(s.blocks); err != nil {

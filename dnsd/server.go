@@ -60,12 +60,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return errors.New("dnsd: a server runs only once")
 	}
 	s.running = true
-	for _, b := range s.blocks {
-		b.start(s.failed)
-	}
-	for _, l := range s.dns {
-		l.start(s.failed)
-	}
+	s.start()
 	s.ready.Store(true)
 	s.mu.Unlock()
 
@@ -76,6 +71,16 @@ func (s *Server) Run(ctx context.Context) error {
 	case err = <-s.failed:
 	}
 	return errors.Join(err, s.Close())
+}
+
+// start runs the parts that do not run yet. The caller holds mu.
+func (s *Server) start() {
+	for _, b := range s.blocks {
+		b.start(s.failed)
+	}
+	for _, l := range s.dns {
+		l.start(s.failed)
+	}
 }
 
 // lameDuck serves for Config.LameDuck, while /readyz says 503.

@@ -13,7 +13,23 @@ func (r *Registry) Attach(s Sink) (detach func()) { return r.attach(s, false) }
 // the next revision, which no other change gets. The history begins there, so that no
 // client gets a difference to the earlier data. If the store is shared, the caller uses
 // up the revision before, by Skip of the writer.
+//
+// If the earlier sink publishes on, it publishes later changes with its data. When it does
+// so no more, LoadRenewed is due.
 func (r *Registry) AttachRenewed(s Sink) (detach func()) { return r.attach(s, true) }
+
+// LoadRenewed loads a sink of AttachRenewed again, at a revision that AttachRenewed would
+// use now.
+func (r *Registry) LoadRenewed(s Sink) {
+	r.inTurn(func() {
+		if !r.settings().Follow {
+			r.skip()
+		}
+		if r.Loaded() {
+			r.loadSink(s)
+		}
+	})
+}
 
 func (r *Registry) attach(s Sink, renewed bool) (detach func()) {
 	attached := &op{after: func() {
@@ -25,15 +41,7 @@ func (r *Registry) attach(s Sink, renewed bool) (detach func()) {
 		if !r.Loaded() {
 			return // Reset loads it
 		}
-		all := r.instances()
-		r.mu.RLock()
-		changes := make([]Change, len(r.history.events))
-		for i, e := range r.history.events {
-			changes[i] = e.Change
-		}
-		revision := r.revision
-		r.mu.RUnlock()
-		s.Load(revision, slices.Values(all), changes)
+		r.loadSink(s)
 	}}
 	r.submit(context.Background(), attached) // the only error is ErrClosed: then s gets no changes
 	return func() {
@@ -43,6 +51,19 @@ func (r *Registry) attach(s Sink, renewed bool) (detach func()) {
 			}
 		}})
 	}
+}
+
+// loadSink gives a sink everything. It runs in the queue.
+func (r *Registry) loadSink(s Sink) {
+	all := r.instances()
+	r.mu.RLock()
+	changes := make([]Change, len(r.history.events))
+	for i, e := range r.history.events {
+		changes[i] = e.Change
+	}
+	revision := r.revision
+	r.mu.RUnlock()
+	s.Load(revision, slices.Values(all), changes)
 }
 
 // skip uses up a revision without a change.
