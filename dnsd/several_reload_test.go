@@ -208,6 +208,7 @@ func TestReloadKeepsAMember(t *testing.T) {
 		}
 	}
 	put(t, all[1].Server, "a2", `{"port":8080}`)
+	await(t, all...)
 	_, a2 := request(t, "GET", all[2].HookURL()+"/v1/services/_math._tcp/instances/a2", "")
 	if a2["lease"] != "20s" {
 		t.Errorf("after the reload: %v", a2)
