@@ -64,7 +64,7 @@ func sit(t testing.TB, store kv.Store, session string) seat {
 	if err != nil || !r.Done {
 		t.Fatal(r, err)
 	}
-	return seat{session: session, created: r.Header.Revision, valid: func() bool { return true }}
+	return seat{session: session, created: r.Header.Revision, valid: func() bool { return true }, ttl: 5 * time.Second}
 }
 
 // lives begins a term on an empty prefix, at revision 1.

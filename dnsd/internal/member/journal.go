@@ -19,6 +19,7 @@ type seat struct {
 	session string // as in P/member/SESSION
 	created int64  // when the key was put
 	valid   func() bool
+	ttl     time.Duration // of the session
 }
 
 // gate is a mutex that is held for long: whoever waits for it waits at a channel, which
@@ -52,6 +53,7 @@ type journal struct {
 	away     bool                            // the last transaction did not reach the store
 	why      error                           // why the journal ended the term
 	settings map[string]string               // that P/meta has for sure
+	began    time.Time                       // when the transaction under way was sent first
 	spoilt   bool                            // a transaction may still be done as long as the key of the seat is there
 }
 
@@ -70,8 +72,12 @@ func newJournal(ctx context.Context, store kv.Store, keys layout, s seat, name s
 // Valid implements registry.Term.
 func (j *journal) Valid() bool { return !j.over.Load() && j.seat.valid() }
 
-// active says whether a transaction may be sent.
-func (j *journal) active() bool { return j.ctx.Err() == nil && j.Valid() }
+// activeLocked says whether the transaction under way may be sent again. An outcome that is
+// not known after a session is not waited for: the callers have waited long enough, and
+// another member may reach the store better.
+func (j *journal) activeLocked() bool {
+	return j.ctx.Err() == nil && j.Valid() && time.Since(j.began) < j.seat.ttl
+}
 
 // Commit implements registry.Term. A batch that is too large for a transaction is divided.
 // If a later part fails, the earlier ones are stored, so the outcome is not known to the
@@ -178,11 +184,11 @@ const (
 // Errors: registry.ErrNotWriter and registry.ErrUncertain (the term is over),
 // registry.ErrNoSpace and others (nothing was done, and the term goes on).
 func (j *journal) sendLocked(t kv.Txn, done func(context.Context) (int64, bool, error)) (int64, error) {
-	began := time.Now()
+	j.began = time.Now()
 	under := error(nil) // why a copy may be under way
 	for pause := retry; ; pause = min(2*pause, longestRetry) {
-		if !j.active() {
-			return 0, j.unresolvedLocked(under, registry.ErrNotWriter)
+		if !j.activeLocked() {
+			return 0, j.unresolvedLocked(under, errOver)
 		}
 		ctx, cancel := context.WithTimeout(j.ctx, attempt)
 		result, err := j.store.Txn(ctx, t)
@@ -202,7 +208,7 @@ func (j *journal) sendLocked(t kv.Txn, done func(context.Context) (int64, bool, 
 		case errors.Is(err, kv.ErrNoSpace):
 			return j.noSpaceLocked(under, err, done)
 		case errors.Is(err, kv.ErrUnavailable):
-			if under == nil && (j.away || time.Since(began) >= patience) {
+			if under == nil && (j.away || time.Since(j.began) >= patience) {
 				j.away = true
 				return 0, err
 			}
@@ -256,19 +262,22 @@ func (j *journal) lookLocked(done func(context.Context) (int64, bool, error)) (i
 		ctx, cancel := context.WithTimeout(j.ctx, attempt)
 		at, ours, err := done(ctx)
 		cancel()
-		if err == nil || !j.active() {
+		if err == nil || !j.activeLocked() {
 			return at, ours, err
 		}
 		j.waitLocked(pause)
 	}
 }
 
+// errOver is why a term ends that the store does not prolong.
+var errOver = errors.New("the session is over")
+
 // unresolvedLocked ends the term because of err. The cause is only text in the error that
 // it returns, because a context in it is not the caller's. If a copy may be under way, it may be done as long as
 // the key of the seat is there, so that key must go.
 func (j *journal) unresolvedLocked(under, err error) error {
 	if under == nil {
-		j.endLocked(errors.New("the session is over"), false)
+		j.endLocked(errOver, false)
 		return registry.ErrNotWriter
 	}
 	j.endLocked(fmt.Errorf("an outcome is unknown: %w; and then: %w", under, err), true)

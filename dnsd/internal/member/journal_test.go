@@ -111,6 +111,22 @@ func TestUncertainIsResolved(t *testing.T) {
 	}
 }
 
+// TestUnknownOutcomeAndAnotherChange: whether it was done before the other change cannot be
+// known, so it is not acknowledged.
+func TestUnknownOutcomeAndAnotherChange(t *testing.T) {
+	for name, loss := range map[string]memkv.Loss{"not done": memkv.LostRequest, "done": memkv.LostReply} {
+		synctest.Test(t, func(t *testing.T) {
+			s := memkv.New(memkv.Config{}).Open("a")
+			j := lives(t, s)
+			s.Lose(loss)
+			time.AfterFunc(retry/2, func() { mustTxn(t, s, kv.Op{Key: under.head(), Value: []byte("{}")}) })
+			if err := j.Commit(puts(1, "a1")); !errors.Is(err, registry.ErrUncertain) || j.Valid() {
+				t.Errorf("%s: %v, valid %t", name, err, j.Valid())
+			}
+		})
+	}
+}
+
 // TestUnresolvedEndsTheTerm: a transaction that may still be done is no longer done when
 // the key of its member is gone.
 func TestUnresolvedEndsTheTerm(t *testing.T) {

@@ -222,7 +222,7 @@ func (j *journal) mend(ctx context.Context, reg *registry.Registry, keys []strin
 func (j *journal) repeatLocked(t kv.Txn) error {
 	began := time.Now()
 	for pause := retry; ; pause = min(2*pause, longestRetry) {
-		if !j.active() {
+		if !j.Valid() || j.ctx.Err() != nil {
 			return registry.ErrNotWriter
 		}
 		ctx, cancel := context.WithTimeout(j.ctx, attempt)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
@@ -209,6 +211,42 @@ func TestOwedIsWrittenByWhoeverLeads(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRemovalsWithoutSpaceAreInOrder: each has the same revision everywhere.
+func TestRemovalsWithoutSpaceAreInOrder(t *testing.T) {
+	inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+		all := newChronicle()
+		first := all.record(t, c.start())
+		c.elected()
+		second := all.record(t, c.start())
+		c.settled()
+		time.Sleep(2 * time.Second)
+		for _, id := range ids(8) {
+			first.register(t, id)
+		}
+		c.settled()
+		commits := first.reg.Stats().Commits
+		c.store.SetFull(true)
+		first.link.Delay(10 * time.Millisecond) // so that requests gather
+		var clients sync.WaitGroup
+		for _, id := range []string{"a0004", "a0001", "a0007", "a0000", "a0003"} {
+			clients.Go(func() {
+				if _, err := first.reg.Deregister(t.Context(), registration(id).Key, nil); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		clients.Wait()
+		if n := first.reg.Stats().Commits - commits; n >= 10 {
+			t.Errorf("%d commits: no removals were together", n)
+		}
+		c.settled()
+		if second.reg.Stats().Instances != 3 {
+			t.Errorf("%d instances are left", second.reg.Stats().Instances)
+		}
+	})
 }
 
 // TestFullStoreKeepsItsWriter: removals and DNS go on, and another can become the writer.

@@ -89,7 +89,7 @@ func (m *Member) lead(ctx context.Context, t *ticket) error {
 	if h != nil && pos.revision > reg.Revision() {
 		return m.await(pos.revision)
 	}
-	j := newJournal(context.WithoutCancel(ctx), m.cfg.Store, m.keys, seat{t.session, t.created, t.valid}, m.cfg.Name, pos, m.owed, m.cfg.Logger)
+	j := newJournal(context.WithoutCancel(ctx), m.cfg.Store, m.keys, seat{t.session, t.created, t.valid, m.cfg.Session}, m.cfg.Name, pos, m.owed, m.cfg.Logger)
 	if err = m.begin(ctx, j, h); err == nil && !t.valid() {
 		err = errors.New("its session is over")
 	}
