@@ -86,15 +86,17 @@ func TestLostTermIsFollowed(t *testing.T) {
 // again.
 func TestLateTransactionOfALostTermIsNotDone(t *testing.T) {
 	inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
-		first := c.start()
+		ears := &deaf{}
+		ears.after.Store(-1)
+		first := c.start(func(cfg *Config) { ears.Store = cfg.Store; cfg.Store = ears })
 		c.elected()
 		time.Sleep(2 * time.Second)
 		first.link.Lose(memkv.Late)
-		time.AfterFunc(retry/2, func() { first.link.SetLink(memkv.Cut) })
+		ears.after.Store(0)
 		if _, err := first.reg.Register(t.Context(), registration("a1")); !errors.Is(err, registry.ErrUncertain) {
 			t.Errorf("%v", err)
 		}
-		first.link.SetLink(memkv.Up)
+		ears.after.Store(-1)
 		time.Sleep(time.Second)
 		c.elected()
 		first.link.Arrive()
@@ -123,6 +125,7 @@ func TestStaleViewDoesNotLead(t *testing.T) {
 		late.by.Store(int64(2 * time.Second))
 		key := second.member.session.now().key
 		first.stop()
+		time.Sleep(time.Second)
 		c.operate(kv.Op{Key: key, Delete: true})
 		both := false
 		for range 500 {
