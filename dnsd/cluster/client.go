@@ -135,11 +135,16 @@ func (c *client) write(ctx context.Context, op string, call func(context.Context
 }
 
 // leaveAfter leaves a server that a call failed at. A call that was given up soon says
-// nothing about the server.
+// nothing about the server. The only server is not left while it answers: its watches and
+// keepalives outlive an election.
 func (c *client) leaveAfter(ctx context.Context, s *server, began time.Time, reason error) {
-	if ctx.Err() == nil || time.Since(began) >= patience/2 {
-		c.leave(s, reason)
+	if ctx.Err() != nil && time.Since(began) < patience/2 {
+		return
 	}
+	if f := (*fault)(nil); len(c.servers) == 1 && errors.As(reason, &f) && f.answered {
+		return
+	}
+	c.leave(s, reason)
 }
 
 // hung makes a clear error of a call that took longer than patience.

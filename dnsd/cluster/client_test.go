@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/goleak"
 
@@ -153,6 +156,37 @@ func TestAnOperatorsKeysAreNotSeen(t *testing.T) {
 	}
 	must(t, s, put("/rollcall/svc/head", "2"))
 	if c, err := w.Next(t.Context()); err != nil || len(c.Events) != 1 || c.Header.Revision != revision+2 {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// TestTheOnlyServerIsKeptThroughAnElection: what it says to a call ends no watch of it.
+func TestTheOnlyServerIsKeptThroughAnElection(t *testing.T) {
+	answers := make(chan int64)
+	f := (&fake{watch: func(s pb.Watch_WatchServer) error {
+		s.Recv()
+		s.Send(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: 1}, Created: true})
+		for revision := range answers {
+			s.Send(&pb.WatchResponse{Header: &pb.ResponseHeader{Revision: revision}, Events: []*mvccpb.Event{event("a", revision)}})
+		}
+		return nil
+	}}).start(t)
+	s := f.open(t)
+	w := s.Watch(t.Context(), "a", 1)
+	defer w.Close()
+	defer close(answers)
+	answers <- 2
+	if _, err := w.Next(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, says := range []error{rpctypes.ErrGRPCNoLeader, rpctypes.ErrGRPCTimeoutDueToLeaderFail} {
+		f.get = func(*pb.RangeRequest) (*pb.RangeResponse, error) { return nil, says }
+		if _, _, err := s.Get(t.Context(), "a"); !isUnavailable(err) {
+			t.Errorf("the error is %v", err)
+		}
+	}
+	answers <- 3
+	if c, err := w.Next(t.Context()); err != nil || c.Header.Revision != 3 {
 		t.Errorf("%+v, %v", c, err)
 	}
 }

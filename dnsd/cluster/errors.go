@@ -19,6 +19,8 @@ type fault struct {
 	place string // a server's URL
 	op    string // what was tried
 	cause error
+
+	answered bool // etcd said it
 }
 
 func (f *fault) Error() string {
@@ -94,6 +96,7 @@ func (s *server) judge(ctx context.Context, op string, err error, sent bool) err
 		return err
 	}
 	f := &fault{place: s.url, op: op, cause: plain(err)}
+	_, f.answered = rpctypes.Error(err).(rpctypes.EtcdError)
 	if kind, ok := meaning(err); ok {
 		f.kind = kind
 		return f

@@ -3,10 +3,12 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"pgregory.net/rapid"
 
 	"github.com/rollcall-dns/rollcall/internal/kv"
 )
@@ -25,6 +27,25 @@ func TestTheSpanOfAPrefix(t *testing.T) {
 			t.Errorf("%q: %q, want %q", prefix, got, want)
 		}
 	}
+}
+
+// TestTheSpanOfAnyPrefix: it has the keys that begin with the prefix, and no others.
+func TestTheSpanOfAnyPrefix(t *testing.T) {
+	octet := rapid.SampledFrom([]byte{0, 1, 'a', 0xfe, 0xff})
+	text := func(least int) *rapid.Generator[string] {
+		return rapid.Custom(func(t *rapid.T) string { return string(rapid.SliceOfN(octet, least, 4).Draw(t, "octets")) })
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		prefix, key := text(0).Draw(t, "prefix"), text(1).Draw(t, "key")
+		if rapid.Bool().Draw(t, "below") {
+			key = prefix + key
+		}
+		from, end := span(prefix)
+		in := key >= string(from) && (string(end) == "\x00" || key < string(end))
+		if in != strings.HasPrefix(key, prefix) {
+			t.Fatalf("span(%q) is %q to %q, and %q is in it: %v", prefix, from, end, key, in)
+		}
+	})
 }
 
 // TestARangeOfManyPagesIsOfOneRevision: every page after the first is written to while it
