@@ -158,7 +158,9 @@ func (m *Member) byHand(g group) {
 		return
 	}
 	m.foreign = g.revision
-	m.cfg.Logger.Warn("member: a key was changed in the store, and not by a dnsd: it is ignored, and the writer puts it back", "key", g.touched[0].Key, "keys", len(g.touched))
+	m.byHandLog.Do(func() {
+		m.cfg.Logger.Warn("member: a key was changed in the store, and not by a dnsd: it is ignored, and the writer puts it back", "key", g.touched[0].Key, "keys", len(g.touched))
+	})
 }
 
 // applyLeading looks at what changed while this member leads.

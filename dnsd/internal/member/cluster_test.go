@@ -285,6 +285,8 @@ func (l *logBuffer) String() string {
 
 func (l *logBuffer) has(words string) bool { return strings.Contains(l.String(), words) }
 
+func (l *logBuffer) count(words string) int { return strings.Count(l.String(), words) }
+
 // inBubble runs a test with a cluster.
 func inBubble(t *testing.T, config memkv.Config, f func(t *testing.T, c *cluster)) {
 	t.Helper()

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/internal/kv"
 )
@@ -30,7 +32,9 @@ type state struct {
 	gone      bool     // it has resigned
 	inherited bool     // the key of the process before was looked for
 	told      string   // the last trouble that was logged
-	foreign   int64    // the store's revision of the last change by hand that was logged
+	foreign   int64    // the store's revision of the last change by hand
+
+	byHandLog rate.Sometimes // of changes by hand: a program may make many
 }
 
 // errAgain ends a stint without trouble: the next one begins at once.

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/internal/kv"
 )
@@ -21,14 +23,21 @@ type keeper struct {
 	done   chan struct{}
 	turn   chan struct{} // has a value if there is something to do
 
+	mended, failed rate.Sometimes // of what is logged
+
 	mu     sync.Mutex
 	greet  bool                // guarded by mu; a member has joined
 	broken map[string]kv.Event // guarded by mu; keys that were changed by hand, by the last change
 }
 
+// handEvery is the time between two lines in the log about changes by hand: a program that
+// goes on making them must not fill a disk.
+const handEvery = 10 * time.Second
+
 func startKeeper(m *Member, j *journal) *keeper {
 	ctx, cancel := context.WithCancel(j.ctx)
 	k := &keeper{m: m, j: j, cancel: cancel, done: make(chan struct{}), turn: make(chan struct{}, 1), broken: make(map[string]kv.Event)}
+	k.mended.Interval, k.failed.Interval = handEvery, handEvery
 	go func() {
 		defer close(k.done)
 		k.run(ctx)
@@ -164,11 +173,15 @@ func (k *keeper) mend(ctx context.Context, broken map[string]kv.Event) {
 			}
 		}
 		if n > 0 {
-			k.m.cfg.Logger.Warn("member: keys that were changed in the store by hand are put back", "keys", n, "first", some[0])
+			k.mended.Do(func() {
+				k.m.cfg.Logger.Warn("member: keys that were changed in the store by hand are put back", "keys", n, "first", some[0])
+			})
 		}
 		if err != nil && !errors.Is(err, errMoved) {
 			if ctx.Err() == nil {
-				k.m.cfg.Logger.Warn("member: a key that was changed in the store by hand is not put back: the next change of it does it", "key", some[0], "err", err)
+				k.failed.Do(func() {
+					k.m.cfg.Logger.Warn("member: a key that was changed in the store by hand is not put back: the next change of it does it", "key", some[0], "err", err)
+				})
 			}
 			return
 		}

@@ -135,6 +135,32 @@ func TestChangesByHandArePutBack(t *testing.T) {
 	}
 }
 
+// TestManyChangesByHandAreFewLines: a program that goes on changing keys fills no disk.
+func TestManyChangesByHandAreFewLines(t *testing.T) {
+	inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+		first := c.start()
+		second := c.start()
+		c.elected()
+		first.register(t, "a1")
+		c.settled()
+		key := under.instance(registration("a1").Key)
+		for range 200 {
+			c.operate(kv.Op{Key: key, Delete: true})
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		c.stored(first)
+		for _, n := range c.nodes {
+			if all := n.log.count("put back") + n.log.count("not by a dnsd"); all == 0 || all > 4 {
+				t.Errorf("%s: %d lines in 20 seconds", n.name, all)
+			}
+		}
+		if second.log.count("not by a dnsd") == 0 {
+			t.Error("a follower does not tell it")
+		}
+	})
+}
+
 // TestPutBackGivesWayToACommit: a key that was changed by hand and then by a commit is as
 // the commit says.
 func TestPutBackGivesWayToACommit(t *testing.T) {
