@@ -60,7 +60,7 @@ func ids(n int) []string {
 // sit puts a key of a member and returns its seat.
 func sit(t testing.TB, store kv.Store, session string) seat {
 	t.Helper()
-	r, err := store.Txn(context.Background(), kv.Txn{Then: []kv.Op{{Key: under.member(session), Value: []byte(`{"name":"` + session + `"}`)}}})
+	r, err := store.Txn(context.Background(), kv.Txn{Then: []kv.Op{{Key: under.member(session), Value: []byte(`{"name":"` + session + `"}`), Lease: leaseOf(t, store)}}})
 	if err != nil || !r.Done {
 		t.Fatal(r, err)
 	}
@@ -95,4 +95,14 @@ func (l *loaded) registered() string {
 		all = append(all, in.ID)
 	}
 	return strings.Join(all, " ")
+}
+
+// leaseOf is a lease for the key of a member.
+func leaseOf(t testing.TB, store kv.Store) kv.LeaseID {
+	t.Helper()
+	lease, err := store.Grant(context.Background(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lease.ID
 }

@@ -163,7 +163,7 @@ func (k *keeper) mend(ctx context.Context, broken map[string]kv.Event) {
 	few := max(1, (k.j.store.Limits().Ops-4)/2)
 	for some := range slices.Chunk(keys, few) {
 		n, err := k.j.mend(ctx, k.m.cfg.Registry, some, broken)
-		if errors.Is(err, errMoved) { // one of them was changed by a commit since
+		if errors.Is(err, errMoved) || errors.Is(err, kv.ErrTooLarge) { // one was changed by a commit since, or they are long
 			for _, key := range some {
 				var one int
 				if one, err = k.j.mend(ctx, k.m.cfg.Registry, []string{key}, broken); err != nil && !errors.Is(err, errMoved) {

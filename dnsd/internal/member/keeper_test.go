@@ -139,8 +139,8 @@ func TestChangesByHandArePutBack(t *testing.T) {
 func TestManyChangesByHandAreFewLines(t *testing.T) {
 	inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
 		first := c.start()
-		second := c.start()
 		c.elected()
+		second := c.start()
 		first.register(t, "a1")
 		c.settled()
 		key := under.instance(registration("a1").Key)

@@ -157,6 +157,9 @@ func (m *Member) inspect(ctx context.Context, t *ticket) (position, *head, error
 	store := m.cfg.Store
 	first, found := true, false
 	_, err := store.Range(ctx, m.keys.members(), 0, func(p kv.Pair) error {
+		if p.Lease == 0 {
+			return nil // see errNoLease
+		}
 		found = found || p.Key == t.key && p.Created == t.created
 		first = first && p.Created >= t.created
 		return nil

@@ -3,6 +3,7 @@ package member
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -115,10 +116,19 @@ func (l *loaded) take(keys layout, p kv.Pair, names map[string]string) error {
 		}
 		l.pos.spares = append(l.pos.spares, p.Created)
 	case memberKey:
+		if p.Lease == 0 {
+			l.problems = append(l.problems, &DamagedError{p.Key, errNoLease, "it is ignored; delete it with etcdctl del"})
+			return nil
+		}
 		l.peers[p.Key] = readPeer(p)
 	}
 	return nil
 }
+
+// errNoLease: the key of a member has a lease, with which it ends. A key without one was
+// put by hand, or copied with the others from another store. It would have the lowest
+// place for ever, and no member could lead.
+var errNoLease = errors.New("has no lease, so no member has put it")
 
 // readPeer reads a member. One that cannot be read has no name, and is a member all the
 // same: it may be the writer.

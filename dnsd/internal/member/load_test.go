@@ -80,8 +80,8 @@ func TestMemberThatCannotBeReadIsAMember(t *testing.T) {
 	c := memkv.New(memkv.Config{})
 	s := c.Open("a")
 	lives(t, s)
-	mustTxn(t, s, kv.Op{Key: under.member("b"), Value: []byte("?")})
-	mustTxn(t, s, kv.Op{Key: under.member("c"), Value: []byte(`{"name":"` + strings.Repeat("c", longestText+1) + `"}`)})
+	mustTxn(t, s, kv.Op{Key: under.member("b"), Value: []byte("?"), Lease: leaseOf(t, s)})
+	mustTxn(t, s, kv.Op{Key: under.member("c"), Value: []byte(`{"name":"` + strings.Repeat("c", longestText+1) + `"}`), Lease: leaseOf(t, s)})
 	l := whole(t, c)
 	if len(l.peers) != 3 || l.peers[under.member("b")].created == 0 || l.peers[under.member("a")].Name != "a" {
 		t.Errorf("%+v", l.peers)

@@ -68,7 +68,9 @@ func (m *Member) readPeers(ctx context.Context) error {
 	defer cancel()
 	peers := make(map[string]Peer)
 	header, err := m.cfg.Store.Range(ctx, m.keys.members(), 0, func(p kv.Pair) error {
-		peers[p.Key] = readPeer(p)
+		if p.Lease != 0 {
+			peers[p.Key] = readPeer(p)
+		}
 		return nil
 	})
 	if err != nil {
@@ -97,7 +99,12 @@ func (m *Member) applyPeers(g group) error {
 	own := m.session.now()
 	lost := false
 	for _, e := range g.peers {
-		if e.Deleted {
+		if !e.Deleted && e.Lease == 0 {
+			m.byHandLog.Do(func() {
+				m.cfg.Logger.Warn("member: a key of no member is ignored: delete it with etcdctl del", "key", e.Key, "err", errNoLease)
+			})
+		}
+		if e.Deleted || e.Lease == 0 {
 			delete(m.peers, e.Key)
 			delete(m.reached, e.Key)
 			lost = lost || own != nil && e.Key == own.key && e.Modified > own.created

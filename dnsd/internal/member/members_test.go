@@ -1,9 +1,11 @@
 package member
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/rollcall-dns/rollcall/internal/kv"
 	"github.com/rollcall-dns/rollcall/internal/kv/memkv"
@@ -17,7 +19,7 @@ func TestSameNameIsWarnedOf(t *testing.T) {
 		defer n.reg.Close()
 		appears := func(session string, p Peer) {
 			t.Helper()
-			e := kv.Event{Pair: kv.Pair{Key: under.member(session), Value: encode(p), Created: 5, Modified: 5}}
+			e := kv.Event{Pair: kv.Pair{Key: under.member(session), Value: encode(p), Created: 5, Modified: 5, Lease: 1}}
 			if err := n.member.applyPeers(group{revision: 5, peers: []kv.Event{e}}); err != nil {
 				t.Fatal(err)
 			}
@@ -30,6 +32,47 @@ func TestSameNameIsWarnedOf(t *testing.T) {
 		appears("2", Peer{Name: n.name, Address: "10.0.0.9:8054", Certificate: strings.Repeat("9", 64)})
 		if !strings.Contains(n.log.String(), warning) {
 			t.Errorf("no warning: %s", n.log)
+		}
+	})
+}
+
+// TestMemberKeysWithoutALease: a key that was put by hand, or copied from another store, is
+// no member, wherever it is met. Else no member could ever lead.
+func TestMemberKeysWithoutALease(t *testing.T) {
+	inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+		forged := kv.Op{Key: under.member("1"), Value: encode(Peer{Name: "x", Address: "10.0.0.9:8054"})}
+		c.operate(forged, kv.Op{Key: under.member("2"), Value: []byte("[")})
+		for i := range 50 {
+			c.operate(kv.Op{Key: under.member("3" + strconv.Itoa(i)), Value: forged.Value})
+		}
+		first := c.start()
+		c.elected()
+		first.register(t, "a1")
+		if !first.log.has("has no lease") {
+			t.Errorf("it is not told: %s", first.log)
+		}
+		if n := first.log.count("cannot be read"); n > 2*(mostTold+1) {
+			t.Errorf("%d lines about 52 values", n)
+		}
+		second := c.start()
+		c.settled()
+		c.operate(kv.Op{Key: under.member("0"), Value: forged.Value})
+		time.Sleep(time.Second)
+		for _, n := range c.nodes {
+			if peers := n.member.Peers(); len(peers) != 2 {
+				t.Errorf("%s has members %+v", n.name, peers)
+			}
+		}
+		for key := range keysOf(t, c.store) {
+			if own := first.member.session.now(); own != nil && key == own.key {
+				c.operate(kv.Op{Key: key, Value: forged.Value}) // its lease is taken away
+			}
+		}
+		time.Sleep(30 * time.Second)
+		c.elected().register(t, "a2")
+		c.settled()
+		if !second.has("a2") {
+			t.Error("the other member does not follow")
 		}
 	})
 }

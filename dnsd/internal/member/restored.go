@@ -43,6 +43,9 @@ func less(pos position, reg *registry.Registry) bool {
 	return pos.below(reg.Revision(), reg.Life())
 }
 
+// mostTold is how many values that cannot be read are logged one by one.
+const mostTold = 5
+
 // adopt takes what was loaded as the content of the registry, unless the registry has more.
 func (m *Member) adopt(l *loaded) error {
 	if err := m.checkMeta(l.meta); err != nil {
@@ -52,7 +55,11 @@ func (m *Member) adopt(l *loaded) error {
 	defer m.loading.Unlock()
 	m.headAt = l.pos.head
 	m.known.Store(&known{l.header.Cluster, l.header.Revision, m.headAt})
-	for _, p := range l.problems {
+	for i, p := range l.problems {
+		if i == mostTold {
+			m.cfg.Logger.Error("member: more values in the store cannot be read", "values", len(l.problems)-i)
+			break
+		}
 		m.cfg.Logger.Error("member: a value in the store cannot be read", "err", p)
 	}
 	m.setPeers(l.peers, l.header.Revision)
