@@ -92,7 +92,7 @@ func TestACertificateIsReadAgain(t *testing.T) {
 		return isUnavailable(err) && !errors.Is(err, kv.ErrDenied)
 	})
 	copyFiles(ca.issue())
-	p = startProxyAt(t, p.Addr().String(), strings.TrimPrefix(e, "https://"))
+	startProxyAt(t, p.Addr().String(), strings.TrimPrefix(e, "https://"))
 	await(t, func() bool { _, _, err := s.Get(t.Context(), "a"); return err == nil })
 }
 
