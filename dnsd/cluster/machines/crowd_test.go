@@ -277,7 +277,7 @@ func (c *crowd) disperse() *history.History {
 	for _, l := range c.leases {
 		await(c.t, "the leases are kept", func() bool {
 			st := l.Status()
-			return (st.State == register.LeaseHeld || st.State == register.LeaseRenewed) && time.Since(st.Confirmed) < 3*time.Second
+			return (st.State == register.LeaseHeld || st.State == register.LeaseRenewed) && time.Since(st.Confirmed) < st.Published.Lease.Std()
 		})
 	}
 	c.stop()

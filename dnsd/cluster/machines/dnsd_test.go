@@ -34,6 +34,8 @@ type dnsd struct {
 	store   string // what its Corefile says of the store
 	rest    string // other lines of its Corefile
 	site    *site
+
+	corefile string // another Corefile than the usual one
 }
 
 // A site is several dnsd that share a registry.
@@ -132,8 +134,28 @@ func (d *dnsd) run(command string) {
 	if d.site.token != "" {
 		access = "token " + d.site.token + " read write admin *"
 	}
-	d.machine.write("Corefile", fmt.Sprintf(corefile, d.addr, access, d.store, here, d.rest))
+	text := d.corefile
+	if text == "" {
+		text = fmt.Sprintf(corefile, d.addr, access, d.store, here, d.rest)
+	}
+	d.machine.write("Corefile", text)
 	d.process = d.launch("dnsd "+d.name, []string{commandVar + "=" + command, "STATE_DIRECTORY=" + d.dir}, self, "-conf", "Corefile")
+}
+
+// fails waits until the dnsd has ended with status 1, after a line with a text.
+func (d *dnsd) fails(text string) {
+	d.t.Helper()
+	select {
+	case <-d.process.ended:
+	case <-time.After(patience):
+		d.t.Fatalf("dnsd %s runs on; it said:\n%s", d.name, d.process.output())
+	}
+	lines := strings.Split(strings.TrimSpace(d.process.output()), "\n")
+	last := lines[len(lines)-1]
+	if d.process.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(last, text) || !strings.HasPrefix(last, "Corefile:") {
+		d.t.Errorf("dnsd %s ended (%v), and did not say %q with the line of its Corefile:\n%s", d.name, d.process.err, text, d.process.output())
+	}
+	d.t.Logf("dnsd %s: %s", d.name, last)
 }
 
 func (d *dnsd) hook() string { return "http://" + d.addr + ":8053" }

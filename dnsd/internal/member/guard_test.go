@@ -15,6 +15,7 @@ import (
 type silentStore struct {
 	kv.Store
 	silent atomic.Bool
+	asked  atomic.Int64 // for its status
 }
 
 func (s *silentStore) Get(ctx context.Context, key string) (*kv.Pair, kv.Header, error) {
@@ -34,6 +35,7 @@ func (s *silentStore) KeepAlive(ctx context.Context, id kv.LeaseID) error {
 }
 
 func (s *silentStore) Status(ctx context.Context) kv.Status {
+	s.asked.Add(1)
 	if ctx.Err() != nil {
 		return kv.Status{Error: ctx.Err().Error()}
 	}
@@ -59,5 +61,26 @@ func TestASilentStoreIsAskedWhy(t *testing.T) {
 		}
 		s.silent.Store(false)
 		c.elected()
+	})
+}
+
+// TestTheStatusOfTheStoreIsFresh: operators wait for it. It is asked for once a second.
+func TestTheStatusOfTheStoreIsFresh(t *testing.T) {
+	inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+		s := new(silentStore)
+		n := c.start(func(cfg *Config) {
+			s.Store = cfg.Store
+			cfg.Store = s
+		})
+		c.elected()
+		time.Sleep(time.Minute)
+		before := s.asked.Load()
+		for range 30 {
+			n.member.Status(t.Context())
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := s.asked.Load() - before; n < 2 || n > 4 {
+			t.Errorf("in three seconds, the store was asked %d times", n)
+		}
 	})
 }

@@ -89,15 +89,19 @@ type StoreStatus struct {
 // askTime bounds what Status waits for others.
 const askTime = time.Second
 
-// Status asks the other members for their revisions, for at most a second.
+// Status asks the other members for their revisions, and the store for its servers, for at
+// most a second.
 func (m *Member) Status(ctx context.Context) Status {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	h := m.Health()
-	s := Status{Name: m.cfg.Name, Store: m.storeStatus(h)}
+	s := Status{Name: m.cfg.Name}
 	peers := m.Peers()
 	s.Members = make([]MemberStatus, len(peers))
 	var asked sync.WaitGroup
+	if known := m.health.Load(); known == nil || time.Since(known.at) > look {
+		asked.Go(func() { m.health.Store(&storeHealth{m.cfg.Store.Status(ctx), time.Now()}) })
+	}
 	listed := false
 	for i, p := range peers {
 		s.Members[i] = MemberStatus{Name: p.Name, Role: "follower", Hook: p.Hook, Address: p.Address, Version: p.Version}
@@ -122,6 +126,7 @@ func (m *Member) Status(ctx context.Context) Status {
 		}
 	}
 	asked.Wait()
+	s.Store = m.storeStatus(h)
 	if !listed { // it is no candidate at the moment
 		s.Members = append(s.Members, MemberStatus{
 			Name: m.cfg.Name, Role: "follower", Revision: m.cfg.Registry.Revision(),
