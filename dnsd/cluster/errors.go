@@ -28,8 +28,13 @@ func (f *fault) Error() string {
 	if f.place != "" {
 		text = f.place + ": " + text
 	}
-	if f.kind == kv.ErrUncertain {
+	switch {
+	case f.kind == kv.ErrUncertain:
 		text += " (it may have been done)"
+	case f.is(rpctypes.ErrUserEmpty):
+		text += ": it asks for a password: give it the line user NAME file PATH"
+	case f.is(rpctypes.ErrPermissionDenied):
+		text += ": grant the user the rights to the prefix that docs/cluster.md shows"
 	}
 	return "etcd " + text
 }
