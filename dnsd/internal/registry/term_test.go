@@ -17,17 +17,19 @@ import (
 type sharedStore struct {
 	life    registry.Life
 	batches []*registry.Batch
-	fail    error // of each commit; ErrNoSpace only of one that adds something
 	over    atomic.Bool
-	commits int
+	failure atomic.Pointer[error]
 }
+
+// fail is the outcome of each commit from now on; of ErrNoSpace, only of one that adds
+// something.
+func (s *sharedStore) fail(err error) { s.failure.Store(&err) }
 
 // Commit implements registry.Term.
 func (s *sharedStore) Commit(b *registry.Batch) error {
-	s.commits++
 	adds := slices.ContainsFunc(b.Changes, func(c registry.Change) bool { return c.New != nil }) || len(b.Changes) == 0
-	if s.fail != nil && (adds || !errors.Is(s.fail, registry.ErrNoSpace)) {
-		return s.fail
+	if err := s.failure.Load(); err != nil && *err != nil && (adds || !errors.Is(*err, registry.ErrNoSpace)) {
+		return *err
 	}
 	s.batches = append(s.batches, &registry.Batch{Revision: b.Revision, Changes: copies(b.Changes), Fences: slices.Clone(b.Fences)})
 	return nil
@@ -188,7 +190,7 @@ func TestFailedCommitOfASharedStore(t *testing.T) {
 			var s sharedStore
 			r, m := leading(t, &s)
 			register(t, r, math("a1"))
-			s.fail = failure
+			s.fail(failure)
 			at := r.Revision()
 			if _, err := r.Deregister(t.Context(), math("a1").Key, nil); !errors.Is(err, failure) {
 				t.Errorf("%v: a removal: %v", failure, err)
@@ -201,7 +203,7 @@ func TestFailedCommitOfASharedStore(t *testing.T) {
 			if len(m.Instances()) != 1 || r.Revision() != at || r.Stats().Unstored != 0 {
 				t.Errorf("%v: published %v, revision %d after %d", failure, m.Instances(), r.Revision(), at)
 			}
-			s.fail = nil
+			s.fail(nil)
 			if _, err := r.Deregister(t.Context(), math("a1").Key, nil); err != nil && !errors.Is(err, registry.ErrNotFound) {
 				t.Errorf("%v: afterwards: %v", failure, err)
 			}
@@ -218,7 +220,7 @@ func TestRemovalsNeedNoSpace(t *testing.T) {
 		for _, id := range []string{"a1", "a2", "a3"} {
 			register(t, r, math(id))
 		}
-		s.fail = registry.ErrNoSpace
+		s.fail(registry.ErrNoSpace)
 		results := make(chan error, 4)
 		go func() { _, err := r.Deregister(t.Context(), math("a1").Key, nil); results <- err }()
 		go func() { _, err := r.Deregister(t.Context(), math("a2").Key, nil); results <- err }()
@@ -237,7 +239,7 @@ func TestRemovalsNeedNoSpace(t *testing.T) {
 		if n := len(m.Instances()); n != 1 {
 			t.Errorf("%d instances are published", n)
 		}
-		s.fail = nil
+		s.fail(nil)
 		keep(t, r, time.Minute, "a3")
 		if r.Sick() != nil {
 			t.Errorf("there is space, and it is sick: %v", r.Sick())
