@@ -28,6 +28,8 @@ type fake struct {
 	txn     func(*pb.TxnRequest) (*pb.TxnResponse, error)
 	watch   func(pb.Watch_WatchServer) error
 	keep    func(pb.Lease_LeaseKeepAliveServer) error
+
+	authenticate func(context.Context) (token string, err error) // nil: without passwords
 }
 
 // start starts the fake until the test ends.
@@ -82,6 +84,10 @@ func (f *fake) Watch(s pb.Watch_WatchServer) error { return f.watch(s) }
 
 func (f *fake) LeaseKeepAlive(s pb.Lease_LeaseKeepAliveServer) error { return f.keep(s) }
 
-func (f *fake) Authenticate(context.Context, *pb.AuthenticateRequest) (*pb.AuthenticateResponse, error) {
-	return nil, rpctypes.ErrGRPCAuthNotEnabled
+func (f *fake) Authenticate(ctx context.Context, _ *pb.AuthenticateRequest) (*pb.AuthenticateResponse, error) {
+	if f.authenticate == nil {
+		return nil, rpctypes.ErrGRPCAuthNotEnabled
+	}
+	token, err := f.authenticate(ctx)
+	return &pb.AuthenticateResponse{Token: token}, err
 }

@@ -191,6 +191,73 @@ func TestATokenThatEtcdForgotIsReplaced(t *testing.T) {
 	}
 }
 
+// TestATokenThatEtcdWaitsForIsReplaced has a token as one from before etcd was restored
+// from a copy. Etcd does not refuse it. It waits until it has made as many changes as it
+// had when it gave the token.
+func TestATokenThatEtcdWaitsForIsReplaced(t *testing.T) {
+	g := startGuarded(t)
+	s := g.open(t, g.asUser)
+	must(t, s, put("/rollcall/svc/a", "1"))
+	tok := s.(*client).token
+	tok.value = "restored.1000000000"
+	get := func(limit time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		defer cancel()
+		_, _, err := s.Get(ctx, "/rollcall/svc/a")
+		return err
+	}
+	if err := get(patience / 4); !errors.Is(err, context.DeadlineExceeded) || tok.doubted.Load() != nil {
+		t.Fatalf("a call that was given up soon: %v, doubted %v", err, tok.doubted.Load())
+	}
+	if err := get(patience * 3 / 4); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("etcd does not wait for a change of the future: %v", err)
+	}
+	if err := get(10 * time.Second); err != nil {
+		t.Fatalf("the token was not replaced: %v", err)
+	}
+	if n := g.asked.Load(); n != 2 {
+		t.Errorf("the password was checked %d times", n)
+	}
+}
+
+// TestATokenInDoubtIsKept has an etcd that gives no other token: it may be etcd itself
+// that did not answer, because it has lost the others.
+func TestATokenInDoubtIsKept(t *testing.T) {
+	f := &fake{}
+	var asked atomic.Int64
+	f.authenticate = func(ctx context.Context) (string, error) {
+		if asked.Add(1) == 1 {
+			return "good", nil
+		}
+		<-ctx.Done()
+		return "", ctx.Err()
+	}
+	f.start(t)
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Stores{}.Open(t.Context(), dnsd.SharedStore{Endpoints: []string{f.url}, User: "rollcall", PasswordFile: file}, testLog(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	tok := s.(*client).token
+	doubted := tok.value
+	tok.doubted.Store(&doubted)
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		_, _, err := s.Get(ctx, "/svc/a")
+		cancel()
+		if err != nil || tok.value != "good" {
+			t.Fatalf("%v, the token is %q", err, tok.value)
+		}
+	}
+	if n := asked.Load(); n != 2 {
+		t.Errorf("etcd was asked %d times for a token", n)
+	}
+}
+
 // TestAUserOfAnEtcdWithoutPasswords is what a dnsd has whose etcd is not guarded yet.
 func TestAUserOfAnEtcdWithoutPasswords(t *testing.T) {
 	g := &guarded{etcd: startEtcd(t), password: filepath.Join(t.TempDir(), "password")}
