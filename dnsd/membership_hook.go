@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -75,17 +76,33 @@ func (m *membership) AddMember(ctx context.Context, name, peer string) error {
 	return notNow(store.AddMember(ctx, name, urls[0].String()))
 }
 
-// RemoveMember implements hook.Cluster.
+// RemoveMember implements hook.Cluster. A server that was added and has not started has no
+// name. It is removed by the host and port of its URL, which have no slash, so that they
+// fit into the path of a request.
 func (m *membership) RemoveMember(ctx context.Context, name string) error {
 	store, ok := m.store.(kv.Members)
 	if !ok || !m.inside() {
 		return hook.ErrNotInside
 	}
 	nodes := m.store.Status(ctx).Nodes
-	if len(nodes) > 0 && !slices.ContainsFunc(nodes, func(n kv.Node) bool { return n.Name == name }) {
-		return hook.ErrNoMember
+	if len(nodes) == 0 || name != "" && slices.ContainsFunc(nodes, func(n kv.Node) bool { return n.Name == name }) {
+		return notNow(store.RemoveMember(ctx, name))
 	}
-	return notNow(store.RemoveMember(ctx, name))
+	var waiting []string
+	for _, n := range nodes {
+		_, place, _ := strings.Cut(n.URL, "://")
+		switch {
+		case n.Name != "" || place == "":
+		case place == name:
+			return notNow(store.RemoveMember(ctx, n.URL))
+		default:
+			waiting = append(waiting, place)
+		}
+	}
+	if len(waiting) > 0 {
+		return fmt.Errorf("%w: one that has not started has no name yet, and is removed as %s", hook.ErrNoMember, strings.Join(waiting, " or "))
+	}
+	return hook.ErrNoMember
 }
 
 // notNow marks the errors of a store that cannot change its servers now.

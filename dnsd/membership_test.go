@@ -177,16 +177,21 @@ func TestChangesOfPeersAreChecked(t *testing.T) {
 			t.Errorf("%v, want ErrMemberExists", err)
 		}
 	}
-	if err := m.RemoveMember(t.Context(), "c"); !errors.Is(err, hook.ErrNoMember) {
-		t.Errorf("%v, want ErrNoMember", err)
+	if err := m.RemoveMember(t.Context(), "c"); !errors.Is(err, hook.ErrNoMember) || !strings.Contains(err.Error(), "removed as 127.0.0.1:2381") {
+		t.Errorf("%v, want ErrNoMember, and how the one that has not started is removed", err)
+	}
+	for _, name := range []string{"", "127.0.0.1:2380"} { // the latter has a name
+		if err := m.RemoveMember(t.Context(), name); !errors.Is(err, hook.ErrNoMember) {
+			t.Errorf("%q: %v, want ErrNoMember", name, err)
+		}
 	}
 	if len(store.asked) > 0 {
 		t.Errorf("the store was asked to %v", store.asked)
 	}
-	if err := errors.Join(add("c", "http://127.0.0.1:2382/"), add("b", "http://127.0.0.1:2381"), m.RemoveMember(t.Context(), "a")); err != nil {
+	if err := errors.Join(add("c", "http://127.0.0.1:2382/"), add("b", "http://127.0.0.1:2381"), m.RemoveMember(t.Context(), "a"), m.RemoveMember(t.Context(), "127.0.0.1:2381")); err != nil {
 		t.Error(err)
 	}
-	if got := strings.Join(store.asked, "; "); got != "add c http://127.0.0.1:2382; add b http://127.0.0.1:2381; remove a" {
+	if got := strings.Join(store.asked, "; "); got != "add c http://127.0.0.1:2382; add b http://127.0.0.1:2381; remove a; remove http://127.0.0.1:2381" {
 		t.Errorf("the store was asked to %s", got)
 	}
 	store.err = errors.New("two of three do not answer")
