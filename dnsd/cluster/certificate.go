@@ -63,7 +63,11 @@ func fitsPeer(pair tls.Certificate, s dnsd.SharedStore, now time.Time) error {
 	for _, use := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
 		_, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{use}})
 		if err != nil {
-			return fmt.Errorf("the other peers would not accept it with the CA %s: %w; its extended key usage must have serverAuth and clientAuth", s.CA, err)
+			err = fmt.Errorf("the other peers would not accept it with the CA %s: %w", s.CA, err)
+			if bad := (x509.CertificateInvalidError{}); errors.As(err, &bad) && bad.Reason == x509.IncompatibleUsage {
+				err = fmt.Errorf("%w; its extended key usage must have serverAuth and clientAuth", err)
+			}
+			return err
 		}
 	}
 	u, err := url.Parse(ownPeer(s).URL)

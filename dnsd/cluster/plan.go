@@ -87,7 +87,14 @@ func planNew(s dnsd.SharedStore, own dnsd.Peer, w word) (start, error) {
 			return start{}, fmt.Errorf("a cluster runs at %s, and its peer %s is at %s, not at %s: correct the line peer, or use another name", w.url, own.Name, strings.Join(m.PeerURLs, ", "), own.URL)
 		}
 	}
+	// Members that have names before they have started are those of a cluster that
+	// begins, with the lines peer of another dnsd.
+	begins := func(m peerMember) bool { return m.Name != "" && len(m.ClientURLs) == 0 }
+	theirs, ours := initial(own, nil, w.members), initial(own, s.Peers, nil)
+	other := fmt.Errorf("the server at %s begins a cluster of other peers, %s: write the same lines peer everywhere, and let a dnsd that began with wrong ones begin again with an empty directory", w.url, theirs)
 	switch {
+	case me == nil && !slices.ContainsFunc(w.members, func(m peerMember) bool { return !begins(m) }):
+		return start{}, other
 	case me == nil:
 		return start{}, fmt.Errorf("a cluster runs at %s, and does not know %s: %s", w.url, own.URL, addIt(own))
 	case me.Name != "" && me.Name != own.Name:
@@ -96,13 +103,10 @@ func planNew(s dnsd.SharedStore, own dnsd.Peer, w word) (start, error) {
 		return start{}, fmt.Errorf("a cluster runs at %s, and peer %s was part of it, but %s has no data: if it is lost, remove %s (DELETE /v1/cluster/members/%s at another dnsd), and %s", w.url, own.Name, s.Dir, own.Name, own.Name, addIt(own))
 	case me.Name == "":
 		return start{existing: true, initial: initial(own, s.Peers, w.members)}, nil
+	case theirs != ours:
+		return start{}, other
 	}
-	// The members have names before they have started: the cluster begins, with the
-	// lines peer of another dnsd.
-	if theirs, ours := initial(own, nil, w.members), initial(own, s.Peers, nil); theirs != ours {
-		return start{}, fmt.Errorf("the server at %s begins a cluster of other peers, %s: write the same lines peer everywhere", w.url, theirs)
-	}
-	return start{initial: initial(own, s.Peers, nil)}, nil
+	return start{initial: ours}, nil
 }
 
 // addIt says how a server becomes a member.

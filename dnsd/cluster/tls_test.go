@@ -145,6 +145,9 @@ func TestCertificatesThatTheOtherEndWouldNotAccept(t *testing.T) {
 			if (err == nil) != (says == "") || err != nil && (!strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), tc.cert.cert)) {
 				t.Errorf("%s: the error is %v, want one with %q", tc.name, err, says)
 			}
+			if err != nil && strings.Contains(err.Error(), "extended key usage must") != strings.HasPrefix(tc.name, "for ") {
+				t.Errorf("%s: the error %v has not the right cure", tc.name, err)
+			}
 		}
 	}
 }
