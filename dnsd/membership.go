@@ -267,7 +267,7 @@ func (s *SharedStore) doubtful(kind, address string) (texts []string) {
 		texts = append(texts, fmt.Sprintf("the other dnsd cannot reach this one at %s, an address of loopback: their writes cannot be passed on to it; set listen in the braces of store %s", address, kind))
 	}
 	if n := len(s.Peers); n > 0 && n%2 == 0 {
-		texts = append(texts, fmt.Sprintf("%d peers go on when %d are lost, as %d would: an odd number is better", n, (n-1)/2, n-1))
+		texts = append(texts, fmt.Sprintf("of %d peers %d may be lost, as of %d: an odd number is better", n, (n-1)/2, n-1))
 	}
 	return texts
 }

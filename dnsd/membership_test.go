@@ -70,8 +70,8 @@ func TestUnlikelySharedStoresAreWarnedOf(t *testing.T) {
 		{SharedStore{Peers: peers(3, "10.0.0.1")}, "[::1]:8054", "the other dnsd cannot reach this one at [::1]:8054"},
 		{SharedStore{Peers: peers(1, "127.0.0.1")}, "127.0.0.1:8054", ""},
 		{SharedStore{Peers: peers(3, "127.0.0.1")}, "127.0.0.1:8054", ""},
-		{SharedStore{Peers: peers(2, "127.0.0.1")}, "127.0.0.1:8054", "2 peers go on when 0 are lost, as 1 would"},
-		{SharedStore{Peers: peers(4, "127.0.0.1")}, "127.0.0.1:8054", "4 peers go on when 1 are lost, as 3 would"},
+		{SharedStore{Peers: peers(2, "127.0.0.1")}, "127.0.0.1:8054", "of 2 peers 0 may be lost, as of 1"},
+		{SharedStore{Peers: peers(4, "127.0.0.1")}, "127.0.0.1:8054", "of 4 peers 1 may be lost, as of 3"},
 	} {
 		if got := strings.Join(tt.store.doubtful("etcd", tt.address), "; "); !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") {
 			t.Errorf("%+v at %s: got %q, want %q", tt.store, tt.address, got, tt.want)

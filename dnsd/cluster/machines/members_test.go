@@ -172,7 +172,7 @@ func TestMachinesJoinAreReplacedAndLeave(t *testing.T) {
 	s.configure(e, third...)
 	e.start()
 	s.complete(third...)
-	e.process.says("4 peers go on when 1 are lost, as 3 would")
+	e.process.says("of 4 peers 1 may be lost, as of 3")
 
 	// It leaves, while it runs.
 	s.operates("remove.sh", map[string]string{"10.0.0.1": a.addr, "members/c": "members/e"})

@@ -3,6 +3,7 @@ package member
 import (
 	"context"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
@@ -50,7 +51,11 @@ func (m *Member) guard(ctx context.Context) {
 		}
 		if silent := m.silent(); away != (silent > m.cfg.Session) {
 			if away = !away; away {
-				m.cfg.Logger.Error("member: the store does not answer: DNS goes on from memory, nothing expires, and nothing can be registered", "for", silent, "err", err)
+				goesOn := "DNS goes on from memory, nothing expires, and nothing can be registered"
+				if !m.cfg.Registry.Loaded() {
+					goesOn = "this dnsd waits for it, answers DNS with SERVFAIL, and can register nothing"
+				}
+				m.cfg.Logger.Error("member: the store does not answer: "+goesOn, "for", silent, "err", err, "servers", m.troubles())
 			} else {
 				m.cfg.Logger.Info("member: the store answers again")
 			}
@@ -62,6 +67,21 @@ func (m *Member) guard(ctx context.Context) {
 			cancel()
 		}
 	}
+}
+
+// troubles are the servers of the store that do not work, as they were asked last.
+func (m *Member) troubles() []string {
+	h := m.health.Load()
+	if h == nil {
+		return nil
+	}
+	var all []string
+	for _, n := range h.Nodes {
+		if n.Error != "" {
+			all = append(all, strings.TrimSpace(n.Name+" "+n.URL+": "+n.Error))
+		}
+	}
+	return all
 }
 
 // glance reads the head, and returns what is odd about it, or why it cannot be read.

@@ -68,7 +68,7 @@ func (m *Member) checkMeta(v *meta) error {
 		return &ForeignError{m.cfg.Prefix, fmt.Errorf("it is of the zone %s, and this is %s: give each zone a prefix of its own", v.Zone, m.cfg.Zone)}
 	}
 	if names := differing(v.Settings, *m.settings.Load()); len(names) > 0 {
-		m.cfg.Logger.Error("member: settings of the zone differ from those of the writer: members would answer differently at the same serial; make them equal in every Corefile", "settings", strings.Join(names, " "))
+		m.cfg.Logger.Error("member: settings of the zone differ from those of the writer: members would answer differently at the same serial; make them equal in every Corefile; without lines ns, the addresses are those of bind, or of the lines peer", "settings", strings.Join(names, " "))
 	}
 	return nil
 }

@@ -76,6 +76,12 @@ func TestMemberThatIsNotListedShowsItself(t *testing.T) {
 		c.store.Stop()
 		n := c.start()
 		time.Sleep(time.Second)
+		defer func() {
+			time.Sleep(8 * time.Second)
+			if !n.log.has("this dnsd waits for it") || !n.log.has("memory memory:") || n.log.has("DNS goes on from memory") {
+				t.Error("the log does not say what it waits for")
+			}
+		}()
 		s := n.member.Status(t.Context())
 		if len(s.Members) != 1 || s.Members[0].Name != "m1" || s.Members[0].Error == "" || s.Writer != "" {
 			t.Errorf("%+v", s)
