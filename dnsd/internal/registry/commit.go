@@ -76,10 +76,12 @@ func (r *Registry) makeDurable(term Term, batch []*op, b *Batch, settle bool) (_
 	switch {
 	case fewer == nil:
 		return b, took, err
-	case len(fewer.Changes) == 0:
-		return fewer, took, nil
+	case len(fewer.Changes) > 0:
+		return fewer, took, r.store(term, fewer, &took)
+	case !term.Valid():
+		return fewer, took, ErrNotWriter // the commit may have taken long
 	}
-	return fewer, took, r.store(term, fewer, &took)
+	return fewer, took, nil
 }
 
 // store commits a batch, and adds how long that took.

@@ -287,3 +287,36 @@ func (s *held) Commit(b *registry.Batch) error {
 	<-s.release
 	return s.sharedStore.Commit(b)
 }
+
+// TestRenewalInABatchWithoutSpace: it is not acknowledged if the term ended while the
+// store was asked.
+func TestRenewalInABatchWithoutSpace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &held{release: make(chan struct{})}
+		r, _ := leading(t, &s.sharedStore)
+		register(t, r, math("a1"))
+		r.Yield()
+		r.Lead(s)
+		results := make(chan error, 3)
+		changed := math("a1")
+		changed.Weight++
+		go func() { _, err := r.Register(t.Context(), changed); results <- err }()
+		synctest.Wait() // its commit is under way
+		go func() { _, err := r.Renew(t.Context(), math("a1").Key, 0); results <- err }()
+		go func() { _, err := r.Register(t.Context(), math("a2")); results <- err }()
+		synctest.Wait()
+		s.release <- struct{}{}
+		if err := <-results; err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // the commit of the other two is under way
+		s.fail(registry.ErrNoSpace)
+		s.over.Store(true)
+		close(s.release)
+		for range 2 {
+			if err := <-results; !errors.Is(err, registry.ErrNotWriter) && !errors.Is(err, registry.ErrNoSpace) {
+				t.Errorf("%v", err)
+			}
+		}
+	})
+}
