@@ -33,7 +33,7 @@ func (m *Member) gather(events []kv.Event) group {
 		case memberKey:
 			g.peers = append(g.peers, e)
 		case spareKey:
-			if e.Deleted {
+			if e.Deleted && err == nil {
 				g.spares++
 			}
 		case instanceKey:
@@ -78,8 +78,12 @@ func (m *Member) apply(g group) error {
 		return m.applyHead(g.head)
 	case len(g.removed) > 0 && len(g.removed) == g.spares:
 		return m.applyRemovals(g.removed)
-	case len(g.touched) > 0:
-		m.byHand(g)
+	}
+	if len(g.touched) > 0 {
+		m.byHand(g.touched)
+	}
+	if g.spares > 0 {
+		return m.applySkip(g.spares)
 	}
 	return nil
 }
@@ -110,6 +114,10 @@ func (m *Member) applyHead(e *kv.Event) error {
 	err = reg.Follow(b)
 	for _, f := range b.Fences {
 		delete(m.owed, f.Key)
+		delete(m.hand, m.keys.fence(f.Key))
+	}
+	for i := range b.Changes {
+		delete(m.hand, m.keys.instance(b.Changes[i].Key()))
 	}
 	return m.follows(err == nil, err)
 }
@@ -141,6 +149,18 @@ func (m *Member) applyRemovals(keys []registry.Key) error {
 	return nil
 }
 
+// errByHand ends a term, because the revisions of the others have moved.
+var errByHand = errors.New("spare keys were deleted in the store, and not by a dnsd")
+
+// applySkip uses up revisions, one for each spare key that was deleted by hand: whoever
+// loads the store counts them.
+func (m *Member) applySkip(n int) error {
+	reg := m.cfg.Registry
+	m.cfg.Logger.Warn("member: spare keys were deleted in the store, and not by a dnsd: revisions are used up", "keys", n)
+	err := reg.Follow(&registry.Batch{Revision: reg.Revision() + uint64(n)})
+	return m.follows(err == nil, err)
+}
+
 // follows lets everything be read again if a commit did not continue where the registry is.
 func (m *Member) follows(ok bool, why error) error {
 	if ok {
@@ -151,16 +171,21 @@ func (m *Member) follows(ok bool, why error) error {
 	return errAgain
 }
 
-// byHand notes a change of instances or fences that no member has made. The writer undoes
-// it; the content of the registries is not changed by it.
-func (m *Member) byHand(g group) {
-	if g.revision <= m.foreign {
-		return
+// checkRemovals ends the term if removals that the watch has delivered are not its own. The
+// others have applied them.
+func (m *Member) checkRemovals() error {
+	if m.term == nil || len(m.term.removals) == 0 {
+		return nil
 	}
-	m.foreign = g.revision
-	m.byHandLog.Do(func() {
-		m.cfg.Logger.Warn("member: a key was changed in the store, and not by a dnsd: it is ignored, and the writer puts it back", "key", g.touched[0].Key, "keys", len(g.touched))
-	})
+	strange, ok := m.term.journal.strange(m.term.removals)
+	switch {
+	case !ok:
+		return nil // the next second
+	case strange:
+		return m.lose(errByHand)
+	}
+	m.term.removals = m.term.removals[:0]
+	return nil
 }
 
 // applyLeading looks at what changed while this member leads.
@@ -175,8 +200,16 @@ func (m *Member) applyLeading(g group) error {
 			return m.lose(fmt.Errorf("%s was put by another", g.head.Key))
 		}
 	case len(g.removed) > 0 && len(g.removed) == g.spares:
+		m.term.removals = append(m.term.removals, g.revision)
+		return m.checkRemovals()
+	case g.spares > 0:
+		return m.lose(errByHand)
 	case len(g.touched) > 0:
-		m.term.mend(g.touched)
+		broken := make(map[string]kv.Event, len(g.touched))
+		for _, e := range g.touched {
+			broken[e.Key] = e
+		}
+		m.term.keeper.later(broken)
 	}
 	return nil
 }

@@ -68,7 +68,8 @@
 //	revision = head.revision + (head.spares - number of spare keys)
 //
 // A follower that sees as many instances as spare keys deleted at one revision of the
-// store, and no head, applies one removal for each, in their order. The fences that they
+// store, and no head, applies one removal for each, in their order. A spare key that was
+// deleted by hand uses up a revision, too. The fences that they
 // leave cannot be stored. Every member that saw the removals owes them. The writer puts
 // them, and the spare keys, when there is space again. If all members end before that, they
 // are lost: an older process may register under such a name.

@@ -28,11 +28,11 @@ type state struct {
 	probed    chan probe
 
 	term      *term
-	trying    attempts // to lead
-	gone      bool     // it has resigned
-	inherited bool     // the key of the process before was looked for
-	told      string   // the last trouble that was logged
-	foreign   int64    // the store's revision of the last change by hand
+	trying    attempts            // to lead
+	gone      bool                // it has resigned
+	inherited bool                // the key of the process before was looked for
+	told      string              // the last trouble that was logged
+	hand      map[string]kv.Event // keys that were changed by hand, and not put back yet
 
 	byHandLog rate.Sometimes // of changes by hand: a program may make many
 }
@@ -179,6 +179,7 @@ func (m *Member) attend(ctx context.Context, deliveries <-chan delivery, done <-
 			err = m.giveUp()
 		case <-ticker.C:
 			m.unreached = true
+			err = m.checkRemovals()
 		}
 		m.reach(ctx)
 		if err == nil && deliveries != nil {

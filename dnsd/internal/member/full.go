@@ -21,7 +21,7 @@ func onlyRemove(parts []*part) bool {
 }
 
 // removeLocked removes the instances of parts without space: etcd's quota does not count
-// deletes. Each removal deletes a spare key, which stands for its revision. The fences are
+// deletes. Each removal deletes a spare key, which uses up its revision. The fences are
 // owed. With an error, stored says whether some were removed before.
 func (j *journal) removeLocked(parts []*part) (stored bool, err error) {
 	var all []registry.Change
@@ -51,14 +51,15 @@ func (j *journal) deleteLocked(some []registry.Change) error {
 	for i := range some {
 		t.Then = append(t.Then, kv.Op{Key: j.keys.instance(some[i].Key()), Delete: true})
 	}
-	n := len(j.pos.spares)
-	for i := range some {
-		t.Then = append(t.Then, kv.Op{Key: j.keys.spare(n - 1 - i), Delete: true})
+	kept := len(j.pos.spares) - len(some)
+	for _, s := range slices.Backward(j.pos.spares[kept:]) {
+		t.Then = append(t.Then, kv.Op{Key: j.keys.spare(s.number), Delete: true})
 	}
+	top := j.keys.spare(j.pos.spares[len(j.pos.spares)-1].number)
 	at, err := j.sendLocked(t, func(ctx context.Context) (int64, bool, error) {
 		// The key of the seat is read last: while it is there, no other can have deleted the
 		// spare key.
-		spare, header, err := j.store.Get(ctx, j.keys.spare(n-1))
+		spare, header, err := j.store.Get(ctx, top)
 		if err != nil || spare != nil {
 			return 0, false, err
 		}
@@ -70,9 +71,29 @@ func (j *journal) deleteLocked(some []registry.Change) error {
 	}
 	j.full = true
 	j.pos.revision += uint64(len(some))
-	j.pos.spares = j.pos.spares[:n-len(some)]
+	j.pos.spares = j.pos.spares[:kept]
 	j.pos.at = at
+	if len(j.bare) > 4*mostSpares { // the watch delivers nothing: what it delivers later ends the term
+		clear(j.bare)
+	}
+	j.bare[at] = struct{}{}
 	return nil
+}
+
+// strange says whether one of some revisions in the store is not of a removal without space
+// by this journal. ok is false if that is not known yet: a transaction is under way.
+func (j *journal) strange(revisions []int64) (strange, ok bool) {
+	if !j.mu.TryLock() {
+		return false, false
+	}
+	defer j.mu.Unlock()
+	for _, r := range revisions {
+		if _, own := j.bare[r]; !own {
+			strange = true
+		}
+		delete(j.bare, r)
+	}
+	return strange, true
 }
 
 // refill puts spare keys and owed fences, as many as one transaction takes, if any are
@@ -80,8 +101,7 @@ func (j *journal) deleteLocked(some []registry.Change) error {
 func (j *journal) refill() (more bool, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	n := len(j.pos.spares)
-	if n == mostSpares && len(j.owed) == 0 {
+	if len(j.pos.spares) == mostSpares && len(j.owed) == 0 {
 		return false, nil
 	}
 	room := j.store.Limits().Ops - 1
@@ -97,21 +117,28 @@ func (j *journal) refill() (more bool, err error) {
 		b.Fences = append(b.Fences, newFence(f))
 		written = append(written, k)
 	}
-	count := n
-	for ; count < mostSpares && len(ops) < room; count++ {
-		ops = append(ops, kv.Op{Key: j.keys.spare(count), Value: []byte("{}")})
+	there := j.pos.spares
+	var missing []int
+	for i := 0; i < mostSpares && len(ops) < room; i++ {
+		if len(there) > 0 && there[0].number == i {
+			there = there[1:]
+			continue
+		}
+		missing = append(missing, i)
+		ops = append(ops, kv.Op{Key: j.keys.spare(i), Value: []byte("{}")})
 	}
-	h := j.headLocked(j.pos.revision, count, &b)
+	h := j.headLocked(j.pos.revision, len(j.pos.spares)+len(missing), &b)
 	if err := j.putLocked(ops, h); err != nil {
 		return true, err
 	}
 	for _, k := range written {
 		delete(j.owed, k)
 	}
-	for len(j.pos.spares) < count {
-		j.pos.spares = append(j.pos.spares, j.pos.head)
+	for _, i := range missing {
+		j.pos.spares = append(j.pos.spares, spare{i, j.pos.head})
 	}
-	return count < mostSpares || len(j.owed) > 0, nil
+	slices.SortFunc(j.pos.spares, func(a, b spare) int { return a.number - b.number })
+	return len(j.pos.spares) < mostSpares || len(j.owed) > 0, nil
 }
 
 // fenceOp puts or deletes a fence.

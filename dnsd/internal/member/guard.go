@@ -132,8 +132,10 @@ func (m *Member) glance(ctx context.Context) (odd, err error) {
 
 // countSpares counts the spare keys. It is needed only while the store is full.
 func (m *Member) countSpares(ctx context.Context) (n int, err error) {
-	_, err = m.cfg.Store.Range(ctx, m.keys.spares(), 0, func(kv.Pair) error {
-		n++
+	_, err = m.cfg.Store.Range(ctx, m.keys.spares(), 0, func(p kv.Pair) error {
+		if _, err := m.keys.read(p.Key); err == nil {
+			n++
+		}
 		return nil
 	})
 	return n, err

@@ -29,6 +29,16 @@ type gate chan struct{}
 // Lock waits for the gate.
 func (g gate) Lock() { g <- struct{}{} }
 
+// TryLock closes the gate if it is open.
+func (g gate) TryLock() bool {
+	select {
+	case g <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
 // Unlock opens it again.
 func (g gate) Unlock() { <-g }
 
@@ -50,6 +60,7 @@ type journal struct {
 	pos      position                        // of the store
 	owed     map[registry.Key]registry.Fence // of removals without space, not stored yet
 	full     bool                            // the last transaction found no space
+	bare     map[int64]struct{}              // the revisions in the store of removals without space that the watch has not delivered
 	away     bool                            // the last transaction did not reach the store
 	why      error                           // why the journal ended the term
 	settings map[string]string               // that P/meta has for sure
@@ -64,7 +75,7 @@ func newJournal(ctx context.Context, store kv.Store, keys layout, s seat, name s
 	if owed == nil {
 		owed = make(map[registry.Key]registry.Fence)
 	}
-	j := &journal{store: store, keys: keys, seat: s, name: name, log: log, lost: make(chan struct{}), mu: make(gate, 1), pos: pos.clone(), owed: owed}
+	j := &journal{store: store, keys: keys, seat: s, name: name, log: log, lost: make(chan struct{}), bare: make(map[int64]struct{}), mu: make(gate, 1), pos: pos.clone(), owed: owed}
 	j.ctx, j.cancel = context.WithCancel(ctx)
 	return j
 }

@@ -1,10 +1,8 @@
 package member
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -30,10 +28,6 @@ type keeper struct {
 	broken map[string]kv.Event // guarded by mu; keys that were changed by hand, by the last change
 }
 
-// handEvery is the time between two lines in the log about changes by hand: a program that
-// goes on making them must not fill a disk.
-const handEvery = 10 * time.Second
-
 func startKeeper(m *Member, j *journal) *keeper {
 	ctx, cancel := context.WithCancel(j.ctx)
 	k := &keeper{m: m, j: j, cancel: cancel, done: make(chan struct{}), turn: make(chan struct{}, 1), broken: make(map[string]kv.Event)}
@@ -45,10 +39,13 @@ func startKeeper(m *Member, j *journal) *keeper {
 	return k
 }
 
-// stop ends the keeper. The journal has ended.
-func (k *keeper) stop() {
+// stop ends the keeper, whose journal has ended, and returns what it has not put back.
+func (k *keeper) stop() map[string]kv.Event {
 	k.cancel()
 	<-k.done
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.broken
 }
 
 // stepAside lets another server of the store lead its servers, if the one of this dnsd
@@ -86,17 +83,6 @@ func (k *keeper) signal() {
 func (k *keeper) welcome() {
 	k.mu.Lock()
 	k.greet = true
-	k.mu.Unlock()
-	k.signal()
-}
-
-// mend puts back what was changed by hand.
-func (t *term) mend(events []kv.Event) {
-	k := t.keeper
-	k.mu.Lock()
-	for _, e := range events {
-		k.broken[e.Key] = e
-	}
 	k.mu.Unlock()
 	k.signal()
 }
@@ -147,87 +133,10 @@ func (k *keeper) run(ctx context.Context) {
 				k.m.cfg.Logger.Debug("member: a member that has joined was not greeted", "err", err)
 			}
 		}
-		if len(broken) > 0 {
-			k.mend(ctx, broken)
+		if len(broken) > 0 && !k.mend(ctx, broken) {
+			k.later(broken)
 		}
 	}
-}
-
-// mend puts keys back as the registry has them.
-func (k *keeper) mend(ctx context.Context, broken map[string]kv.Event) {
-	keys := make([]string, 0, len(broken))
-	for key := range broken {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	few := max(1, (k.j.store.Limits().Ops-4)/2)
-	for some := range slices.Chunk(keys, few) {
-		n, err := k.j.mend(ctx, k.m.cfg.Registry, some, broken)
-		if errors.Is(err, errMoved) || errors.Is(err, kv.ErrTooLarge) { // one was changed by a commit since, or they are long
-			for _, key := range some {
-				var one int
-				if one, err = k.j.mend(ctx, k.m.cfg.Registry, []string{key}, broken); err != nil && !errors.Is(err, errMoved) {
-					break
-				}
-				n += one
-			}
-		}
-		if n > 0 {
-			k.mended.Do(func() {
-				k.m.cfg.Logger.Warn("member: keys that were changed in the store by hand are put back", "keys", n, "first", some[0])
-			})
-		}
-		if err != nil && !errors.Is(err, errMoved) {
-			if ctx.Err() == nil {
-				k.failed.Do(func() {
-					k.m.cfg.Logger.Warn("member: a key that was changed in the store by hand is not put back: the next change of it does it", "key", some[0], "err", err)
-				})
-			}
-			return
-		}
-	}
-}
-
-// errMoved says that the conditions of a transaction outside the order of commits do not
-// hold.
-var errMoved = errors.New("member: the store was changed meanwhile")
-
-// mend puts some keys back as reg has them, unless they were changed again since. It
-// returns how many were wrong.
-func (j *journal) mend(ctx context.Context, reg *registry.Registry, keys []string, broken map[string]kv.Event) (n int, err error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if err := reg.Await(ctx, j.pos.revision); err != nil { // a commit may have returned just now
-		return 0, err
-	}
-	t := kv.Txn{If: j.conditions()}
-	for _, key := range keys {
-		e := broken[key]
-		where, err := j.keys.read(key)
-		var want []byte
-		if err == nil && where.kind == instanceKey {
-			if s, ok := reg.Instance(where.key); ok {
-				want = encode(registry.NewRecord(s.Instance))
-			}
-		} else if err == nil {
-			if f := reg.Fence(where.key); !f.Empty() {
-				want = encode(newFence(f))
-			}
-		}
-		if e.Deleted && want == nil || !e.Deleted && want != nil && bytes.Equal(e.Value, want) {
-			continue
-		}
-		was := kv.Compare{Key: key, Is: e.Modified}
-		if e.Deleted {
-			was.Is = 0
-		}
-		t.If = append(t.If, was)
-		t.Then = append(t.Then, kv.Op{Key: key, Value: want, Delete: want == nil})
-	}
-	if len(t.Then) == 0 {
-		return 0, nil
-	}
-	return len(t.Then), j.repeatLocked(t)
 }
 
 // repeatLocked does a transaction that may be done more than once, because it changes

@@ -161,6 +161,62 @@ func TestManyChangesByHandAreFewLines(t *testing.T) {
 	})
 }
 
+// TestSpareKeysDeletedByHand: whoever follows and whoever loads agree on the revision, and
+// the keys are put back.
+func TestSpareKeysDeletedByHand(t *testing.T) {
+	for name, numbers := range map[string][]int{
+		"the highest": {999}, "one in the middle": {5}, "the lowest": {0}, "several": {0, 7, 500, 501, 998, 999},
+	} {
+		for _, and := range [][]kv.Op{nil, {put(under.instance(registration("a1").Key), `{}`)}, {{Key: under.instance(registration("a2").Key), Delete: true}}} {
+			inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+				all := newChronicle()
+				all.gaps = true
+				first := all.record(t, c.start())
+				c.elected()
+				all.record(t, c.start())
+				c.settled()
+				time.Sleep(3 * time.Second)
+				first.register(t, "a1")
+				first.register(t, "a2")
+				first.register(t, "a3")
+				c.settled()
+				ops := and
+				for _, i := range numbers {
+					ops = append(ops, kv.Op{Key: under.spare(i), Delete: true})
+				}
+				c.operate(ops...)
+				time.Sleep(time.Second)
+				late := all.record(t, c.start())
+				w := c.settled()
+				time.Sleep(3 * time.Second)
+				c.settled()
+				if len(numbers) > 1 || and == nil || !and[0].Delete { // else it looks like a removal
+					for _, id := range []string{"a1", "a2", "a3"} {
+						if !w.has(id) || !late.has(id) {
+							t.Errorf("%s: %s is gone", name, id)
+						}
+					}
+				}
+				w.register(t, "a4")
+				c.store.SetFull(true)
+				if _, err := w.reg.Deregister(t.Context(), registration("a4").Key, nil); err != nil {
+					t.Errorf("%s: a removal from a full store: %v", name, err)
+				}
+				c.store.SetFull(false)
+				time.Sleep(40 * time.Second)
+				c.settled()
+				c.stored(c.writer())
+				if l := whole(t, c.store); len(l.pos.spares) != mostSpares || len(l.problems) > 0 {
+					t.Errorf("%s: %d spare keys, %v", name, len(l.pos.spares), l.problems)
+				}
+			})
+			if t.Failed() {
+				t.Fatal(name, len(and))
+			}
+		}
+	}
+}
+
 // TestPutBackGivesWayToACommit: a key that was changed by hand and then by a commit is as
 // the commit says.
 func TestPutBackGivesWayToACommit(t *testing.T) {

@@ -15,6 +15,8 @@ type term struct {
 	ticket  *ticket
 	keeper  *keeper
 	began   time.Time
+
+	removals []int64 // the store's revisions of removals without space that may be another's
 }
 
 // attempts to lead that have failed.
@@ -104,6 +106,8 @@ func (m *Member) lead(ctx context.Context, t *ticket) error {
 	m.term = &term{journal: j, ticket: t, began: time.Now()}
 	m.term.keeper = startKeeper(m, j)
 	m.leads.Store(j)
+	m.term.keeper.later(m.hand)
+	m.hand = map[string]kv.Event{}
 	m.cfg.Logger.Info("member: this dnsd is the writer", "name", m.cfg.Name, "life", reg.Life().String(), "revision", reg.Revision(), "took", time.Since(began))
 	return nil
 }
@@ -179,8 +183,8 @@ func (m *Member) inspect(ctx context.Context, t *ticket) (position, *head, error
 	}
 	pos := position{at: header.Revision}
 	_, err = store.Range(ctx, m.keys.spares(), 0, func(p kv.Pair) error {
-		if where, err := m.keys.read(p.Key); err == nil && where.spare == len(pos.spares) {
-			pos.spares = append(pos.spares, p.Created)
+		if where, err := m.keys.read(p.Key); err == nil {
+			pos.spares = append(pos.spares, spare{where.spare, p.Created})
 		}
 		return nil
 	})
@@ -227,7 +231,7 @@ func (m *Member) lose(why error) error {
 	}
 	m.leads.Store(nil)
 	m.cfg.Registry.Yield()
-	t.keeper.stop()
+	m.hand = t.keeper.stop()
 	m.term, m.fed, m.owed = nil, pos.at, owed
 	if spoilt {
 		t.ticket.abandon()
@@ -261,7 +265,7 @@ func (m *Member) giveUp() error {
 	stuck.Stop()
 	m.leads.Store(nil)
 	pos, owed, _, _ := t.journal.end()
-	t.keeper.stop()
+	m.hand = t.keeper.stop()
 	m.term, m.fed, m.owed = nil, pos.at, owed
 	m.session.want(false)
 	m.publish()

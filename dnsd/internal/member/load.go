@@ -110,11 +110,11 @@ func (l *loaded) take(keys layout, p kv.Pair, names map[string]string) error {
 		}
 		l.fences = append(l.fences, f)
 	case spareKey:
-		if err != nil || where.spare != len(l.pos.spares) {
-			l.problems = append(l.problems, &DamagedError{p.Key, cmp.Or(err, fmt.Errorf("the spare key before it is missing")), "it is not counted"})
+		if err != nil {
+			l.problems = append(l.problems, &DamagedError{p.Key, err, "it is not counted"})
 			return nil
 		}
-		l.pos.spares = append(l.pos.spares, p.Created)
+		l.pos.spares = append(l.pos.spares, spare{where.spare, p.Created})
 	case memberKey:
 		if p.Lease == 0 {
 			l.problems = append(l.problems, &DamagedError{p.Key, errNoLease, "it is ignored; delete it with etcdctl del"})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/internal/kv"
 )
 
 // Member is one dnsd's part in a cluster. The goroutine of Run decides everything: it
@@ -76,7 +77,7 @@ func New(c Config) (*Member, error) {
 	m.answered.Store(-1)
 	m.settings.Store(&c.Settings)
 	m.peers, m.owed, m.reached, m.probed = map[string]Peer{}, map[registry.Key]registry.Fence{}, map[string]bool{}, make(chan probe)
-	m.byHandLog.Interval = handEvery
+	m.byHandLog.Interval, m.hand = handEvery, map[string]kv.Event{}
 	value := encode(Peer{Name: c.Name, Address: c.Address, Hook: c.Hook, Certificate: c.Certificate, Version: c.Version})
 	m.session = newSession(c.Store, m.keys, c.Session, value, c.Logger, m.heard, m.wake)
 	return m, nil

@@ -13,8 +13,14 @@ type position struct {
 	life     registry.Life
 	revision uint64  // of the last change, removals without space included
 	head     int64   // kv.Pair.Modified of the head; 0: there is none
-	spares   []int64 // kv.Pair.Created of each spare key, 0 to n-1
+	spares   []spare // that are there, by number
 	at       int64   // the store's revision up to which all this is known
+}
+
+// spare is a spare key that is there.
+type spare struct {
+	number  int
+	created int64 // kv.Pair.Created
 }
 
 // clone returns a copy that shares nothing.
@@ -34,7 +40,8 @@ func (p *position) below(revision uint64, life registry.Life) bool {
 func (p *position) unchanged(keys layout) []kv.Compare {
 	all := []kv.Compare{{Key: keys.head(), Is: p.head}}
 	if n := len(p.spares); n > 0 {
-		all = append(all, kv.Compare{Key: keys.spare(n - 1), Created: true, Is: p.spares[n-1]})
+		top := p.spares[n-1]
+		all = append(all, kv.Compare{Key: keys.spare(top.number), Created: true, Is: top.created})
 	}
 	return all
 }

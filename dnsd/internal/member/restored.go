@@ -85,7 +85,7 @@ func (m *Member) adopt(l *loaded) error {
 		m.cfg.Logger.Info("member: follows the store", "life", l.pos.life.String(), "revision", l.pos.revision, "instances", len(l.instances), "writer", l.head.Writer)
 	}
 	m.behind = time.Time{}
-	m.owed = map[registry.Key]registry.Fence{}
+	m.owed, m.hand = map[registry.Key]registry.Fence{}, map[string]kv.Event{}
 	m.synced.Store(true)
 	return nil
 }
