@@ -22,12 +22,7 @@ func (r *Registry) Adopt(ctx context.Context, from *Registry) (n int, err error)
 			all = append(all, e.in)
 		}
 	}
-	fences := make([]Fence, 0, len(from.fences.by))
-	for _, f := range from.fences.order {
-		if from.fences.by[f.Key] == f {
-			fences = append(fences, f)
-		}
-	}
+	fences := from.fences.all()
 	from.mu.RUnlock()
 	slices.SortFunc(all, func(a, b *Instance) int { return a.Key.Compare(b.Key) })
 	for part := range slices.Chunk(all, stride) {

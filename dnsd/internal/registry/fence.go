@@ -51,6 +51,17 @@ func (f *fences) excess(more int, now time.Time, limit int) (forget []Fence) {
 	return forget
 }
 
+// all returns what is remembered, oldest first.
+func (f *fences) all() []Fence {
+	all := make([]Fence, 0, len(f.by))
+	for _, o := range f.order {
+		if f.by[o.Key] == o {
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
 // tidy removes obsolete elements from order.
 func (f *fences) tidy() {
 	n := 0
@@ -59,13 +70,7 @@ func (f *fences) tidy() {
 	}
 	f.order = f.order[n:]
 	if len(f.order) > 2*len(f.by)+64 { // most are obsolete, and not at the beginning
-		kept := make([]Fence, 0, len(f.by))
-		for _, o := range f.order {
-			if f.by[o.Key] == o {
-				kept = append(kept, o)
-			}
-		}
-		f.order = kept
+		f.order = f.all()
 	}
 }
 

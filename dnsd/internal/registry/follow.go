@@ -147,16 +147,7 @@ func (p *plan) follow(b *Batch) error {
 func (r *Registry) NewLife(seen uint64) (Life, uint64) {
 	first := uint64(0)
 	r.inTurn(func() {
-		if stored := max(seen, r.Revision()); stored > 0 {
-			first = stored + lifeStep
-		}
-		if high := r.ceiling.read(); high > 0 {
-			first = max(first, high+1)
-		}
-		if clock := r.settings().Revision; first == 0 || clock < first+farthest {
-			first = max(first, clock)
-		}
-		first = max(first, 1)
+		first = max(r.above(max(seen, r.Revision())), 1)
 	})
 	return newLife(), first
 }
@@ -169,13 +160,7 @@ func (r *Registry) Content() Content {
 		all := r.instances()
 		r.mu.RLock()
 		defer r.mu.RUnlock()
-		fences := make([]Fence, 0, len(r.fences.by))
-		for _, f := range r.fences.order {
-			if r.fences.by[f.Key] == f {
-				fences = append(fences, f)
-			}
-		}
-		c = Content{r.life, Snapshot{Revision: r.revision, Instances: withoutErrors(all), Fences: withoutErrors(fences)}}
+		c = Content{r.life, Snapshot{Revision: r.revision, Instances: withoutErrors(all), Fences: withoutErrors(r.fences.all())}}
 	})
 	return c
 }

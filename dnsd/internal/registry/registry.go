@@ -134,6 +134,16 @@ func (r *Registry) load() error {
 // first returns the revision at which a life begins: above those of the backend and of
 // the ceiling, and not below the clock.
 func (r *Registry) first(stored uint64) uint64 {
+	first := r.above(stored)
+	if !r.ceiling.cover(first) {
+		first += r.ceiling.since(r.settings().Revision) // or the next life, which reads the same file, would begin here as well
+	}
+	return first
+}
+
+// above is first without a note in the ceiling. It runs in the queue, or before there is
+// one.
+func (r *Registry) above(stored uint64) uint64 {
 	first := uint64(0)
 	if stored > 0 {
 		first = stored + lifeStep
@@ -143,9 +153,6 @@ func (r *Registry) first(stored uint64) uint64 {
 	}
 	if clock := r.settings().Revision; first == 0 || clock < first+farthest {
 		first = max(first, clock)
-	}
-	if !r.ceiling.cover(first) {
-		first += r.ceiling.since(r.settings().Revision) // or the next life, which reads the same file, would begin here as well
 	}
 	return first
 }
