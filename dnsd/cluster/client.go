@@ -162,7 +162,21 @@ func (c *client) try(ctx context.Context, s *server, call func(context.Context, 
 	if err != nil {
 		return err
 	}
-	return c.token.with(ctx, s, func(ctx context.Context) error { return call(withLeader(ctx), s) })
+	err = c.token.with(ctx, s, func(ctx context.Context) error { return call(withLeader(ctx), s) })
+	if status.Code(err) == codes.DeadlineExceeded {
+		awaitDeadline(ctx)
+	}
+	return err
+}
+
+// awaitDeadline waits until a context ends whose deadline is here. A server knows the
+// deadline of a call, and its clock may be the first to get there. Without the wait, the
+// end of the caller's patience would look like a server that hangs.
+func awaitDeadline(ctx context.Context) {
+	const early = 100 * time.Millisecond
+	if d, ok := ctx.Deadline(); ok && time.Until(d) < early {
+		<-ctx.Done()
+	}
 }
 
 // withLeader makes a server that has lost the others say so at once.

@@ -13,6 +13,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/goleak"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
 	"github.com/rollcall-dns/rollcall/internal/kv"
@@ -88,6 +90,27 @@ func TestAWriteIsUncertainOnlyIfItWasSent(t *testing.T) {
 			t.Errorf("it was done: %v, %v", after, err)
 		}
 	})
+}
+
+// TestAServerSeesTheEndOfTheDeadlineFirst: the call was given up, and the server is not
+// blamed for it.
+func TestAServerSeesTheEndOfTheDeadlineFirst(t *testing.T) {
+	early := status.Error(codes.DeadlineExceeded, "context deadline exceeded")
+	f := &fake{
+		get: func(*pb.RangeRequest) (*pb.RangeResponse, error) { return nil, early },
+		txn: func(*pb.TxnRequest) (*pb.TxnResponse, error) { return nil, early },
+	}
+	s := f.start(t).open(t)
+	must := func(err error, also error) {
+		t.Helper()
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, also) || strings.Contains(err.Error(), "no answer for") {
+			t.Errorf("the error is %v", err)
+		}
+	}
+	_, _, err := s.Get(soon(t, 90*time.Millisecond), "a")
+	must(err, kv.ErrUnavailable)
+	_, err = s.Txn(soon(t, 90*time.Millisecond), put("a", "1"))
+	must(err, kv.ErrUncertain)
 }
 
 func TestTheNextServerIsUsedWhenOneIsAway(t *testing.T) {
