@@ -23,8 +23,9 @@ import (
 // session of the dnsd: short, so that the tests are quick. The shortest is 2 s.
 const session = 3 * time.Second
 
-// slack is by how much a test machine may be slower than what is promised.
-const slack = 2
+// slack is how much later than promised something may be on a busy test machine. It is less
+// than a session: what has to happen before the session ends is told from what waits for it.
+const slack = 1500 * time.Millisecond
 
 // A dnsd is one of several, on a machine of its own.
 type dnsd struct {
@@ -274,17 +275,20 @@ func (s *site) successor(of *dnsd, all ...*dnsd) (w *dnsd) {
 	return w
 }
 
-// revision is that of the registry at the dnsd.
-func (d *dnsd) revision() uint64 {
+// revision is that of the registry at the dnsd. After a restore, a process before may still
+// be listed with its name.
+func (d *dnsd) revision() (newest uint64) {
 	d.t.Helper()
 	c, err := d.status()
 	for _, m := range c.Members {
 		if m.Name == d.name {
-			return m.Revision
+			newest = max(newest, m.Revision)
 		}
 	}
-	d.t.Fatalf("dnsd %s says no revision of its own: %+v, %v", d.name, c, err)
-	return 0
+	if newest == 0 {
+		d.t.Fatalf("dnsd %s says no revision of its own: %+v, %v", d.name, c, err)
+	}
+	return newest
 }
 
 // settled waits for a writer. If the servers of etcd are inside the dnsd, it is led by
@@ -303,6 +307,26 @@ func (s *site) settled() *dnsd {
 		s.t.Fatalf("the writer was dnsd %s, and is dnsd %s, but nothing has failed", w.name, now.name)
 	}
 	return w
+}
+
+// led is the dnsd whose server leads those of etcd, as another one sees it.
+func (s *site) led(seen *dnsd) (leader *dnsd) {
+	s.t.Helper()
+	await(s.t, "etcd has a leader", func() bool {
+		c, err := seen.status()
+		if err != nil || c.Etcd == nil {
+			return false
+		}
+		for _, p := range c.Etcd.Members {
+			for _, d := range s.dnsds {
+				if p.Leader && p.Name == d.name {
+					leader = d
+				}
+			}
+		}
+		return leader != nil
+	})
+	return leader
 }
 
 // write registers an instance at a dnsd, again and again until that is acknowledged, and
@@ -327,7 +351,7 @@ func (s *site) write(at *dnsd, since time.Time) time.Duration {
 func (s *site) within(what string, took, promised time.Duration) {
 	s.t.Helper()
 	s.t.Logf("%s: %v; %v is promised", what, took.Round(time.Millisecond), promised)
-	if took > slack*promised {
-		s.t.Errorf("%s: %v, more than %d times the %v that are promised", what, took, slack, promised)
+	if took > promised+slack {
+		s.t.Errorf("%s: %v, and %v is promised", what, took, promised)
 	}
 }

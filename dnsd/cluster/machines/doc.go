@@ -15,6 +15,5 @@
 // The tests need Linux, root, and the programs ip and iptables; without them they are
 // skipped, or fail with ROLLCALL_PEERS=1. Some need other programs: etcd and etcdctl of
 // version 3.4, dig, curl. They take a minute or two. Their times are logged with -v, and
-// compared with what docs/cluster.md promises, times [slack] of the tests, because a test
-// machine may be slow.
+// compared with what docs/cluster.md promises. A busy test machine may be a little later.
 package machines

@@ -184,3 +184,68 @@ func TestMachinesJoinAreReplacedAndLeave(t *testing.T) {
 	}
 	crowd.disperse()
 }
+
+// TestAClusterIsRestored: most machines are lost for good. What the last one knows is saved,
+// and a cluster is made of it, by the commands of docs/cluster.md.
+func TestAClusterIsRestored(t *testing.T) {
+	need(t, "etcdctl")
+	t.Parallel()
+	s := newCluster(t)
+	w := s.settled()
+	s.write(w, time.Now())
+	last := s.others(w)[0]
+	s.write(last, time.Now())
+	before := last.revision()
+	time.Sleep(2 * copyTime) // no event tells that the copy is written
+	for _, d := range s.others(last) {
+		d.process.kill()
+	}
+	last.script(documented(t, "backup.sh"), nil)
+	backup, err := os.ReadFile(filepath.Join(last.dir, "backup.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	last.process.kill()
+	for _, d := range s.dnsds {
+		d.machine.write("backup.db", string(backup))
+		d.script(documented(t, "restore.sh"), s.dnsds)
+	}
+	for _, d := range s.dnsds {
+		d.start()
+	}
+	s.ready(s.dnsds...)
+	for _, d := range s.dnsds {
+		// Until a writer has begun the new life, each is ready with what it had.
+		await(t, "dnsd "+d.name+" is in the new life", func() bool { return d.revision() > before })
+		for n := range 2 {
+			path := fmt.Sprintf("/v1/services/_after._tcp/instances/w%d", n+1)
+			if text, status, _, err := d.ask("GET", path, ""); status != 200 {
+				t.Errorf("dnsd %s has lost %s: %d %s %v", d.name, path, status, text, err)
+			}
+		}
+	}
+	s.write(s.dnsds[0], time.Now())
+}
+
+// copyTime is more than the time between two local copies.
+const copyTime = 1200 * time.Millisecond
+
+// script runs commands of docs/cluster.md on the machine, with its own name and address
+// for those of a, and with the addresses of the others.
+func (d *dnsd) script(text string, all []*dnsd) {
+	d.t.Helper()
+	text = strings.ReplaceAll(text, "/var/lib/dnsd/", d.dir+"/")
+	text = strings.ReplaceAll(text, "--name a", "--name "+d.name)
+	text = strings.ReplaceAll(text, "peer-urls https://10.0.0.1:", "peer-urls https://"+d.addr+":")
+	for i, o := range all {
+		text = strings.ReplaceAll(text, fmt.Sprintf("=https://10.0.0.%d:", i+1), "=https://"+o.addr+":")
+	}
+	if _, err := exec.LookPath("etcdutl"); err != nil {
+		text = strings.ReplaceAll(text, "etcdutl", "etcdctl")
+	}
+	p := d.launch("sh", []string{"ETCDCTL_API=3"}, "sh", "-ec", text)
+	<-p.ended
+	if p.err != nil {
+		d.t.Fatalf("%s: %v: %s", text, p.err, p.output())
+	}
+}

@@ -52,18 +52,7 @@ func TestAFollowerIsCutOff(t *testing.T) {
 	s := newCluster(t)
 	c := s.gather()
 	w := s.settled()
-	var f *dnsd // not the one whose server leads those of etcd
-	st, err := w.status()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, d := range s.others(w) {
-		for _, p := range st.Etcd.Members {
-			if p.Name == d.name && !p.Leader {
-				f = d
-			}
-		}
-	}
+	f := s.others(w, s.led(w))[0]
 	others := s.others(f)
 	p := s.pulse(others...)
 	for _, d := range others {
