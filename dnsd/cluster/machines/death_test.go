@@ -37,7 +37,7 @@ func TestAWriterIsKilled(t *testing.T) {
 	s.successor(w, others...)
 	s.ready(others...)
 	s.lacks(w, others...)
-	w.start()
+	w.restart()
 	s.ready(s.dnsds...)
 	c.expect(w)
 	s.write(w, time.Now())
@@ -64,7 +64,7 @@ func TestAMachineLosesItsPower(t *testing.T) {
 	s.ready(others...)
 	s.lacks(w, others...)
 	w.plug()
-	w.start()
+	w.restart()
 	s.ready(s.dnsds...)
 	c.expect(w)
 	c.disperse()
@@ -92,7 +92,7 @@ func TestAWriterStops(t *testing.T) {
 			t.Errorf("a registration is refused while the writer stops: %s", refused)
 		}
 		t.Logf("dnsd %s has ended %v after SIGTERM", w.name, took.Round(time.Millisecond))
-		w.start()
+		w.restart()
 		s.ready(s.dnsds...)
 		c.expect(w)
 	}
@@ -141,7 +141,7 @@ func TestAMinorityIsLost(t *testing.T) {
 	s.lacks(f, s.others(f)...)
 	longest, _ := p.end()
 	s.within("a write after kill -9 of the follower "+f.name+", which led etcd", longest, takeover)
-	f.start()
+	f.restart()
 	s.ready(s.dnsds...)
 	c.expect(f)
 	c.disperse()
@@ -165,7 +165,7 @@ func TestAMajorityIsLost(t *testing.T) {
 	c.pass(3 * lease)
 	t.Logf("alone, dnsd %s has answered %d questions", last.name, c.of(last).answered.Load()-lost)
 	for _, d := range others {
-		d.start()
+		d.restart()
 	}
 	back := time.Now()
 	t.Logf("dnsd %s takes writes %v after the others are started", last.name, s.write(last, back).Round(time.Millisecond))

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -120,6 +121,18 @@ func (s *site) certify() {
 	}
 	s.certificate = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}))
 	s.key = string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
+}
+
+// restart starts a dnsd that was killed, without its local copy. That may be a second old,
+// and is served if the store does not answer at once. To the recorder, reads would go back.
+func (d *dnsd) restart() {
+	d.t.Helper()
+	for _, name := range []string{"etcd/copy.db", "svc.copy"} {
+		if err := os.RemoveAll(filepath.Join(d.dir, name)); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	d.start()
 }
 
 // start starts the full dnsd.

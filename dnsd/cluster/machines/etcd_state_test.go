@@ -136,7 +136,7 @@ func TestEtcdHasNoSpace(t *testing.T) {
 	for _, d := range others {
 		t.Logf("dnsd %s takes registrations %v after the alarm is disarmed", d.name, s.write(d, disarmed).Round(time.Millisecond))
 	}
-	w.start()
+	w.restart()
 	s.ready(s.dnsds...)
 	c.expect(w)
 	c.disperse()
