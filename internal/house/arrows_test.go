@@ -47,6 +47,11 @@ var arrows = []struct {
 		reason:  "register and the registry check names by it: it needs nothing but the standard library",
 	},
 	{
+		rooms:     []string{"internal/dso"},
+		forbidden: []string{"net/http", "go.uber.org/zap", module + "/dnsd", module + "/resolver", module + "/register"},
+		reason:    "the server and the client of a session share the octets, and nothing else",
+	},
+	{
 		rooms:   []string{"internal/kv"},
 		allowed: []string{},
 		reason:  "a store of any kind can be behind it, so it knows none",
