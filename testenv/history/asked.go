@@ -9,7 +9,8 @@ import (
 // made again after they were answered.
 //
 // Until it is answered, a request may be done twice: a dnsd that has passed it on, and
-// does not know what became of it, passes it on again.
+// does not know what became of it, passes it on again. Then the answer is that of the
+// last time: if the first has removed the instance, it may be that there is none.
 func (h *History) checkAsked(r *report, lives []*timeline) {
 	wrote := map[string]*Op{} // by value
 	by := map[string][]*Op{}  // by id
@@ -58,7 +59,7 @@ func (a *asked) change(before, v version) {
 	case !v.there && !before.there:
 		a.addf("%s is removed at revision %d, but it was not there", a.id, v.from)
 	case !v.there:
-		a.explain(Deregister, v, before)
+		a.explain(Deregister, v)
 	case !before.there || before.Value != v.Value:
 		a.written(before, v)
 	case v.Rest != before.Rest:
@@ -66,9 +67,9 @@ func (a *asked) change(before, v version) {
 	case v.Drained == before.Drained:
 		a.addf("%s changes at revision %d, but %v is as before", a.id, v.from, v.Instance)
 	case v.Drained:
-		a.explain(Drain, v, before)
+		a.explain(Drain, v)
 	default:
-		a.explain(Undrain, v, before)
+		a.explain(Undrain, v)
 	}
 }
 
@@ -94,26 +95,21 @@ func (a *asked) written(before, v version) {
 }
 
 // explain looks for a request that may have made the change.
-func (a *asked) explain(k Kind, v, before version) {
+func (a *asked) explain(k Kind, v version) {
 	for _, o := range a.ops {
 		switch {
 		case o.Kind != k || o.Outcome == Refused || o.Call > v.seen:
 		case o.Outcome == Unknown && o.Life <= a.life:
 			return
-		case o.Life != a.life || !o.Found:
-		case k != Deregister && v.from <= o.Seen.Revision:
+		case o.Life != a.life:
+		case k != Deregister && o.Found && v.from <= o.Seen.Revision:
 			return
-		case k == Deregister && !a.laterThan(before, o):
+		case (k == Deregister || !o.Found) && v.during(o):
+			// What was not there any more at the end may have been there before.
 			return
 		}
 	}
 	a.addf("%s: no client asked for the %v at revision %d", a.id, k, v.from)
-}
-
-// laterThan says whether a version was certainly written after an operation had ended.
-func (a *asked) laterThan(v version, o *Op) bool {
-	wrote := a.wrote[v.Value]
-	return wrote != nil && wrote.Call > o.Return
 }
 
 // removals looks for removals that were acknowledged, but did not happen. Two requests at

@@ -108,6 +108,72 @@ func TestRequestsMayBeDoneTwiceBeforeTheyAreAnswered(t *testing.T) {
 	}
 }
 
+// TestChangesMayBeMadeTwiceBeforeTheyAreAnswered: the first attempt was done, but the dnsd
+// that passed it on was not told, and passed it on to the next writer. If the request is
+// answered before the second change, no request explains that.
+func TestChangesMayBeMadeTwiceBeforeTheyAreAnswered(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		do    func(w *world) *Op
+		found bool
+		early time.Duration // the end of the request, too early
+		says  string
+	}{
+		{"an instance, and the one after it, are removed", func(w *world) *Op {
+			w.do(Register, 0, "a")
+			w.do(Drain, 0, "a")
+			o := w.twice(Deregister, 1, "a", func() {
+				w.do(Register, 0, "a") // it is not drained
+				w.do(Register, 0, "a")
+			})
+			w.do(Undrain, 0, "a") // it is not there
+			return o
+		}, true, 6 * time.Millisecond, "a: no client asked for the deregister at revision 106"},
+		{"what was removed is not there any more", func(w *world) *Op {
+			w.do(Register, 0, "a")
+			return w.twice(Deregister, 1, "a", func() {})
+		}, false, 0, "a: no client asked for the deregister at revision 102"},
+		{"and then the next one is removed by another client", func(w *world) *Op {
+			w.do(Register, 0, "a")
+			w.do(Drain, 0, "a")
+			return w.twice(Deregister, 1, "a", func() {
+				w.do(Register, 0, "a")
+				w.do(Deregister, 0, "a")
+			})
+		}, false, 0, "a: no client asked for the deregister at revision 103"},
+		{"a drain", func(w *world) *Op {
+			w.do(Register, 0, "a")
+			return w.twice(Drain, 1, "a", func() {
+				w.do(Register, 0, "a") // it is drained
+				w.do(Undrain, 0, "a")
+			})
+		}, true, 4 * time.Millisecond, "no order of the requests explains the answers about a"},
+		{"a drain of what is gone", func(w *world) *Op {
+			w.do(Register, 0, "a")
+			return w.twice(Drain, 1, "a", func() {
+				w.do(Register, 0, "a") // it is drained
+				w.do(Deregister, 0, "a")
+			})
+		}, false, 0, "a: no client asked for the drain at revision 102"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld()
+			o := c.do(w)
+			h := w.finish()
+			if err := h.Check(); err != nil || o.Found != c.found {
+				t.Errorf("%v: %v", o, err)
+			}
+			if o.Return = c.early; c.early == 0 {
+				o.Call = time.Hour // the change was before
+				o.Return = o.Call + 1
+			}
+			if err := h.Check(); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("without %q:\n%v", c.says, err)
+			}
+		})
+	}
+}
+
 // TestWrongHistoriesAreFound: each is the history without a fault, but for one thing.
 func TestWrongHistoriesAreFound(t *testing.T) {
 	for _, c := range []struct {
@@ -121,6 +187,12 @@ func TestWrongHistoriesAreFound(t *testing.T) {
 		{"and so at the end", func(h *History) {
 			h.Ops = append(h.Ops, &Op{Kind: Register, ID: "c", Value: "v9", Found: true, Seen: Instance{Value: "v9", Revision: 109}, Call: time.Second, Return: 2 * time.Second})
 		}, "dnsd 1 has lost what was acknowledged: client 0 at dnsd 0: register c=v9"},
+		{"and a removal that found nothing is no excuse", func(h *History) {
+			for i := range h.Finals {
+				h.Finals[i].Listed = h.Finals[i].Listed[1:]
+			}
+			h.Ops = append(h.Ops, &Op{Kind: Deregister, ID: "a", Call: time.Second, Return: 2 * time.Second})
+		}, "dnsd 1 has lost what was acknowledged: client 0 at dnsd 1: register a=v4"},
 		{"a change is answered with another revision", func(h *History) { h.Ops[4].Seen.Revision = 102 }, "the change at this revision is another one"},
 		{"an answer is another value", func(h *History) { h.Ops[4].Value = "v9" }, "the answer is not what was asked for"},
 		{"a later change has a lower revision", func(h *History) {

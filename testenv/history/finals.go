@@ -29,7 +29,7 @@ func (h *History) checkFinals(r *report, lives []*timeline) {
 			at[l.ID] = l.Revision
 		}
 		for _, o := range h.acknowledged() {
-			if o.Life == h.Lives-1 && at[o.ID] < o.Seen.Revision && (at[o.ID] != 0 || !h.removedAfter(o)) {
+			if o.Life == h.Lives-1 && at[o.ID] < o.Seen.Revision && (at[o.ID] != 0 || !h.removedAfter(o, lives)) {
 				r.addf("at the end, dnsd %d has lost what was acknowledged: %v", f.At, o)
 			}
 		}
@@ -37,9 +37,13 @@ func (h *History) checkFinals(r *report, lives []*timeline) {
 }
 
 // removedAfter says whether the instance may have been removed after a registration.
-func (h *History) removedAfter(o *Op) bool {
+func (h *History) removedAfter(o *Op, lives []*timeline) bool {
 	return slices.ContainsFunc(h.Ops, func(d *Op) bool {
-		return d.Kind == Deregister && d.ID == o.ID && (d.Outcome == Unknown || d.Outcome == Done && d.Found && d.Return >= o.Call)
+		if d.Kind != Deregister || d.ID != o.ID || d.Outcome == Refused {
+			return false
+		}
+		t := lifeOf(lives, d.Life)
+		return d.Outcome == Unknown || d.Return >= o.Call && (d.Found || t != nil && t.again(d) > 0)
 	})
 }
 

@@ -36,10 +36,17 @@ func (h *History) checkLinear(r *report, lives []*timeline) {
 	}
 }
 
+// request is the input of the model.
+type request struct {
+	*Op
+	// again is an execution that was not answered, of a request that was executed again.
+	again bool
+}
+
 // operations are a request as the checker wants it: none, if it was certainly never done,
-// and two, if it was done twice before it was answered.
+// and several, if it may have been done more than once before it was answered.
 func (t *timeline) operations(o *Op, life int) (all []porcupine.Operation) {
-	p := porcupine.Operation{ClientId: o.Client, Input: o, Output: o.Seen.Revision, Call: int64(o.Call), Return: int64(o.Return)}
+	p := porcupine.Operation{ClientId: o.Client, Input: request{Op: o}, Output: o.Seen.Revision, Call: int64(o.Call), Return: int64(o.Return)}
 	if o.Life < life {
 		p.Call = math.MinInt64
 	}
@@ -50,7 +57,12 @@ func (t *timeline) operations(o *Op, life int) (all []porcupine.Operation) {
 		p.Return = math.MaxInt64
 	}
 	if o.Kind != Register {
-		return append(all, p)
+		all = append(all, p)
+		p.Input, p.Output = request{o, true}, uint64(0)
+		for range t.again(o) {
+			all = append(all, p)
+		}
+		return all
 	}
 	before := version{}
 	for _, v := range t.own[o.ID] { // the watchers know
@@ -66,11 +78,49 @@ func (t *timeline) operations(o *Op, life int) (all []porcupine.Operation) {
 	return all
 }
 
+// mostAgain bounds how often a request may have been done more than once: once for each
+// writer that fails meanwhile.
+const mostAgain = 2
+
+// again is how often a request that was answered may have been done before that. Watchers
+// saw a change then that is not the one of the answer.
+func (t *timeline) again(o *Op) (n int) {
+	if o.Outcome != Done {
+		return 0
+	}
+	all := t.own[o.ID]
+	for i := 1; i < len(all); i++ {
+		if v := all[i]; v.made(o.Kind, all[i-1]) && v.during(o) && v.from != o.Seen.Revision {
+			n++
+		}
+	}
+	if o.Kind == Deregister && o.Found {
+		n-- // its answer has no revision
+	}
+	return min(max(n, 0), mostAgain)
+}
+
+// made says whether a version may be what a request of a kind made of the one before.
+func (v version) made(k Kind, before version) bool {
+	switch k {
+	case Deregister:
+		return before.there && !v.there
+	case Drain, Undrain:
+		return before.there && v.there && before.Value == v.Value && before.Drained != v.Drained && v.Drained == (k == Drain)
+	}
+	return false
+}
+
+// during says whether a version may have been made between the begin and the end of a
+// request.
+func (v version) during(o *Op) bool { return o.Call <= v.seen && v.after <= o.Return }
+
 // state is that of one instance. The revision is a lower bound of its last change.
 type state struct {
 	there bool
 	Instance
-	removed *Op // what has removed it
+	// told: requests that began before it may be told of the removal by another one.
+	told time.Duration
 }
 
 // model is the sequential specification of one instance.
@@ -78,10 +128,10 @@ func model(begin version) porcupine.Model {
 	return porcupine.Model{
 		Init: func() any {
 			// The instance may have been changed last in a life before.
-			return state{there: begin.there, Instance: Instance{Value: begin.Value, Drained: begin.Drained, Revision: begin.Revision}}
+			return state{there: begin.there, Instance: Instance{Value: begin.Value, Drained: begin.Drained, Revision: begin.Revision}, told: never}
 		},
 		Step: func(s, input, output any) (bool, any) {
-			ok, next := step(s.(state), input.(*Op), output.(uint64))
+			ok, next := step(s.(state), input.(request), output.(uint64))
 			return ok, next
 		},
 	}
@@ -89,35 +139,42 @@ func model(begin version) porcupine.Model {
 
 // step does one request, and says whether its answer is right. The revision is that of
 // the answer, or that which the watchers saw; 0: unknown.
-func step(s state, o *Op, revision uint64) (bool, state) {
-	if o.Outcome == Done && o.Kind != Register && o.Found != s.there {
+func step(s state, o request, revision uint64) (bool, state) {
+	answered := o.Outcome == Done && !o.again
+	if answered && o.Kind != Register && o.Found != s.there {
 		// Two requests at the same time may both be told of one removal, see asked.
-		together := o.Kind == Deregister && s.removed != nil && (s.removed.Outcome == Unknown || s.removed.Return >= o.Call)
-		return together && o.Found, s
+		return o.Kind == Deregister && o.Found && s.told >= o.Call, s
 	}
 	next := s
 	next.Revision = max(s.Revision, revision)
 	switch o.Kind {
 	case Register:
-		next.there, next.Value, next.Drained, next.removed = true, o.Value, s.there && s.Drained, nil
+		next.there, next.Value, next.Drained, next.told = true, o.Value, s.there && s.Drained, never
 		return revision > s.Revision && (o.Outcome == Unknown || o.Seen.Drained == next.Drained || revision < o.Seen.Revision), next
 	case Deregister:
 		if !s.there {
 			return true, s
 		}
-		return true, state{Instance: Instance{Revision: s.Revision}, removed: o}
+		told := o.Return
+		if o.Outcome == Unknown {
+			told = forLong
+		}
+		return true, state{Instance: Instance{Revision: s.Revision}, told: told}
 	case Drain, Undrain:
 		if !s.there {
 			return true, s
 		}
 		next.Drained = o.Kind == Drain
-		if o.Outcome == Unknown {
+		if !answered {
 			return true, next
 		}
 		return o.Seen.Value == s.Value && revision >= s.Revision && (revision > s.Revision || next.Drained == s.Drained), next
 	}
 	return true, s
 }
+
+// Values of state.told: it was not removed, and its removal may still be going on.
+const never, forLong = time.Duration(-1), time.Duration(math.MaxInt64)
 
 // lines are the last requests, one on a line.
 func lines(all []porcupine.Operation) string {
@@ -129,7 +186,11 @@ func lines(all []porcupine.Operation) string {
 		all = all[len(all)-shown:]
 	}
 	for _, p := range all {
-		b.WriteString("\n\t" + p.Input.(*Op).String())
+		r := p.Input.(request)
+		b.WriteString("\n\t" + r.String())
+		if r.again {
+			b.WriteString(", done before, too")
+		}
 	}
 	return b.String()
 }

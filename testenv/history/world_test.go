@@ -42,6 +42,21 @@ func (w *world) do(kind Kind, at int, id string) *Op {
 	return o
 }
 
+// twice does something, which is not answered, and again after other things. The answer is
+// that of the second time.
+func (w *world) twice(kind Kind, at int, id string, between func()) *Op {
+	w.now += time.Millisecond
+	o := &Op{Kind: kind, At: at, ID: id, Life: w.h.Lives - 1, Call: w.now}
+	first := *o
+	w.apply(&first)
+	between()
+	w.apply(o)
+	w.now += time.Millisecond
+	o.Return = w.now
+	w.h.Ops = append(w.h.Ops, o)
+	return o
+}
+
 // apply is what the registry does.
 func (w *world) apply(o *Op) {
 	in, ok := w.there[o.ID]

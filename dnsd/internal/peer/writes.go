@@ -142,7 +142,9 @@ func (w *Writes) Renew(ctx context.Context, key registry.Key, incarnation uint64
 }
 
 // Deregister is Registry.Deregister of the writer. If an attempt may have been executed,
-// and key is not registered at the next, then that attempt has removed it.
+// and key is not registered at the next, then that attempt has removed it, if it was
+// registered here before. An attempt may also have removed what came just then: that is
+// not known, and the error is ErrNotFound.
 func (w *Writes) Deregister(ctx context.Context, key registry.Key, incarnation *uint64) (registry.Receipt, error) {
 	return w.one(ctx, operation{kind: deregister, key: key, incarnation: incarnation})
 }

@@ -233,6 +233,29 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
+// A removal without an answer, of what was registered a moment before: here it is not known
+// yet, so the next attempt finds nothing. Package history allows that of dnsd.
+func TestALostAnswerAboutWhatIsNotHereYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		p.detach()
+		if _, err := p.writer.Register(t.Context(), sample("a1")); err != nil {
+			t.Fatal(err)
+		}
+		p.wire.after = func(_ context.Context, n int) error {
+			if n == 1 {
+				return errors.New("broken pipe")
+			}
+			return nil
+		}
+		_, err := p.writes.Deregister(t.Context(), key("a1"), nil)
+		_, there := p.writer.Instance(key("a1"))
+		if n := len(p.wire.seen()); !errors.Is(err, registry.ErrNotFound) || there || n != 2 {
+			t.Errorf("after %d requests: %v; registered: %v; want ErrNotFound, and that it was removed", n, err, there)
+		}
+	})
+}
+
 // If no writer says what became of an operation, the caller is told that, in time.
 func TestUncertain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
