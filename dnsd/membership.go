@@ -177,7 +177,8 @@ func (m *membership) tellZones(ctx context.Context) {
 		}
 		led = h.Writer
 		for _, p := range *m.zones.Load() {
-			p.zone.SetStale(h.Stale)
+			// Without content nothing is stale. When it comes, it may come from the local copy.
+			p.zone.SetStale(h.Stale || !h.Loaded)
 		}
 		select {
 		case <-changed:

@@ -3,6 +3,8 @@ package dnsd
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -128,9 +130,12 @@ func TestStoreAwayMakesAnswersStale(t *testing.T) {
 		return r.IsEdns0().String()
 	}
 	for _, s := range all {
-		if text := extended(s); strings.Contains(text, "Stale Answer") {
-			t.Errorf("stale at first: %s", text)
-		}
+		eventually(t, func() string {
+			if text := extended(s); strings.Contains(text, "Stale Answer") {
+				return "stale at first: " + text
+			}
+			return ""
+		})
 	}
 	stores.Stop()
 	for _, s := range all {
@@ -162,6 +167,46 @@ func TestStoreAwayMakesAnswersStale(t *testing.T) {
 		})
 		put(t, s.Server, fmt.Sprint("b", i), `{"port":8080}`)
 	}
+}
+
+// TestTheFirstAnswerFromTheCopyIsStale: no answer from the local copy looks like one from
+// the store.
+func TestTheFirstAnswerFromTheCopyIsStale(t *testing.T) {
+	t.Parallel() // it waits for real time
+	stores := newInMemory()
+	z := oneOf("a")
+	z.Store.Shared.Cache = filepath.Join(t.TempDir(), "svc.copy")
+	first := begin(t, Config{Zones: []Zone{z}, Stores: stores})
+	put(t, first.Server, "a1", `{"port":8080,"lease":"1h"}`)
+	eventually(t, func() string {
+		text, err := os.ReadFile(z.Store.Shared.Cache)
+		if err != nil || !strings.Contains(string(text), `"a1"`) {
+			return fmt.Sprint("no copy: ", err)
+		}
+		return ""
+	})
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	stores.Stop()
+	defer stores.Start()
+	second := begin(t, Config{Zones: []Zone{z}, Stores: stores})
+	m := new(dns.Msg).SetQuestion("_math._tcp.svc.", dns.TypeSRV)
+	m.SetEdns0(1232, false)
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
+		r, err := dns.Exchange(m, second.DNSAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Rcode == dns.RcodeServerFailure {
+			continue
+		}
+		if text := r.IsEdns0().String(); len(r.Answer) != 1 || !strings.Contains(text, "Stale Answer") {
+			t.Errorf("%v", r)
+		}
+		return
+	}
+	t.Error("no answer")
 }
 
 // TestOtherZoneOnTheSamePrefix: the start says so, and nothing is overwritten.

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
@@ -28,6 +29,8 @@ const (
 	copyEvery = time.Second
 	// copyShare is the longest part of the time in which a copy is written: one of it.
 	copyShare = 20
+	// unfinished follows the name of the copy in that of a file that becomes one.
+	unfinished = ".new-"
 	// longestLine bounds a line of the copy. An instance has less than 4 KiB.
 	longestLine = 1 << 20
 )
@@ -45,15 +48,13 @@ type copyHead struct {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// keepCopy loads the copy if the store does not answer, and keeps it up to date.
+// keepCopy loads the copy if nothing comes from the store, and keeps it up to date.
 func (m *Member) keepCopy(ctx context.Context) {
 	if m.cfg.Copy == "" {
 		return
 	}
-	sleep(ctx, patienceAtStart)
-	if ctx.Err() == nil && m.answered.Load() < 0 {
-		m.serveCopy()
-	}
+	m.removeUnfinished()
+	m.awaitContent(ctx)
 	var last registry.Position
 	told := false
 	for wait := copyEvery; ctx.Err() == nil; {
@@ -81,6 +82,38 @@ func (m *Member) keepCopy(ctx context.Context) {
 	}
 }
 
+// awaitContent waits until there is content: that of the copy, if none comes from the
+// store. A store that is being read is waited for, however long that takes.
+func (m *Member) awaitContent(ctx context.Context) {
+	for pause := patienceAtStart; ; pause = copyEvery {
+		sleep(ctx, pause)
+		if ctx.Err() != nil || m.cfg.Registry.Loaded() {
+			return
+		}
+		if m.silent() >= patienceAtStart || m.unread.Load() {
+			m.serveCopy()
+			return
+		}
+	}
+}
+
+// removeUnfinished removes what processes have left that were killed while they wrote a
+// copy. With a million instances each has hundreds of megabytes.
+func (m *Member) removeUnfinished() {
+	dir, name := filepath.Split(m.cfg.Copy)
+	all, err := os.ReadDir(filepath.Clean(dir))
+	if err != nil {
+		return // it is not there yet, or writing the copy will say why
+	}
+	for _, f := range all {
+		if strings.HasPrefix(f.Name(), name+unfinished) {
+			if err := os.Remove(filepath.Join(dir, f.Name())); err != nil {
+				m.cfg.Logger.Warn("member: an unfinished local copy is left", "err", err)
+			}
+		}
+	}
+}
+
 // takeCopy writes the copy, and returns what it is of.
 func (m *Member) takeCopy() (registry.Position, error) {
 	c := m.cfg.Registry.Content()
@@ -92,10 +125,10 @@ func (m *Member) serveCopy() {
 	c, written, err := readCopy(m.cfg.Copy, m.cfg.Zone, m.cfg.Prefix)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		m.cfg.Logger.Warn("member: the store does not answer, and there is no local copy: DNS queries get SERVFAIL until it does", "file", m.cfg.Copy)
+		m.cfg.Logger.Warn("member: nothing comes from the store, and there is no local copy: DNS queries get SERVFAIL until it does", "file", m.cfg.Copy)
 		return
 	case err != nil:
-		m.cfg.Logger.Error("member: the store does not answer, and the local copy cannot be used: DNS queries get SERVFAIL until it does", "file", m.cfg.Copy, "err", err)
+		m.cfg.Logger.Error("member: nothing comes from the store, and the local copy cannot be used: DNS queries get SERVFAIL until it does", "file", m.cfg.Copy, "err", err)
 		return
 	}
 	m.loading.Lock()
@@ -107,7 +140,8 @@ func (m *Member) serveCopy() {
 		m.cfg.Logger.Error("member: the local copy cannot be used", "file", m.cfg.Copy, "err", err)
 		return
 	}
-	m.cfg.Logger.Warn("member: the store does not answer: the local copy is served", "file", m.cfg.Copy, "written", written, "life", c.Life.String(), "revision", c.Revision)
+	m.loadedNow()
+	m.cfg.Logger.Warn("member: nothing comes from the store: the local copy is served", "file", m.cfg.Copy, "written", written, "life", c.Life.String(), "revision", c.Revision)
 }
 
 // recall gives a registry without content that of the copy, if the store, at pos, has
@@ -136,7 +170,7 @@ func writeCopy(path, zone, prefix string, c registry.Content) error {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, filepath.Base(path)+".new-*") // with mode 0600
+	f, err := os.CreateTemp(dir, filepath.Base(path)+unfinished+"*") // with mode 0600
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package member
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/internal/kv"
 	"github.com/rollcall-dns/rollcall/internal/kv/memkv"
 )
 
@@ -225,3 +227,93 @@ func TestCopyThatCannotBeWritten(t *testing.T) {
 type failingWriter struct{}
 
 func (failingWriter) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+// halfStore is a store that answers, but whose keys cannot be read in a row.
+type halfStore struct{ kv.Store }
+
+func half(s kv.Store) kv.Store { return halfStore{s} }
+
+func (halfStore) Range(context.Context, string, int64, func(kv.Pair) error) (kv.Header, error) {
+	return kv.Header{}, kv.ErrUnavailable
+}
+
+// TestCopyIsServedWhenTheStoreBreaksOff: it is served whenever nothing comes from the
+// store, whatever the store has said before.
+func TestCopyIsServedWhenTheStoreBreaksOff(t *testing.T) {
+	key := under.instance(registration("a1").Key)
+	for _, test := range []struct {
+		name   string
+		before func(*cluster)          // before the member starts
+		store  func(kv.Store) kv.Store // that it has
+		after  func(*cluster)          // a second later
+		why    string                  // what its Health says; "": the store is followed
+	}{
+		{"it answers, and then not", nil, half, func(c *cluster) { c.store.Stop() }, "has not answered"},
+		{"its keys cannot be read", nil, half, nil, "from its local copy"},
+		{"a value in it is damaged", func(c *cluster) { c.operate(put(key, "{")) }, nil, nil, key},
+		{"it does not answer at all", func(c *cluster) { c.store.Stop() }, nil, nil, "has not answered"},
+		{"it is empty", func(c *cluster) { c.wipe() }, nil, nil, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "svc.copy")
+			inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+				first := c.start(func(cfg *Config) { cfg.Copy = path })
+				c.elected()
+				first.register(t, "a1")
+				time.Sleep(3 * time.Second)
+				first.stop()
+				if test.before != nil {
+					test.before(c)
+				}
+				second := c.start(func(cfg *Config) {
+					cfg.Copy = path
+					if test.store != nil {
+						cfg.Store = test.store(cfg.Store)
+					}
+				})
+				time.Sleep(time.Second)
+				if test.after != nil {
+					test.after(c)
+				}
+				time.Sleep(10 * time.Second)
+				h := second.member.Health()
+				if test.why == "" {
+					if h.Stale || h.Reason != "" || !h.Writer {
+						t.Errorf("%+v", h)
+					}
+					return
+				}
+				if !second.has("a1") || !h.Stale || !strings.Contains(h.Reason, test.why) {
+					t.Errorf("a1 is served: %t, %+v", second.has("a1"), h)
+				}
+			})
+		})
+	}
+}
+
+// TestUnfinishedCopiesAreRemoved: a process that was killed while it wrote one left it.
+func TestUnfinishedCopiesAreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "svc.copy")
+	for _, name := range []string{"svc.copy.new-123", "svc.copy.new-4", "svc.copy.news", "other.copy.new-1"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+		c.start(func(cfg *Config) { cfg.Copy = path })
+		c.elected()
+		time.Sleep(10 * time.Second)
+	})
+	all, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range all {
+		names = append(names, f.Name())
+	}
+	if got := strings.Join(names, " "); got != "other.copy.new-1 svc.copy svc.copy.news" {
+		t.Error(got)
+	}
+}

@@ -225,9 +225,10 @@ func (m *Member) deliver(d delivery) error {
 	return nil
 }
 
-// refuse notes why this member cannot follow. What the registry has is served on, and this
-// member is no candidate.
+// refuse notes that the store cannot be read. If a value is damaged, this member cannot
+// follow: what the registry has is served on, and this member is no candidate.
 func (m *Member) refuse(err error) error {
+	m.unread.Store(true)
 	var damaged *DamagedError
 	if !errors.As(err, &damaged) {
 		return err

@@ -35,6 +35,7 @@ type Member struct {
 	began    time.Time               //
 	ahead    atomic.Pointer[ahead]   // what the store has and the registry has not
 	broken   atomic.Pointer[error]   // why the registry cannot follow; nil: it can
+	unread   atomic.Bool             // the store could not be read once
 	synced   atomic.Bool             // the content of the registry is from the store
 	known    atomic.Pointer[known]   // what was seen of the store
 	leads    atomic.Pointer[journal] // of the term; nil: this member follows
@@ -150,8 +151,20 @@ func (m *Member) publish() {
 		return
 	}
 	m.view = next
+	m.wakeLocked()
+}
+
+// wakeLocked ends the wait at the channel of Changed.
+func (m *Member) wakeLocked() {
 	close(m.changed)
 	m.changed = make(chan struct{})
+}
+
+// loadedNow tells others that the content is another.
+func (m *Member) loadedNow() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.wakeLocked()
 }
 
 // Resign makes another member the writer, if this one is, and this one no candidate any

@@ -28,7 +28,7 @@ func (m *Member) Peers() []Peer {
 }
 
 // Changed returns a channel that is closed at the next change of Writer, of Peers, or of
-// whether the registry of this member leads.
+// whether the registry of this member leads, and when it has got other content.
 func (m *Member) Changed() <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -87,6 +87,7 @@ func (m *Member) adopt(l *loaded) error {
 	m.behind = time.Time{}
 	m.owed, m.hand = map[registry.Key]registry.Fence{}, map[string]kv.Event{}
 	m.synced.Store(true)
+	m.loadedNow()
 	return nil
 }
 
@@ -119,6 +120,7 @@ func (m *Member) restore(ctx context.Context, j *journal, h *head) error {
 	m.loading.Lock()
 	defer m.loading.Unlock()
 	m.synced.Store(true)
+	defer m.loadedNow()
 	return reg.Reset(l.content())
 }
 
