@@ -57,7 +57,7 @@ func (m *Member) apply(g group) error {
 		m.seen = g.revision
 	}
 	if g.head != nil && !g.head.Deleted {
-		m.headAt = g.head.Modified
+		m.headAt = max(m.headAt, g.head.Modified)
 	}
 	switch {
 	case m.term != nil:

@@ -22,6 +22,8 @@ type state struct {
 
 	witnessed registry.Life   // the life of which a writer was seen alive
 	behind    time.Time       // since when the store has less than the registry; zero: it has not
+	beginning int64           // the revision in the store of the head at that time
+	contested bool            // another member has put a head since
 	reached   map[string]bool // keys of members that have accepted a connection
 	unreached bool            // a member may be there that was not reached
 	probing   bool
@@ -219,7 +221,7 @@ func (m *Member) deliver(d delivery) error {
 		}
 		events = events[n:]
 	}
-	if k := m.known.Load(); k == nil || d.changes.Header.Revision > k.revision {
+	if k := m.known.Load(); k == nil || d.changes.Header.Revision > k.revision || m.headAt > k.head {
 		m.known.Store(&known{d.changes.Header.Cluster, d.changes.Header.Revision, m.headAt})
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
@@ -21,7 +22,7 @@ const (
 	healthEvery = 10
 )
 
-// ahead is a revision that the store has and the registry has not.
+// ahead is a revision that the store has and this member has not.
 type ahead struct {
 	revision uint64
 	since    time.Time
@@ -91,8 +92,9 @@ func (m *Member) glance(ctx context.Context) (odd, err error) {
 	if seen := m.known.Load(); seen != nil {
 		k = *seen
 	}
-	if j := m.leads.Load(); j != nil {
-		k.head = max(k.head, j.headAt.Load())
+	watched, lead := k.head, m.leads.Load()
+	if lead != nil {
+		k.head = max(k.head, lead.headAt.Load())
 		k.revision = max(k.revision, k.head)
 	}
 	pair, header, err := m.cfg.Store.Get(ctx, m.keys.head())
@@ -119,7 +121,7 @@ func (m *Member) glance(ctx context.Context) (odd, err error) {
 	case pair.Modified < k.head, pair.Modified > k.head && h.Revision < revision:
 		return errOlder, nil
 	case h.Revision < revision:
-		n, err := m.countSpares(ctx)
+		n, err := m.countSpares(ctx, header.Revision)
 		if err != nil {
 			return nil, err
 		}
@@ -127,12 +129,18 @@ func (m *Member) glance(ctx context.Context) (odd, err error) {
 			return errOlder, nil
 		}
 	}
-	return m.compare(h.Revision), nil
+	if lead != nil {
+		if gone, err := lead.unseated(ctx); gone != nil || err != nil {
+			return gone, err
+		}
+	}
+	return m.compare(h.Revision, pair.Modified, watched), nil
 }
 
-// countSpares counts the spare keys. It is needed only while the store is full.
-func (m *Member) countSpares(ctx context.Context) (n int, err error) {
-	_, err = m.cfg.Store.Range(ctx, m.keys.spares(), 0, func(p kv.Pair) error {
+// countSpares counts the spare keys as they were when the head was read. It is needed only
+// while the store is full.
+func (m *Member) countSpares(ctx context.Context, at int64) (n int, err error) {
+	_, err = m.cfg.Store.Range(ctx, m.keys.spares(), at, func(p kv.Pair) error {
 		if _, err := m.keys.read(p.Key); err == nil {
 			n++
 		}
@@ -141,20 +149,47 @@ func (m *Member) countSpares(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// compare notes how far the registry is behind the store.
-func (m *Member) compare(revision uint64) error {
+// unseated is what is odd about a member that leads without its key.
+type unseated struct{ journal *journal }
+
+func (*unseated) Error() string {
+	return "the key of this member was deleted, and its watch has not said so"
+}
+
+// unseated reads the key of the seat. Renewals are acknowledged without the store, so a
+// writer must not depend on its watch alone.
+func (j *journal) unseated(ctx context.Context) (odd, err error) {
+	own, _, err := j.store.Get(ctx, j.keys.member(j.seat.session))
+	if err != nil || own != nil && own.Created == j.seat.created {
+		return nil, err
+	}
+	return &unseated{j}, nil
+}
+
+// compare notes how far the registry, and the watch, are behind the store.
+func (m *Member) compare(revision uint64, head, watched int64) error {
 	reg := m.cfg.Registry
-	was := m.ahead.Load()
-	switch {
-	case reg.Revision() >= revision:
-		m.ahead.Store(nil)
-	case was == nil || reg.Revision() >= was.revision:
-		m.ahead.Store(&ahead{revision, time.Now()})
-	case time.Since(was.since) > laggard && !reg.Leads():
-		m.ahead.Store(&ahead{revision, time.Now()})
+	late := overdue(&m.ahead, reg.Revision(), revision)
+	if overdue(&m.unseen, uint64(watched), uint64(head)) || late && !reg.Leads() {
 		return errNoChanges
 	}
 	return nil
+}
+
+// overdue notes that there is something in the store that has not come yet, and says
+// whether it should have by now.
+func overdue(noted *atomic.Pointer[ahead], have, store uint64) bool {
+	was := noted.Load()
+	switch {
+	case have >= store:
+		noted.Store(nil)
+	case was == nil || have >= was.revision:
+		noted.Store(&ahead{store, time.Now()})
+	case time.Since(was.since) > laggard:
+		noted.Store(&ahead{store, time.Now()})
+		return true
+	}
+	return false
 }
 
 // lag is how many revisions this member is behind the store for longer than usual.

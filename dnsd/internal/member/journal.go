@@ -54,7 +54,7 @@ type journal struct {
 	cancel context.CancelFunc
 	lost   chan struct{} // closed when the journal itself ends the term
 	over   atomic.Bool   // the term has ended
-	headAt atomic.Int64  // the store's revision of the last head that was put
+	headAt atomic.Int64  // the store's revision of the last head
 
 	mu       gate                            // one transaction at a time; guards what follows
 	pos      position                        // of the store
@@ -77,6 +77,7 @@ func newJournal(ctx context.Context, store kv.Store, keys layout, s seat, name s
 	}
 	j := &journal{store: store, keys: keys, seat: s, name: name, log: log, lost: make(chan struct{}), bare: make(map[int64]struct{}), mu: make(gate, 1), pos: pos.clone(), owed: owed}
 	j.ctx, j.cancel = context.WithCancel(ctx)
+	j.headAt.Store(pos.head)
 	return j
 }
 

@@ -100,7 +100,7 @@ func (m *Member) lead(ctx context.Context, t *ticket) error {
 		return err
 	}
 	m.witnessed = reg.Life()
-	m.behind = time.Time{}
+	m.keepUp()
 	m.synced.Store(true)
 	reg.Lead(j)
 	m.term = &term{journal: j, ticket: t, began: time.Now()}

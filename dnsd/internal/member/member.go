@@ -31,14 +31,16 @@ type Member struct {
 	state                // used by the goroutine of Run
 	parts sync.WaitGroup // the other goroutines of Run
 
-	answered atomic.Int64            // when the store answered last: time since began
-	began    time.Time               //
-	ahead    atomic.Pointer[ahead]   // what the store has and the registry has not
-	broken   atomic.Pointer[error]   // why the registry cannot follow; nil: it can
-	unread   atomic.Bool             // the store could not be read once
-	synced   atomic.Bool             // the content of the registry is from the store
-	known    atomic.Pointer[known]   // what was seen of the store
-	leads    atomic.Pointer[journal] // of the term; nil: this member follows
+	answered atomic.Int64              // when the store answered last: time since began
+	began    time.Time                 //
+	ahead    atomic.Pointer[ahead]     // what the store has and the registry has not
+	unseen   atomic.Pointer[ahead]     // the revision in the store of a head that the watch has not delivered
+	older    atomic.Pointer[time.Time] // since when the store has less than the registry; nil: it has not
+	broken   atomic.Pointer[error]     // why the registry cannot follow; nil: it can
+	unread   atomic.Bool               // the store could not be read once
+	synced   atomic.Bool               // the content of the registry is from the store
+	known    atomic.Pointer[known]     // what was seen of the store
+	leads    atomic.Pointer[journal]   // of the term; nil: this member follows
 	health   atomic.Pointer[storeHealth]
 	settings atomic.Pointer[map[string]string]
 

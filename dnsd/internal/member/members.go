@@ -77,6 +77,7 @@ func (m *Member) readPeers(ctx context.Context) error {
 		return err
 	}
 	m.heard()
+	m.headAt = max(m.headAt, m.term.journal.headAt.Load()) // the watch begins after it
 	m.known.Store(&known{header.Cluster, header.Revision, m.headAt})
 	m.setPeers(peers, header.Revision)
 	m.loaded = true

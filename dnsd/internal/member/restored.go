@@ -25,6 +25,13 @@ func (m *Member) suspect(why error) error {
 	if !m.behind.IsZero() && !errors.Is(why, errReplaced) {
 		return nil // that is known
 	}
+	if gone := (*unseated)(nil); errors.As(why, &gone) {
+		if m.term == nil || m.term.journal != gone.journal {
+			return nil // that is known
+		}
+		m.term.ticket.abandon()
+		return m.lose(why)
+	}
 	m.loaded = false
 	if errors.Is(why, errNoChanges) {
 		m.cfg.Logger.Warn("member: the store: reading everything again", "why", why)
@@ -71,8 +78,10 @@ func (m *Member) adopt(l *loaded) error {
 	case l.head == nil && !reg.Loaded():
 		return nil // this member, or another, begins
 	case l.head == nil, less(l.pos, reg):
-		if m.behind.IsZero() {
-			m.behind = time.Now()
+		if !m.behind.IsZero() {
+			m.contested = m.contested || l.head != nil && l.pos.head != m.beginning
+		} else {
+			m.fallBehind(l.pos.head)
 			m.cfg.Logger.Error("member: the store has less than this dnsd: the next writer begins a new life", "store", l.pos.revision, "here", reg.Revision())
 		}
 		return nil
@@ -84,11 +93,24 @@ func (m *Member) adopt(l *loaded) error {
 		m.told = ""
 		m.cfg.Logger.Info("member: follows the store", "life", l.pos.life.String(), "revision", l.pos.revision, "instances", len(l.instances), "writer", l.head.Writer)
 	}
-	m.behind = time.Time{}
+	m.keepUp()
 	m.owed, m.hand = map[registry.Key]registry.Fence{}, map[string]kv.Event{}
 	m.synced.Store(true)
 	m.loadedNow()
 	return nil
+}
+
+// fallBehind notes that the store has less than the registry, with a head of its revision.
+func (m *Member) fallBehind(head int64) {
+	now := time.Now()
+	m.behind, m.beginning, m.contested = now, head, false
+	m.older.Store(&now)
+}
+
+// keepUp notes that the store has what the registry has.
+func (m *Member) keepUp() {
+	m.behind, m.contested = time.Time{}, false
+	m.older.Store(nil)
 }
 
 // restore begins a new life in a store that has less than the registry, or nothing. What
@@ -232,12 +254,13 @@ func (j *journal) writeAll(keys []string, want map[string]content) error {
 
 // surpass begins a new life if the writer, another member, has gone on from a store that
 // has less than this member's registry: some revisions have two meanings then. Its next
-// commit fails because of it, and everyone reads everything again.
+// commit fails because of it, and everyone reads everything again. A writer that remembers
+// as much as this member begins a new life itself, and puts no head before.
 func (m *Member) surpass(ctx context.Context) error {
-	if m.behind.IsZero() || time.Since(m.behind) < 3*m.cfg.Session {
+	if m.behind.IsZero() || !m.contested && time.Since(m.behind) < 3*m.cfg.Session {
 		return nil // the writer may be about to do it
 	}
-	m.behind = time.Now()
+	m.behind, m.contested = time.Now(), false
 	m.loaded = false
 	ctx, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
@@ -245,6 +268,7 @@ func (m *Member) surpass(ctx context.Context) error {
 	if err != nil || pair == nil {
 		return errAgain
 	}
+	m.beginning = pair.Modified // only the next head is a reason to do this again soon
 	h, err := parseHead(pair.Value)
 	if err != nil {
 		return errAgain

@@ -211,3 +211,101 @@ func TestStoreIsRestoredAgainAndAgain(t *testing.T) {
 		})
 	})
 }
+
+// busyStore is a store that reports a member that reads it over and over.
+type busyStore struct {
+	kv.Store
+	t     testing.TB
+	reads int // used by the goroutine of Run
+}
+
+func (s *busyStore) Range(ctx context.Context, prefix string, at int64, each func(kv.Pair) error) (kv.Header, error) {
+	if s.reads++; s.reads == 1000 {
+		s.t.Error("everything is read again and again, without a pause")
+	}
+	if s.reads >= 1000 {
+		sleep(ctx, time.Second) // or the test would never end
+	}
+	return s.Store.Range(ctx, prefix, at, each)
+}
+
+// TestStoreWithoutHeadIsNotReadOverAndOver: a member that has more than the store, and that
+// cannot lead yet, waits when the head goes, too.
+func TestStoreWithoutHeadIsNotReadOverAndOver(t *testing.T) {
+	inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+		first := c.start(func(cfg *Config) { cfg.Store = &busyStore{Store: cfg.Store, t: t} })
+		c.elected()
+		second := c.start()
+		first.register(t, "a0")
+		c.settled()
+		second.link.SetLink(memkv.Cut)
+		copied := c.store.Snapshot()
+		for i := range 5 {
+			first.register(t, fmt.Sprint("a", i+1))
+		}
+		life, was := first.reg.Life(), first.reg.Revision()
+		first.link.SetLink(memkv.Cut)
+		c.store.Restore(copied, 0)
+		c.operate(kv.Op{Key: under.head(), Delete: true})
+		headless := c.store.Snapshot()
+		c.store.Restore(copied, 0)
+		second.link.SetLink(memkv.Up)
+		time.Sleep(10 * time.Second)
+		second.register(t, "b1")
+		first.link.SetLink(memkv.Up)
+		time.Sleep(2 * time.Second)
+		if !first.log.has("the store has less than this dnsd") {
+			t.Fatal("the test does not work")
+		}
+		c.store.Restore(headless, 77)
+		time.Sleep(30 * time.Second)
+		if w := c.settled(); w.reg.Life() == life || w.reg.Revision() <= was {
+			t.Errorf("life %v at %d, and %d was seen", w.reg.Life(), w.reg.Revision(), was)
+		}
+	})
+}
+
+// TestWriterThatWentOnInTheSameLife: a member that was cut off when the store was copied
+// sees nothing odd in the store that is restored from the copy, and goes on. Another
+// remembers more. As soon as it sees that a revision has two meanings, a new life begins
+// above both. While it cannot begin one, it says that its content may be old.
+func TestWriterThatWentOnInTheSameLife(t *testing.T) {
+	inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+		first, second := c.two()
+		first.register(t, "a0")
+		c.settled()
+		second.link.SetLink(memkv.Cut)
+		copied := c.store.Snapshot()
+		for i := range 5 {
+			first.register(t, fmt.Sprint("a", i+1))
+		}
+		life, was := first.reg.Life(), first.reg.Revision()
+		first.link.SetLink(memkv.Cut)
+		c.store.Restore(copied, 0)
+		second.link.SetLink(memkv.Up)
+		time.Sleep(10 * time.Second)
+		if w := c.elected(); w != second || second.reg.Life() != life {
+			t.Fatalf("%s leads", w.name)
+		}
+		second.register(t, "b1")
+		c.store.SetFull(true) // so there is no key for the session of the first
+		first.link.SetLink(memkv.Up)
+		time.Sleep(7 * time.Second)
+		if h := first.member.Health(); h.Reason == "" || !h.Stale || second.reg.Life() != life {
+			t.Errorf("it follows no one, and says %+v", h)
+		}
+		c.store.SetFull(false)
+		time.Sleep(6 * time.Second)
+		second.register(t, "b2")
+		time.Sleep(2 * time.Second)
+		w := c.settled()
+		if w.reg.Life() == life || w.reg.Revision() <= was {
+			t.Errorf("life %v at %d, and %d was seen", w.reg.Life(), w.reg.Revision(), was)
+		}
+		for _, n := range c.nodes {
+			if h := n.member.Health(); h.Reason != "" || h.Stale {
+				t.Errorf("%s: %+v", n.name, h)
+			}
+		}
+	})
+}

@@ -26,6 +26,7 @@ func (m *Member) Health() Health {
 	h := Health{Loaded: reg.Loaded(), Writer: reg.Leads(), Silent: m.silent()}
 	lag, since := m.lag(reg)
 	h.Lag = lag
+	older := m.older.Load()
 	broken := m.broken.Load()
 	switch {
 	case !h.Loaded && broken != nil:
@@ -41,6 +42,9 @@ func (m *Member) Health() Health {
 	case !m.synced.Load():
 		h.Stale = true
 		h.Reason = "its content is from its local copy: the store was not read yet"
+	case older != nil && time.Since(*older) > m.cfg.Session: // until then another becomes the writer, as a rule
+		h.Stale = true
+		h.Reason = fmt.Sprintf("its content may be old: the store has had less than it for %v, as one that was restored from a copy, and the writer has not begun a new life", time.Since(*older).Round(time.Second))
 	case since > laggard:
 		h.Reason = fmt.Sprintf("it is %d revisions behind the store for %v", lag, since.Round(time.Second))
 	}
