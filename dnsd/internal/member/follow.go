@@ -13,12 +13,13 @@ import (
 
 // state is what the goroutine of Run knows. No other uses it.
 type state struct {
-	peers  map[string]Peer // the members, by key
-	seen   int64           // the store's revision up to which peers are known
-	fed    int64           // the store's revision up to which the registry has everything
-	headAt int64           // the revision in the store of the last head that was seen
-	loaded bool            // the store was read, and fed says up to where
-	owed   map[registry.Key]registry.Fence
+	peers   map[string]Peer // the members, by key
+	seen    int64           // the store's revision up to which peers are known
+	fed     int64           // the store's revision up to which the registry has everything
+	headAt  int64           // the revision in the store of the last head that was seen
+	loaded  bool            // the store was read, and fed says up to where
+	doubted error           // why it is read again; nil: not because the guard found something
+	owed    map[registry.Key]registry.Fence
 
 	witnessed registry.Life   // the life of which a writer was seen alive
 	behind    time.Time       // since when the store has less than the registry; zero: it has not

@@ -22,10 +22,12 @@ const (
 	healthEvery = 10
 )
 
-// ahead is a revision that the store has and this member has not.
+// ahead is what the store has and this member has not.
 type ahead struct {
-	revision uint64
-	since    time.Time
+	revision uint64    // that has not come
+	since    time.Time // when it was noted
+	newest   uint64    // revision of the store
+	again    time.Time // when everything was read again because of it, or since
 }
 
 // storeHealth is what the store's servers said about themselves.
@@ -179,15 +181,17 @@ func (m *Member) compare(revision uint64, head, watched int64) error {
 // overdue notes that there is something in the store that has not come yet, and says
 // whether it should have by now.
 func overdue(noted *atomic.Pointer[ahead], have, store uint64) bool {
-	was := noted.Load()
+	was, now := noted.Load(), time.Now()
 	switch {
 	case have >= store:
 		noted.Store(nil)
 	case was == nil || have >= was.revision:
-		noted.Store(&ahead{store, time.Now()})
-	case time.Since(was.since) > laggard:
-		noted.Store(&ahead{store, time.Now()})
+		noted.Store(&ahead{store, now, store, now})
+	case now.Sub(was.again) > laggard:
+		noted.Store(&ahead{was.revision, was.since, store, now})
 		return true
+	default:
+		noted.Store(&ahead{was.revision, was.since, store, was.again})
 	}
 	return false
 }
@@ -199,7 +203,7 @@ func (m *Member) lag(reg *registry.Registry) (revisions uint64, since time.Durat
 		return 0, 0
 	}
 	if at := reg.Revision(); at < a.revision {
-		return a.revision - at, time.Since(a.since)
+		return a.newest - at, time.Since(a.since)
 	}
 	return 0, 0
 }

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -179,7 +180,7 @@ func (m *Member) inspect(ctx context.Context, t *ticket) (position, *head, error
 		return position{}, nil, err
 	}
 	if k := m.known.Load(); k != nil && (header.Cluster != k.cluster || header.Revision < k.revision) {
-		return position{}, nil, m.suspect(errReplaced)
+		return position{}, nil, cmp.Or(m.suspect(errReplaced), errAgain)
 	}
 	pos := position{at: header.Revision}
 	_, err = store.Range(ctx, m.keys.spares(), 0, func(p kv.Pair) error {

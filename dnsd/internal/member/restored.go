@@ -22,8 +22,11 @@ var (
 
 // suspect makes this member read everything again, because the store is not what it was.
 func (m *Member) suspect(why error) error {
-	if !m.behind.IsZero() && !errors.Is(why, errReplaced) {
+	switch {
+	case !m.behind.IsZero() && !errors.Is(why, errReplaced):
 		return nil // that is known
+	case !m.loaded && m.term == nil && (errors.Is(why, errNoChanges) || errors.Is(m.doubted, why)):
+		return nil // everything is being read again, which may take longer than the time between two looks
 	}
 	if gone := (*unseated)(nil); errors.As(why, &gone) {
 		if m.term == nil || m.term.journal != gone.journal {
@@ -32,7 +35,7 @@ func (m *Member) suspect(why error) error {
 		m.term.ticket.abandon()
 		return m.lose(why)
 	}
-	m.loaded = false
+	m.loaded, m.doubted = false, why
 	if errors.Is(why, errNoChanges) {
 		m.cfg.Logger.Warn("member: the store: reading everything again", "why", why)
 		return errAgain
@@ -70,7 +73,7 @@ func (m *Member) adopt(l *loaded) error {
 		m.cfg.Logger.Error("member: a value in the store cannot be read", "err", p)
 	}
 	m.setPeers(l.peers, l.header.Revision)
-	m.fed, m.loaded = l.header.Revision, true
+	m.fed, m.loaded, m.doubted = l.header.Revision, true, nil
 	m.broken.Store(nil)
 	reg := m.cfg.Registry
 	m.recall(l.pos)

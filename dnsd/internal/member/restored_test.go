@@ -265,6 +265,63 @@ func TestStoreWithoutHeadIsNotReadOverAndOver(t *testing.T) {
 	})
 }
 
+// longStore is a store from which everything is read slowly.
+type longStore struct{ kv.Store }
+
+func (s longStore) Range(ctx context.Context, prefix string, at int64, each func(kv.Pair) error) (kv.Header, error) {
+	if prefix == under.all() {
+		sleep(ctx, 5*time.Second)
+	}
+	return s.Store.Range(ctx, prefix, at, each)
+}
+
+// TestReadingAgainTakesLong: what the guard finds meanwhile does not begin it again and
+// again.
+func TestReadingAgainTakesLong(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		harm func(c *cluster, follower *node)
+	}{
+		{"changes were compacted", func(c *cluster, follower *node) {
+			follower.link.SetLink(memkv.Hang)
+			c.nodes[0].register(t, "a1")
+			if err := c.store.Compact(0); err != nil {
+				t.Fatal(err)
+			}
+			follower.link.SetLink(memkv.Up)
+		}},
+		{"the head is gone", func(c *cluster, _ *node) { c.operate(kv.Op{Key: under.head(), Delete: true}) }},
+		{"the data are others", func(c *cluster, _ *node) { c.store.Restore(c.store.Snapshot(), 77) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+				unready := false
+				slow := func(cfg *Config) { cfg.Store = longStore{cfg.Store} }
+				c.start(slow)
+				time.Sleep(20 * time.Second)
+				follower := c.start(slow)
+				time.Sleep(20 * time.Second)
+				c.settled()
+				test.harm(c, follower)
+				began := time.Now()
+				for i := 0; time.Since(began) < time.Minute; i++ {
+					if w := c.writer(); w != nil {
+						_, _ = w.reg.Register(t.Context(), registration(fmt.Sprint("b", i%10)))
+					}
+					unready = unready || follower.member.Ready() != nil
+					time.Sleep(500 * time.Millisecond)
+				}
+				if w := c.writer(); w == nil || follower.reg.Revision() != w.reg.Revision() || follower.member.Ready() != nil {
+					t.Errorf("the follower has not caught up: %v", follower.member.Ready())
+				}
+				if !unready {
+					t.Error("the follower said all the time that it is ready")
+				}
+			})
+		})
+	}
+}
+
 // TestWriterThatWentOnInTheSameLife: a member that was cut off when the store was copied
 // sees nothing odd in the store that is restored from the copy, and goes on. Another
 // remembers more. As soon as it sees that a revision has two meanings, a new life begins
