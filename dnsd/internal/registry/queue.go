@@ -53,6 +53,10 @@ type queue struct {
 // mostVain bounds how rarely a leader waits: one of 63.
 const mostVain = 6
 
+// mostPatience bounds what a leader waits: another dnsd has passed on by then what its
+// clients send after their answers.
+const mostPatience = 5 * time.Millisecond
+
 // lastCommit tells the next leader how long to wait for other requests.
 type lastCommit struct {
 	ended   time.Time
@@ -115,24 +119,25 @@ func (r *Registry) submit(ctx context.Context, o *op) error {
 // gather returns the batch that o leads. Clients that were just answered usually send the
 // next request immediately. If the leader did not wait briefly for them, the clients
 // would split into two groups that alternate, and every commit would carry half as many
-// changes. So the leader waits for as many requests as the last commit had, but no
-// longer than a quarter of the time that the last commit took.
+// changes; or the first client that comes again would have a commit of its own, for which
+// all others wait. So if less than half of them are there, the leader waits for as many
+// requests as the last commit had, but no longer than half of the time that it took.
 //
-// Clients that reach this registry through another one may come later than that: then the
-// groups alternate anyway. After a wait that brought less than half of the requests, fewer
-// and fewer leaders wait, until one wait was worth it.
+// Clients may come later than that, above all those of another registry, which passes
+// their requests on. After a wait that brought less than half of the requests, fewer and
+// fewer leaders wait, until one wait was worth it.
 func (q *queue) gather(o *op) []*op {
 	const worthwhile = 20 * time.Microsecond // a shorter wait costs more than it saves
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if others := q.last.clients - 1; len(q.ops) < others {
-		patience := min(q.last.took/4, 2*time.Millisecond) - time.Since(q.last.ended)
+	others := q.last.clients - 1
+	if missing := others - len(q.ops); 2*missing >= q.last.clients && missing > 0 && time.Since(q.last.ended) < q.last.took {
+		patience := min(q.last.took/2, mostPatience)
 		switch {
 		case patience < worthwhile:
 		case q.skip > 0:
 			q.skip--
 		default:
-			before := len(q.ops)
 			q.want = others
 			q.mu.Unlock()
 			timer := time.NewTimer(patience)
@@ -149,7 +154,7 @@ func (q *queue) gather(o *op) []*op {
 				}
 			}
 			q.want = 0
-			if q.vain++; 2*(len(q.ops)-before) >= others-before {
+			if q.vain++; 2*(others-len(q.ops)) <= missing {
 				q.vain = 0
 			}
 			q.vain = min(q.vain, mostVain)

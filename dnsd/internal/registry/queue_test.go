@@ -57,24 +57,27 @@ func TestRequestsAtOnceShareACommit(t *testing.T) {
 	})
 }
 
-// A leader waits for clients that come again soon: all share one commit. Clients that come
-// later than it may wait are in two groups that alternate, and waits for them cost nearly
-// nothing.
+// A leader waits for clients that come again soon, or shortly after it: all share one
+// commit. Clients that come later than it may wait are in two groups that alternate, and
+// waits for them cost nearly nothing.
 func TestALeaderWaitsOnlyIfThatBringsRequests(t *testing.T) {
 	const (
 		clients = 40
 		each    = 100                  // registrations of a client
-		took    = 8 * time.Millisecond // a commit: a leader may wait 2 ms
+		took    = 8 * time.Millisecond // a commit: a leader may wait 4 ms
 	)
 	for _, c := range []struct {
 		name    string
 		away    time.Duration // of a client that was answered
+		spread  time.Duration // from one client to the next
+		apart   time.Duration // how much later the second half begins
 		fewest  uint64        // commits of all registrations
 		most    uint64
 		longest time.Duration // all together
 	}{
-		{"soon", time.Millisecond, each, each + 2, each*(took+time.Millisecond) + 4*took},
-		{"late", 4 * time.Millisecond, 2*each - 4, 2*each + 4, 2*each*took + 12*2*time.Millisecond + 4*took},
+		{"soon", time.Millisecond, 0, took / 2, each, each + 2, each*(took+time.Millisecond) + 4*took},
+		{"in a burst", 3 * time.Millisecond, 25 * time.Microsecond, 0, each, each + 2, each*(took+4*time.Millisecond) + 4*took},
+		{"late", 6 * time.Millisecond, 0, took / 2, 2*each - 4, 2*each + 4, 2*each*took + 12*4*time.Millisecond + 4*took},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -88,11 +91,11 @@ func TestALeaderWaitsOnlyIfThatBringsRequests(t *testing.T) {
 				for i := range clients {
 					wg.Go(func() {
 						if i >= clients/2 {
-							time.Sleep(took / 2) // the second group
+							time.Sleep(c.apart)
 						}
 						for n := range each {
 							register(t, r, math(fmt.Sprintf("a%d-%d", i, n)))
-							time.Sleep(c.away)
+							time.Sleep(c.away + time.Duration(i)*c.spread)
 						}
 					})
 				}
