@@ -3,7 +3,7 @@
 // Command cluster measures three dnsd that share a registry (store cluster): processes of
 // the full dnsd, on this machine, with the disk's syncs.
 //
-//	go run . [-only registrations,failover,million,dns] [-dir DIR] [-h for the others]
+//	go run . [-only registrations,below,failover,million,dns] [-dir DIR] [-h for the others]
 //
 // # Durable registrations
 //
@@ -15,7 +15,7 @@
 //	          8 connections, spread over the three servers' sockets
 //	http      one PUT to a hook, by net/http over 64 connections: at the dnsd that is the
 //	          writer, at one that passes it on, or spread over all three
-//	registry  the same below HTTP, and etcd's two operations likewise: BenchmarkRegister of
+//	below     the same below HTTP, and etcd's two operations likewise: BenchmarkRegister of
 //	          dnsd/cluster, three members in one process
 //
 // # Failover
@@ -59,7 +59,7 @@ import (
 )
 
 var (
-	only      = flag.String("only", "registrations,failover,million,dns", "what is measured")
+	only      = flag.String("only", "registrations,below,failover,million,dns", "what is measured")
 	dir       = flag.String("dir", "", "where the stores are; default the temporary directory")
 	clients   = flag.Int("clients", 64, "that register or renew at once")
 	rounds    = flag.Int("rounds", 3, "of registrations and of DNS; the median counts")
@@ -79,6 +79,7 @@ var sections = []struct {
 	measure func(context.Context, programs) error
 }{
 	{"registrations", registrations},
+	{"below", below},
 	{"failover", failover},
 	{"million", million},
 	{"dns", answers},

@@ -38,12 +38,17 @@ func million(ctx context.Context, p programs) error {
 		return err
 	}
 	follower := followers[0]
-	var s state
-	if err := get(ctx, writer.hook+"/v1/cluster", &s); err != nil {
+	etcd, err := dialEtcd(c.nodes)
+	if err != nil {
+		return err
+	}
+	defer etcd.close()
+	size, err := etcd.size(ctx)
+	if err != nil {
 		return err
 	}
 	fmt.Printf("%d instances at three dnsd with etcd inside, ten a service; everything on one machine\n\n| | |\n|---|---|\n", *instances)
-	fmt.Printf("| etcd's database | %s |\n", mebibytes(s.Etcd.Size))
+	fmt.Printf("| etcd's database | %s |\n", mebibytes(size))
 	fmt.Printf("| directory of a dnsd | %s |\n", mebibytes(sizeOf(follower.data)))
 	for _, n := range []*node{writer, follower} {
 		role := "follower"
@@ -52,6 +57,17 @@ func million(ctx context.Context, p programs) error {
 		}
 		fmt.Printf("| %s, resident after the registrations | %s |\n", role, mebibytes(memory(n, "VmRSS")))
 	}
+	if err := starts(ctx, follower); err != nil {
+		return err
+	}
+	if err := c.level(ctx); err != nil {
+		return err
+	}
+	return c.renewals(ctx, etcd, writer, follower)
+}
+
+// starts stops a follower and starts it again, with and without its local copy.
+func starts(ctx context.Context, follower *node) error {
 	for _, how := range []struct {
 		name   string
 		before func() error
@@ -70,10 +86,7 @@ func million(ctx context.Context, p programs) error {
 		fmt.Printf("| %s | %v |\n", how.name, took.Round(10*time.Millisecond))
 		fmt.Printf("| its memory: resident, and the most it had | %s, %s |\n", mebibytes(memory(follower, "VmRSS")), mebibytes(memory(follower, "VmHWM")))
 	}
-	if err := c.level(ctx); err != nil {
-		return err
-	}
-	return c.renewals(ctx, writer, follower)
+	return nil
 }
 
 // restart starts it, and returns how long it took until it was ready.
@@ -131,12 +144,7 @@ func (c *cluster) level(ctx context.Context) error {
 }
 
 // renewals through a follower: one a request, and many a request.
-func (c *cluster) renewals(ctx context.Context, writer, follower *node) error {
-	etcd, err := dialEtcd(c.nodes)
-	if err != nil {
-		return err
-	}
-	defer etcd.close()
+func (c *cluster) renewals(ctx context.Context, etcd etcdClient, writer, follower *node) error {
 	h := newHooks(*clients, follower)
 	defer h.close()
 	const many = 1000 // in a request

@@ -77,25 +77,29 @@ var asker = &http.Client{Timeout: 2 * time.Second}
 
 // get asks for a page, and reads its JSON if into is not nil.
 func get(ctx context.Context, url string, into any) error {
+	body, err := read(ctx, url)
+	if err != nil || into == nil {
+		return err
+	}
+	return json.Unmarshal(body, into)
+}
+
+// read asks for a page.
+func read(ctx context.Context, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := asker.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	switch {
-	case err != nil:
-		return err
-	case resp.StatusCode != http.StatusOK:
-		return fmt.Errorf("%s: %s: %s", url, resp.Status, body)
-	case into == nil:
-		return nil
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %s", url, resp.Status, body)
 	}
-	return json.Unmarshal(body, into)
+	return body, err
 }
 
 // single makes a dnsd that is alone, on a store: "memory", or "bolt FILE".
@@ -110,7 +114,7 @@ func configure(p programs, name string, dns, hook netip.AddrPort, store string) 
 	n := &node{name: name, dns: dns, hook: "http://" + hook.String(), corefile: filepath.Join(p.work, name+".conf"), program: p.dnsd}
 	level := "error"
 	if *verbose {
-		level = "info"
+		level = "warn" // each registration is an info
 	}
 	text := fmt.Sprintf(`svc:%d {
     bind 127.0.0.1
@@ -200,10 +204,6 @@ type state struct {
 		Name, Role, Error string
 		Revision          uint64
 	} `json:"members"`
-	Etcd struct {
-		Size  int64
-		Alarm string
-	} `json:"etcd"`
 }
 
 // settled waits until all are ready and all agree on the writer and on the members.

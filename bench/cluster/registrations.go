@@ -30,6 +30,7 @@ type row struct {
 	rates []float64
 
 	servers, client []float64 // CPU us of a registration, if it was measured
+	shared          []float64 // registrations of a commit, if dnsd has committed them
 }
 
 func registrations(ctx context.Context, p programs) error {
@@ -74,35 +75,44 @@ func registrations(ctx context.Context, p programs) error {
 			}
 		}
 	}
-	c.stop()
-	below, err := belowHTTP(ctx, p)
+	fmt.Printf("durable registrations a second at three dnsd with etcd inside, %d clients, median of %d rounds of %v; servers and clients share the cores\n\n", *clients, *rounds, *span)
+	table(rows)
+	return nil
+}
+
+// below measures the registry of the same below HTTP.
+func below(ctx context.Context, p programs) error {
+	rows, err := belowHTTP(ctx, p)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("durable registrations a second at three dnsd with etcd inside, %d clients, median of %d rounds of %v; servers and clients share the cores\n\n", *clients, *rounds, *span)
-	fmt.Println("| | registrations/s (min to max) | to etcd | CPU us of each: servers | client |\n|---|---|---|---|---|")
+	fmt.Printf("the same below HTTP, with all three in one process\n\n")
 	table(rows)
-	table(below)
 	return nil
 }
 
 // table prints rows beside the first of them.
 func table(rows []*row) {
+	fmt.Println("| | registrations/s (min to max) | to etcd | a commit | CPU us of each: servers | client |\n|---|---|---|---|---|---|")
 	base := median(rows[0].rates)
 	for _, r := range rows {
 		m := median(r.rates)
 		fmt.Printf("| %s | %.0f (%.0f to %.0f) | %.2f |", r.name, m, slices.Min(r.rates), slices.Max(r.rates), m/base)
 		if r.servers == nil {
-			fmt.Println(" | |")
+			fmt.Println(" | | |")
 			continue
 		}
-		fmt.Printf(" %.0f | %.0f |\n", median(r.servers), median(r.client))
+		fmt.Printf(" %.0f | %.0f | %.0f |\n", median(r.shared), median(r.servers), median(r.client))
 	}
 }
 
 // measure takes one round.
 func (r *row) measure(ctx context.Context, c *cluster) error {
 	before, err := cpuOf(c.nodes...)
+	if err != nil {
+		return err
+	}
+	committed, err := c.commits(ctx)
 	if err != nil {
 		return err
 	}
@@ -123,9 +133,40 @@ func (r *row) measure(ctx context.Context, c *cluster) error {
 	r.rates = append(r.rates, rate)
 	r.servers = append(r.servers, float64(spent.Microseconds())/done)
 	r.client = append(r.client, float64((ownCPU()-own).Microseconds())/done)
-	progress("%s: %.0f/s", r.name, rate)
+	now, err := c.commits(ctx)
+	if err != nil {
+		return err
+	}
+	shared := 0.0
+	if now > committed {
+		shared = done / (now - committed)
+	}
+	r.shared = append(r.shared, shared)
+	progress("%s: %.0f/s, CPU us %.0f and %.0f, %.1f a commit", r.name, rate, r.servers[len(r.servers)-1], r.client[len(r.client)-1], shared)
 	return nil
 }
+
+// commits of all dnsd so far.
+func (c *cluster) commits(ctx context.Context) (sum float64, err error) {
+	for _, n := range c.nodes {
+		page, err := read(ctx, n.hook+"/metrics")
+		if err != nil {
+			return 0, err
+		}
+		m := commitsTotal.FindSubmatch(page)
+		if m == nil {
+			return 0, fmt.Errorf("%s/metrics does not say how many commits there were", n.hook)
+		}
+		v, err := strconv.ParseFloat(string(m[1]), 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += v
+	}
+	return sum, nil
+}
+
+var commitsTotal = regexp.MustCompile(`(?m)^rollcall_registry_commits_total (\S+)$`)
 
 // ownCPU is the processor time of this process.
 func ownCPU() time.Duration {
@@ -181,15 +222,24 @@ func (e etcdClient) revision(ctx context.Context) (int64, error) {
 	return r.Header.Revision, nil
 }
 
+// size of etcd's data on one server, in octets.
+func (e etcdClient) size(ctx context.Context) (int64, error) {
+	r, err := e[0].Status(ctx, e[0].Endpoints()[0])
+	if err != nil {
+		return 0, err
+	}
+	return r.DbSize, nil
+}
+
 var result = regexp.MustCompile(`(?m)^BenchmarkRegister/(\S+?)(?:-\d+)?\s.*?([0-9.e+]+) registrations/s`)
 
 // belowHTTP runs the benchmark that dnsd/cluster has for it.
 func belowHTTP(ctx context.Context, p programs) ([]*row, error) {
 	rows := []*row{
-		{name: "in one process: etcd, a lease and a put"},
-		{name: "in one process: registry, at the writer"},
-		{name: "in one process: registry, at a follower"},
-		{name: "in one process: registry, at all three"},
+		{name: "etcd, a lease and a put"},
+		{name: "registry, at the writer"},
+		{name: "registry, at a follower"},
+		{name: "registry, at all three"},
 	}
 	of := map[string]*row{"etcd": rows[0], "at=writer": rows[1], "at=follower": rows[2], "at=all": rows[3]}
 	bench := filepath.Join(p.work, "cluster.test")
