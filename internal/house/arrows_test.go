@@ -128,8 +128,13 @@ var arrows = []struct {
 	},
 	{
 		rooms:   []string{"dnsd/internal/peer"},
-		allowed: []string{module + "/dnsd/internal/registry", module + "/dnsd/internal/limit", module + "/dnsd/internal/setting", module + "/internal/srvname", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
+		allowed: []string{module + "/dnsd/internal/registry", module + "/dnsd/internal/plainjson", module + "/dnsd/internal/limit", module + "/dnsd/internal/setting", module + "/internal/srvname", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
 		reason:  "the connection between members knows writes, not the store, the hook or DNS",
+	},
+	{
+		rooms:   []string{"dnsd/internal/plainjson"},
+		allowed: []string{},
+		reason:  "it knows texts and numbers, not what they say",
 	},
 	{
 		rooms:   []string{"dnsd/internal/limit"},

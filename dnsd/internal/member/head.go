@@ -46,6 +46,8 @@ type change struct {
 	Time     time.Time       `json:"time"`
 	Instance json.RawMessage `json:"instance,omitempty"` // a registry.Record, as in P/i/SERVICE/ID
 	Removed  string          `json:"removed,omitempty"`  // "_math._tcp/a1"
+
+	record *registry.Record // Instance, if it was read already
 }
 
 // fence is a registry.Fence, here and as the value of P/f/SERVICE/ID. Without incarnation
@@ -90,10 +92,17 @@ func (l *life) UnmarshalText(text []byte) error {
 // parse reads JSON. Unknown fields are left alone: what a reader must know has another
 // format.
 func parse(value []byte, into any) error {
+	if err := checkLength(value); err != nil {
+		return err
+	}
+	return json.Unmarshal(value, into)
+}
+
+func checkLength(value []byte) error {
 	if len(value) > longestValue {
 		return fmt.Errorf("has %d octets; expected at most %d", len(value), longestValue)
 	}
-	return json.Unmarshal(value, into)
+	return nil
 }
 
 // formatError says that a newer dnsd wrote a value.
@@ -121,12 +130,15 @@ func checkFormat(value []byte) error {
 
 // parseHead reads the value of P/head and checks everything in it.
 func parseHead(value []byte) (*head, error) {
-	if err := checkFormat(value); err != nil {
-		return nil, err
-	}
-	h := &head{}
-	if err := parse(value, h); err != nil {
-		return nil, err
+	h, ok := plainHead(value)
+	if !ok {
+		if err := checkFormat(value); err != nil {
+			return nil, err
+		}
+		h = &head{}
+		if err := parse(value, h); err != nil {
+			return nil, err
+		}
 	}
 	switch {
 	case h.Life == 0:
@@ -161,7 +173,7 @@ func (h *head) batch() (*registry.Batch, error) {
 		case (c.Instance == nil) == (c.Removed == ""):
 			return nil, fmt.Errorf("change %d is neither of an instance nor a removal", next.Revision)
 		case c.Instance != nil:
-			in, err := parseInstance(c.Instance)
+			in, err := c.instance()
 			if err != nil {
 				return nil, fmt.Errorf("change %d: %w", next.Revision, err)
 			}
@@ -188,10 +200,21 @@ func (h *head) batch() (*registry.Batch, error) {
 	return b, nil
 }
 
+// instance checks everything in the instance of c.
+func (c *change) instance() (*registry.Instance, error) {
+	if c.record != nil {
+		return c.record.Instance()
+	}
+	return parseInstance(c.Instance)
+}
+
 // parseInstance reads a registry.Record and checks everything in it.
 func parseInstance(value []byte) (*registry.Instance, error) {
-	var r registry.Record
-	if err := parse(value, &r); err != nil {
+	if err := checkLength(value); err != nil {
+		return nil, err
+	}
+	r, err := registry.ParseRecord(value)
+	if err != nil {
 		return nil, err
 	}
 	return r.Instance()
@@ -215,8 +238,16 @@ func newFence(f registry.Fence) fence {
 }
 
 // encode returns the JSON of what cannot fail to have one.
-func encode(v any) []byte {
-	b, err := json.Marshal(v)
+func encode(v any) (b []byte) {
+	var err error
+	switch v := v.(type) {
+	case registry.Record:
+		b = v.AppendJSON(make([]byte, 0, 256)) // most are shorter
+	case *head:
+		b, err = v.appendJSON()
+	default:
+		b, err = json.Marshal(v)
+	}
 	if err != nil {
 		panic(fmt.Sprintf("member: %T has no JSON: %v", v, err)) // only values of this package and registry.Record get here
 	}

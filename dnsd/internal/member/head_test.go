@@ -114,6 +114,17 @@ func FuzzHead(f *testing.F) {
 	f.Add([]byte(encode(&head{Format: format, Life: 7, Revision: 2, Time: time.Unix(0, 0).UTC(), Batch: &parts[0].batch})))
 	f.Add([]byte(`{"format":1,"life":"9f86d081884c7d65","revision":7,"batch":{"from":6,"changes":[{"removed":"_math._tcp/a1"}],"fences":[{"service":"_math._tcp","id":"a1","drained":true}]}}`))
 	f.Fuzz(func(t *testing.T, value []byte) {
+		if got, ok := plainHead(value); ok {
+			var want head
+			if err := json.Unmarshal(value, &want); err != nil {
+				t.Fatalf("%s was read as plain: %v", value, err)
+			}
+			a, errA := json.Marshal(got)
+			b, errB := json.Marshal(&want)
+			if string(a) != string(b) || (errA == nil) != (errB == nil) {
+				t.Errorf("%s is read as\n%s, %v, want\n%s, %v", value, a, errA, b, errB)
+			}
+		}
 		h, err := parseHead(value)
 		if err != nil {
 			return
@@ -159,4 +170,55 @@ func FuzzValues(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestHeadIsThatOfEncodingJSON: both write the same, and read the same.
+func TestHeadIsThatOfEncodingJSON(t *testing.T) {
+	with := func(b *registry.Batch) *head {
+		parts, err := under.divide(b, b.Revision-uint64(len(b.Changes)), kv.Limits{Ops: 128, Bytes: 1 << 20})
+		if err != nil || len(parts) != 1 {
+			t.Fatal(parts, err)
+		}
+		return &head{Format: format, Life: 7, Revision: b.Revision, Spares: 3, Time: someTime.Add(time.Nanosecond), Writer: "a", Member: "1f", Batch: &parts[0].batch}
+	}
+	strange := puts(7, "a1")
+	strange.Changes[0].New.Meta = map[string]string{"path": "/x<y>&\u2028"}
+	twice := puts(7, "a1", "a2", "a3")
+	twice.Changes[2].Time = someTime.Add(time.Second)
+	for name, c := range map[string]struct {
+		head  *head
+		plain bool
+	}{
+		"without a batch":   {&head{Format: format, Life: 7, Revision: 9, Time: someTime}, true},
+		"a skip":            {with(&registry.Batch{Revision: 8}), true},
+		"a change":          {with(puts(7, "a1")), true},
+		"changes":           {with(twice), true},
+		"removals":          {with(&registry.Batch{Revision: 9, Changes: removals(7, "a1", "a2").Changes}), true},
+		"removals, fences":  {with(removals(7, "a1", "a2")), false},
+		"strange metadata":  {with(strange), false},
+		"a strange name":    {&head{Format: format, Life: 7, Revision: 9, Time: someTime, Writer: "ä"}, false},
+		"another format":    {&head{Format: format + 1, Life: 7, Revision: 9, Time: someTime}, false},
+		"no number of keys": {&head{Format: format, Life: 7, Revision: 9, Spares: -1, Time: someTime}, false},
+	} {
+		want, err := json.Marshal(c.head)
+		if err != nil {
+			t.Fatal(err)
+		}
+		value := encode(c.head)
+		if string(value) != string(want) {
+			t.Errorf("%s is written as\n%s, want\n%s", name, value, want)
+		}
+		var slow head
+		if err := json.Unmarshal(want, &slow); err != nil {
+			t.Fatal(err)
+		}
+		switch got, ok := plainHead(value); {
+		case ok != c.plain:
+			t.Errorf("%s: read as plain: %t", name, ok)
+		case ok:
+			if again, err := json.Marshal(got); err != nil || string(again) != string(want) {
+				t.Errorf("%s is read as\n%s, %v, want\n%s", name, again, err, want)
+			}
+		}
+	}
 }

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/plainjson"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
@@ -67,9 +70,15 @@ func TestRecordIsChecked(t *testing.T) {
 
 func FuzzRecord(f *testing.F) {
 	f.Add([]byte(goodRecord))
+	f.Add([]byte(strings.Replace(goodRecord, `"version":"1.2"`, ``, 1)))
+	f.Add([]byte(strings.Replace(goodRecord, `"version":"1.2"`, `"version":"1.2","version":"1.3"`, 1)))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var c registry.Record
-		if json.Unmarshal(text, &c) != nil {
+		wrong := json.Unmarshal(text, &c)
+		if got, err := registry.ParseRecord(text); (err == nil) != (wrong == nil) || err == nil && !reflect.DeepEqual(got, c) {
+			t.Errorf("%s: ParseRecord returns %+v, %v, want %+v, %v", text, got, err, c, wrong)
+		}
+		if wrong != nil {
 			return
 		}
 		in, err := c.Instance()
@@ -81,4 +90,53 @@ func FuzzRecord(f *testing.F) {
 			t.Errorf("%s: %+v, then %+v, %v", text, in, again, err)
 		}
 	})
+}
+
+// records draws what is in a Record, and what cannot be.
+func records() *rapid.Generator[registry.Record] {
+	return rapid.Custom(func(t *rapid.T) registry.Record {
+		text := rapid.OneOf(rapid.StringMatching(`[a-z0-9_.]{0,8}`), rapid.String())
+		c := registry.Record{
+			Service: text.Draw(t, "service"), ID: text.Draw(t, "id"), Host: text.Draw(t, "host"),
+			Port: rapid.Uint16().Draw(t, "port"), Priority: rapid.Uint16().Draw(t, "priority"), Weight: rapid.Uint16().Draw(t, "weight"),
+			TTL: registry.Span(rapid.Int64Min(0).Draw(t, "ttl")), Lease: registry.Span(rapid.Int64Range(0, 100).Draw(t, "lease")) * registry.Span(time.Second),
+			Incarnation: rapid.Uint64().Draw(t, "incarnation"), State: registry.State(rapid.IntRange(0, 3).Draw(t, "state")),
+			Sticky: rapid.Bool().Draw(t, "sticky"), Revision: rapid.Uint64().Draw(t, "revision"), Behind: rapid.Uint16Max(2).Draw(t, "behind"),
+		}
+		if m := rapid.MapOfN(text, text, 0, 12).Draw(t, "meta"); len(m) > 0 {
+			c.Meta = m
+		}
+		return c
+	})
+}
+
+// TestRecordIsThatOfEncodingJSON: both write the same, and read the same.
+func TestRecordIsThatOfEncodingJSON(t *testing.T) {
+	plain := 0
+	rapid.Check(t, func(t *rapid.T) {
+		c := records().Draw(t, "record")
+		want, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := c.AppendJSON(nil)
+		if string(got) != string(want) {
+			t.Fatalf("written as\n%s, want\n%s", got, want)
+		}
+		var read registry.Record
+		if err := json.Unmarshal(want, &read); err != nil {
+			t.Fatal(err)
+		}
+		again, err := registry.ParseRecord(got)
+		if err != nil || !reflect.DeepEqual(again, read) {
+			t.Fatalf("read as %+v, %v, want %+v", again, err, read)
+		}
+		r := plainjson.NewReader(got)
+		if new(registry.Record).ReadPlain(&r); r.Whole() {
+			plain++
+		}
+	})
+	if plain == 0 {
+		t.Error("no record was read in its plain form")
+	}
 }
