@@ -166,6 +166,12 @@ func (z addresses) compare(d *Delta, was, now part) {
 	d.sets(old, is)
 }
 
+func (z addresses) differ(was, now *version, yield func(string, bool)) {
+	for a, b := range changed(was.addresses, now.addresses) {
+		yield(cmp.Or(a, b).key, a != nil && b != nil)
+	}
+}
+
 func (z addresses) records(v *version) int { return v.members }
 
 // lookup answers for a name that is neither the apex nor a name server.

@@ -90,6 +90,18 @@
 // (registry.AttachRenewed), and secondaries transfer it whole. They do the same
 // after a restart, which begins above every serial given out before.
 //
+// # Views
+//
+// [Zone.View] is the zone at one revision, for those that must know what changed: it has
+// whole record sets, and differs from a later one part by part. A part is a service with
+// all its names; Since names the parts that changed. A reader waits for Changed, and then:
+//
+//	now, parts, ok := z.Since(old)
+//	for _, part := range parts {
+//		d := old.Difference(now, part)
+//		removed, added := d.Followed("_math._tcp.svc.")
+//	}
+//
 // # Without content, and stale
 //
 // With Config.Absent a zone has no content before its first Load: all names in it have

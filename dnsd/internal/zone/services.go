@@ -137,6 +137,12 @@ func (z services) compare(d *Delta, was, now part) {
 	}
 }
 
+func (z services) differ(was, now *version, yield func(string, bool)) {
+	for s, t := range changed(was.services, now.services) {
+		yield(cmp.Or(s, t).key, s != nil && t != nil)
+	}
+}
+
 // one yields a member, unless it is the zero value.
 func one(m member) iter.Seq[member] {
 	return func(yield func(member) bool) {

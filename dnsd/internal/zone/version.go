@@ -5,6 +5,7 @@ import "github.com/miekg/dns"
 // version is the whole zone at one revision: immutable.
 type version struct {
 	revision uint64
+	loads    uint64 // how often the zone was loaded before: see Since
 	soa      *dns.SOA
 	services list[*service] // those with a record
 	members  int

@@ -198,6 +198,9 @@ type content interface {
 	// compare adds the difference between two states of a part, of which either may be
 	// nil.
 	compare(d *Delta, was, now part)
+	// differ calls changed for each part that is not the same in two versions: both says
+	// whether both have records of it.
+	differ(was, now *version, changed func(key string, both bool))
 	// records is how many records a version has, or a little more.
 	records(v *version) int
 }
@@ -229,6 +232,9 @@ func (z *Zone) Load(revision uint64, instances iter.Seq[*registry.Instance], his
 		}
 	}
 	next := &version{revision: revision, soa: z.soaAt(revision), listing: &listing{epoch: revision >> epochBits}}
+	if old := z.current.Load(); old != nil {
+		next.loads = old.loads + 1
+	}
 	z.content.load(next, ms)
 	z.journal.rebuild(z, next, history)
 	z.publishLocked(next)
