@@ -143,6 +143,7 @@ func (m *Member) applyRemovals(keys []registry.Key) error {
 	if err := reg.Follow(b); err != nil {
 		return m.follows(false, err)
 	}
+	m.witnessed = reg.Life()
 	for _, f := range b.Fences {
 		m.owed[f.Key] = f
 	}

@@ -93,7 +93,9 @@ func (k *keeper) run(ctx context.Context) {
 	var next time.Time
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	told := false
+	told, greet := false, false
+	again := backoff{first: time.Second, most: 10 * time.Second}
+	var nextGreet time.Time
 	for {
 		if !time.Now().Before(next) {
 			more, err := true, k.m.putMeta(ctx, k.j)
@@ -125,12 +127,17 @@ func (k *keeper) run(ctx context.Context) {
 		case <-k.turn:
 		}
 		k.mu.Lock()
-		greet, broken := k.greet, k.broken
+		broken := k.broken
+		greet = greet || k.greet
 		k.greet, k.broken = false, make(map[string]kv.Event)
 		k.mu.Unlock()
-		if greet {
-			if err := k.j.touch(); err != nil && ctx.Err() == nil {
-				k.m.cfg.Logger.Debug("member: a member that has joined was not greeted", "err", err)
+		if greet && !time.Now().Before(nextGreet) {
+			if err := k.j.touch(); err == nil {
+				greet, nextGreet = false, time.Time{}
+				again.reset()
+			} else if ctx.Err() == nil {
+				nextGreet = time.Now().Add(again.next())
+				k.m.cfg.Logger.Debug("member: a member that has joined was not greeted yet", "err", err)
 			}
 		}
 		if len(broken) > 0 && !k.mend(ctx, broken) {

@@ -107,6 +107,9 @@ func (m *Member) lead(ctx context.Context, t *ticket) error {
 	m.term = &term{journal: j, ticket: t, began: time.Now()}
 	m.term.keeper = startKeeper(m, j)
 	m.leads.Store(j)
+	if len(m.peers) > 1 {
+		m.term.keeper.welcome() // some may have joined while there was no writer
+	}
 	m.term.keeper.later(m.hand)
 	m.hand = map[string]kv.Event{}
 	m.cfg.Logger.Info("member: this dnsd is the writer", "name", m.cfg.Name, "life", reg.Life().String(), "revision", reg.Revision(), "took", time.Since(began))
