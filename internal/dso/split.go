@@ -158,7 +158,9 @@ func (w *writer) write(rr dns.RR, ttl uint32) (end int, err error) {
 	h := rr.Header()
 	srv, ok := rr.(*dns.SRV)
 	if !ok {
-		if end, err = dns.PackRR(rr, w.buf, w.off, w.names, true); err != nil {
+		// PackRR writes the length of the data into the header of the record, and the records
+		// of a zone are shared.
+		if end, err = dns.PackRR(dns.Copy(rr), w.buf, w.off, w.names, true); err != nil {
 			return 0, err
 		}
 		fixed, err := skipName(w.buf, w.off)

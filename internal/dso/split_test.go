@@ -277,3 +277,23 @@ func BenchmarkReadSet(b *testing.B) {
 		}
 	}
 }
+
+// TestRecordsAreNotChangedByWritingThem: a zone shares them with all that read it.
+func TestRecordsAreNotChangedByWritingThem(t *testing.T) {
+	all := []dns.RR{
+		&dns.SRV{Hdr: dns.RR_Header{Name: "_a._tcp.svc.", Rrtype: dns.TypeSRV, Class: dns.ClassINET, Ttl: 5}, Port: 80, Target: "i.svc."},
+		&dns.A{Hdr: dns.RR_Header{Name: "i.svc.", Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 5}, A: net.IPv4(192, 0, 2, 1).To4()},
+		&dns.TXT{Hdr: dns.RR_Header{Name: "i.svc.", Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: 5}, Txt: []string{"x"}},
+	}
+	if _, err := Sets(Whole, 1, all, all[:1]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Pushes(all, all[:1]); err != nil {
+		t.Fatal(err)
+	}
+	for _, rr := range all {
+		if h := rr.Header(); h.Rdlength != 0 || h.Ttl != 5 {
+			t.Errorf("the header has become %+v", h)
+		}
+	}
+}
