@@ -24,6 +24,7 @@ func (g *group) leader() string {
 }
 
 func TestAServerStepsAside(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3, nil)
 	g.start("a", "b", "c")
 	g.works("a", "b", "c")
@@ -47,6 +48,7 @@ func TestAServerStepsAside(t *testing.T) {
 // TestNoServerToStepAsideFor: alone, or without another that can be reached, a server goes
 // on as it is.
 func TestNoServerToStepAsideFor(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 1, nil)
 	g.start("a")
 	g.works("a")

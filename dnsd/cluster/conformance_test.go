@@ -13,14 +13,17 @@ import (
 )
 
 func TestTheStoreOnEtcdIsAStore(t *testing.T) {
+	t.Parallel()
 	suite(t, startEtcd(t))
 }
 
 func TestTheStoreOnTheOldestEtcdIsAStore(t *testing.T) {
+	t.Parallel()
 	suite(t, startDebian(t))
 }
 
 func TestTheStoreOnAnEmbeddedServerIsAStore(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 1, newAuthority(t, "cluster"))
 	g.start("a")
 	g.works("a")
@@ -38,6 +41,7 @@ func TestTheStoreOnAnEmbeddedServerIsAStore(t *testing.T) {
 
 // TestAReadSeesWhatWasWrittenAtAnotherServer: and so does a condition.
 func TestAReadSeesWhatWasWrittenAtAnotherServer(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3, nil)
 	g.start("a", "b", "c")
 	g.works("a", "b", "c")

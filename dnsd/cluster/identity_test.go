@@ -9,6 +9,7 @@ import (
 )
 
 func TestWhoseDataADirectoryHas(t *testing.T) {
+	t.Parallel()
 	if id, err := readIdentity(t.TempDir()); id != nil || err != nil {
 		t.Errorf("an empty directory: %+v, %v", id, err)
 	}

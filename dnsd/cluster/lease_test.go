@@ -34,7 +34,7 @@ func TestAKeepaliveIsNotAnsweredByAnOldAnswer(t *testing.T) {
 		}
 	}}).start(t)
 	s := f.open(t)
-	if err := s.KeepAlive(soon(t, 50*time.Millisecond), 7); !errors.Is(err, kv.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+	if err := s.KeepAlive(soon(t, 300*time.Millisecond), 7); !errors.Is(err, kv.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the error is %v", err)
 	}
 	result := make(chan error)

@@ -18,6 +18,7 @@ import (
 // TestAServerIsReplaced is what an operator does whose machine c is lost, and then the
 // mistakes on the way.
 func TestAServerIsReplaced(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t, "cluster")
 	g := newGroup(t, 3, ca)
 	g.start("a", "b", "c")
@@ -107,6 +108,7 @@ func filesOf(dir string) (list []string) {
 
 // TestAClusterGrows from one server to three.
 func TestAClusterGrows(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 1, nil)
 	g.start("a")
 	g.works("a")
@@ -126,6 +128,7 @@ func TestAClusterGrows(t *testing.T) {
 }
 
 func TestMembersThatCannotBeAddedOrRemoved(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3, nil)
 	g.start("a", "b", "c")
 	g.works("a", "b", "c")
@@ -164,6 +167,7 @@ func TestMembersThatCannotBeAddedOrRemoved(t *testing.T) {
 
 // TestAServerThatWasRemoved stops, and says so; DNS goes on from memory.
 func TestAServerThatWasRemoved(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3, nil)
 	g.start("a", "b", "c")
 	g.works("a", "b", "c")
@@ -180,6 +184,7 @@ func TestAServerThatWasRemoved(t *testing.T) {
 }
 
 func TestDirectoriesThatAreWrong(t *testing.T) {
+	t.Parallel()
 	g, other := newGroup(t, 3, nil), newGroup(t, 1, nil)
 	g.start("a", "b", "c")
 	other.start("a")
@@ -220,6 +225,7 @@ func (g *group) refusedToo(what string, s dnsd.SharedStore, says string) {
 }
 
 func TestPortsAndPeersThatAreWrong(t *testing.T) {
+	t.Parallel()
 	ca, foreign := newAuthority(t, "cluster"), newAuthority(t, "foreign")
 	g := newGroup(t, 2, ca)
 	g.start("a")
@@ -251,6 +257,7 @@ func TestPortsAndPeersThatAreWrong(t *testing.T) {
 }
 
 func TestALogThatIsBroken(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 1, nil)
 	g.start("a")
 	g.works("a")

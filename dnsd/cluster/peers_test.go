@@ -53,6 +53,7 @@ func TestWhatAPeerAnswers(t *testing.T) {
 
 // TestAPeerThatIsAwayIsNotBad: it does not take a connection, or takes it and hangs.
 func TestAPeerThatIsAwayIsNotBad(t *testing.T) {
+	t.Parallel()
 	hangs, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +62,7 @@ func TestAPeerThatIsAwayIsNotBad(t *testing.T) {
 	s := dnsd.SharedStore{Name: "a", Peers: []dnsd.Peer{{Name: "a", URL: "http://127.0.0.1:2"}, {Name: "b", URL: "http://127.0.0.1:1"}, {Name: "c", URL: "http://" + hangs.Addr().String()}}}
 	began := time.Now()
 	words := newPeersClient(nil).ask(t.Context(), s)
-	if d := time.Since(began); d > 2*askTime {
+	if d := time.Since(began); d > 4*askTime {
 		t.Errorf("it took %v", d)
 	}
 	if len(words) != 2 {

@@ -10,6 +10,7 @@ import (
 )
 
 func TestHowAServerStarts(t *testing.T) {
+	t.Parallel()
 	s := dnsd.SharedStore{Name: "c", Dir: "DIR", Peers: []dnsd.Peer{{Name: "a", URL: "u://a"}, {Name: "b", URL: "u://b"}, {Name: "c", URL: "u://c"}}}
 	m := func(id uint64, name string, started bool, urls ...string) peerMember {
 		p := peerMember{ID: id, Name: name, PeerURLs: urls}

@@ -3,8 +3,10 @@ package cluster
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -27,6 +29,11 @@ func TestMain(m *testing.M) {
 	}
 	if task := os.Getenv(etcdVar); task != "" {
 		peertest.Main(func(ctx context.Context) error { return runEtcd(ctx, strings.Fields(task)) })
+	}
+	flag.Parse()
+	// The tests wait far more than they work.
+	if f := flag.Lookup("test.parallel"); f.Value.String() == fmt.Sprint(runtime.GOMAXPROCS(0)) {
+		_ = f.Value.Set("6")
 	}
 	os.Exit(m.Run())
 }
@@ -67,6 +74,7 @@ func runCluster(ctx context.Context, args []string) error {
 
 // TestAServerThatWasKilledStartsAgain: its lock is gone, its socket is not.
 func TestAServerThatWasKilledStartsAgain(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 1, nil)
 	task := clusterVar + "=" + g.dirs["a"] + " " + g.base.Peers[0].URL
 	p := peertest.StartSelf(t, "dnsd", task)

@@ -51,6 +51,7 @@ func TestTheSpanOfAnyPrefix(t *testing.T) {
 // TestARangeOfManyPagesIsOfOneRevision: every page after the first is written to while it
 // is read.
 func TestARangeOfManyPagesIsOfOneRevision(t *testing.T) {
+	t.Parallel()
 	e := startEtcd(t)
 	s := e.open(t)
 	const n = 2*pageSize + 1

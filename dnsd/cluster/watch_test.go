@@ -74,6 +74,7 @@ func TestWhatEtcdSaysToAWatch(t *testing.T) {
 
 // TestAReaderThatIsSlowMakesEtcdWait: what is not read stays with etcd.
 func TestAReaderThatIsSlowMakesEtcdWait(t *testing.T) {
+	t.Parallel()
 	const size = 1 << 20
 	sent := make(chan int64, 1000)
 	f := (&fake{watch: func(s pb.Watch_WatchServer) error {
@@ -110,6 +111,7 @@ func TestAReaderThatIsSlowMakesEtcdWait(t *testing.T) {
 
 // TestAWatchThatDoesNotBegin: the server takes it, and says nothing.
 func TestAWatchThatDoesNotBegin(t *testing.T) {
+	t.Parallel()
 	f := (&fake{watch: func(s pb.Watch_WatchServer) error {
 		<-s.Context().Done()
 		return nil
