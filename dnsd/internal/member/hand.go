@@ -69,14 +69,19 @@ func right(e kv.Event, want []byte) bool {
 
 // later lets the keeper put back what was changed by hand.
 func (k *keeper) later(broken map[string]kv.Event) {
+	k.note(broken)
+	k.signal()
+}
+
+// note notes what was changed by hand.
+func (k *keeper) note(broken map[string]kv.Event) {
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	for key, e := range broken {
 		if len(k.broken) < mostByHand && e.Modified >= k.broken[key].Modified {
 			k.broken[key] = e
 		}
 	}
-	k.mu.Unlock()
-	k.signal()
 }
 
 // mend puts keys back as the registry has them. It returns false if it has to be done

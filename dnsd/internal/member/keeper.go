@@ -81,41 +81,45 @@ func (k *keeper) signal() {
 
 // welcome lets a member that has joined see that the writer is alive.
 func (k *keeper) welcome() {
-	k.mu.Lock()
-	k.greet = true
-	k.mu.Unlock()
+	k.setGreet(true)
 	k.signal()
+}
+
+// errand is something that is tried until it works, with pauses.
+type errand struct {
+	pause backoff
+	next  time.Time
+}
+
+func (e *errand) due() bool { return !time.Now().Before(e.next) }
+
+// tried notes that it worked, or did not.
+func (e *errand) tried(worked bool) {
+	if worked {
+		e.pause.reset()
+		e.next = time.Time{}
+		return
+	}
+	e.next = time.Now().Add(e.pause.next())
 }
 
 // run works until ctx ends.
 func (k *keeper) run(ctx context.Context) {
-	pause := backoff{first: time.Second, most: 30 * time.Second}
-	var next time.Time
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	told, greet := false, false
-	again := backoff{first: time.Second, most: 10 * time.Second}
-	var nextGreet time.Time
+	fill := errand{pause: backoff{first: time.Second, most: 30 * time.Second}}
+	greet := errand{pause: backoff{first: time.Second, most: 10 * time.Second}}
+	mend := greet
 	for {
-		if !time.Now().Before(next) {
-			more, err := true, k.m.putMeta(ctx, k.j)
-			for more && err == nil && ctx.Err() == nil {
-				more, err = k.j.refill()
-			}
-			switch {
-			case ctx.Err() != nil:
+		if fill.due() {
+			err := k.fill(ctx)
+			if ctx.Err() != nil {
 				return
-			case err == nil:
-				pause.reset()
-				next = time.Time{}
-				told = false
-			default:
-				next = time.Now().Add(pause.next())
-				if !told {
-					told = true
-					k.m.cfg.Logger.Warn("member: the spare keys of the store cannot be filled", "err", err)
-				}
 			}
+			if err != nil && fill.pause.tries == 0 {
+				k.m.cfg.Logger.Warn("member: the spare keys of the store cannot be filled", "err", err)
+			}
+			fill.tried(err == nil)
 		}
 		select {
 		case <-ctx.Done():
@@ -126,24 +130,50 @@ func (k *keeper) run(ctx context.Context) {
 			}
 		case <-k.turn:
 		}
-		k.mu.Lock()
-		broken := k.broken
-		greet = greet || k.greet
-		k.greet, k.broken = false, make(map[string]kv.Event)
-		k.mu.Unlock()
-		if greet && !time.Now().Before(nextGreet) {
-			if err := k.j.touch(); err == nil {
-				greet, nextGreet = false, time.Time{}
-				again.reset()
-			} else if ctx.Err() == nil {
-				nextGreet = time.Now().Add(again.next())
+		if greet.due() && k.setGreet(false) {
+			err := k.j.touch()
+			greet.tried(err == nil)
+			if err != nil {
+				k.setGreet(true)
 				k.m.cfg.Logger.Debug("member: a member that has joined was not greeted yet", "err", err)
 			}
 		}
-		if len(broken) > 0 && !k.mend(ctx, broken) {
-			k.later(broken)
+		if !mend.due() {
+			continue
+		}
+		if broken := k.takeBroken(); len(broken) > 0 {
+			worked := k.mend(ctx, broken)
+			mend.tried(worked)
+			if !worked {
+				k.note(broken)
+			}
 		}
 	}
+}
+
+// fill puts what the store should always have: the settings, the spare keys, and what is
+// owed.
+func (k *keeper) fill(ctx context.Context) error {
+	more, err := true, k.m.putMeta(ctx, k.j)
+	for more && err == nil && ctx.Err() == nil {
+		more, err = k.j.refill()
+	}
+	return err
+}
+
+func (k *keeper) setGreet(greet bool) (was bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	was, k.greet = k.greet, greet
+	return was
+}
+
+func (k *keeper) takeBroken() map[string]kv.Event {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	broken := k.broken
+	k.broken = make(map[string]kv.Event)
+	return broken
 }
 
 // repeatLocked does a transaction that may be done more than once, because it changes

@@ -358,3 +358,42 @@ func TestFullStoreKeepsItsWriter(t *testing.T) {
 		c.stored(w)
 	})
 }
+
+// TestMendingWaitsForSpace: what was changed by hand in a full store is put back when there
+// is space, and is not tried without a pause until then.
+func TestMendingWaitsForSpace(t *testing.T) {
+	inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+		s := &countingStore{}
+		w := c.start(func(cfg *Config) {
+			s.Store = cfg.Store
+			cfg.Store = s
+		})
+		c.elected()
+		w.register(t, "a1")
+		time.Sleep(3 * time.Second)
+		c.store.SetFull(true)
+		before := s.txns.Load()
+		c.operate(kv.Op{Key: under.instance(registration("a1").Key), Delete: true})
+		time.Sleep(time.Minute)
+		if n := s.txns.Load() - before; n == 0 || n > 30 {
+			t.Errorf("%d transactions in a minute", n)
+		}
+		c.store.SetFull(false)
+		time.Sleep(11 * time.Second)
+		c.stored(w)
+	})
+}
+
+// countingStore counts transactions. Many of them take time, or a test of one that is sent
+// again and again would never end.
+type countingStore struct {
+	kv.Store
+	txns atomic.Int64
+}
+
+func (s *countingStore) Txn(ctx context.Context, t kv.Txn) (kv.Result, error) {
+	if s.txns.Add(1) > 1000 {
+		sleep(ctx, time.Second)
+	}
+	return s.Store.Txn(ctx, t)
+}
