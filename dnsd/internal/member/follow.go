@@ -141,7 +141,7 @@ func (m *Member) lookAgain(ctx context.Context) error {
 func (m *Member) attend(ctx context.Context, deliveries <-chan delivery, done <-chan struct{}) (worked bool, err error) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	over := time.NewTimer(0)
+	over := time.NewTimer(m.cfg.Session) // set below
 	defer over.Stop()
 	for {
 		var lost <-chan struct{}
