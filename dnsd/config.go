@@ -226,10 +226,18 @@ type DNS struct {
 	// 9018. Empty: a random one each start.
 	CookieSecrets []string
 	TCP           TCP
+	Push          Push
 	// TLS serves DNS over TLS, RFC 7858, on the hosts of Bind. The zero value is off.
 	TLS TLS
 	// TLSPort is its port, default 853; -1 means any free one.
 	TLSPort int
+}
+
+// Push bounds the sessions of clients that follow the zones over TCP and TLS (RFC 8490).
+type Push struct {
+	Off        bool // there are none
+	Sessions   int  // default 20,000; they do not count as connections
+	PerAddress int  // default 1000
 }
 
 // TCP bounds the TCP and TLS connections of the name server.

@@ -40,6 +40,7 @@ var directives = map[string]directive{
 	"nsid":       {read: readNSID},
 	"cookie":     {repeats: true, read: readCookie},
 	"tcp":        {read: wantBraces("a { } block"), inside: insideTCP},
+	"push":       {read: readPush, inside: insidePush},
 	"log":        {read: readLog},
 	"lameduck":   {read: readLameDuck},
 }

@@ -79,6 +79,7 @@ func defaults(t *testing.T) map[string]string {
 		"history": fmt.Sprint(reg.History.Changes, " ", short(reg.History.Age)),
 		"udpsize": fmt.Sprint(dns.MaxUDP), "ratelimit": fmt.Sprint(dns.RateLimit.PerSecond),
 		"tcp connections": fmt.Sprint(dns.TCP.Conns), "tcp per-address": fmt.Sprint(dns.TCP.ConnsPerAddr), "tcp idle": short(dns.TCP.Idle),
+		"push sessions": fmt.Sprint(dns.Push.Sessions), "push per-address": fmt.Sprint(dns.Push.PerAddress),
 		"log": "info", "lameduck": short(w.LameDuck),
 	}
 }

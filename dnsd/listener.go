@@ -16,6 +16,7 @@ type listener struct {
 	cfg    nameserver.Config
 	server *nameserver.Server
 	task   *task
+	doubts *doubts // goes on in a reload, as the sockets do
 
 	evicted bool // it was closed to make room for a plan
 }
@@ -48,8 +49,8 @@ func (s *Server) prepareListener(addr string, p *plan, old *listener) (*nextList
 			blocks = append(blocks, n.next)
 		}
 	}
-	l := &listener{addr: addr, blocks: blocks, cfg: settings.forServer()}
-	l.cfg.Logger = s.log
+	l := &listener{addr: addr, blocks: blocks, cfg: settings.forServer(), doubts: new(doubts)}
+	l.cfg.Logger, l.cfg.Push.Reconfirm = s.log, l.reconfirm
 	if !overTLS {
 		l.cfg.Addrs = []string{addr}
 	}
@@ -65,7 +66,7 @@ func (s *Server) prepareListener(addr string, p *plan, old *listener) (*nextList
 		}
 	}
 	if old != nil {
-		l.server, l.task = old.server, old.task
+		l.server, l.task, l.doubts = old.server, old.task, old.doubts
 		return &nextListener{next: l, old: old}, nil
 	}
 	server, err := nameserver.Listen(l.cfg)

@@ -21,13 +21,21 @@ var (
 		"TCP and TLS connections open now.", []string{"listener"}, nil)
 	latencyDesc = prometheus.NewDesc("rollcall_dns_answer_seconds",
 		"Time from receiving a query to sending its answer, sampled.", []string{"listener"}, nil)
+	sessionsDesc = prometheus.NewDesc("rollcall_dns_push_sessions",
+		"Sessions of clients that follow the zones now.", []string{"listener"}, nil)
+	subscriptionsDesc = prometheus.NewDesc("rollcall_dns_push_subscriptions",
+		"Record sets that clients follow now.", []string{"listener"}, nil)
+	pushesDesc = prometheus.NewDesc("rollcall_dns_push_messages_total",
+		"Messages with changes, or with a whole set, sent to clients that follow.", []string{"listener"}, nil)
+	pushEventsDesc = prometheus.NewDesc("rollcall_dns_push_events_total",
+		"What happened to sessions.", []string{"listener", "event"}, nil)
 	serialDesc = prometheus.NewDesc("rollcall_zone_serial",
 		"Serial of the zone.", []string{"zone"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (m dnsMetrics) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{answersDesc, eventsDesc, connsDesc, latencyDesc, serialDesc} {
+	for _, d := range []*prometheus.Desc{answersDesc, eventsDesc, connsDesc, latencyDesc, sessionsDesc, subscriptionsDesc, pushesDesc, pushEventsDesc, serialDesc} {
 		c <- d
 	}
 }
@@ -61,6 +69,15 @@ func collectServer(c chan<- prometheus.Metric, listener string, s nameserver.Sta
 		c <- prometheus.MustNewConstMetric(eventsDesc, prometheus.CounterValue, float64(n), listener, event)
 	}
 	c <- prometheus.MustNewConstMetric(connsDesc, prometheus.GaugeValue, float64(s.Conns), listener)
+	c <- prometheus.MustNewConstMetric(sessionsDesc, prometheus.GaugeValue, float64(s.Push.Sessions), listener)
+	c <- prometheus.MustNewConstMetric(subscriptionsDesc, prometheus.GaugeValue, float64(s.Push.Subscriptions), listener)
+	c <- prometheus.MustNewConstMetric(pushesDesc, prometheus.CounterValue, float64(s.Push.Pushes), listener)
+	for event, n := range map[string]uint64{
+		"begun": s.Push.Taken, "refused": s.Push.Refused, "resynchronised": s.Push.Resynchronised,
+		"aborted": s.Push.Aborted, "reconfirmed": s.Push.Reconfirmed,
+	} {
+		c <- prometheus.MustNewConstMetric(pushEventsDesc, prometheus.CounterValue, float64(n), listener, event)
+	}
 
 	buckets := map[float64]uint64{}
 	var sum uint64

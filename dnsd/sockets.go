@@ -117,6 +117,9 @@ func (d *DNS) merge(o DNS, overTLS bool) (conflict string) {
 	note("tcp connections", mergeOne(&d.TCP.Connections, o.TCP.Connections))
 	note("tcp per-address", mergeOne(&d.TCP.PerAddress, o.TCP.PerAddress))
 	note("tcp idle", mergeOne(&d.TCP.Idle, o.TCP.Idle))
+	note("push", mergeOne(&d.Push.Off, o.Push.Off))
+	note("push sessions", mergeOne(&d.Push.Sessions, o.Push.Sessions))
+	note("push per-address", mergeOne(&d.Push.PerAddress, o.Push.PerAddress))
 	note("nsid", mergeOne(&d.NSID, o.NSID))
 	if overTLS {
 		note("tls", mergeOne(&d.TLS, o.TLS))

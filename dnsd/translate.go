@@ -12,6 +12,7 @@ import (
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/hook"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/nameserver"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/push"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
@@ -115,6 +116,7 @@ var (
 	serverWords = map[string]string{
 		"MaxUDP": "udpsize", "RateLimit.PerSecond": "ratelimit", "NSID": "nsid", "CookieSecrets": "cookie",
 		"TCP.Conns": "tcp connections", "TCP.ConnsPerAddr": "tcp per-address", "TCP.Idle": "tcp idle",
+		"Push.Sessions": "push sessions", "Push.PerAddress": "push per-address",
 		"Transfer": "transfer to", "TSIG": "tsig",
 	}
 )
@@ -217,6 +219,9 @@ func (d DNS) forServer() nameserver.Config {
 		MaxUDP: d.UDPSize, NSID: d.NSID, CookieSecrets: d.CookieSecrets,
 		RateLimit: nameserver.RateLimit{PerSecond: d.RateLimit},
 		TCP:       nameserver.TCPLimits{Conns: d.TCP.Connections, ConnsPerAddr: d.TCP.PerAddress, Idle: d.TCP.Idle},
+		Push: nameserver.Push{
+			Off: d.Push.Off, Limits: push.Limits{Sessions: d.Push.Sessions, PerAddress: d.Push.PerAddress},
+		},
 	}
 }
 

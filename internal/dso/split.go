@@ -48,6 +48,17 @@ func (body Body) Prefix(id uint16) (p [PrefixSize]byte) {
 	return p
 }
 
+// Append appends the whole frame of the body for the subscription with an id. The records of
+// a whole set may have been there for some time; revision is that of the zone now.
+func (body Body) Append(b []byte, id uint16, revision uint64) []byte {
+	prefix := body.Prefix(id)
+	b = append(b, prefix[:]...)
+	at := len(b) + 1 // after the flags
+	b = append(b, body...)
+	binary.BigEndian.PutUint64(b[at:], revision)
+	return b
+}
+
 // Flags of the body.
 func (body Body) Flags() Flags { return Flags(body[0]) }
 

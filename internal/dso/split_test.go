@@ -1,6 +1,8 @@
 package dso
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"slices"
@@ -171,6 +173,25 @@ func TestBodiesAreSharedBySubscriptions(t *testing.T) {
 }
 
 // TestAChangedTTLIsAnAddAlone: removed and added again, as a difference of the zone has it.
+func TestABodyIsSentAtALaterRevision(t *testing.T) {
+	bodies, err := Sets(Whole, 9, instances(3), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later, err := Sets(Whole, 1<<40, instances(3), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prefix := later[0].Prefix(7)
+	want := slices.Concat([]byte("before"), prefix[:], later[0])
+	if got := bodies[0].Append([]byte("before"), 7, 1<<40); !bytes.Equal(got, want) {
+		t.Errorf("got  %x\nwant %x", got, want)
+	}
+	if got := binary.BigEndian.Uint64(bodies[0][1:]); got != 9 {
+		t.Errorf("the shared body has revision %d now", got)
+	}
+}
+
 func TestAChangedTTLIsAnAddAlone(t *testing.T) {
 	old, now := parseRR(t, "_math._tcp.svc. 5 IN SRV 1 2 3 a.svc."), parseRR(t, "_Math._tcp.svc. 4 IN SRV 1 2 3 A.svc.")
 	other := parseRR(t, "_math._tcp.svc. 0 IN SRV 1 2 4 a.svc.")

@@ -127,6 +127,11 @@ var arrows = []struct {
 		reason:    "the name server knows zones, not the hook or the store",
 	},
 	{
+		rooms:     []string{"dnsd/internal/push"},
+		forbidden: []string{"net/http", "go.etcd.io", "go.uber.org/zap", module + "/dnsd/internal/hook", module + "/dnsd/internal/nameserver", module + "/resolver"},
+		reason:    "sessions know zones and connections, not how these were opened",
+	},
+	{
 		rooms:   []string{"dnsd/internal/peer"},
 		allowed: []string{module + "/dnsd/internal/registry", module + "/dnsd/internal/plainjson", module + "/dnsd/internal/limit", module + "/dnsd/internal/setting", module + "/internal/srvname", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
 		reason:  "the connection between members knows writes, not the store, the hook or DNS",

@@ -7,6 +7,9 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/push"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 )
@@ -56,6 +59,8 @@ type Config struct {
 	TCP TCPLimits
 	// TLS serves DNS over TLS (RFC 7858) when its Addrs are not empty.
 	TLS TLS
+	// Push is for clients that follow the zones: see package push.
+	Push Push
 	// Logger gets what an operator should see; nil is silent.
 	Logger *slog.Logger
 }
@@ -120,6 +125,17 @@ type TCPLimits struct {
 	Idle time.Duration
 }
 
+// Push lets clients follow the zones over TCP and TLS, in sessions of DNS Stateful
+// Operations (RFC 8490).
+type Push struct {
+	// Off answers every message with that opcode with NOTIMP.
+	Off bool
+	// Limits bound the sessions, which are not counted in TCPLimits.
+	push.Limits
+	// Reconfirm is push.Config.Reconfirm.
+	Reconfirm func(z *zone.Zone, rr dns.RR)
+}
+
 // TLS is DNS over TLS.
 type TLS struct {
 	// Addrs are "host:port"; they cannot change in Update.
@@ -144,6 +160,9 @@ func Check(c Config) (Config, error) {
 		return c, err
 	}
 	if c.TCP, err = c.TCP.withDefaults(); err != nil {
+		return c, err
+	}
+	if c.Push.Limits, err = c.Push.Limits.Check(); err != nil {
 		return c, err
 	}
 	if len(c.TLS.Addrs) > 0 && c.TLS.Config == nil {

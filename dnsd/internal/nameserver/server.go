@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/push"
 )
 
 const (
@@ -49,7 +51,9 @@ type Server struct {
 	conns     connTable
 	transfers transferCounts
 	slots     *transferSlots
-	buffers   sync.Pool     // *[]byte: answers of one TCP write
+	buffers   sync.Pool // *[]byte: answers of one TCP write
+	push      *push.Server
+	sessions  sync.Pool     // *conn without a connection: they answer the queries of sessions
 	updated   chan struct{} // a token when settings changed
 
 	closeOnce sync.Once
@@ -80,6 +84,8 @@ func listen(c Config, portable bool) (*Server, error) {
 	if len(c.Addrs) == 0 && len(c.TLS.Addrs) == 0 {
 		return nil, errors.New("nameserver: listen: no address given")
 	}
+	s.sessions.New = func() any { c := &conn{srv: s}; c.r.count = s.tcpCounters(); return c }
+	s.push = push.New(s.forPush(set))
 	s.use(set)
 	for _, a := range c.Addrs {
 		if err := s.listenBoth(a); err != nil {
@@ -190,6 +196,7 @@ func (s *Server) Update(c Config) error {
 		return errors.New("nameserver: update: TLS: no certificate given")
 	}
 	s.use(set)
+	s.push.Update(s.forPush(set))
 	select {
 	case s.updated <- struct{}{}:
 	default: // Run has not taken the last token yet; it will see this update, too
@@ -239,9 +246,11 @@ func (s *Server) Run(ctx context.Context) error {
 		cancel()
 	}
 	s.conns.drain()
+	s.push.Drain()
 	s.closeSockets()
-	force := time.AfterFunc(drainTime, s.conns.close)
+	force := time.AfterFunc(drainTime, func() { s.conns.close(); s.push.Close() })
 	wg.Wait()
+	s.push.Wait()
 	force.Stop()
 	s.Close()
 	select {
@@ -306,6 +315,7 @@ func (s *Server) Close() error {
 		close(s.closed)
 		s.closeSockets()
 		s.conns.close()
+		s.push.Close()
 	})
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/push"
 )
 
 // Stats are counts since Listen, summed over all loops when they are asked for.
@@ -34,6 +36,8 @@ type Stats struct {
 	TransfersFailed  uint64 // broken off
 	Notifies         uint64 // NOTIFY acknowledged
 	NotifyFailures   uint64 // NOTIFY given up
+
+	Push push.Stats // of the sessions of clients that follow the zones
 
 	// Latency holds how long answers over UDP took from the system call that
 	// brought the query to the one that sent the answer, for one batch in 64;
@@ -192,6 +196,7 @@ func (s *Server) Stats() Stats {
 	})
 	out.Conns = s.conns.open()
 	out.Accepted, out.ConnsRefused, out.SlowClients = s.conns.accepted.Load(), s.conns.refused.Load(), s.conns.slow.Load()
+	out.Push = s.push.Stats()
 	t := &s.transfers
 	out.AXFR, out.IXFR, out.IXFRFallback = t.axfr.Load(), t.ixfr.Load(), t.fallback.Load()
 	out.TransfersFailed = t.failed.Load()

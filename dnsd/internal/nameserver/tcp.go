@@ -103,6 +103,7 @@ type conn struct {
 	extended time.Time     // when the read deadline was set
 	progress bool          // a whole query came since then
 	ended    bool          // the client sends no more but may still read
+	handed   bool          // the connection belongs to push now
 
 	mu       sync.Mutex     // guards writing, so that messages stay whole
 	transfer sync.WaitGroup // at most one runs
@@ -117,8 +118,12 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn, from netip.Addr, tr
 		raw = t.raw
 	}
 	defer s.conns.remove(raw)
-	defer c.transfer.Wait()
-	defer nc.Close()
+	defer func() {
+		if !c.handed {
+			nc.Close()
+			c.transfer.Wait()
+		}
+	}()
 	for c.serve(ctx, from, tr) {
 	}
 	if c.ended {
@@ -160,6 +165,13 @@ func (c *conn) serve(ctx context.Context, from netip.Addr, tr transport) bool {
 		msg := rest[2 : 2+size]
 		rest = rest[2+size:]
 		c.progress = true
+		if c.srv.push.Takes(msg) {
+			if !c.flush(out) || c.handOver(msg, rest, from, tr) {
+				return false
+			}
+			*out = c.srv.push.Refuse(*out, msg)
+			continue
+		}
 		*out = c.answer(*out, msg, from, tr)
 		if c.r.transfer != nil {
 			if !c.flush(out) || !c.startTransfer(ctx) {

@@ -143,3 +143,24 @@ func TestAbsentIsNeverSeenAsEmpty(t *testing.T) {
 		<-done
 	}
 }
+
+// TestStaleChangedTellsOfEachChange, and of nothing else.
+func TestStaleChangedTellsOfEachChange(t *testing.T) {
+	z, err := New(testConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, step := range []struct{ stale, told bool }{{false, false}, {true, true}, {true, false}, {false, true}} {
+		ch := z.StaleChanged()
+		z.SetStale(step.stale)
+		told := false
+		select {
+		case <-ch:
+			told = true
+		default:
+		}
+		if told != step.told || z.Stale() != step.stale {
+			t.Errorf("step %d: told %t, stale %t", i, told, z.Stale())
+		}
+	}
+}

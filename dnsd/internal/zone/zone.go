@@ -73,6 +73,7 @@ type Zone struct {
 	stale   atomic.Bool                   // see SetStale
 	turn    atomic.Uint64                 // see Redraw
 	changed atomic.Pointer[chan struct{}] // closed when current is replaced
+	staled  atomic.Pointer[chan struct{}] // closed when stale changes
 
 	mu      sync.Mutex // guards what follows, and the order of changes
 	journal journal
@@ -142,8 +143,9 @@ func build(cfg Config) (*Zone, error) {
 	if z.soa, err = z.newSOA(cfg, "hostmaster."+home); err != nil {
 		return nil, err
 	}
-	ch := make(chan struct{})
+	ch, staled := make(chan struct{}), make(chan struct{})
 	z.changed.Store(&ch)
+	z.staled.Store(&staled)
 	if z.soaImage, err = z.newSOAImage(); err != nil {
 		return nil, fmt.Errorf("SOA record: %w", err)
 	}
@@ -164,10 +166,19 @@ func (z *Zone) Absent() bool { return z.absent.Load() }
 
 // SetStale says whether the content may be out of date, because the registry cannot
 // learn of changes. The answers do not change; the caller tells clients.
-func (z *Zone) SetStale(stale bool) { z.stale.Store(stale) }
+func (z *Zone) SetStale(stale bool) {
+	if z.stale.Swap(stale) != stale {
+		ch := make(chan struct{})
+		close(*z.staled.Swap(&ch))
+	}
+}
 
 // Stale tells what SetStale said last.
 func (z *Zone) Stale() bool { return z.stale.Load() }
+
+// StaleChanged returns a channel that is closed when Stale changes. Call it before Stale, so
+// that you miss no change.
+func (z *Zone) StaleChanged() <-chan struct{} { return *z.staled.Load() }
 
 // Serial returns the SOA serial: the low 32 bits of the registry's revision,
 // compared by RFC 1982, so that it may wrap. It is 0 while the zone has no content.

@@ -1,0 +1,287 @@
+package push
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
+)
+
+// hub has the subscriptions of one zone. It runs while there are any.
+type hub struct {
+	srv    *Server
+	origin string
+
+	mu      sync.Mutex // guards what follows. Taken before that of a session
+	zone    *zone.Zone
+	at      *mark // what all subscribers have been sent, or will be; nil: there are none
+	topics  map[topicKey]*topic
+	parts   map[string][]*topic
+	wake    chan struct{} // has a value when run has something else to look at
+	running bool
+	closed  bool
+}
+
+func newHub(s *Server, z *zone.Zone) *hub {
+	return &hub{
+		srv: s, origin: z.Origin(), zone: z, wake: make(chan struct{}, 1),
+		topics: make(map[topicKey]*topic), parts: make(map[string][]*topic),
+	}
+}
+
+// current is the zone now.
+func (h *hub) current() *zone.Zone {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.zone
+}
+
+// use replaces the zone by another of the same origin. run sends the difference.
+func (h *hub) use(z *zone.Zone) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.zone != z {
+		h.zone = z
+		h.poke()
+	}
+}
+
+// poke wakes run.
+func (h *hub) poke() {
+	select {
+	case h.wake <- struct{}{}:
+	default: // it has not seen the last one yet
+	}
+}
+
+// close ends the hub, and returns the sessions with a subscription in it.
+func (h *hub) close() []*session {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	h.poke()
+	seen := make(map[*session]bool)
+	var all []*session
+	for _, t := range h.topics {
+		for _, sub := range t.subs {
+			if !seen[sub.session] {
+				seen[sub.session] = true
+				all = append(all, sub.session)
+			}
+		}
+	}
+	return all
+}
+
+// run sends the changes of the zone until there is no subscription.
+func (h *hub) run() {
+	defer h.srv.wg.Done()
+	for {
+		h.mu.Lock()
+		if h.closed || len(h.topics) == 0 {
+			h.running, h.at = false, nil
+			h.mu.Unlock()
+			return
+		}
+		// Before the zone is read, so that no change is missed.
+		changed, stale := h.zone.Changed(), h.zone.StaleChanged()
+		h.advanceLocked()
+		h.mu.Unlock()
+		select {
+		case <-changed:
+		case <-stale:
+		case <-h.wake:
+		}
+	}
+}
+
+// advanceLocked brings all subscribers to the zone as it is now.
+func (h *hub) advanceLocked() {
+	was, now := h.at, &mark{zone: h.zone, stale: h.zone.Stale()}
+	var parts []string
+	known := false // parts are all that has changed
+	if was.zone == h.zone {
+		now.view, parts, known = h.zone.Since(was.view)
+	} else {
+		now.view = h.zone.View()
+	}
+	moved := was.zone != now.zone || was.view.Revision() != now.view.Revision() || !known
+	if !moved && was.stale == now.stale {
+		return
+	}
+	h.at = now
+	at := time.Now()
+	sent := make(map[*topic]bool)
+	send := func(t *topic, p *payload) {
+		if p != nil {
+			sent[t] = true
+			t.forgetLocked()
+			t.fanOut(p, at)
+		}
+	}
+	switch {
+	case !moved:
+	case known:
+		h.sendParts(was, parts, send)
+	default:
+		for _, t := range h.topics {
+			send(t, t.change(was, now, nil))
+		}
+	}
+	if was.stale == now.stale {
+		return
+	}
+	for _, t := range h.topics {
+		if t.key.follow && !sent[t] {
+			p := t.encode(now, 0, nil, nil)
+			p.from = was
+			send(t, p)
+		}
+	}
+}
+
+// sendParts sends what has changed in parts of the zone.
+func (h *hub) sendParts(was *mark, parts []string, send func(*topic, *payload)) {
+	for _, part := range parts {
+		topics := h.parts[part]
+		if len(topics) == 0 || part == "" {
+			continue
+		}
+		d := was.view.Difference(h.at.view, part)
+		for _, t := range topics {
+			send(t, t.change(was, h.at, d))
+		}
+	}
+	for _, t := range h.parts[""] { // the apex: its SOA record changes with each revision
+		send(t, t.change(was, h.at, nil))
+	}
+}
+
+// change returns what is sent for the way from one mark to another, or nil if nothing of
+// the topic has changed. d is the difference of the part of the zone; nil: it is not known.
+func (t *topic) change(was, now *mark, d *zone.Delta) *payload {
+	var added, removed []dns.RR
+	switch {
+	case d == nil:
+		added, removed = difference(t.records(was), t.records(now))
+	case t.key.follow:
+		removed, added = d.Followed(t.key.name)
+	default:
+		removed, added = d.Set(t.key.name, t.key.qtype)
+	}
+	if len(added)+len(removed) == 0 {
+		return nil
+	}
+	p := t.encode(now, 0, added, removed)
+	p.from = was
+	return p
+}
+
+// add begins a subscription: the session is sent accept, the answer to its request, and
+// then the whole set. It returns false if the zone is gone.
+func (h *hub) add(sub *subscription, key topicKey, accept []byte) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return false
+	}
+	if !h.running {
+		h.running = true
+		h.at = &mark{zone: h.zone, view: h.zone.View(), stale: h.zone.Stale()}
+		h.srv.wg.Add(1) // the reader that calls has not ended, so this is above 0
+		go h.run()
+	} else {
+		h.advanceLocked() // so that a client never sees less than what it has been told
+	}
+	t := h.topics[key]
+	if t == nil {
+		t = &topic{hub: h, key: key, part: h.at.view.Part(key.name)}
+		h.topics[key] = t
+		h.parts[t.part] = append(h.parts[t.part], t)
+	}
+	sub.topic, sub.place = t, len(t.subs)
+	t.subs = append(t.subs, sub)
+
+	whole := t.wholeLocked()
+	s := sub.session
+	buf := h.srv.bufs.Get().(*[]byte)
+	defer h.srv.bufs.Put(buf)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.subs = append(s.subs, sub)
+	if s.state >= leaving {
+		return true // the reader removes it at its end
+	}
+	s.state = established
+	s.out = append(s.out, accept...)
+	if whole.len() > 0 {
+		sub.payload = whole
+	}
+	s.flushLocked(buf, time.Now())
+	return true
+}
+
+// remove ends a subscription.
+func (h *hub) remove(sub *subscription) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t, s := sub.topic, sub.session
+	h.srv.stats.subscriptions.Add(-1)
+	last := len(t.subs) - 1
+	t.subs[sub.place] = t.subs[last]
+	t.subs[sub.place].place = sub.place
+	t.subs[last] = nil
+	t.subs = t.subs[:last]
+	if last == 0 {
+		delete(h.topics, t.key)
+		left := slices.DeleteFunc(h.parts[t.part], func(o *topic) bool { return o == t })
+		if h.parts[t.part] = left; len(left) == 0 {
+			delete(h.parts, t.part)
+		}
+		if len(h.topics) == 0 {
+			h.poke()
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.subs = slices.DeleteFunc(s.subs, func(o *subscription) bool { return o == sub })
+	// What was on its way to the client must come by the subscriptions that it covered.
+	unsent := sub.behind
+	if sub.payload != nil && sub.payload.from != nil {
+		unsent = sub.payload.from
+	}
+	for _, other := range s.subs {
+		if unsent != nil && other.behind == nil && sub.covers(other) && !other.coveredLocked() {
+			other.behind = unsent
+		}
+	}
+}
+
+// catchUp lets a subscription send the difference between what its client knows and the
+// zone now.
+func (h *hub) catchUp(sub *subscription) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := sub.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	from := sub.behind
+	if from == nil || s.state >= leaving || !slices.Contains(s.subs, sub) {
+		return
+	}
+	sub.behind = nil
+	p := sub.topic.diffLocked(from)
+	if sub.topic.key.follow && p.len() > 1 {
+		p = sub.topic.wholeLocked() // all slow clients share it
+	}
+	if p.len() == 0 {
+		return
+	}
+	sub.payload = p
+	h.srv.stats.resynchronised.Add(1)
+}
+
+// Tests: server_test.go, slow_test.go, topic_test.go.

@@ -1,0 +1,228 @@
+package push
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/dso"
+)
+
+const (
+	// A KeepAlive tells the client that it may have a session without a subscription for
+	// 15 s (RFC 8490 section 6.4), as much as before it asked.
+	inactivity = dso.DefaultTimeout
+	// The keepalive interval is 60 min (RFC 8490 section 6.5.2), and for each session a
+	// little different, so that the clients of a server that has started do not send all at
+	// once for ever. The kernel finds peers that are gone: see settle.
+	leastInterval, mostInterval = 50 * time.Minute, 70 * time.Minute
+	// patience is how many times such a time has to pass until the server ends the session
+	// (RFC 8490 sections 6.4.1 and 6.5.1).
+	patience = 2
+	// leaveTime is how long a client may take to close after a RetryDelay (RFC 8490
+	// section 6.6.1).
+	leaveTime = 5 * time.Second
+	// writeTime is how long a client may take to read what one write sends: as in package
+	// nameserver.
+	writeTime = 10 * time.Second
+	// mostMessage is the longest message over TCP, with its length.
+	mostMessage = 2 + 1<<16 - 1
+)
+
+// probes are those of TCP, of connections on which nothing is sent.
+var probes = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
+
+// state is where a session is in its life. It only grows.
+type state uint8
+
+const (
+	fresh       state = iota // no request of the client has succeeded: RFC 8490 section 5.1
+	established              // the server may send on its own
+	leaving                  // a RetryDelay was sent, and nothing may be sent after it
+	ended                    // the connection is closed
+)
+
+// session is one client. Its reader is the only goroutine that it has while nothing is
+// written, and waits in Read.
+type session struct {
+	srv  *Server
+	conn net.Conn
+	low  net.Conn        // below TLS
+	raw  syscall.RawConn // for writes that do not wait; nil: each write needs a goroutine
+	from netip.Addr
+	tls  bool
+
+	// The reader's own.
+	in       []byte        // what was read and is not whole
+	small    [64]byte      // in, unless a longer message comes
+	told     int           // messages while fresh
+	interval time.Duration // between messages of the client
+	active   time.Time     // when the client sent something but a KeepAlive
+
+	mu      sync.Mutex // guards what follows. Held alone, or after that of one hub
+	state   state
+	writing bool            // a goroutine writes; otherwise nothing waits to be sent
+	last    time.Time       // when a message came or was sent
+	out     []byte          // answers that wait for the writer
+	room    chan struct{}   // the reader waits for it, because out is full; nil: it does not
+	subs    []*subscription // in the order of their beginning; only the reader changes it
+}
+
+func newSession(srv *Server, c Conn) *session {
+	now := time.Now()
+	s := &session{srv: srv, conn: c.Conn, low: c.Raw, from: c.From, tls: c.TLS, interval: dso.DefaultTimeout, active: now, last: now}
+	s.in = s.small[:0]
+	if !c.TLS {
+		s.raw = rawConn(c.Conn)
+	}
+	return s
+}
+
+// begin handles what came before the session was made, and reads on.
+func (s *session) begin(buffered []byte) {
+	s.conn.SetWriteDeadline(time.Time{}) // that of the last answer
+	settle(s.low)
+	s.in = buffered
+	if !s.messages() {
+		s.end()
+		return
+	}
+	s.read()
+}
+
+// read handles messages until the connection ends. After each it goes on in a new goroutine:
+// an idle client then costs the smallest stack there is, and not one that has grown.
+func (s *session) read() {
+	for {
+		if !s.extend() {
+			break
+		}
+		n, err := s.conn.Read(s.in[len(s.in):cap(s.in)])
+		s.in = s.in[:len(s.in)+n]
+		switch {
+		case n == 0 && errors.Is(err, os.ErrDeadlineExceeded):
+			continue // extend finds whether it is time to go
+		case n == 0 && err != nil:
+			s.end()
+			return
+		case !s.messages():
+			s.end()
+			return
+		}
+		go s.read()
+		return
+	}
+	s.abort("the client was silent for too long")
+	s.end()
+}
+
+// extend sets the read deadline to when the client will have been silent for too long. It
+// returns false if it was.
+func (s *session) extend() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	due := s.dueLocked()
+	if !time.Now().Before(due) {
+		return false
+	}
+	s.conn.SetReadDeadline(due) // with mu, so that it does not undo that of leave
+	return true
+}
+
+// dueLocked returns when the server ends the session, unless it hears of the client.
+func (s *session) dueLocked() time.Time {
+	if s.state >= leaving {
+		return s.last.Add(leaveTime)
+	}
+	// Any message resets the keepalive timer, all but KeepAlive reset the other one, which
+	// does not run during a subscription (RFC 8490 section 6.3).
+	due := s.last.Add(patience * s.interval)
+	if idle := s.active.Add(patience * inactivity); len(s.subs) == 0 && idle.Before(due) {
+		due = idle
+	}
+	return due
+}
+
+// messages handles all whole messages that have come, and keeps the rest. false means that
+// the session is over.
+func (s *session) messages() bool {
+	rest := s.in
+	for len(rest) >= 2 {
+		size := int(binary.BigEndian.Uint16(rest))
+		if len(rest) < 2+size {
+			break
+		}
+		if !s.message(rest[2 : 2+size]) {
+			return false
+		}
+		rest = rest[2+size:]
+	}
+	s.keep(rest)
+	return true
+}
+
+// keep makes rest the content of in, with room for more. The room for a long message grows
+// as its octets come.
+func (s *session) keep(rest []byte) {
+	switch {
+	case len(rest) < len(s.small):
+		var hold [len(s.small)]byte // rest may lie in small
+		n := copy(hold[:], rest)
+		s.in = append(s.small[:0], hold[:n]...)
+	case len(rest) == cap(s.in) || cap(s.in) == len(s.small):
+		s.in = append(make([]byte, 0, min(max(2*len(rest), 512), mostMessage)), rest...)
+	default:
+		s.in = s.in[:copy(s.in, rest)]
+	}
+}
+
+// end gives back what the session holds. Only the reader calls it, at its end.
+func (s *session) end() {
+	s.mu.Lock()
+	s.finishLocked()
+	s.mu.Unlock()
+	s.conn.Close()
+	for len(s.subs) > 0 {
+		s.subs[0].topic.hub.remove(s.subs[0])
+	}
+	s.srv.leave(s)
+}
+
+// finishLocked is the end of all that is to be sent.
+func (s *session) finishLocked() {
+	s.state = ended
+	s.dropLocked()
+	s.freeLocked()
+}
+
+// abort ends the session with a reset, so that the client sees that it was not meant to end
+// (RFC 8490 section 5.3). The reader wakes and gives back what it holds.
+func (s *session) abort(why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.abortLocked(why)
+}
+
+func (s *session) abortLocked(why string) {
+	if s.state == ended {
+		return
+	}
+	s.finishLocked()
+	s.srv.stats.aborted.Add(1)
+	s.srv.config.Load().Logger.Debug("push: session aborted", "client", s.from, "reason", why)
+	if t, ok := s.low.(interface{ SetLinger(int) error }); ok {
+		t.SetLinger(0)
+	}
+	s.low.Close()
+}
+
+// newInterval draws the keepalive interval of a session.
+func newInterval() time.Duration {
+	return leastInterval + rand.N(mostInterval-leastInterval).Truncate(time.Second)
+}

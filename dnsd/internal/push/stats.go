@@ -1,0 +1,36 @@
+package push
+
+import "sync/atomic"
+
+// Stats are counts since New, but for Sessions and Subscriptions.
+type Stats struct {
+	Sessions      int // that there are now
+	Subscriptions int // that there are now
+
+	Taken          uint64 // sessions begun
+	Refused        uint64 // connections and subscriptions beyond the bounds
+	Pushes         uint64 // messages with changes or with a whole set
+	Resynchronised uint64 // subscriptions of clients that read too slowly, brought up to date
+	Aborted        uint64 // sessions ended by the server, because of a fault or silence of the client
+	Reconfirmed    uint64 // records that a client doubted and that were checked
+}
+
+type counts struct {
+	subscriptions, told                                          atomic.Int64
+	taken, refused, pushes, resynchronised, aborted, reconfirmed atomic.Uint64
+}
+
+// Stats returns the counts.
+func (s *Server) Stats() Stats {
+	s.mu.Lock()
+	n := len(s.sessions)
+	s.mu.Unlock()
+	c := &s.stats
+	return Stats{
+		Sessions: n, Subscriptions: int(c.subscriptions.Load()),
+		Taken: c.taken.Load(), Refused: c.refused.Load(), Pushes: c.pushes.Load(),
+		Resynchronised: c.resynchronised.Load(), Aborted: c.aborted.Load(), Reconfirmed: c.reconfirmed.Load(),
+	}
+}
+
+// Tests: server_test.go.

@@ -1,0 +1,137 @@
+package dnsd
+
+import (
+	"crypto/tls"
+	"net"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/internal/dso"
+)
+
+// TestReconfirmProbesTheInstance: one that refuses connections goes at once, although it
+// has renewed; one that accepts them stays.
+func TestReconfirmProbesTheInstance(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "dns.pem"), filepath.Join(dir, "dns.key")
+	selfSigned(t, cert, key)
+	z := oneOf("a")
+	z.Store = Store{Kind: "memory"}
+	z.DNS.TLS, z.DNS.TLSPort = TLS{Cert: cert, Key: key}, -1
+	s := run(t, Config{Zones: []Zone{z}})
+
+	alive, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alive.Close()
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	reg := s.blocks[0].reg.part
+	for id, ln := range map[string]net.Listener{"alive": alive, "gone": gone} {
+		_, port, _ := net.SplitHostPort(ln.Addr().String())
+		n, err := strconv.Atoi(port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := reg.Register(t.Context(), registry.Instance{Key: registry.Key{Service: "_math._tcp", ID: id}, Host: "127.0.0.1", Port: uint16(n)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	origin := s.blocks[0].zones[0].zone.Origin()
+	c, err := tls.Dial("tcp", s.TLSAddrs()[0].String(), &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	b := dso.AppendKeepAlive(nil, 3, dso.KeepAlive{})
+	for _, id := range []string{"alive", "gone"} {
+		if b, err = dso.AppendReconfirm(b, &dns.A{
+			Hdr: dns.RR_Header{Name: id + ".math.tcp." + origin, Rrtype: dns.TypeA, Class: dns.ClassINET}, A: net.IPv4(127, 0, 0, 1),
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() string {
+		if _, ok := reg.Instance(registry.Key{Service: "_math._tcp", ID: "gone"}); ok {
+			return "the instance that refuses is still registered"
+		}
+		return ""
+	})
+	if _, ok := reg.Instance(registry.Key{Service: "_math._tcp", ID: "alive"}); !ok {
+		t.Error("the instance that accepts connections is gone")
+	}
+}
+
+// TestWhichInstancesARecordLeadsTo, by the names that package zone makes.
+func TestWhichInstancesARecordLeadsTo(t *testing.T) {
+	in := &registry.Instance{Key: registry.Key{Service: "_math._tcp", ID: "a1"}, Host: "10.0.0.7", Port: 80}
+	named := &registry.Instance{Key: registry.Key{Service: "_math._tcp", ID: "a2"}, Host: "web.example.", Port: 80}
+	cases := []struct {
+		record       string
+		leads, named bool
+	}{
+		{"_math._tcp.svc. SRV 0 0 80 a1.math.tcp.svc.", true, false},
+		{"_math._tcp.svc. SRV 0 0 81 a1.math.tcp.svc.", false, false},
+		{"_math._tcp.svc. SRV 0 0 80 WEB.example.", false, true},
+		{"_math._tcp.svc. PTR a2._math._tcp.svc.", false, true},
+		{"a1._math._tcp.svc. SRV 0 0 80 a1.math.tcp.svc.", true, false},
+		{"a2._math._tcp.svc. TXT x", false, true},
+		{"a1.math.tcp.svc. A 10.0.0.7", true, false},
+		{"math.tcp.svc. A 10.0.0.7", true, false},
+		{"math.tcp.svc. A 10.0.0.8", false, false},
+		{"math.tcp.svc. AAAA ::1", false, false},
+	}
+	for _, tc := range cases {
+		rr, err := dns.NewRR(tc.record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := leadsTo(rr, in, "svc."); got != tc.leads {
+			t.Errorf("%s: %t for the instance with an address", tc.record, got)
+		}
+		if got := leadsTo(rr, named, "svc."); got != tc.named {
+			t.Errorf("%s: %t for the instance with a name", tc.record, got)
+		}
+	}
+}
+
+// TestAnInstanceIsNotProbedAllTheTime, whatever clients say.
+func TestAnInstanceIsNotProbedAllTheTime(t *testing.T) {
+	var d doubts
+	key, now := registry.Key{Service: "_a._tcp", ID: "1"}, time.Now()
+	for i, step := range []struct {
+		after time.Duration
+		want  bool
+	}{{0, true}, {time.Second, false}, {doubtEvery - time.Second, true}, {doubtEvery - 1, false}, {1, true}} {
+		now = now.Add(step.after)
+		if got := d.first(key, now); got != step.want {
+			t.Errorf("step %d: %t", i, got)
+		}
+		if len(d.known) > 1 {
+			t.Errorf("it remembers %d", len(d.known))
+		}
+	}
+}
+
+// TestPushOffInACorefile: each listener of the block says NOTIMP.
+func TestPushOffInACorefile(t *testing.T) {
+	c, err := ParseCorefile("Corefile", []byte("svc {\npush off\n}\n"))
+	if err != nil || !c.Zones[0].DNS.Push.Off {
+		t.Errorf("%+v, %v", c.Zones, err)
+	}
+	if got := c.Zones[0].DNS.forServer(); !got.Push.Off {
+		t.Errorf("the name server is told %+v", got.Push)
+	}
+}
