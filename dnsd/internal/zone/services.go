@@ -159,20 +159,39 @@ func (z services) compareHosts(d *Delta, old, is *service, v4 bool) {
 	if !v4 {
 		a, b = old.ttl6, is.ttl6
 	}
+	if a.total+b.total == 0 {
+		return
+	}
 	if a.total == 0 || b.total == 0 || a.value != b.value {
 		d.sets(z.hostSet(old, v4), z.hostSet(is, v4))
 		return
 	}
-	// An address is in the set as long as one member has it.
-	touched := make(map[netip.Addr]bool)
+	// An address is in the set as long as one member has it. Few may have come or gone, so
+	// that a look at all members for them is some comparisons for each.
+	const maxTouched = 16
+	var touched []netip.Addr
+	of := func(m member) (netip.Addr, bool) {
+		if m.Instance == nil {
+			return netip.Addr{}, false
+		}
+		a, ok := m.addr()
+		return a, ok && a.Is4() == v4
+	}
 	for m, n := range changed(old.members, is.members) {
-		for _, m := range []member{m, n} {
-			if m.Instance == nil {
-				continue
-			}
-			if addr, ok := m.addr(); ok && addr.Is4() == v4 {
-				touched[addr] = true
-			}
+		before, had := of(m)
+		after, has := of(n)
+		if had && has && before == after {
+			continue
+		}
+		if had {
+			touched = append(touched, before)
+		}
+		if has {
+			touched = append(touched, after)
+		}
+		if len(touched) > maxTouched {
+			d.sets(z.hostSet(old, v4), z.hostSet(is, v4))
+			return
 		}
 	}
 	if len(touched) == 0 {
@@ -180,8 +199,8 @@ func (z services) compareHosts(d *Delta, old, is *service, v4 bool) {
 	}
 	among := func(s *service) iter.Seq[member] {
 		return once(s.members.all(), func(m member) (netip.Addr, bool) {
-			addr, ok := m.addr()
-			return addr, ok && touched[addr]
+			addr, ok := of(m)
+			return addr, ok && slices.Contains(touched, addr)
 		})
 	}
 	d.sets(z.hostRRs(old, v4, among(old)), z.hostRRs(is, v4, among(is)))

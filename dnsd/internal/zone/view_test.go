@@ -346,3 +346,32 @@ func TestALoadMayChangeEverything(t *testing.T) {
 		}
 	}
 }
+
+// TestManyAddressesChangeAtOnce: more than are looked for one by one.
+func TestManyAddressesChangeAtOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 40).Draw(t, "instances")
+		draw := func(i int) *registry.Instance {
+			in := drawInstance(t)
+			in.Key = registry.Key{Service: "_math._tcp", ID: fmt.Sprintf("i%d", i)}
+			in.TTL, in.Host = 0, fmt.Sprintf("10.0.0.%d", rapid.IntRange(1, 50).Draw(t, "address"))
+			return in
+		}
+		var ins []*registry.Instance
+		for i := range n {
+			ins = append(ins, draw(i))
+		}
+		z, err := New(testConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		z.Load(1, slices.Values(ins), nil)
+		was := z.View()
+		var batch []registry.Change
+		for i := range rapid.IntRange(1, n).Draw(t, "changes") {
+			batch = append(batch, registry.Change{Revision: uint64(i + 2), Old: ins[i], New: draw(i)})
+		}
+		z.Apply(batch)
+		checkDifference(t, was, z.View(), []string{"_math._tcp.svc.", "math.tcp.svc.", "i0.math.tcp.svc."}, nil)
+	})
+}
