@@ -20,7 +20,7 @@
 //	P/i/_math._tcp/a1    an instance, a registry.Record; deleted with the instance
 //	P/f/_math._tcp/a1    what is remembered of an instance that was removed, a fence
 //	P/spare/0000 ...     1000 small keys, for removals from a full store
-//	P/member/1F2E        a member, by its lease: {"name","address","hook","certificate","version"}
+//	P/member/1F2E        a member, by its lease: {"name","address","hook","certificate","version","life"}
 //	P/meta               {"format","zone","settings"}: what the prefix is for
 //
 // The head contains the commit that put it: every change in order, with its revision and
@@ -93,6 +93,13 @@
 // seen a writer of it alive, after it had loaded the store. So the writer puts the head
 // once more when a member joins. Otherwise the store may be an old copy that was put back
 // while no member ran, and revisions would get a second meaning.
+//
+// A new life is right then, and costs much: every watch begins again, and every secondary
+// transfers everything. So the key of each member says of which life it has seen a writer
+// alive. A member that has not, and whose key is the oldest, gives its key back once if
+// another such is listed, so that one goes on with the life. If one was listed and is not
+// any more, it is waited for, for a session: in a full store, or one that was cut off from
+// all, members may get their keys in any order.
 //
 // A store is not what it was if its data have another identity, if its revision or its
 // head is older than what was seen, or if the head is gone. Each member looks at the head

@@ -22,6 +22,7 @@ type state struct {
 	owed    map[registry.Key]registry.Fence
 
 	witnessed registry.Life   // the life of which a writer was seen alive
+	testimony                 //
 	behind    time.Time       // since when the store has less than the registry; zero: it has not
 	beginning int64           // the revision in the store of the head at that time
 	contested bool            // another member has put a head since
@@ -185,6 +186,7 @@ func (m *Member) attend(ctx context.Context, deliveries <-chan delivery, done <-
 			err = m.checkRemovals()
 		}
 		m.reach(ctx)
+		m.testify()
 		if err == nil && deliveries != nil {
 			err = m.consider(ctx)
 		}

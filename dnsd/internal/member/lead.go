@@ -35,7 +35,7 @@ func (m *Member) consider(ctx context.Context) error {
 		return nil
 	}
 	if !m.lowest(t) {
-		m.trying = attempts{}
+		m.trying, m.expected = attempts{}, 0
 		return m.surpass(ctx)
 	}
 	if time.Now().Before(m.trying.next) && (m.trying.target == 0 || m.cfg.Registry.Revision() < m.trying.target) {
@@ -91,6 +91,9 @@ func (m *Member) lead(ctx context.Context, t *ticket) error {
 	reg := m.cfg.Registry
 	if h != nil && pos.revision > reg.Revision() {
 		return m.await(pos.revision)
+	}
+	if h != nil && pos.life != m.witnessed && !less(pos, reg) && m.givesWay(t, pos.life) {
+		return errNotYet
 	}
 	j := newJournal(context.WithoutCancel(ctx), m.cfg.Store, m.keys, seat{t.session, t.created, t.valid, m.cfg.Session}, m.cfg.Name, pos, m.owed, m.cfg.Logger)
 	if err = m.begin(ctx, j, h); err == nil && !t.valid() {

@@ -81,8 +81,8 @@ func New(c Config) (*Member, error) {
 	m.settings.Store(&c.Settings)
 	m.peers, m.owed, m.reached, m.probed = map[string]Peer{}, map[registry.Key]registry.Fence{}, map[string]bool{}, make(chan probe)
 	m.byHandLog.Interval, m.hand = handEvery, map[string]kv.Event{}
-	value := encode(Peer{Name: c.Name, Address: c.Address, Hook: c.Hook, Certificate: c.Certificate, Version: c.Version})
-	m.session = newSession(c.Store, m.keys, c.Session, value, c.Logger, m.heard, m.wake)
+	m.testimony.seen = map[string]life{}
+	m.session = newSession(c.Store, m.keys, c.Session, m.value(0), c.Logger, m.heard, m.wake)
 	return m, nil
 }
 

@@ -54,6 +54,7 @@ func (m *Member) setPeers(peers map[string]Peer, at int64) {
 		t.abandon() // it was deleted while this member was away
 	}
 	m.peers, m.seen, m.unreached = peers, at, true
+	m.hearTestimony()
 	for key := range m.reached {
 		if _, ok := peers[key]; !ok {
 			delete(m.reached, key)
@@ -112,7 +113,11 @@ func (m *Member) applyPeers(g group) error {
 			continue
 		}
 		p := readPeer(e.Pair)
+		old, listed := m.peers[e.Key]
 		m.peers[e.Key] = p
+		if listed && old.created == p.created {
+			continue // it says something else of itself
+		}
 		m.unreached = true
 		if own != nil && e.Key == own.key {
 			continue
@@ -124,6 +129,7 @@ func (m *Member) applyPeers(g group) error {
 			m.term.keeper.welcome()
 		}
 	}
+	m.hearTestimony()
 	m.publish()
 	if !lost {
 		return nil

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,6 @@ type session struct {
 	store kv.Store
 	keys  layout
 	ttl   time.Duration
-	value []byte // of the key
 	log   *slog.Logger
 	heard func()          // the store has answered
 	wake  chan<- struct{} // gets a value when the ticket changes
@@ -29,6 +29,8 @@ type session struct {
 	ticket *ticket       // guarded by mu; nil: there is no key
 	wanted bool          // guarded by mu
 	turn   chan struct{} // has a value if wanted has changed
+	value  []byte        // guarded by mu; of the key
+	news   chan struct{} // has a value if value has changed
 }
 
 // ticket is one key of this member, with its lease. The one with the lowest created among
@@ -38,6 +40,7 @@ type ticket struct {
 	session string // the end of key
 	created int64
 	lease   kv.LeaseID
+	value   []byte        // that the key has for sure; used by the goroutine of the session
 	gone    atomic.Bool   // the key is not in the store any more, or must not be used
 	drop    chan struct{} // has a value if gone was set from outside
 
@@ -72,7 +75,7 @@ func (t *ticket) abandon() {
 }
 
 func newSession(store kv.Store, keys layout, ttl time.Duration, value []byte, log *slog.Logger, heard func(), wake chan<- struct{}) *session {
-	return &session{store: store, keys: keys, ttl: ttl, value: value, log: log, heard: heard, wake: wake, turn: make(chan struct{}, 1)}
+	return &session{store: store, keys: keys, ttl: ttl, value: value, log: log, heard: heard, wake: wake, turn: make(chan struct{}, 1), news: make(chan struct{}, 1)}
 }
 
 // want says whether this member is a candidate. A candidate that could not lead would keep
@@ -89,6 +92,17 @@ func (s *session) want(yes bool) {
 	}
 	select {
 	case s.turn <- struct{}{}:
+	default:
+	}
+}
+
+// say changes the value of the key.
+func (s *session) say(value []byte) {
+	s.mu.Lock()
+	s.value = value
+	s.mu.Unlock()
+	select {
+	case s.news <- struct{}{}:
 	default:
 	}
 }
@@ -164,11 +178,11 @@ func (s *session) open(ctx context.Context) (*ticket, error) {
 	}
 	s.heard()
 	name := strconv.FormatUint(uint64(lease.ID), 16)
-	t := &ticket{key: s.keys.member(name), session: name, lease: lease.ID, drop: make(chan struct{}, 1), base: began}
+	t := &ticket{key: s.keys.member(name), session: name, lease: lease.ID, value: s.wantedValue(), drop: make(chan struct{}, 1), base: began}
 	t.extend(began, s.ttl)
 	result, err := s.store.Txn(ctx, kv.Txn{
 		If:   []kv.Compare{{Key: t.key, Created: true}},
-		Then: []kv.Op{{Key: t.key, Value: s.value, Lease: lease.ID}},
+		Then: []kv.Op{{Key: t.key, Value: t.value, Lease: lease.ID}},
 	})
 	if err == nil && !result.Done {
 		err = fmt.Errorf("%s is in the store already", t.key)
@@ -192,6 +206,11 @@ func (s *session) keep(ctx context.Context, t *ticket) {
 	for next := time.NewTimer(period); ; {
 		select {
 		case <-next.C:
+		case <-s.news:
+			if errors.Is(s.tell(ctx, t), kv.ErrLeaseGone) {
+				return
+			}
+			continue
 		case <-t.drop:
 			return
 		case <-ctx.Done():
@@ -209,12 +228,45 @@ func (s *session) keep(ctx context.Context, t *ticket) {
 			if over {
 				s.set(t)
 			}
+			if errors.Is(s.tell(ctx, t), kv.ErrLeaseGone) {
+				return
+			}
 		case errors.Is(err, kv.ErrLeaseGone):
 			return
 		default:
 			next.Reset(pause.next())
 		}
 	}
+}
+
+func (s *session) wantedValue() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.value
+}
+
+// tell puts the value that the key should have. If that fails, the next renewal of the
+// lease does it again.
+func (s *session) tell(ctx context.Context, t *ticket) error {
+	value := s.wantedValue()
+	if bytes.Equal(value, t.value) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.ttl/5)
+	defer cancel()
+	result, err := s.store.Txn(ctx, kv.Txn{
+		If:   []kv.Compare{{Key: t.key, Created: true, Is: t.created}},
+		Then: []kv.Op{{Key: t.key, Value: value, Lease: t.lease}},
+	})
+	switch {
+	case err != nil:
+		return err
+	case !result.Done:
+		return kv.ErrLeaseGone
+	}
+	t.value = value
+	s.heard()
+	return nil
 }
 
 // prolong begins the time of a lease again. over says that the key may be gone.

@@ -20,6 +20,8 @@ type Peer struct {
 	Hook        string `json:"hook"`        // the URL of its hook, for people
 	Certificate string `json:"certificate"` // SHA-256 of the certificate of its peer listener, in hexadecimal
 	Version     string `json:"version"`     // of its dnsd
+	// Life is the one of which it has seen a writer alive.
+	Life life `json:"life,omitzero"`
 
 	created int64
 }
