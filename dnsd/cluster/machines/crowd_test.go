@@ -25,6 +25,7 @@ import (
 type crowd struct {
 	t       *testing.T
 	site    *site
+	began   time.Time
 	leases  []*register.Lease
 	askers  []*asker
 	calls   atomic.Int64
@@ -59,7 +60,7 @@ func (Arith) Multiply(args *Args, reply *int) error {
 func (s *site) gather() *crowd {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &crowd{t: s.t, site: s, stop: cancel}
+	c := &crowd{t: s.t, site: s, began: time.Now(), stop: cancel}
 	s.t.Cleanup(func() {
 		cancel()
 		c.working.Wait()
@@ -282,12 +283,10 @@ func (c *crowd) disperse() *history.History {
 	}
 	c.stop()
 	c.working.Wait()
-	for _, f := range c.faults {
-		c.t.Error(f)
-	}
 	if c.more > 0 {
-		c.t.Errorf("and %d more", c.more)
+		c.faults = append(c.faults, fmt.Sprintf("and %d more", c.more))
 	}
+	tooLate(c.t, c.began, c.faults...)
 	answers := ""
 	for _, a := range c.askers {
 		if a.answered.Load() == 0 {

@@ -3,6 +3,7 @@
 package machines
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -32,7 +33,7 @@ func TestAWriterIsKilled(t *testing.T) {
 	w.process.kill()
 	dead := time.Now()
 	for _, d := range others {
-		s.within("a write at "+d.name+" after kill -9 of the writer "+w.name, s.write(d, dead), refusedTakeover)
+		s.within("a write at "+d.name+" after kill -9 of the writer "+w.name, dead, s.write(d, dead), refusedTakeover)
 	}
 	s.successor(w, others...)
 	s.ready(others...)
@@ -58,7 +59,7 @@ func TestAMachineLosesItsPower(t *testing.T) {
 	dead := time.Now()
 	w.process.kill()
 	for _, d := range others {
-		s.within("a write at "+d.name+" after the writer's machine "+w.name+" lost its power", s.write(d, dead), takeover)
+		s.within("a write at "+d.name+" after the writer's machine "+w.name+" lost its power", dead, s.write(d, dead), takeover)
 	}
 	s.successor(w, others...)
 	s.ready(others...)
@@ -87,9 +88,9 @@ func TestAWriterStops(t *testing.T) {
 		took := time.Since(began)
 		s.successor(w, others...)
 		longest, refused := p.end()
-		s.within("a registration while the writer "+w.name+" stops", longest, 500*time.Millisecond)
+		s.within("a registration while the writer "+w.name+" stops", p.began, longest, 500*time.Millisecond)
 		if refused != "" {
-			t.Errorf("a registration is refused while the writer stops: %s", refused)
+			tooLate(t, p.began, "a registration is refused while the writer stops: "+refused)
 		}
 		t.Logf("dnsd %s has ended %v after SIGTERM", w.name, took.Round(time.Millisecond))
 		w.restart()
@@ -112,14 +113,14 @@ func TestAWriterIsFrozen(t *testing.T) {
 	w.process.freeze()
 	frozen := time.Now()
 	for _, d := range others {
-		s.within("a write at "+d.name+" after SIGSTOP of the writer "+w.name, s.write(d, frozen), takeover)
+		s.within("a write at "+d.name+" after SIGSTOP of the writer "+w.name, frozen, s.write(d, frozen), takeover)
 	}
 	next := s.successor(w, others...)
 	w.process.thaw()
 	s.write(w, time.Now()) // passed on: it is answered with a revision of the others
 	s.ready(s.dnsds...)
 	if now := s.writer(); now != next {
-		t.Errorf("dnsd %s is the writer after dnsd %s goes on, want %s", now.name, w.name, next.name)
+		tooLate(t, frozen, fmt.Sprintf("dnsd %s is the writer after dnsd %s goes on, want %s", now.name, w.name, next.name))
 	}
 	c.expect(w)
 	c.disperse()
@@ -140,7 +141,7 @@ func TestAMinorityIsLost(t *testing.T) {
 	f.process.kill()
 	s.lacks(f, s.others(f)...)
 	longest, _ := p.end()
-	s.within("a write after kill -9 of the follower "+f.name+", which led etcd", longest, takeover)
+	s.within("a write after kill -9 of the follower "+f.name+", which led etcd", p.began, longest, takeover)
 	f.restart()
 	s.ready(s.dnsds...)
 	c.expect(f)

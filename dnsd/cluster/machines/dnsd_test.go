@@ -24,8 +24,9 @@ import (
 // session of the dnsd: short, so that the tests are quick. The shortest is 2 s.
 const session = 3 * time.Second
 
-// slack is how much later than promised something may be on a busy test machine. It is less
-// than a session: what has to happen before the session ends is told from what waits for it.
+// slack is how much later than promised something may be on a test machine, beside the time
+// that the machine has lost. It is less than a session: what has to happen before the
+// session ends is told from what waits for it.
 const slack = 1500 * time.Millisecond
 
 // A dnsd is one of several, on a machine of its own.
@@ -308,7 +309,7 @@ func (d *dnsd) revision() (newest uint64) {
 // another one, so that the end of the writer costs no election.
 func (s *site) settled() *dnsd {
 	s.t.Helper()
-	w := s.writer()
+	began, w := time.Now(), s.writer()
 	await(s.t, "etcd is led by another dnsd than the writer "+w.name, func() bool {
 		c, err := w.status()
 		if err != nil || c.Etcd == nil {
@@ -317,7 +318,8 @@ func (s *site) settled() *dnsd {
 		return !c.Etcd.Inside || slices.ContainsFunc(c.Etcd.Members, func(p register.ClusterPeer) bool { return p.Leader && p.Name != w.name })
 	})
 	if now := s.writer(); now != w {
-		s.t.Fatalf("the writer was dnsd %s, and is dnsd %s, but nothing has failed", w.name, now.name)
+		tooLate(s.t, began, fmt.Sprintf("the writer was dnsd %s, and is dnsd %s, but nothing has failed", w.name, now.name))
+		s.t.FailNow()
 	}
 	return w
 }
@@ -360,11 +362,12 @@ func (s *site) write(at *dnsd, since time.Time) time.Duration {
 	return time.Since(since)
 }
 
-// within checks a time against what is promised, and logs it.
-func (s *site) within(what string, took, promised time.Duration) {
+// within checks a time, which began at since, against what is promised, and logs it.
+func (s *site) within(what string, since time.Time, took, promised time.Duration) {
 	s.t.Helper()
-	s.t.Logf("%s: %v; %v is promised", what, took.Round(time.Millisecond), promised)
-	if took > promised+slack {
-		s.t.Errorf("%s: %v, and %v is promised", what, took, promised)
+	lost, _ := machineLag.since(since)
+	s.t.Logf("%s: %v; %v is promised; the machine has lost %v", what, took.Round(time.Millisecond), promised, lost.Round(time.Millisecond))
+	if took > promised+slack+lost {
+		tooLate(s.t, since, fmt.Sprintf("%s: %v, and %v is promised", what, took, promised))
 	}
 }

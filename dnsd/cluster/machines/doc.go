@@ -15,5 +15,7 @@
 // The tests need Linux, root, and the programs ip and iptables; without them they are
 // skipped, or fail with ROLLCALL_PEERS=1. Some need other programs: etcd and etcdctl of
 // version 3.4, dig, curl. They take a minute or two. Their times are logged with -v, and
-// compared with what docs/cluster.md promises. A busy test machine may be a little later.
+// compared with what docs/cluster.md promises. A test machine with other things to do may be
+// later by as much as it takes from this process, which is measured. If it stands still for
+// longer than servers can bear, a test that finds something late is skipped, and says so.
 package machines

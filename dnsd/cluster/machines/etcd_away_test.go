@@ -3,6 +3,7 @@
 package machines
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +62,7 @@ func TestDnsdAreCutOffFromEtcd(t *testing.T) {
 	w.cut(e.machine)
 	cut := time.Now()
 	for _, d := range others {
-		s.within("a write at "+d.name+" after the writer "+w.name+" is cut off from etcd", s.write(d, cut), takeover)
+		s.within("a write at "+d.name+" after the writer "+w.name+" is cut off from etcd", cut, s.write(d, cut), takeover)
 	}
 	// It does not have what the others write, and passes writes on.
 	await(t, "dnsd "+w.name+" is not ready", func() bool { return w.unready() != "" })
@@ -69,7 +70,7 @@ func TestDnsdAreCutOffFromEtcd(t *testing.T) {
 	w.mend(e.machine)
 	s.ready(s.dnsds...)
 	if now := s.writer(); now != next {
-		t.Errorf("dnsd %s is the writer, want %s", now.name, next.name)
+		tooLate(t, cut, fmt.Sprintf("dnsd %s is the writer, want %s", now.name, next.name))
 	}
 	s.fresh(s.dnsds...)
 
@@ -78,9 +79,9 @@ func TestDnsdAreCutOffFromEtcd(t *testing.T) {
 	f.cut(e.machine)
 	await(t, "dnsd "+f.name+" is not ready", func() bool { return f.unready() != "" })
 	longest, refused := p.end()
-	s.within("a write while the follower "+f.name+" is cut off from etcd", longest, 500*time.Millisecond)
+	s.within("a write while the follower "+f.name+" is cut off from etcd", p.began, longest, 500*time.Millisecond)
 	if refused != "" {
-		t.Errorf("a write is refused while a follower is cut off from etcd: %s", refused)
+		tooLate(t, p.began, "a write is refused while a follower is cut off from etcd: "+refused)
 	}
 	f.mend(e.machine)
 	s.ready(s.dnsds...)
@@ -102,7 +103,7 @@ func TestAWriterOfEtcdLosesItsPower(t *testing.T) {
 	w.unplug()
 	dead := time.Now()
 	w.process.kill()
-	s.within("a write at "+other.name+" after the writer's machine "+w.name+" lost its power", s.write(other, dead), takeover)
+	s.within("a write at "+other.name+" after the writer's machine "+w.name+" lost its power", dead, s.write(other, dead), takeover)
 	w.plug()
 	w.restart()
 	s.ready(s.dnsds...)
@@ -110,7 +111,7 @@ func TestAWriterOfEtcdLosesItsPower(t *testing.T) {
 	c.excuse(other)
 	other.process.kill()
 	dead = time.Now()
-	s.within("a write at "+w.name+" after kill -9 of the writer "+other.name, s.write(w, dead), refusedTakeover)
+	s.within("a write at "+w.name+" after kill -9 of the writer "+other.name, dead, s.write(w, dead), refusedTakeover)
 	other.restart()
 	s.ready(s.dnsds...)
 	c.expect(other)

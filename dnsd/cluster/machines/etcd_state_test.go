@@ -205,7 +205,5 @@ func TestEtcdIsRestored(t *testing.T) {
 		d.start()
 	}
 	s.ready(s.dnsds...)
-	if now := s.writer().revision(); now <= before {
-		t.Errorf("after a restart with an older etcd the revision is %d, before it was %d", now, before)
-	}
+	await(t, fmt.Sprintf("after a restart with an older etcd the revision is above %d", before), func() bool { return s.writer().revision() > before })
 }

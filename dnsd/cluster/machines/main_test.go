@@ -41,6 +41,7 @@ func TestMain(m *testing.M) {
 		if err := makeSwitch(); err != nil {
 			missing = err
 		}
+		go machineLag.run()
 	case os.Geteuid() != 0:
 		missing = errors.New("this is not root")
 	default:

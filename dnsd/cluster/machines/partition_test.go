@@ -3,6 +3,7 @@
 package machines
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func TestAWriterIsCutOff(t *testing.T) {
 	}
 	cut := time.Now()
 	for _, d := range others {
-		s.within("a write at "+d.name+" after the writer "+w.name+" is cut off", s.write(d, cut), takeover)
+		s.within("a write at "+d.name+" after the writer "+w.name+" is cut off", cut, s.write(d, cut), takeover)
 	}
 	s.away(c, w)
 	if text, status, _, err := w.ask("PUT", "/v1/services/_after._tcp/instances/away", `{"port":1}`); !strings.Contains(text, "the store has not answered for") {
@@ -40,7 +41,7 @@ func TestAWriterIsCutOff(t *testing.T) {
 	t.Logf("dnsd %s takes writes %v after it is reached again", w.name, s.write(w, mended).Round(time.Millisecond))
 	s.ready(s.dnsds...)
 	if now := s.writer(); now != next {
-		t.Errorf("dnsd %s is the writer, want %s, which was it before the network was mended", now.name, next.name)
+		tooLate(t, mended, fmt.Sprintf("dnsd %s is the writer, want %s, which was it before the network was mended", now.name, next.name))
 	}
 	c.disperse()
 }
@@ -60,9 +61,9 @@ func TestAFollowerIsCutOff(t *testing.T) {
 	}
 	s.away(c, f)
 	longest, refused := p.end()
-	s.within("a write while the follower "+f.name+" is cut off", longest, 500*time.Millisecond)
+	s.within("a write while the follower "+f.name+" is cut off", p.began, longest, 500*time.Millisecond)
 	if refused != "" || s.writer(others...) != w {
-		t.Errorf("the others notice that a follower is cut off: %s", refused)
+		tooLate(t, p.began, "the others notice that a follower is cut off: "+refused)
 	}
 	for _, d := range others {
 		f.mend(d.machine)
@@ -85,11 +86,11 @@ func TestADnsdIsCutOffFromItsServers(t *testing.T) {
 	w.cut(s.host())
 	cut := time.Now()
 	for _, d := range others {
-		s.within("a write at "+d.name+" after the writer "+w.name+" is cut off from servers", s.write(d, cut), 500*time.Millisecond)
+		s.within("a write at "+d.name+" after the writer "+w.name+" is cut off from servers", cut, s.write(d, cut), 500*time.Millisecond)
 	}
 	c.pass(2 * lease)
 	if now := s.writer(others...); now != w {
-		t.Errorf("dnsd %s became the writer", now.name)
+		tooLate(t, cut, fmt.Sprintf("dnsd %s became the writer", now.name))
 	}
 	w.mend(s.host())
 	s.ready(s.dnsds...)

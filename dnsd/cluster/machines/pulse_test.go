@@ -18,6 +18,7 @@ const lease = 3 * time.Second
 // A pulse writes at some dnsd, one write after the other at each.
 type pulse struct {
 	stop    context.CancelFunc
+	began   time.Time
 	working sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
@@ -28,7 +29,7 @@ type pulse struct {
 // pulse begins to write at some dnsd.
 func (s *site) pulse(all ...*dnsd) *pulse {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &pulse{stop: cancel}
+	p := &pulse{stop: cancel, began: time.Now()}
 	for _, d := range all {
 		p.working.Go(func() {
 			began := time.Now()
@@ -77,9 +78,7 @@ func (s *site) lacks(dead *dnsd, all ...*dnsd) {
 			}
 			return !there
 		})
-		if why := d.unready(); why != "" {
-			s.t.Errorf("dnsd %s is not ready without dnsd %s: %s", d.name, dead.name, why)
-		}
+		await(s.t, "dnsd "+d.name+" is ready without dnsd "+dead.name, func() bool { return d.unready() == "" })
 	}
 }
 
