@@ -101,6 +101,9 @@ func (z Zone) normal(c Config) (_ Zone, err error) {
 	if z.DNS.TLSPort < -1 || z.DNS.TLSPort > 65535 {
 		return z, faultf("tls", "bad port %d; expected 1 to 65535", z.DNS.TLSPort)
 	}
+	if z.DNS.Push, err = z.DNS.Push.normal(z.DNS); err != nil {
+		return z, err
+	}
 	z.Hook.Addr = cmp.Or(z.Hook.Addr, DefaultHook)
 	if err := checkAddr(z.Hook.Addr); err != nil {
 		return z, &fault{path: "hook", err: err}

@@ -238,6 +238,10 @@ type Push struct {
 	Off        bool // there are none
 	Sessions   int  // default 20,000; they do not count as connections
 	PerAddress int  // default 1000
+	// Name is the host name in the certificate of TLS. Clients find it by
+	// _dns-push-tls._tcp in the zone (RFC 8765 section 6.1). Empty: they do not.
+	Name string
+	Port int // by which they reach TLS under that name; default TLSPort
 }
 
 // TCP bounds the TCP and TLS connections of the name server.

@@ -141,11 +141,15 @@ func alike(t told) map[string]string {
 	if own {
 		servers = append(servers, strings.Trim(fmt.Sprint(zone.Reachable(c.NSAddrs)), "[]"))
 	}
-	return map[string]string{
+	settings := map[string]string{
 		"zones": strings.Join(zones, " "), "ns": strings.Join(servers, " "),
 		"hostmaster": cmp.Or(c.Hostmaster, "hostmaster."+c.Origin),
 		"ttl":        c.TTL.String(), "negative": cmp.Or(c.NegativeTTL, c.TTL).String(),
 	}
+	if c.Push != (zone.PushServer{}) {
+		settings["push"] = fmt.Sprintf("name %s %d", c.Push.Host, c.Push.Port)
+	}
+	return settings
 }
 
 // seenFrom is the URL of a hook for people on other machines: if it listens on all

@@ -106,7 +106,7 @@ var (
 		"Guard.Percent": "guard", "Guard.Leases": "guard leases", "Guard.Max": "guard max",
 	}
 	zoneWords = map[string]string{
-		"Origin": "", "NS": "ns", "NSAddrs": "bind", "Hostmaster": "hostmaster", "NegativeTTL": "negative",
+		"Origin": "", "NS": "ns", "NSAddrs": "bind", "Hostmaster": "hostmaster", "NegativeTTL": "negative", "Push": "push name",
 	}
 	hookWords = map[string]string{
 		"Addr": "hook", "TLS": "hook tls", "Tokens": "hook token", "Limits.Rate": "hook rate",
@@ -141,6 +141,7 @@ func (z Zone) forZones(r registry.Config) ([]zone.Config, error) {
 	common := zone.Config{
 		NSAddrs: boundAddrs(z.Bind, interfaceAddrs), Hostmaster: z.Apex.Hostmaster,
 		TTL: r.TTL, NegativeTTL: z.Apex.NegativeTTL,
+		Push:         zone.PushServer{Host: z.DNS.Push.Name, Port: uint16(z.DNS.Push.Port)},
 		JournalSteps: r.History.Changes, JournalAge: r.History.Age,
 	}
 	if s := z.Store.Shared; s != nil && len(s.Peers) > 0 {

@@ -16,7 +16,7 @@ func (z *Zone) publishable(in *registry.Instance) bool {
 		return false
 	}
 	_, ok := in.Published()
-	return ok && z.fits(in.Key) && !strings.Contains(in.Host, `\`) && len(in.Host) < maxName
+	return ok && z.fits(in.Key) && !z.taken(in.Key) && !strings.Contains(in.Host, `\`) && len(in.Host) < maxName
 }
 
 // fits tells whether the longest name made of a key, the instance's, is within the
@@ -41,6 +41,9 @@ func (z *Zone) CheckInstance(key registry.Key, host string) error {
 	if !z.fits(key) {
 		return &registry.FieldError{Field: "id", Value: key.ID, Problem: fmt.Sprintf(
 			"must be shorter: %s.%s.%s has more than the %d octets of a name (RFC 1035 section 2.3.4)", key.ID, key.Service, z.origin, maxName)}
+	}
+	if z.taken(key) {
+		return &registry.FieldError{Field: "service", Value: key.Service, Problem: "is the name of the zone's own push server (RFC 8765 section 6.1): take another one"}
 	}
 	if z.forward != "" || !strings.HasSuffix(host, ".") {
 		return nil

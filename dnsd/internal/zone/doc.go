@@ -17,6 +17,7 @@
 //	_services._dns-sd._udp.svc.  PTR       the services (RFC 6763 section 9)
 //	svc.                         SOA, NS   serial = low 32 bits of the revision
 //	ns.svc.                      A, AAAA   the name servers' addresses
+//	_dns-push-tls._tcp.svc.      SRV       where clients subscribe over TLS (PushServer)
 //
 // # Rules
 //

@@ -94,13 +94,19 @@ func (z *Zone) addServer(ns NameServer, reachable []netip.Addr) error {
 		set = append(set, addrRR(host, a.Unmap(), z.ttl))
 	}
 	z.static[host] = dns.Dedup(set, nil)
-	for up := host; ; {
-		up = up[strings.IndexByte(up, '.')+1:]
-		if up == z.origin {
-			return nil
+	z.addAbove(host)
+	return nil
+}
+
+// addAbove adds the names between one of the zone's own and the apex.
+func (z *Zone) addAbove(name string) {
+	for {
+		name = name[strings.IndexByte(name, '.')+1:]
+		if name == z.origin {
+			return
 		}
-		if _, ok := z.static[up]; !ok {
-			z.static[up] = nil
+		if _, ok := z.static[name]; !ok {
+			z.static[name] = nil
 		}
 	}
 }

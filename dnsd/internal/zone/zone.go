@@ -29,6 +29,8 @@ type Config struct {
 	// service that much later. Default TTL, which is the most as well.
 	NegativeTTL time.Duration
 
+	Push PushServer // published as _dns-push-tls._tcp. and the origin
+
 	// Forward is the origin of another zone, and makes this the reverse zone of it:
 	// PTR records lead from the addresses of the instances to their host names there.
 	// The default name server and hostmaster are then those of that zone, and Origin
@@ -138,6 +140,9 @@ func build(cfg Config) (*Zone, error) {
 		return nil, setting.Errorf("Origin", "%s is too long: a name has at most %d octets (RFC 1035 section 2.3.4), the zone takes %d of them, and the names of instances need %d", home, maxName, maxName-z.above, usual)
 	}
 	if err := z.addServers(cfg, "ns."+home); err != nil {
+		return nil, err
+	}
+	if err := z.addPushServer(cfg.Push); err != nil {
 		return nil, err
 	}
 	if z.soa, err = z.newSOA(cfg, "hostmaster."+home); err != nil {
