@@ -153,11 +153,12 @@ func (m *Member) applyRemovals(keys []registry.Key) error {
 // errByHand ends a term, because the revisions of the others have moved.
 var errByHand = errors.New("spare keys were deleted in the store, and not by a dnsd")
 
-// applySkip uses up revisions, one for each spare key that was deleted by hand: whoever
-// loads the store counts them.
+// applySkip uses up revisions, one for each spare key that was deleted by hand, or by a
+// writer in a full store after an outcome that it does not know: whoever loads the store
+// counts them.
 func (m *Member) applySkip(n int) error {
 	reg := m.cfg.Registry
-	m.cfg.Logger.Warn("member: spare keys were deleted in the store, and not by a dnsd: revisions are used up", "keys", n)
+	m.cfg.Logger.Warn("member: spare keys were deleted without a removal: revisions are used up", "keys", n)
 	err := reg.Follow(&registry.Batch{Revision: reg.Revision() + uint64(n)})
 	return m.follows(err == nil, err)
 }

@@ -55,7 +55,9 @@
 // copy makes its own conditions false, so at most one is done. If a copy finds them false,
 // the head says whether it was an earlier copy: its value is the one that was sent. If
 // nothing can be learned, the callers hear registry.ErrUncertain, the term ends, and the
-// key of the member is deleted. A copy that is still under way can then never be done.
+// key of the member is deleted. A copy that is still under way can then never be done. If
+// the store is full by then, the highest spare key is deleted instead, because a full store
+// would give the member no other key. That uses up a revision, and the member leads again.
 //
 // etcd may do a transaction and say that there is no space. So after ErrNoSpace the head
 // is read, too.

@@ -80,6 +80,29 @@ func (j *journal) deleteLocked(some []registry.Change) error {
 	return nil
 }
 
+// defuseLocked ends the term after a transaction whose outcome is unknown, in a store that
+// is full by now. An earlier copy may be done when there is space again, as long as its
+// conditions hold. The key of the seat must not go: a full store gives no other. So the
+// highest spare key is deleted, which is a condition, too. That uses up a revision.
+func (j *journal) defuseLocked(under, noSpace error) error {
+	n := len(j.pos.spares)
+	if n == 0 {
+		return j.unresolvedLocked(under, noSpace)
+	}
+	t := kv.Txn{If: j.conditions(), Then: []kv.Op{{Key: j.keys.spare(j.pos.spares[n-1].number), Delete: true}}}
+	for pause := retry; j.activeLocked(); pause = min(2*pause, longestRetry) {
+		ctx, cancel := context.WithTimeout(j.ctx, attempt)
+		_, err := j.store.Txn(ctx, t)
+		cancel()
+		if err == nil { // the conditions do not hold any more, whether this was done or an earlier copy
+			j.endLocked(fmt.Errorf("the store is full, and before that an outcome was unknown: %w", under), false)
+			return fmt.Errorf("%w: %v", registry.ErrUncertain, under)
+		}
+		j.waitLocked(pause)
+	}
+	return j.unresolvedLocked(under, noSpace)
+}
+
 // strange says whether one of some revisions in the store is not of a removal without space
 // by this journal. ok is false if that is not known yet: a transaction is under way.
 func (j *journal) strange(revisions []int64) (strange, ok bool) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/internal/kv"
@@ -161,5 +162,48 @@ func TestLostKeyRemovesNothing(t *testing.T) {
 	}
 	if l := whole(t, c); l.registered() != "a1" {
 		t.Errorf("registered %q", l.registered())
+	}
+}
+
+// TestFullStoreAfterALostAnswer: a writer that does not know an outcome, in a store that is
+// full since, leads again soon, and what it does not know is never done later.
+func TestFullStoreAfterALostAnswer(t *testing.T) {
+	for name, loss := range map[string]memkv.Loss{"the request is lost": memkv.LostRequest, "the reply is lost": memkv.LostReply, "it arrives late": memkv.Late} {
+		inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+			all := newChronicle()
+			all.gaps = true // of the spare key that is deleted
+			first := all.record(t, c.start())
+			c.elected()
+			all.record(t, c.start())
+			first.register(t, "a1")
+			time.Sleep(3 * time.Second)
+			c.settled()
+			life := first.reg.Life()
+			first.link.Lose(loss)
+			time.AfterFunc(time.Millisecond, func() { c.store.SetFull(true) })
+			_, err := first.reg.Register(t.Context(), registration("a2"))
+			if loss == memkv.LostReply != (err == nil) || err != nil && !errors.Is(err, registry.ErrUncertain) {
+				t.Errorf("%s: %v", name, err)
+			}
+			time.Sleep(time.Second)
+			if !first.mayAcknowledge() {
+				t.Errorf("%s: it acknowledges no renewals", name)
+			}
+			if _, err := first.reg.Deregister(t.Context(), registration("a1").Key, nil); err != nil {
+				t.Errorf("%s: a removal: %v", name, err)
+			}
+			c.settled()
+			c.store.SetFull(false)
+			first.link.Arrive()
+			time.Sleep(40 * time.Second)
+			w := c.settled()
+			c.stored(w)
+			if w != first || w.reg.Life() != life || w.has("a1") || w.has("a2") != (loss == memkv.LostReply) || len(whole(t, c.store).pos.spares) != mostSpares {
+				t.Errorf("%s: %s leads, and has a1: %t, a2: %t", name, w.name, w.has("a1"), w.has("a2"))
+			}
+		})
+		if t.Failed() {
+			t.Fatal(name)
+		}
 	}
 }

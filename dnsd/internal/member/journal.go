@@ -263,7 +263,7 @@ func (j *journal) noSpaceLocked(under, noSpace error, done func(context.Context)
 	case ours:
 		return at, nil
 	case under != nil:
-		return 0, j.unresolvedLocked(under, noSpace)
+		return 0, j.defuseLocked(under, noSpace)
 	}
 	return 0, fmt.Errorf("%w: %w", registry.ErrNoSpace, noSpace)
 }

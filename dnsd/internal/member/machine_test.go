@@ -106,6 +106,9 @@ func (m *machine) happens(e event) {
 		_ = m.store.Compact(0)
 	case "full":
 		m.full = !m.full
+		m.all.mu.Lock()
+		m.all.gaps = true // of spare keys that are deleted after an outcome is unknown
+		m.all.mu.Unlock()
 		m.store.SetFull(m.full)
 	case "store stops":
 		m.store.Stop()
