@@ -225,7 +225,11 @@ func (m *Member) deliver(d delivery) error {
 		events = events[n:]
 	}
 	if k := m.known.Load(); k == nil || d.changes.Header.Revision > k.revision || m.headAt > k.head {
-		m.known.Store(&known{d.changes.Header.Cluster, d.changes.Header.Revision, m.headAt})
+		next := known{d.changes.Header.Cluster, d.changes.Header.Revision, m.headAt}
+		if k != nil {
+			next.revision = max(next.revision, k.revision) // what was delivered once may come again
+		}
+		m.known.Store(&next)
 	}
 	return nil
 }

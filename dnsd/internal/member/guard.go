@@ -94,7 +94,7 @@ func (m *Member) glance(ctx context.Context) (odd, err error) {
 	if seen := m.known.Load(); seen != nil {
 		k = *seen
 	}
-	watched, lead := k.head, m.leads.Load()
+	watched, lead := k.revision, m.leads.Load()
 	if lead != nil {
 		k.head = max(k.head, lead.headAt.Load())
 		k.revision = max(k.revision, k.head)
@@ -131,12 +131,15 @@ func (m *Member) glance(ctx context.Context) (odd, err error) {
 			return errOlder, nil
 		}
 	}
+	newest := pair.Modified
 	if lead != nil {
-		if gone, err := lead.unseated(ctx); gone != nil || err != nil {
+		joined, gone, err := lead.lookAtMembers(ctx)
+		if gone != nil || err != nil {
 			return gone, err
 		}
+		newest = max(newest, joined)
 	}
-	return m.compare(h.Revision, pair.Modified, watched), nil
+	return m.compare(h.Revision, newest, watched), nil
 }
 
 // countSpares counts the spare keys as they were when the head was read. It is needed only
@@ -158,21 +161,29 @@ func (*unseated) Error() string {
 	return "the key of this member was deleted, and its watch has not said so"
 }
 
-// unseated reads the key of the seat. Renewals are acknowledged without the store, so a
-// writer must not depend on its watch alone.
-func (j *journal) unseated(ctx context.Context) (odd, err error) {
-	own, _, err := j.store.Get(ctx, j.keys.member(j.seat.session))
-	if err != nil || own != nil && own.Created == j.seat.created {
-		return nil, err
+// lookAtMembers reads the keys of the members, and returns when the last was changed.
+// Renewals are acknowledged without the store, and a member that has joined may pass on
+// writes, so a writer must not depend on its watch alone.
+func (j *journal) lookAtMembers(ctx context.Context) (newest int64, odd, err error) {
+	own := j.keys.member(j.seat.session)
+	seated := false
+	_, err = j.store.Range(ctx, j.keys.members(), 0, func(p kv.Pair) error {
+		newest = max(newest, p.Modified)
+		seated = seated || p.Key == own && p.Created == j.seat.created
+		return nil
+	})
+	if err != nil || seated {
+		return newest, nil, err
 	}
-	return &unseated{j}, nil
+	return newest, &unseated{j}, nil
 }
 
-// compare notes how far the registry, and the watch, are behind the store.
-func (m *Member) compare(revision uint64, head, watched int64) error {
+// compare notes how far the registry, and the watch, are behind the store. newest is of
+// what the watch delivers.
+func (m *Member) compare(revision uint64, newest, watched int64) error {
 	reg := m.cfg.Registry
 	late := overdue(&m.ahead, reg.Revision(), revision)
-	if overdue(&m.unseen, uint64(watched), uint64(head)) || late && !reg.Leads() {
+	if overdue(&m.unseen, uint64(watched), uint64(newest)) || late && !reg.Leads() {
 		return errNoChanges
 	}
 	return nil

@@ -146,26 +146,30 @@ func TestWriterWhoseWatchIsStuck(t *testing.T) {
 }
 
 // TestWriterHearsOfMembersAgain: a writer whose watch is stuck lets it begin again, or it
-// would know no member that joins.
+// would know no member that joins, and refuse what that passes on.
 func TestWriterHearsOfMembersAgain(t *testing.T) {
-	inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
-		s := &stuckStore{freed: make(chan struct{})}
-		defer close(s.freed)
-		first := c.start(func(cfg *Config) {
-			s.Store = cfg.Store
-			cfg.Store = s
+	for name, busy := range map[string]bool{"quiet": false, "busy": true} {
+		inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+			s := &stuckStore{freed: make(chan struct{})}
+			defer close(s.freed)
+			first := c.start(func(cfg *Config) {
+				s.Store = cfg.Store
+				cfg.Store = s
+			})
+			c.elected()
+			time.Sleep(3 * time.Second)
+			s.stuck.Store(true)
+			if busy {
+				first.register(t, "a1")
+			}
+			time.AfterFunc(time.Second, func() { s.stuck.Store(false) }) // a watch that begins after this works
+			c.start()
+			time.Sleep(15 * time.Second)
+			if n := len(first.member.Peers()); n != 2 || !first.reg.Leads() {
+				t.Errorf("%s: it knows %d of 2 members, and leads: %t", name, n, first.reg.Leads())
+			}
 		})
-		c.elected()
-		time.Sleep(2 * time.Second)
-		s.stuck.Store(true)
-		first.register(t, "a1")
-		time.AfterFunc(time.Second, func() { s.stuck.Store(false) }) // a watch that begins after this works
-		c.start()
-		time.Sleep(15 * time.Second)
-		if n := len(first.member.Peers()); n != 2 || !first.reg.Leads() {
-			t.Errorf("it knows %d of 2 members, and leads: %t", n, first.reg.Leads())
-		}
-	})
+	}
 }
 
 // slowStore is a store in which things happen between two requests of this member.

@@ -34,7 +34,7 @@ type Member struct {
 	answered atomic.Int64              // when the store answered last: time since began
 	began    time.Time                 //
 	ahead    atomic.Pointer[ahead]     // what the store has and the registry has not
-	unseen   atomic.Pointer[ahead]     // the revision in the store of a head that the watch has not delivered
+	unseen   atomic.Pointer[ahead]     // a revision in the store that the watch has not delivered
 	older    atomic.Pointer[time.Time] // since when the store has less than the registry; nil: it has not
 	broken   atomic.Pointer[error]     // why the registry cannot follow; nil: it can
 	unread   atomic.Bool               // the store could not be read once
