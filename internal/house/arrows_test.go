@@ -132,6 +132,11 @@ var arrows = []struct {
 		reason:    "sessions know zones and connections, not how these were opened",
 	},
 	{
+		rooms:     []string{"dnsd/internal/push/pushjudge"},
+		forbidden: []string{module + "/dnsd/internal/zone", module + "/internal/dso", module + "/resolver", "net/http"},
+		reason:    "it judges both ends of a session, so it shares no code with them",
+	},
+	{
 		rooms:   []string{"dnsd/internal/peer"},
 		allowed: []string{module + "/dnsd/internal/registry", module + "/dnsd/internal/plainjson", module + "/dnsd/internal/limit", module + "/dnsd/internal/setting", module + "/internal/srvname", "golang.org/x/sys/unix", "golang.org/x/time/rate"},
 		reason:  "the connection between members knows writes, not the store, the hook or DNS",
@@ -174,7 +179,7 @@ func TestImportsFollowTheArrows(t *testing.T) {
 // TestOnlyTestsRunOtherPrograms: what only tests need must not get into a program
 // or into other people's tests by way of testenv.
 func TestOnlyTestsRunOtherPrograms(t *testing.T) {
-	rooms := []string{module + "/internal/peertest", module + "/internal/kv/kvtest"}
+	rooms := []string{module + "/internal/peertest", module + "/internal/kv/kvtest", module + "/dnsd/internal/push/pushjudge"}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"/...").CombinedOutput()
 	if err != nil {
 		t.Fatalf("go list: %v\n%s", err, out)
