@@ -105,13 +105,14 @@
 //
 // A store is not what it was if its data have another identity, if its revision or its
 // head is older than what was seen, or if the head is gone. Each member looks at the head
-// every second and whenever it begins to watch. Whoever notices keeps what it has in
+// every second and whenever it begins to watch. The writer looks at the keys of the members,
+// too, so that it does not lead on without its key if its watch is stuck. Whoever notices keeps what it has in
 // memory and becomes a candidate again. If the next writer has more than the store, it
 // makes the keys of the store what its registry has, in transactions that do not touch the
 // head, and then puts a head of a new life. Followers load it; their watches end with
-// ErrCompacted. A member that has more than the store, and sees another go on writing from
-// less, begins a new life by putting the head, after three sessions. What it alone knew is
-// lost then; the revisions are not repeated.
+// ErrCompacted. A member that has more than the store, and sees another put a head that
+// goes on from less, begins a new life by putting the head; without such a head, it does
+// so after three sessions. What it alone knew is lost then; the revisions are not repeated.
 //
 // The local copy of a member (Config.Copy) is never written back. It is what a dnsd serves
 // that starts while the store is away, and its revision counts for new lives.
