@@ -98,14 +98,22 @@ func TestUnansweredRequestsAreUnknown(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var deaf, cut atomic.Bool
+	failed := make(chan struct{}, 1) // has a value after a connection that failed
+	fail := func() {
+		select {
+		case failed <- struct{}{}:
+		default:
+		}
+	}
 	rec, err := history.Start(ctx, history.Config{
 		Hooks: []string{"http://" + s.zone.Hook.Addr}, Pause: time.Millisecond,
 		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			if cut.Load() {
+				fail()
 				return nil, &net.OpError{Op: "dial", Err: errors.New("cut")}
 			}
 			c, err := new(net.Dialer).DialContext(ctx, network, addr)
-			return deafConn{c, &deaf}, err
+			return deafConn{c, &deaf, fail}, err
 		},
 	})
 	if err != nil {
@@ -117,12 +125,22 @@ func TestUnansweredRequestsAreUnknown(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	inVain := func() { // most are requests of clients, and a good third of those register
+		t.Helper()
+		for range 60 {
+			select {
+			case <-failed:
+			case <-ctx.Done():
+				t.Fatal(ctx.Err())
+			}
+		}
+	}
 	await(50)
 	deaf.Store(true)
-	time.Sleep(50 * time.Millisecond) // each client asks in vain
+	inVain()
 	cut.Store(true)
 	deaf.Store(false)
-	time.Sleep(50 * time.Millisecond)
+	inVain()
 	cut.Store(false)
 	await(50)
 	h, err := rec.Finish(ctx)
@@ -141,11 +159,13 @@ func TestUnansweredRequestsAreUnknown(t *testing.T) {
 type deafConn struct {
 	net.Conn
 	deaf *atomic.Bool
+	fail func()
 }
 
 func (c deafConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if c.deaf.Load() {
+		c.fail()
 		c.Conn.Close()
 		return 0, net.ErrClosed
 	}
