@@ -317,6 +317,33 @@ func TestWrongHistoriesAreFound(t *testing.T) {
 	}
 }
 
+// TestWhatFitsIntoNoOrderIsShown: among many requests, with what was seen then.
+func TestWhatFitsIntoNoOrderIsShown(t *testing.T) {
+	w := newWorld()
+	for range 40 {
+		w.do(Register, 0, "a")
+		w.do(Renew, 0, "a")
+	}
+	bad := w.do(Renew, 1, "a")
+	for range 40 {
+		w.do(Register, 0, "a")
+	}
+	h := w.finish()
+	bad.Found = false
+	err := h.Check()
+	if err == nil {
+		t.Fatal("it is not found")
+	}
+	for _, says := range []string{bad.String() + " (this one does not fit)", "a=v41 ", "a=v40 ", "seen at 157ms: v40 at 140", "\n\t...\n"} {
+		if !strings.Contains(err.Error(), says) {
+			t.Errorf("without %q", says)
+		}
+	}
+	if n := strings.Count(err.Error(), "\n"); t.Failed() || n > 60 {
+		t.Errorf("%d lines:\n%v", n, err)
+	}
+}
+
 // edit changes events in all streams.
 func edit(h *History, f func(*Event)) {
 	for i := range h.Streams {

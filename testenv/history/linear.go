@@ -2,6 +2,7 @@ package history
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -26,9 +27,10 @@ func (h *History) checkLinear(r *report, lives []*timeline) {
 		}
 		for _, id := range slices.Sorted(maps.Keys(by)) {
 			begin := t.at(id, t.base)
-			switch porcupine.CheckOperationsTimeout(model(begin), by[id], linearTime) {
+			m := model(begin)
+			switch porcupine.CheckOperationsTimeout(m, by[id], linearTime) {
 			case porcupine.Illegal:
-				r.addf("no order of the requests explains the answers about %s, from %v on:%s", id, begin.Instance, lines(by[id]))
+				r.addf("no order of the requests explains the answers about %s, from %v on:%s", id, begin.Instance, t.lines(m, id, by[id]))
 			case porcupine.Unknown:
 				r.addf("%v were not enough to check the order of %d requests about %s", linearTime, len(by[id]), id)
 			}
@@ -176,23 +178,63 @@ func step(s state, o request, revision uint64) (bool, state) {
 // Values of state.told: it was not removed, and its removal may still be going on.
 const never, forLong = time.Duration(-1), time.Duration(math.MaxInt64)
 
-// lines are the last requests, one on a line.
-func lines(all []porcupine.Operation) string {
-	const shown = 30
+// lines are the requests about an instance around the first that fits into no order, one on
+// a line, and the changes that watchers saw then.
+func (t *timeline) lines(m porcupine.Model, id string, all []porcupine.Operation) string {
+	const before, after = 24, 6
 	slices.SortFunc(all, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
+	bad := unfit(m, all)
+	from, to := max(0, bad-before), min(len(all), bad+after)
 	var b strings.Builder
-	if len(all) > shown {
+	if from > 0 {
 		b.WriteString("\n\t...")
-		all = all[len(all)-shown:]
 	}
-	for _, p := range all {
+	for i, p := range all[from:to] {
 		r := p.Input.(request)
 		b.WriteString("\n\t" + r.String())
 		if r.again {
 			b.WriteString(", done before, too")
 		}
+		if from+i == bad {
+			b.WriteString(" (this one does not fit)")
+		}
+	}
+	if to < len(all) {
+		b.WriteString("\n\t...")
+	}
+	for _, v := range t.own[id] {
+		switch {
+		case to == 0 || int64(v.seen) < all[from].Call || int64(v.after) > all[to-1].Return:
+		case v.there:
+			fmt.Fprintf(&b, "\n\tseen at %v: %v", v.seen.Round(time.Microsecond), v.Instance)
+		default:
+			fmt.Fprintf(&b, "\n\tseen at %v: not there, at %d", v.seen.Round(time.Microsecond), v.from)
+		}
 	}
 	return b.String()
+}
+
+// unfit is the first request that ends and is not in the longest order that was found.
+func unfit(m porcupine.Model, all []porcupine.Operation) (first int) {
+	_, info := porcupine.CheckOperationsVerbose(m, all, linearTime)
+	fits := map[int]bool{}
+	for _, partition := range info.PartialLinearizations() {
+		for _, order := range partition {
+			if len(order) > len(fits) {
+				clear(fits)
+				for _, i := range order {
+					fits[i] = true
+				}
+			}
+		}
+	}
+	first = -1
+	for i, p := range all {
+		if !fits[i] && (first < 0 || p.Return < all[first].Return) {
+			first = i
+		}
+	}
+	return max(first, 0)
 }
 
 // Tests: check_test.go.
