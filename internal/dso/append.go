@@ -108,7 +108,7 @@ func appendNumber(b []byte, t Type, id uint16) []byte {
 // written.
 func AppendReconfirm(b []byte, rr dns.RR) ([]byte, error) {
 	whole := make([]byte, dns.Len(rr))
-	n, err := dns.PackRR(rr, whole, 0, nil, false)
+	n, err := dns.PackRR(dns.Copy(rr), whole, 0, nil, false) // it writes into the header of what it packs
 	if err != nil {
 		return b, fmt.Errorf("dso: write RECONFIRM: %w", err)
 	}

@@ -185,9 +185,14 @@ func TestReconfirmByTheRFC(t *testing.T) {
 		"_math._tcp.svc. 5 IN SRV 10 100 9001 a1.math.tcp.svc.", "a1.math.tcp.svc. 5 IN A 10.0.0.7",
 		"a1._math._tcp.svc. 5 IN TXT \"a=b\" \"c\"", "_math._tcp.svc. 5 IN PTR a1._math._tcp.svc.",
 	} {
-		frame, err := AppendReconfirm(nil, parseRR(t, s))
+		doubted := parseRR(t, s)
+		doubted.Header().Rdlength = 0
+		frame, err := AppendReconfirm(nil, doubted)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if doubted.Header().Rdlength != 0 {
+			t.Errorf("%s: writing it has changed the record", s)
 		}
 		m, err := Read(frame[2:], FromClient)
 		if err != nil {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/rollcall-dns/rollcall/dnsd/internal/push/pushjudge"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
+	"github.com/rollcall-dns/rollcall/internal/pushjudge"
 )
 
 // judged opens a session of the second implementation of the protocol.

@@ -194,7 +194,7 @@ func Changes(head []byte, compress bool, rrs ...dns.RR) []byte {
 	off := before + copy(b[before:], head)
 	names := make(map[string]int)
 	for _, rr := range rrs {
-		n, err := dns.PackRR(rr, b, off, names, compress)
+		n, err := dns.PackRR(dns.Copy(rr), b, off, names, compress) // it writes into the header
 		if err != nil {
 			panic("pushjudge: " + rr.String() + ": " + err.Error())
 		}
