@@ -242,4 +242,4 @@ func answer(m dso.Message, rcode int, tlvs ...dso.TLV) []byte {
 	return b
 }
 
-// Tests: session_test.go.
+// Tests: protocol_test.go, session_test.go.

@@ -1,0 +1,6 @@
+//go:build race
+
+package push
+
+// raceEnabled says that this test is built with the race detector.
+const raceEnabled = true
