@@ -58,7 +58,7 @@ func (r *Resolver) endpoints(ctx context.Context, q question, rep *reply, w way,
 // is used, the records are chosen at random: others in each Resolver, and the same ones at
 // each refresh.
 func (r *Resolver) bound(q question, rep *reply, m *memory) {
-	most := cmp.Or(max(r.MaxEndpoints, 0), defaultMaxEndpoints)
+	most := r.maxEndpoints()
 	cut := max(0, len(rep.srvs)-most)
 	if cut > 0 {
 		if m.seed == (maphash.Seed{}) {
@@ -131,7 +131,7 @@ func (rep *reply) needs(b before) []need {
 		if g, ok := rep.glue[s.target]; ok {
 			n.glued = true
 			for i := range n.ask {
-				n.ask[i] = len(n.last[i]) > 0 && !slices.ContainsFunc(g.addrs, func(a netip.Addr) bool { return familyOf(a) == i })
+				n.ask[i] = !rep.exact && len(n.last[i]) > 0 && !slices.ContainsFunc(g.addrs, func(a netip.Addr) bool { return familyOf(a) == i })
 			}
 		}
 		if n.ask != [families]bool{} {
@@ -160,6 +160,7 @@ type assembly struct {
 
 	eps    []Endpoint
 	ttl    time.Duration
+	look   time.Duration // of the addresses that did not come along: when the first must be asked for again; 0: none
 	absent bool          // a record has the target "."
 	again  time.Duration // when a target that could not be resolved may be tried again; 0: none
 	errs   []error       // why records were left out
@@ -206,7 +207,9 @@ func (a *assembly) add(s srv, glue map[string]host) {
 		addrs = append(addrs, h.addrs()...)
 		for i := range h {
 			if left := h[i].until.Sub(a.now); left > 0 && (len(h[i].addrs) > 0 || len(addrs) == 0) {
-				a.ttl = min(a.ttl, max(left, a.r.minTTL()))
+				left = max(left, a.r.minTTL())
+				a.ttl = min(a.ttl, left)
+				a.lookAgain(left)
 			}
 		}
 	}
@@ -232,8 +235,17 @@ func (a *assembly) add(s srv, glue map[string]host) {
 	a.eps = append(a.eps, ep)
 }
 
+// lookAgain notes that the addresses of a target must be asked for again after a time.
+func (a *assembly) lookAgain(after time.Duration) {
+	if a.look == 0 || after < a.look {
+		a.look = after
+	}
+}
+
 // unresolved handles a target whose addresses could not be found.
 func (a *assembly) unresolved(s srv, h *cached, err error, again time.Time) {
+	wait := max(again.Sub(a.now), a.r.minTTL())
+	a.lookAgain(wait)
 	if h.refused() {
 		// Our servers answer for the service but not for this host, which is in a foreign
 		// zone. The dialler can ask the system for the name, which is absolute.
@@ -243,7 +255,6 @@ func (a *assembly) unresolved(s srv, h *cached, err error, again time.Time) {
 		})
 		return
 	}
-	wait := max(again.Sub(a.now), a.r.minTTL())
 	if a.again == 0 || wait < a.again {
 		a.again = wait
 	}
@@ -260,7 +271,7 @@ func (a *assembly) outcome(rep *reply, server string) outcome {
 		if a.absent {
 			a.leaveOut(srv{target: "."}, errRoot)
 		}
-		return outcome{endpoints: arrange(a.eps), ttl: a.ttl, again: a.again, server: server, vouched: true}
+		return outcome{endpoints: arrange(a.eps), ttl: a.ttl, look: a.look, again: a.again, server: server, vouched: true}
 	case a.absent && len(a.errs) == 0:
 		e.Err = ErrNotOffered
 		return outcome{ttl: a.ttl, server: server, vouched: true, err: e}

@@ -27,6 +27,7 @@ type entry struct {
 	shrunk   time.Time     // since when the set has less than half of full; zero: it has not
 	hint     hint          // what Refresh asked for
 
+	push   pushState
 	flight *flight
 	memory memory // only the flight uses it while there is one
 
@@ -96,6 +97,9 @@ func (r *Resolver) dueLocked(e *entry) time.Duration {
 		return 0
 	}
 	due := e.wait - r.sinceLocked(e)
+	if e.push.follow != nil {
+		due = r.dueFollowedLocked(e)
+	}
 	if e.hint.pending() && e.failures == 0 { // a hint does not hurry queries to servers that fail
 		due = min(due, time.Until(e.hint.next))
 	}
@@ -117,10 +121,20 @@ func (r *Resolver) currentLocked(e *entry) bool {
 	return r.sinceLocked(e) < e.wait // a Lookup does not ask sooner than the loop would
 }
 
+// currentState is the state as of now: while the server tells about changes, it confirms
+// what it has not changed.
+func (e *entry) currentState() State {
+	s := e.state
+	if e.push.follow.fresh() && e.vouched {
+		s.Confirmed = time.Now()
+	}
+	return s
+}
+
 // usableLocked reports whether the endpoints may be used when no server confirms them. The
 // wall clock is not looked at: if it jumps, endpoints that work must stay.
 func (r *Resolver) usableLocked(e *entry) bool {
-	return len(e.state.Endpoints) > 0 && time.Since(e.state.Confirmed) < e.state.TTL+r.staleFor()
+	return len(e.state.Endpoints) > 0 && time.Since(e.currentState().Confirmed) < e.state.TTL+r.staleFor()
 }
 
 // fly starts a resolution, or joins the one under way, and waits for its end. It is false
@@ -166,7 +180,10 @@ func (r *Resolver) startLocked(ctx context.Context, e *entry) *flight {
 	f := &flight{done: make(chan struct{}), cancel: cancel}
 	e.flight = f
 	e.memory.failures = e.failures
-	e.hint.asked(time.Now(), max(e.state.TTL, r.minTTL()), r.randomLocked())
+	t := r.taskLocked(e)
+	if t.follow == nil || t.check {
+		e.hint.asked(time.Now(), max(e.state.TTL, r.minTTL()), r.randomLocked())
+	}
 	var last []Endpoint
 	if r.usableLocked(e) {
 		last = e.state.Endpoints
@@ -174,12 +191,15 @@ func (r *Resolver) startLocked(ctx context.Context, e *entry) *flight {
 	go func() {
 		defer close(f.done)
 		defer cancel()
-		out := r.resolve(ctx, e.name, last, &e.memory)
+		out, revision, believed := r.perform(ctx, e.name, t, last, &e.memory)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		e.flight = nil
-		if !f.abandoned {
-			r.applyLocked(e, out)
+		switch {
+		case !f.abandoned:
+			r.landLocked(e, t, out, revision, believed)
+		case t.follow != nil:
+			t.follow.pending = true
 		}
 	}()
 	return f
@@ -233,7 +253,7 @@ const settled = 5 * time.Minute
 // instances may not have been deleted but forgotten.
 func (e *entry) weigh(out outcome) Trust {
 	n := len(out.endpoints)
-	switch meant := errors.Is(out.err, ErrNotOffered); {
+	switch meant := errors.Is(out.err, ErrNotOffered) || out.meant && e.shrunk.IsZero(); {
 	case !meant && 2*n < e.full && e.shrunk.IsZero():
 		e.shrunk = e.last
 		return Shrunk

@@ -15,6 +15,8 @@ import (
 
 	"github.com/miekg/dns"
 	"go.uber.org/goleak"
+
+	"github.com/rollcall-dns/rollcall/internal/dso"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -31,6 +33,9 @@ type fakeServer struct {
 	handle  handler
 	faults  map[string]error // by network: what its host, or ours, does with packets
 	queries []asked
+
+	push       *fakePush // what it does with sessions of DSO; nil: it does not know DSO
+	discovered bool      // its handler answers questions that look for DNS push
 }
 
 // fault has every packet of a network end in an error, nil: no more.
@@ -61,6 +66,13 @@ type asked struct {
 
 func newServer(h handler) *fakeServer { return &fakeServer{handle: h} }
 
+// pushes is what it does with sessions of DSO.
+func (s *fakeServer) pushes() *fakePush {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.push
+}
+
 // become changes what the server says from now on.
 func (s *fakeServer) become(h handler) {
 	s.mu.Lock()
@@ -79,6 +91,14 @@ func (s *fakeServer) answer(network string, packet []byte) [][]byte {
 	q := new(dns.Msg)
 	if err := q.Unpack(packet); err != nil {
 		return nil
+	}
+	if q.Opcode == dns.OpcodeStateful {
+		m := new(dns.Msg)
+		m.Response, m.Id, m.Opcode, m.Rcode = true, q.Id, q.Opcode, dns.RcodeNotImplemented
+		return pack(m)
+	}
+	if !s.discovered && (q.Question[0].Qtype == dns.TypeSOA || strings.HasPrefix(q.Question[0].Name, pushService)) {
+		return rcode(dns.RcodeServerFailure)(network, q) // it looks for DNS push, of which most tests know nothing
 	}
 	a := asked{at: time.Now(), network: network, id: q.Id, name: q.Question[0].Name, typ: dns.Type(q.Question[0].Qtype).String()}
 	if opt := q.IsEdns0(); opt != nil {
@@ -151,6 +171,10 @@ func (s *fakeServer) serveStream(conn net.Conn) {
 		}
 		packet := make([]byte, binary.BigEndian.Uint16(length[:]))
 		if _, err := io.ReadFull(conn, packet); err != nil {
+			return
+		}
+		if push := s.pushes(); push != nil && dso.Is(packet) {
+			push.serve(conn, packet)
 			return
 		}
 		for _, reply := range s.answer("tcp", packet) {
@@ -278,7 +302,7 @@ func silence(string, *dns.Msg) [][]byte { return nil }
 
 // client gives a Resolver on the network that asks these servers.
 func (n fakeNet) client(servers ...string) *Resolver {
-	return &Resolver{Servers: servers, Dial: n.dial, source: func(a netip.Addr) netip.Addr { return a }}
+	return &Resolver{Servers: servers, Dial: n.dial, follows: true, source: func(a netip.Addr) netip.Addr { return a }}
 }
 
 // one gives a network of one server, and its client.

@@ -47,10 +47,12 @@ type reply struct {
 	srvs    []srv           // the good ones, for SRV
 	addrs   []netip.Addr    // the good ones, for A and AAAA
 	glue    map[string]host // addresses of other names that came along
+	exact   bool            // of the names in glue, no address was left out
 
 	aa          bool   // the server has authority for the zone
 	endless     bool   // the CNAMEs go in a circle, or the chain is too long
 	soa         bool   // the authority section has a SOA that covers alias
+	zone        string // the owner of that SOA
 	negativeTTL uint32 // RFC 2308 section 5: the smaller of its TTL and its minimum
 	referral    bool   // "ask elsewhere": no data, no SOA, not authoritative, but NS
 }
@@ -344,7 +346,7 @@ func (p *parser) follow(rep *reply) {
 	}
 	for _, s := range p.soas {
 		if dns.IsSubDomain(s.owner, rep.alias) || dns.IsSubDomain(s.owner, p.q.name) {
-			rep.soa, rep.negativeTTL = true, s.ttl
+			rep.soa, rep.zone, rep.negativeTTL = true, s.owner, s.ttl
 		}
 	}
 	rep.glue = p.glue

@@ -34,19 +34,21 @@ func (r *Resolver) join(ctx context.Context, name string) *entry {
 	return e
 }
 
-// leave takes a watcher away. After the last one it ends the refresh loop and waits for
-// its end.
+// leave takes a watcher away. After the last one it ends the refresh loop, and the session
+// of DNS push if that has no other name, and waits for their end.
 func (r *Resolver) leave(e *entry) {
 	r.mu.Lock()
 	e.watchers--
-	var stopped chan struct{}
+	var stopped, ended <-chan struct{}
 	if e.watchers == 0 {
 		e.stop()
-		stopped = e.stopped
+		stopped, ended = e.stopped, r.unfollowLocked(e)
 	}
 	r.mu.Unlock()
-	if stopped != nil {
-		<-stopped
+	for _, done := range []<-chan struct{}{stopped, ended} {
+		if done != nil {
+			<-done
+		}
 	}
 }
 
@@ -56,9 +58,15 @@ func (r *Resolver) leave(e *entry) {
 func (r *Resolver) keepFresh(ctx context.Context, e *entry) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	now, wall := time.Now(), r.wallNow()
 	for {
+		slept, sleptWall := time.Since(now), r.wallNow().Sub(wall)
+		now, wall = now.Add(slept), wall.Add(sleptWall)
 		r.mu.Lock()
-		due := r.dueLocked(e)
+		if f := e.push.follow; f != nil && sleptWall-slept > nap {
+			f.session.endLocked(errSuspended) // the server may have given it up
+		}
+		due, follow := r.dueLocked(e), r.followLocked(ctx, e)
 		r.mu.Unlock()
 		if due <= 0 {
 			if !r.fly(ctx, e) {
@@ -66,7 +74,7 @@ func (r *Resolver) keepFresh(ctx context.Context, e *entry) {
 			}
 			continue
 		}
-		timer.Reset(min(due, nap))
+		timer.Reset(min(due, follow, nap))
 		select {
 		case <-ctx.Done():
 			return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"time"
 )
 
@@ -11,8 +12,11 @@ import (
 type outcome struct {
 	endpoints []Endpoint
 	ttl       time.Duration
+	look      time.Duration // after this, addresses that did not come along must be asked for again; 0: all came along
 	again     time.Duration // after this, a part that failed may be asked for again; 0: nothing failed
 	server    string
+	aliased   bool  // the server has the name under another one
+	meant     bool  // the server told each removal as it happened
 	vouched   bool  // it is the answer of a server; false: no server answered, see err
 	err       error // why there are no endpoints
 }
@@ -43,10 +47,14 @@ func (r *Resolver) confirmPause() time.Duration {
 
 // resolve asks for the endpoints of a name. last is the ones known before. An answer
 // that takes away more than half of these is believed only after confirmation.
-func (r *Resolver) resolve(ctx context.Context, name string, last []Endpoint, m *memory) outcome {
+// If first is one of the servers, it is asked first.
+func (r *Resolver) resolve(ctx context.Context, name, first string, last []Endpoint, m *memory) outcome {
 	w, err := r.way()
 	if err != nil {
 		return outcome{err: &Error{Name: name, Type: typeSRV.String(), Err: err}}
+	}
+	if slices.Contains(w.servers, first) {
+		w = w.first(first)
 	}
 	out := r.resolveAt(ctx, name, w, last, m)
 	if out.vouched {
@@ -119,7 +127,7 @@ func (r *Resolver) resolveAt(ctx context.Context, name string, w way, last []End
 			return out
 		}
 		out := r.endpoints(ctx, q, rep, w, server, last, m)
-		out.ttl = min(out.ttl, ttl)
+		out.ttl, out.aliased = min(out.ttl, ttl), q.name != name || rep.alias != name
 		return out
 	}
 	return outcome{err: &Error{Name: name, Type: typeSRV.String(), Err: errEndless}}

@@ -55,6 +55,14 @@ type Resolver struct {
 	// stays the same. The Logger gets a warning. 0: 2000.
 	MaxEndpoints int
 
+	// NoPush means that names with a Watch are kept fresh by their TTL alone, and no server is
+	// asked to tell about changes. In this version it has no effect, because none is asked yet.
+	NoPush bool
+	// PushTLS is the configuration of TLS for servers of DNS push that were discovered. Without
+	// ServerName the certificate must be for the name under which the server was found. nil:
+	// the roots of the system.
+	PushTLS *tls.Config
+
 	// Dial connects to a server over the network "udp" or "tcp". A "udp" connection must
 	// keep packet boundaries and deliver only packets of that server. nil: a net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -71,11 +79,14 @@ type Resolver struct {
 	turn   atomic.Uint32          // the server to begin with, if resolv.conf says "rotate"
 	lossy  lossy
 
-	source func(netip.Addr) netip.Addr // nil: routeSource
-	wall   func() time.Time            // nil: time.Now; the wall clock, which may jump
+	follows bool                        // servers are asked to tell about changes: set by tests only, until the tests of the whole expect it
+	source  func(netip.Addr) netip.Addr // nil: routeSource
+	wall    func() time.Time            // nil: time.Now; the wall clock, which may jump
 
-	mu    sync.Mutex // guards names, what is in them, and Rand
-	names map[string]*entry
+	mu          sync.Mutex // guards names, what is in them, the servers of push, and Rand
+	names       map[string]*entry
+	pushServers map[string]*pushServer // by address
+	pushZones   map[string]*pushZone   // by name
 }
 
 var _ Source = (*Resolver)(nil)
@@ -96,13 +107,14 @@ func (r *Resolver) Lookup(ctx context.Context, name string) (State, error) {
 	e := r.entryLocked(key)
 	if r.currentLocked(e) {
 		defer r.mu.Unlock()
-		return e.state, e.state.failure()
+		state := e.currentState()
+		return state, state.failure()
 	}
 	r.mu.Unlock()
 	answered := r.fly(ctx, e)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	state := e.state
+	state := e.currentState()
 	if !answered {
 		// The caller's time is over. Old endpoints are better than none (RFC 8767 section
 		// 5: the client response timer).
@@ -193,7 +205,7 @@ func (r *Resolver) Cached(name string) (State, bool) {
 	if e == nil || e.version == 0 {
 		return State{}, false
 	}
-	return e.state, true
+	return e.currentState(), true
 }
 
 func (r *Resolver) minTTL() time.Duration {
@@ -203,6 +215,11 @@ func (r *Resolver) minTTL() time.Duration {
 func (r *Resolver) maxTTL() time.Duration {
 	return max(cmp.Or(max(r.MaxTTL, 0), defaultMaxTTL), r.minTTL())
 }
+
+func (r *Resolver) maxEndpoints() int { return cmp.Or(max(r.MaxEndpoints, 0), defaultMaxEndpoints) }
+
+// timeout is that of one try, unless resolv.conf says another.
+func (r *Resolver) timeout() time.Duration { return cmp.Or(max(r.Timeout, 0), defaultTimeout) }
 
 func (r *Resolver) staleFor() time.Duration {
 	if r.StaleFor < 0 {

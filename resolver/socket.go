@@ -76,15 +76,23 @@ func (r *Resolver) tryWithin(ctx context.Context, network, server string, q ques
 }
 
 func (r *Resolver) dial(ctx context.Context, network, server string) (net.Conn, error) {
+	config := r.TLS
+	if network != "tcp" {
+		config = nil
+	}
+	return r.dialWith(ctx, network, server, config)
+}
+
+// dialWith connects to a server, with TLS if config is not nil.
+func (r *Resolver) dialWith(ctx context.Context, network, server string, config *tls.Config) (net.Conn, error) {
 	dial := r.Dial
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
 	conn, err := dial(ctx, network, server)
-	if err != nil || r.TLS == nil || network != "tcp" {
+	if err != nil || config == nil {
 		return conn, err
 	}
-	config := r.TLS
 	if config.ServerName == "" && !config.InsecureSkipVerify {
 		host, _, err := net.SplitHostPort(server)
 		if err != nil {

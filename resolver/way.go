@@ -1,7 +1,6 @@
 package resolver
 
 import (
-	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -28,7 +27,7 @@ const defaultAttempts = 2
 // way reads the configuration. Without Servers it is that of the environment or of the
 // system, as it is now.
 func (r *Resolver) way() (way, error) {
-	w := way{timeout: cmp.Or(max(r.Timeout, 0), defaultTimeout), attempts: defaultAttempts, stream: r.TCP || r.TLS != nil}
+	w := way{timeout: r.timeout(), attempts: defaultAttempts, stream: r.TCP || r.TLS != nil}
 	port := "53"
 	if r.TLS != nil {
 		port = "853" // RFC 7858 section 3.1

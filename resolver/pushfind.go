@@ -1,0 +1,101 @@
+package resolver
+
+import (
+	"context"
+	"crypto/tls"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	// pushService is the name under which a zone has its servers of DNS push (RFC 8765 section
+	// 6.1).
+	pushService = "_dns-push-tls._tcp."
+	typeSOA     = qtype(dns.TypeSOA)
+	// findAgain is how long what was discovered counts, also if it was nothing. Two more
+	// questions an hour are no load.
+	findAgain = time.Hour
+	// maxPushZones bounds the zones remembered: more than a program has.
+	maxPushZones = 256
+	// maxFound bounds the servers of one zone that are tried.
+	maxFound = 8
+)
+
+// pushZone is the servers of DNS push that a zone names. Resolver.mu guards it.
+type pushZone struct {
+	next    time.Time // before this, it is not asked for again
+	servers []*pushServer
+}
+
+// findLocked begins to look for the servers of DNS push of a name, since its own server tells
+// about no changes: that may be a recursive one.
+func (r *Resolver) findLocked(ctx context.Context, e *entry) {
+	now := time.Now()
+	if now.Before(e.push.find) {
+		return
+	}
+	e.push.find = now.Add(findAgain)
+	go r.find(ctx, e)
+}
+
+func (r *Resolver) find(ctx context.Context, e *entry) {
+	w, err := r.way()
+	if err != nil {
+		return
+	}
+	q := question{e.name, typeSOA}
+	rep, _, err := r.ask(ctx, q, w.light(), false)
+	if err != nil || rep.zone == "" || rep.zone == "." {
+		return
+	}
+	r.mu.Lock()
+	z := r.pushZones[rep.zone]
+	if z == nil {
+		if r.pushZones == nil || len(r.pushZones) >= maxPushZones {
+			r.pushZones = map[string]*pushZone{}
+		}
+		z = new(pushZone)
+		r.pushZones[rep.zone] = z
+	}
+	now := time.Now()
+	known := now.Before(z.next)
+	if !known {
+		z.next = now.Add(findAgain)
+	}
+	r.mu.Unlock()
+	var servers []*pushServer
+	if !known {
+		out := r.resolveAt(ctx, pushService+rep.zone, w.light(), nil, new(memory))
+		servers = r.discovered(out.endpoints)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !known {
+		z.servers = servers
+	}
+	e.push.zone = z
+	e.wake()
+}
+
+// discovered returns servers in the order in which to try them.
+func (r *Resolver) discovered(eps []Endpoint) []*pushServer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	eps = Order(eps, r.Rand)
+	var out []*pushServer
+	for _, ep := range eps[:min(len(eps), maxFound)] {
+		config := new(tls.Config)
+		if r.PushTLS != nil {
+			config = r.PushTLS.Clone()
+		}
+		if config.ServerName == "" {
+			config.ServerName = strings.TrimSuffix(ep.Target, ".")
+		}
+		out = append(out, r.pushServerLocked(ep.Addr, config))
+	}
+	return out
+}
+
+// Tests: pushfind_test.go.

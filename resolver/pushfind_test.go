@@ -1,0 +1,134 @@
+package resolver
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"math/big"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// certificateFor makes a certificate for a name, and the roots that accept it.
+func certificateFor(t testing.TB, name string) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(1000 * time.Hour), DNSNames: []string{name}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(cert)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
+}
+
+// TestAServerOfPushIsDiscovered: the server of the Resolver is a recursive one, which does not
+// know DSO. The zone names the server that tells about changes, over TLS, and a change is
+// seen at once. Without the right certificate nothing is believed.
+func TestAServerOfPushIsDiscovered(t *testing.T) {
+	for name, certified := range map[string]string{"its certificate": "push.svc", "a certificate of another": "other.svc"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cert, roots := certificateFor(t, certified)
+				p := newPush()
+				p.records[mathTCP] = instances(t, 2)
+				p.records["push"] = rrs(t, pushService+"svc. 60 IN SRV 0 0 853 push.svc.", "push.svc. 60 IN A 10.9.9.9")
+				recursor := newServer(p.handler(t))
+				recursor.discovered = true
+				server := newServer(silence)
+				server.push = p
+				n := fakeNet{"ns1:53": recursor, "10.9.9.9:853": server}
+				r := n.client("ns1")
+				r.PushTLS = &tls.Config{RootCAs: roots}
+				inner, tlsDials := r.Dial, 0
+				r.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+					if addr != "10.9.9.9:853" {
+						return inner(ctx, network, addr)
+					}
+					tlsDials++
+					client, raw := net.Pipe()
+					go func() {
+						conn := tls.Server(raw, &tls.Config{Certificates: []tls.Certificate{cert}})
+						defer conn.Close()
+						server.serveStream(conn)
+					}()
+					return client, nil
+				}
+				a, b := watch(t, r, mathTCP), watch(t, r, "_b._tcp.svc")
+				time.Sleep(30 * time.Second)
+				if certified != "push.svc" {
+					before := len(recursor.asked("SRV"))
+					time.Sleep(50 * time.Minute)
+					if tlsDials != 1 || p.sessionsBegun() != 0 || r.Freshness(mathTCP).By != "ttl" || len(recursor.asked("SRV"))-before < 600 {
+						t.Errorf("%d connections, %d sessions, %+v", tlsDials, p.sessionsBegun(), r.Freshness(mathTCP))
+					}
+					a.close()
+					b.close()
+					return
+				}
+				if got := r.Freshness(mathTCP); got.By != "push" || got.Server != "10.9.9.9:853" {
+					t.Errorf("%+v", got)
+				}
+				p.become(mathTCP, instances(t, 3)...)
+				synctest.Wait()
+				if got := a.last(); len(got.Endpoints) != 3 {
+					t.Errorf("%v", addrs(got))
+				}
+				before := len(recursor.asked("SRV"))
+				time.Sleep(10 * time.Hour)
+				if n := len(recursor.asked("SRV")) - before; n != 0 {
+					t.Errorf("%d questions while the server tells about changes", n)
+				}
+				r.Refresh(mathTCP) // the recursive server has caches, and proves nothing
+				recursor.become(service(t, 1))
+				time.Sleep(time.Minute)
+				if got := a.last(); len(got.Endpoints) != 3 || len(recursor.asked("SRV")) == before {
+					t.Errorf("%v after %d questions", addrs(got), len(recursor.asked("SRV"))-before)
+				}
+				if p.sessionsBegun() != 1 {
+					t.Errorf("%d sessions", p.sessionsBegun())
+				}
+				a.close()
+				b.close()
+			})
+		})
+	}
+}
+
+// TestDiscoveryAsksSeldom: two questions an hour for a zone without a server of push, and one
+// for each further name in it.
+func TestDiscoveryAsksSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPush()
+		s, r := one(p.handler(t))
+		s.discovered = true
+		a, b := watch(t, r, mathTCP), watch(t, r, "_b._tcp.svc")
+		time.Sleep(5*time.Hour - time.Minute)
+		a.close()
+		b.close()
+		found := 0
+		for _, q := range s.asked("SRV") {
+			if q.name == pushService+"svc." {
+				found++
+			}
+		}
+		if n := len(s.asked(dns.TypeToString[dns.TypeSOA])); n != 10 || found != 5 {
+			t.Errorf("%d and %d questions in five hours for two names, want 10 and 5", n, found)
+		}
+	})
+}

@@ -1,0 +1,203 @@
+package resolver
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/internal/dso"
+)
+
+// TestALostSessionIsBegunAgain: the name is asked for within a second, and a change in
+// between is seen then. The pauses between sessions grow and are random.
+func TestALostSessionIsBegunAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, s, r := following(t, 2)
+		w := watch(t, r, mathTCP)
+		defer w.close()
+		time.Sleep(time.Hour)
+		p.mu.Lock()
+		p.records[mathTCP] = instances(t, 3) // it is not told
+		p.revision++
+		p.mu.Unlock()
+		lost := time.Now()
+		p.cut()
+		time.Sleep(lostSpread)
+		synctest.Wait()
+		qs := s.asked("SRV")
+		if len(qs) != 2 || qs[1].at.Sub(lost) > lostSpread || len(w.last().Endpoints) != 3 {
+			t.Errorf("%d questions, %d endpoints a second after the session was lost", len(qs), len(w.last().Endpoints))
+		}
+		time.Sleep(time.Second)
+		if p.open() != 1 || r.Freshness(mathTCP).By != "push" {
+			t.Error("there is no session again")
+		}
+		var pauses []time.Duration
+		for range 8 { // it is cut each time when it is there
+			lost := time.Now()
+			n := p.sessionsBegun()
+			p.cut()
+			for p.sessionsBegun() == n {
+				time.Sleep(10 * time.Millisecond)
+			}
+			pauses = append(pauses, time.Since(lost))
+			time.Sleep(100 * time.Millisecond)
+		}
+		for i, pause := range pauses {
+			most := min(pushBackoff<<i, maxPushBackoff)
+			if pause < most/2 || pause > most+lostSpread+10*time.Second {
+				t.Errorf("loss %d: a session again after %v, want %v to %v", i, pause, most/2, most)
+			}
+		}
+		for i := range maxLosses {
+			n := p.sessionsBegun()
+			p.cut()
+			time.Sleep(20 * time.Second)
+			if p.sessionsBegun() == n { // each lives long enough for the pauses to begin small
+				t.Errorf("no session after loss %d", 9+i)
+			}
+		}
+		if n := len(w.seen()); n != 2 {
+			t.Errorf("%d states", n)
+		}
+	})
+}
+
+// TestNoHerd: a server with many clients dies and comes back. Each client asks within the
+// first second, at a random moment, and the sessions begin over some seconds.
+func TestNoHerd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients = 300
+		p, s, _ := following(t, 2)
+		n := fakeNet{"ns1:53": s}
+		var ws []*watcher
+		for range clients {
+			ws = append(ws, watch(t, n.client("ns1"), mathTCP))
+		}
+		time.Sleep(time.Hour)
+		if got := len(s.asked("SRV")); got != clients {
+			t.Errorf("%d questions, want one of each client", got)
+		}
+		begun := p.sessionsBegun()
+		s.become(silence)
+		s.fault("udp", syscall.ECONNREFUSED)
+		s.fault("tcp", syscall.ECONNREFUSED)
+		p.cut()
+		time.Sleep(3 * time.Second)
+		back := time.Now()
+		s.become(p.handler(t))
+		s.fault("udp", nil)
+		s.fault("tcp", nil)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if p.open() != clients {
+			t.Errorf("%d of %d clients have a session 10 s after the server is back", p.open(), clients)
+		}
+		p.mu.Lock()
+		most := busiest(p.begun[begun:], 100*time.Millisecond)
+		p.mu.Unlock()
+		var asked []time.Time
+		for _, q := range s.asked("SRV")[clients:] {
+			asked = append(asked, q.at)
+		}
+		if asks := busiest(asked, 100*time.Millisecond); most > clients/6 || asks > clients/6 {
+			t.Errorf("%d sessions and %d questions within 100 ms of %d clients", most, asks, clients)
+		}
+		t.Logf("most within 100 ms: %d sessions, %d questions; back since %v", most, busiest(asked, 100*time.Millisecond), time.Since(back))
+		for _, w := range ws {
+			w.close()
+			if n := len(w.seen()); n != 3 { // with a stale one in between
+				t.Errorf("%d states", n)
+			}
+		}
+	})
+}
+
+// busiest is the most moments within a span.
+func busiest(at []time.Time, span time.Duration) (most int) {
+	slices.SortFunc(at, time.Time.Compare)
+	from := 0
+	for i := range at {
+		for at[i].Sub(at[from]) >= span {
+			from++
+		}
+		most = max(most, i-from+1)
+	}
+	return most
+}
+
+// TestARetryDelayIsKept: the server ends the session and says when to come back. It is left
+// alone for just that long, also if it is long. Another server is used at once.
+func TestARetryDelayIsKept(t *testing.T) {
+	for _, delay := range []time.Duration{1500 * time.Millisecond, time.Minute, 2 * time.Hour} {
+		for _, others := range []bool{false, true} {
+			t.Run(fmt.Sprint(delay, others), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					p, s, r := following(t, 2)
+					other := newPush()
+					other.records[mathTCP] = instances(t, 2)
+					if others {
+						n := fakeNet{"ns1:53": s, "ns2:53": newServer(other.handler(t))}
+						n["ns2:53"].push = other
+						r = n.client("ns1", "ns2")
+					}
+					w := watch(t, r, mathTCP)
+					defer w.close()
+					time.Sleep(time.Minute)
+					told := time.Now()
+					if others {
+						s.become(rcode(dns.RcodeServerFailure))
+					}
+					p.send(dso.AppendRetryDelay(nil, dns.RcodeSuccess, delay))
+					time.Sleep(delay + 6*time.Second)
+					if others {
+						if p.open() != 0 || other.open() != 1 || other.begun[0].Sub(told) > lostSpread {
+							t.Errorf("%d sessions with this server, %d with the other", p.open(), other.open())
+						}
+						return
+					}
+					p.mu.Lock()
+					defer p.mu.Unlock()
+					if len(p.begun) != 2 || p.begun[1].Sub(told) < delay || p.begun[1].Sub(told) > delay+time.Second {
+						t.Errorf("told at %v, sessions at %v", told, p.begun)
+					}
+					if len(w.seen()) != 1 {
+						t.Errorf("%v", w.seen())
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestADialThatFailsLaterIsNoReasonToStop: a server that had a session, and then does not
+// take connections for a while, gets one as soon as it does.
+func TestADialThatFailsLaterIsNoReasonToStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, s, r := following(t, 2)
+		w := watch(t, r, mathTCP)
+		defer w.close()
+		time.Sleep(time.Minute)
+		s.fault("tcp", errors.New("no route"))
+		p.cut()
+		time.Sleep(20 * time.Second)
+		s.fault("tcp", nil)
+		time.Sleep(maxPushBackoff + time.Second)
+		if p.open() != 1 {
+			t.Error("no session again")
+		}
+		s.fault("tcp", errors.New("no route"))
+		dials := counted(r)
+		p.cut()
+		time.Sleep(55 * time.Minute)
+		if n := len(dials()); n > maxLosses+1 {
+			t.Errorf("%d connections in an hour to a server that takes none", n)
+		}
+	})
+}

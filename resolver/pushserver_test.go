@@ -1,0 +1,228 @@
+package resolver
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/internal/dso"
+)
+
+// counted counts the TCP connections of a Resolver.
+func counted(r *Resolver) func() []time.Time {
+	var mu sync.Mutex
+	var at []time.Time
+	dial := r.Dial
+	r.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if network == "tcp" {
+			mu.Lock()
+			at = append(at, time.Now())
+			mu.Unlock()
+		}
+		return dial(ctx, network, addr)
+	}
+	return func() []time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(at)
+	}
+}
+
+// TestAServerThatDoesNotKnowDSO costs one TCP connection an hour. Its names are asked for by
+// their TTL as without it.
+func TestAServerThatDoesNotKnowDSO(t *testing.T) {
+	header := func(id uint16, rcode int) []byte { return dso.AppendResponse(nil, id, rcode) }
+	for _, tt := range []struct {
+		name  string
+		fault error
+		hello func(id uint16) [][]byte
+	}{
+		{"refuses TCP", syscall.ECONNREFUSED, nil},
+		{"unreachable by TCP", syscall.ENETUNREACH, nil},
+		{"NOTIMP", nil, func(id uint16) [][]byte { return [][]byte{header(id, dns.RcodeNotImplemented)} }},
+		{"FORMERR", nil, func(id uint16) [][]byte { return [][]byte{header(id, dns.RcodeFormatError)} }},
+		{"REFUSED", nil, func(id uint16) [][]byte { return [][]byte{header(id, dns.RcodeRefused)} }},
+		{"DSOTYPENI", nil, func(id uint16) [][]byte { return [][]byte{header(id, dns.RcodeStatefulTypeNotImplemented)} }},
+		{"FORMERR with a question", nil, func(id uint16) [][]byte {
+			m := new(dns.Msg).SetRcode(new(dns.Msg).SetQuestion(".", dns.TypeSOA), dns.RcodeFormatError)
+			m.Id, m.Opcode = id, dns.OpcodeStateful
+			b := pack(m)[0]
+			return [][]byte{append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...)}
+		}},
+		{"silent", nil, func(uint16) [][]byte { return nil }},
+		{"another id", nil, func(id uint16) [][]byte { return [][]byte{header(id+1, dns.RcodeSuccess)} }},
+		{"no times", nil, func(id uint16) [][]byte { return [][]byte{header(id, dns.RcodeSuccess)} }},
+		{"no DNS", nil, func(uint16) [][]byte { return [][]byte{[]byte("HTTP/1.1 400 Bad Request\r\n\r\n")} }},
+		{"a part of a message", nil, func(uint16) [][]byte { return [][]byte{{0, 12, 0}} }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, s, r := following(t, 2)
+				p.hello = tt.hello
+				s.fault("tcp", tt.fault)
+				dials := counted(r)
+				w := watch(t, r, mathTCP)
+				const hours = 5
+				time.Sleep(hours * time.Hour)
+				w.close()
+				at := dials()
+				if len(at) < hours || len(at) > hours+1 {
+					t.Errorf("%d connections in %d hours", len(at), hours)
+				}
+				for i := 1; i < len(at); i++ {
+					if pause := at[i].Sub(at[i-1]); pause < time.Hour || pause > time.Hour+10*time.Second {
+						t.Errorf("connected again after %v", pause)
+					}
+				}
+				all := gaps(s.asked("SRV"))
+				if low, high := slices.Min(all), slices.Max(all); low < 4*time.Second || high > 5*time.Second {
+					t.Errorf("asked again after %v to %v, want 80 to 100 %% of 5 s", low, high)
+				}
+				if n := len(w.seen()); n != 1 {
+					t.Errorf("%d states", n)
+				}
+			})
+		})
+	}
+}
+
+// TestClosesAtOnce: a server that ends a connection with a message that it does not know.
+func TestAServerThatClosesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, s, r := following(t, 2)
+		s.push = nil
+		inner := r.Dial
+		r.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if network == "udp" {
+				return inner(ctx, network, addr)
+			}
+			client, server := net.Pipe()
+			go func() {
+				io.CopyN(io.Discard, server, 2)
+				server.Close()
+			}()
+			return client, nil
+		}
+		dials := counted(r)
+		w := watch(t, r, mathTCP)
+		defer w.close()
+		time.Sleep(3*time.Hour + time.Minute)
+		if n := len(dials()); n != 4 {
+			t.Errorf("%d connections in three hours", n)
+		}
+	})
+}
+
+// TestASessionMayBeRefusedForATime, before there is one.
+func TestASessionMayBeRefusedForATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _, r := following(t, 2)
+		p.hello = func(id uint16) [][]byte {
+			return [][]byte{dso.AppendResponse(nil, id, dns.RcodeRefused, dso.RetryDelay(5*time.Minute))}
+		}
+		w := watch(t, r, mathTCP)
+		defer w.close()
+		time.Sleep(16 * time.Minute)
+		if n := p.sessionsBegun(); n != 4 {
+			t.Errorf("%d sessions in 16 minutes, want 4", n)
+		}
+	})
+}
+
+// TestAServerThatBreaksTheProtocolIsLeftAlone for an hour, with one line in the log.
+func TestAServerThatBreaksTheProtocolIsLeftAlone(t *testing.T) {
+	set := func(records ...string) [][]byte { return setFrames(2, dso.Whole, 1, rrs(t, records...), nil) }
+	for _, tt := range []struct {
+		name   string
+		frames [][]byte
+	}{
+		{"a PUSH", [][]byte{func() []byte { f, _ := dso.Pushes(instances(t, 1), nil); return f[0] }()}},
+		{"a response to nothing", [][]byte{dso.AppendResponse(nil, 99, dns.RcodeSuccess)}},
+		{"a request", [][]byte{dso.AppendKeepAlive(nil, 9, dso.KeepAlive{Interval: time.Hour})}},
+		{"a short interval", [][]byte{dso.AppendKeepAlive(nil, 0, dso.KeepAlive{Interval: time.Second})}},
+		{"a FOLLOW", [][]byte{func() []byte { f, _ := dso.AppendFollow(nil, 0, mathTCP); return f }()}},
+		{"no DSO", [][]byte{{0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}}},
+		{"a message that is too long", [][]byte{{0xff, 0xff}}},
+		{"a set of another name", set("_b._tcp.svc. 5 IN SRV 0 0 80 a.svc.")},
+		{"a removal of what is not there", setFrames(2, 0, 2, nil, rrs(t, mathTCP+" 5 IN SRV 0 0 80 x.svc."))},
+		{"a set that ends in a record", [][]byte{func() []byte {
+			f := setFrames(2, 0, 2, instances(t, 1), nil)[0]
+			f = f[:len(f)-1]
+			binary.BigEndian.PutUint16(f, uint16(len(f)-2))
+			binary.BigEndian.PutUint16(f[16:], uint16(len(f)-18))
+			return f
+		}()}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, s, r := following(t, 2)
+				var log strings.Builder
+				var mu sync.Mutex
+				r.Logger = slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))
+				w := watch(t, r, mathTCP)
+				defer w.close()
+				for range 2 {
+					time.Sleep(time.Minute)
+					if p.open() != 1 {
+						t.Fatal("no session")
+					}
+					p.send(tt.frames...)
+					time.Sleep(time.Second)
+					if p.open() != 0 {
+						t.Fatal("the session has not ended")
+					}
+					before := len(s.asked("SRV"))
+					time.Sleep(58 * time.Minute)
+					if n := len(s.asked("SRV")) - before; n < 58*12 || p.open() != 0 {
+						t.Errorf("%d questions, %d sessions", n, p.open())
+					}
+					time.Sleep(time.Minute)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+					t.Errorf("%d warnings:\n%s", n, log.String())
+				}
+				if n := len(w.seen()); n != 1 {
+					t.Errorf("%d states", n)
+				}
+			})
+		})
+	}
+}
+
+type lockedWriter struct {
+	mu *sync.Mutex
+	w  io.Writer
+}
+
+func (l lockedWriter) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
+}
+
+// TestTheServersRememberedAreBounded, and one with a session is not forgotten.
+func TestTheServersRememberedAreBounded(t *testing.T) {
+	var r Resolver
+	busy := r.pushServerLocked("busy:53", nil)
+	busy.session = new(pushSession)
+	for i := range 10 * maxPushServers {
+		r.pushServerLocked(fmt.Sprint(i), nil)
+	}
+	if len(r.pushServers) > maxPushServers || r.pushServerLocked("busy:53", nil) != busy {
+		t.Errorf("%d servers", len(r.pushServers))
+	}
+}

@@ -1,0 +1,386 @@
+package resolver
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/internal/dso"
+)
+
+const (
+	// patience is how long a client waits for a response within a session (RFC 8490 section
+	// 5.1.1).
+	patience = 30 * time.Second
+	// writeTimeout bounds one write. All that is written at once fits into the buffer of a
+	// socket, so a write waits only if the server has stopped reading.
+	writeTimeout = 10 * time.Second
+	// asksInterval is the keepalive interval that is proposed: the one that RFC 8490 section
+	// 6.5.2 recommends. The server decides.
+	asksInterval = time.Hour
+)
+
+// pushSession is a DSO session (RFC 8490) with one server, in which all names of a Resolver
+// that this server tells about are followed. One goroutine dials and reads. Another one
+// writes while there is something to write.
+type pushSession struct {
+	r      *Resolver
+	server *pushServer
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+	reader *bufio.Reader // its buffer holds one message of any size
+
+	// Resolver.mu guards what follows.
+	conn     net.Conn            // nil: not there yet
+	open     bool                // the server has accepted the session
+	ended    bool                // nothing is sent any more
+	follows  map[*follow]bool    // all of them
+	active   map[uint16]*follow  // those that the server knows, by message id
+	asked    map[uint16]struct{} // the requests without a response
+	lastID   uint16
+	queue    []byte    // frames to write
+	writing  bool      // a goroutine writes them
+	moved    time.Time // when the last message came or went
+	waiting  time.Time // since when a response is waited for; zero: for none
+	interval time.Duration
+	writers  sync.WaitGroup
+}
+
+// protocolError is a mistake of the server. Its session is aborted (RFC 8490 section 5.3),
+// and no other one is begun for an hour.
+type protocolError struct{ err error }
+
+func (e *protocolError) Error() string { return "the server broke the protocol: " + e.err.Error() }
+func (e *protocolError) Unwrap() error { return e.err }
+
+// unsupportedError is a server that does not know DSO, or not this use of it.
+type unsupportedError struct{ rcode int }
+
+func (e *unsupportedError) Error() string {
+	return "the server does not know FOLLOW: it answered " + dns.RcodeToString[e.rcode]
+}
+
+// delayError is a server that wants to be left alone for a time.
+type delayError struct {
+	delay time.Duration
+	rcode int
+}
+
+func (e *delayError) Error() string {
+	return fmt.Sprintf("the server ends the session (%s) and wants no other one for %v", dns.RcodeToString[e.rcode], e.delay)
+}
+
+var (
+	errLeft       = errors.New("no name is followed in it any more")
+	errUnanswered = fmt.Errorf("no response within %v", patience)
+	errWrongID    = errors.New("a response to no request")
+	errDeaf       = errors.New("it did not tell what the server answers by DNS")
+	errSuspended  = errors.New("the machine was suspended")
+)
+
+// run is the life of the session.
+func (s *pushSession) run(ctx context.Context) {
+	defer close(s.done)
+	err := s.serve(ctx, s.r.timeout())
+	s.r.mu.Lock()
+	s.endLocked(err)
+	s.r.mu.Unlock()
+	s.writers.Wait()
+}
+
+// serve dials and reads until the session is over.
+func (s *pushSession) serve(ctx context.Context, timeout time.Duration) error {
+	dialCtx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	begin := time.Now()
+	conn, err := s.r.dialWith(dialCtx, "tcp", s.server.address, s.server.tls)
+	if err != nil {
+		return s.why(ctx, err)
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	keepSocketAlive(conn)
+	s.reader = bufio.NewReaderSize(conn, 2+dso.MaxPush)
+	if err := s.establish(conn, begin.Add(timeout)); err != nil {
+		abort(conn, err)
+		return s.why(ctx, err)
+	}
+	for {
+		msg, err := s.next(conn)
+		if err == nil {
+			err = s.take(msg)
+		}
+		if err != nil {
+			abort(conn, err)
+			return s.why(ctx, err)
+		}
+	}
+}
+
+// why is the reason for the end: that of this end, if it ended the session.
+func (s *pushSession) why(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// abort makes closing the connection a reset if the error is one of the protocol (RFC 8490
+// section 5.3.1).
+func abort(conn net.Conn, err error) {
+	if !errors.As(err, new(*protocolError)) {
+		return
+	}
+	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = secure.NetConn()
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+		tcp.Close()
+	}
+}
+
+// keepSocketAlive lets the kernel find out within half a minute that the host of the server
+// is gone. No goroutine wakes up for that.
+func keepSocketAlive(conn net.Conn) {
+	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = secure.NetConn()
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3})
+	}
+}
+
+// establish begins the session by a KeepAlive: a request that is harmless at a server that
+// does not know DSO, and that has to be made anyway, since a session without it needs a
+// message every 15 seconds (RFC 8490 sections 5.1 and 6.2).
+func (s *pushSession) establish(conn net.Conn, deadline time.Time) error {
+	const id = 1
+	if err := conn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	frame := dso.AppendKeepAlive(nil, id, dso.KeepAlive{Inactivity: dso.DefaultTimeout, Interval: asksInterval})
+	if _, err := conn.Write(frame); err != nil {
+		return err
+	}
+	msg, err := s.read()
+	if err != nil {
+		return err
+	}
+	m, err := dso.Read(msg, dso.FromServer)
+	switch {
+	case len(msg) >= headerSize && m.Response && m.ID == id && m.Rcode != dns.RcodeSuccess:
+		// Also from a server that does not know DSO, whatever else is in its message.
+		if delay, ok, err := m.RetryDelay(); ok && err == nil {
+			return &delayError{delay, m.Rcode}
+		}
+		return &unsupportedError{m.Rcode}
+	case err != nil:
+		return &protocolError{err}
+	case !m.Response || m.ID != id:
+		return &protocolError{errWrongID}
+	}
+	k, err := m.KeepAlive()
+	if err != nil {
+		return &protocolError{err}
+	}
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	s.conn, s.open, s.lastID, s.moved, s.interval = conn, true, id, time.Now(), k.Interval
+	s.server.opened()
+	for f := range s.follows {
+		s.askLocked(f)
+	}
+	return nil
+}
+
+// next reads the next message. When nothing has come or gone for the keepalive interval, it
+// sends a KeepAlive (RFC 8490 section 6.5).
+func (s *pushSession) next(conn net.Conn) ([]byte, error) {
+	for {
+		s.r.mu.Lock()
+		err := conn.SetReadDeadline(s.deadlineLocked())
+		s.r.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		msg, err := s.read()
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return msg, err
+		}
+		s.r.mu.Lock()
+		now := time.Now()
+		switch {
+		case !s.waiting.IsZero() && now.Sub(s.waiting) >= patience:
+			err = errUnanswered
+		case s.interval < dso.Forever && now.Sub(s.moved) >= s.interval:
+			err = nil
+			id := s.newIDLocked()
+			s.requestLocked(id, dso.AppendKeepAlive(nil, id, dso.KeepAlive{Inactivity: dso.DefaultTimeout, Interval: asksInterval}))
+		default: // the deadline has been moved
+			err = nil
+		}
+		s.r.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// deadlineLocked is when reading must end, so that something can be done about the silence.
+func (s *pushSession) deadlineLocked() time.Time {
+	var at time.Time // zero: never
+	if s.interval < dso.Forever {
+		at = s.moved.Add(s.interval)
+	}
+	if !s.waiting.IsZero() && (at.IsZero() || s.waiting.Add(patience).Before(at)) {
+		at = s.waiting.Add(patience)
+	}
+	return at
+}
+
+// read returns the next message, which is valid until the next read. After a time-out it can
+// be called again: nothing is lost.
+func (s *pushSession) read() ([]byte, error) {
+	head, err := s.reader.Peek(2)
+	if err != nil {
+		return nil, err
+	}
+	size := 2 + int(binary.BigEndian.Uint16(head))
+	if size > s.reader.Size() {
+		return nil, &protocolError{fmt.Errorf("a message of %d octets", size-2)}
+	}
+	frame, err := s.reader.Peek(size)
+	if err != nil {
+		return nil, err
+	}
+	s.reader.Discard(size)
+	return frame[2:], nil
+}
+
+// take does what a message says.
+func (s *pushSession) take(msg []byte) error {
+	m, err := dso.Read(msg, dso.FromServer)
+	if err != nil {
+		return &protocolError{err}
+	}
+	switch {
+	case m.Response:
+		return s.answered(m)
+	case m.Primary.Type == dso.TypeSet:
+		return s.set(m)
+	case m.Primary.Type == dso.TypeKeepAlive:
+		return s.kept(m)
+	case m.Primary.Type == dso.TypeRetryDelay:
+		delay, _, err := m.RetryDelay()
+		if err != nil {
+			return &protocolError{err}
+		}
+		return &delayError{delay, m.Rcode}
+	}
+	return &protocolError{m.Unimplemented()}
+}
+
+// kept takes the times of a KeepAlive.
+func (s *pushSession) kept(m dso.Message) error {
+	k, err := m.KeepAlive()
+	if err != nil {
+		return &protocolError{err}
+	}
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	s.moved, s.interval = time.Now(), k.Interval
+	return nil
+}
+
+// answered takes a response.
+func (s *pushSession) answered(m dso.Message) error {
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	if _, ok := s.asked[m.ID]; !ok {
+		return &protocolError{errWrongID} // RFC 8490 section 5.5.2
+	}
+	delete(s.asked, m.ID)
+	s.moved, s.waiting = time.Now(), time.Now()
+	if len(s.asked) == 0 {
+		s.waiting = time.Time{}
+	}
+	f := s.active[m.ID]
+	switch {
+	case f == nil && m.Primary.Type == dso.TypeKeepAlive && m.Rcode == dns.RcodeSuccess:
+		k, err := m.KeepAlive()
+		if err != nil {
+			return &protocolError{err}
+		}
+		s.interval = k.Interval
+		return nil
+	case f == nil: // it was left before its response came
+		return nil
+	case m.Rcode == dns.RcodeSuccess:
+		if err := m.Followed(); err != nil {
+			return &protocolError{err}
+		}
+		f.accepted = true
+		return nil
+	case m.Rcode == dns.RcodeStatefulTypeNotImplemented, m.Rcode == dns.RcodeNotImplemented, m.Rcode == dns.RcodeFormatError:
+		return &unsupportedError{m.Rcode}
+	}
+	delay, ok, err := m.RetryDelay()
+	if err != nil {
+		return &protocolError{err}
+	}
+	if !ok {
+		delay = dso.DefaultRetryDelay(m.Rcode)
+	}
+	s.r.log().Debug("resolver: the server does not tell about a name", "name", f.e.name, "server", s.server.address, "rcode", dns.RcodeToString[m.Rcode], "retry", delay)
+	delete(s.active, m.ID)
+	s.r.refusedLocked(f, delay)
+	return nil
+}
+
+// set takes a SET.
+func (s *pushSession) set(m dso.Message) error {
+	change, err := m.Set()
+	if err != nil {
+		return &protocolError{err}
+	}
+	s.r.mu.Lock()
+	s.moved = time.Now()
+	f := s.active[change.ID]
+	s.r.mu.Unlock()
+	switch {
+	case f == nil:
+		return nil // it was left before the server knew
+	case !f.accepted:
+		return &protocolError{errWrongID}
+	}
+	complete, err := f.set.add(change)
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	switch {
+	case f.e.push.follow != f: // left at this moment
+	case errors.Is(err, errSetTooLarge):
+		s.r.log().Warn("resolver: a set is too large to be followed; it is kept fresh by its TTL", "name", f.e.name, "server", s.server.address, "error", err)
+		s.unfollowLocked(f)
+		s.r.refusedLocked(f, unsupportedFor)
+	case err != nil:
+		return &protocolError{err}
+	case complete:
+		s.r.toldLocked(f, change.Revision, change.Flags&dso.Stale != 0)
+	}
+	return nil
+}
+
+// Tests: pushsession_test.go.
