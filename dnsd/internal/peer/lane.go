@@ -27,6 +27,17 @@ type lane struct {
 	octets  int        // of the lines of those
 	senders int        // goroutines that send
 	failing bool       // nothing could be sent: one sender goes on trying
+
+	last lastRequest
+	full chan struct{} // a sender waits for operations; nil: none does
+	want int           // full is closed when so many wait
+}
+
+// lastRequest tells the next sender how long to wait for other operations.
+type lastRequest struct {
+	ended time.Time
+	took  time.Duration
+	calls int // that it answered, and that waited at its end
 }
 
 // call is an operation on its way to the writer.
@@ -95,6 +106,13 @@ func (l *lane) enter(c *call) error {
 	}
 	l.waiting = append(l.waiting, c)
 	l.live, l.octets = l.live+1, l.octets+len(c.line)
+	if l.full != nil {
+		if l.live == l.want {
+			close(l.full)
+			l.want = 0 // some may leave, and others come, before the sender goes on
+		}
+		return nil
+	}
 	if l.senders == 0 || l.senders < l.most && !l.failing {
 		l.senders++
 		l.w.running.Go(l.run)
@@ -148,6 +166,37 @@ func (c *call) limit() time.Time {
 // again says whether c may be sent, or sent again.
 func (c *call) again() bool { return !c.uncertain || c.kind.repeatable() }
 
+// longestGather bounds what a sender waits for other operations.
+const longestGather = 5 * time.Millisecond
+
+// gather waits briefly for the callers that were just answered, which usually have a next
+// operation. Else the first of them would have a request, and a commit of the writer, of
+// its own, and the others would be divided among what follows. It waits for as many
+// as the last request had, but no longer after it than half of the time that it took. It
+// returns false if another sender waits already: then the sender must end.
+func (l *lane) gather() bool {
+	const worthwhile = 20 * time.Microsecond // a shorter wait costs more than it saves
+	l.mu.Lock()
+	if l.full != nil {
+		l.senders--
+		l.mu.Unlock()
+		return false
+	}
+	patience := min(l.last.took/2, longestGather) - time.Since(l.last.ended)
+	if l.live == 0 || l.live >= l.last.calls || patience < worthwhile {
+		l.mu.Unlock()
+		return true
+	}
+	full := make(chan struct{})
+	l.full, l.want = full, l.last.calls
+	l.mu.Unlock()
+	wait(l.w.life, full, patience)
+	l.mu.Lock()
+	l.full = nil
+	l.mu.Unlock()
+	return true
+}
+
 // take returns the calls of the next request; nil: there are none, and the sender must
 // end.
 func (l *lane) take() []*call {
@@ -192,9 +241,10 @@ func (l *lane) fail(yes bool) {
 
 // finish gives each call of a request its outcome. Calls that must be sent again wait in
 // front of all others. again says that there were some.
-func (l *lane) finish(batch []*call, outcomes []outcome) (again bool) {
+func (l *lane) finish(batch []*call, outcomes []outcome, took time.Duration) (again bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.last = lastRequest{time.Now(), took, len(batch) + l.live}
 	var back []*call
 	for i, c := range batch {
 		out := outcomes[i]
@@ -256,11 +306,15 @@ func (l *lane) run() {
 				return
 			}
 		case err == nil && to.Fingerprint != l.w.client.me:
+			if !l.gather() {
+				return
+			}
 			batch := l.take()
 			if batch == nil {
 				return
 			}
-			if !l.finish(batch, l.send(to, changed, batch)) {
+			began := time.Now()
+			if !l.finish(batch, l.send(to, changed, batch), time.Since(began)) {
 				pause.reset()
 				continue
 			}

@@ -46,6 +46,80 @@ func TestOperationsAreGathered(t *testing.T) {
 	})
 }
 
+// Callers that were answered together and come again one after the other share the next
+// request. Those that come later than half of the time that a request takes are not waited
+// for. There are two groups at most, because two requests are under way.
+func TestCallersThatComeAgainShareARequest(t *testing.T) {
+	const (
+		callers = 40
+		each    = 50
+		took    = 8 * time.Millisecond
+		spread  = 25 * time.Microsecond // from one caller to the next
+	)
+	for _, c := range []struct {
+		name    string
+		away    time.Duration // of the first caller that was answered
+		late    time.Duration // more of the last one
+		most    int           // requests
+		longest time.Duration
+	}{
+		{"soon", time.Millisecond, 0, 2*each + 8, (each + 8) * (took + took/2)},
+		{"one is late", time.Millisecond, took, 3*each + 8, (each + 8) * (2*took + took/2)},
+		{"all are late", took, 0, 4*each + 8, (each + 8) * 3 * took},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPair(t)
+				p.wire.before = func(ctx context.Context, n int) error {
+					time.Sleep(took)
+					return nil
+				}
+				var running sync.WaitGroup
+				began := time.Now()
+				for i := range callers {
+					running.Go(func() {
+						for n := range each {
+							if _, err := p.writes.Register(t.Context(), sample(fmt.Sprint("a", i, "-", n))); err != nil {
+								t.Error(err)
+							}
+							time.Sleep(c.away + time.Duration(i)*spread)
+							if i == callers-1 {
+								time.Sleep(c.late)
+							}
+						}
+					})
+				}
+				running.Wait()
+				if n, t1 := len(p.wire.seen()), time.Since(began); n > c.most || t1 > c.longest {
+					t.Errorf("%d requests in %v, want at most %d in %v", n, t1, c.most, c.longest)
+				}
+			})
+		})
+	}
+}
+
+// Operations may leave, and others come, between the moment when all are there that a
+// sender waits for, and that in which it goes on.
+func TestAnOperationLeavesWhenAllAreThere(t *testing.T) {
+	w := &Writes{life: t.Context()}
+	l := &lane{w: w, most: 1, room: 10, full: make(chan struct{}), want: 1, senders: 1}
+	for range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		c := &call{ctx: ctx, end: time.Now().Add(time.Hour), done: make(chan outcome, 1)}
+		if err := l.enter(c); err != nil {
+			t.Fatal(err)
+		}
+		if cancel(); l.leave(c, time.Now()) == nil {
+			t.Fatal("it did not leave")
+		}
+	}
+	select {
+	case <-l.full:
+	default:
+		t.Error("the sender was not told")
+	}
+}
+
 // A lone operation is sent at once: no fake time passes.
 func TestLoneOperationDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

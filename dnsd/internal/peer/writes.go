@@ -83,9 +83,11 @@ func NewWrites(cfg WritesConfig) *Writes {
 	}
 	w.life, w.end = context.WithCancel(context.Background())
 	w.reach, w.cut = context.WithCancel(context.Background())
-	// Renewals do not wait for the store, so they do not wait for changes, which do.
+	// Renewals do not wait for the store, so they do not wait for changes, which do. The
+	// writer commits one request of changes while the next one is on its way; more would
+	// divide the changes among more commits.
 	w.renewals = lane{w: w, most: 2, answer: answerTime, room: mostWaiting}
-	w.changes = lane{w: w, most: 4, answer: answerTime, room: mostWaiting}
+	w.changes = lane{w: w, most: 2, answer: answerTime, room: mostWaiting}
 	w.slow = lane{w: w, most: 8, answer: slowTime, room: mostWaiting}
 	return w
 }
