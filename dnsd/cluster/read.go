@@ -51,9 +51,10 @@ func (c *client) Get(ctx context.Context, key string) (*kv.Pair, kv.Header, erro
 	return &p, h, nil
 }
 
-// pageSize is how many keys one request of a range asks for. The values here are under
-// 2 KB, so a page is under 2 MB.
-const pageSize = 1000
+// pageSize is how many keys one request of a range asks for. For each page, etcd counts
+// all keys after it: a million keys in pages of 1,000 took a minute. The values here are
+// under 2 KB, and most have 200 octets, so a page is under 20 MB, and mostly 2 MB.
+const pageSize = 10_000
 
 // Range implements [kv.Store]. It reads page after page, all of the same revision.
 func (c *client) Range(ctx context.Context, prefix string, at int64, each func(kv.Pair) error) (kv.Header, error) {
