@@ -44,8 +44,31 @@
 // prefers, the others are Alt. Addr stays the same while the target has it. One answer
 // brings at most [Resolver.MaxEndpoints].
 //
+// # Following
+//
+// A name with a Watch is followed, unless [Resolver.NoPush] is set: the server that answered
+// is asked to tell about changes, over one session of DNS Stateful Operations (RFC 8490) for
+// all names of the Resolver. dnsd tells a change as it happens, with the addresses of the
+// targets and the revision. While it does, the name is not asked for.
+//
+//   - A server that does not know such sessions costs one TCP connection an hour, and the
+//     TTL rules. If the zone names a server of DNS push (RFC 8765 section 6.1), that is used
+//     over TLS: see [Resolver.PushTLS].
+//   - When a session ends, its names are asked for within a second, at random moments, and
+//     then by their TTL. The next session is with a server that answers, after a random
+//     pause of up to 8 s.
+//   - A server that cannot learn of changes says so, and the TTL rules until it can.
+//   - A hint asks by DNS here, too. If the server answers otherwise than it tells, or no
+//     longer answers, the session ends within seconds.
+//
+// [Resolver.Freshness] tells by what a name is kept fresh.
+//
 // # Believing
 //
+//   - A change that was told within a session is believed at once, also if it takes away
+//     all endpoints. The first set of a session is believed as an answer is. A set of an
+//     older revision than one that was told before is believed after five seconds, when
+//     the server cannot be one that only lags.
 //   - An answer is asked for again after a random 80 to 100 % of its TTL (the
 //     smallest in it), clamped to MinTTL and MaxTTL.
 //   - After a hint ([Resolver.Refresh]) it is asked for again five times within a
@@ -74,5 +97,5 @@
 //
 // All Watches of one name on one Resolver share one refresh loop, which starts
 // with the first and has ended when the last returns. Concurrent Lookups share
-// one query. Nothing else runs in the background, so there is no Close.
+// one query. A session ends with the last Watch that uses it. Nothing else runs in the background, so there is no Close.
 package resolver

@@ -302,7 +302,7 @@ func silence(string, *dns.Msg) [][]byte { return nil }
 
 // client gives a Resolver on the network that asks these servers.
 func (n fakeNet) client(servers ...string) *Resolver {
-	return &Resolver{Servers: servers, Dial: n.dial, follows: true, source: func(a netip.Addr) netip.Addr { return a }}
+	return &Resolver{Servers: servers, Dial: n.dial, source: func(a netip.Addr) netip.Addr { return a }}
 }
 
 // one gives a network of one server, and its client.

@@ -95,7 +95,7 @@ func (r *Resolver) Freshness(name string) Freshness {
 // returns the time until it must be called again.
 func (r *Resolver) followLocked(ctx context.Context, e *entry) time.Duration {
 	p := &e.push
-	if !r.follows || r.NoPush || e.watchers == 0 || p.follow != nil || p.server == "" {
+	if r.NoPush || e.watchers == 0 || p.follow != nil || p.server == "" {
 		return never
 	}
 	server, wait := r.pushServerLocked(p.server, r.TLS), time.Duration(0)

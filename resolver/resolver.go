@@ -55,8 +55,9 @@ type Resolver struct {
 	// stays the same. The Logger gets a warning. 0: 2000.
 	MaxEndpoints int
 
-	// NoPush means that names with a Watch are kept fresh by their TTL alone, and no server is
-	// asked to tell about changes. In this version it has no effect, because none is asked yet.
+	// NoPush means that names with a Watch are kept fresh by their TTL alone. Without it, a
+	// server that knows how is asked to tell about changes (see Following in the package
+	// comment).
 	NoPush bool
 	// PushTLS is the configuration of TLS for servers of DNS push that were discovered. Without
 	// ServerName the certificate must be for the name under which the server was found. nil:
@@ -79,9 +80,8 @@ type Resolver struct {
 	turn   atomic.Uint32          // the server to begin with, if resolv.conf says "rotate"
 	lossy  lossy
 
-	follows bool                        // servers are asked to tell about changes: set by tests only, until the tests of the whole expect it
-	source  func(netip.Addr) netip.Addr // nil: routeSource
-	wall    func() time.Time            // nil: time.Now; the wall clock, which may jump
+	source func(netip.Addr) netip.Addr // nil: routeSource
+	wall   func() time.Time            // nil: time.Now; the wall clock, which may jump
 
 	mu          sync.Mutex // guards names, what is in them, the servers of push, and Rand
 	names       map[string]*entry
