@@ -39,7 +39,7 @@ machines: ## real dnsd and etcd on machines that fail (MACHINES=.): network name
 	cd dnsd/cluster && ROLLCALL_PEERS=1 go test -count=1 -v -run '$(MACHINES)' ./machines
 
 # Servers run on all of these; clients on 32 bits as well.
-CLIENTS = ./resolver ./balancer ./rpcclient ./rpcclient/internal/conn ./rpcserver ./register ./internal/gobvalue ./internal/rpcwire
+CLIENTS = ./resolver ./balancer ./rpcclient ./rpcclient/internal/conn ./rpcserver ./register ./internal/gobvalue ./internal/rpcwire ./internal/dso
 
 .PHONY: cross
 cross: ## build and vet for other systems and processors; the wire is tested on 32 bits where Linux runs it

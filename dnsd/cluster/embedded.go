@@ -37,8 +37,9 @@ const (
 	// handOverTime bounds how long a stop waits until another server leads. It takes
 	// milliseconds, but etcd would wait for seven seconds for one that has stopped, too.
 	handOverTime = 2 * time.Second
-	// closeTime bounds how long a stop waits for etcd.
-	closeTime = 10 * time.Second
+	// closeTime bounds how long a stop waits for etcd, which writes its database at the end:
+	// a slow disk needs seconds for it.
+	closeTime = 20 * time.Second
 )
 
 // embedded is the store on the server inside this process.
