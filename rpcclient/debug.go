@@ -34,6 +34,11 @@ type pageNames struct {
 	TTL       string    `json:"ttl,omitempty"`
 	ExpiresIn string    `json:"expires_in,omitempty"` // negative: stale
 	Error     string    `json:"error,omitempty"`      // why they are stale, or missing
+
+	FreshBy  string    `json:"fresh_by,omitempty"` // "push" or "ttl": see resolver.Freshness
+	Server   string    `json:"server,omitempty"`   // the one that tells about changes, or answered last
+	Revision uint64    `json:"revision,omitempty"` // of the set, if the server tells it
+	Followed time.Time `json:"followed,omitzero"`  // since when the server tells about changes
 }
 
 // pageNode is one node, and why it is used or not.
@@ -94,6 +99,12 @@ func (c *Client) page(now time.Time) page {
 	p := page{Service: c.service, Time: now, Stats: c.Stats()}
 	if s := c.names(); s != nil {
 		p.Names = pageNames{Resolved: true, Endpoints: len(s.Endpoints), Confirmed: s.Confirmed}
+		if r, ok := c.cfg.Source.(interface {
+			Freshness(name string) resolver.Freshness
+		}); ok {
+			f := r.Freshness(c.service)
+			p.Names.FreshBy, p.Names.Server, p.Names.Revision, p.Names.Followed = f.By, f.Server, f.Revision, f.Since
+		}
 		if s.TTL > 0 {
 			p.Names.TTL = s.TTL.String()
 			p.Names.ExpiresIn = s.Confirmed.Add(s.TTL).Sub(now).Round(time.Millisecond).String()

@@ -110,6 +110,38 @@ type confirming struct {
 
 func (c confirming) Cached(string) (resolver.State, bool) { return *c.confirmed.Load(), true }
 
+// following is a Source that a server tells about changes.
+type following struct {
+	eps
+	fresh resolver.Freshness
+}
+
+func (f following) Freshness(string) resolver.Freshness { return f.fresh }
+
+func TestDebugPageSaysByWhatTheNameIsKeptFresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, by := range []string{"push", "ttl"} {
+			src := following{eps{{Addr: "a:1"}}, resolver.Freshness{By: by, Server: "dnsd:53"}}
+			if by == "push" {
+				src.fresh.Revision, src.fresh.Since = 42, time.Now()
+			}
+			f := newFakeNet(map[string]func(net.Conn){"a:1": stock(&Arith{})})
+			c := fakeClient(t, f, Config{Source: src})
+			ready(t, c)
+			time.Sleep(time.Minute)
+			if got := c.page(time.Now()).Names; got.FreshBy != by || got.Server != "dnsd:53" || got.Revision != src.fresh.Revision || !got.Followed.Equal(src.fresh.Since) {
+				t.Errorf("the names are %+v", got)
+			}
+			w := httptest.NewRecorder()
+			c.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+			if told := strings.Contains(w.Body.String(), "changes are told by dnsd:53 since 1m0s ago, the last at revision 42"); told != (by == "push") {
+				t.Errorf("by %s, the page is %s", by, w.Body)
+			}
+			c.Close()
+		}
+	})
+}
+
 func TestDebugPageKnowsWhenTheNameWasLastConfirmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := confirming{eps{{Addr: "a:1"}}, new(atomic.Pointer[resolver.State])}
