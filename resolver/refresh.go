@@ -56,7 +56,7 @@ func (r *Resolver) leave(e *entry) {
 // It reads from the entry each time when that is. So a Lookup that has applied an answer,
 // and a Refresh that wants one, only have to wake it.
 func (r *Resolver) keepFresh(ctx context.Context, e *entry) {
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(nap)
 	defer timer.Stop()
 	now, wall := time.Now(), r.wallNow()
 	for {

@@ -40,7 +40,7 @@ func (s *Server) runNotify(ctx context.Context, set *settings) {
 
 // notifySecondary sends one secondary a NOTIFY at the start and after changes.
 func (s *Server) notifySecondary(ctx context.Context, set *settings, z *zoneEntry, to Secondary) {
-	pause := time.NewTimer(0)
+	pause := time.NewTimer(notifyInterval)
 	defer pause.Stop()
 	told := false // it was logged that the secondary does not answer
 	for {
