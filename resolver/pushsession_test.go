@@ -84,12 +84,17 @@ func TestAFollowWithoutAResponseEndsTheSession(t *testing.T) {
 		}()
 		w := watch(t, r, mathTCP)
 		defer w.close()
+		open := func() bool {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.pushServers["ns1:53"].session != nil
+		}
 		time.Sleep(patience - time.Second)
-		if r.pushServers["ns1:53"].session == nil {
+		if !open() {
 			t.Error("the session ended before its time")
 		}
 		time.Sleep(2 * time.Second)
-		if r.pushServers["ns1:53"].session != nil {
+		if open() {
 			t.Error("the session waits for ever")
 		}
 	})

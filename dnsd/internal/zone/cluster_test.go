@@ -206,6 +206,7 @@ func (s *cluster) catchUp(t *testing.T, m *node) {
 
 func (s *cluster) act(t *testing.T, rt *rapid.T, step string) {
 	t.Helper()
+	synctest.Wait() // leases may have ended in the step before
 	w, ctx := s.members[s.writer].reg, context.Background()
 	key := registry.Key{Service: rapid.SampledFrom([]string{"_math._tcp", "_m._udp"}).Draw(rt, "service"), ID: rapid.SampledFrom([]string{"a", "b", "c1", "d"}).Draw(rt, "id")}
 	m := s.members[rapid.IntRange(0, len(s.members)-1).Draw(rt, "member")]
