@@ -273,6 +273,9 @@ func (h *hub) catchUp(sub *subscription) {
 		return
 	}
 	sub.behind = nil
+	if h.at == nil {
+		return // the zone has just gone, and the session will hear of it
+	}
 	p := sub.topic.diffLocked(from)
 	if sub.topic.key.follow && p.len() > 1 {
 		p = sub.topic.wholeLocked() // all slow clients share it

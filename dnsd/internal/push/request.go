@@ -199,6 +199,7 @@ func (s *Server) begin(ses *session, m dso.Message, key topicKey, class uint16) 
 		s.stats.subscriptions.Add(-1)
 		return dns.RcodeNotAuth // the zone has just gone
 	}
+	ses.awaitRoom()
 	return dns.RcodeSuccess
 }
 

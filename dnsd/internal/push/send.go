@@ -12,22 +12,30 @@ const mostOut = 32 << 10
 func (s *session) reply(frame []byte) bool {
 	buf := s.srv.bufs.Get().(*[]byte)
 	s.mu.Lock()
-	var room chan struct{}
 	if s.state < leaving {
 		s.out = append(s.out, frame...)
 		s.flushLocked(buf, time.Now())
-		if len(s.out) > mostOut {
-			room = make(chan struct{})
-			s.room = room
-		}
 	}
 	over := s.state == ended
 	s.mu.Unlock()
 	s.srv.bufs.Put(buf)
+	s.awaitRoom()
+	return !over
+}
+
+// awaitRoom waits while too many answers wait to be sent. The reader calls it after each
+// answer, without a lock.
+func (s *session) awaitRoom() {
+	s.mu.Lock()
+	var room chan struct{}
+	if s.state < leaving && len(s.out) > mostOut {
+		room = make(chan struct{})
+		s.room = room
+	}
+	s.mu.Unlock()
 	if room != nil {
 		<-room // the writer has a deadline
 	}
-	return !over
 }
 
 // flushLocked sends what there is to send, unless a writer does it already. What the system

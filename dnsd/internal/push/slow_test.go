@@ -2,11 +2,13 @@ package push
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
+	"github.com/rollcall-dns/rollcall/internal/dso"
 )
 
 // TestSlowReaderIsBroughtUpToDate: what it missed is put together into one difference. It
@@ -50,6 +52,51 @@ func TestSlowReaderOfAGreatDifferenceGetsTheWholeSet(t *testing.T) {
 		w.remove("_math._tcp", 3)
 		synctest.Wait()
 		c.knows(1, w, "_math._tcp.svc.")
+	})
+}
+
+// TestAnswersThatAreNotReadAreBounded, those to subscriptions as well, which may be longer
+// than what the client sends.
+func TestAnswersThatAreNotReadAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "svc.")
+		s := newServer(t, Config{Zones: []*zone.Zone{w.zone}})
+		c := connect(t, s, false)
+		c.follow(1, "_math._tcp.svc.")
+		frame, err := dso.AppendFollow(nil, 2, "_other._tcp.svc.")
+		both := dso.AppendUnfollow(dso.Pad(frameOf(t, frame, err), 0, paddedBlock), 2)
+		var sent atomic.Int64
+		go func() {
+			for {
+				if _, err := c.conn.Write(both); err != nil {
+					return
+				}
+				sent.Add(1)
+			}
+		}()
+		synctest.Wait()
+		if n := sent.Load(); n < 10 || n > 2*mostOut/paddedBlock {
+			t.Errorf("%d subscriptions of a client that reads no answer", n)
+		}
+	})
+}
+
+// TestAZoneGoesWhileAClientIsBehind: there is no difference to make any more.
+func TestAZoneGoesWhileAClientIsBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "svc.")
+		s := newServer(t, Config{Zones: []*zone.Zone{w.zone}})
+		c := connect(t, s, false)
+		c.follow(1, "_math._tcp.svc.")
+		for i := range 3 {
+			w.put("_math._tcp", i)
+			synctest.Wait()
+		}
+		s.find("_math._tcp.svc.").close()
+		synctest.Wait()
+		before := c.sets[1].messages
+		c.until("what was on its way", func() bool { return c.sets[1].messages > before })
+		synctest.Wait()
 	})
 }
 
