@@ -262,6 +262,7 @@ func TestARefusedNameIsLeftAlone(t *testing.T) {
 		{dns.RcodeNotAuth, nil, 5 * time.Minute},
 		{dns.RcodeRefused, []dso.TLV{dso.RetryDelay(time.Minute)}, time.Minute},
 		{dns.RcodeServerFailure, []dso.TLV{dso.RetryDelay(time.Second)}, time.Second},
+		{dns.RcodeServerFailure, []dso.TLV{dso.RetryDelay(time.Millisecond)}, leastDelay},
 		{dns.RcodeServerFailure, nil, time.Minute},
 	} {
 		t.Run(fmt.Sprint(dns.RcodeToString[tt.rcode], " ", tt.alone), func(t *testing.T) {

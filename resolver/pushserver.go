@@ -19,6 +19,9 @@ const (
 	// maxLosses is how many sessions in a row may be lost before the server counts as one that
 	// does not know DSO: it answers over UDP, and something between ends its connections.
 	maxLosses = 10
+	// leastDelay is the shortest time that a server may want: one that says 0 by mistake must
+	// not be asked in a loop.
+	leastDelay = time.Second
 	// deafFor is how long a server is left alone whose session did not tell what it answers by
 	// DNS: it hangs, or something between does.
 	deafFor = time.Minute
@@ -77,7 +80,7 @@ func (s *pushServer) failedLocked(r *Resolver, err error) {
 	}
 	switch {
 	case errors.As(err, &delay): // no random part: the server has spread the delays (RFC 8490 section 6.6.3)
-		alone, s.losses = delay.delay, 0
+		alone, s.losses = max(delay.delay, leastDelay), 0
 	case errors.As(err, &wrong):
 		if !s.told {
 			s.told = true

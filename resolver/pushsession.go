@@ -346,7 +346,7 @@ func (s *pushSession) answered(m dso.Message) error {
 	}
 	s.r.log().Debug("resolver: the server does not tell about a name", "name", f.e.name, "server", s.server.address, "rcode", dns.RcodeToString[m.Rcode], "retry", delay)
 	delete(s.active, m.ID)
-	s.r.refusedLocked(f, delay)
+	s.r.refusedLocked(f, max(delay, leastDelay))
 	return nil
 }
 

@@ -275,6 +275,8 @@ func FuzzSession(f *testing.F) {
 	f.Add(slices.Concat(good, setFrames(2, dso.Stale, 8, nil, rrs(f, "a.svc. 5 IN A 10.0.0.1"))[0]))
 	f.Add(slices.Concat(good, dso.AppendRetryDelay(nil, dns.RcodeSuccess, time.Second)))
 	f.Add(slices.Concat(hello, dso.AppendResponse(nil, 2, dns.RcodeRefused, dso.RetryDelay(time.Second))))
+	f.Add(slices.Concat(good, dso.AppendRetryDelay(nil, dns.RcodeSuccess, 0)))
+	f.Add(slices.Concat(hello, dso.AppendResponse(nil, 2, dns.RcodeRefused, dso.RetryDelay(time.Millisecond))))
 	f.Add(dso.AppendResponse(nil, 1, dns.RcodeNotImplemented))
 	f.Fuzz(func(t *testing.T, sent []byte) {
 		synctest.Test(t, func(t *testing.T) {
