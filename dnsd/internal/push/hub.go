@@ -166,7 +166,7 @@ func (t *topic) change(was, now *mark, d *zone.Delta) *payload {
 	var added, removed []dns.RR
 	switch {
 	case d == nil:
-		added, removed = difference(t.records(was), t.records(now))
+		removed, added = zone.Compare(t.records(was), t.records(now))
 	case t.key.follow:
 		removed, added = d.Followed(t.key.name)
 	default:

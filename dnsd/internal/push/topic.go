@@ -117,7 +117,7 @@ func (t *topic) diffLocked(from *mark) *payload {
 	if p := t.diffs[from.view.Revision()]; p != nil && p.from.zone == from.zone {
 		return p
 	}
-	added, removed := difference(t.records(from), t.records(t.hub.at))
+	removed, added := zone.Compare(t.records(from), t.records(t.hub.at))
 	p := t.encode(t.hub.at, 0, added, removed)
 	p.from = from
 	if t.diffs == nil {
@@ -135,29 +135,6 @@ const mostDiffs = 16
 
 // forgetLocked drops what is out of date after a change.
 func (t *topic) forgetLocked() { t.whole, t.diffs = nil, nil }
-
-// difference returns the records that are only in one of two sets. A record with another
-// TTL is in both results.
-func difference(was, now []dns.RR) (added, removed []dns.RR) {
-	had := make(map[string]bool, len(was))
-	for _, rr := range was {
-		had[rr.String()] = true
-	}
-	for _, rr := range now {
-		key := rr.String()
-		if had[key] {
-			delete(had, key)
-		} else {
-			added = append(added, rr)
-		}
-	}
-	for _, rr := range was {
-		if had[rr.String()] {
-			removed = append(removed, rr)
-		}
-	}
-	return added, removed
-}
 
 // covers tells whether a subscription's changes have all those of another one of its
 // session: a change is sent once (RFC 8765 section 6.3.1).

@@ -179,13 +179,19 @@ func (z *Zone) Journal(since uint32) (*Delta, bool) {
 	return d, true
 }
 
-// sets enters the difference between record sets. A changed TTL is a record
-// removed and one added.
+// sets enters the difference between record sets.
 func (d *Delta) sets(old, now []dns.RR) {
+	removed, added := Compare(old, now)
+	d.Removed = append(d.Removed, removed...)
+	d.Added = append(d.Added, added...)
+}
+
+// Compare returns the records that are only in the first of two sets, and only in the
+// second. A changed TTL is a record removed and one added. The results may be the sets
+// themselves.
+func Compare(old, now []dns.RR) (removed, added []dns.RR) {
 	if len(old) == 0 || len(now) == 0 {
-		d.Removed = append(d.Removed, old...)
-		d.Added = append(d.Added, now...)
-		return
+		return old, now
 	}
 	had := make(map[string]dns.RR, len(old))
 	for _, rr := range old {
@@ -197,11 +203,12 @@ func (d *Delta) sets(old, now []dns.RR) {
 			delete(had, key)
 			continue
 		}
-		d.Added = append(d.Added, rr)
+		added = append(added, rr)
 	}
 	for _, rr := range old {
 		if _, ok := had[rr.String()]; ok {
-			d.Removed = append(d.Removed, rr)
+			removed = append(removed, rr)
 		}
 	}
+	return removed, added
 }
