@@ -32,10 +32,11 @@ type membership struct {
 	writes *peer.Writes
 	member *member.Member // made by join, before anything runs
 
-	zones atomic.Pointer[[]*published] // that are told whether their content is old
-	won   atomic.Uint64                // how often this member became the writer
-	task  *task
-	told  bool // a failure of the task ends the server
+	zones   atomic.Pointer[[]*published] // that are told whether their content is old
+	looking sync.Mutex
+	won     atomic.Uint64 // how often this member became the writer
+	task    *task
+	told    bool // a failure of the task ends the server
 }
 
 const (
@@ -171,15 +172,11 @@ func (m *membership) tellZones(ctx context.Context) {
 	led := false
 	for {
 		changed := m.member.Changed()
-		h := m.member.Health()
+		h := m.look()
 		if h.Writer && !led {
 			m.won.Add(1)
 		}
 		led = h.Writer
-		for _, p := range *m.zones.Load() {
-			// Without content nothing is stale. When it comes, it may come from the local copy.
-			p.zone.SetStale(h.Stale || !h.Loaded)
-		}
 		select {
 		case <-changed:
 		case <-tick.C:
@@ -187,6 +184,18 @@ func (m *membership) tellZones(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// look returns the member's health, after the zones were told.
+func (m *membership) look() member.Health {
+	m.looking.Lock() // so that an older health does not come last
+	defer m.looking.Unlock()
+	h := m.member.Health()
+	for _, p := range *m.zones.Load() {
+		// Without content nothing is stale. When it comes, it may come from the local copy.
+		p.zone.SetStale(h.Stale || !h.Loaded)
+	}
+	return h
 }
 
 // resign makes another member the writer. It is the first step of a stop.

@@ -113,9 +113,10 @@ func notNow(err error) error {
 	return fmt.Errorf("%w: %w", hook.ErrNotNow, err)
 }
 
-// ready says why this dnsd should get no traffic.
+// ready says why this dnsd should get no traffic. After nil no answer says that its content
+// is old.
 func (m *membership) ready() error {
-	if why := m.member.Health().Reason; why != "" {
+	if why := m.look().Reason; why != "" {
 		return errors.New(why)
 	}
 	return nil

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/hook"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/member"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 	"github.com/rollcall-dns/rollcall/internal/kv"
 	"github.com/rollcall-dns/rollcall/internal/kv/memkv"
 )
@@ -153,6 +155,45 @@ func (i *inside) RemoveMember(_ context.Context, name string) error {
 
 func (i *inside) Status(context.Context) kv.Status {
 	return kv.Status{Nodes: []kv.Node{{Name: "a", URL: "http://127.0.0.1:2380"}, {URL: "http://127.0.0.1:2381"}}}
+}
+
+// TestReadyMeansNoOldAnswers: what asks /readyz first gets no answer that says it may be old.
+func TestReadyMeansNoOldAnswers(t *testing.T) {
+	reg, err := registry.Open(registry.Config{Follow: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reg.Close()
+	served, err := zone.New(zone.Config{Origin: "svc.", NSAddrs: []netip.Addr{netip.MustParseAddr("127.0.0.1")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &membership{kind: "etcd", reg: reg}
+	m.zones.Store(&[]*published{{zone: served}})
+	m.member, err = member.New(member.Config{
+		Store: memkv.New(memkv.Config{}).Open("a"), Registry: reg, Prefix: "/rollcall/svc", Zone: "svc.", Name: "a",
+		Address: "10.0.0.1:8054", Hook: "http://10.0.0.1:8053", Certificate: strings.Repeat("0", 64),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.ready(); err == nil || !served.Stale() {
+		t.Errorf("before it runs: %v, stale %t", err, served.Stale())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	over := make(chan error, 1)
+	go func() { over <- m.member.Run(ctx) }()
+	for changed := m.member.Changed(); m.ready() != nil; changed = m.member.Changed() {
+		select {
+		case <-changed:
+		case <-time.After(healthEvery):
+		}
+	}
+	if served.Stale() {
+		t.Error("it is ready, and its answers say that they may be old")
+	}
+	cancel()
+	<-over
 }
 
 // TestChangesOfPeersAreChecked: the store is asked only for what it can do.

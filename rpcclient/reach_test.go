@@ -39,6 +39,16 @@ func connected(c *Client) (nodes, conns map[uint16]int) {
 	return nodes, conns
 }
 
+// loseConnections ends the connections to n.
+func loseConnections(n *node) {
+	n.mu.Lock()
+	conns := slices.Collect(maps.Keys(n.all))
+	n.mu.Unlock()
+	for _, conn := range conns {
+		conn.Fail(errors.New("lost"))
+	}
+}
+
 func TestOnlyTheSubsetIsConnectedTo(t *testing.T) {
 	for name, policy := range map[string]balancer.Policy{
 		"a name":   balancer.Subset(3, "web-1", balancer.P2C),
@@ -76,9 +86,7 @@ func TestOnlyTheSubsetIsConnectedTo(t *testing.T) {
 				break
 			}
 			f.set(dead, nil)
-			for conn := range c.member(dead).all {
-				conn.Fail(errors.New("lost"))
-			}
+			loseConnections(c.member(dead))
 			time.Sleep(time.Minute)
 			if nodes, _ := connected(c); nodes[10] != 3 {
 				t.Errorf("%s: %d nodes while one is dead", name, nodes[10])
@@ -133,13 +141,7 @@ func TestReserveIsConnectedToWhenItIsNeeded(t *testing.T) {
 		}
 		down := func(addr string) {
 			f.set(addr, nil)
-			n := c.member(addr)
-			n.mu.Lock()
-			conns := slices.Collect(maps.Keys(n.all))
-			n.mu.Unlock()
-			for _, conn := range conns {
-				conn.Fail(errors.New("lost"))
-			}
+			loseConnections(c.member(addr))
 		}
 		check("all is well", 4, standby, standby, 0)
 		down("p10-0")
