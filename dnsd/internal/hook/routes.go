@@ -54,6 +54,7 @@ const (
 	pathRenew    = "/v1/renew"
 	pathCluster  = "/v1/cluster"
 	pathMembers  = pathCluster + "/members"
+	pathSD       = "/v1/sd/" // service discovery as other programs read it
 )
 
 // table has every route. A test holds docs/http-api.md to it.
@@ -82,6 +83,8 @@ func table() []route {
 		{path: pathCluster, methods: get((*exchange).showCluster)},
 		{path: pathMembers, methods: map[string]operation{http.MethodPost: {(*exchange).addMember, "add member"}}},
 		{path: pathMembers + "/{name}", methods: map[string]operation{http.MethodDelete: {(*exchange).removeMember, "remove member"}}},
+		{path: pathSD + "prometheus", methods: get((*exchange).prometheusTargets)},
+		{path: pathSD + "traefik", methods: get((*exchange).traefikConfig)},
 		{path: "/metrics", methods: get((*exchange).showMetrics)},
 		{path: "/healthz", methods: get((*exchange).healthz), open: true, free: true},
 		{path: "/readyz", methods: get((*exchange).readyz), open: true, free: true},
