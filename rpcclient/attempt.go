@@ -123,7 +123,7 @@ func (cl *call) prepare(a *attempt, reply any) {
 	req.Method, req.Args, req.Reply = cl.method, cl.args, reply
 	req.Start, req.Deadline, req.Limit = now, cl.deadline, cl.limit
 	if cl.perAttempt > 0 && (req.Deadline == 0 || now+cl.perAttempt < req.Deadline) {
-		req.Deadline, req.Limit = now+cl.perAttempt, byAttempt
+		req.Deadline, req.Limit = now+cl.perAttempt, cl.byAttempt
 	}
 	cl.client.stats.attempts.Add(1)
 	a.node.attempts.Add(1)

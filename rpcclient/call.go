@@ -30,6 +30,18 @@ func (c *Client) Call(ctx context.Context, method string, args, reply any, opts 
 	return c.do(ctx, c.newCall(method, args, reply, opts))
 }
 
+// callMethod is Call for a [TypedMethod].
+func (c *Client) callMethod(ctx context.Context, method string, m *Method, args, reply any, opts []CallOption) error {
+	if !c.enter() {
+		return &Error{Service: c.service, Method: method, Err: ErrClosed}
+	}
+	defer c.leave()
+	cl := c.newCall(method, args, reply, nil)
+	cl.options.Method = m.over(cl.options.Method)
+	cl.apply(opts)
+	return c.do(ctx, cl)
+}
+
 // Invoke is Call with the answer as its result.
 func Invoke[R any](ctx context.Context, c *Client, method string, args any, opts ...CallOption) (R, error) {
 	var reply R
@@ -52,6 +64,7 @@ type call struct {
 	deadline   time.Duration // of the whole call, on the client's clock; 0: none
 	limit      conn.Limit    // whose deadline it is
 	perAttempt time.Duration // 0: only the deadline bounds an attempt
+	byAttempt  conn.Limit    // whose limit perAttempt is
 
 	departure *departure // of a Go whose request has not been sent
 	borrowed  bool       // the caller may change args: see Client.Go
@@ -70,10 +83,14 @@ func (c *Client) newCall(method string, args, reply any, opts []CallOption) *cal
 	if m, ok := c.cfg.Methods[method]; ok {
 		cl.options.Method = m
 	}
+	cl.apply(opts)
+	return cl
+}
+
+func (cl *call) apply(opts []CallOption) {
 	for _, opt := range opts {
 		opt(&cl.options)
 	}
-	return cl
 }
 
 // do runs a call, which must not be used after that.
@@ -121,9 +138,12 @@ func (cl *call) begin(ctx context.Context) error {
 	if err := checkReply(cl.reply); err != nil {
 		return err
 	}
+	if cl.options.err != nil {
+		return cl.options.err
+	}
 	now := c.now()
-	whole := c.cfg.Timeout
-	cl.limit = byTimeout
+	var whole time.Duration
+	whole, cl.limit = cl.timeout()
 	if end, ok := ctx.Deadline(); ok {
 		cl.limit = byContext
 		if whole = min(time.Until(end), forever); whole <= 0 {
@@ -133,12 +153,7 @@ func (cl *call) begin(ctx context.Context) error {
 	if whole > 0 {
 		cl.deadline = now + whole
 	}
-	switch {
-	case c.cfg.Retry.AttemptTimeout > 0:
-		cl.perAttempt = c.cfg.Retry.AttemptTimeout
-	case cl.Idempotent && whole > 0:
-		cl.perAttempt = whole / 2
-	}
+	cl.perAttempt, cl.byAttempt = cl.attemptTimeout(whole)
 	cl.tracers = c.tracers(ctx)
 	return nil
 }

@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/rpc"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/balancer"
@@ -45,9 +44,9 @@ type Config struct {
 	// has been gone for longer than Linger.
 	WaitForNode time.Duration
 	// Methods declares what is known of methods, "Arith.Multiply", for all calls.
-	// Other methods are not idempotent, unless the call says so.
+	// Other methods are not idempotent, unless the call or [MethodOf] says so.
 	Methods map[string]Method
-	// Retry says how often idempotent calls are tried again.
+	// Retry says how often calls are tried again.
 	Retry RetryConfig
 
 	// Conn says how connections are made, kept and ended.
@@ -61,20 +60,9 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Method is what is declared of a method.
-type Method struct {
-	// Idempotent: executing it twice does no more than executing it once. A call is
-	// then tried again even when a server may have executed it.
-	Idempotent bool
-	// Hedge is the share of calls that may be sent to a second node while the first
-	// request is out. 0.02 sends a second request for the slowest 2 % of calls, and the
-	// first answer counts. Only an Idempotent method may have it. 0: none. At most 0.5.
-	Hedge float64
-}
-
-// RetryConfig says how often an idempotent call is tried again after a server may have
-// executed it. Attempts that no server has executed are not counted: they end with the
-// call's time.
+// RetryConfig says how often a call is tried again after a server may have executed it,
+// if its [Method] allows that. Attempts that no server has executed are not counted: they
+// end with the call's time.
 type RetryConfig struct {
 	// AttemptTimeout of one attempt. 0: half of the call's time if the call is
 	// idempotent, so that there is time for another attempt; else all of it.
@@ -156,6 +144,9 @@ func (cfg *Config) withDefaults() (Config, error) {
 	out.WaitForNode = cmp.Or(out.WaitForNode, 5*time.Second)
 	out.Linger = max(0, cmp.Or(out.Linger, 30*time.Second))
 	out.Retry.Max = max(0, cmp.Or(out.Retry.Max, 2))
+	for name, m := range out.Methods {
+		out.Methods[name] = m.bounded()
+	}
 	bound(&out.Timeout, &out.WaitForNode, &out.Linger, &out.Retry.AttemptTimeout)
 	if out.Logger == nil {
 		out.Logger = slog.New(slog.DiscardHandler)
@@ -175,11 +166,8 @@ func (cfg *Config) check() error {
 		return errors.New("retry: AttemptTimeout is negative: want more than 0, or 0 for the default")
 	}
 	for name, m := range cfg.Methods {
-		if err := m.check(); err != nil {
+		if err := m.check(name); err != nil {
 			return fmt.Errorf("method %q of Methods: %w", name, err)
-		}
-		if service, method, ok := strings.Cut(name, "."); !ok || service == "" || method == "" {
-			return fmt.Errorf(`method %q of Methods: want service and method, such as "Arith.Multiply"`, name)
 		}
 	}
 	return nil
@@ -199,16 +187,6 @@ func checkSource(s resolver.Source) error {
 	}
 	if err := r.Check(); err != nil {
 		return fmt.Errorf("source: %w", err)
-	}
-	return nil
-}
-
-func (m Method) check() error {
-	if !(m.Hedge >= 0 && m.Hedge <= maxHedge) {
-		return fmt.Errorf("Hedge %v: want a share from 0 to %v", m.Hedge, maxHedge)
-	}
-	if m.Hedge > 0 && !m.Idempotent {
-		return errors.New("Hedge: only an Idempotent method may be sent twice")
 	}
 	return nil
 }

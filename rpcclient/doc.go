@@ -14,6 +14,11 @@
 // servers of the standard library need no change. Make one Client for a service, and keep
 // it.
 //
+// With [MethodOf] the compiler checks the types of a call:
+//
+//	var Multiply = rpcclient.MethodOf[*Args, int]("Arith.Multiply")
+//	product, err := Multiply.Call(ctx, client, &Args{7, 8})
+//
 // [Dial] gives a client with the methods of an rpc.Client, for programs that have one:
 // they change one line.
 //
@@ -23,8 +28,9 @@
 // are one attempt. Later attempts of a call avoid the nodes on which earlier ones failed.
 //
 // Say which methods are idempotent, that is, do no more when executed twice than when
-// executed once: in Config.Methods, or for one call with [Idempotent]. Only these are
-// tried again when a server may have executed them.
+// executed once: in Config.Methods, with [MethodOf], or for one call with [Idempotent].
+// Only these are tried again when a server may have executed them. [Method] has all that
+// can be said of a method, such as its time and its retries.
 //
 // # What a failure means
 //
@@ -45,17 +51,18 @@
 //     process of its server ends the next server's, too: a panic in a method of a net/rpc
 //     server does that (rpcserver survives it).
 //   - [ExecutedYes]: a server answered with its error (rpc.ServerError, with the text of
-//     net/rpc) or with a reply that does not fit. It is never tried again. That is so for
-//     a method that the server does not know, too, because net/rpc tells this from errors
-//     of the method by the text only.
+//     net/rpc) or with a reply that does not fit. It is not tried again, unless
+//     [Method].RetryErrors names the server's error. That is so for a method that the
+//     server does not know, too, because net/rpc tells this from errors of the method by
+//     the text only.
 //
 // # Time
 //
-// A call ends with its context or, if that has no deadline, after Config.Timeout. An
-// attempt of an idempotent call gets half of that. The error of a call that is late is a
-// context.DeadlineExceeded and names the limit: Config.Timeout,
-// Config.Retry.AttemptTimeout, or the context. It has no numbers, so that logs can be
-// grouped; [Attempt] has them.
+// A call ends with its context or, if that has no deadline, after [Method].Timeout or
+// Config.Timeout. An attempt of an idempotent call gets half of that. The error of a call
+// that is late is a context.DeadlineExceeded and names the limit: Config.Timeout,
+// Config.Retry.AttemptTimeout, that of the method, or the context. It has no numbers, so
+// that logs can be grouped; [Attempt] has them.
 //
 // A call that was given up leaves nothing in the client, and a late answer changes
 // nothing: a reply is decoded into the caller's value only while the caller waits. The
@@ -121,8 +128,9 @@
 //
 // # Your code in the client
 //
-// A function of [Trace] or an [Interceptor] that panics in a [Client.Call] panics in its
-// caller, and nothing is left of the call. In a [Client.Go] the panic is the call's error.
+// A function of [Trace], an [Interceptor] or a [Method].RetryErrors that panics in a
+// [Client.Call] panics in its caller, and nothing is left of the call. In a [Client.Go] the
+// panic is the call's error.
 // They may use the client, but Close and Shutdown, called within them, wait for the call
 // that they are part of.
 //

@@ -265,6 +265,9 @@ const (
 	byTimeout conn.Limit = "Config.Timeout"
 	byAttempt conn.Limit = "Config.Retry.AttemptTimeout"
 	byWaiting conn.Limit = "Config.WaitForNode"
+
+	byMethodTimeout conn.Limit = "Method.Timeout"
+	byMethodAttempt conn.Limit = "Method.AttemptTimeout"
 )
 
 // waitError ends a call that waited for a node; err says why there was none.

@@ -81,6 +81,25 @@ func Example() {
 	// executed: yes
 }
 
+// Multiply is what this program knows of the method: its types, and that it is idempotent.
+var Multiply = rpcclient.MethodOf[*Args, int]("Arith.Multiply", rpcclient.Method{Idempotent: true})
+
+func ExampleMethodOf() {
+	l := serve()
+	defer l.Close()
+
+	client, err := rpcclient.New("_math._tcp.svc", &rpcclient.Config{Source: resolver.Static(l.Addr().String())})
+	if err != nil {
+		panic(err)
+	}
+	defer client.Close()
+
+	product, err := Multiply.Call(context.Background(), client, &Args{7, 8})
+	fmt.Println(product, err)
+	// Output:
+	// 56 <nil>
+}
+
 // A program written for net/rpc changes one line: rpc.Dial.
 func ExampleDial() {
 	l := serve()

@@ -39,7 +39,8 @@ func (cl *call) awaitHedged(ctx context.Context, a *attempt, after time.Duration
 }
 
 // race waits for two attempts that are out. Its result is the first answer of a server,
-// or the last failure, in whatever order select sees the events.
+// or the last failure, in whatever order select sees the events. An error that would be
+// tried again is a failure here: the other attempt is a try already.
 func (cl *call) race(ctx context.Context, a, h *attempt) result {
 	for {
 		first, other := a, h
@@ -51,7 +52,7 @@ func (cl *call) race(ctx context.Context, a, h *attempt) result {
 			return cl.quit(ctx, a, h)
 		}
 		res := cl.ended(first)
-		if res.answered() || !other.out {
+		if !other.out || res.answered() && !cl.retryable(res) {
 			return cl.won(res, first, other)
 		}
 		cl.note(res)

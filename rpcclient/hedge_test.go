@@ -73,7 +73,7 @@ func TestHedgingAddsNoMoreLoadThanAskedFor(t *testing.T) {
 			return time.Duration(1+rnd.ExpFloat64()*10) * time.Millisecond
 		}
 		f.nodes["a:1"], f.nodes["b:1"] = slow(delay), slow(delay)
-		c := fakeClient(t, f, Config{Methods: map[string]Method{"Arith.Multiply": {true, 0.05}}}, "a:1", "b:1")
+		c := fakeClient(t, f, Config{Methods: map[string]Method{"Arith.Multiply": {Idempotent: true, Hedge: 0.05}}}, "a:1", "b:1")
 		defer c.Close()
 		ready(t, c)
 		const calls = 3000

@@ -4,9 +4,10 @@ import "context"
 
 // Invocation is a call as an Interceptor sees it. The interceptor may change it.
 //
-// If an interceptor changes Method, each of Idempotent and Hedge that it leaves alone
-// becomes what Config.Methods declares of the new method, because what is true of one
-// method is not true of another. Hedge counts only beside Idempotent.
+// If an interceptor changes Method, the settings of the call become what Config.Methods
+// declares of the new method, because what is true of one method is not true of another:
+// all except those of Idempotent and Hedge that it changes, too. Hedge counts only beside
+// Idempotent.
 type Invocation struct {
 	Service    string // read only
 	Method     string
@@ -30,7 +31,7 @@ func (cl *call) intercepted(ctx context.Context) error {
 				// A second call, because an interceptor may call next twice, even at once.
 				u := c.idleCalls.Get().(*call)
 				u.method, u.args, u.reply = in.Method, in.Args, in.Reply
-				u.options = options{cl.declared(in), in.Key, cl.onNode}
+				u.options = options{cl.declared(in), in.Key, cl.onNode, cl.options.err}
 				u.departure, u.borrowed = cl.departure, cl.borrowed
 				err := u.run(ctx)
 				u.reset()
@@ -51,15 +52,15 @@ func (cl *call) intercepted(ctx context.Context) error {
 // declared is what is true of the method that the interceptors have chosen, when cl is
 // the call before them.
 func (cl *call) declared(in *Invocation) Method {
-	m := Method{in.Idempotent, in.Hedge}
+	m := cl.options.Method
 	if in.Method != cl.method {
-		of := cl.client.cfg.Methods[in.Method]
-		if m.Idempotent == cl.Idempotent {
-			m.Idempotent = of.Idempotent
-		}
-		if m.Hedge == cl.Hedge {
-			m.Hedge = of.Hedge
-		}
+		m = cl.client.cfg.Methods[in.Method]
+	}
+	if in.Method == cl.method || in.Idempotent != cl.Idempotent {
+		m.Idempotent = in.Idempotent
+	}
+	if in.Method == cl.method || in.Hedge != cl.Hedge {
+		m.Hedge = in.Hedge
 	}
 	if !m.Idempotent {
 		m.Hedge = 0

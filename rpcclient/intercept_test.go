@@ -3,6 +3,7 @@ package rpcclient
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"testing"
 )
@@ -53,24 +54,24 @@ func TestInterceptorMakesNoMethodIdempotentByAccident(t *testing.T) {
 		change func(*Invocation)
 		want   Method
 	}{
-		"nothing":                 {"A.Safe", func(*Invocation) {}, Method{true, 0.1}},
+		"nothing":                 {"A.Safe", func(*Invocation) {}, Method{Idempotent: true, Hedge: 0.1}},
 		"a share of hedges alone": {"A.Risky", func(c *Invocation) { c.Hedge = 0.1 }, Method{}},
-		"too much of it":          {"A.Safe", func(c *Invocation) { c.Hedge = 7 }, Method{true, 0.5}},
-		"on purpose":              {"A.Risky", func(c *Invocation) { c.Idempotent, c.Hedge = true, 0.2 }, Method{true, 0.2}},
+		"too much of it":          {"A.Safe", func(c *Invocation) { c.Hedge = 7 }, Method{Idempotent: true, Hedge: 0.5}},
+		"on purpose":              {"A.Risky", func(c *Invocation) { c.Idempotent, c.Hedge = true, 0.2 }, Method{Idempotent: true, Hedge: 0.2}},
 		"another name":            {"A.Safe", func(c *Invocation) { c.Method = "A.Risky" }, Method{}},
-		"another declared name":   {"A.Safe", func(c *Invocation) { c.Method = "A.Other" }, Method{true, 0}},
-		"from a risky to a safe":  {"A.Risky", func(c *Invocation) { c.Method = "A.Safe" }, Method{true, 0.1}},
+		"another declared name":   {"A.Safe", func(c *Invocation) { c.Method = "A.Other" }, Method{Idempotent: true}},
+		"from a risky to a safe":  {"A.Risky", func(c *Invocation) { c.Method = "A.Safe" }, Method{Idempotent: true, Hedge: 0.1}},
 		"another, without hedges": {"A.Safe", func(c *Invocation) { c.Method, c.Hedge = "A.Risky", 0 }, Method{}},
 		"another, more hedges":    {"A.Safe", func(c *Invocation) { c.Method, c.Hedge = "A.Risky", 0.2 }, Method{}},
-		"declared, more hedges":   {"A.Safe", func(c *Invocation) { c.Method, c.Hedge = "A.Other", 0.2 }, Method{true, 0.2}},
-		"to a safe, no hedges":    {"A.Risky", func(c *Invocation) { c.Method, c.Idempotent = "A.Safe", true }, Method{true, 0.1}},
+		"declared, more hedges":   {"A.Safe", func(c *Invocation) { c.Method, c.Hedge = "A.Other", 0.2 }, Method{Idempotent: true, Hedge: 0.2}},
+		"to a safe, no hedges":    {"A.Risky", func(c *Invocation) { c.Method, c.Idempotent = "A.Safe", true }, Method{Idempotent: true, Hedge: 0.1}},
 		"no more":                 {"A.Safe", func(c *Invocation) { c.Idempotent = false }, Method{}},
 	} {
 		c := newClient(t, Config{Methods: declared, Source: announce()})
 		was := c.newCall(tt.method, nil, nil, nil)
 		call := &Invocation{Method: tt.method, Idempotent: was.Idempotent, Hedge: was.Hedge}
 		tt.change(call)
-		if got := was.declared(call); got != tt.want {
+		if got := was.declared(call); !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: %+v, want %+v", name, got, tt.want)
 		}
 	}

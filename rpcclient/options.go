@@ -1,5 +1,7 @@
 package rpcclient
 
+import "fmt"
+
 // CallOption is an option of one call.
 type CallOption func(*options)
 
@@ -7,10 +9,23 @@ type options struct {
 	Method
 	key    string
 	onNode *string
+	err    error // of an option that has no meaning: the call fails with it
 }
 
 // maxHedge is half: with more, the second request would be the rule.
 const maxHedge = 0.5
+
+// Settings gives this call what is set in m, instead of what is declared of its method. What
+// is not set in m stays as declared. If m has no meaning, the call fails.
+func Settings(m Method) CallOption {
+	err := m.checkSettings()
+	m = m.bounded()
+	return func(o *options) {
+		if o.Method = m.over(o.Method); o.err == nil && err != nil {
+			o.err = fmt.Errorf("rpcclient.Settings: %w", err)
+		}
+	}
+}
 
 // Idempotent declares this call idempotent: see [Method]. Config.Methods does it for all
 // calls of a method.
@@ -21,7 +36,7 @@ func Idempotent() CallOption { return func(o *options) { o.Idempotent = true } }
 // 0.5 counts as 0.5.
 func Hedge(share float64) CallOption {
 	share = min(max(share, 0), maxHedge)
-	return func(o *options) { o.Method = Method{Idempotent: true, Hedge: share} }
+	return func(o *options) { o.Idempotent, o.Method.Hedge = true, share }
 }
 
 // Key gives the call an affinity: with balancer.Hash, calls of one key go to one node.

@@ -23,7 +23,7 @@ const (
 func (cl *call) next(ctx context.Context, res result) (delay time.Duration, stop error) {
 	c := cl.client
 	switch {
-	case res.exec == ExecutedYes: // an answer counts, even if the context has ended since
+	case res.exec == ExecutedYes && !cl.retryable(res): // an answer counts, even if the context has ended since
 		return 0, res.err
 	case res.phase == PhasePick, is[*conn.EncodeError](res.err):
 		return 0, res.err
@@ -39,7 +39,7 @@ func (cl *call) next(ctx context.Context, res result) (delay time.Duration, stop
 		// The first two follow at once, because another node is as good as the first
 		// one was. Later ones do not, so that there is no busy loop.
 		return backoff(len(cl.failed) - 2), nil
-	case !cl.Idempotent, cl.resent >= c.cfg.Retry.Max:
+	case res.exec == ExecutedMaybe && !cl.Idempotent, cl.resent >= cl.retries():
 		return 0, res.err
 	case !c.budget.Spend(c.stats.calls.Load()):
 		c.stats.overBudget.Add(1)
