@@ -17,6 +17,8 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/coreos/go-systemd/v22/daemon"
+
 	"github.com/rollcall-dns/rollcall/dnsd"
 )
 
@@ -132,7 +134,9 @@ func serve(c dnsd.Corefile, o options, stderr io.Writer) int {
 	} else {
 		log.Info("started", "serves", s.String())
 	}
+	log.started(s.String())
 	go r.run(ctx, s)
+	go log.watchdog(ctx)
 	stopping := false
 	for {
 		select {
@@ -152,6 +156,7 @@ func serve(c dnsd.Corefile, o options, stderr io.Writer) int {
 			default:
 				stopping = true
 				log.Info("stopping", "signal", sig.String())
+				log.notify(daemon.SdNotifyStopping)
 				cancel()
 			}
 		}

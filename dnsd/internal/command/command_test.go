@@ -33,6 +33,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": cmdServe, "log": cmdLog, "signal": cmdSignal, "exit": cmdExit, "deaf": cmdDeaf,
 			"http": cmdHTTP, "dns": cmdDNS, "listen": cmdListen, "free": cmdFree, "cert": cmdCert,
+			"systemd": cmdSystemd, "notified": cmdNotified,
 		},
 	})
 }

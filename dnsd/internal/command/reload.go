@@ -33,7 +33,9 @@ func (r *reloader) run(ctx context.Context, s *dnsd.Server) {
 		case <-ctx.Done():
 			return
 		case <-r.again:
+			r.log.reloading()
 			r.reload(s)
+			r.log.started(s.String())
 		}
 	}
 }

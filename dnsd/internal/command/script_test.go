@@ -37,6 +37,7 @@ type script struct {
 	lines chan string // of its log
 	pipe  *os.File    // the reader's end of it
 	open  []io.Closer
+	told  *net.UnixConn // what systemd would hear
 }
 
 type scriptKey struct{}
@@ -73,7 +74,7 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 	s.cmd = exec.Command(path, args...)
 	s.cmd.Dir, s.cmd.Stderr = s.dir, w
 	s.cmd.Env = append(os.Environ(), "HOME="+ts.Getenv("HOME"), "PATH="+ts.Getenv("PATH"))
-	for _, name := range []string{"TOKEN", "PORT", "STATE_DIRECTORY"} {
+	for _, name := range []string{"TOKEN", "PORT", "STATE_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC"} {
 		s.cmd.Env = append(s.cmd.Env, name+"="+ts.Getenv(name))
 	}
 	ts.Check(s.cmd.Start())
@@ -166,6 +167,36 @@ func cmdFree(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("no free port")
+}
+
+// systemd WATCHDOG_USEC: dnsd is started as the service of a systemd that this script plays.
+func cmdSystemd(ts *testscript.TestScript, neg bool, args []string) {
+	dir, err := os.MkdirTemp("", "sd") // the path of a socket is short
+	ts.Check(err)
+	ts.Defer(func() { os.RemoveAll(dir) })
+	path := filepath.Join(dir, "notify")
+	s := of(ts)
+	s.told, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	ts.Check(err)
+	s.open = append(s.open, s.told)
+	ts.Setenv("NOTIFY_SOCKET", path)
+	ts.Setenv("WATCHDOG_USEC", args[0])
+}
+
+// notified PATTERN: waits until dnsd has told systemd so, and prints what it told.
+func cmdNotified(ts *testscript.TestScript, neg bool, args []string) {
+	re, err := regexp.Compile(args[0])
+	ts.Check(err)
+	conn := of(ts).told
+	ts.Check(conn.SetReadDeadline(time.Now().Add(scriptPatience)))
+	for buf := make([]byte, 4096); ; {
+		n, err := conn.Read(buf)
+		ts.Check(err)
+		if re.Match(buf[:n]) {
+			fmt.Fprintf(ts.Stdout(), "%s\n", buf[:n])
+			return
+		}
+	}
 }
 
 // cert CERT KEY: makes a certificate for 127.0.0.1 that is its own CA.
