@@ -159,6 +159,7 @@ func (c *Client) Close() error {
 	c.cancel()
 	c.group.Close()
 	c.running.Wait() // for the nodes, too: their contexts end with that of the client
+	c.conns.Wait()   // for connections that the nodes have forgotten
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/rpc/jsonrpc"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/internal/rpcwire"
@@ -106,7 +107,12 @@ func TestCodecsAreClosedOnceWhateverTheyDo(t *testing.T) {
 			}()
 			defer func() { l.Close(); <-served }()
 			var made, closed atomic.Int32
-			cfg := Config{WaitForNode: 100 * time.Millisecond, Retry: RetryConfig{Max: -1}, Conn: ConnConfig{Codec: func(rw io.ReadWriteCloser) rpc.ClientCodec {
+			fine := panics == "" || panics == "closing" || panics == "close"
+			patience := 100 * time.Millisecond // else the calls fail, and most in vain wait for a node
+			if fine {
+				patience = 20 * time.Second
+			}
+			cfg := Config{WaitForNode: patience, Retry: RetryConfig{Max: -1}, Conn: ConnConfig{Codec: func(rw io.ReadWriteCloser) rpc.ClientCodec {
 				if panics == "making" {
 					panic(panics)
 				}
@@ -127,7 +133,7 @@ func TestCodecsAreClosedOnceWhateverTheyDo(t *testing.T) {
 				if panics == "read" { // the panic may come after the answer
 					continue
 				}
-				if fine := panics == "" || panics == "closing" || panics == "close"; fine != (err == nil) || err != nil && !errors.As(err, &e) {
+				if fine != (err == nil) || err != nil && !errors.As(err, &e) {
 					t.Error(err)
 				}
 			}
@@ -137,4 +143,42 @@ func TestCodecsAreClosedOnceWhateverTheyDo(t *testing.T) {
 			}
 		})
 	}
+}
+
+// slowToClose is a codec that needs a second to close.
+type slowToClose struct {
+	rpc.ClientCodec
+	closed *atomic.Int32
+}
+
+func (s slowToClose) Close() error {
+	time.Sleep(time.Second)
+	s.closed.Add(1)
+	return s.ClientCodec.Close()
+}
+
+// TestCloseWaitsForConnectionsThatAreDead: a connection that the server has ended is not
+// one of its node any more, but its goroutine may still be closing the codec.
+func TestCloseWaitsForConnectionsThatAreDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hangUp := make(chan struct{})
+		f := newFakeNet(map[string]func(net.Conn){"a:1": func(nc net.Conn) {
+			go rpc.ServeCodec(jsonrpc.NewServerCodec(nc))
+			<-hangUp
+			nc.Close()
+		}})
+		var made, closed atomic.Int32
+		c := fakeClient(t, f, Config{Conn: ConnConfig{PerNode: 1, Codec: func(rw io.ReadWriteCloser) rpc.ClientCodec {
+			made.Add(1)
+			return slowToClose{jsonrpc.NewClientCodec(rw), &closed}
+		}}}, "a:1")
+		allUp(t, c, 1)
+		f.set("a:1", nil)
+		close(hangUp)
+		synctest.Wait()
+		c.Close()
+		if made.Load() != 1 || closed.Load() != 1 {
+			t.Errorf("%d codecs made, %d closed when Close returns", made.Load(), closed.Load())
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/rpc"
+	"sync"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/internal/rpcwire"
@@ -29,8 +30,9 @@ const defaultQueue = 1 << 20
 // the types of arguments and replies.
 type Set struct {
 	Config
-	epoch time.Time
-	types rpcwire.Types
+	epoch   time.Time
+	types   rpcwire.Types
+	running sync.WaitGroup // the goroutines of all connections
 }
 
 // NewSet makes a Set without connections.
@@ -82,9 +84,23 @@ func (s *Set) Start(nc net.Conn, owner Owner) *Conn {
 		c.armLocked(c.Now() + c.PingInterval)
 	}
 	c.mu.Unlock()
-	c.done.Go(c.readLoop)
-	c.done.Go(c.writeLoop)
+	c.begin(c.readLoop)
+	c.begin(c.writeLoop)
 	return c
 }
+
+// begin starts a goroutine of the connection.
+func (c *Conn) begin(loop func()) {
+	c.running.Add(1)
+	c.done.Go(func() {
+		defer c.running.Done()
+		loop()
+	})
+}
+
+// Wait returns when the goroutines of all connections have ended. An owner forgets a
+// connection that is dead, but its reader may still be closing the codec. No connection
+// may be started meanwhile.
+func (s *Set) Wait() { s.running.Wait() }
 
 // Tests: conn_test.go.
