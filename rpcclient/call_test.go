@@ -162,7 +162,7 @@ func TestContextThatEndsOnTheWayIsNotSent(t *testing.T) {
 				cancel()
 				return
 			}
-			for n := range c.nodes {
+			for _, n := range allNodes(c) {
 				for _, cn := range *n.usable.Load() {
 					cn.Fail(errors.New("lost"))
 				}
@@ -294,7 +294,7 @@ func TestContextEndsCallAtOnceAndLateReplyTouchesNothing(t *testing.T) {
 		if took := time.Since(begin); !errors.Is(err, context.DeadlineExceeded) || took != 100*time.Millisecond {
 			t.Fatal(took, err)
 		}
-		for n := range c.nodes {
+		for _, n := range allNodes(c) {
 			if left := n.conn().Weight(); left > 1 { // the ping that follows a deadline counts 1
 				t.Errorf("%d requests are left pending", left)
 			}

@@ -208,7 +208,7 @@ func playOrder(t *testing.T, steps []step, rush int) {
 			t.Errorf("%d picks are left on %s", n.InFlight, n.Addr)
 		}
 	}
-	for n := range c.nodes {
+	for _, n := range allNodes(c) {
 		if cn := n.conn(); cn != nil && cn.Weight() != 0 {
 			t.Errorf("%d calls are left on a connection", cn.Weight())
 		}

@@ -189,7 +189,7 @@ func TestSlowEncoderDelaysNoOtherCall(t *testing.T) {
 					t.Errorf("after %v: %v", took, err)
 				}
 			}
-			for n := range c.nodes {
+			for _, n := range allNodes(c) {
 				for _, cn := range *n.usable.Load() {
 					cn.Fail(errors.New("lost"))
 				}

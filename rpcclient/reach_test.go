@@ -39,6 +39,13 @@ func connected(c *Client) (nodes, conns map[uint16]int) {
 	return nodes, conns
 }
 
+// allNodes are the nodes of a client, the ones that are let go too.
+func allNodes(c *Client) []*node {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Keys(c.nodes))
+}
+
 // loseConnections ends the connections to n.
 func loseConnections(n *node) {
 	n.mu.Lock()
@@ -181,6 +188,7 @@ func TestDialsAtOnceAreBounded(t *testing.T) {
 		}
 		defer c.Close()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if greatest > maxDialling || greatest < maxDialling/2 {
 			t.Errorf("%d dials at once", greatest)
 		}
