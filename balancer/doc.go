@@ -58,6 +58,11 @@
 // all. Down is a fact and not a verdict, so it is not ignored while another node can be
 // reached.
 //
+// A node that refuses calls is not at fault. Its cost rises, and when it asked for a time
+// without calls (Pick.DoneRefused), or said that it does not serve (Node.NotServing), it
+// gets none while any other node is usable, however many nodes do so: such a node protects
+// itself. It comes back without a probe.
+//
 // A Budget keeps retries and hedges a small share of the calls.
 //
 // # Time

@@ -31,6 +31,8 @@ type sim struct {
 	doneAt  map[string][]time.Duration // failures
 	retries func() bool                // nil: none
 	tries   int
+	refused int
+	wait    time.Duration // what a node that refuses asks for
 }
 
 func newSim(cfg balancer.Config, seed uint64) *sim {
@@ -67,7 +69,8 @@ func (s *sim) load(rate float64, end time.Duration) {
 	s.at(0, arrive)
 }
 
-// call makes one attempt, and another one if it fails and there may be a retry.
+// call makes one attempt, and another one if it fails and there may be a retry. A call
+// that is refused for the first time is tried again in any case.
 func (s *sim) call(since time.Duration, try int, skip []*balancer.Node) {
 	p, err := s.group.Pick(balancer.Want{Skip: skip})
 	if err != nil {
@@ -80,6 +83,16 @@ func (s *sim) call(since time.Duration, try int, skip []*balancer.Node) {
 	s.pickAt[addr] = append(s.pickAt[addr], s.now())
 	took, outcome := s.serve(addr, s.now())
 	s.at(s.now()+took, func() {
+		if outcome == balancer.Refused {
+			s.refused++
+			p.DoneRefused(s.wait, nil)
+			if try == 0 {
+				s.call(since, 1, append(slices.Clone(skip), p.Node()))
+				return
+			}
+			s.failed++
+			return
+		}
 		p.Done(outcome)
 		if outcome == balancer.Failed {
 			s.doneAt[addr] = append(s.doneAt[addr], s.now())

@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"time"
@@ -10,7 +11,7 @@ import (
 // on.
 type Health struct {
 	// Off means that failures only raise a node's cost and never eject it. Down still
-	// takes a node out.
+	// takes a node out, and so does a node that wants no calls.
 	Off bool
 	// Failures is how many failures in a row eject a node. Default 3.
 	Failures int
@@ -83,6 +84,8 @@ const (
 	Ejected
 	// Unreachable nodes are Down, mostly because they have no connection.
 	Unreachable
+	// Away nodes want no calls: they refused one and asked for a time, or do not serve.
+	Away
 )
 
 // String returns the standing in one lower-case word.
@@ -98,6 +101,8 @@ func (s Standing) String() string {
 		return "ejected"
 	case Unreachable:
 		return "down"
+	case Away:
+		return "away"
 	}
 	return "unknown"
 }
@@ -117,11 +122,8 @@ type standing struct {
 
 var errFailures = errors.New("consecutive failures")
 
-// in reports whether the node is in good standing.
-func (s *standing) in() bool { return s.state == Healthy || s.state == Warming }
-
-// soft reports whether the node is out only for its failures.
-func (s *standing) soft() bool { return s.state == Ejected || s.state == Probing && !s.hard }
+// good reports whether the node is in good standing. It may be away all the same.
+func (s *standing) good() bool { return s.state == Healthy || s.state == Warming }
 
 // Down takes the node out at once, because its connection died or could not be made.
 // The node comes back by Up or, unless Health.UpOnly is set, when its time is over.
@@ -198,7 +200,7 @@ func (n *Node) judge(p Pick, o Outcome, err error) {
 func (g *Group) failed(n *Node, p Pick, err error, now int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if n.gone || !n.in() || p.epoch() != n.epoch.Load() {
+	if n.gone || !n.good() || p.epoch() != n.epoch.Load() {
 		return
 	}
 	if err == nil {
@@ -215,17 +217,23 @@ func (g *Group) tried(n *Node, p Pick, o Outcome, err error, now int64) {
 	if p.kind() == probe {
 		n.claim.CompareAndSwap(p.epoch(), 0)
 	}
-	if n.gone || n.in() {
+	if n.gone || n.good() {
 		return
 	}
 	switch {
-	case o == OK && g.health.UpOnly && n.state == Unreachable:
+	case (o == OK || o == Refused) && g.health.UpOnly && n.state == Unreachable:
 		return // the call used a connection that has been lost since
 	case o == OK:
 		g.restoreLocked(n, now)
 	case o == Canceled || n.state != Probing || p.epoch() != n.epoch.Load():
 		return
-	default: // Refused, too: a node that is too busy for one call cannot take its share
+	case o == Refused: // it answers, so it is well, but too busy for its share
+		g.restoreLocked(n, now)
+		if !n.away.is() {
+			g.leaveLocked(n, g.health.Eject, cmp.Or(err, errRefused), now)
+			return
+		}
+	default:
 		if err == nil {
 			err = errFailures
 		}
@@ -241,7 +249,7 @@ func (g *Group) tried(n *Node, p Pick, o Outcome, err error, now int64) {
 // ejectLocked takes n out for a time that grows from one ejection to the next.
 func (g *Group) ejectLocked(n *Node, state Standing, err error, now int64) {
 	h := g.health
-	if n.in() {
+	if n.good() {
 		n.level = max(n.level-int((now-n.well)/int64(h.MaxEject)), 0)
 	}
 	d := h.Eject
@@ -261,6 +269,9 @@ func (g *Group) ejectLocked(n *Node, state Standing, err error, now int64) {
 // outLocked changes n to a state in which it is not used.
 func (n *Node) outLocked(state Standing, err error, now, until int64) {
 	n.state, n.err, n.since, n.until = state, err, now, until
+	if state == Unreachable {
+		n.away = away{} // another process may answer at the address next
+	}
 	n.fresh = n.fresh && err == nil
 	n.poor.Store(true)
 	n.fails.Store(0)

@@ -11,7 +11,7 @@ type NodeInfo struct {
 	Endpoint resolver.Endpoint
 	Standing Standing
 	Since    time.Time // when it got its standing
-	Until    time.Time // when it will be probed; zero: not at a known time
+	Until    time.Time // when it will be probed, or is no longer away; zero: not at a known time
 	Reason   error     // why it is out
 	Active   bool      // calls may go to it: it is usable, and its tier is in use
 	Panic    bool      // it is active although ejected, because too many nodes failed
@@ -25,6 +25,7 @@ type NodeInfo struct {
 
 	Picks       uint64
 	Failures    uint64 // calls that were Failed or Refused
+	Refusals    uint64 // calls that were Refused
 	Consecutive int    // failures in a row
 	Ejections   int    // lately: they are forgotten while it is in good standing
 	LastError   error
@@ -56,7 +57,7 @@ func (g *Group) Nodes() []NodeInfo {
 		}
 		expect(t.picker, t.nodes, part, shares)
 		for _, n := range t.nodes {
-			panicked[n] = t.panic && !n.in()
+			panicked[n] = t.panic && n.soft()
 		}
 	}
 	out := make([]NodeInfo, len(g.order))
@@ -68,10 +69,18 @@ func (g *Group) Nodes() []NodeInfo {
 			InFlight: n.InFlight(), Cost: n.Cost(), Ramp: float64(n.ramp.Load()) / fullRamp,
 			Picks: n.Picks(), Consecutive: int(n.fails.Load()), Ejections: n.level, Node: n,
 		}
+		if n.away.is() {
+			info.Standing, info.Reason = Away, n.away.err
+			info.Since, info.Until = g.clock(n.away.since), g.clock(n.away.until)
+			if n.away.shut {
+				info.Until = time.Time{}
+			}
+		}
 		m := &n.meter
 		m.mu.Lock()
 		info.Latency, info.Failing = time.Duration(m.latency), float64(m.failing)
-		info.Failures, info.LastError, info.LastErrorAt = m.failures, n.fault.err, g.clock(n.fault.at)
+		info.Failures, info.Refusals = m.failures, m.refusals
+		info.LastError, info.LastErrorAt = n.fault.err, g.clock(n.fault.at)
 		m.mu.Unlock()
 		out[i] = info
 	}

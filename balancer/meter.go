@@ -40,7 +40,8 @@ type meter struct {
 	failing  float32    // share of failed calls, 0..1
 	stamp    int64      // when the last sample or fading was; 0: nothing is known
 	sampled  bool       // there was a sample since the last fading
-	failures uint64
+	failures uint64     // calls that were Failed or Refused
+	refusals uint64     // those of them that were Refused
 }
 
 // fault is the last failure of a node. The mu of the node's meter guards it.
@@ -69,6 +70,9 @@ func (n *Node) trouble(now, start int64, o Outcome, err error) {
 	m.mu.Lock()
 	if o != Canceled {
 		m.failures++
+		if o == Refused {
+			m.refusals++
+		}
 		n.fault.at = now
 		if err != nil {
 			n.fault.err = err

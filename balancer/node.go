@@ -46,7 +46,7 @@ type Node struct {
 	_       [16]byte
 
 	meter meter // another cache line: timed calls write it
-	_     [16]byte
+	_     [8]byte
 
 	g     *Group
 	hash  uint64 // of the address
@@ -56,7 +56,9 @@ type Node struct {
 
 	standing // guarded by g.mu
 
-	fault fault // the last field makes it 256 bytes, which are allocated at a cache line
+	fault fault
+	away  away     // guarded by g.mu
+	_     [24]byte // makes it 320 bytes, which are allocated at a cache line
 }
 
 // Endpoint returns the endpoint as last announced.

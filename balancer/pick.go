@@ -44,8 +44,9 @@ const (
 	// Canceled means that the caller gave up, or that a hedge won. It is no verdict on the
 	// node. Only the time waited counts, as a lower bound of the latency.
 	Canceled
-	// Refused means that the node answered that it is too busy. That raises the node's
-	// cost, but does not eject it.
+	// Refused means that the node answered that it will not execute the call, because it
+	// is too busy for example. That raises the node's cost, but does not eject it. See
+	// DoneRefused.
 	Refused
 )
 

@@ -16,7 +16,7 @@ func (g *Group) probesLocked(r *roll, tiers []*tier) (probes []halfOpen) {
 			continue
 		}
 		if with == nil {
-			with = g.policy(merge(r.all, func(n *Node) bool { return n.in() || n.state == Probing }))
+			with = g.policy(merge(r.all, func(n *Node) bool { return n.in() || n.probing() }))
 		}
 		probes = append(probes, halfOpen{n, with})
 	}

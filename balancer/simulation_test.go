@@ -33,6 +33,8 @@ func TestSimulation(t *testing.T) {
 		{"freeze", "A node that freezes\n\nThree nodes answer in 20 ms. After 5 s one of them accepts calls and never answers.\nCalls time out after 1 s. There are 150 calls a second for 30 s, and no retries.", "calls to it after the third timeout\tejected\tfailed calls", playFreeze},
 		{"rolling", "A rolling replacement\n\nEight nodes answer in 20 ms. Every 5 s one is replaced by a node with a new address,\nuntil all are new. A slow start takes 10 s. There are 250 calls a second for 80 s. A\nnode's share is the number of its calls, divided by the number that it should have had\nwhile it was announced.", "smallest share\tgreatest share", playRolling},
 		{"allfail", "Everything fails\n\nFive nodes fail each call within 5 ms. There are 200 calls a second for 10 s. Each is\ntried up to three times, as far as the budget allows.", "attempts a call\twithout budget", playAllFail},
+		{"refuse", "A node that refuses\n\nThree nodes answer in 20 ms. From the 5th to the 15th second one of them refuses each\ncall within 1 ms, and asks for 1 s without calls. There are 150 calls a second for 40 s.\nA refused call is tried once more.", "refused\tfailed calls\tits share later", playRefuse},
+		{"overload", "More calls than the nodes can take\n\nFive nodes answer in 20 ms and take 8 calls at a time. They refuse the others within\n1 ms, and ask for 200 ms without calls. There are 2,600 calls a second for 3 s, which is\n30 % more than the nodes can answer. A refused call is tried once more.", "answered, of what the nodes can\tthe same if they ask for nothing\tattempts a call", playOverload},
 	} {
 		t.Run(sc.name, func(t *testing.T) {
 			fmt.Fprintf(doc, "\n## %s\n\n", sc.text)
@@ -248,4 +250,78 @@ func playAllFail(t *testing.T, policy string) (row string) {
 		t.Errorf("%.3f attempts a call, the budget allows %.3f", with, most)
 	}
 	return fmt.Sprintf("%.2f\t%.2f", with, without)
+}
+
+func playRefuse(t *testing.T, policy string) (row string) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSim(named(t, policy), 6)
+		s.group.Update(servers(0, 3))
+		const bad, from, to, end = "10.0.0.1:80", 5 * time.Second, 15 * time.Second, 40 * time.Second
+		s.wait = time.Second
+		s.serve = func(addr string, at time.Duration) (time.Duration, balancer.Outcome) {
+			if addr == bad && at >= from && at < to {
+				return time.Millisecond, balancer.Refused
+			}
+			return s.vary(20 * time.Millisecond), balancer.OK
+		}
+		s.load(150, end)
+		s.run()
+		later, all := 0, 0
+		for addr, at := range s.pickAt {
+			for _, at := range at {
+				if at < to+10*time.Second {
+					continue
+				}
+				all++
+				if addr == bad {
+					later++
+				}
+			}
+		}
+		share := float64(later) / float64(all)
+		row = fmt.Sprintf("%d\t%d\t%.2f", s.refused, s.failed, share)
+		// It is asked once in each second. A few calls may be on the way at the same time.
+		if s.refused > 2*int((to-from)/s.wait) || s.failed > 0 {
+			t.Errorf("%d calls were refused, %d failed", s.refused, s.failed)
+		}
+		if share < 0.25 || share > 0.4 {
+			t.Errorf("10 s later it gets %.2f of the calls, want a third", share)
+		}
+	})
+	return row
+}
+
+func playOverload(t *testing.T, policy string) string {
+	const nodes, room, rate, seconds = 5, 8, 2600, 3
+	play := func(wait time.Duration) (answered, attempts float64) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSim(named(t, policy), 7)
+			s.group.Update(servers(0, nodes))
+			s.wait = wait
+			busy, done := map[string]int{}, 0
+			s.serve = func(addr string, at time.Duration) (time.Duration, balancer.Outcome) {
+				if busy[addr] == room {
+					return time.Millisecond, balancer.Refused
+				}
+				busy[addr]++
+				took := s.vary(20 * time.Millisecond)
+				s.at(at+took, func() {
+					busy[addr]--
+					done++
+				})
+				return took, balancer.OK
+			}
+			s.load(rate, seconds*time.Second)
+			s.run()
+			answered = float64(done) / (nodes * room * seconds * float64(time.Second/(20*time.Millisecond)))
+			attempts = float64(s.tries) / float64(s.calls)
+		})
+		return answered, attempts
+	}
+	with, attempts := play(200 * time.Millisecond)
+	without, _ := play(0)
+	if with < 0.85 {
+		t.Errorf("the nodes answered %.2f of what they can", with)
+	}
+	return fmt.Sprintf("%.2f\t%.2f\t%.2f", with, without, attempts)
 }

@@ -88,11 +88,11 @@ func (g *Group) snapshotLocked(now int64, old *snapshot) *snapshot {
 			continue // the tier has no node that is better than those of first
 		case len(r.soft) > r.limit:
 			// So many nodes do not fail by their own fault.
-			use = merge(r.all, func(n *Node) bool { return n.in() || n.soft() })
+			use = merge(r.all, func(n *Node) bool { return n.in() || n.soft() || len(r.in) == 0 && n.away.is() })
 			t.panic, t.trial = true, true
 		case len(r.in) > 0:
-		case len(r.soft)+len(r.probing) > 0:
-			use = merge(r.all, func(n *Node) bool { return n.soft() || n.state == Probing })
+		case len(r.soft)+len(r.probing)+len(r.aside) > 0:
+			use = merge(r.all, func(n *Node) bool { return n.soft() || n.probing() || n.away.is() })
 			t.trial = true
 		default:
 			use, t.trial = r.all, true // all are Down: only a call can find out when one is back
@@ -121,10 +121,21 @@ func (g *Group) snapshotLocked(now int64, old *snapshot) *snapshot {
 
 // roll is the nodes of one priority, sorted by their standing.
 type roll struct {
-	priority               uint16
-	all, in, soft, probing []*Node // a node in probing may be in soft, too
-	limit                  int     // if soft has more nodes, failures are ignored
+	priority                      uint16
+	all, in, soft, probing, aside []*Node // a node in probing may be in soft, too
+	limit                         int     // if soft has more nodes, failures are ignored
 }
+
+// in reports whether the node is in good standing and wants calls.
+func (n *Node) in() bool { return n.good() && !n.away.is() }
+
+// soft reports whether the node is out only for its failures.
+func (n *Node) soft() bool {
+	return !n.away.is() && (n.state == Ejected || n.state == Probing && !n.hard)
+}
+
+// probing reports whether the node waits for a call that shows whether it is well.
+func (n *Node) probing() bool { return !n.away.is() && n.state == Probing }
 
 // rollLocked is the roll of the first priority of nodes.
 func (g *Group) rollLocked(nodes []*Node) roll {
@@ -140,8 +151,11 @@ func (g *Group) rollLocked(nodes []*Node) roll {
 		if n.soft() {
 			r.soft = append(r.soft, n)
 		}
-		if n.state == Probing {
+		if n.probing() {
 			r.probing = append(r.probing, n)
+		}
+		if n.away.is() {
+			r.aside = append(r.aside, n)
 		}
 	}
 	r.limit = int(float64(len(r.in)+len(r.soft)) * g.health.MaxEjected)
@@ -155,7 +169,7 @@ func bestTier(rolls []roll) int {
 	for _, good := range []func(r *roll) bool{
 		func(r *roll) bool { return len(r.in) > 0 },
 		func(r *roll) bool { return len(r.probing) > 0 },
-		func(r *roll) bool { return len(r.soft) > 0 },
+		func(r *roll) bool { return len(r.soft)+len(r.aside) > 0 },
 	} {
 		for i := range rolls {
 			if good(&rolls[i]) {
@@ -281,6 +295,9 @@ func (g *Group) armLocked(now int64) {
 		case n.until != 0:
 			sooner(n.until)
 		}
+		if n.away.until != 0 {
+			sooner(n.away.until)
+		}
 	}
 	if next == g.due {
 		return
@@ -329,6 +346,7 @@ func (g *Group) tick() {
 			n.probeFromLocked(now)
 			changed = true
 		}
+		changed = n.away.over(now) || changed
 	}
 	if changed {
 		g.changedLocked(now)

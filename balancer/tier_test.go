@@ -41,12 +41,18 @@ func TestLowerTierOnlyWhenBetterIsUnusable(t *testing.T) {
 				"update": func(*rapid.T) { g.Update(some()) },
 				"down":   func(*rapid.T) { one().Down(fmt.Errorf("reset")) },
 				"up":     func(*rapid.T) { one().Up() },
+				"shut":   func(*rapid.T) { one().NotServing(nil) },
+				"serve":  func(*rapid.T) { one().Serving() },
 				"wait": func(t *rapid.T) {
 					time.Sleep(time.Duration(rapid.IntRange(1, 5000).Draw(t, "ms")) * time.Millisecond)
 					synctest.Wait()
 				},
 				"done": func(t *rapid.T) {
 					for _, p := range open {
+						if wait := rapid.IntRange(-5, 5).Draw(t, "refused"); wait > 0 {
+							p.DoneRefused(time.Duration(wait)*time.Second, nil)
+							continue
+						}
 						p.Done(rapid.SampledFrom([]balancer.Outcome{balancer.OK, balancer.Failed, balancer.Failed, balancer.Canceled, balancer.Refused}).Draw(t, "outcome"))
 					}
 					open = nil
@@ -79,11 +85,13 @@ func TestLowerTierOnlyWhenBetterIsUnusable(t *testing.T) {
 						t.Fatalf("picked a node that is down, but others are not")
 					case good > 0 && at.Standing == balancer.Ejected && !at.Panic:
 						t.Fatalf("picked an ejected node, but others are well and it is no panic")
+					case good > 0 && at.Standing == balancer.Away:
+						t.Fatalf("picked a node that wants no calls, but others are well")
 					}
 					// At most half of the nodes that can be reached are out for their failures.
 					reach, out := map[uint16]int{}, map[uint16]int{}
 					for _, n := range before {
-						if n.Standing != balancer.Unreachable && n.Standing != balancer.Probing {
+						if n.Standing != balancer.Unreachable && n.Standing != balancer.Probing && n.Standing != balancer.Away {
 							reach[n.Endpoint.Priority]++
 						}
 						if n.Standing == balancer.Ejected && !n.Active {

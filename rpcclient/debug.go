@@ -199,6 +199,15 @@ func why(i balancer.NodeInfo, s NodeStats, now time.Time, tier uint16, used bool
 		return text
 	case balancer.Probing:
 		return "gets one call at a time, to prove itself" + reason
+	case balancer.Away:
+		text := "not used: the server wants no calls" + reason
+		if i.Active {
+			text = "used although the server wants no calls, because no other node is usable" + reason
+		}
+		if !i.Until.IsZero() {
+			text += "; used again in " + in(i.Until)
+		}
+		return text
 	}
 	text := "used"
 	switch {
