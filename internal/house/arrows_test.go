@@ -27,6 +27,16 @@ var arrows = []struct {
 		reason:  "register needs nothing but the standard library",
 	},
 	{
+		rooms:     []string{"cmd/rollcall"},
+		forbidden: []string{"go.uber.org/zap", "github.com/coredns", "go.etcd.io", module + "/dnsd", module + "/testenv", module + "/internal/kv"},
+		reason:    "the command sees dnsd from outside: HTTP and DNS",
+	},
+	{
+		rooms:   []string{"cmd/rollcall/internal/cli", "cmd/rollcall/internal/show"},
+		allowed: []string{},
+		reason:  "a command line and a table know nothing of what the command is for",
+	},
+	{
 		rooms:   []string{"rpcserver"},
 		allowed: []string{module + "/register", module + "/internal/gobvalue", module + "/internal/rpcwire", module + "/internal/srvname"},
 		reason:  "a server imports only what registers it, and the wire",

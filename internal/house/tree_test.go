@@ -98,7 +98,8 @@ func longFunctions(fset *token.FileSet, f *ast.File) (faults []string) {
 // testsOf checks that the tests of a source file can be found: the test file has
 // its name, or its last line names the files.
 func testsOf(path, src string, f *ast.File) []string {
-	if f.Name.Name == "main" && !strings.Contains(path, "cmd") || filepath.Base(path) == "doc.go" || !slices.ContainsFunc(f.Decls, isFunc) {
+	command := filepath.Base(filepath.Dir(filepath.Dir(path))) == "cmd" // cmd/rollcall/main.go
+	if f.Name.Name == "main" && !command || filepath.Base(path) == "doc.go" || !slices.ContainsFunc(f.Decls, isFunc) {
 		return nil // a demo or a benchmark, or nothing to test
 	}
 	lines := strings.Split(strings.TrimRight(src, "\n"), "\n")
