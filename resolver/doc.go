@@ -58,6 +58,8 @@
 //     then by their TTL. The next session is with a server that answers, after a random
 //     pause of up to 8 s.
 //   - A server that cannot learn of changes says so, and the TTL rules until it can.
+//   - After a minute without a message the server is asked for a sign of life. If it is
+//     silent for five seconds then, the session ends.
 //   - A hint asks by DNS here, too. If the server answers otherwise than it tells, or no
 //     longer answers, the session ends within seconds.
 //

@@ -46,9 +46,8 @@ func (s *pushSession) newIDLocked() uint16 {
 const maxFollows = math.MaxUint16 / 2
 
 func (s *pushSession) requestLocked(id uint16, frame []byte) {
-	if s.asked[id] = struct{}{}; s.waiting.IsZero() {
-		s.waiting = time.Now()
-	}
+	s.asked[id] = struct{}{}
+	s.alive.asked(time.Now())
 	s.sendLocked(frame)
 }
 
@@ -59,8 +58,8 @@ func (s *pushSession) sendLocked(frame []byte) {
 		return
 	}
 	s.queue = append(s.queue, frame...)
-	s.moved = time.Now()
-	s.conn.SetReadDeadline(s.deadlineLocked()) // an error is met by the next read
+	s.alive.moved = time.Now()
+	s.conn.SetReadDeadline(s.alive.deadline()) // an error is met by the next read
 	if !s.writing {
 		s.writing = true
 		s.writers.Go(s.write)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"sync"
 	"time"
 
@@ -23,9 +22,6 @@ const (
 	// writeTimeout bounds one write. All that is written at once fits into the buffer of a
 	// socket, so a write waits only if the server has stopped reading.
 	writeTimeout = 10 * time.Second
-	// asksInterval is the keepalive interval that is proposed: the one that RFC 8490 section
-	// 6.5.2 recommends. The server decides.
-	asksInterval = time.Hour
 )
 
 // pushSession is a DSO session (RFC 8490) with one server, in which all names of a Resolver
@@ -39,19 +35,17 @@ type pushSession struct {
 	reader *bufio.Reader // its buffer holds one message of any size
 
 	// Resolver.mu guards what follows.
-	conn     net.Conn            // nil: not there yet
-	open     bool                // the server has accepted the session
-	ended    bool                // nothing is sent any more
-	follows  map[*follow]bool    // all of them
-	active   map[uint16]*follow  // those that the server knows, by message id
-	asked    map[uint16]struct{} // the requests without a response
-	lastID   uint16
-	queue    []byte    // frames to write
-	writing  bool      // a goroutine writes them
-	moved    time.Time // when the last message came or went
-	waiting  time.Time // since when a response is waited for; zero: for none
-	interval time.Duration
-	writers  sync.WaitGroup
+	conn    net.Conn            // nil: not there yet
+	open    bool                // the server has accepted the session
+	ended   bool                // nothing is sent any more
+	follows map[*follow]bool    // all of them
+	active  map[uint16]*follow  // those that the server knows, by message id
+	asked   map[uint16]struct{} // the requests without a response
+	lastID  uint16
+	queue   []byte // frames to write
+	writing bool   // a goroutine writes them
+	alive   alive
+	writers sync.WaitGroup
 }
 
 // protocolError is a mistake of the server. Its session is aborted (RFC 8490 section 5.3),
@@ -80,7 +74,7 @@ func (e *delayError) Error() string {
 
 var (
 	errLeft       = errors.New("no name is followed in it any more")
-	errUnanswered = fmt.Errorf("no response within %v", patience)
+	errUnanswered = fmt.Errorf("no response within %v, or not a word within %v of a KeepAlive", patience, probePatience)
 	errWrongID    = errors.New("a response to no request")
 	errDeaf       = errors.New("it did not tell what the server answers by DNS")
 	errSuspended  = errors.New("the machine was suspended")
@@ -149,17 +143,6 @@ func abort(conn net.Conn, err error) {
 	}
 }
 
-// keepSocketAlive lets the kernel find out within half a minute that the host of the server
-// is gone. No goroutine wakes up for that.
-func keepSocketAlive(conn net.Conn) {
-	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		conn = secure.NetConn()
-	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3})
-	}
-}
-
 // establish begins the session by a KeepAlive: a request that is harmless at a server that
 // does not know DSO, and that has to be made anyway, since a session without it needs a
 // message every 15 seconds (RFC 8490 sections 5.1 and 6.2).
@@ -168,8 +151,7 @@ func (s *pushSession) establish(conn net.Conn, deadline time.Time) error {
 	if err := conn.SetDeadline(deadline); err != nil {
 		return err
 	}
-	frame := dso.AppendKeepAlive(nil, id, dso.KeepAlive{Inactivity: dso.DefaultTimeout, Interval: asksInterval})
-	if _, err := conn.Write(frame); err != nil {
+	if _, err := conn.Write(keepAlive(id)); err != nil {
 		return err
 	}
 	msg, err := s.read()
@@ -198,57 +180,13 @@ func (s *pushSession) establish(conn net.Conn, deadline time.Time) error {
 	}
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
-	s.conn, s.open, s.lastID, s.moved, s.interval = conn, true, id, time.Now(), k.Interval
+	s.conn, s.open, s.lastID = conn, true, id
+	s.alive.begin(time.Now(), k.Interval, s.r.randomLocked())
 	s.server.opened()
 	for f := range s.follows {
 		s.askLocked(f)
 	}
 	return nil
-}
-
-// next reads the next message. When nothing has come or gone for the keepalive interval, it
-// sends a KeepAlive (RFC 8490 section 6.5).
-func (s *pushSession) next(conn net.Conn) ([]byte, error) {
-	for {
-		s.r.mu.Lock()
-		err := conn.SetReadDeadline(s.deadlineLocked())
-		s.r.mu.Unlock()
-		if err != nil {
-			return nil, err
-		}
-		msg, err := s.read()
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			return msg, err
-		}
-		s.r.mu.Lock()
-		now := time.Now()
-		switch {
-		case !s.waiting.IsZero() && now.Sub(s.waiting) >= patience:
-			err = errUnanswered
-		case s.interval < dso.Forever && now.Sub(s.moved) >= s.interval:
-			err = nil
-			id := s.newIDLocked()
-			s.requestLocked(id, dso.AppendKeepAlive(nil, id, dso.KeepAlive{Inactivity: dso.DefaultTimeout, Interval: asksInterval}))
-		default: // the deadline has been moved
-			err = nil
-		}
-		s.r.mu.Unlock()
-		if err != nil {
-			return nil, err
-		}
-	}
-}
-
-// deadlineLocked is when reading must end, so that something can be done about the silence.
-func (s *pushSession) deadlineLocked() time.Time {
-	var at time.Time // zero: never
-	if s.interval < dso.Forever {
-		at = s.moved.Add(s.interval)
-	}
-	if !s.waiting.IsZero() && (at.IsZero() || s.waiting.Add(patience).Before(at)) {
-		at = s.waiting.Add(patience)
-	}
-	return at
 }
 
 // read returns the next message, which is valid until the next read. After a time-out it can
@@ -301,7 +239,7 @@ func (s *pushSession) kept(m dso.Message) error {
 	}
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
-	s.moved, s.interval = time.Now(), k.Interval
+	s.alive.interval = k.Interval
 	return nil
 }
 
@@ -313,10 +251,7 @@ func (s *pushSession) answered(m dso.Message) error {
 		return &protocolError{errWrongID} // RFC 8490 section 5.5.2
 	}
 	delete(s.asked, m.ID)
-	s.moved, s.waiting = time.Now(), time.Now()
-	if len(s.asked) == 0 {
-		s.waiting = time.Time{}
-	}
+	s.alive.answered(time.Now(), m.ID, len(s.asked), s.r.randomLocked())
 	f := s.active[m.ID]
 	switch {
 	case f == nil && m.Primary.Type == dso.TypeKeepAlive && m.Rcode == dns.RcodeSuccess:
@@ -324,7 +259,7 @@ func (s *pushSession) answered(m dso.Message) error {
 		if err != nil {
 			return &protocolError{err}
 		}
-		s.interval = k.Interval
+		s.alive.interval = k.Interval
 		return nil
 	case f == nil: // it was left before its response came
 		return nil
@@ -357,7 +292,6 @@ func (s *pushSession) set(m dso.Message) error {
 		return &protocolError{err}
 	}
 	s.r.mu.Lock()
-	s.moved = time.Now()
 	f := s.active[change.ID]
 	s.r.mu.Unlock()
 	switch {

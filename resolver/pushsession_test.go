@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,49 +17,6 @@ import (
 
 	"github.com/rollcall-dns/rollcall/internal/dso"
 )
-
-// TestAQuietSessionIsKeptAlive at the interval that the server says, and ends if that does
-// not answer.
-func TestAQuietSessionIsKeptAlive(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p, s, r := following(t, 2)
-		p.interval = time.Minute
-		w := watch(t, r, mathTCP)
-		defer w.close()
-		time.Sleep(10*time.Minute + time.Second)
-		if got := p.notes(); strings.Count(got, "keepalive") != 11 {
-			t.Error(got)
-		}
-		p.send(dso.AppendKeepAlive(nil, 0, dso.KeepAlive{Inactivity: dso.Forever, Interval: dso.Forever}))
-		time.Sleep(24 * time.Hour)
-		if got := p.notes(); got != "" {
-			t.Error(got)
-		}
-		p.send(dso.AppendKeepAlive(nil, 0, dso.KeepAlive{Inactivity: dso.Forever, Interval: 10 * time.Second}))
-		time.Sleep(5 * time.Second)
-		p.become(mathTCP, instances(t, 3)...) // any message will do
-		time.Sleep(6 * time.Second)
-		if got := p.notes(); got != "" {
-			t.Error(got)
-		}
-		before := len(s.asked("SRV"))
-		p.mu.Lock()
-		p.hello = func(uint16) [][]byte { return nil }
-		p.mu.Unlock()
-		time.Sleep(5 * time.Second)
-		if got := p.notes(); got != "keepalive" {
-			t.Error(got)
-		}
-		time.Sleep(patience - 2*time.Second)
-		if p.open() != 1 || len(s.asked("SRV")) != before {
-			t.Error("the session ended before its time")
-		}
-		time.Sleep(3 * time.Second)
-		if len(s.asked("SRV")) == before {
-			t.Error("the session goes on without a response")
-		}
-	})
-}
 
 // TestAFollowWithoutAResponseEndsTheSession.
 func TestAFollowWithoutAResponseEndsTheSession(t *testing.T) {
