@@ -1,6 +1,7 @@
 package nameserver
 
 import (
+	"iter"
 	"net"
 	"net/netip"
 	"sync"
@@ -14,10 +15,11 @@ import (
 type connTable struct {
 	accepted, refused, slow atomic.Uint64
 
-	mu     sync.Mutex // guards what follows
-	conns  map[net.Conn]netip.Addr
-	byAddr map[netip.Addr]int // by limit.Client
-	closed bool
+	mu      sync.Mutex // guards what follows
+	conns   map[net.Conn]netip.Addr
+	byAddr  map[netip.Addr]int // by limit.Client
+	waiting map[net.Conn]bool  // those that may become sessions, which push counts
+	closed  bool
 }
 
 // add enters c. false means that there is no room for it.
@@ -26,7 +28,6 @@ func (t *connTable) add(c net.Conn, from netip.Addr, l TCPLimits) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed || len(t.conns) >= l.Conns || t.byAddr[key] >= l.ConnsPerAddr {
-		t.refused.Add(1)
 		return false
 	}
 	if t.conns == nil {
@@ -38,9 +39,27 @@ func (t *connTable) add(c net.Conn, from netip.Addr, l TCPLimits) bool {
 	return true
 }
 
+// wait enters c as one that may become a session. It does not count here.
+func (t *connTable) wait(c net.Conn) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return false
+	}
+	if t.waiting == nil {
+		t.waiting = make(map[net.Conn]bool)
+	}
+	t.waiting[c] = true
+	return true
+}
+
 func (t *connTable) remove(c net.Conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.waiting[c] {
+		delete(t.waiting, c)
+		return
+	}
 	key := t.conns[c]
 	delete(t.conns, c)
 	if t.byAddr[key]--; t.byAddr[key] <= 0 {
@@ -76,7 +95,7 @@ func (t *connTable) drain() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.closed = true
-	for c := range t.conns {
+	for c := range t.allLocked() {
 		c.SetReadDeadline(time.Unix(1, 0))
 	}
 }
@@ -86,8 +105,24 @@ func (t *connTable) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.closed = true
-	for c := range t.conns {
+	for c := range t.allLocked() {
 		c.Close()
+	}
+}
+
+// allLocked are the connections in the table.
+func (t *connTable) allLocked() iter.Seq[net.Conn] {
+	return func(yield func(net.Conn) bool) {
+		for c := range t.conns {
+			if !yield(c) {
+				return
+			}
+		}
+		for c := range t.waiting {
+			if !yield(c) {
+				return
+			}
+		}
 	}
 }
 

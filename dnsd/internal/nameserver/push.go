@@ -20,7 +20,7 @@ func (c *conn) handOver(msg, rest []byte, from netip.Addr, tr transport) bool {
 	}
 	buffered := binary.BigEndian.AppendUint16(nil, uint16(len(msg)))
 	buffered = append(append(buffered, msg...), rest...)
-	c.handed = c.srv.push.Serve(push.Conn{Conn: c.Conn, Raw: raw, From: from, Buffered: buffered, TLS: tr == overTLS})
+	c.handed = c.srv.push.Serve(push.Conn{Conn: c.Conn, Raw: raw, From: from, Buffered: buffered, TLS: tr == overTLS, Place: c.place})
 	return c.handed
 }
 

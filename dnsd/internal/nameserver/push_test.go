@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -175,7 +177,7 @@ func TestSessionsAreNotConnections(t *testing.T) {
 	c := dialTCP(t, s)
 	c.Write(follow(t, 9, "_math._tcp.svc."))
 	m := readDSO(t, c)
-	if delay, ok, err := m.RetryDelay(); m.ID != 9 || m.Rcode != dns.RcodeRefused || !ok || err != nil || delay != 5*time.Minute {
+	if delay, ok, err := m.RetryDelay(); m.ID != 9 || m.Rcode != dns.RcodeRefused || !ok || err != nil || delay < time.Second || delay > 3*time.Second {
 		t.Errorf("one too many: %+v, %v %v %v", m, delay, ok, err)
 	}
 	c.Write(frame(mustPack(t, new(dns.Msg).SetQuestion("_math._tcp.svc.", dns.TypeSRV))))
@@ -184,6 +186,58 @@ func TestSessionsAreNotConnections(t *testing.T) {
 	}
 	if st := s.Stats().Push; st.Refused != 1 || st.Sessions != 2 || st.Subscriptions != 2 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// TestConnectionsDoNotKeepSessionsOut: when there are as many as there may be, in all or of
+// one address, a connection may still begin a session, and nothing else.
+func TestConnectionsDoNotKeepSessionsOut(t *testing.T) {
+	for _, limits := range []TCPLimits{{Conns: 1, Idle: 10 * time.Minute}, {ConnsPerAddr: 1}} {
+		s := start(t, Config{Zones: []Zone{{Zone: standard(t)}}, TCP: limits}, func(s *Server) { s.placeTime = 300 * time.Millisecond })
+		idle := dialTCP(t, s)
+		eventually(t, "the connection that takes the only place", func() bool { return s.Stats().Conns == 1 })
+		c := dialTCP(t, s)
+		c.Write(follow(t, 1, "_math._tcp.svc."))
+		if m := readDSO(t, c); m.ID != 1 || m.Rcode != dns.RcodeSuccess {
+			t.Errorf("%+v: the session: %+v", limits, m)
+		}
+		query := frame(mustPack(t, new(dns.Msg).SetQuestion("_math._tcp.svc.", dns.TypeSRV)))
+		for what, octets := range map[string][]byte{"a query": query, "nothing": nil, "a part of a message": follow(t, 1, "_math._tcp.svc.")[:20]} {
+			c := dialTCP(t, s)
+			c.Write(octets)
+			if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("%+v: a connection beyond the bound that sends %s: %v", limits, what, err)
+			}
+		}
+		idle.Write(query)
+		if m := readFrame(t, idle); len(m.Answer) != 3 {
+			t.Errorf("%+v: the query of the first: %v", limits, m)
+		}
+	}
+}
+
+// TestPlacesForSessionsAreBounded, and a server that stops does not wait for them.
+func TestPlacesForSessionsAreBounded(t *testing.T) {
+	s := start(t, Config{
+		Zones: []Zone{{Zone: standard(t)}}, TCP: TCPLimits{Conns: 1}, Push: Push{Limits: push.Limits{Sessions: 2}},
+	}, func(s *Server) { s.placeTime = time.Hour })
+	var conns []net.Conn
+	for range 3 {
+		conns = append(conns, dialTCP(t, s))
+	}
+	last := dialTCP(t, s)
+	if _, err := last.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a connection beyond all bounds: %v", err)
+	}
+	conns[1].Close()
+	eventually(t, "the place of a connection that has ended", func() bool {
+		c := dialTCP(t, s)
+		c.Write(follow(t, 1, "_math._tcp.svc."))
+		_, err := c.Read(make([]byte, 2))
+		return err == nil
+	})
+	if n := s.Stats().ConnsRefused; n == 0 {
+		t.Error("none is counted as refused")
 	}
 }
 

@@ -48,6 +48,7 @@ type Server struct {
 	nextTCP  atomic.Uint32
 
 	writeTime time.Duration // writeTime, except in tests
+	placeTime time.Duration // placeTime, except in tests
 	conns     connTable
 	transfers transferCounts
 	slots     *transferSlots
@@ -74,7 +75,7 @@ func listen(c Config, portable bool) (*Server, error) {
 	s := &Server{
 		secret: randomSecret(), portable: portable,
 		updated: make(chan struct{}, 1), closed: make(chan struct{}),
-		writeTime: writeTime, slots: newTransferSlots(maxTransfers),
+		writeTime: writeTime, placeTime: placeTime, slots: newTransferSlots(maxTransfers),
 	}
 	s.buffers.New = func() any { b := make([]byte, 0, readBuffer); return &b }
 	set, err := newSettings(c, s.secret)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/limit"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/push"
 )
 
 const (
@@ -32,6 +33,9 @@ const (
 	// long as a TCP connection over a bad network needs to repeat a segment several
 	// times.
 	writeTime = 10 * time.Second
+	// placeTime is how long a connection that may only become a session may take for the
+	// first message, with the handshake of TLS.
+	placeTime = 5 * time.Second
 	// keepBuffer is the largest buffer that goes back to the pool.
 	keepBuffer = 128 << 10
 )
@@ -53,19 +57,26 @@ func (s *Server) acceptLoop(ctx context.Context, ln net.Listener, tr transport, 
 	return err
 }
 
-// accept serves a new connection, or closes it if it is one too many.
+// accept serves a new connection, or closes it if it is one too many. One that is too many
+// for queries may begin a session, if push has a place for it: clients that follow the zones
+// must not be kept out by connections that do not, nor a network of many by ConnsPerAddr.
 func (s *Server) accept(ctx context.Context, c net.Conn, tr transport, wg *sync.WaitGroup) {
 	set := s.settings.Load()
 	from := addrOf(c.RemoteAddr())
+	var place *push.Place
 	if !s.conns.add(c, from, set.TCP) {
-		c.Close()
-		return
+		if place = s.push.Reserve(from); place == nil || !s.conns.wait(c) {
+			place.Free()
+			s.conns.refused.Add(1)
+			c.Close()
+			return
+		}
 	}
 	bound(c)
 	if tr == overTLS {
 		c = &tlsConn{Conn: tls.Server(c, set.TLS.Config), raw: c}
 	}
-	wg.Go(func() { s.serveConn(ctx, c, from, tr) })
+	wg.Go(func() { s.serveConn(ctx, c, from, tr, place) })
 }
 
 // bound bounds the kernel's buffers for a connection, which otherwise grow to
@@ -104,22 +115,27 @@ type conn struct {
 	progress bool          // a whole query came since then
 	ended    bool          // the client sends no more but may still read
 	handed   bool          // the connection belongs to push now
+	place    *push.Place   // it may become a session, and nothing else; nil: it may have queries
 
 	mu       sync.Mutex     // guards writing, so that messages stay whole
 	transfer sync.WaitGroup // at most one runs
 	busy     chan struct{}  // holds a token while a transfer runs
 }
 
-func (s *Server) serveConn(ctx context.Context, nc net.Conn, from netip.Addr, tr transport) {
-	c := &conn{Conn: nc, srv: s, from: from, buf: make([]byte, 0, readBuffer), busy: make(chan struct{}, 1), progress: true}
+func (s *Server) serveConn(ctx context.Context, nc net.Conn, from netip.Addr, tr transport, place *push.Place) {
+	c := &conn{Conn: nc, srv: s, from: from, buf: make([]byte, 0, readBuffer), busy: make(chan struct{}, 1), progress: true, place: place}
 	c.r = responder{count: s.tcpCounters(), from: from}
 	raw := nc
 	if t, ok := nc.(*tlsConn); ok {
 		raw = t.raw
 	}
 	defer s.conns.remove(raw)
+	defer place.Free()
 	defer func() {
 		if !c.handed {
+			if place != nil {
+				s.conns.refused.Add(1)
+			}
 			nc.Close()
 			c.transfer.Wait()
 		}
@@ -169,8 +185,11 @@ func (c *conn) serve(ctx context.Context, from netip.Addr, tr transport) bool {
 			if !c.flush(out) || c.handOver(msg, rest, from, tr) {
 				return false
 			}
-			*out = c.srv.push.Refuse(*out, msg)
+			*out = c.srv.push.Refuse(*out, msg, from)
 			continue
+		}
+		if c.place != nil {
+			return false
 		}
 		*out = c.answer(*out, msg, from, tr)
 		if c.r.transfer != nil {
@@ -205,6 +224,9 @@ func (c *conn) extend(now time.Time) {
 		return
 	}
 	c.idle = c.srv.conns.idle(c.srv.settings.Load().TCP)
+	if c.place != nil {
+		c.idle = c.srv.placeTime
+	}
 	c.r.idle = c.idle
 	c.SetReadDeadline(now.Add(c.idle))
 	c.extended, c.progress = now, false

@@ -2,6 +2,7 @@ package push
 
 import (
 	"cmp"
+	"net/netip"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/limit"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
@@ -50,17 +51,81 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// enter counts a session in. false means that there is no room for it.
-func (s *Server) enter(ses *session) bool {
-	key := limit.Client(ses.from)
-	l := s.config.Load().Limits
+// subscriptions is how many subscriptions there may be in all, and subscriptionsEach how many
+// of one address: as much of all as its sessions are of all, and enough for one session.
+func (l Limits) subscriptions() int64 { return meanPerSession * int64(l.Sessions) }
+
+func (l Limits) subscriptionsEach() int64 {
+	return max(meanPerSession*int64(l.PerAddress), mostPerSession)
+}
+
+// Place is room for a session that may begin on a connection. It has to be given to Serve,
+// or to Free.
+type Place struct {
+	srv    *Server
+	holder *holder
+	used   bool // guarded by Server.mu
+}
+
+// Reserve returns a place for a client, or nil if there is none.
+func (s *Server) Reserve(from netip.Addr) *Place {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.config.Load().Off || len(s.sessions) >= l.Sessions || s.byAddr[key] >= l.PerAddress {
+	return s.reserveLocked(from)
+}
+
+func (s *Server) reserveLocked(from netip.Addr) *Place {
+	key, config := limit.Client(from), s.config.Load()
+	c := s.clients[key]
+	if s.closed || config.Off || s.places >= config.Limits.Sessions || c != nil && c.sessions >= config.Limits.PerAddress {
+		return nil
+	}
+	if c == nil {
+		c = holderAt(key)
+		s.clients[key] = c
+	}
+	c.sessions++
+	s.places++
+	return &Place{srv: s, holder: c}
+}
+
+// Free gives a place back that Serve did not get. It may be called more than once, and
+// after Serve.
+func (p *Place) Free() {
+	if p == nil {
+		return
+	}
+	p.srv.mu.Lock()
+	defer p.srv.mu.Unlock()
+	if !p.used {
+		p.used = true
+		p.srv.vacateLocked(p.holder)
+	}
+}
+
+// vacateLocked gives the place of a client back.
+func (s *Server) vacateLocked(c *holder) {
+	s.places--
+	if c.sessions--; c.sessions == 0 {
+		delete(s.clients, c.key)
+	}
+}
+
+// enter counts a session in. false means that there is no room for it.
+func (s *Server) enter(ses *session, p *Place) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.config.Load().Off {
 		return false
 	}
+	if p == nil {
+		if p = s.reserveLocked(ses.from); p == nil {
+			return false
+		}
+	}
+	p.used = true
+	ses.holder = p.holder
 	s.sessions[ses] = struct{}{}
-	s.byAddr[key]++
 	s.wg.Add(1)
 	s.stats.taken.Add(1)
 	return true
@@ -68,12 +133,9 @@ func (s *Server) enter(ses *session) bool {
 
 // leave is the end of a session that has entered.
 func (s *Server) leave(ses *session) {
-	key := limit.Client(ses.from)
 	s.mu.Lock()
 	delete(s.sessions, ses)
-	if s.byAddr[key]--; s.byAddr[key] <= 0 {
-		delete(s.byAddr, key)
-	}
+	s.vacateLocked(ses.holder)
 	s.mu.Unlock()
 	s.wg.Done()
 }
@@ -89,13 +151,4 @@ func (s *Server) all() []*session {
 	return out
 }
 
-// admit counts a subscription in. false means that there are too many.
-func (s *Server) admit() bool {
-	if s.stats.subscriptions.Add(1) <= int64(meanPerSession*s.config.Load().Limits.Sessions) {
-		return true
-	}
-	s.stats.subscriptions.Add(-1)
-	return false
-}
-
-// Tests: server_test.go.
+// Tests: server_test.go, holder_test.go.

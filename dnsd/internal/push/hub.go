@@ -229,7 +229,7 @@ func (h *hub) remove(sub *subscription) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t, s := sub.topic, sub.session
-	h.srv.stats.subscriptions.Add(-1)
+	h.srv.dismiss(s)
 	last := len(t.subs) - 1
 	t.subs[sub.place] = t.subs[last]
 	t.subs[sub.place].place = sub.place

@@ -131,7 +131,7 @@ func (s *session) serve(m dso.Message, at state) error {
 	case dso.TypeReconfirm:
 		rr, err := m.Reconfirm()
 		if err == nil {
-			s.srv.doubt(rr)
+			s.srv.doubt(rr, s.holder)
 		}
 		return err
 	}
@@ -164,31 +164,33 @@ func (s *session) subscribe(m dso.Message, key topicKey, class uint16) error {
 			return fatalf("a second subscription to %s %d", key.name, key.qtype) // RFC 8765 section 6.2.1
 		}
 	}
-	rcode := s.srv.begin(s, m, key, class)
+	rcode, delay := s.srv.begin(s, m, key, class)
 	if rcode == dns.RcodeSuccess {
 		return nil
 	}
-	delay := dso.DefaultRetryDelay(rcode)
 	if rcode == dns.RcodeRefused {
 		s.srv.stats.refused.Add(1)
-	}
-	if rcode == dns.RcodeServerFailure && key.follow {
-		delay = notReadyDelay
 	}
 	s.refuse(m, rcode, delay)
 	return nil
 }
 
-// begin begins a subscription and answers its request, or returns an RCODE.
-func (s *Server) begin(ses *session, m dso.Message, key topicKey, class uint16) int {
+// begin begins a subscription and answers its request, or returns an RCODE and the time
+// after which the same may be tried again.
+func (s *Server) begin(ses *session, m dso.Message, key topicKey, class uint16) (rcode int, delay time.Duration) {
 	h := s.find(key.name)
 	switch {
 	case h == nil:
-		return dns.RcodeNotAuth
+		return dns.RcodeNotAuth, dso.DefaultRetryDelay(dns.RcodeNotAuth)
+	case h.current().Absent() && key.follow:
+		return dns.RcodeServerFailure, notReadyDelay
 	case h.current().Absent():
-		return dns.RcodeServerFailure
-	case len(ses.subs) >= mostPerSession || !s.admit():
-		return dns.RcodeRefused
+		return dns.RcodeServerFailure, dso.DefaultRetryDelay(dns.RcodeServerFailure)
+	case len(ses.subs) >= mostPerSession: // only the client can make room
+		return dns.RcodeRefused, dso.DefaultRetryDelay(dns.RcodeRefused)
+	}
+	if delay, ok := s.admit(ses); !ok {
+		return dns.RcodeRefused, delay
 	}
 	sub := &subscription{session: ses, id: m.ID, class: class}
 	var accept []dso.TLV
@@ -196,11 +198,11 @@ func (s *Server) begin(ses *session, m dso.Message, key topicKey, class uint16) 
 		accept = append(accept, dso.Following())
 	}
 	if !h.add(sub, key, answer(m, dns.RcodeSuccess, accept...)) {
-		s.stats.subscriptions.Add(-1)
-		return dns.RcodeNotAuth // the zone has just gone
+		s.dismiss(ses)
+		return dns.RcodeNotAuth, dso.DefaultRetryDelay(dns.RcodeNotAuth) // the zone has just gone
 	}
 	ses.awaitRoom()
-	return dns.RcodeSuccess
+	return dns.RcodeSuccess, 0
 }
 
 // unsubscribe ends the subscription with an id. One that is not known is ignored: RFC 8765

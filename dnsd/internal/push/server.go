@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"golang.org/x/time/rate"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 	"github.com/rollcall-dns/rollcall/internal/dso"
@@ -46,9 +47,12 @@ type Server struct {
 
 	wg sync.WaitGroup // of readers, writers and hubs: a reader keeps it above 0 while others start
 
+	total share // of all clients
+
 	mu       sync.Mutex // guards what follows
 	sessions map[*session]struct{}
-	byAddr   map[netip.Addr]int // sessions, by limit.Client
+	places   int                    // sessions, and places for some
+	clients  map[netip.Addr]*holder // by limit.Client
 	closed   bool
 }
 
@@ -64,8 +68,9 @@ const (
 func New(c Config) *Server {
 	s := &Server{
 		doubts:   make(chan struct{}, mostDoubts),
-		sessions: make(map[*session]struct{}), byAddr: make(map[netip.Addr]int),
+		sessions: make(map[*session]struct{}), clients: make(map[netip.Addr]*holder),
 	}
+	s.total.doubts = rate.NewLimiter(doubtsOfAll, doubtsOfAllBurst)
 	s.bufs.New = func() any { b := make([]byte, 0, scratch); return &b }
 	s.hubs.Store(new(map[string]*hub))
 	s.Update(c)
@@ -143,6 +148,7 @@ type Conn struct {
 	From     netip.Addr // of the client
 	Buffered []byte     // what was read from it: whole frames, and perhaps a part of one
 	TLS      bool       // whether Conn is private (RFC 8765 section 7)
+	Place    *Place     // of Reserve; nil: there has to be room yet
 }
 
 // Takes tells whether a message begins a session.
@@ -155,8 +161,9 @@ func (s *Server) Takes(msg []byte) bool {
 // the connection remains the caller's, and its first message gets what Refuse says.
 func (s *Server) Serve(c Conn) bool {
 	ses := newSession(s, c)
-	if !s.enter(ses) {
+	if !s.enter(ses, c.Place) {
 		s.stats.refused.Add(1)
+		s.tell("push: no room for the session of a client: see sessions and per-address of push", "client", c.From)
 		return false
 	}
 	go ses.begin(append([]byte(nil), c.Buffered...))
@@ -164,8 +171,9 @@ func (s *Server) Serve(c Conn) bool {
 }
 
 // Refuse appends the framed answer to the first message of a connection for which there is
-// no room.
-func (s *Server) Refuse(dst, msg []byte) []byte {
+// no room. The client is to come back when others have gone, and not together with all that
+// were refused.
+func (s *Server) Refuse(dst, msg []byte, from netip.Addr) []byte {
 	m, err := dso.Read(msg, dso.FromClient)
 	switch {
 	case !m.Request():
@@ -173,7 +181,7 @@ func (s *Server) Refuse(dst, msg []byte) []byte {
 	case err != nil:
 		return dso.AppendResponse(dst, m.ID, dso.Rcode(err))
 	}
-	return dso.AppendResponse(dst, m.ID, dns.RcodeRefused, dso.RetryDelay(dso.DefaultRetryDelay(dns.RcodeRefused)))
+	return dso.AppendResponse(dst, m.ID, dns.RcodeRefused, dso.RetryDelay(s.again(from)))
 }
 
 // Wait returns when the last session has ended.
@@ -200,12 +208,13 @@ func (s *Server) tell(msg string, args ...any) {
 	}
 }
 
-// doubt lets Config.Reconfirm check a record, unless the zone does not have it or too many
-// are being checked.
-func (s *Server) doubt(rr dns.RR) {
+// doubt lets Config.Reconfirm check a record, unless the zone does not have it, or too many
+// are being checked. A client that still doubts the record says so again (RFC 8765 section
+// 6.5).
+func (s *Server) doubt(rr dns.RR, from *holder) {
 	check := s.config.Load().Reconfirm
 	h := s.find(strings.ToLower(rr.Header().Name))
-	if check == nil || h == nil {
+	if check == nil || h == nil || !from.doubts.Allow() || !s.total.doubts.Allow() {
 		return
 	}
 	z := h.current()
@@ -216,7 +225,7 @@ func (s *Server) doubt(rr dns.RR) {
 		select {
 		case s.doubts <- struct{}{}:
 		default:
-			return // a client that still doubts it says so again (RFC 8765 section 6.5)
+			return
 		}
 		s.stats.reconfirmed.Add(1)
 		s.wg.Go(func() {

@@ -31,6 +31,8 @@ const (
 	// writeTime is how long a client may take to read what one write sends: as in package
 	// nameserver.
 	writeTime = 10 * time.Second
+	// messageTime is how long a message may take from its first octet to its last.
+	messageTime = 10 * time.Second
 	// mostMessage is the longest message over TCP, with its length.
 	mostMessage = 2 + 1<<16 - 1
 )
@@ -58,8 +60,12 @@ type session struct {
 	from netip.Addr
 	tls  bool
 
+	holder *holder // set by Server.enter
+
 	// The reader's own.
 	in       []byte        // what was read and is not whole
+	begun    time.Time     // when the message began that is not whole; zero: there is none
+	counted  int           // octets of in that Server.count was told of
 	small    [64]byte      // in, unless a longer message comes
 	told     int           // messages while fresh
 	interval time.Duration // between messages of the client
@@ -118,7 +124,7 @@ func (s *session) read() {
 		go s.read()
 		return
 	}
-	s.abort("the client was silent for too long")
+	s.abort("the client was silent for too long, or a message took too long")
 	s.end()
 }
 
@@ -128,6 +134,11 @@ func (s *session) extend() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	due := s.dueLocked()
+	if !s.begun.IsZero() {
+		if whole := s.begun.Add(messageTime); whole.Before(due) {
+			due = whole
+		}
+	}
 	if !time.Now().Before(due) {
 		return false
 	}
@@ -158,28 +169,63 @@ func (s *session) messages() bool {
 		if len(rest) < 2+size {
 			break
 		}
+		s.begun = time.Time{}
 		if !s.message(rest[2 : 2+size]) {
 			return false
 		}
 		rest = rest[2+size:]
 	}
-	s.keep(rest)
+	if !s.keep(rest) {
+		s.abort("too many long messages are not whole")
+		return false
+	}
 	return true
 }
 
 // keep makes rest the content of in, with room for more. The room for a long message grows
-// as its octets come.
-func (s *session) keep(rest []byte) {
+// as its octets come, and is given back after it. false means that clients have too much of
+// it.
+func (s *session) keep(rest []byte) bool {
 	switch {
-	case len(rest) < len(s.small):
+	case len(rest) == 0:
+		s.begun = time.Time{}
+	case s.begun.IsZero():
+		s.begun = time.Now()
+	}
+	if len(rest) < len(s.small) {
 		var hold [len(s.small)]byte // rest may lie in small
 		n := copy(hold[:], rest)
 		s.in = append(s.small[:0], hold[:n]...)
-	case len(rest) == cap(s.in) || cap(s.in) == len(s.small):
-		s.in = append(make([]byte, 0, min(max(2*len(rest), 512), mostMessage)), rest...)
-	default:
-		s.in = s.in[:copy(s.in, rest)]
+		return s.count(0)
 	}
+	size := cap(s.in)
+	if len(rest) == size || size == len(s.small) || size > max(4*len(rest), freePart) {
+		size = min(max(2*len(rest), freePart), mostMessage)
+	}
+	if !s.count(size) {
+		return false
+	}
+	if size == cap(s.in) {
+		s.in = s.in[:copy(s.in, rest)]
+	} else {
+		s.in = append(make([]byte, 0, size), rest...)
+	}
+	return true
+}
+
+// count lets the server know the size of in, unless it is small.
+func (s *session) count(size int) bool {
+	if size <= freePart {
+		size = 0
+	}
+	if size == s.counted {
+		return true
+	}
+	if !s.srv.count(s.holder, int64(size-s.counted)) {
+		return false
+	}
+	s.counted = size
+	return true
 }
 
 // end gives back what the session holds. Only the reader calls it, at its end.
@@ -191,6 +237,7 @@ func (s *session) end() {
 	for len(s.subs) > 0 {
 		s.subs[0].topic.hub.remove(s.subs[0])
 	}
+	s.count(0)
 	s.srv.leave(s)
 }
 

@@ -16,7 +16,7 @@ type Stats struct {
 }
 
 type counts struct {
-	subscriptions, told                                          atomic.Int64
+	told                                                         atomic.Int64
 	taken, refused, pushes, resynchronised, aborted, reconfirmed atomic.Uint64
 }
 
@@ -27,7 +27,7 @@ func (s *Server) Stats() Stats {
 	s.mu.Unlock()
 	c := &s.stats
 	return Stats{
-		Sessions: n, Subscriptions: int(c.subscriptions.Load()),
+		Sessions: n, Subscriptions: int(s.total.subscriptions.Load()),
 		Taken: c.taken.Load(), Refused: c.refused.Load(), Pushes: c.pushes.Load(),
 		Resynchronised: c.resynchronised.Load(), Aborted: c.aborted.Load(), Reconfirmed: c.reconfirmed.Load(),
 	}
