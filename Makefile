@@ -55,6 +55,10 @@ oldest: ## vet with the oldest Go, and test what goes into other programs
 	GOTOOLCHAIN=$(OLDEST) go vet ./...
 	GOTOOLCHAIN=$(OLDEST) go test ./resolver ./balancer ./register ./rpcserver
 
+.PHONY: dist
+dist: ## packages and archives of dnsd in dist, for all systems (TARGETS=linux/amd64: for one)
+	rm -rf dist && packaging/dist dist $(TARGETS)
+
 .PHONY: fuzz
 fuzz: ## every fuzz target, FUZZTIME runs each (20000x; a time such as 1m works too)
 	@go list -f '{{.Dir}} {{join .TestGoFiles " "}} {{join .XTestGoFiles " "}}' ./... | while read dir files; do \

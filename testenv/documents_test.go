@@ -208,12 +208,15 @@ func TestCorefilesOfTheDocumentsAreGood(t *testing.T) {
 	}
 }
 
-// Each unit of systemd in a document is one that systemd takes.
+// The unit of the packages, and that of a document, are ones that systemd takes.
 func TestUnitsOfTheDocumentsAreGood(t *testing.T) {
 	verify := peertest.Need(t, "systemd-analyze")
 	dir := t.TempDir()
-	for name, path := range map[string]string{"dnsd.service": "docs/operations.md", "math-register.service": "docs/integrations.md"} {
-		text := strings.ReplaceAll(readPage(t, path).block(t, name), "/usr/local/bin/dnsd", "/bin/true")
+	for name, text := range map[string]string{
+		"dnsd.service":          readPage(t, "packaging/dnsd.service").text,
+		"math-register.service": readPage(t, "docs/integrations.md").block(t, "math-register.service"),
+	} {
+		text = strings.ReplaceAll(text, "/usr/bin/dnsd", "/bin/true")
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"syscall"
@@ -163,7 +164,13 @@ func serve(c dnsd.Corefile, o options, stderr io.Writer) int {
 	}
 }
 
+// stamp is the version and the commit of a release, set by the linker: packaging/dist.
+var stamp string
+
 func buildVersion() string {
+	if stamp != "" {
+		return stamp + " " + runtime.Version()
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
