@@ -27,14 +27,15 @@ type codecWire struct {
 	name  []byte
 }
 
-func (w *codecWire) request() ([]byte, uint64, error) {
+func (w *codecWire) request(h *rpcwire.Header) error {
 	w.in.reset()
 	w.req = rpc.Request{}
 	if err := contained("decoding", func() error { return w.codec.ReadRequestHeader(&w.req) }); err != nil {
-		return nil, 0, err
+		return err
 	}
 	w.name = append(w.name[:0], w.req.ServiceMethod...)
-	return w.name, w.req.Seq, nil
+	*h = rpcwire.Header{Method: w.name, Seq: w.req.Seq}
+	return nil
 }
 
 func (w *codecWire) body(v any) (bad, broken error) {
@@ -46,12 +47,12 @@ func (w *codecWire) body(v any) (bad, broken error) {
 	return err, nil
 }
 
-func (w *codecWire) respond(method string, seq uint64, errText string, v any) error {
-	if errText != "" {
+func (w *codecWire) respond(resp *rpcwire.Response, v any) error {
+	if resp.Error != "" {
 		v = struct{}{}
 	}
 	return contained("encoding", func() error {
-		return w.codec.WriteResponse(&rpc.Response{ServiceMethod: method, Seq: seq, Error: errText}, v)
+		return w.codec.WriteResponse(&rpc.Response{ServiceMethod: resp.ServiceMethod, Seq: resp.Seq, Error: resp.Error}, v)
 	})
 }
 

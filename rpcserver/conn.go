@@ -49,8 +49,11 @@ type conn struct {
 	broken   error // it never worked
 	mid      bool  // within a request; owned by the reader
 	buffered func() int
-	charge   charge // for the request that is being read; owned by the reader
-	last     uint64 // highest sequence number accepted; owned by the reader
+	head     rpcwire.Header // of the request that is being read; owned by the reader
+	charge   charge         // for the request that is being read; owned by the reader
+	last     uint64         // highest sequence number accepted; owned by the reader
+
+	resp rpcwire.Response // that is being encoded; guarded by out
 
 	mu       sync.Mutex    // guards stopped, and with it the read deadline
 	stopped  bool          // read no more
@@ -161,28 +164,16 @@ func (c *conn) read() error {
 		s.memory.give(&c.charge)
 		c.in.within = false
 		c.out.clear(c.halt)
-		name, seq, err := c.wire.request()
-		if err != nil {
+		if err := c.wire.request(&c.head); err != nil {
 			return err
 		}
 		c.mid = true
 		c.requests.Add(1)
-		m := s.services.find(name)
-		if m == nil {
-			method := string(name)
-			_, broken := c.wire.body(nil)
-			c.mid = false
-			if err := cutOff(broken); err != nil {
+		seq := c.head.Seq
+		m := s.services.find(c.head.Method)
+		if m == nil || c.head.Refused != nil {
+			if err := c.unserved(); err != nil {
 				return err
-			}
-			c.last = max(c.last, seq)
-			if method == rpcwire.PingMethod {
-				c.respond(method, seq, "", struct{}{})
-			} else {
-				c.respond(method, seq, s.services.missing(method), nil)
-			}
-			if broken != nil {
-				return broken
 			}
 			continue
 		}
@@ -194,7 +185,7 @@ func (c *conn) read() error {
 		}
 		c.last = max(c.last, seq)
 		if bad != nil {
-			c.respond(m.name, seq, bad.Error(), nil)
+			c.respond(rpcwire.Response{ServiceMethod: m.name, Seq: seq, Error: bad.Error()}, nil)
 			if broken != nil {
 				return broken // after the answer, which says why
 			}
@@ -211,6 +202,26 @@ func (c *conn) read() error {
 		}
 		go k.run()
 	}
+}
+
+// unserved answers the request that no method is called for: a ping, one for a method that
+// does not exist, and one that is refused because of its header.
+func (c *conn) unserved() error {
+	resp := rpcwire.Response{ServiceMethod: string(c.head.Method), Seq: c.head.Seq}
+	_, broken := c.wire.body(nil)
+	c.mid = false
+	if err := cutOff(broken); err != nil {
+		return err
+	}
+	c.last = max(c.last, resp.Seq)
+	switch {
+	case c.head.Refused != nil:
+		resp.NotExecuted, resp.Error = true, "rpcserver: "+c.head.Refused.Error()
+	case resp.ServiceMethod != rpcwire.PingMethod:
+		resp.Error = c.server.services.missing(resp.ServiceMethod)
+	}
+	c.respond(resp, struct{}{})
+	return broken
 }
 
 // cutOff is why a body was not read to its end, nil if it was. Such a request is not
@@ -282,7 +293,7 @@ func (c *conn) answer(k *call) {
 		c.leave(k)
 		return
 	}
-	c.encode(m.name, k.seq, failed, reply)
+	c.encode(rpcwire.Response{ServiceMethod: m.name, Seq: k.seq, Error: failed}, reply)
 	c.leave(k) // before the answer is written, so that counts are right when the client has it
 	c.out.unlockAndWrite()
 }
@@ -311,20 +322,23 @@ func signal(c chan struct{}) {
 }
 
 // respond answers a request that needs no call.
-func (c *conn) respond(method string, seq uint64, failed string, reply any) {
+func (c *conn) respond(resp rpcwire.Response, reply any) {
 	if c.out.lock() != nil {
 		return
 	}
-	c.encode(method, seq, failed, reply)
+	c.encode(resp, reply)
 	c.out.unlockAndWrite()
 }
 
 // encode queues a response. c.out is locked. A reply that cannot be encoded becomes
 // an error.
-func (c *conn) encode(method string, seq uint64, failed string, reply any) {
-	if err := c.wire.respond(method, seq, failed, reply); err != nil {
+func (c *conn) encode(resp rpcwire.Response, reply any) {
+	c.resp = resp
+	if err := c.wire.respond(&c.resp, reply); err != nil {
+		method := resp.ServiceMethod
 		c.server.cfg.Logger.Error("reply cannot be encoded", "method", method, "remote", c.remote, "err", err)
-		err = c.wire.respond(method, seq, "rpcserver: encoding the reply of "+method+": "+err.Error(), nil)
+		c.resp.Error = "rpcserver: encoding the reply of " + method + ": " + err.Error()
+		err = c.wire.respond(&c.resp, nil)
 		if err != nil { // not even the error can be encoded: the client must not wait for ever
 			c.nc.Close()
 		}

@@ -74,7 +74,8 @@ func (c *conn) tell(notice rpc.Response) {
 	if c.broken != nil || !c.wire.drains() || c.out.lock() != nil {
 		return
 	}
-	if err := c.wire.respond(notice.ServiceMethod, notice.Seq, notice.Error, nil); err != nil {
+	c.resp = rpcwire.Response{ServiceMethod: notice.ServiceMethod, Seq: notice.Seq, Error: notice.Error}
+	if err := c.wire.respond(&c.resp, nil); err != nil {
 		c.server.cfg.Logger.Error("notice", "remote", c.remote, "err", err)
 	}
 	c.out.unlockAndWrite()

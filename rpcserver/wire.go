@@ -1,24 +1,20 @@
 package rpcserver
 
-import (
-	"net/rpc"
-
-	"github.com/rollcall-dns/rollcall/internal/rpcwire"
-)
+import "github.com/rollcall-dns/rollcall/internal/rpcwire"
 
 // wire is one connection's encoding. Requests are read by one goroutine,
 // responses written under the connection's output lock.
 type wire interface {
-	// request reads the next header; name is valid until the next call of any
-	// reading method. io.EOF: the client ended the stream between requests.
-	request() (name []byte, seq uint64, err error)
+	// request reads the next header; what it points to is valid until the next call of
+	// any reading method. io.EOF: the client ended the stream between requests.
+	request(*rpcwire.Header) error
 	// body reads the argument into v; nil skips it. bad is an error of this call
 	// only, broken one of the connection.
 	body(v any) (bad, broken error)
-	// respond writes a response. A failed call has errText and no body. It fails
+	// respond writes a response. A failed call has an error and no body. It fails
 	// when v cannot be encoded; nothing of the response has gone out then, and
 	// respond may be called again with the error.
-	respond(method string, seq uint64, errText string, v any) error
+	respond(resp *rpcwire.Response, v any) error
 	// spent reports whether after such a failure the connection should be replaced.
 	spent() bool
 	// drains reports whether a response that answers no request may be sent.
@@ -32,11 +28,10 @@ type gobWire struct {
 	in   *rpcwire.Reader
 	enc  *rpcwire.Writer
 	out  *output
-	resp rpc.Response
 	size int // of a response, of late
 }
 
-func (w *gobWire) request() (name []byte, seq uint64, err error) { return w.in.Request() }
+func (w *gobWire) request(h *rpcwire.Header) error { return w.in.Request(h) }
 
 func (w *gobWire) body(v any) (bad, broken error) {
 	if err := w.in.Next(); err != nil {
@@ -45,12 +40,11 @@ func (w *gobWire) body(v any) (bad, broken error) {
 	return w.in.Body(v)
 }
 
-func (w *gobWire) respond(method string, seq uint64, errText string, v any) error {
+func (w *gobWire) respond(resp *rpcwire.Response, v any) error {
 	out := w.out
 	out.reserveLocked(w.size)
 	mark := len(out.buf)
-	w.resp = rpc.Response{ServiceMethod: method, Seq: seq, Error: errText}
-	b, err := w.enc.AppendResponse(out.buf, &w.resp, v)
+	b, err := w.enc.AppendResponse(out.buf, resp, v)
 	out.buf = b
 	// It falls soon, and no buffer is made for a guess.
 	w.size = min(max(len(b)-mark, w.size/2), rpcwire.MaxPooled/2)

@@ -165,6 +165,27 @@ func (g *Guard) Loose(id int64) bool {
 	return basic(id) == opCannot && g.shape(id) == nil || g.holdsInterface(id)
 }
 
+// Struct reports whether the sender has defined id as a struct of just these fields. A
+// field of the type Strings is a []string, whose id each sender chooses.
+func (g *Guard) Struct(id int64, fields ...Field) bool {
+	s := g.shape(id)
+	if s == nil || s.op != opStruct || len(s.fields) != len(fields) {
+		return false
+	}
+	for i, f := range fields {
+		is := &s.fields[i]
+		if is.name != f.Name || int64(is.id) != f.ID && (f.ID != Strings || !g.strings(int64(is.id))) {
+			return false
+		}
+	}
+	return true
+}
+
+func (g *Guard) strings(id int64) bool {
+	s := g.shape(id)
+	return s != nil && s.op == opSlice && s.elem.id == int32(opString)
+}
+
 // Defined is how many bytes of definitions there were so far.
 func (g *Guard) Defined() int { return g.defined }
 

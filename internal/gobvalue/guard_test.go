@@ -244,3 +244,39 @@ func TestDecoderUnderAGuardLeavesLargeValuesToIt(t *testing.T) {
 		}
 	}
 }
+
+// TestStructsAreKnownByTheirFields: names, types and order, wherever the id of a []string is.
+func TestStructsAreKnownByTheirFields(t *testing.T) {
+	type Long struct {
+		N uint
+		L []string
+		B bool
+	}
+	type Other struct {
+		N uint
+		L [][]byte
+		B bool
+	}
+	fields := []Field{{"N", Uint}, {"L", Strings}, {"B", Bool}}
+	for _, tt := range []struct {
+		v    any
+		want bool
+	}{{Long{L: []string{"x"}}, true}, {Other{L: [][]byte{{1}}}, false}, {struct{ N uint }{1}, false}, {[]string{"x"}, false}} {
+		var b bytes.Buffer
+		gob.NewEncoder(&b).Encode(tt.v)
+		g := NewGuard(new(Plans), 1<<20)
+		var id uint64
+		for _, m := range wholeMessages(b.Bytes()) {
+			if isDefinition(m) {
+				if err := g.Define(m); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				id, _ = ReadUint(m)
+			}
+		}
+		if got := g.Struct(ToInt(id), fields...); got != tt.want {
+			t.Errorf("%T: %v", tt.v, got)
+		}
+	}
+}

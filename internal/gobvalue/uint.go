@@ -63,6 +63,15 @@ func AppendString(b []byte, s string) []byte {
 	return append(AppendUint(b, uint64(len(s))), s...)
 }
 
+// The ids of types that encoding/gob does not define on the stream, and one that stands for
+// []string, which it does.
+const (
+	Bool    = int64(opBool)
+	Uint    = int64(opUint)
+	String  = int64(opString)
+	Strings = int64(-1)
+)
+
 // Field is a field of a struct that is defined.
 type Field struct {
 	Name string

@@ -38,7 +38,7 @@ var arrows = []struct {
 	},
 	{
 		rooms:   []string{"rpcserver"},
-		allowed: []string{module + "/register", module + "/internal/gobvalue", module + "/internal/rpcwire", module + "/internal/srvname"},
+		allowed: []string{module + "/register", module + "/internal/callmeta", module + "/internal/gobvalue", module + "/internal/rpcwire", module + "/internal/srvname"},
 		reason:  "a server imports only what registers it, and the wire",
 	},
 	{
@@ -47,8 +47,13 @@ var arrows = []struct {
 		reason:  "values of gob need nothing but the standard library",
 	},
 	{
-		rooms:   []string{"internal/rpcwire"},
+		rooms:   []string{"internal/callmeta"},
 		allowed: []string{module + "/internal/gobvalue"},
+		reason:  "both ends of a call share it: it needs nothing but the standard library",
+	},
+	{
+		rooms:   []string{"internal/rpcwire"},
+		allowed: []string{module + "/internal/callmeta", module + "/internal/gobvalue"},
 		reason:  "the wire is net/rpc's: it needs nothing but the standard library",
 	},
 	{
@@ -98,7 +103,7 @@ var arrows = []struct {
 	},
 	{
 		rooms:   []string{"rpcclient/internal/conn"},
-		allowed: []string{module + "/internal/gobvalue", module + "/internal/rpcwire", "golang.org/x/sys/unix"},
+		allowed: []string{module + "/internal/callmeta", module + "/internal/gobvalue", module + "/internal/rpcwire", "golang.org/x/sys/unix"},
 		reason:  "a connection knows bytes and deadlines, not calls, nodes or names",
 	},
 	{

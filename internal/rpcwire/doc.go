@@ -33,6 +33,49 @@
 //
 // A client closes the connection when it needs no more. There is no farewell.
 //
+// # The long form
+//
+// A stream may define a second type of header with more fields, and use both. A receiver
+// of gob skips fields that it does not know, so that net/rpc's own client and server read
+// what they know.
+//
+//	Request  struct { ServiceMethod string; Seq uint64; Timeout uint64; Meta []string }
+//	Response struct { ServiceMethod string; Seq uint64; Error string; NotExecuted bool; Wait uint64; Knows []string }
+//
+// A client sends the long Request when there is a Timeout or a Meta, and else the plain one.
+// A server sends the long Response when one of its last three fields is needed, and when it
+// answers a ping.
+//
+//   - Timeout is how much of the caller's time was left when the request was written, in
+//     microseconds. It is never a time of day. 0 means that there is no end. A request whose
+//     time is over before it is its turn is not executed.
+//   - Meta is metadata: key, value, key, value. Keys are in ascending order, each once. A key
+//     has 1 to 64 bytes of a-z, 0-9, ".", "_" and "-". Keys that begin with "_" are reserved.
+//     There are at most 32 keys, and 8 KiB of keys and values together.
+//   - NotExecuted means that the request was refused: it was not executed and will not be,
+//     and the client may send it elsewhere, whatever its method. Error says why.
+//   - Wait is how many milliseconds the client should send nothing more to this server. 0
+//     says nothing about it. A client waits for a minute at most.
+//   - Knows lists what the server understands beyond net/rpc, in the answer to a ping. There
+//     is one word, "cancel". A client ignores words that it does not know.
+//
+// A request with metadata beyond the bounds, or with a field of another type, is answered
+// with NotExecuted, and the connection goes on. A client that cannot understand the fields
+// that only the long Response has takes what the plain one has.
+//
+// # Cancel
+//
+// A client may tell the server that it has given a request up, with a request that has the
+// number of that request and an empty struct as its argument:
+//
+//	Request{ServiceMethod: "_rollcall.Cancel", Seq: 5}
+//
+// It has no answer. The server ends the context of the method if it has one. The request
+// that was given up is still answered, once; the client drops the answer. A request that
+// waits for its turn is answered with NotExecuted. The server ignores a cancel for a
+// request that it does not know, or has answered. A client must not send it to a server
+// that has not said that it knows "cancel": that one would answer it.
+//
 // # Ping
 //
 // A client may send a request of the method "_rollcall.Ping" with any argument, such as
@@ -42,7 +85,8 @@
 // the first ping whether a later ping that is not answered proves that the server
 // hangs, or may only mean that the server works on one request after the other.
 //
-// The client begins each connection with a ping. It may ignore what the answer says.
+// The client begins each connection with a ping. It may ignore what the answer says. If the
+// answer has NotExecuted, the server refuses calls at present. Its Error is empty then, too.
 //
 // # Notices
 //
@@ -105,5 +149,6 @@
 // encoding/gob does, with panics contained and limits kept. Headers, and values of
 // types without interface values, are taken apart by package gobvalue, which is several
 // times as fast. encoding/gob sees every definition and the first value of every type, and
-// whatever is unusual. [Drain], [Retire], [Busy] and [ParseEnd] are the notices.
+// whatever is unusual. Only of long headers, it skips the first one, so that nothing is made of
+// metadata beyond the bounds. [Drain], [Retire], [Busy] and [ParseEnd] are the notices.
 package rpcwire

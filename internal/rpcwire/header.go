@@ -2,19 +2,14 @@ package rpcwire
 
 import "github.com/rollcall-dns/rollcall/internal/gobvalue"
 
-const (
-	gobUint   = 3 // encoding/gob's id of uint
-	gobString = 6 // and of string
-)
-
 // isRequest reports whether a message defines rpc.Request as net/rpc has it.
 func isRequest(message []byte) (id int64, ok bool) {
-	return defines(message, "Request", gobvalue.Field{Name: "ServiceMethod", ID: gobString}, gobvalue.Field{Name: "Seq", ID: gobUint})
+	return defines(message, "Request", gobvalue.Field{Name: "ServiceMethod", ID: gobvalue.String}, gobvalue.Field{Name: "Seq", ID: gobvalue.Uint})
 }
 
 // isResponse is isRequest for rpc.Response.
 func isResponse(message []byte) (id int64, ok bool) {
-	return defines(message, "Response", gobvalue.Field{Name: "ServiceMethod", ID: gobString}, gobvalue.Field{Name: "Seq", ID: gobUint}, gobvalue.Field{Name: "Error", ID: gobString})
+	return defines(message, "Response", gobvalue.Field{Name: "ServiceMethod", ID: gobvalue.String}, gobvalue.Field{Name: "Seq", ID: gobvalue.Uint}, gobvalue.Field{Name: "Error", ID: gobvalue.String})
 }
 
 func defines(message []byte, name string, fields ...gobvalue.Field) (id int64, ok bool) {

@@ -10,6 +10,8 @@ import (
 const (
 	// PingMethod is called to learn whether the other end is alive.
 	PingMethod = "_rollcall.Ping"
+	// CancelMethod is called, without an answer, to give a request up.
+	CancelMethod = "_rollcall.Cancel"
 	// NoticeMethod is the method of a notice that ends a connection.
 	NoticeMethod = "_rollcall.Drain"
 	// NoticeSeq is the sequence number of all notices. No request has it.
@@ -45,7 +47,7 @@ type End struct {
 
 // ParseEnd reads a response with NoticeSeq. It is not ok if the response is another
 // notice, or one that cannot be understood: then it says nothing.
-func ParseEnd(resp *rpc.Response) (e End, ok bool) {
+func ParseEnd(resp *Response) (e End, ok bool) {
 	if resp.ServiceMethod != NoticeMethod {
 		return e, false
 	}

@@ -6,6 +6,10 @@ import (
 	"testing"
 )
 
+func read(notice rpc.Response) *Response {
+	return &Response{ServiceMethod: notice.ServiceMethod, Seq: notice.Seq, Error: notice.Error}
+}
+
 func TestNoticesAreUnderstood(t *testing.T) {
 	for _, last := range []uint64{0, 1, 300, math.MaxUint64} {
 		for _, tt := range []struct {
@@ -15,7 +19,7 @@ func TestNoticesAreUnderstood(t *testing.T) {
 			{Drain(last), End{Last: last}},
 			{Retire(last), End{Last: last, Alone: true}},
 		} {
-			if got, ok := ParseEnd(&tt.notice); !ok || got != tt.want || tt.notice.Seq != NoticeSeq {
+			if got, ok := ParseEnd(read(tt.notice)); !ok || got != tt.want || tt.notice.Seq != NoticeSeq {
 				t.Errorf("%+v is read as %+v, %v", tt.notice, got, ok)
 			}
 		}
@@ -36,7 +40,7 @@ func TestOtherNoticesSayNothing(t *testing.T) {
 		{ServiceMethod: "_rollcall.New", Error: "drain 5"},
 	} {
 		notice.Seq = NoticeSeq
-		if end, ok := ParseEnd(&notice); ok {
+		if end, ok := ParseEnd(read(notice)); ok {
 			t.Errorf("%+v is read as %+v", notice, end)
 		}
 	}

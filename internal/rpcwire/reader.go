@@ -51,31 +51,34 @@ type Reader struct {
 	size        int    // of the value with its length; 0: there is none
 	plain       int64  // type id of values without interface values, the last seen
 
-	header   int64 // type id of the peer's headers, if it is as expected
+	header   int64 // type id of the peer's plain headers, if it is as expected
 	isHeader func(message []byte) (id int64, ok bool)
+	long     int64 // type id of its long headers
+	isLong   []gobvalue.Field
 	defined  int64 // bytes counted in types
 	req      rpc.Request
-	name     []byte // of req
+	name     []byte // of a header that is not in the buffer any more
+	meta     []byte
 }
 
 // NewRequestReader reads what a client sends. A value has at most limit bytes. claim is
 // asked before a value takes more memory than a small one, for so many bytes in all; nil
 // is never asked.
 func NewRequestReader(r io.Reader, limit int, types *Types, claim func(bytes int) error) *Reader {
-	return newReader(r, limit, types, claim, isRequest)
+	return newReader(r, limit, types, claim, isRequest, longRequest)
 }
 
 // NewResponseReader reads what a server sends.
 func NewResponseReader(r io.Reader, limit int, types *Types) *Reader {
-	return newReader(r, limit, types, nil, isResponse)
+	return newReader(r, limit, types, nil, isResponse, longResponse)
 }
 
-func newReader(r io.Reader, limit int, types *Types, claim func(bytes int) error, isHeader func([]byte) (int64, bool)) *Reader {
+func newReader(r io.Reader, limit int, types *Types, claim func(bytes int) error, isHeader func([]byte) (int64, bool), isLong []gobvalue.Field) *Reader {
 	d := &Reader{
 		input:  input{r: r, limit: limit, pool: &types.Buffers, claim: claim},
 		types:  types,
 		values: gobvalue.NewDecoder(&types.plans), guard: gobvalue.NewGuard(&types.plans, decoded*uint64(limit)),
-		isHeader: isHeader,
+		isHeader: isHeader, isLong: isLong,
 	}
 	if claim != nil {
 		d.guard.Claim = d.claimDecoded
@@ -174,73 +177,6 @@ func (d *Reader) end() {
 	d.size = 0
 }
 
-// Request reads the header of a request. The name is valid until the next call.
-// io.EOF is an end between two requests.
-func (d *Reader) Request() (name []byte, seq uint64, err error) {
-	if err := d.next(); err != nil {
-		return nil, 0, err
-	}
-	if value := d.byHand(); value != nil {
-		if name, seq, ok := parseRequest(value); ok {
-			d.end()
-			return name, seq, nil
-		}
-	}
-	d.req = rpc.Request{}
-	if err := d.decodeHeader(&d.req); err != nil {
-		return nil, 0, err
-	}
-	d.name = append(d.name[:0], d.req.ServiceMethod...)
-	return d.name, d.req.Seq, nil
-}
-
-// Response reads the header of a response into resp. The method is left out, except of
-// a notice: nothing needs it.
-func (d *Reader) Response(resp *rpc.Response) error {
-	if err := d.next(); err != nil {
-		return err
-	}
-	if value := d.byHand(); value != nil {
-		if r, ok := parseResponse(value); ok {
-			resp.Seq = r.seq
-			if len(r.err) > 0 {
-				resp.Error = string(r.err)
-			}
-			if r.seq == NoticeSeq {
-				resp.ServiceMethod = string(r.method)
-			}
-			d.end()
-			return nil
-		}
-	}
-	return d.decodeHeader(resp)
-}
-
-// byHand is the value without its type id, if it is a header that can be read without
-// encoding/gob; else nil.
-func (d *Reader) byHand() []byte {
-	if len(d.definitions) > 0 || d.large() {
-		return nil // encoding/gob must see definitions; and the name must stay when the value ends
-	}
-	message := d.first()
-	id, n := gobvalue.ReadUint(message)
-	if d.header == 0 || gobvalue.ToInt(id) != d.header {
-		return nil
-	}
-	return message[n:]
-}
-
-func (d *Reader) decodeHeader(header any) error {
-	bad, broken := d.decode(header)
-	if broken != nil {
-		return broken
-	}
-	if bad != nil {
-		return d.fail(fmt.Errorf("header: %v", bad)) // whose io.EOF is not ours
-	}
-	return nil
-}
-
 // Next reads the body that follows a header, for Body.
 func (d *Reader) Next() error { return unexpected(d.next()) }
 
@@ -297,8 +233,16 @@ func (d *Reader) skip() error {
 	return nil
 }
 
-// decode has encoding/gob decode the value, if the guard lets it.
+// decode has encoding/gob decode the value, and ends it.
 func (d *Reader) decode(v any) (bad, broken error) {
+	if bad, broken = d.try(v); broken == nil {
+		d.end()
+	}
+	return bad, broken
+}
+
+// try has encoding/gob decode the value, if the guard lets it.
+func (d *Reader) try(v any) (bad, broken error) {
 	loose := d.Loose()
 	var more func() ([]byte, error)
 	if loose {
@@ -322,7 +266,6 @@ func (d *Reader) decode(v any) (bad, broken error) {
 	case bad != nil && loose:
 		return bad, d.fail(ErrUnread)
 	}
-	d.end()
 	return bad, nil
 }
 

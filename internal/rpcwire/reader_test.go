@@ -45,7 +45,7 @@ func TestResponseHeaderIsReadAsGobDoes(t *testing.T) {
 			if err := d.next(); err != nil {
 				t.Fatal(err)
 			}
-			value := d.byHand()
+			value, _ := d.byHand()
 			if ok := value != nil; ok != (i > 0) {
 				t.Fatalf("response %d by hand: %v", i, ok)
 			} else if ok {
@@ -56,11 +56,16 @@ func TestResponseHeaderIsReadAsGobDoes(t *testing.T) {
 				continue
 			}
 			var got rpc.Response
-			if err := d.decodeHeader(&got); err != nil || got != w {
+			if _, err := d.decodeHeader(&got, new(responseFields)); err != nil || got != w {
 				t.Fatal(got, err)
 			}
 		}
 	})
+}
+
+func nextResponse(d *Reader) (resp Response, err error) {
+	err = d.Response(&resp)
+	return resp, err
 }
 
 // A peer with a type of that name but other fields is left to encoding/gob.
@@ -76,8 +81,8 @@ func TestForeignResponseTypeIsNotReadByHand(t *testing.T) {
 	enc.Encode(Response{"f", "n", 6})
 	w := NewResponseReader(&stream, 1<<20, new(Types))
 	for _, want := range []rpc.Response{{ServiceMethod: "m", Seq: 5, Error: "e"}, {ServiceMethod: "n", Seq: 6, Error: "f"}} {
-		var got rpc.Response
-		if err := w.Response(&got); err != nil || got.Seq != want.Seq || got.Error != want.Error || got.ServiceMethod != want.ServiceMethod {
+		got, err := nextResponse(w)
+		if err != nil || got.Seq != want.Seq || got.Error != want.Error || got.ServiceMethod != want.ServiceMethod {
 			t.Errorf("%+v, %v", got, err)
 		}
 	}
@@ -134,7 +139,7 @@ func TestRepliesKeepWhatTheyGot(t *testing.T) {
 		w := NewResponseReader(chunks{&stream, func() int { return most }}, 1<<30, new(Types))
 		got := make([]reflect.Value, len(sent))
 		for i, body := range sent {
-			var resp rpc.Response
+			var resp Response
 			if err := w.Response(&resp); err != nil || resp.Seq != uint64(i+1) {
 				t.Fatal(i, resp, err)
 			}
@@ -177,7 +182,7 @@ func TestLargeRepliesLeaveNoLargeBuffer(t *testing.T) {
 	}
 	w := NewResponseReader(chunks{&stream, func() int { return 1 << 20 }}, 1<<30, new(Types))
 	for range sizes {
-		var resp rpc.Response
+		var resp Response
 		var reply []byte
 		if err := w.Response(&resp); err != nil {
 			t.Fatal(err)
@@ -230,7 +235,7 @@ func TestWhatIsNotDecodedToItsEndEndsTheStream(t *testing.T) {
 		enc.Encode(tt.body)
 		enc.Encode(rpc.Response{Seq: 2})
 		d := NewResponseReader(&stream, 1<<20, new(Types))
-		var resp rpc.Response
+		var resp Response
 		if err := errors.Join(d.Response(&resp), d.Next()); err != nil {
 			t.Fatal(name, err)
 		}
@@ -259,13 +264,19 @@ func FuzzResponses(f *testing.F) {
 	enc.Encode(rpc.Response{Seq: 3})
 	enc.Encode(Any{Outer{Inner{7}}})
 	f.Add(stream.Bytes())
+	w := NewWriter(new(Types))
+	b, _ := w.AppendResponse(nil, &Response{Seq: 1, Error: "no", NotExecuted: true, Wait: time.Second}, nil)
+	for range 2 {
+		b, _ = w.AppendResponse(b, &Response{Seq: 2, Knows: KnowsCancel}, 1)
+	}
+	f.Add(b)
 	f.Add([]byte{0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
 	f.Add([]byte{0})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		w := NewResponseReader(bytes.NewReader(data), 1<<20, new(Types))
 		begin := time.Now()
 		for time.Since(begin) < 10*time.Second {
-			var resp rpc.Response
+			var resp Response
 			if w.Response(&resp) != nil || w.Next() != nil {
 				return
 			}

@@ -19,9 +19,15 @@ type Writer struct {
 	values *gobvalue.Encoder
 	enc    *gob.Encoder
 	out    []byte // where enc writes
-	header int64  // type id of the header, if headers are written by hand
-	tried  bool   // whether they can be, is known
-	lost   bool   // see Lost
+	plain  form   // of the header
+	long   form
+	lost   bool // see Lost
+}
+
+// form is one of the two forms in which headers are written.
+type form struct {
+	id    int64 // of the type, if such headers are written by hand
+	tried bool  // whether they can be, is known
 }
 
 // NewWriter is for a new stream.
@@ -57,45 +63,75 @@ func (w *Writer) Lost() bool { return w.lost }
 
 // AppendRequest appends a request to b. On an error the result has nothing that the
 // other end would take for a request. b is used up.
-func (w *Writer) AppendRequest(b []byte, req *rpc.Request, args any) ([]byte, error) {
-	if w.header != 0 {
+func (w *Writer) AppendRequest(b []byte, req *Request, args any) ([]byte, error) {
+	form, long := &w.plain, req.long()
+	if long {
+		form = &w.long
+	}
+	byHand := func(b []byte, id int64) []byte {
+		if long {
+			return appendLongRequest(b, id, req)
+		}
+		return appendRequest(b, id, req.ServiceMethod, req.Seq)
+	}
+	if form.id != 0 {
 		mark := len(b)
-		b = appendRequest(b, w.header, req.ServiceMethod, req.Seq)
+		b = byHand(b, form.id)
 		if out, ok := w.values.Append(b, args); ok {
 			return out, nil
 		}
 		return w.value(b, mark, args)
 	}
-	mark, start, err := w.first(b, req)
+	var header any
+	if long {
+		header = req.forGob()
+	} else {
+		header = &rpc.Request{ServiceMethod: req.ServiceMethod, Seq: req.Seq}
+	}
+	mark, start, err := w.first(b, header)
 	if err != nil {
 		return w.out[:start], err
 	}
-	if req.ServiceMethod != "" && req.Seq != 0 { // else it is no pattern for others
-		w.learn(mark, func(b []byte, id int64) []byte { return appendRequest(b, id, req.ServiceMethod, req.Seq) })
+	if long || req.ServiceMethod != "" && req.Seq != 0 { // else it is no pattern for others
+		form.learn(w.out[mark:], byHand)
 	}
 	return w.value(w.out, mark, args)
 }
 
 // AppendResponse is AppendRequest for a response. One with an error has no body.
-func (w *Writer) AppendResponse(b []byte, resp *rpc.Response, body any) ([]byte, error) {
+func (w *Writer) AppendResponse(b []byte, resp *Response, body any) ([]byte, error) {
 	if resp.Error != "" {
 		body = nothing
 	}
-	if w.header != 0 {
+	form, long := &w.plain, resp.long()
+	if long {
+		form = &w.long
+	}
+	byHand := func(b []byte, id int64) []byte {
+		if long {
+			return appendLongResponse(b, id, resp)
+		}
+		return appendResponse(b, id, resp.ServiceMethod, resp.Seq, resp.Error)
+	}
+	if form.id != 0 {
 		mark := len(b)
-		b = appendResponse(b, w.header, resp.ServiceMethod, resp.Seq, resp.Error)
+		b = byHand(b, form.id)
 		if out, ok := w.values.Append(b, body); ok {
 			return out, nil
 		}
 		return w.value(b, mark, body)
 	}
-	mark, start, err := w.first(b, resp)
+	var header any
+	if long {
+		header = resp.forGob()
+	} else {
+		header = &rpc.Response{ServiceMethod: resp.ServiceMethod, Seq: resp.Seq, Error: resp.Error}
+	}
+	mark, start, err := w.first(b, header)
 	if err != nil {
 		return w.out[:start], err
 	}
-	w.learn(mark, func(b []byte, id int64) []byte {
-		return appendResponse(b, id, resp.ServiceMethod, resp.Seq, resp.Error)
-	})
+	form.learn(w.out[mark:], byHand)
 	return w.value(w.out, mark, body)
 }
 
@@ -112,16 +148,15 @@ func (w *Writer) first(b []byte, header any) (mark, start int, err error) {
 
 // learn looks whether the first header, which encoding/gob has written, is as byHand
 // writes it.
-func (w *Writer) learn(mark int, byHand func(b []byte, id int64) []byte) {
-	if w.tried {
+func (f *form) learn(message []byte, byHand func(b []byte, id int64) []byte) {
+	if f.tried {
 		return
 	}
-	w.tried = true
-	value := w.out[mark:]
-	_, n := gobvalue.ReadUint(value)
-	u, _ := gobvalue.ReadUint(value[n:])
-	if id := gobvalue.ToInt(u); id > 0 && bytes.Equal(value, byHand(nil, id)) {
-		w.header = id
+	f.tried = true
+	_, n := gobvalue.ReadUint(message)
+	u, _ := gobvalue.ReadUint(message[n:])
+	if id := gobvalue.ToInt(u); id > 0 && bytes.Equal(message, byHand(nil, id)) {
+		f.id = id
 	}
 }
 

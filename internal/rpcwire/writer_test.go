@@ -23,7 +23,7 @@ func TestTheStreamIsGobs(t *testing.T) {
 			t.Fatal(err)
 		}
 		var err error
-		if got, err = w.AppendRequest(got, &req, body); err != nil {
+		if got, err = w.AppendRequest(got, &Request{ServiceMethod: req.ServiceMethod, Seq: req.Seq}, body); err != nil {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got, want.Bytes()) {
@@ -48,18 +48,18 @@ func TestBodyThatCannotBeEncodedLeavesNoHeader(t *testing.T) {
 	var stream []byte
 	w := NewWriter(new(Types))
 	for i, bad := range []any{make(chan int), unpleasant{Fail: true}, unpleasant{Panic: true}, []*Inner{{1}, nil}, nil} {
-		out, err := w.AppendResponse(stream, &rpc.Response{Seq: 1000}, bad)
+		out, err := w.AppendResponse(stream, &Response{Seq: 1000}, bad)
 		if err == nil || w.Lost() {
 			t.Errorf("%d: %v, lost %v", i, err, w.Lost())
 		}
-		if out, err = w.AppendResponse(out, &rpc.Response{Seq: uint64(i + 1)}, Inner{i}); err != nil {
+		if out, err = w.AppendResponse(out, &Response{Seq: uint64(i + 1)}, Inner{i}); err != nil {
 			t.Fatal(err)
 		}
 		stream = out
 	}
 	d := NewResponseReader(bytes.NewReader(stream), 1<<20, new(Types))
 	for i := range 5 {
-		var resp rpc.Response
+		var resp Response
 		var got Inner
 		if err := errors.Join(d.Response(&resp), d.Next()); err != nil {
 			t.Fatal(err)
@@ -76,20 +76,20 @@ func TestLostDefinitions(t *testing.T) {
 	types := new(Types)
 	bad := Any{struct{ X int }{1}} // of a type that is not registered
 	first := NewWriter(types)
-	if _, err := first.AppendResponse(nil, &rpc.Response{Seq: 1}, bad); err == nil || !first.Lost() {
+	if _, err := first.AppendResponse(nil, &Response{Seq: 1}, bad); err == nil || !first.Lost() {
 		t.Error("the first:", err)
 	}
-	if _, err := first.AppendResponse(nil, &rpc.Response{Seq: 2}, Any{Inner{1}}); err == nil || !strings.Contains(err.Error(), "connect again") {
+	if _, err := first.AppendResponse(nil, &Response{Seq: 2}, Any{Inner{1}}); err == nil || !strings.Contains(err.Error(), "connect again") {
 		t.Error("a value with interface values after it:", err)
 	}
-	if _, err := first.AppendResponse(nil, &rpc.Response{Seq: 3}, Inner{1}); err != nil {
+	if _, err := first.AppendResponse(nil, &Response{Seq: 3}, Inner{1}); err != nil {
 		t.Error("another value after it:", err)
 	}
 	second := NewWriter(types)
-	if _, err := second.AppendResponse(nil, &rpc.Response{Seq: 1}, bad); err == nil || second.Lost() {
+	if _, err := second.AppendResponse(nil, &Response{Seq: 1}, bad); err == nil || second.Lost() {
 		t.Error("the same on another connection:", err)
 	}
-	if _, err := second.AppendResponse(nil, &rpc.Response{Seq: 2}, Any{Inner{1}}); err != nil {
+	if _, err := second.AppendResponse(nil, &Response{Seq: 2}, Any{Inner{1}}); err != nil {
 		t.Error("a value with interface values there:", err)
 	}
 }

@@ -3,6 +3,8 @@ package conn
 import (
 	"fmt"
 	"net/rpc"
+
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 )
 
 // codecWire lets a connection speak through any rpc.ClientCodec. What the codec
@@ -11,31 +13,39 @@ import (
 type codecWire struct {
 	codec  rpc.ClientCodec
 	stream *connStream
+	req    rpc.Request
+	resp   rpc.Response
 }
 
 // encode is called with the connection's turn, and b is the stream's own buffer.
-func (w *codecWire) encode(b []byte, req *rpc.Request, args any) (out []byte, spent bool, err error) {
+func (w *codecWire) encode(b []byte, req *rpcwire.Request, args any) (out []byte, spent bool, err error) {
 	w.stream.enc = b
+	w.req = rpc.Request{ServiceMethod: req.ServiceMethod, Seq: req.Seq}
 	mark := len(b)
 	defer func() {
 		if p := recover(); p != nil {
 			out, spent, err = w.stream.enc[:mark], true, fmt.Errorf("encoding panicked: %v", p)
 		}
 	}()
-	if err := w.codec.WriteRequest(req, args); err != nil {
+	if err := w.codec.WriteRequest(&w.req, args); err != nil {
 		// It is not known what the codec remembers of it.
 		return w.stream.enc[:mark], true, err
 	}
 	return w.stream.enc, false, nil
 }
 
-func (w *codecWire) header(resp *rpc.Response) (err error) {
+func (w *codecWire) header(resp *rpcwire.Response) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("decoding panicked: %v", p)
 		}
 	}()
-	return w.codec.ReadResponseHeader(resp)
+	w.resp = rpc.Response{}
+	if err := w.codec.ReadResponseHeader(&w.resp); err != nil {
+		return err
+	}
+	*resp = rpcwire.Response{ServiceMethod: w.resp.ServiceMethod, Seq: w.resp.Seq, Error: w.resp.Error}
+	return nil
 }
 
 func (w *codecWire) whole() error { return nil }

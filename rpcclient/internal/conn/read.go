@@ -17,9 +17,8 @@ func (c *Conn) readLoop() {
 		c.Fail(errReaderGone) // nothing, unless a method of a reply has ended the goroutine
 		c.closeWire()
 	}()
-	var resp rpc.Response
+	var resp rpcwire.Response
 	for {
-		resp = rpc.Response{}
 		if err := c.wire.header(&resp); err != nil {
 			c.Fail(readError(err))
 			return
@@ -40,7 +39,7 @@ func readError(err error) error {
 
 // response reads one body and finishes its request. A late reply, to a request that was
 // given up, is dropped.
-func (c *Conn) response(resp *rpc.Response) error {
+func (c *Conn) response(resp *rpcwire.Response) error {
 	if err := c.wire.whole(); err != nil {
 		var large *rpcwire.LargeError
 		if errors.As(err, &large) {

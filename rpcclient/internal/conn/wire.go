@@ -1,10 +1,6 @@
 package conn
 
-import (
-	"net/rpc"
-
-	"github.com/rollcall-dns/rollcall/internal/rpcwire"
-)
+import "github.com/rollcall-dns/rollcall/internal/rpcwire"
 
 // A wire is a codec as a connection needs it: requests are encoded into
 // memory, so that writing is the connection's own business, and a response is
@@ -14,9 +10,9 @@ type wire interface {
 	// encode appends one request to b. On an error the result has nothing of the
 	// request that the server would take for one. spent says that the codec must
 	// encode no more.
-	encode(b []byte, req *rpc.Request, args any) (out []byte, spent bool, err error)
+	encode(b []byte, req *rpcwire.Request, args any) (out []byte, spent bool, err error)
 	// header blocks until a response's header is read.
-	header(*rpc.Response) error
+	header(*rpcwire.Response) error
 	// whole blocks until the body is at hand, where the codec can tell.
 	whole() error
 	// body decodes into reply, or drops the body if reply is nil. err is an error of
@@ -39,12 +35,12 @@ type gobWire struct {
 	out *rpcwire.Writer
 }
 
-func (w *gobWire) encode(b []byte, req *rpc.Request, args any) (out []byte, spent bool, err error) {
+func (w *gobWire) encode(b []byte, req *rpcwire.Request, args any) (out []byte, spent bool, err error) {
 	out, err = w.out.AppendRequest(b, req, args)
 	return out, err != nil && w.out.Lost(), err
 }
 
-func (w *gobWire) header(resp *rpc.Response) error { return w.in.Response(resp) }
+func (w *gobWire) header(resp *rpcwire.Response) error { return w.in.Response(resp) }
 
 func (w *gobWire) whole() error { return w.in.Next() }
 

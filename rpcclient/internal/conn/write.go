@@ -3,10 +3,11 @@ package conn
 import (
 	"context"
 	"fmt"
-	"net/rpc"
 	"runtime"
 	"sync/atomic"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 )
 
 // A caller encodes its request when it has the turn, and appends it to out. If no write
@@ -21,7 +22,7 @@ import (
 type encodeState struct {
 	turn    turn
 	encodes atomic.Int64 // when the request began that is being encoded, on the Set's clock
-	head    rpc.Request
+	head    rpcwire.Request
 	seq     uint64 // of the last request; begins with 1
 	enc     []byte // what is being encoded
 }
@@ -130,7 +131,7 @@ func (c *Conn) encode(req *Request, p *patience) error {
 	if p.ctx.Err() != nil { // as late as possible: the caller may have gone while it waited
 		return ContextError(p.ctx)
 	}
-	c.head = rpc.Request{ServiceMethod: req.Method, Seq: c.seq + 1}
+	c.head = rpcwire.Request{ServiceMethod: req.Method, Seq: c.seq + 1}
 	out, spent, err := c.wire.encode(c.enc[:0], &c.head, req.Args)
 	c.enc = out
 	if err == nil {
