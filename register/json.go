@@ -20,6 +20,9 @@ type Registration struct {
 	// Incarnation grows with each process that takes over the id, see the package's
 	// comment.
 	Incarnation uint64 `json:"incarnation,omitempty"`
+	// Drain leaves the instance out of DNS while its lease goes on, because the instance
+	// itself wants it so. See [Lease.Drain].
+	Drain bool `json:"drain,omitempty"`
 }
 
 // InstanceState is the state of a published instance in dnsd's registry.
@@ -30,7 +33,14 @@ const (
 	InstanceUp          InstanceState = "up"
 	InstanceUnconfirmed InstanceState = "unconfirmed" // not renewed since dnsd was restarted
 	InstanceSuspect     InstanceState = "suspect"     // its lease has ended, but the guard keeps it published
-	InstanceDrained     InstanceState = "drained"     // removed from the answers by an operator
+	InstanceDrained     InstanceState = "drained"     // left out of the answers: see Published.DrainedBy
+)
+
+// What drained an instance, in Published.DrainedBy. Each ends its own drain, and that of
+// the other goes on.
+const (
+	DrainedByOperator = "operator"
+	DrainedByInstance = "instance"
 )
 
 // Published is an instance in an answer of the hook.
@@ -45,8 +55,11 @@ type Published struct {
 	Meta        map[string]string `json:"meta,omitempty"`
 	Incarnation uint64            `json:"incarnation"`
 	State       InstanceState     `json:"state"`
-	// Sticky means that a drained instance will be drained again if it is removed
-	// and comes back.
+	// DrainedBy has DrainedByOperator, DrainedByInstance, or both, if State is drained. A
+	// dnsd that does not know the field knows only operators.
+	DrainedBy []string `json:"drained_by,omitempty"`
+	// Sticky means that an instance that an operator drained will be drained again if it is
+	// removed and comes back.
 	Sticky bool `json:"sticky,omitempty"`
 	// ExpiresIn is what is left of the lease. Nil: this dnsd does not know, because
 	// another one that shares the registry is the writer.

@@ -86,6 +86,7 @@ func registrationMembers(reg *register.Registration) []member {
 		{"lease", &reg.Lease, `text with a unit, such as "15s"`},
 		{"meta", (*metaValue)(&reg.Meta), `an object of texts, such as {"version":"1.2"}`},
 		{"incarnation", &reg.Incarnation, "a whole number, at least 0"},
+		{"drain", &reg.Drain, "true or false"},
 	}
 }
 

@@ -105,7 +105,7 @@ func targetLabels(in registry.Standing) map[string]string {
 		prefix + "service":  in.Key.Service,
 		prefix + "id":       in.ID,
 		prefix + "host":     in.Host,
-		prefix + "state":    in.State.String(),
+		prefix + "state":    in.Shown().String(),
 		prefix + "priority": strconv.Itoa(int(in.Priority)),
 		prefix + "weight":   strconv.Itoa(int(in.Weight)),
 	}
@@ -202,7 +202,7 @@ func servers(v registry.View, scheme string) []traefikServer {
 	use := func(suspects bool) []traefikServer {
 		all, best := []traefikServer{}, -1
 		for _, in := range v.Instances {
-			if in.State == registry.Drained || (in.State == registry.Suspect) != suspects || best >= 0 && int(in.Priority) > best {
+			if in.Shown() == registry.Drained || (in.State == registry.Suspect) != suspects || best >= 0 && int(in.Priority) > best {
 				continue
 			}
 			if int(in.Priority) < best {

@@ -67,6 +67,7 @@ func (x *exchange) register(key registry.Key, reg register.Registration) (regist
 		Lease:       reg.Lease.Std(),
 		Meta:        reg.Meta,
 		Incarnation: reg.Incarnation,
+		Drain:       reg.Drain,
 	}
 	if reg.Priority != nil {
 		in.Priority = *reg.Priority
@@ -365,7 +366,8 @@ func published(l registry.Standing, leads bool) register.Published {
 		Lease:       register.Duration(l.Lease),
 		Meta:        l.Meta,
 		Incarnation: l.Incarnation,
-		State:       register.InstanceState(l.State.String()),
+		State:       register.InstanceState(l.Shown().String()),
+		DrainedBy:   drainedBy(l.Instance),
 		Sticky:      l.Sticky,
 		Revision:    l.Revision,
 	}
@@ -374,4 +376,14 @@ func published(l registry.Standing, leads bool) register.Published {
 		p.ExpiresIn = &left
 	}
 	return p
+}
+
+func drainedBy(in *registry.Instance) (by []string) {
+	if in.State == registry.Drained {
+		by = append(by, register.DrainedByOperator)
+	}
+	if in.Drain {
+		by = append(by, register.DrainedByInstance)
+	}
+	return by
 }

@@ -57,7 +57,7 @@ func (x *exchange) undrain() error {
 func (x *exchange) drained(done registry.Receipt) error {
 	in := done.Instance
 	x.did(done)
-	x.audit.result, x.audit.quiet = in.State.String(), false
+	x.audit.result, x.audit.quiet = in.Shown().String(), false
 	if in.Sticky {
 		x.audit.result += ", sticky"
 	}

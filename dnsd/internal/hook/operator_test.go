@@ -2,6 +2,7 @@ package hook
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,6 +29,40 @@ func TestDrainSurvivesRenewals(t *testing.T) {
 		if a := h.do(method, "/v1/services/_math._tcp/instances/zz/drain", ""); a.status != http.StatusNotFound {
 			t.Errorf("unknown: %d", a.status)
 		}
+	}
+}
+
+// An instance drains itself by its registration, and an operator does not end that.
+func TestDrainOfTheInstance(t *testing.T) {
+	h := start(t, nil)
+	expect := func(what string, p register.Published, by ...string) {
+		t.Helper()
+		state := register.InstanceUp
+		if len(by) > 0 {
+			state = register.InstanceDrained
+		}
+		if p.State != state || !slices.Equal(p.DrainedBy, by) {
+			t.Errorf("%s: %s by %q, want %s by %q", what, p.State, p.DrainedBy, state, by)
+		}
+	}
+	operator := func(method string) register.Published {
+		t.Helper()
+		a := h.do(method, a1+"/drain", "")
+		if a.status != 200 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		return decode[register.Published](t, a)
+	}
+	expect("drain", h.put(a1, `{"port":1,"drain":true}`), "instance")
+	expect("drain said again", h.put(a1, `{"port":1,"drain":true}`), "instance")
+	expect("undrain by an operator", operator("DELETE"), "instance")
+	expect("drain by both", operator("PUT"), "operator", "instance")
+	expect("undrain by the instance", h.put(a1, `{"port":1}`), "operator")
+	expect("drain by the instance again", h.put(a1, `{"port":1,"drain":true}`), "operator", "instance")
+	expect("undrain by an operator", operator("DELETE"), "instance")
+	expect("undrain by both", h.put(a1, `{"port":1,"drain":false}`))
+	if a := h.do("PUT", a1, `{"port":1,"drain":1}`); a.status != 400 || a.problem(t).Field != "drain" {
+		t.Errorf("%d %s", a.status, a.body)
 	}
 }
 

@@ -53,6 +53,12 @@ func TestKeysAndValues(t *testing.T) {
 			_, err := n.reg.Register(t.Context(), in)
 			return err
 		})
+		step("an instance that drains itself", func() error {
+			in := registration("a1")
+			in.Incarnation, in.Drain = 8, true
+			_, err := n.reg.Register(t.Context(), in)
+			return err
+		})
 		step("a revision that is skipped", func() error { _, err := n.reg.Skip(t.Context()); return err })
 		step("a removal from a full store", func() error {
 			c.store.SetFull(true)

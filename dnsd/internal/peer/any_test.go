@@ -38,7 +38,7 @@ func anyRecord(t *rapid.T, key registry.Key) registry.Record {
 		Lease: registry.Span(lease)*registry.Span(time.Second) + registry.Span(rapid.IntRange(0, 999).Draw(t, "ms"))*registry.Span(time.Millisecond),
 		Meta:  anyMeta.Draw(t, "meta"), Incarnation: rapid.Uint64().Draw(t, "incarnation"),
 		State: rapid.SampledFrom([]registry.State{registry.Up, registry.Suspect, registry.Drained}).Draw(t, "state"), Sticky: rapid.Bool().Draw(t, "sticky"),
-		Revision: rapid.Uint64Min(1).Draw(t, "revision"),
+		Revision: rapid.Uint64Min(1).Draw(t, "revision"), Drain: rapid.Bool().Draw(t, "drain"),
 	}
 	if r.State == registry.Suspect {
 		r.Behind = rapid.Uint16().Draw(t, "behind")

@@ -83,7 +83,7 @@ func (c *catalog) replace(e *entry, in *Instance) {
 
 // unheard notes that nothing was heard of e, if it is Up.
 func (c *catalog) unheard(e *entry) {
-	if e.in.State == Up && !e.unheard {
+	if e.in.Shown() == Up && !e.unheard {
 		e.unheard = true
 		c.states[Up]--
 		c.states[Unconfirmed]++
@@ -115,7 +115,7 @@ func (c *catalog) remove(e *entry) {
 
 // count adds n to the number of instances in the state of in.
 func (c *catalog) count(s *service, in *Instance, n int) {
-	c.states[in.State] += n
+	c.states[in.Shown()] += n
 	if in.State == Suspect {
 		s.suspects += n
 	}

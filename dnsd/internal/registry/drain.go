@@ -4,7 +4,8 @@ import "context"
 
 // Drain takes key out of the answers until Undrain. The drain survives renewals, changes
 // and restarts of the registry. It ends when the instance is removed, unless it is
-// sticky: then the instance is drained when it registers again.
+// sticky: then the instance is drained when it registers again. It has nothing to do with
+// Instance.Drain: either of them keeps the instance out.
 //
 // Errors: ErrNotFound, ErrNoSpace, ErrClosed.
 func (r *Registry) Drain(ctx context.Context, key Key, sticky bool) (Receipt, error) {
@@ -29,7 +30,8 @@ func (r *Registry) Drain(ctx context.Context, key Key, sticky bool) (Receipt, er
 	return done, nil
 }
 
-// Undrain puts key back into the answers, as a suspect if it was one. It also lifts the
+// Undrain puts key back into the answers, as a suspect if it was one, unless the instance
+// drains itself. It also lifts the
 // sticky drain of an instance that is not registered; then the receipt is Forgotten and
 // has no Instance.
 //

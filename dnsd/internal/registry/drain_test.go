@@ -125,3 +125,62 @@ func TestDrainOutlivesRenewalsAndChanges(t *testing.T) {
 		}
 	})
 }
+
+// TestInstanceThatDrainsItself: it and an operator each end their own drain.
+func TestInstanceThatDrainsItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, m := start(t, registry.Config{})
+		in := math("a1")
+		in.Drain = true
+		if out := register(t, r, in); out.State != registry.Up || out.Shown() != registry.Drained {
+			t.Fatalf("registered as %+v", out)
+		}
+		expect := func(what, want string) {
+			t.Helper()
+			if got := published(m); got != want {
+				t.Errorf("%s, it is published as %q, want %q", what, got, want)
+			}
+		}
+		up := "_math._tcp/a1 up 10:100"
+		expect("drained by itself", "")
+		if st := r.Stats(); st.Drained != 1 || st.Up != 0 {
+			t.Errorf("it counts as %+v", st)
+		}
+		for range 10 {
+			time.Sleep(5 * time.Second)
+			renew(t, r, "a1")
+		}
+		expect("renewed", "")
+		if _, err := r.Undrain(t.Context(), in.Key); err != nil {
+			t.Fatal(err)
+		}
+		expect("undrained by an operator", "")
+		if _, err := r.Drain(t.Context(), in.Key, false); err != nil {
+			t.Fatal(err)
+		}
+		in.Drain = false
+		register(t, r, in)
+		expect("drained by an operator", "")
+		if _, err := r.Undrain(t.Context(), in.Key); err != nil {
+			t.Fatal(err)
+		}
+		expect("drained by neither", up)
+
+		in.Drain = true
+		if out, err := r.Register(t.Context(), in); err != nil || out.Did != registry.Changed {
+			t.Errorf("drained again: %+v, %v", out, err)
+		}
+		if out, err := r.Register(t.Context(), in); err != nil || out.Did != registry.Renewed {
+			t.Errorf("said again: %+v, %v", out, err)
+		}
+		expect("drained by itself again", "")
+		time.Sleep(lease + time.Second)
+		if _, ok := r.Instance(in.Key); ok {
+			t.Error("its lease is over, and the guard keeps it, although it is in no answer")
+		}
+		in.Drain = false
+		in.Incarnation = 2
+		register(t, r, in)
+		expect("registered by a process that does not drain", up)
+	})
+}

@@ -132,7 +132,7 @@ func (j *judgement) judge(p *plan, e *entry) {
 	w := p.window(in, e)
 	w.deaf = p.deaf(e)
 	switch {
-	case in.State == Drained, reprieved && rep.ended(guard, p.now, in.Lease) && !(rep.trial && !rep.over && guard.reprieves(w)):
+	case in.Shown() == Drained, reprieved && rep.ended(guard, p.now, in.Lease) && !(rep.trial && !rep.over && guard.reprieves(w)):
 		p.remove(in, e, keepLease)
 		j.expired = append(j.expired, in.Key.String())
 		return

@@ -24,6 +24,7 @@ type Instance struct {
 	Incarnation uint64            // 0: none was given
 	State       State
 	Sticky      bool   // the drain lasts when the instance is removed and registers again
+	Drain       bool   // the instance itself wants to be left out of the answers, whatever its State
 	Revision    uint64 // of its last change
 
 	behind uint16 // the priority to publish for a suspect; 0: it has no rank yet
@@ -37,7 +38,7 @@ const (
 	Up          State = iota // it renews its lease
 	Unconfirmed              // Up, and not renewed since all leases began again; only readers see it
 	Suspect                  // its lease ended, and the guard gave it a reprieve; published after all others
-	Drained                  // an operator took it out of the answers
+	Drained                  // an operator took it out of the answers; readers are also told it for an instance that drains itself
 )
 
 var stateWords = [...]string{"up", "unconfirmed", "suspect", "drained"}
@@ -60,11 +61,19 @@ const (
 	lastLive = math.MaxUint16 - 16
 )
 
+// Shown returns the state that readers are told.
+func (in *Instance) Shown() State {
+	if in.Drain {
+		return Drained
+	}
+	return in.State
+}
+
 // Published returns the priority to publish, or false if the instance must not be
 // published.
 func (in *Instance) Published() (priority uint16, ok bool) {
 	switch {
-	case in.State == Drained:
+	case in.Shown() == Drained:
 		return 0, false
 	case in.State != Suspect:
 		return min(in.Priority, lastLive), true
@@ -96,7 +105,7 @@ func (in *Instance) with(s State) *Instance {
 func (in *Instance) same(o *Instance) bool {
 	return in.Key == o.Key && in.Host == o.Host && in.Port == o.Port &&
 		in.Priority == o.Priority && in.Weight == o.Weight &&
-		in.TTL == o.TTL && in.Lease == o.Lease &&
+		in.TTL == o.TTL && in.Lease == o.Lease && in.Drain == o.Drain &&
 		in.Incarnation == o.Incarnation && maps.Equal(in.Meta, o.Meta)
 }
 

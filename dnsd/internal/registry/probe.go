@@ -138,7 +138,7 @@ func (p *plan) bury(s probed) (done Receipt, kept bool) {
 		p.refused++
 		p.remove(in, e, loseLease)
 		return p.removed(in), false
-	case in.State == Suspect, in.State == Drained:
+	case in.State == Suspect, in.Shown() == Drained:
 		return p.standing(Nothing, in, e), true
 	}
 	return p.standing(Changed, p.put(in, in.with(Suspect), e, reprieveLease), e), true

@@ -24,6 +24,8 @@ type Record struct {
 	Revision    uint64            `json:"revision"`
 	// Behind is the priority that is published for a suspect; 0: it has no rank yet.
 	Behind uint16 `json:"behind,omitempty"`
+	// Drain is the instance's own. State is without it.
+	Drain bool `json:"drain,omitempty"`
 }
 
 // NewRecord returns in as a Record, which shares its Meta.
@@ -31,7 +33,7 @@ func NewRecord(in *Instance) Record {
 	return Record{
 		Service: in.Service, ID: in.ID, Host: in.Host, Port: in.Port, Priority: in.Priority, Weight: in.Weight,
 		TTL: Span(in.TTL), Lease: Span(in.Lease), Meta: in.Meta, Incarnation: in.Incarnation,
-		State: in.State, Sticky: in.Sticky, Revision: in.Revision, Behind: in.behind,
+		State: in.State, Sticky: in.Sticky, Revision: in.Revision, Behind: in.behind, Drain: in.Drain,
 	}
 }
 
@@ -40,7 +42,7 @@ func (c Record) Registration() Instance {
 	return Instance{
 		Key: Key{c.Service, c.ID}, Host: c.Host, Port: c.Port, Priority: c.Priority, Weight: c.Weight,
 		TTL: time.Duration(c.TTL), Lease: time.Duration(c.Lease), Meta: c.Meta, Incarnation: c.Incarnation,
-		State: c.State, Sticky: c.Sticky, Revision: c.Revision, behind: c.Behind,
+		State: c.State, Sticky: c.Sticky, Revision: c.Revision, behind: c.Behind, Drain: c.Drain,
 	}
 }
 

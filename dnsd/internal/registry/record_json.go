@@ -36,6 +36,9 @@ func (c *Record) AppendJSON(b []byte) []byte {
 	if c.Behind > 0 {
 		number(`,"behind":`, uint64(c.Behind))
 	}
+	if c.Drain {
+		b = append(b, `,"drain":true`...)
+	}
 	return append(b, '}')
 }
 
@@ -104,6 +107,7 @@ func (c *Record) ReadPlain(r *plainjson.Reader) {
 	if r.Is(`,"behind":`) {
 		c.Behind = uint16(r.Uint(16))
 	}
+	c.Drain = r.Is(`,"drain":true`)
 	r.Must("}")
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
-const goodRecord = `{"service":"_math._tcp","id":"a1","host":"10.0.0.7","port":8080,"priority":10,"weight":100,"ttl":"5s","lease":"15s","meta":{"version":"1.2"},"incarnation":7,"state":"suspect","sticky":true,"revision":9,"behind":1010}`
+const goodRecord = `{"service":"_math._tcp","id":"a1","host":"10.0.0.7","port":8080,"priority":10,"weight":100,"ttl":"5s","lease":"15s","meta":{"version":"1.2"},"incarnation":7,"state":"suspect","sticky":true,"revision":9,"behind":1010,"drain":true}`
 
 func TestRecordIsWhole(t *testing.T) {
 	var c registry.Record
@@ -29,8 +29,18 @@ func TestRecordIsWhole(t *testing.T) {
 	if err != nil || string(text) != goodRecord {
 		t.Errorf("written again: %v\n%s\n%s", err, text, goodRecord)
 	}
-	if p, ok := in.Published(); p != 1010 || !ok || in.TTL != 5*time.Second {
-		t.Errorf("it is published with priority %d, %t: %+v", p, ok, in)
+	if p, ok := in.Published(); ok || in.TTL != 5*time.Second {
+		t.Errorf("it drains itself, and is published with priority %d: %+v", p, in)
+	}
+	older, err := registry.ParseRecord([]byte(strings.Replace(goodRecord, `,"drain":true`, "", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in, err = older.Instance(); err != nil {
+		t.Fatal(err)
+	}
+	if p, ok := in.Published(); p != 1010 || !ok {
+		t.Errorf("the record of an older dnsd is published with priority %d, %t: %+v", p, ok, in)
 	}
 	// A field of Instance that Record leaves out would be lost.
 	if n, want := reflect.TypeFor[registry.Record]().NumField(), reflect.TypeFor[registry.Instance]().NumField()+1; n != want {
@@ -102,6 +112,7 @@ func records() *rapid.Generator[registry.Record] {
 			TTL: registry.Span(rapid.Int64Min(0).Draw(t, "ttl")), Lease: registry.Span(rapid.Int64Range(0, 100).Draw(t, "lease")) * registry.Span(time.Second),
 			Incarnation: rapid.Uint64().Draw(t, "incarnation"), State: registry.State(rapid.IntRange(0, 3).Draw(t, "state")),
 			Sticky: rapid.Bool().Draw(t, "sticky"), Revision: rapid.Uint64().Draw(t, "revision"), Behind: rapid.Uint16Max(2).Draw(t, "behind"),
+			Drain: rapid.Bool().Draw(t, "drain"),
 		}
 		if m := rapid.MapOfN(text, text, 0, 12).Draw(t, "meta"); len(m) > 0 {
 			c.Meta = m

@@ -8,7 +8,8 @@ import (
 )
 
 // Register makes sure that in is registered, and its lease begins. A zero TTL or Lease
-// becomes the default. State and Revision are ignored: a drained instance stays drained.
+// becomes the default. State and Revision are ignored: an instance that an operator drained
+// stays drained. Drain is the instance's own, and is what in says.
 // If in is registered already and nothing differs, that is a renewal, and not stored.
 // The receipt is Created, Changed or Renewed.
 //

@@ -216,6 +216,7 @@ func (s *cluster) act(t *testing.T, rt *rapid.T, step string) {
 		_, err = w.Register(ctx, registry.Instance{
 			Key: key, Host: rapid.SampledFrom([]string{"10.0.0.1", "10.0.0.2", "h.example.com."}).Draw(rt, "host"), Port: 80,
 			Priority: rapid.SampledFrom([]uint16{0, 10}).Draw(rt, "priority"), Weight: rapid.SampledFrom([]uint16{0, 100}).Draw(rt, "weight"), Lease: 15 * time.Second,
+			Drain: rapid.IntRange(0, 3).Draw(rt, "drain") == 0,
 		})
 	case "deregister":
 		_, err = w.Deregister(ctx, key, nil)

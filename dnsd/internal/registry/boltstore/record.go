@@ -48,14 +48,21 @@ func appendString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// sticky is a bit in the octet of the state.
-const sticky = 0x80
+// Bits in the octet of the state. A dnsd that does not know one takes the record for
+// damaged, and does not publish what it should not.
+const (
+	sticky = 0x80
+	drains = 0x40 // registry.Instance.Drain
+)
 
 // appendInstance writes all but the key.
 func appendInstance(b []byte, in *registry.Instance) []byte {
 	state := byte(in.State)
 	if in.Sticky {
 		state |= sticky
+	}
+	if in.Drain {
+		state |= drains
 	}
 	b = append(b, state)
 	b = binary.AppendUvarint(b, in.Revision)
@@ -141,8 +148,9 @@ func (r *reader) bytes() []byte {
 func (r *reader) instance(service string, id []byte) *registry.Instance {
 	state := r.byte()
 	in := &registry.Instance{
-		State:       registry.State(state &^ sticky),
+		State:       registry.State(state &^ (sticky | drains)),
 		Sticky:      state&sticky != 0,
+		Drain:       state&drains != 0,
 		Revision:    r.uint(math.MaxUint64),
 		Incarnation: r.uint(math.MaxUint64),
 		Port:        uint16(r.uint(math.MaxUint16)),

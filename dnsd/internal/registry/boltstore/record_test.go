@@ -16,7 +16,7 @@ func samples() (changes []registry.Change) {
 		Incarnation: 1<<64 - 1, State: registry.Drained, Sticky: true, Revision: 1<<64 - 1,
 	}
 	other := *full
-	other.State, other.Meta = registry.Suspect, nil
+	other.State, other.Meta, other.Drain = registry.Suspect, nil, true
 	now := time.Unix(1_700_000_000, 123)
 	return []registry.Change{{Time: now, New: small}, {Time: now, Old: full, New: &other}, {Time: now, Old: full}}
 }

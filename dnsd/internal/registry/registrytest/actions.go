@@ -189,6 +189,7 @@ func drawRegistration(rt *rapid.T) registry.Instance {
 		TTL:         time.Second,
 		Lease:       rapid.SampledFrom([]time.Duration{3 * time.Second, 10 * time.Second, 15 * time.Second}).Draw(rt, "lease"),
 		Incarnation: drawIncarnation(rt),
+		Drain:       rapid.IntRange(0, 3).Draw(rt, "drain") == 0,
 	}
 }
 

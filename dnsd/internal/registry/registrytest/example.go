@@ -52,6 +52,7 @@ func drawChange(t *rapid.T, now map[registry.Key]registry.Instance, revision uin
 		Meta:        rapid.MapOfN(rapid.StringMatching(`[a-z]{1,8}`), rapid.String(), 0, 3).Draw(t, "meta"),
 		Incarnation: rapid.Uint64().Draw(t, "incarnation"),
 		State:       rapid.SampledFrom([]registry.State{registry.Up, registry.Suspect, registry.Drained}).Draw(t, "state"),
+		Drain:       rapid.Bool().Draw(t, "drain"),
 		Revision:    revision,
 	}
 	c.New.Sticky = c.New.State == registry.Drained && rapid.Bool().Draw(t, "sticky")

@@ -139,7 +139,7 @@ func (h *history) check(rt *rapid.T) {
 			if p, ok := l.Published(); p != tp || ok != tok {
 				rt.Fatalf("sinks were told to publish %v at %d, it is at %d", l.Key, tp, p)
 			}
-			states[l.State]++
+			states[l.Shown()]++
 			seen++
 		}
 	}

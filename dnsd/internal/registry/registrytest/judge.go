@@ -57,7 +57,7 @@ func (m *model) tick() {
 			ended = false
 		}
 		switch {
-		case l.State == registry.Drained || l.reprieved && ended:
+		case l.Shown() == registry.Drained || l.reprieved && ended:
 			m.remove(l)
 			continue
 		case l.reprieved || reprieve:
@@ -107,7 +107,7 @@ func (m *model) proven(l *lease) {
 	switch {
 	case !m.beyondShare(l):
 		m.lose(l)
-	case l.State != registry.Suspect && l.State != registry.Drained:
+	case l.State != registry.Suspect && l.Shown() != registry.Drained:
 		m.suspect(l, false)
 	}
 }

@@ -231,7 +231,7 @@ func (m *model) restart(revision uint64) {
 		l.Revision = revision
 		l.deadline, l.reprieved, l.since, l.released = l.Lease, l.State == registry.Suspect, 0, false
 		l.trial = l.reprieved && m.size(l.Service) < 3
-		if l.State == registry.Up {
+		if l.Shown() == registry.Up {
 			l.State = registry.Unconfirmed
 		}
 	}
