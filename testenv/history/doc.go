@@ -31,8 +31,8 @@
 //     A request whose outcome is unknown may have been done at any time after its begin,
 //     or never. The checker is github.com/anishathalye/porcupine.
 //   - All watchers saw the same changes, each once, in the order of the revisions and
-//     without a gap. A watcher that had to begin again found the state that the changes
-//     of the others lead to.
+//     without a gap, but for those that the test has allowed. A watcher that had to begin
+//     again found the state that the changes of the others lead to.
 //   - A change that was acknowledged is there, under the revision that was answered. A
 //     request that begins after it has a higher revision. At the end it is in the state
 //     of every dnsd, unless a later request replaced it.

@@ -11,6 +11,9 @@ type History struct {
 	Zone    string // "svc."
 	Service string // of the clients' instances: "_history._tcp"
 	Lives   int    // of the registry: 1, and one more for each Recorder.Restore
+	// Unused bounds the revisions that were used up without a change. A writer that does
+	// not know an outcome in a full store uses up one, and its log says so.
+	Unused int
 
 	Ops       []*Op
 	Streams   []Stream
