@@ -100,7 +100,8 @@ func (e *Env) StopDNSD(i int) {
 // to the other dnsd, to nodes and to clients. StartDNSD starts it again.
 //
 // Its links are cut, and it closes its ports within about a second. Connections that were
-// not made by the environment, or by Dial, work until then.
+// not made by the environment, or by Dial, work until then. With Setup.Stores, it can say
+// goodbye to the store.
 func (e *Env) KillDNSD(i int) {
 	e.t.Helper()
 	e.several()
@@ -187,13 +188,8 @@ func (e *Env) Writer(not ...int) int {
 	ctx, cancel := context.WithTimeout(e.ctx, patience)
 	defer cancel()
 	for {
-		for i, d := range e.dnsds {
-			if slices.Contains(not, i) || d.running == nil || d.paused {
-				continue
-			}
-			if text, err := d.get(ctx, "/metrics"); err == nil && bytes.Contains(text, []byte("\nrollcall_cluster_writer 1\n")) {
-				return i
-			}
+		if i := e.writerNow(ctx, not...); i >= 0 {
+			return i
 		}
 		select {
 		case <-time.After(10 * time.Millisecond): // there is no event for it
@@ -201,6 +197,19 @@ func (e *Env) Writer(not ...int) int {
 			e.t.Fatalf("testenv: waited %v for a writer that is none of dnsd %v", patience, not)
 		}
 	}
+}
+
+// writerNow is which of several dnsd, but none of those given, is the writer; -1: none is.
+func (e *Env) writerNow(ctx context.Context, not ...int) int {
+	for i, d := range e.dnsds {
+		if slices.Contains(not, i) || d.running == nil || d.paused {
+			continue
+		}
+		if text, err := d.get(ctx, "/metrics"); err == nil && bytes.Contains(text, []byte("\nrollcall_cluster_writer 1\n")) {
+			return i
+		}
+	}
+	return -1
 }
 
 // get asks a dnsd's hook, beside its links.
