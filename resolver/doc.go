@@ -60,8 +60,9 @@
 //   - A server that cannot learn of changes says so, and the TTL rules until it can.
 //   - After a minute without a message the server is asked for a sign of life. If it is
 //     silent for five seconds then, the session ends.
-//   - A hint asks by DNS here, too. If the server answers otherwise than it tells, or no
-//     longer answers, the session ends within seconds.
+//   - A hint asks by DNS here, too. If the server answers otherwise than it tells, the session
+//     ends within seconds. If it does not answer, it is asked for a sign of life at once.
+//   - A set that was told is applied at once, also while a question is under way.
 //
 // [Resolver.Freshness] tells by what a name is kept fresh.
 //

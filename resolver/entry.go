@@ -43,7 +43,15 @@ type flight struct {
 	done      chan struct{}
 	cancel    context.CancelFunc
 	waiters   int
-	abandoned bool // the last waiter has left: the result is discarded
+	byDNS     bool // it asks servers
+	abandoned bool // its result is discarded
+}
+
+// abandonLocked ends a resolution early: no call waits for it, or there is something better.
+// Calls that still wait get another one.
+func (f *flight) abandonLocked() {
+	f.abandoned = true
+	f.cancel()
 }
 
 // maxNames bounds the names in the cache. Names that are watched or being asked for stay
@@ -156,8 +164,11 @@ func (r *Resolver) fly(ctx context.Context, e *entry) bool {
 		r.mu.Unlock()
 		select {
 		case <-f.done:
+			r.mu.Lock()
+			abandoned = f.abandoned
+			r.mu.Unlock()
 			if abandoned {
-				continue // its result was discarded
+				continue
 			}
 			return true
 		case <-ctx.Done():
@@ -165,8 +176,7 @@ func (r *Resolver) fly(ctx context.Context, e *entry) bool {
 		if !abandoned {
 			r.mu.Lock()
 			if f.waiters--; f.waiters == 0 {
-				f.abandoned = true
-				f.cancel()
+				f.abandonLocked()
 			}
 			r.mu.Unlock()
 		}
@@ -181,7 +191,7 @@ func (r *Resolver) startLocked(ctx context.Context, e *entry) *flight {
 	e.flight = f
 	e.memory.failures = e.failures
 	t := r.taskLocked(e)
-	if t.follow == nil || t.check {
+	if f.byDNS = t.byDNS(); f.byDNS {
 		e.hint.asked(time.Now(), max(e.state.TTL, r.minTTL()), r.randomLocked())
 	}
 	var last []Endpoint
@@ -191,14 +201,14 @@ func (r *Resolver) startLocked(ctx context.Context, e *entry) *flight {
 	go func() {
 		defer close(f.done)
 		defer cancel()
-		out, revision, believed := r.perform(ctx, e.name, t, last, &e.memory)
+		got := r.perform(ctx, e.name, t, last, &e.memory)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		e.flight = nil
 		switch {
 		case !f.abandoned:
-			r.landLocked(e, t, out, revision, believed)
-		case t.follow != nil:
+			r.landLocked(e, t, got)
+		case t.follow != nil && !t.check:
 			t.follow.pending = true
 		}
 	}()

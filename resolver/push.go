@@ -214,6 +214,9 @@ func (r *Resolver) toldLocked(f *follow, revision uint64, stale bool) {
 	case f.behind.IsZero(): // what the server says now is not a change of what it said before
 		f.behind, f.applied = time.Now(), false
 	}
+	if running := f.e.flight; running != nil && running.byDNS && f.readyIn(time.Now()) <= 0 {
+		running.abandonLocked() // a change that was told does not wait for an answer, or its confirmation
+	}
 	f.e.wake()
 }
 

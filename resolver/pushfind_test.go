@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"math/big"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,10 +95,11 @@ func TestAServerOfPushIsDiscovered(t *testing.T) {
 				if n := len(recursor.asked("SRV")) - before; n != 0 {
 					t.Errorf("%d questions while the server tells about changes", n)
 				}
-				r.Refresh(mathTCP) // the recursive server has caches, and proves nothing
 				recursor.become(service(t, 1))
-				time.Sleep(time.Minute)
-				if got := a.last(); len(got.Endpoints) != 3 || len(recursor.asked("SRV")) == before {
+				p.notes()
+				r.Refresh(mathTCP) // the recursive server has caches, and proves nothing
+				time.Sleep(time.Second)
+				if got := a.last(); len(got.Endpoints) != 3 || len(recursor.asked("SRV")) != before || !strings.Contains(p.notes(), "keepalive") {
 					t.Errorf("%v after %d questions", addrs(got), len(recursor.asked("SRV"))-before)
 				}
 				if p.sessionsBegun() != 1 {

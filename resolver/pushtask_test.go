@@ -2,7 +2,6 @@ package resolver
 
 import (
 	"errors"
-	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -231,86 +230,4 @@ func TestAnAddressThatIsRemovedIsGone(t *testing.T) {
 			t.Errorf("%d questions for addresses", n)
 		}
 	})
-}
-
-// TestAHintAsksDNS, also while the server tells about changes. An answer that agrees changes
-// nothing.
-func TestAHintAsksDNS(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p, s, r := following(t, 2)
-		w := watch(t, r, mathTCP)
-		defer w.close()
-		time.Sleep(time.Hour)
-		r.Refresh(mathTCP)
-		time.Sleep(time.Minute)
-		if n := len(s.asked("SRV")); n != 1+seriesSize {
-			t.Errorf("%d questions, want %d", n, 1+seriesSize)
-		}
-		if n := len(w.seen()); n != 1 || p.sessionsBegun() != 1 {
-			t.Errorf("%d states, %d sessions, want one", n, p.sessionsBegun())
-		}
-	})
-}
-
-// TestADeafSessionEnds: the server answers by DNS what it does not tell, or it answers no
-// more. A hint finds out within seconds.
-func TestADeafSessionEnds(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		then handler
-		want string
-	}{
-		{"it tells nothing", service(t, 3), "confirmed 3"},
-		{"it is silent", silence, "stale 2"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				p, s, r := following(t, 2)
-				w := watch(t, r, mathTCP)
-				defer w.close()
-				time.Sleep(time.Hour)
-				s.become(tt.then)
-				r.Refresh(mathTCP)
-				time.Sleep(900 * time.Millisecond)
-				if got := w.seen(); len(got) != 1 {
-					t.Errorf("believed at once: %v", got)
-				}
-				time.Sleep(10 * time.Second)
-				synctest.Wait()
-				if got := w.last(); fmt.Sprintf("%v %d", got.Trust, len(got.Endpoints)) != tt.want {
-					t.Errorf("%v %d, want %s", got.Trust, len(got.Endpoints), tt.want)
-				}
-				time.Sleep(time.Minute)
-				if n := p.sessionsBegun(); n != 1 && tt.want != "confirmed 3" {
-					t.Errorf("%d sessions with a server that does not answer", n)
-				}
-			})
-		})
-	}
-}
-
-// TestAChangeOnItsWayIsNotADeafSession: DNS has it a moment before the session.
-func TestAChangeOnItsWayIsNotADeafSession(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p, s, r := following(t, 2)
-		w := watch(t, r, mathTCP)
-		defer w.close()
-		time.Sleep(time.Hour)
-		s.become(service(t, 3))
-		r.Refresh(mathTCP)
-		time.Sleep(700 * time.Millisecond)
-		p.become(mathTCP, instances(t, 3)...)
-		time.Sleep(time.Minute)
-		if n := len(w.seen()); n != 2 || p.sessionsBegun() != 1 || len(w.last().Endpoints) != 3 {
-			t.Errorf("%d states, %d sessions", n, p.sessionsBegun())
-		}
-	})
-}
-
-// TestTheSameSetInMoreThanAnAnswerHolds: DNS has only a part of it.
-func TestTheSameSetInMoreThanAnAnswerHolds(t *testing.T) {
-	all := make([]Endpoint, maxCompared+1)
-	if !sameSet(all, all[:maxCompared]) || sameSet(all[1:], all[2:]) {
-		t.Error("a part of a set that fits an answer is not the set, and of a larger one it is")
-	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
-	"slices"
 	"time"
 )
 
@@ -47,14 +46,10 @@ func (r *Resolver) confirmPause() time.Duration {
 
 // resolve asks for the endpoints of a name. last is the ones known before. An answer
 // that takes away more than half of these is believed only after confirmation.
-// If first is one of the servers, it is asked first.
-func (r *Resolver) resolve(ctx context.Context, name, first string, last []Endpoint, m *memory) outcome {
+func (r *Resolver) resolve(ctx context.Context, name string, last []Endpoint, m *memory) outcome {
 	w, err := r.way()
 	if err != nil {
 		return outcome{err: &Error{Name: name, Type: typeSRV.String(), Err: err}}
-	}
-	if slices.Contains(w.servers, first) {
-		w = w.first(first)
 	}
 	out := r.resolveAt(ctx, name, w, last, m)
 	if out.vouched {
