@@ -42,6 +42,11 @@
 // Where a hold is not possible (an old hook, a proxy that buffers), PUTs renew the
 // lease.
 //
+// # Drain
+//
+// Lease.Drain takes the instance out of DNS while it stays registered, and Lease.Undrain
+// brings it back. An operator can drain it, too, and each of them ends only its own drain.
+//
 // # Incarnations
 //
 // An incarnation is a number that grows each time a process takes over an id. By

@@ -23,6 +23,7 @@ type fakeHook struct {
 	holds   map[string]chan struct{} // closed: the hold ends
 	changed chan struct{}            // has an element when the hold must send "changed"
 	lease   time.Duration
+	older   string // what it does with the field drain: "refuses" or "ignores" it
 	// Counted for the tests:
 	puts, deletes, holdsOpened int
 	heartbeats                 int
@@ -147,6 +148,11 @@ func (h *fakeHook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			fail(w, 400, "weight", "give another")
 			return
 		}
+		if reg.Drain && h.older == "refuses" {
+			h.mu.Unlock()
+			fail(w, 400, "drain", `unknown field "drain"`)
+			return
+		}
 		if e != nil && e.reg.Incarnation > reg.Incarnation {
 			live := e.reg.Incarnation
 			h.mu.Unlock()
@@ -158,7 +164,10 @@ func (h *fakeHook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.entries[id] = &fakeEntry{reg: reg, expires: time.Now().Add(h.lease), drained: drained}
 		pub := Published{ID: id, Port: reg.Port, Lease: Duration(h.lease), Revision: h.revision, State: InstanceUp, RenewAfter: Duration(h.lease / 3)}
 		if drained {
-			pub.State = InstanceDrained
+			pub.State, pub.DrainedBy = InstanceDrained, []string{DrainedByOperator}
+		}
+		if reg.Drain && h.older == "" {
+			pub.State, pub.DrainedBy = InstanceDrained, append(pub.DrainedBy, DrainedByInstance)
 		}
 		h.mu.Unlock()
 		json.NewEncoder(w).Encode(pub)

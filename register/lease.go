@@ -40,10 +40,11 @@ type Lease struct {
 	teller    teller
 	doubt     bool // a PUT without an answer may have been executed; owned like held
 
-	mu     sync.Mutex // guards reg, status, err
+	mu     sync.Mutex // guards reg, status, err, drain
 	reg    Registration
 	status Status
 	err    error
+	drain  drain
 }
 
 // Keep registers the instance and keeps it registered until Close. It returns
@@ -81,6 +82,7 @@ func keep(ctx context.Context, cfg Config, random func() float64) (*Lease, error
 		reg:     cfg.Registration,
 		notice:  notice{quiet: !cfg.quiet, about: cfg.Service + "/" + cfg.ID},
 		status:  Status{Service: cfg.Service, ID: cfg.ID, Since: time.Now()},
+		drain:   drain{want: cfg.Registration.Drain, news: make(chan struct{}), poke: make(chan struct{}, 1)},
 	}
 	l.reg.Meta = maps.Clone(l.reg.Meta)
 	go l.run(runCtx)

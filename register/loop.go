@@ -38,6 +38,7 @@ type loop struct {
 	*Lease
 	timer    *time.Timer // fires when a PUT is due, or a hold was silent for too long
 	pending  *change     // the Update under way
+	updates  bool        // the PUT under way has the pending Update
 	fails    int         // PUTs failed in a row
 	again    bool        // the next PUT differs from the last: send it at once
 	raised   int         // how often a higher incarnation was taken
@@ -53,12 +54,15 @@ func (l *Lease) run(ctx context.Context) {
 	defer lp.timer.Stop()
 	for {
 		reg := l.Registration()
-		if lp.pending != nil {
+		drain, asks, due := l.wanted()
+		lp.updates = lp.pending != nil && !due // one change at a time, so that a refusal is of one
+		if lp.updates {
 			reg = lp.pending.reg
 			reg.Incarnation = l.incarnation()
 		}
+		reg.Drain = drain
 		pub, err := l.put(ctx, reg)
-		if !lp.settle(reg, pub, err) {
+		if !lp.settle(reg, asks, pub, err) {
 			return
 		}
 		if err != nil {
@@ -78,13 +82,17 @@ func (l *Lease) run(ctx context.Context) {
 
 // settle reports the result of a PUT to Keep, Update and Status. It returns false if
 // the lease has ended.
-func (lp *loop) settle(reg Registration, pub Published, err error) bool {
+func (lp *loop) settle(reg Registration, asks uint64, pub Published, err error) bool {
 	l := lp.Lease
 	switch {
 	case err == nil:
 		lp.fails, l.doubt = 0, false
 		l.confirmed(reg, pub)
-		lp.answer(nil)
+		l.agreed(asks, pub)
+		if lp.updates {
+			lp.answer(nil)
+		}
+		lp.again = lp.pending != nil || l.due() // what waited for this PUT
 		l.answerFirst(nil)
 		return true
 	case status(err) == http.StatusConflict && lp.raise(err):
@@ -108,9 +116,13 @@ func (lp *loop) settle(reg Registration, pub Published, err error) bool {
 	if hopeless {
 		l.answerFirst(err)
 	}
-	if final && lp.pending != nil {
+	switch {
+	case !final:
+	case lp.updates:
 		lp.answer(err)
 		lp.again = true // the former registration is still valid: send it at once
+	case l.disagreed(reg, asks, err):
+		lp.again = true
 	}
 	return true
 }
@@ -198,6 +210,10 @@ func (lp *loop) wait(renew time.Duration) bool {
 			lp.pending = c
 			if lp.fails == 0 {
 				return true // otherwise the next try, which is due later, sends it
+			}
+		case <-l.drain.poke:
+			if lp.fails == 0 && l.due() {
+				return true
 			}
 		case <-lp.timer.C:
 			lp.silent()

@@ -60,7 +60,7 @@ type Status struct {
 func (l *Lease) confirmed(reg Registration, pub Published) {
 	l.mu.Lock()
 	first := l.status.Registrations == 0
-	drained, was := pub.State == InstanceDrained, l.status.Published.State == InstanceDrained
+	drained, was := pub.byOperator(), l.status.Published.byOperator()
 	l.reg = reg
 	l.status.Published = pub
 	l.status.Confirmed = time.Now()

@@ -12,8 +12,8 @@ type change struct {
 	reply chan error // capacity 1
 }
 
-// Update publishes reg in place of the former registration; its Incarnation is
-// ignored. To change one field, begin with [Lease.Registration]. If the hook refuses
+// Update publishes reg in place of the former registration; its Incarnation and Drain
+// are ignored. To change one field, begin with [Lease.Registration]. If the hook refuses
 // the change, Update returns the error and the former registration stays. If ctx
 // ends first, the change is sent when the hook can be reached, unless another Update
 // comes before that.
