@@ -32,9 +32,9 @@ var arrows = []struct {
 		reason:    "the command sees dnsd from outside: HTTP and DNS",
 	},
 	{
-		rooms:   []string{"cmd/rollcall/internal/cli", "cmd/rollcall/internal/show"},
+		rooms:   []string{"cmd/rollcall/internal/cli", "cmd/rollcall/internal/show", "cmd/rollcall/internal/gobtype"},
 		allowed: []string{},
-		reason:  "a command line and a table know nothing of what the command is for",
+		reason:  "a command line, a table and a type know nothing of what the command is for",
 	},
 	{
 		rooms:   []string{"rpcserver"},

@@ -34,7 +34,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": cmdServe, "stop": cmdStop, "put": cmdPut, "status": cmdStatus,
 			"start": cmdStart, "await": cmdAwait, "signal": cmdSignal, "ended": cmdEnded,
-			"free": cmdFree, "cert": cmdCert,
+			"free": cmdFree, "cert": cmdCert, "rpc": cmdRPC,
 		},
 	})
 }
