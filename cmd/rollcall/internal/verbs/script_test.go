@@ -11,11 +11,13 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestMain makes the test binary the command rollcall, for the scripts.
+// TestMain makes the test binary the command rollcall, for the scripts, and a program that
+// can be registered.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"rollcall": func() {
-		os.Exit(Main(context.Background(), os.Args[1:]))
-	}})
+	testscript.Main(m, map[string]func(){
+		"rollcall": func() { os.Exit(Main(context.Background(), os.Args[1:])) },
+		"node":     node,
+	})
 }
 
 // TestScripts runs the files in testdata, which are the manual of the command. The commands
