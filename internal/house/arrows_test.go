@@ -32,9 +32,9 @@ var arrows = []struct {
 		reason:    "the command sees dnsd from outside: HTTP and DNS",
 	},
 	{
-		rooms:   []string{"cmd/rollcall/internal/cli", "cmd/rollcall/internal/show", "cmd/rollcall/internal/gobtype"},
+		rooms:   []string{"cmd/rollcall/internal/cli", "cmd/rollcall/internal/show", "cmd/rollcall/internal/gobtype", "cmd/rollcall/internal/metrics"},
 		allowed: []string{},
-		reason:  "a command line, a table and a type know nothing of what the command is for",
+		reason:  "a command line, a table, a type and a number know nothing of what the command is for",
 	},
 	{
 		rooms:   []string{"rpcserver"},

@@ -25,7 +25,7 @@ func app() *cli.App {
 		Short:    "the command for services that are registered with dnsd",
 		Version:  version(),
 		Common:   commonFlags(),
-		Commands: []cli.Command{ls, get, watch, drain, undrain, rm, guard, guardRelease, resolve, call, registerCommand},
+		Commands: []cli.Command{ls, get, watch, drain, undrain, rm, guard, guardRelease, resolve, call, registerCommand, top, clusterCommand, clusterAdd, clusterRemove, doctor},
 	}
 }
 

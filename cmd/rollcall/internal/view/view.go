@@ -75,15 +75,23 @@ func Servers(given string) (servers []string, from string, err error) {
 	if len(servers) > 0 {
 		return servers, from, nil
 	}
-	const file = "/etc/resolv.conf"
-	conf, err := dns.ClientConfigFromFile(file)
+	servers, err = System()
+	return servers, SystemFile, err
+}
+
+// SystemFile has the DNS servers of the system.
+const SystemFile = "/etc/resolv.conf"
+
+// System reads the DNS servers of the system.
+func System() (servers []string, err error) {
+	conf, err := dns.ClientConfigFromFile(SystemFile)
 	if err != nil || len(conf.Servers) == 0 {
-		return nil, file, fmt.Errorf("%s names no DNS server; name one with -server or in %s", file, VarDNS)
+		return nil, fmt.Errorf("%s names no DNS server; name one with -server or in %s", SystemFile, VarDNS)
 	}
 	for _, s := range conf.Servers[:min(len(conf.Servers), maxServers)] {
 		servers = append(servers, net.JoinHostPort(s, conf.Port))
 	}
-	return servers, file, nil
+	return servers, nil
 }
 
 // withPort completes an address.
