@@ -31,6 +31,7 @@ type node struct {
 
 	reporting sync.Mutex // one report at a time; taken before mu and the group's locks
 	reported  bool       // what the group was told: up
+	shutTold  bool       // and that the server does not serve, since it was told up
 
 	mu       sync.Mutex               // guards what follows
 	all      map[*conn.Conn]time.Time // when each was made; zero: it takes no more calls
@@ -39,6 +40,7 @@ type node struct {
 	placed   bool                     // want was set at least once
 	redial   redial
 	untried  bool  // no dial has ended yet
+	shut     bool  // the server says that it takes no calls at present
 	lostWhy  error // why there is no connection; nil: none was needed
 	lastErr  error
 	lastFail time.Time
@@ -124,6 +126,8 @@ func (n *node) wants(want int, why string) {
 var (
 	errNotNeeded = errors.New("connection is not needed")
 	errNodeGone  = errors.New("node is no longer announced")
+
+	errNotServing = errors.New("the server says that it takes no calls at present")
 )
 
 // Retired takes a connection out of use.
@@ -158,6 +162,14 @@ func (n *node) Dead(c *conn.Conn, why error) {
 	n.poke()
 }
 
+// Serving takes what the server says of itself.
+func (n *node) Serving(_ *conn.Conn, yes bool) {
+	n.mu.Lock()
+	n.shut = !yes
+	n.mu.Unlock()
+	n.report()
+}
+
 // endedLocked tells redial, once, how long a connection has lasted.
 func (n *node) endedLocked(c *conn.Conn) {
 	if since := n.all[c]; !since.IsZero() {
@@ -187,26 +199,33 @@ func (n *node) dropLocked(c *conn.Conn, why error) {
 	n.lostWhy, n.lastErr, n.lastFail = why, why, time.Now()
 }
 
-// report tells the group, the hooks and the members' goroutine whether the node is up,
-// if that has changed. It is called after each change, without mu, so that the last
-// report is true.
+// report tells the group, the hooks and the members' goroutine whether the node is up, and
+// the group whether it serves, if that has changed. It is called after each change, without
+// mu, so that the last report is true.
 func (n *node) report() {
 	n.reporting.Lock()
 	defer n.reporting.Unlock()
 	n.mu.Lock()
-	up, why := n.up(), n.lostWhy
+	up, shut, why := n.up(), n.shut, n.lostWhy
 	n.mu.Unlock()
-	if up == n.reported {
-		return
+	if up != n.reported {
+		n.reported, n.shutTold = up, false
+		switch {
+		case up:
+			n.balanced.Up()
+			n.client.tellUp(n)
+			n.client.look()
+		case n.ctx.Err() == nil:
+			n.down(why)
+		}
 	}
-	n.reported = up
-	switch {
-	case up:
-		n.balanced.Up()
-		n.client.tellUp(n)
-		n.client.look()
-	case n.ctx.Err() == nil:
-		n.down(why)
+	if up && shut != n.shutTold {
+		n.shutTold = shut
+		if shut {
+			n.balanced.NotServing(errNotServing)
+		} else {
+			n.balanced.Serving()
+		}
 	}
 }
 

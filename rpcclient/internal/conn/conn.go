@@ -26,6 +26,8 @@ type Conn struct {
 	prompt     atomic.Bool             // the server answers pings at once, however busy it is
 	misfit     atomic.Bool             // a value has cost the connection
 	heard      atomic.Pointer[[4]byte] // the first few bytes from the server
+	knows      atomic.Uint32           // rpcwire.Knows, from the answers to pings
+	cancelling atomic.Bool             // there is something in cancels
 
 	encodeState
 
@@ -40,6 +42,9 @@ type Conn struct {
 	timer     *time.Timer     // fires at armed
 	armed     time.Duration   // the earliest deadline; 0: none
 	ping      *Request        // the ping in flight
+	cancels   []uint64        // requests that were given up, for sendCancels
+	away      bool            // the answer to the last ping said that the server takes no calls
+	doubtAt   time.Duration   // a refused request causes a ping from then on
 
 	dead chan struct{}  // closed when it has ended
 	done sync.WaitGroup // reader and writer

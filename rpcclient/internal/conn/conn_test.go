@@ -21,6 +21,7 @@ type nobody struct{}
 
 func (nobody) Retired(*Conn, error) {}
 func (nobody) Dead(*Conn, error)    {}
+func (nobody) Serving(*Conn, bool)  {}
 
 func testConfig() Config {
 	return Config{PingInterval: 10 * time.Second, PingTimeout: 2 * time.Second, WriteTimeout: 5 * time.Second, MaxReply: 1 << 20, MaxQueue: 256 << 10}

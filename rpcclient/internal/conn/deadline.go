@@ -76,12 +76,30 @@ func (c *Conn) armLocked(at time.Duration) {
 	}
 }
 
+// pingDueLocked tells whether a ping is to be sent now, and else arms the timer for it. read
+// is when the server last gave a sign of life.
+func (c *Conn) pingDueLocked(now, read time.Duration) bool {
+	interval := c.pingIntervalLocked()
+	switch {
+	case interval == 0 || c.life != open:
+		return false
+	case c.ping != nil:
+		c.armLocked(now + interval)
+		return false
+	case now-read < interval:
+		c.armLocked(read + interval)
+		return false
+	}
+	return true
+}
+
 // onTimer fails the requests that are too late, and pings a connection that was
 // silent for too long. It may still run for a moment after the connection has settled.
 func (c *Conn) onTimer() {
 	now := c.Now()
 	var late []*Request
 	unanswered := false // a ping was not answered, and nothing else came either
+	cancel := false
 	c.mu.Lock()
 	if c.life == settled {
 		c.mu.Unlock()
@@ -99,21 +117,12 @@ func (c *Conn) onTimer() {
 			read = min(read, now-c.PingInterval)
 		}
 		late = append(late, c.takeLocked(req.seq))
+		cancel = c.cancelLocked(req) || cancel
 	}
 	if len(c.deadlines) > 0 {
 		c.armLocked(c.deadlines[0].Deadline)
 	}
-	ping := false
-	if c.PingInterval > 0 && c.life == open {
-		switch {
-		case c.ping != nil:
-			c.armLocked(now + c.PingInterval)
-		case now-read >= c.PingInterval:
-			ping = true
-		default:
-			c.armLocked(read + c.PingInterval)
-		}
-	}
+	ping := c.pingDueLocked(now, read)
 	last := c.lastLocked()
 	// A server that works on one request after the other answers no ping before it has
 	// answered the requests in flight: these keep their time. New ones go elsewhere,
@@ -121,6 +130,9 @@ func (c *Conn) onTimer() {
 	busy := len(c.pending) > 0 && !c.prompt.Load()
 	c.mu.Unlock()
 
+	if cancel {
+		c.sendCancels()
+	}
 	for _, req := range late {
 		req.finish(Maybe, TimeoutError{req.Limit})
 	}

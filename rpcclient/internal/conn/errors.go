@@ -3,6 +3,7 @@ package conn
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Executed says whether the server has executed a request that has ended.
@@ -39,6 +40,14 @@ var (
 	errUnencoded  = fmt.Errorf("%w: an argument could not be encoded", ErrRetired)
 	errReply      = fmt.Errorf("%w: a reply could not be decoded", ErrRetired)
 )
+
+// RefusedError is the answer of a server that has not executed the request, and will not.
+type RefusedError struct {
+	Text string        // of the server; may be empty
+	Wait time.Duration // how long it wants to be left alone; 0: it does not say
+}
+
+func (e *RefusedError) Error() string { return "refused by the server: " + e.Text }
 
 // EncodeError is the error of an argument that cannot be encoded. It is the same on
 // every connection.

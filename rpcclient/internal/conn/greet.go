@@ -4,15 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/rpc"
-
-	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 )
 
 // Greet pings a new connection and waits for the answer: what accepts connections need
 // not be an rpc server, and need not be alive.
 func (c *Conn) Greet(ctx context.Context) error {
-	now := c.Now()
-	req := &Request{Method: rpcwire.PingMethod, Args: struct{}{}, Start: now, Deadline: now + c.PingTimeout, Limit: pingLimit, Done: make(chan struct{}, 1)}
+	req := c.newPing()
 	if err := c.Send(ctx, req); err != nil {
 		return c.odd(err)
 	}

@@ -61,25 +61,26 @@ func (c *Conn) response(resp *rpcwire.Response) error {
 		return fatal
 	}
 
+	failed := resp.Error != "" || resp.NotExecuted
 	c.mu.Lock()
-	if req := c.pending[resp.Seq]; req != nil && resp.Error == "" && !c.wire.direct() {
+	if req := c.pending[resp.Seq]; req != nil && !failed && !req.ping && !c.wire.direct() {
 		reply := req.Reply
 		c.mu.Unlock()
 		return c.privately(resp.Seq, reply)
 	}
 	req := c.takeLocked(resp.Seq)
-	if req != nil && resp.Error != "" {
+	if req != nil && resp.Error != "" && !resp.NotExecuted {
 		c.refused = [2]reflect.Type{reflect.TypeOf(req.Args), reflect.TypeOf(req.Reply)}
 	}
 	last := c.lastLocked()
 	c.mu.Unlock()
-	if req == nil || resp.Error != "" {
+	if req == nil || failed || req.ping {
 		spent, _, fatal := c.wire.body(nil)
 		if spent { // before the caller is told: its next request must not come here
 			c.unfit(errReply)
 		}
 		if req != nil {
-			req.finish(Yes, rpc.ServerError(resp.Error))
+			c.dropped(req, resp)
 		}
 		c.close(last)
 		return fatal
@@ -88,6 +89,22 @@ func (c *Conn) response(resp *rpcwire.Response) error {
 	c.finishDecoded(req, err, spent)
 	c.close(last)
 	return fatal
+}
+
+// dropped finishes a request whose answer has no body to decode.
+func (c *Conn) dropped(req *Request, resp *rpcwire.Response) {
+	if req.ping {
+		c.pinged(resp)
+	}
+	switch {
+	case req.ping && resp.Error == "":
+		req.finish(Yes, nil)
+	case resp.NotExecuted:
+		c.doubtService()
+		req.finish(Never, &RefusedError{resp.Error, resp.Wait})
+	default:
+		req.finish(Yes, rpc.ServerError(resp.Error))
+	}
 }
 
 // bodyFor decodes a body into the caller's own value.
@@ -144,4 +161,4 @@ func (c *Conn) finishDecoded(req *Request, err error, spent bool) {
 	req.finish(Yes, err)
 }
 
-// Tests: codec_test.go, torture_test.go.
+// Tests: read_test.go, codec_test.go, torture_test.go.

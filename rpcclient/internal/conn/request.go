@@ -1,6 +1,11 @@
 package conn
 
-import "time"
+import (
+	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/callmeta"
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
+)
 
 // A Request is one request on one connection. It may be used again when it is done.
 //
@@ -15,12 +20,15 @@ type Request struct {
 	Start    time.Duration // on the Set's clock
 	Deadline time.Duration // on the Set's clock; 0: none
 	Limit    Limit         // whose deadline it is
+	Travels  bool          // the server is told how much time is left until Deadline
+	Meta     callmeta.Meta // what the server is told beside the argument
 
 	// Done has a token when Err and Executed are the result.
 	Done     chan struct{}
 	Err      error
 	Executed Executed
 
+	ping bool
 	seq  uint64
 	mark uint64 // offset in the stream: with fewer bytes written, no server can have executed it
 	slot int    // in deadlines, from 1; 0: in none
@@ -33,6 +41,16 @@ func NewRequest() *Request { return &Request{Done: make(chan struct{}, 1)} }
 func (req *Request) finish(executed Executed, err error) {
 	req.Executed, req.Err = executed, err
 	req.Done <- struct{}{}
+}
+
+// newPing makes the request that shows whether the server is alive.
+func (c *Conn) newPing() *Request {
+	now := c.Now()
+	return &Request{
+		Method: rpcwire.PingMethod, Args: struct{}{},
+		Start: now, Deadline: now + c.PingTimeout, Limit: pingLimit,
+		Done: make(chan struct{}, 1), ping: true,
+	}
 }
 
 // addLocked puts a request into pending.
@@ -73,18 +91,24 @@ func (c *Conn) takeAllLocked() []*Request {
 // lastLocked tells that a retired connection has nothing left to do.
 func (c *Conn) lastLocked() bool { return c.life == retired && len(c.pending) == 0 }
 
-// Abandon gives a request up. It returns false when the result is known, or is being
-// decoded: then Done has its token, or gets it soon.
+// Abandon gives a request up, and tells the server if it knows how to be told. It returns
+// false when the result is known, or is being decoded: then Done has its token, or gets it
+// soon.
 func (c *Conn) Abandon(req *Request) bool {
 	c.mu.Lock()
 	mine := c.pending[req.seq] == req
+	tell := false
 	if mine {
 		c.takeLocked(req.seq)
+		tell = c.cancelLocked(req)
 	}
 	last := c.lastLocked()
 	c.mu.Unlock()
+	if tell {
+		c.sendCancels()
+	}
 	c.close(last)
 	return mine
 }
 
-// Tests: deadline_test.go, torture_test.go.
+// Tests: request_test.go, deadline_test.go, torture_test.go.

@@ -54,11 +54,13 @@ func (s *Set) newWire(stream *connStream) wire {
 }
 
 // Owner is told once that a connection takes no more requests, and once that it has
-// ended and every request has its result. The two calls may overlap. They are made
-// without locks, and must not wait.
+// ended and every request has its result. The two calls may overlap. With each answer to
+// a ping it is told whether the server takes calls at present. All calls are made without
+// locks, and must not wait.
 type Owner interface {
 	Retired(c *Conn, why error)
 	Dead(c *Conn, why error)
+	Serving(c *Conn, yes bool)
 }
 
 // Start begins to use nc. It panics if Config.Conn.Codec does.

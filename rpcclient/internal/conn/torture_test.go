@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/internal/peertest"
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 )
 
 var tortureRounds = flag.Int("torture", 150, "rounds of each torture test: thousands find what is rare")
@@ -55,6 +56,7 @@ type recorder struct {
 
 func (r *recorder) Retired(*Conn, error) { r.retired.Add(1) }
 func (r *recorder) Dead(*Conn, error)    { r.dead <- struct{}{} }
+func (r *recorder) Serving(*Conn, bool)  {}
 
 // quietly keeps net/rpc from logging each connection that ends.
 func quietly(t *testing.T) {
@@ -79,6 +81,9 @@ func torment(t *testing.T, seed uint64, client, server net.Conn, slack time.Dura
 	cfg.MaxQueue = 1 + rnd.IntN(2000)
 	owner := &recorder{dead: make(chan struct{}, 10)}
 	c := NewSet(cfg).Start(client, owner)
+	if rnd.IntN(2) == 0 {
+		c.knows.Store(uint32(rpcwire.KnowsCancel)) // it answers cancels as other requests, and these answers are late ones
+	}
 
 	type ended struct {
 		id   int

@@ -131,7 +131,12 @@ func (c *Conn) encode(req *Request, p *patience) error {
 	if p.ctx.Err() != nil { // as late as possible: the caller may have gone while it waited
 		return ContextError(p.ctx)
 	}
-	c.head = rpcwire.Request{ServiceMethod: req.Method, Seq: c.seq + 1}
+	c.head = rpcwire.Request{ServiceMethod: req.Method, Seq: c.seq + 1, Meta: req.Meta}
+	if req.Travels && req.Deadline > 0 {
+		if c.head.Timeout = req.Deadline - c.Now(); c.head.Timeout <= 0 {
+			return UnsentError{req.Limit}
+		}
+	}
 	out, spent, err := c.wire.encode(c.enc[:0], &c.head, req.Args)
 	c.enc = out
 	if err == nil {
@@ -169,6 +174,9 @@ func (c *Conn) awaitRoom(p *patience) error {
 // giveTurn gives the turn back, for good when the reader has gone.
 func (c *Conn) giveTurn() {
 	c.turn.give()
+	if c.cancelling.Load() { // whoever set it while this goroutine had the turn has left it here
+		c.sendCancels()
+	}
 	if c.readerGone.Load() {
 		c.closeWire()
 	}
