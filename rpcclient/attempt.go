@@ -122,6 +122,7 @@ func (cl *call) prepare(a *attempt, reply any) {
 	req := &a.request
 	req.Method, req.Args, req.Reply = cl.method, cl.args, reply
 	req.Start, req.Deadline, req.Limit = now, cl.deadline, cl.limit
+	req.Travels, req.Meta = cl.travels, cl.meta
 	if cl.perAttempt > 0 && (req.Deadline == 0 || now+cl.perAttempt < req.Deadline) {
 		req.Deadline, req.Limit = now+cl.perAttempt, cl.byAttempt
 	}
@@ -159,6 +160,8 @@ func (cl *call) ended(a *attempt) result {
 		}
 	case rpc.ServerError:
 		res.phase = PhaseAnswer
+	case *conn.RefusedError:
+		return cl.refused(a, res, err)
 	default:
 		switch {
 		case is[*conn.DecodeError](err):
@@ -175,6 +178,29 @@ func (cl *call) ended(a *attempt) result {
 		cl.tracers.answered(cl.method, a.node.addr(), res.took, req.Err)
 	}
 	return res
+}
+
+// refused is the result of an attempt that the server has not executed, and will not.
+func (cl *call) refused(a *attempt, res result, why *conn.RefusedError) result {
+	res.phase, res.err = PhaseAnswer, &RefusedError{Text: why.Text, Wait: why.Wait}
+	cl.refusals++
+	cl.client.stats.refused.Add(1)
+	a.picked = false
+	a.pick.DoneRefused(why.Wait, res.err)
+	if !cl.tracers.none() {
+		cl.tracers.answered(cl.method, a.node.addr(), res.took, res.err)
+	}
+	return res
+}
+
+// elsewhere tells whether there is a node that this call has not tried.
+func (cl *call) elsewhere() bool {
+	p, err := cl.client.group.Pick(balancer.Want{Key: cl.key, Skip: cl.tried})
+	if err != nil {
+		return false
+	}
+	p.Done(balancer.Canceled)
+	return !slices.Contains(cl.tried, p.Node())
 }
 
 // giveUp ends an attempt because its context has ended.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/balancer"
+	"github.com/rollcall-dns/rollcall/internal/callmeta"
 	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
 )
 
@@ -65,6 +66,8 @@ type call struct {
 	limit      conn.Limit    // whose deadline it is
 	perAttempt time.Duration // 0: only the deadline bounds an attempt
 	byAttempt  conn.Limit    // whose limit perAttempt is
+	travels    bool          // the servers are told how much time is left
+	meta       callmeta.Meta // and this
 
 	departure *departure // of a Go whose request has not been sent
 	borrowed  bool       // the caller may change args: see Client.Go
@@ -74,6 +77,8 @@ type call struct {
 	tried  []*balancer.Node // nodes on which attempts have failed
 	failed []Attempt
 	resent int // attempts made after a server may have executed the call
+
+	refusals int // attempts that a server has refused
 }
 
 // newCall takes a call that is not in use and says what it is to do.
@@ -141,11 +146,16 @@ func (cl *call) begin(ctx context.Context) error {
 	if cl.options.err != nil {
 		return cl.options.err
 	}
+	var err error
+	if cl.meta, err = callmeta.Outgoing(ctx); err != nil {
+		cl.note(result{phase: PhaseEncode, err: err})
+		return err
+	}
 	now := c.now()
 	var whole time.Duration
 	whole, cl.limit = cl.timeout()
 	if end, ok := ctx.Deadline(); ok {
-		cl.limit = byContext
+		cl.limit, cl.travels = byContext, true
 		if whole = min(time.Until(end), forever); whole <= 0 {
 			return context.DeadlineExceeded // the context's own timer is late
 		}

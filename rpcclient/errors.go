@@ -59,7 +59,7 @@ const (
 	PhaseWrite               // waiting to be written
 	PhaseWait                // waiting for the answer
 	PhaseDecode              // decoding the answer
-	PhaseAnswer              // the server answered with an error
+	PhaseAnswer              // the server answered with an error, or refused the call
 )
 
 var phases = [...]string{"pick", "encode", "write", "wait", "decode", "answer"}
@@ -173,6 +173,22 @@ var (
 	// ErrClosed is in the error of a call on a Client that is closed or closing.
 	ErrClosed = errors.New("client closed")
 )
+
+// RefusedError is in the error of a call that a server has refused: it has not executed the
+// call, and will not. The call was tried on other nodes, if there were any and the budget
+// allowed it.
+type RefusedError struct {
+	Text string        // why, in the words of the server; may be empty
+	Wait time.Duration // how long the node gets no calls while others do; 0: the server did not say
+}
+
+// Error is "refused by the server: " and Text.
+func (e *RefusedError) Error() string {
+	if e.Text == "" {
+		return "refused by the server"
+	}
+	return "refused by the server: " + e.Text
+}
 
 // is tells whether an error of type E is in err.
 func is[E error](err error) bool {

@@ -95,11 +95,29 @@ func startOurs(t *testing.T, cfg rpcserver.Config, arith ...*Arith) (s *rpcserve
 }
 
 func TestPairings(t *testing.T) {
-	t.Run("stock server", func(t *testing.T) { exercise(t, newClient(t, Config{}, startStock(t, "").addr)) })
-	t.Run("rpcserver", func(t *testing.T) {
-		_, addr := startOurs(t, rpcserver.Config{})
-		exercise(t, newClient(t, Config{}, addr))
-	})
+	var mu sync.Mutex // guards calls
+	// Every second call has all that can travel.
+	calls := 0
+	loaded := func(ctx context.Context, in *Invocation, next func(context.Context, *Invocation) error) error {
+		mu.Lock()
+		calls++
+		plain := calls%2 == 0
+		mu.Unlock()
+		if plain {
+			return next(ctx, in)
+		}
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		ctx = WithMeta(WithMeta(ctx, "traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), "empty", "")
+		return next(ctx, in)
+	}
+	for name, cfg := range map[string]Config{"": {}, ", deadlines and metadata": {Interceptors: []Interceptor{loaded}}} {
+		t.Run("stock server"+name, func(t *testing.T) { exercise(t, newClient(t, cfg, startStock(t, "").addr)) })
+		t.Run("rpcserver"+name, func(t *testing.T) {
+			_, addr := startOurs(t, rpcserver.Config{})
+			exercise(t, newClient(t, cfg, addr))
+		})
+	}
 	t.Run("stock server, JSON", func(t *testing.T) {
 		s := startStock(t, "")
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -117,7 +135,7 @@ func TestPairings(t *testing.T) {
 			}
 		})
 		t.Cleanup(func() { l.Close(); wg.Wait() }) // runs after the client is closed
-		exercise(t, newClient(t, Config{Conn: ConnConfig{Codec: jsonrpc.NewClientCodec}}, l.Addr().String()))
+		exercise(t, newClient(t, Config{Interceptors: []Interceptor{loaded}, Conn: ConnConfig{Codec: jsonrpc.NewClientCodec}}, l.Addr().String()))
 	})
 	t.Run("rpcserver, JSON", func(t *testing.T) {
 		_, addr := startOurs(t, rpcserver.Config{Codec: jsonrpc.NewServerCodec})

@@ -35,6 +35,15 @@ func (cl *call) next(ctx context.Context, res result) (delay time.Duration, stop
 		return 0, res.err
 	case len(cl.failed) >= maxAttempts:
 		return 0, res.err
+	case is[*RefusedError](res.err) && !cl.elsewhere():
+		return 0, res.err
+	case is[*RefusedError](res.err) && cl.refusals == 1:
+		// One node may have more than its share of the load.
+		return 0, nil
+	case is[*RefusedError](res.err) && !c.budget.Spend(c.stats.calls.Load()):
+		// All servers may shed load, which the tries must not add to.
+		c.stats.overBudget.Add(1)
+		return 0, fmt.Errorf("%w: %w", ErrOverBudget, res.err)
 	case res.exec == ExecutedNever:
 		// The first two follow at once, because another node is as good as the first
 		// one was. Later ones do not, so that there is no busy loop.

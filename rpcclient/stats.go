@@ -12,6 +12,7 @@ type counters struct {
 	calls, attempts, retries, overBudget     atomic.Uint64
 	hedges, hedgesWon                        atomic.Uint64
 	answeredErrors, failedNever, failedMaybe atomic.Uint64
+	refused                                  atomic.Uint64
 	dials, dialFailures                      atomic.Uint64
 }
 
@@ -23,6 +24,7 @@ type Stats struct {
 	OverBudget     uint64      `json:"over_budget"`     // retries that the budget did not allow
 	Hedges         uint64      `json:"hedges"`          // second requests while the first was out
 	HedgesWon      uint64      `json:"hedges_won"`      // hedges that were answered first
+	Refused        uint64      `json:"refused"`         // requests that a server has not executed, and said so
 	AnsweredErrors uint64      `json:"answered_errors"` // calls that a server answered with an error
 	FailedNever    uint64      `json:"failed_never"`    // calls that failed and that no server executed
 	FailedMaybe    uint64      `json:"failed_maybe"`    // other calls that failed
@@ -84,7 +86,7 @@ func (c *Client) Stats() Stats {
 	s := &c.stats
 	out := Stats{
 		Calls: s.calls.Load(), Attempts: s.attempts.Load(), Retries: s.retries.Load(), OverBudget: s.overBudget.Load(),
-		Hedges: s.hedges.Load(), HedgesWon: s.hedgesWon.Load(),
+		Hedges: s.hedges.Load(), HedgesWon: s.hedgesWon.Load(), Refused: s.refused.Load(),
 		AnsweredErrors: s.answeredErrors.Load(), FailedNever: s.failedNever.Load(), FailedMaybe: s.failedMaybe.Load(),
 		Dials: s.dials.Load(), DialFailures: s.dialFailures.Load(),
 		InFlight: int(c.active.Load()),

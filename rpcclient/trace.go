@@ -15,8 +15,8 @@ type Trace struct {
 	Picked func(method, node string, attempt int)
 	// Sent: the request is encoded and on its way.
 	Sent func(method, node string)
-	// Answered: the server answered; err is its error (rpc.ServerError), a reply
-	// that does not fit, or nil.
+	// Answered: the server answered; err is its error (rpc.ServerError), a refusal
+	// (*RefusedError), a reply that does not fit, or nil.
 	Answered func(method, node string, took time.Duration, err error)
 	// Failed: an attempt failed.
 	Failed func(method string, a Attempt)
