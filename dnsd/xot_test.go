@@ -9,6 +9,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
@@ -55,7 +56,7 @@ func TestBINDFollowsTheZoneOverTLS(t *testing.T) {
 	if status, answer := request(t, "PUT", s.HookURL()+"/v1/services/_math._tcp/instances/a1", `{"host":"10.0.0.7","port":8080,"lease":"10m"}`); status != 201 {
 		t.Fatalf("%d %v", status, answer)
 	}
-	own := peertest.FreeAddrs(1)[0]
+	own := freeaddr.Take(1)[0]
 	conf := filepath.Join(dir, "named.conf")
 	if err := os.WriteFile(conf, fmt.Appendf(nil, xotConf, dir, own.Port(), s.TLSAddrs()[0].Port()), 0o600); err != nil {
 		t.Fatal(err)

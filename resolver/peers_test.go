@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
@@ -60,7 +61,7 @@ zone:
 // file says.
 func TestRealNameServersAreUnderstood(t *testing.T) {
 	t.Parallel()
-	addrs := peertest.FreeAddrs(len(peers))
+	addrs := freeaddr.Take(len(peers))
 	for i, peer := range peers {
 		t.Run(peer.name, func(t *testing.T) {
 			t.Parallel()

@@ -14,13 +14,13 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/rollcall-dns/rollcall/internal/peertest"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 )
 
 // serveSockets puts a handler on a real port, UDP and TCP.
 func serveSockets(t *testing.T, h handler) (addr string) {
 	t.Helper()
-	addr = peertest.FreeAddrs(1)[0].String()
+	addr = freeaddr.Take(1)[0].String()
 	for _, network := range []string{"udp", "tcp"} {
 		started := make(chan struct{})
 		s := &dns.Server{
@@ -93,6 +93,12 @@ func (l *lines) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.all, "\n")
+}
+
 // logTo gives a logger whose lines have no time.
 func logTo(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
@@ -122,7 +128,7 @@ func TestTheLogTellsOnce(t *testing.T) {
 			`level=INFO msg="resolver: the set has shrunk, asking for confirmation" name=_math._tcp.svc. server=ns1:53 endpoints=0 before=1 error="resolver: lookup _math._tcp.svc. SRV @ns1:53: no such name: no instance is registered under it (NXDOMAIN)"`,
 			`level=WARN msg="resolver: no endpoints left" name=_math._tcp.svc. error="resolver: lookup _math._tcp.svc. SRV @ns1:53: no such name: no instance is registered under it (NXDOMAIN)"`,
 		}
-		if got := strings.Join(log.all, "\n"); got != strings.Join(want, "\n") {
+		if got := log.String(); got != strings.Join(want, "\n") {
 			t.Errorf("logged\n%s\nwant\n%s", got, strings.Join(want, "\n"))
 		}
 	})

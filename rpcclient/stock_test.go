@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
@@ -83,7 +84,7 @@ type server struct {
 func startStock(tb testing.TB, addr string) *server {
 	tb.Helper()
 	if addr == "" {
-		addr = "127.0.0.1:0"
+		addr = freeaddr.Take(1)[0].String() // no other process gets it when it was closed
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -161,10 +162,31 @@ func newClient(tb testing.TB, cfg Config, addrs ...string) *Client {
 
 func ready(tb testing.TB, c *Client) {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(tb.Context(), 20*time.Second)
 	defer cancel()
 	if err := c.Ready(ctx); err != nil {
 		tb.Fatal(err)
+	}
+}
+
+// dialFailed waits until a node knows why its dial has failed.
+func dialFailed(tb testing.TB, c *Client) {
+	tb.Helper()
+	for {
+		changed := c.changed.next()
+		for _, n := range allNodes(c) {
+			n.mu.Lock()
+			failures := n.failures
+			n.mu.Unlock()
+			if failures > 0 {
+				return
+			}
+		}
+		select {
+		case <-changed:
+		case <-time.After(20 * time.Second):
+			tb.Fatal("no dial has failed")
+		}
 	}
 }
 
@@ -184,7 +206,7 @@ func allUp(tb testing.TB, c *Client, nodes int) {
 		}
 		select {
 		case <-changed:
-		case <-time.After(10 * time.Second):
+		case <-time.After(20 * time.Second):
 			tb.Fatalf("%d of %d nodes up", up, nodes)
 		}
 	}

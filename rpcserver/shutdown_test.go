@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/register"
 	"github.com/rollcall-dns/rollcall/rpcserver"
 )
@@ -253,12 +254,7 @@ func TestRefusedRegistrationEndsServe(t *testing.T) {
 }
 
 func TestServerServesWhileTheHookIsAway(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := "http://" + l.Addr().String()
-	l.Close()
+	nobody := "http://" + freeaddr.Take(1)[0].String()
 	s, addr := serve(t, rpcserver.Config{Announce: &register.Config{Hooks: []string{nobody}, Service: "_math._tcp"}})
 	if err := dial(t, addr).Call("Arith.Multiply", Args{1, 1}, new(int)); err != nil {
 		t.Error(err)

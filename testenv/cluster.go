@@ -2,11 +2,11 @@ package testenv
 
 import (
 	"cmp"
-	"net"
 	"path/filepath"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/internal/kv/memkv"
 )
 
@@ -21,7 +21,7 @@ func (e *Env) prepare(z dnsd.Zone) {
 	e.t.Helper()
 	n := e.setup.DNSDs
 	if n < 2 {
-		e.dnsds = []*server{{zone: z}}
+		e.dnsds = []*server{{zone: addressed(z)}}
 		return
 	}
 	if n > len(letters) {
@@ -31,7 +31,7 @@ func (e *Env) prepare(z dnsd.Zone) {
 		e.store = &Store{memkv.New(memkv.Config{})}
 	}
 	for i := range n {
-		d := &server{index: i, zone: z, hookLink: newLink(), dnsLink: newLink(), peerLinks: make([]*link, n)}
+		d := &server{index: i, zone: addressed(z), hookLink: newLink(), dnsLink: newLink(), peerLinks: make([]*link, n)}
 		for j := range i {
 			l := newLink()
 			d.peerLinks[j], e.dnsds[j].peerLinks[i] = l, l
@@ -41,7 +41,7 @@ func (e *Env) prepare(z dnsd.Zone) {
 			shared = *z.Store.Shared
 		}
 		shared.Name = string(letters[i])
-		shared.Listen = freeAddr(e)
+		shared.Listen = freeAddr() // known before the dnsd start, so that the links between them can be told apart
 		shared.Session = cmp.Or(shared.Session, session)
 		if shared.Dir != "" {
 			shared.Dir = filepath.Join(shared.Dir, shared.Name)
@@ -61,16 +61,19 @@ func (e *Env) prepare(z dnsd.Zone) {
 	}
 }
 
-// freeAddr is an address that no one listens on. The dnsd know each other's addresses
-// before they start, so that the links between them can be told apart.
-func freeAddr(e *Env) string {
-	e.t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		e.t.Fatal(err)
+// addressed is a zone with addresses of its own where z has none. A restart needs them
+// again, so the system must not give their ports to a client meanwhile.
+func addressed(z dnsd.Zone) dnsd.Zone {
+	if len(z.Bind) == 0 {
+		z.Bind = []string{freeAddr()}
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	if z.Hook.Addr == "" {
+		z.Hook.Addr = freeAddr()
+	}
+	return z
 }
+
+// freeAddr is an address that no one listens on, and that no client gets.
+func freeAddr() string { return freeaddr.Take(1)[0].String() }
 
 // Tests: store_test.go.

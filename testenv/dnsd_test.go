@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 	"github.com/rollcall-dns/rollcall/register"
 )
@@ -26,7 +27,7 @@ func TestDnsdForgetsEverything(t *testing.T) {
 
 // The dnsd of this test is a process of its own, so that kill -9 can end it.
 func TestDnsdIsKilled(t *testing.T) {
-	addrs := peertest.FreeAddrs(2)
+	addrs := freeaddr.Take(2)
 	path := filepath.Join(t.TempDir(), "svc.db")
 	start := func() *peertest.Process {
 		t.Helper()

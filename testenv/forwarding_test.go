@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 	"github.com/rollcall-dns/rollcall/resolver"
 )
@@ -52,7 +53,7 @@ func TestForwardersOfTheDocumentFindServices(t *testing.T) {
 			for _, form := range []string{"%v#%d", "%v@%d", "%v port %d"} {
 				part = strings.ReplaceAll(part, fmt.Sprintf(form, "127.0.0.1", 5300), fmt.Sprintf(form, dns.Addr(), dns.Port()))
 			}
-			dir, port := t.TempDir(), peertest.FreeAddrs(1)[0].Port()
+			dir, port := t.TempDir(), freeaddr.Take(1)[0].Port()
 			part = strings.Replace(part, "options {\n", "options {\n"+fmt.Sprintf(tt.options, dir, port), 1)
 			if err := os.WriteFile(filepath.Join(dir, "peer.conf"), fmt.Appendf(nil, tt.config, dir, port, part), 0o600); err != nil {
 				t.Fatal(err)

@@ -48,7 +48,7 @@ type gate struct {
 }
 
 func newGate(delay time.Duration) (*gate, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", freeAddr()) // set opens it again
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 	"github.com/rollcall-dns/rollcall/register"
 )
@@ -62,7 +63,7 @@ type adminSocket string
 func startHAProxy(t *testing.T, binary, dns string) (front string, admin adminSocket) {
 	t.Helper()
 	config := readPage(t, "docs/integrations.md").block(t, "haproxy.cfg")
-	front = peertest.FreeAddrs(1)[0].String()
+	front = freeaddr.Take(1)[0].String()
 	dir := t.TempDir()
 	admin = adminSocket(filepath.Join(dir, "admin"))
 	text := strings.NewReplacer("127.0.0.1:5300", dns, "127.0.0.1:9000", front).Replace(config)

@@ -68,9 +68,13 @@ func TestAnInstanceStopsByItself(t *testing.T) {
 	load.finish(t)
 }
 
+// attemptTime is what an attempt has where a node hangs. A node that works needs a
+// millisecond; one on a busy machine may need a hundred times that.
+const attemptTime = 500 * time.Millisecond
+
 func TestAnInstanceHangs(t *testing.T) {
 	env := New(t, Setup{Nodes: 3})
-	c := env.Client(&rpcclient.Config{Retry: rpcclient.RetryConfig{AttemptTimeout: 250 * time.Millisecond}})
+	c := env.Client(&rpcclient.Config{Retry: rpcclient.RetryConfig{AttemptTimeout: attemptTime}})
 	load := startLoad(t, c, 4, rpcclient.Idempotent())
 	load.awaitCalls(t, 200)
 	hung := env.Node(1).Arith
@@ -86,7 +90,7 @@ func TestAnInstanceHangs(t *testing.T) {
 // though its kernel acknowledges all that is sent.
 func TestAProcessIsFrozen(t *testing.T) {
 	env := New(t, Setup{Nodes: 3})
-	c := env.Client(&rpcclient.Config{Retry: rpcclient.RetryConfig{AttemptTimeout: 250 * time.Millisecond}})
+	c := env.Client(&rpcclient.Config{Retry: rpcclient.RetryConfig{AttemptTimeout: attemptTime}})
 	load := startLoad(t, c, 4, rpcclient.Idempotent())
 	load.awaitCalls(t, 200)
 	frozen := env.Node(1)

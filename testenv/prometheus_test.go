@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
@@ -33,7 +34,7 @@ func TestPrometheusFollows(t *testing.T) {
 	if out, err := exec.Command(promtool, "check", "config", "--syntax-only", path).CombinedOutput(); err != nil {
 		t.Fatalf("promtool refuses the document's configuration: %v\n%s", err, out)
 	}
-	addr := peertest.FreeAddrs(1)[0].String()
+	addr := freeaddr.Take(1)[0].String()
 	peertest.Start(t, dir, binary, "--config.file="+path, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr)
 	awaitTargets(t, env, addr, "two nodes", "a1", "a2")
 	env.AddNode()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 	"github.com/rollcall-dns/rollcall/resolver"
 )
@@ -47,7 +48,7 @@ func TestSecondariesOfTheDocumentFollow(t *testing.T) {
 	} {
 		t.Run(tt.program, func(t *testing.T) {
 			peertest.Need(t, tt.program)
-			peer := peertest.FreeAddrs(1)[0]
+			peer := freeaddr.Take(1)[0]
 			env := New(t, Setup{Zone: dnsd.Zone{Transfer: dnsd.Transfer{
 				To:   []dnsd.Secondary{{Addr: peer.String(), Key: "xfr."}},
 				Keys: []dnsd.TSIG{{Name: "xfr.", Algorithm: "hmac-sha256.", Secret: secret}},

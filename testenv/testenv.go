@@ -79,12 +79,6 @@ func New(t testing.TB, setup Setup) *Env {
 		setup.Logger = slog.New(slog.DiscardHandler)
 	}
 	z := &setup.Zone
-	if len(z.Bind) == 0 {
-		z.Bind = []string{"127.0.0.1:0"}
-	}
-	if z.Hook.Addr == "" {
-		z.Hook.Addr = "127.0.0.1:0"
-	}
 	if z.Lease.Default == 0 {
 		z.Lease.Default = 3 * time.Second
 	}

@@ -17,7 +17,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/rollcall-dns/rollcall/internal/peertest"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 )
 
 // node is one dnsd.
@@ -104,7 +104,7 @@ func read(ctx context.Context, url string) ([]byte, error) {
 
 // single makes a dnsd that is alone, on a store: "memory", or "bolt FILE".
 func single(p programs, name, store string) (*node, error) {
-	addrs := peertest.FreeAddrs(2)
+	addrs := freeaddr.Take(2)
 	return configure(p, name, addrs[0], addrs[1], store)
 }
 
@@ -147,7 +147,7 @@ func newCluster(ctx context.Context, p programs) (*cluster, error) {
 	}
 	p.work = work
 	const each = 4 // addresses
-	addrs := peertest.FreeAddrs(each * len(names))
+	addrs := freeaddr.Take(each * len(names))
 	var peers strings.Builder
 	for i, name := range names {
 		fmt.Fprintf(&peers, "        peer %s http://%s\n", name, addrs[each*i+2])

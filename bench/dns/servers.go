@@ -24,6 +24,7 @@ import (
 
 	"github.com/miekg/dns"
 	"github.com/rollcall-dns/rollcall/bench/internal/dnsload"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
@@ -120,7 +121,7 @@ func (k other) start(path, dir, file string) (*server, error) {
 	if err := os.Mkdir(home, 0o700); err != nil {
 		return nil, err
 	}
-	addr := peertest.FreeAddrs(1)[0]
+	addr := freeaddr.Take(1)[0]
 	conf := filepath.Join(home, k.name+".conf")
 	if err := os.WriteFile(conf, fmt.Appendf(nil, k.config, home, addr.Port(), file), 0o600); err != nil {
 		return nil, err
@@ -153,7 +154,7 @@ func start(name string, addr netip.AddrPort, path string, args ...string) (*serv
 }
 
 func startDNSD(o options, dir string) (*server, string, error) {
-	addrs := peertest.FreeAddrs(2)
+	addrs := freeaddr.Take(2)
 	addr, hook := addrs[0], addrs[1]
 	conf := filepath.Join(dir, "Corefile")
 	text := fmt.Sprintf(`svc:%d {
@@ -264,7 +265,7 @@ func startEcho(primary netip.AddrPort) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	addr := peertest.FreeAddrs(1)[0]
+	addr := freeaddr.Take(1)[0]
 	cmd := exec.Command(taskset, "-c", strconv.Itoa(dnsload.ServerCore), self, "-echo", addr.String())
 	cmd.Stdin = strings.NewReader(hex.EncodeToString(answer))
 	cmd.Stderr = os.Stderr

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/internal/kv"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
@@ -34,7 +35,7 @@ func startEtcd(t testing.TB, change ...func(*embed.Config)) etcd {
 // startEtcdAt starts an etcd for clients at a URL of a scheme, which it returns.
 func startEtcdAt(t testing.TB, scheme string, change ...func(*embed.Config)) string {
 	t.Helper()
-	addrs := peertest.FreeAddrs(2)
+	addrs := freeaddr.Take(2)
 	cfg := embedConfig(t.TempDir(), scheme, addrs[0].String(), addrs[1].String())
 	for _, c := range change {
 		c(cfg)
@@ -68,7 +69,7 @@ func embedConfig(dir, scheme, client, peer string) *embed.Config {
 // startDebian starts Debian's etcd, which is version 3.4, or skips the test.
 func startDebian(t testing.TB, args ...string) etcd {
 	t.Helper()
-	addrs := peertest.FreeAddrs(2)
+	addrs := freeaddr.Take(2)
 	client, peer := "http://"+addrs[0].String(), "http://"+addrs[1].String()
 	args = append([]string{
 		"--name", "given", "--data-dir", t.TempDir(),

@@ -11,8 +11,8 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/internal/kv"
-	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
 // A group is a cluster of servers in this process.
@@ -32,7 +32,7 @@ func newGroup(t testing.TB, n int, ca *authority) *group {
 	if ca != nil {
 		g.base.CA = ca.file
 	}
-	for i, addr := range peertest.FreeAddrs(n) {
+	for i, addr := range freeaddr.Take(n) {
 		g.add(string(rune('a'+i)), addr.String(), ca)
 	}
 	t.Cleanup(func() {

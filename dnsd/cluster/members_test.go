@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/internal/kv"
-	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
 // TestAServerIsReplaced is what an operator does whose machine c is lost, and then the
@@ -35,7 +35,7 @@ func TestAServerIsReplaced(t *testing.T) {
 	g.refused("c", g.config("c"), "peer c was part of it, but "+g.dirs["c"]+" has no data", "remove c (DELETE /v1/cluster/members/c at another dnsd)", `add it first: POST /v1/cluster/members {"name":"c","peer":"https://127.0.0.1:`)
 
 	// A new one gets another name and address.
-	d := g.add("d", peertest.FreeAddrs(1)[0].String(), ca)
+	d := g.add("d", freeaddr.Take(1)[0].String(), ca)
 	g.refused("d", g.config("d"), "does not know "+d.URL, `add it first: POST /v1/cluster/members {"name":"d"`)
 	if err := g.open["a"].RemoveMember(t.Context(), "x"); err == nil || !strings.Contains(err.Error(), "there is none of this name; the members are a, b, c") {
 		t.Errorf("the error is %v", err)
@@ -114,7 +114,7 @@ func TestAClusterGrows(t *testing.T) {
 	g.works("a")
 	must(t, g.open["a"], put("k", "1"))
 	for _, name := range []string{"b", "c"} {
-		p := g.add(name, peertest.FreeAddrs(1)[0].String(), nil)
+		p := g.add(name, freeaddr.Take(1)[0].String(), nil)
 		g.adds("a", p)
 		g.start(name)
 		g.works("a", name)

@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
@@ -99,7 +100,7 @@ type process struct {
 
 func startProcess(t *testing.T) *process {
 	t.Helper()
-	addrs := peertest.FreeAddrs(2)
+	addrs := freeaddr.Take(2)
 	p := &process{task: fmt.Sprintf("%s %s %s", t.TempDir(), addrs[0], addrs[1])}
 	p.start(t)
 	p.etcd = newEtcd(t, "http://"+addrs[0].String())

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/rollcall-dns/rollcall/internal/peertest"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 )
 
 // A proxy is between a client and an etcd.
@@ -22,7 +22,7 @@ type proxy struct {
 
 func startProxy(t testing.TB, to string) *proxy {
 	t.Helper()
-	return startProxyAt(t, peertest.FreeAddrs(1)[0].String(), to)
+	return startProxyAt(t, freeaddr.Take(1)[0].String(), to)
 }
 
 func startProxyAt(t testing.TB, addr, to string) *proxy {

@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/internal/kv"
-	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
 func TestAnEtcdThatIsTooOldIsRefused(t *testing.T) {
@@ -56,7 +56,7 @@ func TestAnOldEtcdThatAppearsLaterIsNotUsed(t *testing.T) {
 
 func TestAnEtcdThatIsAwayIsLoggedAndIsNoError(t *testing.T) {
 	var log bytes.Buffer
-	s, err := Stores{}.Open(t.Context(), dnsd.SharedStore{Endpoints: []string{"http://" + peertest.FreeAddrs(1)[0].String()}},
+	s, err := Stores{}.Open(t.Context(), dnsd.SharedStore{Endpoints: []string{"http://" + freeaddr.Take(1)[0].String()}},
 		slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)

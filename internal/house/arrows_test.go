@@ -82,7 +82,7 @@ var arrows = []struct {
 		reason:  "it tests stores of any kind, so it knows none",
 	},
 	{
-		rooms:   []string{"internal/peertest"},
+		rooms:   []string{"internal/peertest", "internal/freeaddr"},
 		allowed: []string{},
 		reason:  "tests of every room import it, so it can import none",
 	},

@@ -5,7 +5,7 @@
 //
 // [Start] runs one until the test ends. If it is not installed, the test is
 // skipped by name; with ROLLCALL_PEERS=1 in the environment it fails. [Need] does
-// this before the test sets anything up, and [FreeAddrs] gives the addresses to write
+// this before the test sets anything up. Package freeaddr gives the addresses to write
 // into a program's configuration.
 //
 // # The test binary itself

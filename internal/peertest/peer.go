@@ -3,10 +3,6 @@ package peertest
 import (
 	"bytes"
 	"context"
-	"io"
-	"math/rand/v2"
-	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,37 +71,6 @@ func Start(t testing.TB, dir, name string, args ...string) {
 			t.Logf("%s ended (%v) and said:\n%s", name, err, strings.Join(lines[max(0, len(lines)-40):], "\n"))
 		}
 	})
-}
-
-// FreeAddrs returns n addresses of loopback that are free for UDP and TCP. The
-// system does not use their ports for clients, so a process can listen there later,
-// and again after it was killed. Like httptest.NewServer, FreeAddrs panics when there
-// is none.
-func FreeAddrs(n int) []netip.AddrPort {
-	var addrs []netip.AddrPort
-	var held []io.Closer // until the end, so that no address is returned twice
-	defer func() {
-		for _, c := range held {
-			c.Close()
-		}
-	}()
-	for range 1000 * n {
-		addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 20_000+rand.N[uint16](10_000))
-		tcp, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(addr))
-		if err != nil {
-			continue
-		}
-		held = append(held, tcp)
-		udp, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(addr))
-		if err != nil {
-			continue
-		}
-		held = append(held, udp)
-		if addrs = append(addrs, addr); len(addrs) == n {
-			return addrs
-		}
-	}
-	panic("peertest: no free port between 20000 and 30000")
 }
 
 // Tests: peertest_test.go.

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 	"github.com/rollcall-dns/rollcall/resolver"
 	"github.com/rollcall-dns/rollcall/rpcclient"
@@ -62,7 +63,7 @@ func newForgetfulFleet(t testing.TB, n int) *fleet {
 func (f *fleet) begin(n int) *fleet {
 	t := f.t
 	t.Helper()
-	addrs := peertest.FreeAddrs(2)
+	addrs := freeaddr.Take(2)
 	f.dns, f.hook = addrs[0].String(), addrs[1].String()
 	if err := f.startDNSD(); err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/register"
 )
 
@@ -73,9 +74,9 @@ func startSeveral(ctx context.Context, n int, dir string, tell func(string)) (*s
 		return nil, err
 	}
 	// The ports of one dnsd: DNS, hook, etcd's server, and the one for the other dnsd.
-	addrs, err := freeAddrs(4 * n)
-	if err != nil {
-		return nil, err
+	var addrs []string
+	for _, a := range freeaddr.Take(4 * n) {
+		addrs = append(addrs, a.String())
 	}
 	var peers strings.Builder
 	for i := range n {
@@ -124,19 +125,6 @@ func (s *several) build(ctx context.Context) error {
 		return fmt.Errorf("go build in %s: %w\n%s", build.Dir, err, text)
 	}
 	return nil
-}
-
-// freeAddrs are addresses of loopback at which nothing listens.
-func freeAddrs(n int) (addrs []string, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // after the last one: no address is there twice
-		addrs = append(addrs, l.Addr().String())
-	}
-	return addrs, nil
 }
 
 // start starts one dnsd, and does not wait for it.

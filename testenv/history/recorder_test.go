@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"net"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/testenv/history"
 )
 
@@ -20,14 +20,18 @@ type server struct {
 	stop func()
 }
 
+// newServer is a server that is not started. It keeps its addresses.
+func newServer(t *testing.T) *server {
+	addrs := freeaddr.Take(2)
+	return &server{dir: t.TempDir(), zone: dnsd.Zone{Bind: []string{addrs[0].String()}, Hook: dnsd.Hook{Addr: addrs[1].String()}}}
+}
+
 func (s *server) start(t *testing.T) {
 	t.Helper()
 	d, err := dnsd.New(dnsd.Config{Zones: []dnsd.Zone{s.zone}, StateDir: s.dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.zone.Bind = []string{d.DNSAddr().String()}
-	s.zone.Hook.Addr = strings.TrimPrefix(d.HookURL(), "http://")
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()
@@ -40,10 +44,8 @@ func (s *server) start(t *testing.T) {
 }
 
 func TestHistoryOfOneDnsdIsRight(t *testing.T) {
-	s := &server{dir: t.TempDir(), zone: dnsd.Zone{
-		Bind: []string{"127.0.0.1:0"}, Hook: dnsd.Hook{Addr: "127.0.0.1:0"},
-		Transfer: dnsd.Transfer{To: []dnsd.Secondary{{Addr: "127.0.0.1/32"}}},
-	}}
+	s := newServer(t)
+	s.zone.Transfer.To = []dnsd.Secondary{{Addr: "127.0.0.1/32"}}
 	s.start(t)
 	defer func() { s.stop() }()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -92,7 +94,7 @@ func TestHistoryOfOneDnsdIsRight(t *testing.T) {
 
 // TestUnansweredRequestsAreUnknown: a request that may have arrived is not refused.
 func TestUnansweredRequestsAreUnknown(t *testing.T) {
-	s := &server{dir: t.TempDir(), zone: dnsd.Zone{Bind: []string{"127.0.0.1:0"}, Hook: dnsd.Hook{Addr: "127.0.0.1:0"}}}
+	s := newServer(t)
 	s.start(t)
 	defer func() { s.stop() }()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rollcall-dns/rollcall/internal/peertest"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 )
 
 // TestTheEchoIsAsked: every answer of the echo is counted, and the processor time is that
@@ -21,7 +21,7 @@ func TestTheEchoIsAsked(t *testing.T) {
 	if runtime.NumCPU() < 2 {
 		t.Skip("needs two cores: one for the server, one for the generator")
 	}
-	addr := peertest.FreeAddrs(1)[0]
+	addr := freeaddr.Take(1)[0]
 	answer := make([]byte, 120)
 	answer[2] = 0x84 // an answer, authoritative, without an error
 	failed := make(chan error, 1)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/hook"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/register"
 )
 
@@ -30,7 +31,7 @@ func startHook(t *testing.T, addr string) *dnsd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := hook.Listen(hook.Config{Addr: cmp.Or(addr, "127.0.0.1:0"), Registry: r, Zone: "svc."})
+	s, err := hook.Listen(hook.Config{Addr: cmp.Or(addr, freeaddr.Take(1)[0].String()), Registry: r, Zone: "svc."})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry/boltstore"
-	"github.com/rollcall-dns/rollcall/internal/peertest"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 )
 
 // TestSecondariesFollowThroughLives: NSD, Knot and BIND follow a primary that is
@@ -22,7 +22,7 @@ import (
 func TestSecondariesFollowThroughLives(t *testing.T) {
 	needPeers(t)
 	addrs, to := peerAddrs(t)
-	primary := peertest.FreeAddrs(1)[0]
+	primary := freeaddr.Take(1)[0]
 	dir := t.TempDir()
 	db := filepath.Join(dir, "svc.db")
 	rnd := rand.New(rand.NewPCG(5, 6))

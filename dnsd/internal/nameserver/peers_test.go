@@ -13,6 +13,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
@@ -134,7 +135,7 @@ func needPeers(t testing.TB) {
 // send NOTIFY.
 func peerAddrs(t testing.TB) ([]netip.AddrPort, []Secondary) {
 	t.Helper()
-	addrs := peertest.FreeAddrs(len(peerKinds))
+	addrs := freeaddr.Take(len(peerKinds))
 	var to []Secondary
 	for i, k := range peerKinds {
 		peertest.Need(t, k.program)
@@ -224,7 +225,7 @@ func (p peer) exchange(m *dns.Msg, network string) (*dns.Msg, error) {
 	}
 	defer conn.Close()
 	c := &dns.Conn{Conn: conn, UDPSize: 65535}
-	c.SetDeadline(time.Now().Add(5 * time.Second))
+	c.SetDeadline(time.Now().Add(20 * time.Second))
 	if err := c.WriteMsg(m); err != nil {
 		return nil, err
 	}
