@@ -46,6 +46,8 @@ func (h *fakeHook) mustNotHaveLapsed(t *testing.T) {
 	if _, ok := h.entry("a1"); !ok {
 		t.Error("the instance is not registered")
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if len(h.lapses) > 0 {
 		t.Error(h.lapses)
 	}

@@ -24,6 +24,7 @@ func TestRenewalsComeAtAThirdOfTheLeaseOrALittleBefore(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Minute)
+		synctest.Wait()
 		h.mustNotHaveLapsed(t)
 		seen := map[time.Duration]bool{}
 		for i := 1; i < len(h.putTimes); i++ {
@@ -81,6 +82,7 @@ func TestHookAwayForAnHourIsAskedWithCappedBackoff(t *testing.T) {
 		})
 		h.forget()
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if st := l.Status(); st.State != LeaseRetrying || st.Err == nil || !strings.Contains(st.Err.Error(), "503") {
 			t.Errorf("status %+v", st)
 		}
@@ -94,6 +96,7 @@ func TestHookAwayForAnHourIsAskedWithCappedBackoff(t *testing.T) {
 			t.Errorf("status %+v", st)
 		}
 		mustClose(t, l)
+		synctest.Wait()
 		want := []LeaseState{LeaseRenewed, LeaseHeld, LeaseRetrying, LeaseRenewed, LeaseHeld, LeaseClosed}
 		if len(states) != len(want) {
 			t.Fatalf("states %v, want %v", states, want)

@@ -126,6 +126,7 @@ func TestDrainIsHeard(t *testing.T) {
 		synctest.Wait()
 		h.want(t, "no longer drained")
 		mustClose(t, l)
+		synctest.Wait()
 		want := []string{"renewed up", "held up", "held drained", "held up", "closed up"}
 		if strings.Join(states, ",") != strings.Join(want, ",") {
 			t.Errorf("%q, want %q", states, want)

@@ -162,6 +162,7 @@ func TestLeaseGoesFromHookToHook(t *testing.T) {
 						s.registry.mustNotHaveLapsed(t)
 						s.set(strings.TrimPrefix(st.Hook, "http://"), "")
 					}
+					synctest.Wait()
 					asked, _ := s.requests()
 					if !noHold && len(asked) > 1+6*2 {
 						t.Errorf("asked for %q", asked)

@@ -252,7 +252,7 @@ func TestAnAnswerIsBounded(t *testing.T) {
 			if eps[29].Priority != 1 || eps[30].Priority != 2 {
 				t.Errorf("priorities %d and %d at the edge", eps[29].Priority, eps[30].Priority)
 			}
-			if got, want := strings.Join(log.all, "\n"), `level=WARN msg="resolver: more SRV records than MaxEndpoints, the rest is not used" name=_math._tcp.svc. records=100 used=50`; got != want {
+			if got, want := log.String(), `level=WARN msg="resolver: more SRV records than MaxEndpoints, the rest is not used" name=_math._tcp.svc. records=100 used=50`; got != want {
 				t.Errorf("logged\n%s\nwant\n%s", got, want)
 			}
 			sets = append(sets, addrs(w.last()))

@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,12 +57,13 @@ func TestAServerOfPushIsDiscovered(t *testing.T) {
 				n := fakeNet{"ns1:53": recursor, "10.9.9.9:853": server}
 				r := n.client("ns1")
 				r.PushTLS = &tls.Config{RootCAs: roots}
-				inner, tlsDials := r.Dial, 0
+				inner := r.Dial
+				var tlsDials atomic.Int32
 				r.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 					if addr != "10.9.9.9:853" {
 						return inner(ctx, network, addr)
 					}
-					tlsDials++
+					tlsDials.Add(1)
 					client, raw := net.Pipe()
 					go func() {
 						conn := tls.Server(raw, &tls.Config{Certificates: []tls.Certificate{cert}})
@@ -75,8 +77,8 @@ func TestAServerOfPushIsDiscovered(t *testing.T) {
 				if certified != "push.svc" {
 					before := len(recursor.asked("SRV"))
 					time.Sleep(50 * time.Minute)
-					if tlsDials != 1 || p.sessionsBegun() != 0 || r.Freshness(mathTCP).By != "ttl" || len(recursor.asked("SRV"))-before < 600 {
-						t.Errorf("%d connections, %d sessions, %+v", tlsDials, p.sessionsBegun(), r.Freshness(mathTCP))
+					if tlsDials.Load() != 1 || p.sessionsBegun() != 0 || r.Freshness(mathTCP).By != "ttl" || len(recursor.asked("SRV"))-before < 600 {
+						t.Errorf("%d connections, %d sessions, %+v", tlsDials.Load(), p.sessionsBegun(), r.Freshness(mathTCP))
 					}
 					a.close()
 					b.close()

@@ -23,13 +23,7 @@ func TestDebugPageSaysWhyEachNodeIsUsedOrNot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for { // until the dead server was dialled
-		changed := c.changed.next()
-		if c.Stats().DialFailures > 0 {
-			break
-		}
-		<-changed
-	}
+	dialFailed(t, c)
 	w := httptest.NewRecorder()
 	c.ServeHTTP(w, httptest.NewRequest("GET", "/?format=json", nil))
 	var page page

@@ -15,7 +15,8 @@ import (
 func TestNoNodesSaysWhatWasAskedOfWhom(t *testing.T) {
 	s := startStock(t, "")
 	s.stop()
-	c := newClient(t, Config{WaitForNode: 300 * time.Millisecond}, s.addr)
+	c := newClient(t, Config{WaitForNode: 100 * time.Millisecond}, s.addr)
+	dialFailed(t, c)
 	err := c.Call(t.Context(), "Arith.Multiply", &Args{}, nil)
 	var call *Error
 	if !errors.Is(err, ErrNoNodes) || !errors.As(err, &call) || call.Executed != ExecutedNever {

@@ -215,7 +215,7 @@ func TestValuesThatDoNotFitStopNoOtherCalls(t *testing.T) {
 				if err := c.Call(t.Context(), tt.method, tt.args, tt.reply); err == nil {
 					t.Fatal("it fits")
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), pauses[2]-100*time.Millisecond)
+				ctx, cancel := context.WithTimeout(t.Context(), pauses[4]-100*time.Millisecond) // the pause after so many failures
 				product, err := Invoke[int](ctx, c, "Arith.Multiply", &Args{6, 7})
 				cancel()
 				if err != nil || product != 42 {

@@ -1,7 +1,6 @@
 package rpcclient
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -146,24 +145,11 @@ func TestMismatchOfProtocolsIsNamed(t *testing.T) {
 	fail := func(addr string, cfg Config) error {
 		cfg.Source = eps{{Addr: addr, Target: "a1.math.tcp.svc.", Weight: 1}}
 		c := newClient(t, cfg)
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-		defer cancel()
-		var err error
-		for { // until the node was dialled
-			changed := c.changed.next()
-			if c.Stats().DialFailures > 0 {
-				n := c.member(addr)
-				n.mu.Lock()
-				err = n.lastErr
-				n.mu.Unlock()
-				return err
-			}
-			select {
-			case <-changed:
-			case <-ctx.Done():
-				t.Fatalf("%s was not dialled", addr)
-			}
-		}
+		dialFailed(t, c)
+		n := c.member(addr)
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.lastErr
 	}
 	mustContain(t, fail(secure, Config{}), "connected, but the first ping failed", "without TLS?")
 	withTLS := Config{Conn: ConnConfig{TLS: &tls.Config{RootCAs: pool}}}
@@ -172,7 +158,7 @@ func TestMismatchOfProtocolsIsNamed(t *testing.T) {
 	mustContain(t, fail(hangsUp, withTLS), "tls to a1.math.tcp.svc", "does the server speak TLS on this port?")
 	mustContain(t, fail(hangsUp, Config{}), "connected, but the first ping failed", "net/rpc on this port")
 	// A server without HTTP waits for the rest of what it takes for a message.
-	withHTTP := Config{Conn: ConnConfig{Dial: HTTPPath(""), DialTimeout: 200 * time.Millisecond}}
+	withHTTP := Config{Conn: ConnConfig{Dial: HTTPPath(""), DialTimeout: time.Second}}
 	mustContain(t, fail(stockPlain, withHTTP), "CONNECT /_goRPC_", "does the server use rpc.HandleHTTP")
 }
 

@@ -39,6 +39,13 @@ func (h *hosts) probe(_ context.Context, address string) error {
 	return err
 }
 
+// askedOf is how often a node was asked.
+func (h *hosts) askedOf(n *node) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.asked[n.member.cfg.Address]
+}
+
 func (h *hosts) set(n *node, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -149,7 +156,7 @@ func TestDoubtOfOthersDoesNothing(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		h.set(first, errRefused)
 		h.set(second, errRefused)
-		asked := h.asked[second.member.cfg.Address]
+		asked := h.askedOf(second)
 		for _, p := range third.member.Peers() {
 			if p.Name != first.name {
 				third.member.Doubt(p)
@@ -161,7 +168,8 @@ func TestDoubtOfOthersDoesNothing(t *testing.T) {
 		}
 		synctest.Wait()
 		time.Sleep(time.Second)
-		if h.asked[second.member.cfg.Address] != asked || len(third.member.Peers()) != 3 || c.writer() != first {
+		synctest.Wait()
+		if h.askedOf(second) != asked || len(third.member.Peers()) != 3 || c.writer() != first {
 			t.Errorf("asked %v, members %v", h.asked, third.member.Peers())
 		}
 	})

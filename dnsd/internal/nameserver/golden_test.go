@@ -189,7 +189,7 @@ func exchange(t *testing.T, s *Server, network string, packet []byte) []byte {
 	}
 	defer c.Close()
 	conn := dns.Conn{Conn: c, UDPSize: 65535}
-	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
 	if _, err := conn.Write(packet); err != nil {
 		t.Fatal(err)
 	}

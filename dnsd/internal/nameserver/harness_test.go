@@ -130,7 +130,7 @@ func ask(t testing.TB, s *Server, network, name string, qtype uint16, change ...
 	for _, f := range change {
 		f(m)
 	}
-	c := dns.Client{Net: network, Timeout: 5 * time.Second, UDPSize: 65535}
+	c := dns.Client{Net: network, Timeout: 20 * time.Second, UDPSize: 65535}
 	r, _, err := c.Exchange(m, s.Addrs()[0].String())
 	if err != nil {
 		t.Fatalf("%s %s %s: %v", network, name, dns.TypeToString[qtype], err)
@@ -175,7 +175,7 @@ func raw(t testing.TB, s *Server, packet []byte) []byte {
 			t.Fatal(err)
 		}
 	}
-	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	c.SetReadDeadline(time.Now().Add(20 * time.Second))
 	buf := make([]byte, 65536)
 	n, err := c.Read(buf)
 	if err != nil {
@@ -233,7 +233,7 @@ func dialTCP(t testing.TB, s *Server) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(20 * time.Second))
 	return c
 }
 

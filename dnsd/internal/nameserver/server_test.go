@@ -64,7 +64,7 @@ func TestRepliesLeaveFromTheAddressThatWasAsked(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				c.SetDeadline(time.Now().Add(5 * time.Second))
+				c.SetDeadline(time.Now().Add(20 * time.Second))
 				if err := c.WriteMsg(new(dns.Msg).SetQuestion("svc.", dns.TypeSOA)); err != nil {
 					t.Fatal(err)
 				}

@@ -66,7 +66,7 @@ func TestAZoneWithoutContentIsNotReady(t *testing.T) {
 		for _, f := range change {
 			f(m)
 		}
-		c := dns.Client{Net: network, TLSConfig: cert.client, Timeout: 5 * time.Second, TsigSecret: map[string]string{"xfr.": testSecret}}
+		c := dns.Client{Net: network, TLSConfig: cert.client, Timeout: 20 * time.Second, TsigSecret: map[string]string{"xfr.": testSecret}}
 		r, _, err := c.Exchange(m, transports[network])
 		if err != nil {
 			t.Fatalf("%s %s %s: %v", network, name, dns.TypeToString[qtype], err)

@@ -49,7 +49,7 @@ func TestTLSAndPadding(t *testing.T) {
 		Addrs: []string{"127.0.0.1:0"}, Zones: []Zone{{Zone: standard(t)}},
 		TLS: TLS{Addrs: []string{"127.0.0.1:0"}, Config: cert.server},
 	})
-	c := dns.Client{Net: "tcp-tls", TLSConfig: cert.client, Timeout: 5 * time.Second}
+	c := dns.Client{Net: "tcp-tls", TLSConfig: cert.client, Timeout: 20 * time.Second}
 	pad := func(m *dns.Msg) {
 		m.SetEdns0(1232, false)
 		m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_PADDING{Padding: make([]byte, 100)}}

@@ -192,7 +192,7 @@ func TestAKeyIsGoodForItsZoneOnly(t *testing.T) {
 			"c.": {testSecret: dns.RcodeNotAuth, other: dns.RcodeNotAuth},
 		} {
 			for secret, want := range secrets {
-				c := dns.Client{Net: "tcp", TsigSecret: map[string]string{"xfr.": secret}, Timeout: 5 * time.Second}
+				c := dns.Client{Net: "tcp", TsigSecret: map[string]string{"xfr.": secret}, Timeout: 20 * time.Second}
 				m := new(dns.Msg).SetAxfr(zone)
 				m.SetTsig("xfr.", dns.HmacSHA256, 300, time.Now().Unix())
 				reply, _, err := c.Exchange(m, s.Addrs()[0].String())
