@@ -7,7 +7,7 @@ import (
 
 	"github.com/rollcall-dns/rollcall/dnsd"
 	"github.com/rollcall-dns/rollcall/dnsd/cluster"
-	"github.com/rollcall-dns/rollcall/internal/peertest"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/testenv"
 	"github.com/rollcall-dns/rollcall/testenv/history"
 )
@@ -17,7 +17,7 @@ import (
 func TestHistoryOfThreeDnsdWithEtcdInside(t *testing.T) {
 	t.Parallel() // it waits more than it works
 	shared := &dnsd.SharedStore{Dir: t.TempDir()}
-	for i, addr := range peertest.FreeAddrs(3) {
+	for i, addr := range freeaddr.Take(3) {
 		shared.Peers = append(shared.Peers, dnsd.Peer{Name: string(rune('a' + i)), URL: "http://" + addr.String()})
 	}
 	env := testenv.New(t, testenv.Setup{DNSDs: 3, Stores: cluster.Stores{}, Zone: dnsd.Zone{
