@@ -2,13 +2,14 @@ package rpcserver_test
 
 import (
 	"context"
-	"errors"
+	"io"
 	"net"
 	"net/rpc"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"github.com/rollcall-dns/rollcall/resolver"
 	"github.com/rollcall-dns/rollcall/rpcclient"
@@ -132,59 +133,52 @@ func TestCallsOfAClientThatIsGoneAreNotBegun(t *testing.T) {
 		"of all":          {Limits: rpcserver.Limits{InFlightTotal: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := newArith()
-			failed := make(chan struct{})
-			inner := listener(t)
-			serveOn(t, &watchedListener{inner, failed}, cfg, a)
-			c := raw(t, inner.Addr().String())
-			const calls = 50
-			for range calls {
-				c.send(t, "Arith.Wait", 1)
-			}
-			<-a.begun
-			seq := c.send(t, ping, struct{}{}) // after them all
-			if resp := c.recv(t, nil); resp.Seq != seq {
-				t.Fatalf("got %+v", resp)
-			}
-			c.nc.(*net.TCPConn).SetLinger(0)
-			c.nc.Close()
-			<-failed
-			a.gate <- struct{}{} // for the call that runs, and perhaps for the next one, if it is quick
-			close(a.gate)
-			other := dial(t, inner.Addr().String())
-			if err := other.Call("Arith.Wait", 1, new(int)); err != nil { // after them all, if all share a limit
-				t.Error(err)
-			}
-			if n := len(a.begun); n > calls/2 {
-				t.Errorf("%d more were begun", n)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				a := newArith()
+				s := rpcserver.New(cfg)
+				if err := s.Register(a); err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				connect := func() net.Conn {
+					ours, theirs := net.Pipe()
+					go s.ServeConn(losable{theirs})
+					return ours
+				}
+				c := rawOn(t, connect())
+				const calls = 50
+				for range calls {
+					c.send(t, "Arith.Wait", 1)
+				}
+				<-a.begun
+				seq := c.send(t, ping, struct{}{}) // after them all
+				if resp := c.recv(t, nil); resp.Seq != seq {
+					t.Fatalf("got %+v", resp)
+				}
+				c.nc.Close()
+				synctest.Wait() // the server knows it
+				close(a.gate)   // for the call that runs
+				other := rpc.NewClient(connect())
+				defer other.Close()
+				if err := other.Call("Arith.Wait", 1, new(int)); err != nil { // after them all, if all share a limit
+					t.Error(err)
+				}
+				if n := len(a.begun); n != 1 {
+					t.Errorf("%d more were begun, want the other client's", n)
+				}
+			})
 		})
 	}
 }
 
-// watchedListener signals when reading from a connection fails.
-type watchedListener struct {
-	net.Listener
-	failed chan struct{}
-}
+// losable is an end of a pipe that is lost, as a socket is by a reset, when the other end
+// is closed.
+type losable struct{ net.Conn }
 
-func (l *watchedListener) Accept() (net.Conn, error) {
-	nc, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &watchedConn{nc, l.failed}, nil
-}
-
-type watchedConn struct {
-	net.Conn
-	failed chan struct{}
-}
-
-func (c *watchedConn) Read(p []byte) (int, error) {
+func (c losable) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if errors.Is(err, syscall.ECONNRESET) {
-		close(c.failed)
+	if err == io.EOF {
+		err = &net.OpError{Op: "read", Net: "pipe", Err: syscall.ECONNRESET}
 	}
 	return n, err
 }
