@@ -2,6 +2,7 @@ package rpcserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -11,20 +12,29 @@ import (
 	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 )
 
-// call is one request being answered. Calls are used again, method by method.
+// call is one request being answered. Calls are used again, method by method, unless the
+// server has middleware, which may keep what it got.
 type call struct {
 	conn   *conn
 	method *method
 	seq    uint64
 	arg    reflect.Value    // a pointer to the argument, for decoding
-	args   [3]reflect.Value // receiver, argument, reply: as Call takes them
+	args   [4]reflect.Value // receiver, context, argument, reply
+	ctx    *callContext     // nil: nothing needs one
+	ctxArg context.Context  // to which args[1] refers
+	late   time.Time        // from then on it is not begun; zero: there is no end
 	begun  time.Time        // zero without a Trace
 	failed string           // what the client is told instead of the reply
+	never  *refusal         // it was refused
 	panick any
 	ended  bool // the method returned
 	charge charge
 	mine   bool // it is counted among the running calls of its connection
 	all    bool // and of all
+	listed bool // among the live calls of its connection
+	// Guarded by conn.live, if it is listed:
+	waits   bool // for its turn
+	givenUp bool // and answered
 }
 
 // newCall has room for the argument.
@@ -33,14 +43,15 @@ func (m *method) newCall(c *conn, seq uint64) *call {
 	if k == nil {
 		k = &call{method: m}
 		k.args[0] = m.rcvr
+		k.args[1] = reflect.ValueOf(&k.ctxArg).Elem()
 	}
 	k.conn, k.seq = c, seq
 	if !k.arg.IsValid() {
 		k.arg = reflect.New(m.arg)
 		if m.argPtr {
-			k.args[1] = k.arg
+			k.args[2] = k.arg
 		} else {
-			k.args[1] = k.arg.Elem()
+			k.args[2] = k.arg.Elem()
 		}
 	}
 	return k
@@ -50,14 +61,18 @@ func (m *method) newCall(c *conn, seq uint64) *call {
 // argument that it got by value was a copy, so that the memory can be used again. It is
 // zeroed, because gob would fill a slice that the method kept.
 func (k *call) free() {
+	if k.conn.server.handler != nil {
+		return
+	}
 	if k.method.argPtr {
-		k.arg, k.args[1] = reflect.Value{}, reflect.Value{}
+		k.arg, k.args[2] = reflect.Value{}, reflect.Value{}
 	} else {
 		k.arg.Elem().SetZero()
 	}
-	k.args[2] = reflect.Value{}
-	k.conn, k.failed, k.panick, k.ended = nil, "", nil, false
-	k.mine, k.all = false, false
+	k.args[3] = reflect.Value{}
+	k.conn, k.failed, k.never, k.panick, k.ended = nil, "", nil, nil, false
+	k.ctx, k.ctxArg, k.late = nil, nil, time.Time{}
+	k.mine, k.all, k.listed, k.waits, k.givenUp = false, false, false, false, false
 	k.method.pool.Put(k)
 }
 
@@ -66,6 +81,14 @@ func (k *call) run() {
 	c := k.conn
 	if !k.all && !k.turn() {
 		c.leave(k) // the client has gone
+		return
+	}
+	if k.waits && !c.live.begin(k) {
+		c.leave(k) // the client has given it up, and has its answer
+		return
+	}
+	if !k.late.IsZero() && !time.Now().Before(k.late) {
+		c.finish(k, rpcwire.Response{NotExecuted: true, Error: "rpcserver: " + k.method.name + ": " + errLate}, nil)
 		return
 	}
 	defer c.answer(k) // also when the method ended its goroutine
@@ -78,6 +101,12 @@ func (k *call) run() {
 	k.invoke()
 }
 
+// What requests are told that are not executed.
+const (
+	errLate    = "deadline exceeded before the call began"
+	errGivenUp = "the caller gave up before the call began"
+)
+
 // turn waits until the limits let the call run; false: the connection ended.
 func (k *call) turn() bool {
 	c := k.conn
@@ -89,11 +118,46 @@ func (k *call) turn() bool {
 // invoke calls the method. A panic is a failure of that call, and not of the process.
 func (k *call) invoke() {
 	defer k.caught()
-	out := k.method.fn.Call(k.args[:])
-	if err, ok := out[0].Interface().(error); ok && err != nil {
+	var err error
+	handler := k.conn.server.handler
+	switch {
+	case handler != nil:
+		err = handler(k.ctx, &k.ctx.call)
+	case k.ctx != nil:
+		k.ctxArg = k.ctx
+		err = k.callMethod(k.ctx)
+	default:
+		err = k.callMethod(nil)
+	}
+	if err != nil {
 		k.failed = err.Error() // may panic too
+		if handler != nil {
+			errors.As(err, &k.never)
+		}
 	}
 	k.ended = true
+}
+
+// callMethod calls the method itself. ctx is nil for a plain method without middleware.
+func (k *call) callMethod(ctx context.Context) error {
+	m := k.method
+	if m.direct != nil {
+		return m.direct(ctx, k.arg.Interface(), k.args[3].Interface())
+	}
+	args := k.args
+	if m.form == plain {
+		args[1] = args[0]
+		return result(m.fn.Call(args[1:]))
+	}
+	if ctx != k.ctxArg { // middleware has passed it on
+		args[1] = reflect.ValueOf(&ctx).Elem()
+	}
+	return result(m.fn.Call(args[:]))
+}
+
+func result(out []reflect.Value) error {
+	err, _ := out[0].Interface().(error)
+	return err
 }
 
 // caught is deferred by invoke.

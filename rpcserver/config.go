@@ -27,6 +27,9 @@ type Config struct {
 	// buffered and joined, so it need not buffer itself.
 	Codec func(io.ReadWriteCloser) rpc.ServerCodec
 
+	// Middleware is called around each method, the first outermost.
+	Middleware []Middleware
+
 	// Limits bound what clients may use.
 	Limits Limits
 

@@ -39,6 +39,8 @@ type conn struct {
 
 	inflight atomic.Int64  // calls accepted and not answered
 	calls    gate          // the calls that run
+	live     live          // and those that can be ended from outside
+	peer     Peer          // known when TLS has shaken hands
 	idle     chan struct{} // capacity 1: the last call ended after the reader had
 	ended    atomic.Bool   // the reader reads no more requests
 	greeted  chan struct{} // closed when it can be written to: TLS has shaken hands
@@ -115,6 +117,9 @@ func (c *conn) serve() error {
 		c.lost.Store(true) // calls that wait for their turn need not be executed
 		c.calls.close()
 	}
+	if !c.isStopped() && (lost != nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
+		c.live.end(ErrDisconnected)
+	}
 	c.ended.Store(true)
 	unread := errors.Is(err, rpcwire.ErrUnread) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		c.in.idled // a request may be on its way just now
@@ -147,6 +152,7 @@ func (c *conn) serve() error {
 
 // handshake is the server's half of TLS, if it is TLS.
 func (c *conn) handshake() error {
+	defer func() { c.peer = peerOf(c.nc) }()
 	t, ok := c.nc.(*tls.Conn)
 	if !ok {
 		return nil
@@ -177,7 +183,7 @@ func (c *conn) read() error {
 			}
 			continue
 		}
-		k := m.newCall(c, seq)
+		k := c.newCall(m)
 		bad, broken := c.wire.body(k.arg.Interface())
 		c.mid = false
 		if err := cutOff(broken); err != nil {
@@ -191,37 +197,8 @@ func (c *conn) read() error {
 			}
 			continue
 		}
-		k.args[2] = m.newReply()
-		k.charge, c.charge = c.charge, charge{}
-		c.inflight.Add(1)
-		k.mine = c.calls.try()
-		if k.all = k.mine && s.calls.try(); !k.all {
-			// The call waits for its turn in its own goroutine. It is answered even if
-			// the wait for memory here fails.
-			_ = s.memory.take(&k.charge, waitingCall, c.holds, c.over)
-		}
-		go k.run()
+		c.begin(k)
 	}
-}
-
-// unserved answers the request that no method is called for: a ping, one for a method that
-// does not exist, and one that is refused because of its header.
-func (c *conn) unserved() error {
-	resp := rpcwire.Response{ServiceMethod: string(c.head.Method), Seq: c.head.Seq}
-	_, broken := c.wire.body(nil)
-	c.mid = false
-	if err := cutOff(broken); err != nil {
-		return err
-	}
-	c.last = max(c.last, resp.Seq)
-	switch {
-	case c.head.Refused != nil:
-		resp.NotExecuted, resp.Error = true, "rpcserver: "+c.head.Refused.Error()
-	case resp.ServiceMethod != rpcwire.PingMethod:
-		resp.Error = c.server.services.missing(resp.ServiceMethod)
-	}
-	c.respond(resp, struct{}{})
-	return broken
 }
 
 // cutOff is why a body was not read to its end, nil if it was. Such a request is not
@@ -277,9 +254,13 @@ func (c *conn) holds() (end func()) {
 func (c *conn) answer(k *call) {
 	m := k.method
 	failed := k.failed
+	resp := rpcwire.Response{Error: failed}
+	if never := k.ctx != nil && k.ctx.answer(); never && k.never != nil {
+		resp.NotExecuted, resp.Wait = true, k.never.stayAway
+	}
 	var reply any
 	if failed == "" {
-		reply = k.args[2].Interface()
+		reply = k.args[3].Interface()
 	} else {
 		m.failures.Add(1)
 	}
@@ -289,11 +270,17 @@ func (c *conn) answer(k *call) {
 			t.CallEnd(CallInfo{Method: m.name, Remote: c.remote, Took: time.Since(k.begun), Failed: failed, Panic: k.panick})
 		})
 	}
+	c.finish(k, resp, reply)
+}
+
+// finish answers a call and frees it.
+func (c *conn) finish(k *call, resp rpcwire.Response, reply any) {
 	if c.out.lock() != nil {
 		c.leave(k)
 		return
 	}
-	c.encode(rpcwire.Response{ServiceMethod: m.name, Seq: k.seq, Error: failed}, reply)
+	resp.ServiceMethod, resp.Seq = k.method.name, k.seq
+	c.encode(resp, reply)
 	c.leave(k) // before the answer is written, so that counts are right when the client has it
 	c.out.unlockAndWrite()
 }
@@ -308,6 +295,12 @@ func (c *conn) leave(k *call) {
 		c.calls.leave()
 	}
 	s.memory.give(&k.charge)
+	if k.listed {
+		c.live.remove(k)
+	}
+	if k.ctx != nil {
+		k.ctx.end(context.Canceled)
+	}
 	k.free()
 	if c.inflight.Add(-1) == 0 && c.ended.Load() {
 		signal(c.idle)
@@ -334,6 +327,9 @@ func (c *conn) respond(resp rpcwire.Response, reply any) {
 // an error.
 func (c *conn) encode(resp rpcwire.Response, reply any) {
 	c.resp = resp
+	if resp.NotExecuted {
+		c.server.declined.Add(1)
+	}
 	if err := c.wire.respond(&c.resp, reply); err != nil {
 		method := resp.ServiceMethod
 		c.server.cfg.Logger.Error("reply cannot be encoded", "method", method, "remote", c.remote, "err", err)

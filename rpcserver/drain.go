@@ -122,6 +122,7 @@ func (c *conn) abort() {
 	c.aborted.Store(true)
 	closeNow(c.nc) // a write fails then, and wakes what waits for it
 	c.calls.close()
+	c.live.end(ErrServerClosed)
 	c.server.memory.wake()
 }
 

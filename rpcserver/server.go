@@ -25,7 +25,9 @@ type Server struct {
 	cfg      Config
 	logger   *slog.Logger // as given; may be nil
 	services services
-	calls    gate // that run
+	calls    gate          // that run
+	handler  Handler       // nil: there is no middleware
+	declined atomic.Uint64 // requests
 	memory   memory
 	refusals gate // connections that are being told that they are refused
 	panics   atomic.Uint64
@@ -66,6 +68,7 @@ func New(cfg Config) *Server {
 		conns:     map[*conn]struct{}{},
 		froms:     map[netip.Prefix]int{},
 	}
+	s.handler = chain(cfg.Middleware)
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.calls.init(s.cfg.Limits.InFlightTotal)
 	s.memory.init(s.cfg.Limits.BytesTotal)
@@ -77,9 +80,11 @@ func New(cfg Config) *Server {
 // Register publishes the methods of rcvr that have the form
 //
 //	func (t T) Name(args A, reply *R) error
+//	func (t T) Name(ctx context.Context, args A, reply *R) error
 //
 // as "T.Name". The rules are those of net/rpc: exported method, types exported or
-// builtin. It is an error if there is none, and the error says why.
+// builtin. It is an error if there is none, and the error says why. [Handle] publishes a
+// function.
 func (s *Server) Register(rcvr any) error { return s.services.register("", rcvr) }
 
 // RegisterName is Register with a name in place of the type's.

@@ -1,6 +1,7 @@
 package rpcserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"go/token"
@@ -23,7 +24,9 @@ type services struct {
 // method is one callable method, "Arith.Multiply".
 type method struct {
 	name     string
-	fn       reflect.Value // takes receiver, argument, reply
+	fn       reflect.Value                                    // takes receiver, context if the form has one, argument, reply
+	direct   func(ctx context.Context, args, reply any) error // in place of fn: see Handle
+	form     form
 	rcvr     reflect.Value
 	arg      reflect.Type // what to allocate: never a pointer
 	argPtr   bool         // the method takes a pointer to it
@@ -33,8 +36,19 @@ type method struct {
 	failures atomic.Uint64 // error returned, or panic
 }
 
-// errorType is how reflection spells error.
-var errorType = reflect.TypeFor[error]()
+// form is one of the two forms of a method.
+type form int
+
+const (
+	plain       form = iota // func (T) Name(args A, reply *R) error
+	withContext             // func (T) Name(ctx context.Context, args A, reply *R) error
+)
+
+// How reflection spells these types.
+var (
+	errorType   = reflect.TypeFor[error]()
+	contextType = reflect.TypeFor[context.Context]()
+)
 
 // find looks a method up by its wire name without keeping or copying name.
 func (t *services) find(name []byte) *method {
@@ -89,26 +103,31 @@ func (t *services) register(name string, rcvr any) error {
 		for _, w := range why {
 			hint += "; " + w
 		}
-		return fmt.Errorf("rpcserver: register %s: no method of the form func (T) Name(args A, reply *R) error%s", name, hint)
+		return fmt.Errorf("rpcserver: register %s: no method of the form func (T) Name(args A, reply *R) error, nor with a context.Context before args%s", name, hint)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if _, dup := t.names[name]; dup {
 		return fmt.Errorf("rpcserver: register %s: already registered", name)
 	}
+	t.publishLocked(name, found...)
+	return nil
+}
+
+// publishLocked adds methods of a service.
+func (t *services) publishLocked(service string, more ...*method) {
 	if t.names == nil {
 		t.names = map[string]struct{}{}
 	}
-	t.names[name] = struct{}{}
+	t.names[service] = struct{}{}
 	all := map[string]*method{}
 	if old := t.methods.Load(); old != nil {
 		maps.Copy(all, *old)
 	}
-	for _, m := range found {
+	for _, m := range more {
 		all[m.name] = m
 	}
 	t.methods.Store(&all)
-	return nil
 }
 
 // sorted lists the methods by name.
@@ -130,22 +149,29 @@ func suitable(service string, rcvr reflect.Value) (found []*method, why []string
 			continue
 		}
 		mt := m.Type
+		// The parameters before the argument: the receiver, and perhaps a context.
+		form, before := plain, 1
+		if mt.NumIn() > 1 && mt.In(1) == contextType {
+			form, before = withContext, 2
+		}
 		reject := func(format string, args ...any) {
 			why = append(why, m.Name+" "+fmt.Sprintf(format, args...))
 		}
 		switch {
-		case mt.NumIn() != 3:
+		case mt.NumIn() != before+2 && form == withContext:
+			reject("has %d parameters after the context, not 2", mt.NumIn()-2)
+		case mt.NumIn() != before+2:
 			reject("has %d parameters, not 2", mt.NumIn()-1)
-		case !exportedOrBuiltin(mt.In(1)):
-			reject("takes the unexported type %s", mt.In(1))
-		case mt.In(2).Kind() != reflect.Pointer:
-			reject("has a reply that is no pointer: %s", mt.In(2))
-		case !exportedOrBuiltin(mt.In(2)):
-			reject("has a reply of the unexported type %s", mt.In(2))
+		case !exportedOrBuiltin(mt.In(before)):
+			reject("takes the unexported type %s", mt.In(before))
+		case mt.In(before+1).Kind() != reflect.Pointer:
+			reject("has a reply that is no pointer: %s", mt.In(before+1))
+		case !exportedOrBuiltin(mt.In(before + 1)):
+			reject("has a reply of the unexported type %s", mt.In(before+1))
 		case mt.NumOut() != 1 || mt.Out(0) != errorType:
 			reject("does not return error alone")
 		default:
-			sm := &method{name: service + "." + m.Name, fn: m.Func, rcvr: rcvr, arg: mt.In(1), reply: mt.In(2).Elem()}
+			sm := &method{name: service + "." + m.Name, fn: m.Func, form: form, rcvr: rcvr, arg: mt.In(before), reply: mt.In(before + 1).Elem()}
 			if sm.arg.Kind() == reflect.Pointer {
 				sm.arg, sm.argPtr = sm.arg.Elem(), true
 			}

@@ -26,7 +26,7 @@ const backlogTime = 10 * time.Millisecond
 //     which request was the last to be executed.
 //
 // A second (or a tenth of the time) before the end of ctx's time, reading stops. Requests
-// that were read are still answered. When ctx ends, connections are closed, and Shutdown
+// that were read are still answered, and the contexts of their methods end. When ctx ends, connections are closed, and Shutdown
 // returns the cause: calls may have been lost. It also returns why the instance could not
 // be deregistered; its record then ends with its lease. Serve returns as soon as the
 // listener is closed, so main has to wait for Shutdown, not for Serve.
@@ -108,13 +108,16 @@ func (s *Server) Close() error {
 	return s.deregister(ctx)
 }
 
-// force has all connections stop reading.
+// force has all connections stop reading, and ends the contexts of all calls.
 func (s *Server) force() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.isForced {
 		s.isForced = true
 		close(s.forced)
+		for c := range s.conns {
+			c.live.end(ErrServerClosed)
+		}
 	}
 }
 

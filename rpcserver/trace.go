@@ -31,7 +31,8 @@ type Stats struct {
 	Accepted     uint64 // connections
 	Refused      uint64 // connections over Limits.Conns
 	AcceptErrors uint64
-	Requests     uint64 // read, pings and unknown methods included
+	Requests     uint64 // read, pings, cancels and unknown methods included
+	NotExecuted  uint64 // requests refused by middleware, given up before their turn, or too late
 	Panics       uint64
 	Writes       uint64 // each may carry many responses
 	BytesOut     uint64
@@ -57,6 +58,7 @@ func (s *Server) Stats() Stats {
 	}
 	s.mu.Unlock()
 	st.InFlight = int(s.calls.count.Load())
+	st.NotExecuted = s.declined.Load()
 	st.Panics = s.panics.Load()
 	for _, m := range s.services.sorted() {
 		st.Methods = append(st.Methods, MethodStats{Name: m.name, Calls: m.calls.Load(), Failed: m.failures.Load()})
