@@ -26,6 +26,7 @@ type fakePush struct {
 	refuse   func(name string) (int, []dso.TLV)    // RCODE and TLVs for a FOLLOW; nil: NOERROR
 	hello    func(id uint16) [][]byte              // frames for a KeepAlive; nil: those of a good server
 	greet    func(id uint16, name string) [][]byte // frames after the response to a FOLLOW; nil: the whole set
+	shut     bool                                  // it closes each connection that begins a session
 	interval time.Duration                         // of keepalives; 0: an hour
 	sessions map[*fakeSession]bool
 	begun    []time.Time // of each session
@@ -69,7 +70,10 @@ func (p *fakePush) serve(conn net.Conn, first []byte) {
 		delete(p.sessions, s)
 		p.mu.Unlock()
 	}()
-	for packet := first; ; {
+	p.mu.Lock()
+	shut := p.shut
+	p.mu.Unlock()
+	for packet := first; !shut; {
 		if !s.take(packet) {
 			return
 		}

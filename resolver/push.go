@@ -100,7 +100,7 @@ func (r *Resolver) followLocked(ctx context.Context, e *entry) time.Duration {
 	}
 	server, wait := r.pushServerLocked(p.server, r.TLS), time.Duration(0)
 	found := false
-	if wait = p.aloneFor(server); wait > 0 && !server.known {
+	if wait = p.aloneFor(server); wait > 0 && server.hopeless() {
 		r.findLocked(ctx, e)
 		for _, other := range p.discovered() {
 			if alone := p.aloneFor(other); alone < wait {

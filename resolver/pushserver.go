@@ -8,17 +8,21 @@ import (
 )
 
 const (
-	// unsupportedFor is how long a server is left alone that does not know DSO or has broken
-	// its rules: RFC 8490 section 6.6.3.3 wants an hour at least.
+	// unsupportedFor is how long a server is left alone that has answered that it does not know
+	// DSO, or has broken its rules: RFC 8490 section 6.6.3.3 wants an hour at least.
 	unsupportedFor = time.Hour
-	// pushBackoff and maxPushBackoff bound the pause before a server is connected to again
-	// after a session was lost. A server is back sooner than the longest, and a thousand
-	// clients that lost it together are an even load over it.
-	pushBackoff    = 500 * time.Millisecond
-	maxPushBackoff = 8 * time.Second
-	// maxLosses is how many sessions in a row may be lost before the server counts as one that
-	// does not know DSO: it answers over UDP, and something between ends its connections.
-	maxLosses = 10
+	// pushBackoff and maxPushBackoff bound the pause before a server is connected to again for
+	// any other reason: its host refuses while it starts again, it is too busy to answer, or
+	// something between ends connections. The shortest is long enough for a thousand clients
+	// that lost it together. The longest costs a server that never takes a session a connection
+	// a minute.
+	pushBackoff    = time.Second
+	maxPushBackoff = time.Minute
+	// lasting is how long a session must live for the pause after it to be short again.
+	lasting = 10 * time.Second
+	// findAfter is how many connections must fail before another server is looked for that
+	// tells about changes. One that answers that it does not know how is enough.
+	findAfter = 3
 	// leastDelay is the shortest time that a server may want: one that says 0 by mistake must
 	// not be asked in a loop.
 	leastDelay = time.Second
@@ -39,6 +43,7 @@ type pushServer struct {
 	session *pushSession // nil: none
 	until   time.Time    // it is left alone until then
 	known   bool         // it has accepted a session
+	unable  bool         // it has answered that it knows no DSO, or has shown it
 	losses  int          // sessions in a row that were lost, or never came to be
 	began   time.Time    // of the last session that it accepted
 	told    bool         // that it has broken the protocol is in the log
@@ -68,30 +73,34 @@ func (r *Resolver) pushServerLocked(address string, config *tls.Config) *pushSer
 }
 
 // opened notes that a session was accepted.
-func (s *pushServer) opened() { s.known, s.began = true, time.Now() }
+func (s *pushServer) opened() { s.known, s.unable, s.began = true, false, time.Now() }
+
+// hopeless reports whether it makes sense to look for another server.
+func (s *pushServer) hopeless() bool { return !s.known && (s.unable || s.losses >= findAfter) }
 
 // failedLocked decides how long the server is left alone after a session has ended.
 func (s *pushServer) failedLocked(r *Resolver, err error) {
 	var delay *delayError
 	var wrong *protocolError
-	alone := unsupportedFor
-	if s.losses++; !s.began.IsZero() && time.Since(s.began) >= maxPushBackoff {
+	if s.losses++; !s.began.IsZero() && time.Since(s.began) >= lasting {
 		s.losses = 1
 	}
+	const doubled = 16 // enough to pass the longest
+	longest := min(pushBackoff<<min(s.losses-1, doubled), maxPushBackoff)
+	alone := r.spreadLocked(longest/2, longest)
 	switch {
 	case errors.As(err, &delay): // no random part: the server has spread the delays (RFC 8490 section 6.6.3)
 		alone, s.losses = max(delay.delay, leastDelay), 0
 	case errors.As(err, &wrong):
+		alone, s.unable = unsupportedFor, true
 		if !s.told {
 			s.told = true
 			r.log().Warn("resolver: the server broke the rules of DSO; names are kept fresh by their TTL", "server", s.address, "error", err, "for", alone)
 		}
+	case errors.As(err, new(*unsupportedError)), errors.As(err, new(*tls.CertificateVerificationError)):
+		alone, s.unable = unsupportedFor, true
 	case errors.Is(err, errDeaf):
 		alone = deafFor
-	case errors.As(err, new(*unsupportedError)), !s.known, s.losses > maxLosses:
-	default:
-		longest := min(pushBackoff<<(s.losses-1), maxPushBackoff)
-		alone = r.spreadLocked(longest/2, longest)
 	}
 	s.began = time.Time{}
 	s.until = time.Now().Add(alone)

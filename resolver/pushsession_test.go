@@ -207,7 +207,7 @@ func TestNoChangeIsMissedOrAppliedTwice(t *testing.T) {
 				hosts[i].fault("tcp", nil)
 				catchUp(i, len(sets)-1, sets[len(sets)-1])
 			}
-			time.Sleep(unsupportedFor) // one that was met while it was dead counts as one that does not know DSO
+			time.Sleep(2 * maxPushBackoff)
 			for range 200 {
 				time.Sleep(2 * time.Second)
 				look()
