@@ -22,10 +22,19 @@ const (
 type App struct {
 	Name     string // "rollcall"
 	Short    string // what it is: a phrase that begins in lower case and has no final dot
+	Long     string // paragraphs, separated by empty lines
 	Version  string
 	Commands []Command
 	// Common are the flags that many commands share. Help lists them after the others.
 	Common []string
+	// Statuses are the exit statuses, and Environment the variables, for the manual.
+	Statuses, Environment []Entry
+}
+
+// builtin are the commands that every App has.
+var builtin = []Command{
+	{Name: "help", Args: "[COMMAND]", Short: "describe all commands, or one"},
+	{Name: "version", Short: "print the version, and that of Go"},
 }
 
 // Command is one command of an App.
@@ -164,13 +173,10 @@ func (a *App) find(args []string) (*Command, []string, error) {
 	return found, args[words:], nil
 }
 
-// names are the first words of the commands, each once.
-func (a *App) names() []string {
-	names := []string{"help", "version"}
-	for _, c := range a.Commands {
-		if !strings.Contains(c.Name, " ") {
-			names = append(names, c.Name)
-		}
+// names are the first words of the commands.
+func (a *App) names() (names []string) {
+	for _, w := range a.firsts() {
+		names = append(names, w.text)
 	}
 	return names
 }

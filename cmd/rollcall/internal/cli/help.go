@@ -31,10 +31,16 @@ func (a *App) overview() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s is %s.\n\nUsage: %s COMMAND [FLAGS] [ARGUMENTS]\n\n", a.Name, a.Short, a.Name)
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, c := range a.Commands {
+	for _, c := range append(slices.Clone(a.Commands), builtin...) {
 		fmt.Fprintf(t, "  %s\t%s\n", strings.TrimRight(c.Name+" "+c.Args, " "), c.Short)
 	}
 	t.Flush()
+	if len(a.Statuses) > 0 {
+		b.WriteString("\nExit status:\n")
+		for _, e := range a.Statuses {
+			fmt.Fprintf(&b, "  %s  %s\n", e.Word, e.Text)
+		}
+	}
 	fmt.Fprintf(&b, "\n%s help COMMAND describes one command and its flags.\n", a.Name)
 	return b.String()
 }

@@ -2,12 +2,15 @@ package verbs
 
 import (
 	"context"
+	"flag"
 	"os"
 	"runtime/debug"
 
 	"golang.org/x/term"
 
 	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/cli"
+	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/hook"
+	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/view"
 )
 
 // Main runs rollcall with the arguments of the command line, and returns the exit status.
@@ -21,11 +24,52 @@ func Main(ctx context.Context, args []string) int {
 // app is the table of commands.
 func app() *cli.App {
 	return &cli.App{
-		Name:     "rollcall",
-		Short:    "the command for services that are registered with dnsd",
-		Version:  version(),
-		Common:   commonFlags(),
-		Commands: []cli.Command{ls, get, watch, drain, undrain, rm, guard, guardRelease, resolve, call, registerCommand, top, clusterCommand, clusterAdd, clusterRemove, doctor},
+		Name:  "rollcall",
+		Short: "the command for services that are registered with dnsd",
+		Long: `rollcall shows what is registered with dnsd, changes it, and looks at it through DNS as
+clients see it. It speaks to dnsd's HTTP API, which is called the hook, and to DNS servers.
+
+Flags may come before and after the arguments. After -- nothing is a flag. Tables are for
+people; programs use -json, whose fields are those of the HTTP API.`,
+		Version: version(),
+		Common:  commonFlags(),
+		Commands: []cli.Command{
+			ls, get, watch, drain, undrain, rm, guard, guardRelease, resolve, call, registerCommand,
+			top, clusterCommand, clusterAdd, clusterRemove, doctor, completion(),
+		},
+		Statuses: []cli.Entry{
+			{Word: "0", Text: "done"},
+			{Word: "1", Text: "failed"},
+			{Word: "2", Text: "the command line is wrong; nothing was done"},
+			{Word: "3", Text: "what was asked for is not there"},
+		},
+		Environment: []cli.Entry{
+			{Word: hook.VarHook, Text: "URLs of hooks, separated by commas; the next is used when one does not answer"},
+			{Word: hook.VarToken, Text: "the token to show to the hook"},
+			{Word: hook.VarTokenFile, Text: "a file with the token in its first line"},
+			{Word: hook.VarCA, Text: "a file with the authority that signed the hook's certificate"},
+			{Word: hook.VarCert + ", " + hook.VarKey, Text: "files with a client certificate and its key"},
+			{Word: view.VarDNS, Text: "DNS servers to ask, IP:port, separated by commas"},
+		},
+	}
+}
+
+// completion prints what completes the commands of app in a shell.
+func completion() cli.Command {
+	return cli.Command{
+		Name: "completion", Args: "bash|zsh|fish", Min: 1, Max: 1,
+		Short: "print a program that completes commands and flags in a shell",
+		Long: `For bash: source <(rollcall completion bash). For zsh: put it into a folder of $fpath as
+_rollcall. For fish: put it into ~/.config/fish/completions/rollcall.fish.`,
+		Make: func(*flag.FlagSet) cli.Run {
+			return func(_ context.Context, c cli.Call) error {
+				text, err := app().Completion(c.Args[0])
+				if err == nil {
+					_, err = c.Out.WriteString(text)
+				}
+				return err
+			}
+		},
 	}
 }
 
@@ -44,4 +88,4 @@ func version() string {
 	return v + " " + info.GoVersion
 }
 
-// Tests: script_test.go.
+// Tests: manual_test.go, script_test.go.

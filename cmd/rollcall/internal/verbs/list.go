@@ -23,7 +23,7 @@ var ls = cli.Command{
 state. With a service such as _math._tcp it lists its instances.
 
 The states are up; unconfirmed: not renewed since dnsd was restarted; suspect: the lease
-is over, and the guard keeps the instance in DNS; drained: an operator took it out of DNS.`,
+is over, and the guard keeps the instance in DNS; drained: it is left out of DNS.`,
 	Make: func(flags *flag.FlagSet) cli.Run {
 		a := askFlags(flags)
 		return func(ctx context.Context, c cli.Call) error {
@@ -164,6 +164,9 @@ func details(w io.Writer, service string, p register.Published) error {
 	t := show.NewTable("instance", show.Clean(service+"/"+p.ID))
 	t.Row("address", address(p))
 	state := string(p.State)
+	if len(p.DrainedBy) > 0 {
+		state += " by " + strings.Join(p.DrainedBy, " and ")
+	}
 	if p.Sticky {
 		state += ", also after it was gone (sticky)"
 	}

@@ -64,6 +64,9 @@ func (a *asking) hold(ctx context.Context, c cli.Call, method, query, done strin
 	case a.json: // 204: the instance is not there, and its sticky drain has ended
 		return show.JSON(c.Out, outcome{Service: service, ID: id, Done: done})
 	}
+	if method == http.MethodDelete && p.State == register.InstanceDrained {
+		done = "is not drained by an operator any more, but by itself: it is not in DNS"
+	}
 	fmt.Fprintf(c.Out, "%s/%s %s\n", service, id, done)
 	return nil
 }

@@ -1,0 +1,166 @@
+package cli
+
+import (
+	"flag"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Shells are those that Completion knows.
+var Shells = []string{"bash", "zsh", "fish"}
+
+// Completion is a program for a shell that completes the commands and flags of a.
+func (a *App) Completion(shell string) (string, error) {
+	switch shell {
+	case "bash":
+		return a.bash(), nil
+	case "zsh":
+		return a.zsh(), nil
+	case "fish":
+		return a.fish(), nil
+	}
+	return "", Wrong("unknown shell %q; %s", shell, suggest(shell, Shells))
+}
+
+// word is a word that can be completed.
+type word struct{ text, short string }
+
+// firsts are the words that may come first, with what they mean.
+func (a *App) firsts() []word {
+	var all []word
+	for _, c := range append(slices.Clone(a.Commands), builtin...) {
+		if !strings.Contains(c.Name, " ") {
+			all = append(all, word{c.Name, c.Short})
+		}
+	}
+	return all
+}
+
+// seconds are what may come after a command: flags, and the names of commands below it.
+func (a *App) seconds(c *Command) (all []word) {
+	for _, b := range a.Commands {
+		if name, ok := strings.CutPrefix(b.Name, c.Name+" "); ok {
+			all = append(all, word{name, b.Short})
+		}
+	}
+	own, common := a.flagsOf(c)
+	for _, f := range append(own, common...) {
+		_, text := describe(f)
+		all = append(all, word{"-" + f.Name, text})
+	}
+	return all
+}
+
+// files are the flags whose value is a file.
+func (a *App) files() (all []string) {
+	for i := range a.Commands {
+		own, common := a.flagsOf(&a.Commands[i])
+		for _, f := range append(own, common...) {
+			if what, _ := flag.UnquoteUsage(f); what == "FILE" && !slices.Contains(all, "-"+f.Name) {
+				all = append(all, "-"+f.Name)
+			}
+		}
+	}
+	return all
+}
+
+// join makes one text of the words.
+func join(words []word) string {
+	var all []string
+	for _, w := range words {
+		all = append(all, w.text)
+	}
+	return strings.Join(all, " ")
+}
+
+// longer are the commands whose names have two words.
+func (a *App) longer() (names []string) {
+	for _, c := range a.Commands {
+		if strings.Contains(c.Name, " ") {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+func (a *App) bash() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Completion of %s for bash: source it, or put it into /usr/share/bash-completion/completions/%[1]s.\n_%[1]s() {\n", a.Name)
+	fmt.Fprintf(&b, "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words=\n\tlocal name=${COMP_WORDS[1]} two=\"${COMP_WORDS[1]} ${COMP_WORDS[2]}\"\n\tCOMPREPLY=()\n")
+	if files := a.files(); len(files) > 0 {
+		fmt.Fprintf(&b, "\tcase $prev in\n\t%s) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n\tesac\n", strings.Join(files, "|"))
+	}
+	if names := a.longer(); len(names) > 0 {
+		fmt.Fprintf(&b, "\tif ((COMP_CWORD > 2)); then\n\t\tcase $two in\n\t\t'%s') name=$two ;;\n\t\tesac\n\tfi\n", strings.Join(names, "'|'"))
+	}
+	fmt.Fprintf(&b, "\tif ((COMP_CWORD == 1)); then\n\t\twords='%s'\n\telse\n\t\tcase $name in\n", join(a.firsts()))
+	for i := range a.Commands {
+		c := &a.Commands[i]
+		fmt.Fprintf(&b, "\t\t'%s') words='%s' ;;\n", c.Name, join(a.seconds(c)))
+	}
+	fmt.Fprintf(&b, "\t\thelp) words='%s' ;;\n\t\tcompletion) words='%s' ;;\n", join(a.firsts()), strings.Join(Shells, " "))
+	fmt.Fprintf(&b, "\t\tesac\n\tfi\n\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\ncomplete -o default -F _%s %[1]s\n", a.Name)
+	return b.String()
+}
+
+func (a *App) zsh() string {
+	// In a list of _describe a colon ends the word.
+	list := func(words []word) string {
+		var all []string
+		for _, w := range words {
+			all = append(all, "'"+strings.ReplaceAll(strings.ReplaceAll(w.text, ":", `\:`)+":"+strings.ReplaceAll(w.short, ":", `\:`), "'", `'\''`)+"'")
+		}
+		return strings.Join(all, " ")
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "#compdef %s\n# Completion of %[1]s for zsh: put it into a folder of $fpath, as _%[1]s.\n_%[1]s() {\n\tlocal -a list\n\tlocal name=$words[2]\n", a.Name)
+	if files := a.files(); len(files) > 0 {
+		fmt.Fprintf(&b, "\tcase $words[CURRENT-1] in\n\t(%s) _files; return ;;\n\tesac\n", strings.Join(files, "|"))
+	}
+	if names := a.longer(); len(names) > 0 {
+		fmt.Fprintf(&b, "\tif (( CURRENT > 3 )); then\n\t\tcase \"$words[2] $words[3]\" in\n\t\t('%s') name=\"$words[2] $words[3]\" ;;\n\t\tesac\n\tfi\n", strings.Join(names, "'|'"))
+	}
+	fmt.Fprintf(&b, "\tif (( CURRENT == 2 )); then\n\t\tlist=(%s)\n\telse\n\t\tcase $name in\n", list(a.firsts()))
+	for i := range a.Commands {
+		c := &a.Commands[i]
+		fmt.Fprintf(&b, "\t\t('%s') list=(%s) ;;\n", c.Name, list(a.seconds(c)))
+	}
+	fmt.Fprintf(&b, "\t\t(help) list=(%s) ;;\n\t\t(completion) list=(%s) ;;\n", list(a.firsts()), strings.Join(Shells, " "))
+	fmt.Fprintf(&b, "\t\tesac\n\tfi\n\t_describe -o %s list || _files\n}\nif [ \"$funcstack[1]\" = _%[1]s ]; then _%[1]s; else compdef _%[1]s %[1]s; fi\n", a.Name)
+	return b.String()
+}
+
+func (a *App) fish() string {
+	quote := func(s string) string {
+		return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(s) + "'"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Completion of %s for fish: put it into ~/.config/fish/completions/%[1]s.fish.\ncomplete -c %[1]s -f\n", a.Name)
+	for _, w := range a.firsts() {
+		fmt.Fprintf(&b, "complete -c %s -n __fish_use_subcommand -a %s -d %s\n", a.Name, w.text, quote(w.short))
+	}
+	fmt.Fprintf(&b, "complete -c %s -n '__fish_seen_subcommand_from help' -a %s\n", a.Name, quote(join(a.firsts())))
+	fmt.Fprintf(&b, "complete -c %s -n '__fish_seen_subcommand_from completion' -a %s\n", a.Name, quote(strings.Join(Shells, " ")))
+	files := a.files()
+	for i := range a.Commands {
+		c := &a.Commands[i]
+		var seen []string
+		for _, name := range strings.Fields(c.Name) {
+			seen = append(seen, "__fish_seen_subcommand_from "+name)
+		}
+		condition := quote(strings.Join(seen, "; and "))
+		for _, w := range a.seconds(c) {
+			name, isFlag := strings.CutPrefix(w.text, "-")
+			how := "-a " + name
+			if isFlag {
+				how = "-o " + name
+			}
+			if slices.Contains(files, w.text) {
+				how += " -r -F"
+			}
+			fmt.Fprintf(&b, "complete -c %s -n %s %s -d %s\n", a.Name, condition, how, quote(w.short))
+		}
+	}
+	return b.String()
+}
