@@ -45,6 +45,7 @@ type Command struct {
 	Long  string // paragraphs, separated by empty lines
 	// Min and Max are the numbers of arguments. Max -1 is no limit.
 	Min, Max int
+	Words    []string // that an argument can be, for completion
 	// Tail: arguments after "--" are the command line of another program.
 	Tail bool
 	// Make declares the flags, and returns what to do once they are read.

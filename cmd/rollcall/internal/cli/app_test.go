@@ -32,7 +32,7 @@ func sample() *App {
 			{Name: "print all", Args: "...", Short: "print all", Min: 1, Max: -1, Tail: true, Make: print},
 			{Name: "fail", Short: "fail", Make: fail(errors.New("no luck"))},
 			{Name: "lost", Short: "find nothing", Make: fail(Exit(NotFound, errors.New("not there")))},
-			{Name: "quiet", Short: "end with a status", Make: fail(Exit(7, nil))},
+			{Name: "quiet", Short: "end with a status", Words: Shells, Make: fail(Exit(7, nil))},
 		},
 	}
 }

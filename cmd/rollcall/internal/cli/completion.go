@@ -37,12 +37,15 @@ func (a *App) firsts() []word {
 	return all
 }
 
-// seconds are what may come after a command: flags, and the names of commands below it.
+// seconds are what may come after a command: the names of commands below it, words, flags.
 func (a *App) seconds(c *Command) (all []word) {
 	for _, b := range a.Commands {
 		if name, ok := strings.CutPrefix(b.Name, c.Name+" "); ok {
 			all = append(all, word{name, b.Short})
 		}
+	}
+	for _, w := range c.Words {
+		all = append(all, word{w, ""})
 	}
 	own, common := a.flagsOf(c)
 	for _, f := range append(own, common...) {
@@ -99,35 +102,39 @@ func (a *App) bash() string {
 		c := &a.Commands[i]
 		fmt.Fprintf(&b, "\t\t'%s') words='%s' ;;\n", c.Name, join(a.seconds(c)))
 	}
-	fmt.Fprintf(&b, "\t\thelp) words='%s' ;;\n\t\tcompletion) words='%s' ;;\n", join(a.firsts()), strings.Join(Shells, " "))
+	fmt.Fprintf(&b, "\t\thelp) words='%s' ;;\n", join(a.firsts()))
 	fmt.Fprintf(&b, "\t\tesac\n\tfi\n\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\ncomplete -o default -F _%s %[1]s\n", a.Name)
 	return b.String()
 }
 
 func (a *App) zsh() string {
-	// In a list of _describe a colon ends the word.
-	list := func(words []word) string {
+	// In a list of _describe a colon ends the word. Flags have a list of their own, because
+	// without a hyphen before them they must not be offered.
+	list := func(words []word, flags bool) string {
 		var all []string
 		for _, w := range words {
+			if strings.HasPrefix(w.text, "-") != flags {
+				continue
+			}
 			all = append(all, "'"+strings.ReplaceAll(strings.ReplaceAll(w.text, ":", `\:`)+":"+strings.ReplaceAll(w.short, ":", `\:`), "'", `'\''`)+"'")
 		}
 		return strings.Join(all, " ")
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "#compdef %s\n# Completion of %[1]s for zsh: put it into a folder of $fpath, as _%[1]s.\n_%[1]s() {\n\tlocal -a list\n\tlocal name=$words[2]\n", a.Name)
+	fmt.Fprintf(&b, "#compdef %s\n# Completion of %[1]s for zsh: put it into a folder of $fpath, as _%[1]s.\n_%[1]s() {\n\tlocal -a names flags\n\tlocal name=$words[2]\n", a.Name)
 	if files := a.files(); len(files) > 0 {
 		fmt.Fprintf(&b, "\tcase $words[CURRENT-1] in\n\t(%s) _files; return ;;\n\tesac\n", strings.Join(files, "|"))
 	}
 	if names := a.longer(); len(names) > 0 {
 		fmt.Fprintf(&b, "\tif (( CURRENT > 3 )); then\n\t\tcase \"$words[2] $words[3]\" in\n\t\t('%s') name=\"$words[2] $words[3]\" ;;\n\t\tesac\n\tfi\n", strings.Join(names, "'|'"))
 	}
-	fmt.Fprintf(&b, "\tif (( CURRENT == 2 )); then\n\t\tlist=(%s)\n\telse\n\t\tcase $name in\n", list(a.firsts()))
+	fmt.Fprintf(&b, "\tif (( CURRENT == 2 )); then\n\t\tnames=(%s)\n\telse\n\t\tcase $name in\n", list(a.firsts(), false))
 	for i := range a.Commands {
 		c := &a.Commands[i]
-		fmt.Fprintf(&b, "\t\t('%s') list=(%s) ;;\n", c.Name, list(a.seconds(c)))
+		fmt.Fprintf(&b, "\t\t('%s') names=(%s) flags=(%s) ;;\n", c.Name, list(a.seconds(c), false), list(a.seconds(c), true))
 	}
-	fmt.Fprintf(&b, "\t\t(help) list=(%s) ;;\n\t\t(completion) list=(%s) ;;\n", list(a.firsts()), strings.Join(Shells, " "))
-	fmt.Fprintf(&b, "\t\tesac\n\tfi\n\t_describe -o %s list || _files\n}\nif [ \"$funcstack[1]\" = _%[1]s ]; then _%[1]s; else compdef _%[1]s %[1]s; fi\n", a.Name)
+	fmt.Fprintf(&b, "\t\t(help) names=(%s) ;;\n", list(a.firsts(), false))
+	fmt.Fprintf(&b, "\t\tesac\n\tfi\n\t_describe command names || _describe -o flag flags || _files\n}\nif [ \"$funcstack[1]\" = _%[1]s ]; then _%[1]s; else compdef _%[1]s %[1]s; fi\n", a.Name)
 	return b.String()
 }
 
@@ -141,7 +148,6 @@ func (a *App) fish() string {
 		fmt.Fprintf(&b, "complete -c %s -n __fish_use_subcommand -a %s -d %s\n", a.Name, w.text, quote(w.short))
 	}
 	fmt.Fprintf(&b, "complete -c %s -n '__fish_seen_subcommand_from help' -a %s\n", a.Name, quote(join(a.firsts())))
-	fmt.Fprintf(&b, "complete -c %s -n '__fish_seen_subcommand_from completion' -a %s\n", a.Name, quote(strings.Join(Shells, " ")))
 	files := a.files()
 	for i := range a.Commands {
 		c := &a.Commands[i]

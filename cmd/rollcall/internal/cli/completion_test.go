@@ -23,7 +23,7 @@ func TestBashCompletes(t *testing.T) {
 		"app print all -t":  "-times",
 		"app print all al":  "",
 		"app help lo":       "lost",
-		"app completion z":  "zsh",
+		"app quiet z":       "zsh",
 		"app nosuch -":      "",
 		"app fail -":        "",
 		"app -times x pri ": "",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"os"
+	"runtime"
 	"runtime/debug"
 
 	"golang.org/x/term"
@@ -57,7 +58,7 @@ people; programs use -json, whose fields are those of the HTTP API.`,
 // completion prints what completes the commands of app in a shell.
 func completion() cli.Command {
 	return cli.Command{
-		Name: "completion", Args: "bash|zsh|fish", Min: 1, Max: 1,
+		Name: "completion", Args: "bash|zsh|fish", Min: 1, Max: 1, Words: cli.Shells,
 		Short: "print a program that completes commands and flags in a shell",
 		Long: `For bash: source <(rollcall completion bash). For zsh: put it into a folder of $fpath as
 _rollcall. For fish: put it into ~/.config/fish/completions/rollcall.fish.`,
@@ -73,8 +74,14 @@ _rollcall. For fish: put it into ~/.config/fish/completions/rollcall.fish.`,
 	}
 }
 
+// stamp is the version and the commit of a release, set by the linker: packaging/dist.
+var stamp string
+
 // version is that of the module, and of Go.
 func version() string {
+	if stamp != "" {
+		return stamp + " " + runtime.Version()
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
