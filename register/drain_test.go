@@ -153,9 +153,7 @@ func TestOlderDnsd(t *testing.T) {
 					expectDrain(t, h, left)
 				}
 				time.Sleep(time.Minute)
-				if _, ok := h.entry("a1"); !ok || len(h.lapses) > 0 {
-					t.Errorf("the lease was lost: %v", h.lapses)
-				}
+				h.mustNotHaveLapsed(t)
 				reg := l.Registration()
 				reg.Weight = Uint16(7)
 				if err := l.Update(t.Context(), reg); err != nil {

@@ -62,7 +62,7 @@ func TestAPeerThatIsAwayIsNotBad(t *testing.T) {
 	s := dnsd.SharedStore{Name: "a", Peers: []dnsd.Peer{{Name: "a", URL: "http://127.0.0.1:2"}, {Name: "b", URL: "http://127.0.0.1:1"}, {Name: "c", URL: "http://" + hangs.Addr().String()}}}
 	began := time.Now()
 	words := newPeersClient(nil).ask(t.Context(), s)
-	if d := time.Since(began); d > 4*askTime {
+	if d := time.Since(began); d > 10*askTime {
 		t.Errorf("it took %v", d)
 	}
 	if len(words) != 2 {
