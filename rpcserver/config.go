@@ -16,11 +16,15 @@ type Config struct {
 	// Addr is where Run and ListenAndServe("") listen: "host:port". Default ":0",
 	// a free port, which is as good as any: clients learn it from DNS.
 	Addr string
-	// Announce registers the server while it serves, so that DNS publishes it. A Port of
-	// 0 is filled in from the listener, and so is an empty Host if the listener is bound
-	// to one address. Its Hooks may list several dnsd that share a registry. Nil: it is
-	// not registered.
-	Announce *register.Config
+	// Announce registers the server while it serves, so that DNS publishes it: once for
+	// each service that it offers. A Port of 0 is filled in from the listener, and so is an
+	// empty Host if the listener is bound to one address. Hooks may list several dnsd that
+	// share a registry. Empty: it is not registered.
+	Announce []register.Config
+	// Needs says which receivers a service needs, by Service of Announce: while one of
+	// them does not serve, the instance leaves DNS, see Server.SetServing. A service that is
+	// not listed needs all. The receivers are registered before Serve.
+	Needs map[string][]string
 	// TLS makes every listener a TLS listener.
 	TLS *tls.Config
 	// Codec replaces gob: jsonrpc.NewServerCodec, for instance. Its writes are

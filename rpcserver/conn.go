@@ -177,7 +177,7 @@ func (c *conn) read() error {
 		c.requests.Add(1)
 		seq := c.head.Seq
 		m := s.services.find(c.head.Method)
-		if m == nil || c.head.Refused != nil {
+		if m == nil || c.head.Refused != nil || s.serving.why(m.name) != "" {
 			if err := c.unserved(); err != nil {
 				return err
 			}
@@ -327,7 +327,7 @@ func (c *conn) respond(resp rpcwire.Response, reply any) {
 // an error.
 func (c *conn) encode(resp rpcwire.Response, reply any) {
 	c.resp = resp
-	if resp.NotExecuted {
+	if resp.NotExecuted && resp.Error != "" { // else it is the answer to a ping
 		c.server.declined.Add(1)
 	}
 	if err := c.wire.respond(&c.resp, reply); err != nil {

@@ -4,7 +4,7 @@
 //
 // Three lines serve and register:
 //
-//	s := rpcserver.New(rpcserver.Config{Announce: &register.Config{Service: "_math._tcp"}})
+//	s := rpcserver.New(rpcserver.Config{Announce: []register.Config{{Service: "_math._tcp"}}})
 //	s.Register(new(Arith))
 //	err := s.ListenAndServe(":0")
 //

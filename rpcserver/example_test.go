@@ -18,7 +18,7 @@ func Example() {
 	hook := httptest.NewServer(&hook{changed: make(chan struct{}, 100)}) // in place of a dnsd on 127.0.0.1:8053
 	defer hook.Close()
 
-	s := rpcserver.New(rpcserver.Config{Announce: &register.Config{Service: "_math._tcp", Hooks: []string{hook.URL}}})
+	s := rpcserver.New(rpcserver.Config{Announce: []register.Config{{Service: "_math._tcp", Hooks: []string{hook.URL}}}})
 	s.Register(new(Arith))
 	go s.ListenAndServe("127.0.0.1:0")
 

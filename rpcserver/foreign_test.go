@@ -157,13 +157,13 @@ func TestReplacedServerIsLogged(t *testing.T) {
 	defer hook.Close()
 	log := heard{lines: make(chan string, 100)}
 	s, addr := serve(t, rpcserver.Config{
-		Logger: slog.New(log), Announce: &register.Config{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true},
+		Logger: slog.New(log), Announce: []register.Config{{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true}},
 	})
 	if err := s.Announced(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	h.ill.Store(true)
-	if err := s.Lease().Update(t.Context(), s.Lease().Registration()); !errors.Is(err, register.ErrReplaced) {
+	if err := s.Leases()[0].Update(t.Context(), s.Leases()[0].Registration()); !errors.Is(err, register.ErrReplaced) {
 		t.Fatal(err)
 	}
 	for line := range log.lines {

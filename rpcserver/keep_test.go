@@ -17,13 +17,13 @@ func TestServerIsAnnouncedByAnyOfItsHooks(t *testing.T) {
 	began := time.Now()
 	s, _ := serve(t, rpcserver.Config{
 		Quiet:    20 * time.Millisecond,
-		Announce: &register.Config{Hooks: []string{"http://" + away.String(), url}, Service: "_math._tcp"},
+		Announce: []register.Config{{Hooks: []string{"http://" + away.String(), url}, Service: "_math._tcp"}},
 	}, newArith())
 	if err := s.Announced(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if h.registered() == nil || s.Lease().Status().Hook != url {
-		t.Errorf("registered at %s", s.Lease().Status().Hook)
+	if h.registered() == nil || s.Leases()[0].Status().Hook != url {
+		t.Errorf("registered at %s", s.Leases()[0].Status().Hook)
 	}
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Error(err)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"time"
-
-	"github.com/rollcall-dns/rollcall/register"
 )
 
 const (
@@ -44,12 +42,9 @@ type leaving struct {
 }
 
 // leave begins to deregister.
-func leave(ctx context.Context, lease *register.Lease, deregister func(context.Context) error) *leaving {
-	g := &leaving{began: time.Now(), done: make(chan struct{})}
+func leave(ctx context.Context, ttl time.Duration, deregister func(context.Context) error) *leaving {
+	g := &leaving{began: time.Now(), ttl: ttl, done: make(chan struct{})}
 	g.ctx, g.cancel = context.WithCancel(ctx)
-	if lease != nil {
-		g.ttl = lease.Status().Published.TTL.Std()
-	}
 	go func() {
 		defer close(g.done)
 		g.err = deregister(g.ctx)

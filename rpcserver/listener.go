@@ -96,11 +96,11 @@ func (l *Listener) open() []*tracked {
 // the cause: calls may have been lost. A hook that does not answer is not waited for, and
 // is an error, too.
 func (l *Listener) Stop(ctx context.Context, lease *register.Lease) error {
-	deregister := func(context.Context) error { return nil }
+	ttl, deregister := time.Duration(0), func(context.Context) error { return nil }
 	if lease != nil {
-		deregister = lease.Close
+		ttl, deregister = lease.Status().Published.TTL.Std(), lease.Close
 	}
-	hook := leave(ctx, lease, deregister)
+	hook := leave(ctx, ttl, deregister)
 	defer hook.cancel()
 	reading, cancel := beforeEnd(ctx)
 	defer cancel()

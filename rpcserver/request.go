@@ -46,7 +46,8 @@ func (c *conn) begin(k *call) {
 }
 
 // unserved does what a request asks for that no method is called for: a ping, a cancel, one
-// for a method that does not exist, and one that is refused because of its header.
+// for a method that does not exist or does not serve, and one that is refused because of its
+// header.
 func (c *conn) unserved() error {
 	resp := rpcwire.Response{ServiceMethod: string(c.head.Method), Seq: c.head.Seq}
 	_, broken := c.wire.body(nil)
@@ -62,11 +63,14 @@ func (c *conn) unserved() error {
 		return broken
 	}
 	c.last = max(c.last, resp.Seq)
+	why := c.server.serving.why(resp.ServiceMethod)
 	switch {
 	case c.head.Refused != nil:
 		resp.NotExecuted, resp.Error = true, "rpcserver: "+c.head.Refused.Error()
 	case resp.ServiceMethod == rpcwire.PingMethod:
-		resp.Knows = rpcwire.KnowsCancel
+		resp.Knows, resp.NotExecuted = rpcwire.KnowsCancel, why != ""
+	case why != "":
+		resp.NotExecuted, resp.Error, resp.Wait = true, why, notServingFor
 	default:
 		resp.Error = c.server.services.missing(resp.ServiceMethod)
 	}

@@ -32,6 +32,7 @@ type Server struct {
 	refusals gate // connections that are being told that they are refused
 	panics   atomic.Uint64
 	types    rpcwire.Types
+	serving  serving
 	stop     context.CancelFunc // ends ctx
 	ctx      context.Context    // ends with the server, and registering with it
 	forced   chan struct{}      // closed: connections stop reading now
@@ -46,9 +47,9 @@ type Server struct {
 	quietTo   time.Time            // until then nothing is logged about refused connections
 	accepting sync.WaitGroup       // Serve's accept loops
 	running   sync.WaitGroup       // connections, and goroutines that drain them; none is added once sealed
-	lease     *register.Lease
-	keeping   chan struct{} // closed when registering has succeeded, failed, or will not begin
-	began     bool          // registering
+	leases    []*register.Lease    // as in Config.Announce; nil: not made yet
+	keeping   chan struct{}        // closed when registering has succeeded, failed, or will not begin
+	began     bool                 // registering
 	keepErr   error
 	draining  bool
 	isForced  bool // forced is closed
@@ -67,7 +68,9 @@ func New(cfg Config) *Server {
 		listeners: map[net.Listener]struct{}{},
 		conns:     map[*conn]struct{}{},
 		froms:     map[netip.Prefix]int{},
+		leases:    make([]*register.Lease, len(cfg.Announce)),
 	}
+	s.serving.init()
 	s.handler = chain(cfg.Middleware)
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.calls.init(s.cfg.Limits.InFlightTotal)
@@ -172,7 +175,7 @@ func (s *Server) Serve(l net.Listener) error {
 	first := s.addr == nil
 	if first {
 		s.addr = l.Addr()
-		if s.cfg.Announce != nil {
+		if len(s.cfg.Announce) > 0 {
 			s.began = true
 			go s.keep(l)
 		}

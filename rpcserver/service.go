@@ -59,6 +59,14 @@ func (t *services) find(name []byte) *method {
 	return (*m)[string(name)] // the compiler does not allocate for this conversion
 }
 
+// has reports whether a receiver has this name.
+func (t *services) has(name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, ok := t.names[name]
+	return ok
+}
+
 // missing is the error for a client that asked for a method that does not exist: the texts
 // of net/rpc, by which clients know that nothing was executed.
 func (t *services) missing(name string) string {

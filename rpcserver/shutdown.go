@@ -15,12 +15,12 @@ const backlogTime = 10 * time.Millisecond
 
 // Shutdown ends the server without an error for any client:
 //
-//  1. The instance leaves the registry: no resolver sends new clients. A hook that does
+//  1. Its instances leave the registry: no resolver sends new clients. A hook that does
 //     not answer is not waited for.
 //  2. Connected clients are told by a notice to call elsewhere. rpcclient obeys at
 //     once. net/rpc's client drops the notice, so requests that still come are answered
 //     until nothing has come for Config.Quiet.
-//  3. Until the TTL of the instance's record is over, new connections are accepted,
+//  3. Until the TTL of their records is over, new connections are accepted,
 //     and told the same at once: a client may have the record in a cache.
 //  4. Each connection ends when its calls are answered, with a last notice that says
 //     which request was the last to be executed.
@@ -31,7 +31,7 @@ const backlogTime = 10 * time.Millisecond
 // be deregistered; its record then ends with its lease. Serve returns as soon as the
 // listener is closed, so main has to wait for Shutdown, not for Serve.
 func (s *Server) Shutdown(ctx context.Context) error {
-	hook := leave(ctx, s.Lease(), s.deregister)
+	hook := leave(ctx, s.recordTime(), s.deregister)
 	defer hook.cancel()
 	hook.wait(ctx, headStart)
 	s.mu.Lock()

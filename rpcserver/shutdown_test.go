@@ -207,7 +207,7 @@ func TestServerRegistersItsListenerAndDeregistersBeforeItDrains(t *testing.T) {
 	a := newArith()
 	s, addr := serve(t, rpcserver.Config{
 		Quiet:    20 * time.Millisecond,
-		Announce: &register.Config{Hooks: []string{url}, Service: "_math._tcp"},
+		Announce: []register.Config{{Hooks: []string{url}, Service: "_math._tcp"}},
 	}, a)
 	if err := s.Announced(t.Context()); err != nil {
 		t.Fatal(err)
@@ -232,7 +232,7 @@ func TestServerRegistersItsListenerAndDeregistersBeforeItDrains(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
-	if s.Lease().Err() == nil {
+	if s.Leases()[0].Err() == nil {
 		t.Error("the lease lives on")
 	}
 }
@@ -240,7 +240,7 @@ func TestServerRegistersItsListenerAndDeregistersBeforeItDrains(t *testing.T) {
 func TestRefusedRegistrationEndsServe(t *testing.T) {
 	h, url := newHook(t)
 	h.refuse = true
-	s := rpcserver.New(rpcserver.Config{Announce: &register.Config{Hooks: []string{url}, Service: "_math._tcp"}})
+	s := rpcserver.New(rpcserver.Config{Announce: []register.Config{{Hooks: []string{url}, Service: "_math._tcp"}}})
 	s.Register(newArith())
 	defer s.Close()
 	err := s.ListenAndServe("127.0.0.1:0")
@@ -255,7 +255,7 @@ func TestRefusedRegistrationEndsServe(t *testing.T) {
 
 func TestServerServesWhileTheHookIsAway(t *testing.T) {
 	nobody := "http://" + freeaddr.Take(1)[0].String()
-	s, addr := serve(t, rpcserver.Config{Announce: &register.Config{Hooks: []string{nobody}, Service: "_math._tcp"}})
+	s, addr := serve(t, rpcserver.Config{Announce: []register.Config{{Hooks: []string{nobody}, Service: "_math._tcp"}}})
 	if err := dial(t, addr).Call("Arith.Multiply", Args{1, 1}, new(int)); err != nil {
 		t.Error(err)
 	}
@@ -270,7 +270,7 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	h, url := newHook(t)
 	s := rpcserver.New(rpcserver.Config{
 		Addr: "127.0.0.1:0", Quiet: 10 * time.Millisecond,
-		Announce: &register.Config{Hooks: []string{url}, Service: "_math._tcp"},
+		Announce: []register.Config{{Hooks: []string{url}, Service: "_math._tcp"}},
 	})
 	s.Register(newArith())
 	ctx, cancel := context.WithCancel(t.Context())

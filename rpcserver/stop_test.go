@@ -68,7 +68,7 @@ func TestStopNeedsNoHook(t *testing.T) {
 			a := newArith()
 			s := rpcserver.New(rpcserver.Config{
 				Addr: "127.0.0.1:0", Quiet: 20 * time.Millisecond, ShutdownTimeout: limit,
-				Announce: &register.Config{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true},
+				Announce: []register.Config{{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true}},
 			})
 			s.Register(a)
 			ctx, term := context.WithCancel(t.Context())
@@ -108,7 +108,7 @@ func TestStoppingServerAcceptsWhileItsRecordMayBeCached(t *testing.T) {
 	hook := httptest.NewServer(h)
 	defer hook.Close()
 	s, addr := serve(t, rpcserver.Config{
-		Quiet: 500 * time.Millisecond, Announce: &register.Config{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true},
+		Quiet: 500 * time.Millisecond, Announce: []register.Config{{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true}},
 	})
 	if err := s.Announced(t.Context()); err != nil {
 		t.Fatal(err)
@@ -151,7 +151,7 @@ func TestNewConnectionIsSentElsewhereAtOnceWhileTheRecordMayBeCached(t *testing.
 	hook := httptest.NewServer(h)
 	defer hook.Close()
 	s, addr := serve(t, rpcserver.Config{
-		Quiet: time.Millisecond, Announce: &register.Config{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true},
+		Quiet: time.Millisecond, Announce: []register.Config{{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true}},
 	})
 	if err := s.Announced(t.Context()); err != nil {
 		t.Fatal(err)
@@ -359,7 +359,7 @@ func TestRefusedRegistrationEndsRunAndItsConnections(t *testing.T) {
 		json.NewEncoder(w).Encode(register.Problem{Status: 400, Field: "weight", Detail: "too heavy"})
 	}))
 	defer hook.Close()
-	s := rpcserver.New(rpcserver.Config{Addr: "127.0.0.1:0", Announce: &register.Config{Hooks: []string{hook.URL}, Service: "_math._tcp"}})
+	s := rpcserver.New(rpcserver.Config{Addr: "127.0.0.1:0", Announce: []register.Config{{Hooks: []string{hook.URL}, Service: "_math._tcp"}}})
 	s.Register(newArith())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(t.Context()) }()

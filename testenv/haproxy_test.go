@@ -41,7 +41,7 @@ func TestHAProxyFollows(t *testing.T) {
 	env.AwaitNodes()
 	admin.await(t, env, "a registration", map[string]int{"a1": 1, "a2": 1, "a3": 1, "a4": 1})
 
-	err = env.Node(0).server.Lease().Update(t.Context(), register.Registration{
+	err = env.Node(0).server.Leases()[0].Update(t.Context(), register.Registration{
 		Host: "127.0.0.1", Port: portOf(env.Node(0).Addr()), Weight: register.Uint16(1024),
 		Lease: register.Duration(3 * time.Second), TTL: register.Duration(time.Second),
 	})

@@ -124,7 +124,7 @@ func (n *Node) start() {
 		n.serveStock(reg)
 		return
 	}
-	announce := &register.Config{
+	announce := register.Config{
 		Hooks: e.HookURLs(), Service: e.setup.Service, ID: n.ID,
 		Registration: reg, HTTP: &http.Client{Transport: n.transport()}, Logger: e.setup.Logger,
 	}
@@ -133,7 +133,7 @@ func (n *Node) start() {
 		// environment is shorter.
 		announce.Timeout = e.setup.Zone.Lease.Default / 5
 	}
-	s := rpcserver.New(rpcserver.Config{Logger: e.setup.Logger, Announce: announce})
+	s := rpcserver.New(rpcserver.Config{Logger: e.setup.Logger, Announce: []register.Config{announce}})
 	for _, rcvr := range n.receivers() {
 		if err := s.Register(rcvr); err != nil {
 			e.t.Fatal(err)

@@ -119,7 +119,7 @@ func runServer(ctx context.Context) error {
 	var once sync.Once
 	s := rpcserver.New(rpcserver.Config{
 		Addr: "127.0.0.1:0", Logger: logger(),
-		Announce: &register.Config{
+		Announce: []register.Config{{
 			Hooks: []string{"http://" + os.Getenv(envHook)}, Service: service, ID: os.Getenv(envID),
 			Registration: register.Registration{Port: uint16(port)},
 			OnChange: func(st register.Status) {
@@ -127,7 +127,7 @@ func runServer(ctx context.Context) error {
 					once.Do(func() { close(held) })
 				}
 			},
-		},
+		}},
 	})
 	if err := s.Register(&Ledger{file}); err != nil {
 		return err

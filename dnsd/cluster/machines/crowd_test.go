@@ -66,7 +66,7 @@ func (s *site) gather() *crowd {
 		c.working.Wait()
 	})
 	for i := range called {
-		node := rpcserver.New(rpcserver.Config{Addr: here + ":0", Announce: c.announce(calledService, i, 0)})
+		node := rpcserver.New(rpcserver.Config{Addr: here + ":0", Announce: []register.Config{c.announce(calledService, i, 0)}})
 		if err := node.Register(Arith{}); err != nil {
 			s.t.Fatal(err)
 		}
@@ -81,7 +81,7 @@ func (s *site) gather() *crowd {
 			s.t.Fatal(err)
 		}
 		s.t.Cleanup(func() { port.Close() })
-		l, err := register.Keep(start, *c.announce(keptService, i, uint16(port.Addr().(*net.TCPAddr).Port)))
+		l, err := register.Keep(start, c.announce(keptService, i, uint16(port.Addr().(*net.TCPAddr).Port)))
 		if err != nil {
 			s.t.Fatal(err)
 		}
@@ -109,10 +109,10 @@ func (s *site) gather() *crowd {
 }
 
 // announce is a registration with a list of all hooks. Each begins with another one.
-func (c *crowd) announce(service string, i int, port uint16) *register.Config {
+func (c *crowd) announce(service string, i int, port uint16) register.Config {
 	urls := hooks(c.site.dnsds)
 	n := i % len(urls)
-	return &register.Config{
+	return register.Config{
 		Hooks: slices.Concat(urls[n:], urls[:n]), Token: c.site.token, Service: service, ID: fmt.Sprint("n", i),
 		Registration: register.Registration{Host: here, Port: port},
 	}
