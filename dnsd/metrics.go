@@ -74,7 +74,7 @@ func collectServer(c chan<- prometheus.Metric, listener string, s nameserver.Sta
 	c <- prometheus.MustNewConstMetric(pushesDesc, prometheus.CounterValue, float64(s.Push.Pushes), listener)
 	for event, n := range map[string]uint64{
 		"begun": s.Push.Taken, "refused": s.Push.Refused, "resynchronised": s.Push.Resynchronised,
-		"aborted": s.Push.Aborted, "reconfirmed": s.Push.Reconfirmed,
+		"aborted": s.Push.Aborted, "reconfirmed": s.Push.Reconfirmed, "panic": s.Push.Panics,
 	} {
 		c <- prometheus.MustNewConstMetric(pushEventsDesc, prometheus.CounterValue, float64(n), listener, event)
 	}

@@ -40,8 +40,8 @@ func (s *Server) drain(sessions []*session, reason int) {
 
 // leave sends a RetryDelay, and nothing after it. The client has leaveTime to close.
 func (s *session) leave(reason int, delay time.Duration) {
-	buf := s.srv.bufs.Get().(*[]byte)
-	defer s.srv.bufs.Put(buf)
+	buf := s.srv.buffer()
+	defer s.srv.release(buf)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch s.state {

@@ -19,8 +19,8 @@ func (t *topic) fanOut(p *payload, now time.Time) {
 	}
 	var next atomic.Int64
 	work := func() {
-		buf := t.hub.srv.bufs.Get().(*[]byte)
-		defer t.hub.srv.bufs.Put(buf)
+		buf := t.hub.srv.buffer()
+		defer t.hub.srv.release(buf)
 		for {
 			from := int(next.Add(fewSubscribers)) - fewSubscribers
 			if from >= len(t.subs) {
@@ -40,20 +40,33 @@ func (t *topic) fanOut(p *payload, now time.Time) {
 }
 
 // push sends p, or notes that the subscription is behind if it has not sent yet what was
-// before.
-func (sub *subscription) push(p *payload, buf *[]byte, now time.Time) {
+// before. A panic costs the session.
+func (sub *subscription) push(p *payload, buf *[]byte, at time.Time) {
 	s := sub.session
+	defer func() {
+		if p := recover(); p != nil {
+			s.srv.panicked(p, "client", s.from)
+			s.abort("a panic")
+		}
+	}()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.state != established || sub.coveredLocked():
-	case sub.behind != nil:
-	case s.writing: // the difference from there is sent later, with what changes until then
-		sub.behind = p.from
-	default:
-		sub.payload, sub.sent = p, 0
-		s.flushLocked(buf, now)
+	now := sub.topic.hub.at.number
+	if s.state != established || len(sub.behind) > 0 {
+		return
 	}
+	for _, other := range s.subs {
+		if sub.leavesToLocked(other) && (other.told == now || !s.writing) {
+			return // it has sent the change, or will do so: RFC 8765 section 6.3.1
+		}
+	}
+	if s.writing { // the difference from there is sent later, with what changes until then
+		sub.behindLocked(p.from)
+		return
+	}
+	sub.told = now
+	sub.sendLocked(p)
+	s.flushLocked(buf, at)
 }
 
 // Tests: slow_test.go, topic_test.go.

@@ -1,11 +1,10 @@
 package push
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/miekg/dns"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 )
@@ -63,6 +62,11 @@ func (h *hub) close() []*session {
 	defer h.mu.Unlock()
 	h.closed = true
 	h.poke()
+	return h.sessionsLocked()
+}
+
+// sessionsLocked returns the sessions with a subscription in the zone.
+func (h *hub) sessionsLocked() []*session {
 	seen := make(map[*session]bool)
 	var all []*session
 	for _, t := range h.topics {
@@ -88,7 +92,7 @@ func (h *hub) run() {
 		}
 		// Before the zone is read, so that no change is missed.
 		changed, stale := h.zone.Changed(), h.zone.StaleChanged()
-		h.advanceLocked()
+		h.advanceLocked() // which does not panic
 		h.mu.Unlock()
 		select {
 		case <-changed:
@@ -98,9 +102,21 @@ func (h *hub) run() {
 	}
 }
 
-// advanceLocked brings all subscribers to the zone as it is now.
+// advanceLocked brings all subscribers to the zone as it is now. A panic costs their
+// sessions: no client may be behind without being told.
 func (h *hub) advanceLocked() {
-	was, now := h.at, &mark{zone: h.zone, stale: h.zone.Stale()}
+	defer func() {
+		if p := recover(); p != nil {
+			h.srv.panicked(p, "zone", h.origin)
+			all := h.sessionsLocked()
+			h.srv.wg.Go(func() { // the hub runs, so the count is above 0
+				for _, s := range all {
+					s.abort("a panic")
+				}
+			})
+		}
+	}()
+	was, now := h.at, &mark{number: h.at.number + 1, zone: h.zone, stale: h.zone.Stale()}
 	var parts []string
 	known := false // parts are all that has changed
 	if was.zone == h.zone {
@@ -126,6 +142,8 @@ func (h *hub) advanceLocked() {
 	case !moved:
 	case known:
 		h.sendParts(was, parts, send)
+	case was.zone == now.zone: // it was loaded
+		h.sendParts(was, slices.Collect(maps.Keys(h.parts)), send)
 	default:
 		for _, t := range h.topics {
 			send(t, t.change(was, now, nil))
@@ -136,9 +154,7 @@ func (h *hub) advanceLocked() {
 	}
 	for _, t := range h.topics {
 		if t.key.follow && !sent[t] {
-			p := t.encode(now, 0, nil, nil)
-			p.from = was
-			send(t, p)
+			send(t, t.encode(was, now, 0, nil, nil))
 		}
 	}
 }
@@ -163,26 +179,43 @@ func (h *hub) sendParts(was *mark, parts []string, send func(*topic, *payload)) 
 // change returns what is sent for the way from one mark to another, or nil if nothing of
 // the topic has changed. d is the difference of the part of the zone; nil: it is not known.
 func (t *topic) change(was, now *mark, d *zone.Delta) *payload {
-	var added, removed []dns.RR
-	switch {
-	case d == nil:
-		removed, added = zone.Compare(t.records(was), t.records(now))
-	case t.key.follow:
-		removed, added = d.Followed(t.key.name)
-	default:
-		removed, added = d.Set(t.key.name, t.key.qtype)
-	}
+	removed, added := t.difference(was, now, d)
 	if len(added)+len(removed) == 0 {
 		return nil
 	}
-	p := t.encode(now, 0, added, removed)
-	p.from = was
-	return p
+	return t.encode(was, now, 0, added, removed)
 }
 
 // add begins a subscription: the session is sent accept, the answer to its request, and
 // then the whole set. It returns false if the zone is gone.
 func (h *hub) add(sub *subscription, key topicKey, accept []byte) bool {
+	if !h.enter(sub, key) {
+		return false
+	}
+	t, s := sub.topic, sub.session
+	w := t.way(nil)
+	buf := h.srv.buffer()
+	defer h.srv.release(buf)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sub.unready = false
+	if s.state >= leaving || w == nil {
+		sub.behind = nil
+		return true // the zone has gone, or the session ends: the reader removes it at its end
+	}
+	s.state = established
+	s.out = append(s.out, accept...)
+	if sub.reachLocked(nil, w); w.payload.len() > 0 {
+		sub.sendLocked(w.payload)
+	}
+	s.flushLocked(buf, time.Now())
+	return true
+}
+
+// enter makes sub a subscription that hears of changes, and has to be sent the whole set.
+func (h *hub) enter(sub *subscription, key topicKey) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
@@ -199,28 +232,19 @@ func (h *hub) add(sub *subscription, key topicKey, accept []byte) bool {
 	t := h.topics[key]
 	if t == nil {
 		t = &topic{hub: h, key: key, part: h.at.view.Part(key.name)}
+		t.wide = isWide(t.part, t.key.name)
 		h.topics[key] = t
 		h.parts[t.part] = append(h.parts[t.part], t)
 	}
 	sub.topic, sub.place = t, len(t.subs)
 	t.subs = append(t.subs, sub)
-
-	whole := t.wholeLocked()
 	s := sub.session
-	buf := h.srv.bufs.Get().(*[]byte)
-	defer h.srv.bufs.Put(buf)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// What it covers of other subscriptions is sent by it from here on: the changes after
+	// this mark follow the whole set.
+	sub.behind, sub.unready = []known{{h.at, t.changes}}, true
 	s.subs = append(s.subs, sub)
-	if s.state >= leaving {
-		return true // the reader removes it at its end
-	}
-	s.state = established
-	s.out = append(s.out, accept...)
-	if whole.len() > 0 {
-		sub.payload = whole
-	}
-	s.flushLocked(buf, time.Now())
 	return true
 }
 
@@ -248,43 +272,63 @@ func (h *hub) remove(sub *subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.subs = slices.DeleteFunc(s.subs, func(o *subscription) bool { return o == sub })
-	// What was on its way to the client must come by the subscriptions that it covered.
-	unsent := sub.behind
-	if sub.payload != nil && sub.payload.from != nil {
-		unsent = sub.payload.from
-	}
+	covers := false
 	for _, other := range s.subs {
-		if unsent != nil && other.behind == nil && sub.covers(other) && !other.coveredLocked() {
-			other.behind = unsent
+		if sub.covers(other) {
+			covers = true
+			other.inheritLocked(sub, h.at)
 		}
 	}
+	if covers && s.state < leaving && sub.payload != nil && sub.payload.from != nil {
+		// Others have left these changes to it. A PUSH has no id, and clients ignore what
+		// they have not subscribed to.
+		s.orphans = append(s.orphans, orphan{sub.payload, sub.sent})
+		sub.payload = nil
+	}
+	sub.doneLocked()
 }
 
 // catchUp lets a subscription send the difference between what its client knows and the
-// zone now.
+// zone now. The writer calls it, without a lock.
 func (h *hub) catchUp(sub *subscription) {
+	t, s := sub.topic, sub.session
+	s.mu.Lock()
+	from := sub.fromLocked()
+	s.mu.Unlock()
+	if from == nil {
+		return
+	}
+	w := t.way(from)
+	if w != nil && t.key.follow && w.payload.len() > 1 {
+		w = t.way(nil) // all slow clients share it
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := sub.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	from := sub.behind
-	if from == nil || s.state >= leaving || !slices.Contains(s.subs, sub) {
+	if sub.fromLocked() != from || s.state >= leaving || !slices.Contains(s.subs, sub) {
 		return
 	}
-	sub.behind = nil
-	if h.at == nil {
-		return // the zone has just gone, and the session will hear of it
-	}
-	p := sub.topic.diffLocked(from)
-	if sub.topic.key.follow && p.len() > 1 {
-		p = sub.topic.wholeLocked() // all slow clients share it
-	}
-	if p.len() == 0 {
+	if w == nil {
+		sub.behind = nil // the zone has just gone, and the session will hear of it
 		return
 	}
-	sub.payload = p
-	h.srv.stats.resynchronised.Add(1)
+	var left []*subscription // that leave the change to this one
+	for _, other := range s.subs {
+		if other.leavesToLocked(sub) {
+			left = append(left, other)
+		}
+	}
+	sub.reachLocked(from, w)
+	for _, other := range left {
+		if other.behind = nil; len(sub.behind) > 0 {
+			other.behind = []known{{w.at, notCounted}}
+		}
+	}
+	if w.payload.len() > 0 {
+		sub.sendLocked(w.payload)
+		h.srv.stats.resynchronised.Add(1)
+	}
 }
 
 // Tests: server_test.go, slow_test.go, topic_test.go.

@@ -3,7 +3,6 @@ package push
 import (
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -25,8 +24,8 @@ const (
 func (s *session) message(msg []byte) (on bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.srv.config.Load().Logger.Error("push: panic", "panic", p, "message", fmt.Sprintf("%x", msg), "stack", string(debug.Stack()))
-			go s.abort("a panic") // the panic may have left a lock held
+			s.srv.panicked(p, "client", s.from, "message", fmt.Sprintf("%x", msg))
+			s.abort("a panic")
 			on = false
 		}
 	}()
@@ -197,7 +196,7 @@ func (s *Server) begin(ses *session, m dso.Message, key topicKey, class uint16) 
 	if key.follow {
 		accept = append(accept, dso.Following())
 	}
-	if !h.add(sub, key, answer(m, dns.RcodeSuccess, accept...)) {
+	if !h.add(sub, key, response(m, dns.RcodeSuccess, accept...)) {
 		s.dismiss(ses)
 		return dns.RcodeNotAuth, dso.DefaultRetryDelay(dns.RcodeNotAuth) // the zone has just gone
 	}
@@ -223,9 +222,9 @@ func (s *session) uses(id uint16) bool {
 // may be asked again (RFC 8490 section 7.2.2).
 func (s *session) refuse(m dso.Message, rcode int, delay time.Duration) bool {
 	if delay > 0 {
-		return s.reply(answer(m, rcode, dso.RetryDelay(delay)))
+		return s.reply(response(m, rcode, dso.RetryDelay(delay)))
 	}
-	return s.reply(answer(m, rcode))
+	return s.reply(response(m, rcode))
 }
 
 // respond answers a request that has succeeded.
@@ -233,11 +232,11 @@ func (s *session) respond(m dso.Message, rcode int, tlvs ...dso.TLV) {
 	s.mu.Lock()
 	s.state = max(s.state, established)
 	s.mu.Unlock()
-	s.reply(answer(m, rcode, tlvs...))
+	s.reply(response(m, rcode, tlvs...))
 }
 
-// answer makes the frame of a response, padded if its request is (RFC 8490 section 7.3).
-func answer(m dso.Message, rcode int, tlvs ...dso.TLV) []byte {
+// response makes the frame of a response, padded if its request is (RFC 8490 section 7.3).
+func response(m dso.Message, rcode int, tlvs ...dso.TLV) []byte {
 	b := dso.AppendResponse(nil, m.ID, rcode, tlvs...)
 	if m.Padded() {
 		b = dso.Pad(b, 0, paddedBlock)

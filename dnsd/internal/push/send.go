@@ -1,6 +1,7 @@
 package push
 
 import (
+	"slices"
 	"time"
 )
 
@@ -10,17 +11,35 @@ const mostOut = 32 << 10
 
 // reply sends an answer, after those before it. It waits if too many of them wait.
 func (s *session) reply(frame []byte) bool {
-	buf := s.srv.bufs.Get().(*[]byte)
+	on := s.answer(frame)
+	s.awaitRoom()
+	return on
+}
+
+func (s *session) answer(frame []byte) bool {
+	buf := s.srv.buffer()
+	defer s.srv.release(buf)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.state < leaving {
 		s.out = append(s.out, frame...)
 		s.flushLocked(buf, time.Now())
 	}
-	over := s.state == ended
-	s.mu.Unlock()
-	s.srv.bufs.Put(buf)
-	s.awaitRoom()
-	return !over
+	return s.state != ended
+}
+
+// mostKept is the largest buffer that goes back to the pool: one for answers may have grown
+// to several times of what pushes need.
+const mostKept = 2 * scratch
+
+// buffer returns an empty buffer, for release.
+func (s *Server) buffer() *[]byte { return s.bufs.Get().(*[]byte) }
+
+func (s *Server) release(buf *[]byte) {
+	if cap(*buf) <= mostKept {
+		*buf = (*buf)[:0]
+		s.bufs.Put(buf)
+	}
 }
 
 // awaitRoom waits while too many answers wait to be sent. The reader calls it after each
@@ -44,6 +63,9 @@ func (s *session) flushLocked(buf *[]byte, now time.Time) {
 	for !s.writing && s.state != ended {
 		*buf = s.nextLocked((*buf)[:0])
 		if len(*buf) == 0 {
+			if s.lateLocked() != nil { // what was sent was made before the last change
+				s.startLocked(nil)
+			}
 			return
 		}
 		s.touchLocked(now)
@@ -56,12 +78,17 @@ func (s *session) flushLocked(buf *[]byte, now time.Time) {
 			}
 		}
 		if n < len(*buf) {
-			s.writing = true
-			s.srv.wg.Add(1) // the reader has not ended, so this is above 0
-			go s.write(append([]byte(nil), (*buf)[n:]...))
+			s.startLocked(append([]byte(nil), (*buf)[n:]...))
 			return
 		}
 	}
+}
+
+// startLocked starts the writer, with what it is to send first.
+func (s *session) startLocked(rest []byte) {
+	s.writing = true
+	s.srv.wg.Add(1) // the reader has not ended, so this is above 0
+	go s.write(rest)
 }
 
 // touchLocked notes that something was sent, which resets the keepalive timer (RFC 8490
@@ -73,11 +100,21 @@ func (s *session) touchLocked(now time.Time) {
 }
 
 // write sends rest, and goes on until there is nothing to send. It is the writer of the
-// session.
+// session. A panic costs the session.
 func (s *session) write(rest []byte) {
 	defer s.srv.wg.Done()
-	buf := s.srv.bufs.Get().(*[]byte)
-	defer s.srv.bufs.Put(buf)
+	defer func() {
+		if p := recover(); p != nil {
+			s.srv.panicked(p, "client", s.from)
+			s.abort("a panic")
+		}
+	}()
+	var buf *[]byte // taken when rest is sent: with TLS each push has a writer
+	defer func() {
+		if buf != nil {
+			s.srv.release(buf)
+		}
+	}()
 	for {
 		if len(rest) > 0 {
 			s.conn.SetWriteDeadline(time.Now().Add(writeTime))
@@ -86,24 +123,34 @@ func (s *session) write(rest []byte) {
 				return
 			}
 		}
-		s.mu.Lock()
-		*buf = s.nextLocked((*buf)[:0])
-		rest = *buf
+		if buf == nil {
+			buf = s.srv.buffer()
+		}
 		var late *subscription
-		if len(rest) > 0 {
-			s.touchLocked(time.Now())
-		} else if late = s.lateLocked(); late == nil {
-			// A write by flushLocked does not wait, but fails if the deadline has passed.
-			s.conn.SetWriteDeadline(time.Time{})
-			s.writing = false
-			s.mu.Unlock()
+		if rest, late = s.next(buf); late != nil {
+			late.topic.hub.catchUp(late)
+		} else if len(rest) == 0 {
 			return
 		}
-		s.mu.Unlock()
-		if late != nil {
-			late.topic.hub.catchUp(late)
-		}
 	}
+}
+
+// next returns what the writer sends next, or the subscription that is behind if there is
+// nothing else. If it returns neither, the session has no writer any more.
+func (s *session) next(buf *[]byte) (rest []byte, late *subscription) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	*buf = s.nextLocked((*buf)[:0])
+	if len(*buf) > 0 {
+		s.touchLocked(time.Now())
+		return *buf, nil
+	}
+	if late = s.lateLocked(); late == nil {
+		// A write by flushLocked does not wait, but fails if the deadline has passed.
+		s.conn.SetWriteDeadline(time.Time{})
+		s.writing = false
+	}
+	return nil, late
 }
 
 // nextLocked appends what is to be sent next: the answers, then messages of subscriptions
@@ -115,6 +162,18 @@ func (s *session) nextLocked(b []byte) []byte {
 	b = append(b, s.out...)
 	s.out = nil
 	s.freeLocked()
+	for len(s.orphans) > 0 {
+		o := &s.orphans[0]
+		if len(b) > 0 && len(b)+o.payload.size(o.sent) > scratch {
+			return b
+		}
+		b = o.payload.append(b, o.sent, 0)
+		s.srv.stats.pushes.Add(1)
+		if o.sent++; o.sent == o.payload.len() {
+			s.srv.held.release(o.payload, s)
+			s.orphans = s.orphans[1:]
+		}
+	}
 	for _, sub := range s.subs {
 		for sub.payload != nil {
 			if len(b) > 0 && len(b)+sub.payload.size(sub.sent) > scratch {
@@ -123,20 +182,21 @@ func (s *session) nextLocked(b []byte) []byte {
 			b = sub.payload.append(b, sub.sent, sub.id)
 			s.srv.stats.pushes.Add(1)
 			if sub.sent++; sub.sent == sub.payload.len() {
-				sub.payload, sub.sent = nil, 0
+				sub.doneLocked()
 			}
 		}
 	}
 	return b
 }
 
-// lateLocked returns a subscription that is behind the zone, or nil.
+// lateLocked returns a subscription that is behind the zone, or nil: one that covers others
+// before these.
 func (s *session) lateLocked() *subscription {
 	if s.state >= leaving {
 		return nil
 	}
 	for _, sub := range s.subs {
-		if sub.behind != nil {
+		if sub.fromLocked() != nil && !slices.ContainsFunc(s.subs, sub.leavesToLocked) {
 			return sub
 		}
 	}
@@ -146,8 +206,13 @@ func (s *session) lateLocked() *subscription {
 // dropLocked forgets all that is to be sent but answers.
 func (s *session) dropLocked() {
 	for _, sub := range s.subs {
-		sub.payload, sub.sent, sub.behind = nil, 0, nil
+		sub.doneLocked()
+		sub.behind = nil
 	}
+	for _, o := range s.orphans {
+		s.srv.held.release(o.payload, s)
+	}
+	s.orphans = nil
 }
 
 // freeLocked lets the reader go on.

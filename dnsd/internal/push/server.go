@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,7 +48,9 @@ type Server struct {
 
 	wg sync.WaitGroup // of readers, writers and hubs: a reader keeps it above 0 while others start
 
-	total share // of all clients
+	total  share // of all clients
+	held   held
+	making func(name string) // called before a way is made, without a lock; nil, except in tests
 
 	mu       sync.Mutex // guards what follows
 	sessions map[*session]struct{}
@@ -71,6 +74,12 @@ func New(c Config) *Server {
 		sessions: make(map[*session]struct{}), clients: make(map[netip.Addr]*holder),
 	}
 	s.total.doubts = rate.NewLimiter(doubtsOfAll, doubtsOfAllBurst)
+	s.held.most = mostHeld
+	s.held.abort = func(ses *session) {
+		s.wg.Go(func() {
+			ses.abort("clients that read too slowly hold too much memory, and this one is the furthest behind")
+		})
+	}
 	s.bufs.New = func() any { b := make([]byte, 0, scratch); return &b }
 	s.hubs.Store(new(map[string]*hub))
 	s.Update(c)
@@ -208,6 +217,16 @@ func (s *Server) tell(msg string, args ...any) {
 	}
 }
 
+// panicked logs a panic, at most once a minute, because a client may be able to repeat it.
+// What it was about has to end: a panic must not end dnsd.
+func (s *Server) panicked(p any, about ...any) {
+	s.stats.panics.Add(1)
+	now := time.Now().UnixNano()
+	if last := s.stats.panicTold.Load(); now-last >= int64(tellEvery) && s.stats.panicTold.CompareAndSwap(last, now) {
+		s.config.Load().Logger.Error("push: panic", append([]any{"panic", p, "stack", string(debug.Stack())}, about...)...)
+	}
+}
+
 // doubt lets Config.Reconfirm check a record, unless the zone does not have it, or too many
 // are being checked. A client that still doubts the record says so again (RFC 8765 section
 // 6.5).
@@ -229,7 +248,12 @@ func (s *Server) doubt(rr dns.RR, from *holder) {
 		}
 		s.stats.reconfirmed.Add(1)
 		s.wg.Go(func() {
-			defer func() { <-s.doubts }()
+			defer func() {
+				if p := recover(); p != nil {
+					s.panicked(p, "record", has)
+				}
+				<-s.doubts
+			}()
 			check(z, has)
 		})
 		return

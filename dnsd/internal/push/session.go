@@ -77,7 +77,14 @@ type session struct {
 	last    time.Time       // when a message came or was sent
 	out     []byte          // answers that wait for the writer
 	room    chan struct{}   // the reader waits for it, because out is full; nil: it does not
+	orphans []orphan        // what is to be sent before all else
 	subs    []*subscription // in the order of their beginning; only the reader changes it
+}
+
+// orphan is changes of a subscription that has gone, as far as others have left them to it.
+type orphan struct {
+	payload *payload
+	sent    int
 }
 
 func newSession(srv *Server, c Conn) *session {

@@ -13,11 +13,12 @@ type Stats struct {
 	Resynchronised uint64 // subscriptions of clients that read too slowly, brought up to date
 	Aborted        uint64 // sessions ended by the server, because of a fault or silence of the client
 	Reconfirmed    uint64 // records that a client doubted and that were checked
+	Panics         uint64 // each of which has ended a session, or those of a zone
 }
 
 type counts struct {
-	told                                                         atomic.Int64
-	taken, refused, pushes, resynchronised, aborted, reconfirmed atomic.Uint64
+	told, panicTold                                                      atomic.Int64
+	taken, refused, pushes, resynchronised, aborted, reconfirmed, panics atomic.Uint64
 }
 
 // Stats returns the counts.
@@ -30,6 +31,7 @@ func (s *Server) Stats() Stats {
 		Sessions: n, Subscriptions: int(s.total.subscriptions.Load()),
 		Taken: c.taken.Load(), Refused: c.refused.Load(), Pushes: c.pushes.Load(),
 		Resynchronised: c.resynchronised.Load(), Aborted: c.aborted.Load(), Reconfirmed: c.reconfirmed.Load(),
+		Panics: c.panics.Load(),
 	}
 }
 
