@@ -113,6 +113,8 @@ func problemOf(err error) *problem {
 		return refuse(http.StatusServiceUnavailable, "", "this dnsd follows, and no writer can be reached now%s: try again", causeOf(err, registry.ErrNotWriter)).retryAfter(time.Second).because(err)
 	case errors.Is(err, registry.ErrUncertain):
 		return refuse(http.StatusServiceUnavailable, "", "the outcome is unknown: the change may have been made; send it again").retryAfter(time.Second).because(err)
+	case errors.Is(err, registry.ErrOvertaken):
+		return refuse(http.StatusServiceUnavailable, "", "the outcome is unknown: the change may have been made, and another one has followed under this name; look at what is registered, and send it again if it is still wanted").retryAfter(time.Second).because(err)
 	case errors.Is(err, registry.ErrNotFound):
 		return refuse(http.StatusNotFound, "", "no such instance: it was never registered, was deregistered, or its lease ended; register it with PUT")
 	case errors.As(err, &limit):

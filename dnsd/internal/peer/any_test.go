@@ -88,6 +88,10 @@ func anyOperation(t *rapid.T) operation {
 	case drain:
 		o.sticky = rapid.Bool().Draw(t, "sticky")
 	}
+	if rapid.Bool().Draw(t, "again") {
+		since := rapid.Uint64().Draw(t, "since")
+		o.since = &since
+	}
 	if rapid.Bool().Draw(t, "have") {
 		o.have = anyInstance(t, o.key)
 	}

@@ -42,7 +42,11 @@
 // # When a write is made twice
 //
 // If a connection breaks after an operation was sent, it may have been executed. Then it
-// is sent again, to the same writer or the next, because all operations but one have the
-// same effect if they are executed twice. If no writer answers in time, the caller gets
+// is sent again, to the same writer or the next, with "since", the revision of the sender
+// before the first attempt. A writer does not execute it again if another change has
+// followed under this name: that would be undone. Its error is registry.ErrOvertaken. An
+// older writer ignores "since". What remains is an attempt whose connection has broken, and
+// that the same writer executes only after the next attempt: it has no "since". One operation is never sent again, because it cannot be
+// told whether it was executed: the release of suspects. If no writer answers in time, the caller gets
 // registry.ErrUncertain, and if the operation was never sent, registry.ErrNotWriter.
 package peer

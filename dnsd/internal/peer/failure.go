@@ -38,6 +38,7 @@ var sentinels = []struct {
 	{"noSpace", registry.ErrNoSpace},
 	{"notWriter", registry.ErrNotWriter},
 	{"uncertain", registry.ErrUncertain},
+	{"overtaken", registry.ErrOvertaken},
 	{"closed", registry.ErrClosed},
 	{"canceled", context.Canceled},
 	{"deadline", context.DeadlineExceeded},

@@ -45,6 +45,7 @@ type call struct {
 	operation
 	ctx   context.Context
 	line  []byte // the operation as JSON
+	began uint64 // the revision here before it was sent
 	until time.Time
 	end   time.Time
 	done  chan outcome // has room for the one outcome
@@ -53,6 +54,14 @@ type call struct {
 	underway  bool // it is in a request
 	uncertain bool // it may have been executed
 	left      bool // its caller has gone
+}
+
+// doubt notes that c may have been executed: it tells the next writer so.
+func (c *call) doubt() {
+	if c.uncertain = true; c.since == nil {
+		c.since = &c.began
+		c.line = marshal(c.json())
+	}
 }
 
 // outcome is how a call ended.
@@ -257,7 +266,10 @@ func (l *lane) finish(batch []*call, outcomes []outcome, took time.Duration) (ag
 		if c.left {
 			continue // c is the caller's
 		}
-		c.underway, c.uncertain = false, c.uncertain || uncertain
+		c.underway = false
+		if uncertain {
+			c.doubt()
+		}
 		if retry {
 			if out.err = l.over(c); out.err == nil {
 				back = append(back, c)

@@ -27,7 +27,7 @@ const (
 )
 
 // repeatable says whether an operation may be sent again after it may have been executed:
-// twice has the effect of once. It is false for releaseGuard, which would also release
+// twice has the effect of once, or the writer can tell, see operation.since. It is false for releaseGuard, which would also release
 // suspects that the operator has not seen.
 func (k kind) repeatable() bool { return k != releaseGuard }
 
@@ -40,6 +40,9 @@ type operation struct {
 	sticky      bool               // of drain
 	renewals    []registry.Renewal // of renewAll
 	service     string             // of releaseGuard; "": all
+	// since is the revision of the sender before the first attempt, if that may have been
+	// executed, see Registry.Repeat; nil: this is the first.
+	since *uint64
 	// have is the instance that the sender has under key: if the receipt has the same, it
 	// does not travel. Of a parsed operation only its revision is known.
 	have         *registry.Instance
@@ -57,11 +60,12 @@ type operationJSON struct {
 	Renewals    []string         `json:"renewals,omitempty"` // _math._tcp/a1 or _math._tcp/a1?incarnation=7
 	Service     string           `json:"service,omitempty"`
 	Have        uint64           `json:"have,omitempty"` // the revision of the instance that the sender has
+	Since       *uint64          `json:"since,omitempty"`
 }
 
 // json returns the operation as it goes over the wire.
 func (o *operation) json() operationJSON {
-	out := operationJSON{Do: o.kind, Incarnation: o.incarnation, Sticky: o.sticky, Service: o.service}
+	out := operationJSON{Do: o.kind, Incarnation: o.incarnation, Sticky: o.sticky, Service: o.service, Since: o.since}
 	if o.key != (registry.Key{}) {
 		out.Instance = o.key.String()
 	}
@@ -83,7 +87,7 @@ func (o *operation) json() operationJSON {
 
 // parse checks what came over the wire.
 func (w *operationJSON) parse() (operation, error) {
-	o := operation{kind: w.Do, incarnation: w.Incarnation, sticky: w.Sticky, service: w.Service, haveRevision: w.Have}
+	o := operation{kind: w.Do, incarnation: w.Incarnation, sticky: w.Sticky, service: w.Service, haveRevision: w.Have, since: w.Since}
 	var err error
 	switch w.Do {
 	case register:
@@ -142,7 +146,11 @@ func parseRenewal(s string) (registry.Renewal, error) {
 }
 
 // run makes the write.
-func (o *operation) run(ctx context.Context, w registry.Writer) (out result) {
+func (o *operation) run(ctx context.Context, r Registry) (out result) {
+	w := registry.Writer(r)
+	if o.since != nil {
+		w = r.Repeat(*o.since)
+	}
 	incarnation := uint64(0)
 	if o.incarnation != nil {
 		incarnation = *o.incarnation

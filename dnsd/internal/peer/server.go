@@ -22,6 +22,7 @@ import (
 type Registry interface {
 	registry.Writer
 	Leads() bool
+	Repeat(since uint64) registry.Writer
 	Revision() uint64
 	Life() registry.Life
 	Instance(key registry.Key) (registry.Standing, bool)

@@ -239,7 +239,7 @@ func (w *Writes) one(ctx context.Context, o operation) (registry.Receipt, error)
 
 // do makes a write where it has to be made.
 func (w *Writes) do(ctx context.Context, o operation) result {
-	uncertain := false
+	uncertain, began := false, w.registry.Revision()
 	if w.registry.Leads() {
 		res := o.run(ctx, w.registry)
 		if !elsewhere(res.err) {
@@ -255,11 +255,16 @@ func (w *Writes) do(ctx context.Context, o operation) result {
 		o.have = standing.Instance
 	}
 	now, l := time.Now(), w.lane(o.kind)
-	return w.pass(l, &call{
-		operation: o, ctx: ctx, line: marshal(o.json()),
-		until: now.Add(patience), end: now.Add(l.answer),
-		uncertain: uncertain, done: make(chan outcome, 1),
-	})
+	c := &call{
+		operation: o, ctx: ctx, began: began,
+		until: now.Add(patience), end: now.Add(l.answer), done: make(chan outcome, 1),
+	}
+	if uncertain {
+		c.doubt()
+	} else {
+		c.line = marshal(o.json())
+	}
+	return w.pass(l, c)
 }
 
 // pass passes a write on, or makes it here, if the registry begins to lead meanwhile.
@@ -276,7 +281,9 @@ func (w *Writes) pass(l *lane, c *call) result {
 			return w.settle(c, res)
 		}
 		w.note(res.err)
-		c.uncertain = c.uncertain || errors.Is(res.err, registry.ErrUncertain)
+		if errors.Is(res.err, registry.ErrUncertain) {
+			c.doubt()
+		}
 		pause.wait(c.ctx, changed)
 		if err := l.over(c); err != nil {
 			return result{err: err}

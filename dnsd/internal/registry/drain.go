@@ -9,6 +9,10 @@ import "context"
 //
 // Errors: ErrNotFound, ErrNoSpace, ErrClosed.
 func (r *Registry) Drain(ctx context.Context, key Key, sticky bool) (Receipt, error) {
+	return r.drain(ctx, key, sticky, nil)
+}
+
+func (r *Registry) drain(ctx context.Context, key Key, sticky bool, since *uint64) (Receipt, error) {
 	var done Receipt
 	err := r.submit(ctx, &op{decide: func(p *plan) error {
 		in, e := p.find(key)
@@ -17,6 +21,8 @@ func (r *Registry) Drain(ctx context.Context, key Key, sticky bool) (Receipt, er
 			return ErrNotFound
 		case in.State == Drained && in.Sticky == sticky:
 			done = p.standing(Nothing, in, e)
+		case p.overtaken(key, since):
+			return ErrOvertaken
 		default:
 			next := in.with(Drained)
 			next.Sticky = sticky
@@ -37,6 +43,10 @@ func (r *Registry) Drain(ctx context.Context, key Key, sticky bool) (Receipt, er
 //
 // Errors: ErrNotFound, ErrNoSpace, ErrClosed.
 func (r *Registry) Undrain(ctx context.Context, key Key) (Receipt, error) {
+	return r.undrain(ctx, key, nil)
+}
+
+func (r *Registry) undrain(ctx context.Context, key Key, since *uint64) (Receipt, error) {
 	var done Receipt
 	err := r.submit(ctx, &op{decide: func(p *plan) error {
 		in, e := p.find(key)
@@ -46,6 +56,8 @@ func (r *Registry) Undrain(ctx context.Context, key Key) (Receipt, error) {
 			done = Receipt{Did: Forgotten, Revision: p.revision}
 		case in == nil:
 			return ErrNotFound
+		case in.State == Drained && p.overtaken(key, since):
+			return ErrOvertaken
 		case in.State == Drained:
 			next := in.with(Up)
 			if _, reprieved := r.reprieves[e]; reprieved {

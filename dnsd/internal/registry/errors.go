@@ -16,6 +16,7 @@ var (
 	ErrClosed    = errors.New("registry: closed")
 	ErrNotWriter = errors.New("registry: another registry is the writer, or none is") // nothing changed; try again
 	ErrUncertain = errors.New("registry: the change may have been made, or not")      // try again
+	ErrOvertaken = errors.New("registry: the change may have been made, or not, and another followed since")
 )
 
 // FieldError says which field of a registration is wrong, and what it must be.

@@ -15,6 +15,10 @@ import (
 //
 // Errors: *FieldError, *FencedError, *LimitError, ErrNoSpace, ErrClosed.
 func (r *Registry) Register(ctx context.Context, in Instance) (Receipt, error) {
+	return r.register(ctx, in, nil)
+}
+
+func (r *Registry) register(ctx context.Context, in Instance, since *uint64) (Receipt, error) {
 	in, err := r.settings().normal(in)
 	if err != nil {
 		return Receipt{}, err
@@ -34,7 +38,7 @@ func (r *Registry) Register(ctx context.Context, in Instance) (Receipt, error) {
 		if p.failure != nil && !p.renews(&in) {
 			return p.failure
 		}
-		done, err = p.register(in)
+		done, err = p.register(in, since)
 		return err
 	}})
 	if err != nil {
@@ -57,13 +61,16 @@ func (r *Registry) registerAgain(in *Instance) *Instance {
 	return e.in
 }
 
-func (p *plan) register(in Instance) (Receipt, error) {
+func (p *plan) register(in Instance, since *uint64) (Receipt, error) {
 	old, e := p.find(in.Key)
 	if old == nil {
 		// Incarnation 0 means that none was given, and is never fenced.
 		fence := p.fence(in.Key)
 		if in.Incarnation > 0 && in.Incarnation < fence.Incarnation {
 			return Receipt{}, &FencedError{in.Key, fence.Incarnation, in.Incarnation, true}
+		}
+		if p.overtaken(in.Key, since) {
+			return Receipt{}, ErrOvertaken
 		}
 		if fence.Drained {
 			in.State, in.Sticky = Drained, true
@@ -86,6 +93,9 @@ func (p *plan) register(in Instance) (Receipt, error) {
 		p.renew(old, e)
 		return begun(Renewed, old), nil
 	}
+	if p.overtaken(in.Key, since) {
+		return Receipt{}, ErrOvertaken
+	}
 	in.Service, in.ID = old.Service, old.ID
 	return begun(Changed, p.put(old, &in, e, renewLease)), nil
 }
@@ -103,6 +113,10 @@ func (p *plan) renews(in *Instance) bool {
 //
 // Errors: ErrNotFound, *FencedError, ErrNoSpace, ErrClosed.
 func (r *Registry) Deregister(ctx context.Context, key Key, incarnation *uint64) (Receipt, error) {
+	return r.deregister(ctx, key, incarnation, nil)
+}
+
+func (r *Registry) deregister(ctx context.Context, key Key, incarnation, since *uint64) (Receipt, error) {
 	var done Receipt
 	o := &op{unstored: true, decide: func(p *plan) error {
 		in, e := p.find(key)
@@ -113,6 +127,8 @@ func (r *Registry) Deregister(ctx context.Context, key Key, incarnation *uint64)
 			return ErrNotFound
 		case incarnation != nil && *incarnation < in.Incarnation:
 			return &FencedError{key, in.Incarnation, *incarnation, false}
+		case p.overtaken(key, since):
+			return ErrOvertaken
 		}
 		p.remove(in, e, keepLease)
 		done = p.removed(in)
