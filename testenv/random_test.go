@@ -99,7 +99,7 @@ func randomFaults(t *testing.T, seed uint64) {
 	if err != nil {
 		t.Error(err)
 	}
-	h.Unused = log.unused()
+	h.Unused, h.Once = log.unused(), true
 	if err := h.Check(); err != nil {
 		t.Error(err)
 	}

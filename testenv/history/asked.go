@@ -8,7 +8,7 @@ import (
 // checkAsked looks for changes that no client asked for, that were refused, or that were
 // made again after they were answered.
 //
-// Until it is answered, a request may be done twice: a dnsd that has passed it on, and
+// Without History.Once, a request may be done twice until it is answered: a dnsd that has passed it on, and
 // does not know what became of it, passes it on again. Then the answer is that of the
 // last time: if the first has removed the instance, it may be that there is none.
 func (h *History) checkAsked(r *report, lives []*timeline) {
@@ -24,7 +24,7 @@ func (h *History) checkAsked(r *report, lives []*timeline) {
 	}
 	for n, t := range lives {
 		for _, id := range slices.Sorted(maps.Keys(t.own)) {
-			a := asked{report: r, id: id, life: n, ops: by[id], wrote: wrote, gone: map[string]bool{}}
+			a := asked{report: r, id: id, life: n, ops: by[id], wrote: wrote, once: h.Once, gone: map[string]bool{}}
 			for i, v := range t.own[id] {
 				if i > 0 {
 					a.change(t.own[id][i-1], v)
@@ -47,6 +47,7 @@ type asked struct {
 	life  int
 	ops   []*Op // that write to it
 	wrote map[string]*Op
+	once  bool            // as in History
 	gone  map[string]bool // values that were replaced or removed
 }
 
@@ -86,6 +87,8 @@ func (a *asked) written(before, v version) {
 		a.addf("%s becomes %v in life %d, but was asked for later: %v", a.id, v.Instance, a.life, o)
 	case v.seen < o.Call:
 		a.addf("%s becomes %v at %v, before it was asked for: %v", a.id, v.Instance, v.seen, o)
+	case a.gone[v.Value] && a.once:
+		a.addf("%s becomes %v again: %v", a.id, v.Instance, o)
 	case a.gone[v.Value] && o.Outcome == Done && v.from > o.Seen.Revision:
 		a.addf("%s becomes %v again, after the answer: %v", a.id, v.Instance, o)
 	}

@@ -101,6 +101,11 @@ func TestRequestsMayBeDoneTwiceBeforeTheyAreAnswered(t *testing.T) {
 	if err := h.Check(); err != nil {
 		t.Error(err)
 	}
+	h.Once = true
+	if err := h.Check(); err == nil || !strings.Contains(err.Error(), "a becomes v1 at 106 again") {
+		t.Errorf("once: %v", err)
+	}
+	h.Once = false
 	twice.Call = twice.Return + time.Millisecond
 	twice.Return = twice.Call + time.Millisecond
 	if err := h.Check(); err == nil || !strings.Contains(err.Error(), "no order of the requests explains the answers about a") {
@@ -163,6 +168,11 @@ func TestChangesMayBeMadeTwiceBeforeTheyAreAnswered(t *testing.T) {
 			if err := h.Check(); err != nil || o.Found != c.found {
 				t.Errorf("%v: %v", o, err)
 			}
+			h.Once = true // a repeat may be told that there is nothing any more
+			if err := h.Check(); (err == nil) == c.found {
+				t.Errorf("once: %v", err)
+			}
+			h.Once = false
 			if o.Return = c.early; c.early == 0 {
 				o.Call = time.Hour // the change was before
 				o.Return = o.Call + 1

@@ -14,6 +14,9 @@ type History struct {
 	// Unused bounds the revisions that were used up without a change. A writer that does
 	// not know an outcome in a full store uses up one, and its log says so.
 	Unused int
+	// Once: no request was done twice. Else, the dnsd that was asked may have passed one on
+	// twice before it answered, which older members do.
+	Once bool
 
 	Ops       []*Op
 	Streams   []Stream

@@ -87,8 +87,8 @@ const mostAgain = 2
 // again is how often a request that was answered may have been done before that. Watchers
 // saw a change then that is not the one of the answer.
 func (t *timeline) again(o *Op) (n int) {
-	if o.Outcome != Done {
-		return 0
+	if o.Outcome != Done || t.once && o.Found {
+		return 0 // what is not there any more at a repeat may have been there before
 	}
 	all := t.own[o.ID]
 	for i := 1; i < len(all); i++ {

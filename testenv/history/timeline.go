@@ -15,6 +15,7 @@ type timeline struct {
 	events []Event              // all after base
 	unused map[uint64]bool      // revisions between those of the events, see History.Unused
 	own    map[string][]version // of the clients' instances, by id
+	once   bool                 // as in History
 	turns  []uint64             // the revisions at which the clients' service changed; the first is that of the base
 }
 
@@ -109,7 +110,7 @@ func (h *History) timelines(r *report) []*timeline {
 			r.addf("no watcher began with the state of life %s", life)
 			continue
 		}
-		t := &timeline{life: life, base: w.first.Since, events: slices.Collect(maps.Values(w.events))}
+		t := &timeline{life: life, once: h.Once, base: w.first.Since, events: slices.Collect(maps.Values(w.events))}
 		slices.SortFunc(t.events, func(a, b Event) int { return cmp.Compare(a.Revision, b.Revision) })
 		t.replay(h.Service, w.first)
 		t.date(wrote)
