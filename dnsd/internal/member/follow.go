@@ -3,6 +3,7 @@ package member
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -38,7 +39,8 @@ type state struct {
 	told      string              // the last trouble that was logged
 	hand      map[string]kv.Event // keys that were changed by hand, and not put back yet
 
-	byHandLog rate.Sometimes // of changes by hand: a program may make many
+	byHandLog  rate.Sometimes // of changes by hand: a program may make many
+	introduced sync.Once      // which members there are was logged
 }
 
 // errAgain ends a stint without trouble: the next one begins at once.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/internal/kv"
@@ -61,6 +62,29 @@ func (m *Member) setPeers(peers map[string]Peer, at int64) {
 		}
 	}
 	m.publish()
+}
+
+// introduce tells, once, which members are there when this one begins. A wrong prefix is
+// seen by that: the others are missing.
+func (m *Member) introduce() {
+	var others []string
+	for _, p := range m.peers {
+		switch {
+		case p.Name != m.cfg.Name:
+			others = append(others, p.Name)
+		case p.Address != m.cfg.Address: // else it is the process before this one
+			m.warnOfName(p)
+		}
+	}
+	slices.Sort(others)
+	if len(others) > mostWitnesses {
+		others = append(others[:mostWitnesses], "...")
+	}
+	m.cfg.Logger.Info("member: has read the store", "prefix", m.cfg.Prefix, "name", m.cfg.Name, "others", strings.Join(others, " "))
+}
+
+func (m *Member) warnOfName(p Peer) {
+	m.cfg.Logger.Warn("member: another member has the name of this one: give each its own, or operators take one for the other", "name", p.Name, "address", p.Address)
 }
 
 // readPeers reads the members alone. It is for a writer whose watch has to begin again.
@@ -123,7 +147,7 @@ func (m *Member) applyPeers(g group) error {
 			continue
 		}
 		if p.Name == m.cfg.Name && (p.Certificate != m.cfg.Certificate || p.Certificate == "") {
-			m.cfg.Logger.Warn("member: another member has the name of this one: give each its own, or operators take one for the other", "name", p.Name, "address", p.Address)
+			m.warnOfName(p)
 		}
 		if m.term != nil {
 			m.term.keeper.welcome()

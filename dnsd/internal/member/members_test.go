@@ -36,6 +36,30 @@ func TestSameNameIsWarnedOf(t *testing.T) {
 	})
 }
 
+// TestMemberSaysWhatItHasFound: each says at its start which others are there, so that a
+// wrong prefix is seen. One that has the name of another says so, too, if it has another
+// address: with the same, it is the next process.
+func TestMemberSaysWhatItHasFound(t *testing.T) {
+	inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+		const warning = "another member has the name of this one"
+		first, second := c.two()
+		if want := "prefix=" + first.member.cfg.Prefix + " name=" + first.name + ` others=""`; !first.log.has(want) {
+			t.Errorf("want %s: %s", want, first.log)
+		}
+		if want := "name=" + second.name + " others=" + first.name; !second.log.has(want) || second.log.has(warning) {
+			t.Errorf("want %s, and no warning: %s", want, second.log)
+		}
+		third := c.start(func(cfg *Config) { cfg.Name, cfg.Address = first.name, "10.0.0.99:8054" })
+		time.Sleep(time.Second)
+		if !third.log.has(warning) || !third.log.has("others="+second.name) {
+			t.Errorf("the third has the name of the first: %s", third.log)
+		}
+		if n := third.log.count("has read the store"); n != 1 {
+			t.Errorf("it says %d times what it has read", n)
+		}
+	})
+}
+
 // TestMemberKeysWithoutALease: a key that was put by hand, or copied from another store, is
 // no member, wherever it is met. Else no member could ever lead.
 func TestMemberKeysWithoutALease(t *testing.T) {

@@ -73,6 +73,7 @@ func (m *Member) adopt(l *loaded) error {
 		m.cfg.Logger.Error("member: a value in the store cannot be read", "err", p)
 	}
 	m.setPeers(l.peers, l.header.Revision)
+	m.introduced.Do(m.introduce)
 	m.fed, m.loaded, m.doubted = l.header.Revision, true, nil
 	m.broken.Store(nil)
 	reg := m.cfg.Registry
