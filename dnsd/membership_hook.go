@@ -138,13 +138,15 @@ var (
 		"Time since the store answered last.", nil, nil)
 	forwardedDesc = prometheus.NewDesc("rollcall_cluster_forwarded_total",
 		"Operations that were passed on to the writer, renewals included.", nil, nil)
+	refusingDesc = prometheus.NewDesc("rollcall_cluster_writes_refused",
+		"1 since a write was refused because it did not reach a writer, until one does, else 0.", nil, nil)
 	electionsDesc = prometheus.NewDesc("rollcall_cluster_elections_won_total",
 		"How often this dnsd became the writer.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (clusterMetrics) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{writerDesc, membersDesc, lagDesc, staleDesc, silentDesc, forwardedDesc, electionsDesc} {
+	for _, d := range []*prometheus.Desc{writerDesc, membersDesc, lagDesc, staleDesc, silentDesc, forwardedDesc, refusingDesc, electionsDesc} {
 		c <- d
 	}
 }
@@ -162,6 +164,7 @@ func (m clusterMetrics) Collect(c chan<- prometheus.Metric) {
 	show(staleDesc, prometheus.GaugeValue, flag[h.Stale])
 	show(silentDesc, prometheus.GaugeValue, h.Silent.Seconds())
 	show(forwardedDesc, prometheus.CounterValue, float64(m.writes.Forwarded()))
+	show(refusingDesc, prometheus.GaugeValue, flag[m.writes.Refusing()])
 	show(electionsDesc, prometheus.CounterValue, float64(m.won.Load()))
 }
 

@@ -95,6 +95,10 @@ func NewWrites(cfg WritesConfig) *Writes {
 // Forwarded is how many operations another member has answered.
 func (w *Writes) Forwarded() uint64 { return w.forwarded.Load() }
 
+// Refusing says that a write was refused because it did not reach a writer, and that none
+// has since.
+func (w *Writes) Refusing() bool { return w.told.Load() }
+
 // Close ends the operations that wait with registry.ErrClosed. Those that were sent have a
 // moment, and end with registry.ErrUncertain after it. Writes in the own registry still
 // work, if it is the writer.

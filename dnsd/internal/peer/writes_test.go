@@ -154,10 +154,16 @@ func TestWaitsForAWriter(t *testing.T) {
 		if !errors.Is(err, registry.ErrNotWriter) || !strings.Contains(err.Error(), "the store is away") || time.Since(began) != patience {
 			t.Errorf("after %v: %v; want ErrNotWriter with the cause after %v", time.Since(began), err, patience)
 		}
+		if !p.writes.Refusing() {
+			t.Error("it does not know that it refuses writes")
+		}
 		began = time.Now()
 		time.AfterFunc(patience-time.Millisecond, func() { p.members.set(p.target, nil) })
 		if _, err := p.writes.Register(t.Context(), sample("a1")); err != nil || time.Since(began) != patience-time.Millisecond {
 			t.Errorf("after %v: %v; want success when there is a writer", time.Since(began), err)
+		}
+		if p.writes.Refusing() {
+			t.Error("a write has reached the writer, and it says that none does")
 		}
 	})
 }
