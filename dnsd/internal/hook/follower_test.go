@@ -85,6 +85,7 @@ func TestWritesWithoutAWriterSayWhatToDo(t *testing.T) {
 		{registry.ErrNotWriter, "this dnsd follows, and no writer can be reached now: try again"},
 		{fmt.Errorf("%w: member b does not answer", registry.ErrNotWriter), "no writer can be reached now (member b does not answer): try again"},
 		{fmt.Errorf("peer: %w", registry.ErrUncertain), "the outcome is unknown: the change may have been made; send it again"},
+		{fmt.Errorf("peer: %w", registry.ErrOvertaken), "the outcome is unknown: the change may have been made, and another one has followed"},
 	} {
 		w.fails(c.err)
 		for _, n := range requests() {
