@@ -180,10 +180,11 @@ func TestHTTPPathOverTLSSaysNothingInClear(t *testing.T) {
 // A peer that does not read must not hold up the end of a client.
 func TestCloseDoesNotWaitForATLSPeerThatDoesNotRead(t *testing.T) {
 	cert, pool := peertest.Certificate(t, "a1.math.tcp.svc")
-	stuck := make(chan struct{})
+	begun, stuck := make(chan struct{}, 1), make(chan struct{})
 	addr := serverOf(t, func(nc net.Conn) {
 		s := tls.Server(nc, &tls.Config{Certificates: []tls.Certificate{cert}})
-		s.Handshake()
+		s.Read(make([]byte, 1))
+		begun <- struct{}{}
 		<-stuck
 	})
 	c := newClient(t, Config{
@@ -191,7 +192,9 @@ func TestCloseDoesNotWaitForATLSPeerThatDoesNotRead(t *testing.T) {
 		Source: eps{{Addr: addr, Target: "a1.math.tcp.svc.", Weight: 1}},
 	})
 	ready(t, c)
-	call := c.Go(t.Context(), "Echo.Echo", &Payload{make([]byte, 64<<20)}, nil, nil)
+	// More than sockets hold that are not read from.
+	call := c.Go(t.Context(), "Echo.Echo", &Payload{make([]byte, 16<<20)}, nil, nil)
+	<-begun // it is encoded, which takes long under the race detector, and being written
 	begin := time.Now()
 	c.Close()
 	if took := time.Since(begin); took > 4*time.Second {
