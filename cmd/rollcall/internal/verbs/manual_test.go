@@ -108,7 +108,7 @@ func TestEachCommandHasItsScript(t *testing.T) {
 		scripts.Write(text)
 	}
 	for _, c := range app().Commands {
-		if !regexp.MustCompile(`(exec|status \d+) rollcall ` + c.Name + `\b`).MatchString(scripts.String()) {
+		if !regexp.MustCompile(`(?m)^(status \d+ |start \w+ )?rollcall ` + c.Name + `\b`).MatchString(scripts.String()) {
 			t.Errorf("no script uses %s", c.Name)
 		}
 		if c.Short == "" || strings.HasSuffix(c.Short, ".") {

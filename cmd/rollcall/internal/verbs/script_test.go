@@ -11,20 +11,28 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestMain makes the test binary the command rollcall, for the scripts, and a program that
-// can be registered.
+// itself is the name of the test binary as the command rollcall: rollcall alone, in a
+// script, is the one that runs inside the test.
+const itself = "rollcall-itself"
+
+// TestMain makes the test binary the command rollcall, for what the scripts start, and a
+// program that can be registered.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"rollcall": func() { os.Exit(Main(context.Background(), os.Args[1:])) },
-		"node":     node,
+		itself: func() { os.Exit(Main(context.Background(), os.Args[1:])) },
+		"node": node,
 	})
 }
 
 // TestScripts runs the files in testdata, which are the manual of the command. The commands
 // that they use besides those of testscript are in commands_test.go.
 func TestScripts(t *testing.T) {
+	dir, err := filepath.Abs("testdata") // a script may run in another folder meanwhile
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			s := &script{dir: e.WorkDir, programs: map[string]*program{}}
@@ -34,7 +42,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve": cmdServe, "stop": cmdStop, "put": cmdPut, "status": cmdStatus,
+			"serve": cmdServe, "stop": cmdStop, "put": cmdPut, "rollcall": cmdRollcall, "status": cmdStatus,
 			"start": cmdStart, "await": cmdAwait, "signal": cmdSignal, "ended": cmdEnded,
 			"free": cmdFree, "cert": cmdCert, "rpc": cmdRPC,
 		},
