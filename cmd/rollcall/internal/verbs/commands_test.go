@@ -7,8 +7,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -26,6 +24,7 @@ import (
 	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/hook"
 	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/view"
 	"github.com/rollcall-dns/rollcall/dnsd"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 )
 
 // script is what the commands of one script share.
@@ -240,16 +239,7 @@ func cmdEnded(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// free NAME: $NAME is a port of loopback that is free, below those that systems take for
-// outgoing connections.
+// free NAME: $NAME is a port of 127.0.0.1 that is free, and stays so.
 func cmdFree(ts *testscript.TestScript, neg bool, args []string) {
-	for range 100 {
-		port := strconv.Itoa(10_000 + rand.IntN(20_000))
-		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			l.Close()
-			ts.Setenv(args[0], port)
-			return
-		}
-	}
-	ts.Fatalf("no free port")
+	ts.Setenv(args[0], strconv.Itoa(int(freeaddr.Take(1)[0].Port())))
 }
