@@ -150,7 +150,8 @@ func (k *call) callMethod(ctx context.Context) error {
 		return result(m.fn.Call(args[1:]))
 	}
 	if ctx != k.ctxArg { // middleware has passed it on
-		args[1] = reflect.ValueOf(&ctx).Elem()
+		passed := ctx // not ctx itself, which would then be allocated in each call of any method
+		args[1] = reflect.ValueOf(&passed).Elem()
 	}
 	return result(m.fn.Call(args[:]))
 }
