@@ -102,6 +102,10 @@ func (c *Conn) dropped(req *Request, resp *rpcwire.Response) {
 	case resp.NotExecuted:
 		c.doubtService()
 		req.finish(Never, &RefusedError{resp.Error, resp.Wait})
+	case req.Travels && req.Deadline > 0 && c.Now() >= req.Deadline:
+		// The method knows the deadline, and its error may be just that. The answer is only
+		// here before the timer.
+		req.finish(Maybe, TimeoutError{req.Limit})
 	default:
 		req.finish(Yes, rpc.ServerError(resp.Error))
 	}

@@ -8,6 +8,28 @@ import (
 	"time"
 )
 
+// TestErrorAtTheDeadlineIsTheDeadlines: a method that knows the deadline answers at the same
+// moment as the timer fires.
+func TestErrorAtTheDeadlineIsTheDeadlines(t *testing.T) {
+	for _, travels := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			c, s := scripted(t, answer{}, nil)
+			c.mu.Lock()
+			c.timer.Stop() // it is late
+			c.armed = 1
+			c.mu.Unlock()
+			req := send(t, c, func(req *Request) { req.Travels, req.Deadline = travels, req.Start+time.Second })
+			s.drain()
+			time.Sleep(time.Second)
+			s.say(answer{Seq: req.seq, Error: "context deadline exceeded"}, struct{}{})
+			<-req.Done
+			if _, ok := req.Err.(TimeoutError); ok != travels || ok != (req.Executed == Maybe) {
+				t.Errorf("travels: %v; executed %v, %v", travels, req.Executed, req.Err)
+			}
+		})
+	}
+}
+
 // TestAnswersThatRefuse: the request is never executed, whatever else the answer says, and
 // the connection goes on.
 func TestAnswersThatRefuse(t *testing.T) {
