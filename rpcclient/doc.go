@@ -40,11 +40,11 @@
 //   - [ExecutedNever]: there was no node or no connection, or the argument could not be
 //     encoded, or the connection was lost before the last byte of the request was handed
 //     to the kernel, or the server said that it drains and that this request was after
-//     its last one. (Half a request cannot be decoded. That is known of gob only; with
-//     another codec the call may have been executed once its first byte is out.) Such a
-//     call is tried again at once on another node, whatever the method, until its time
-//     is over, with sixteen attempts at most. An argument that cannot be encoded is not
-//     tried again.
+//     its last one, or a server refused it. (Half a request cannot be decoded. That is known
+//     of gob only; with another codec the call may have been executed once its first byte is
+//     out.) Such a call is tried again at once on another node, whatever the method, until
+//     its time is over, with sixteen attempts at most. An argument that cannot be encoded is
+//     not tried again, and neither is a call that all nodes have refused.
 //   - [ExecutedMaybe]: the request was sent, and the connection was lost or the time ran
 //     out. It is tried again only if the method is idempotent, at most Config.Retry.Max
 //     times, and within a budget that retries and hedges share. A request that ends the
@@ -65,12 +65,33 @@
 // that logs can be grouped; [Attempt] has them.
 //
 // A call that was given up leaves nothing in the client, and a late answer changes
-// nothing: a reply is decoded into the caller's value only while the caller waits. The
-// server is not told, because net/rpc has no way to.
+// nothing: a reply is decoded into the caller's value only while the caller waits.
 //
 // A call runs methods of the caller's types (GobEncode and so on) to encode its argument
 // and decode its reply. They are not interrupted, and should not call the same client.
 // A slow one delays its own call and no other.
+//
+// # What a server hears
+//
+// An rpcserver hears more of a call than its argument. A server of net/rpc skips it, and a
+// connection with Config.Conn.Codec does not carry it.
+//
+//   - The deadline of the caller's context, as the time that is left of the attempt. The
+//     context of the method ends then. Config.Timeout alone does not travel, so that calls
+//     without a deadline cost no more than those of net/rpc.
+//   - That a call was given up, because its context or its time has ended or a hedge has won:
+//     then the context of the method ends. (If a server falls behind with reading, it may not
+//     hear of some. The client needs pings to know that a server understands it.)
+//   - Metadata: [WithMeta] puts it into the caller's context, and the method finds it with
+//     rpcserver.CallFrom. [Forward] passes on what has come with a request, such as a
+//     traceparent. A propagator of another kind is an [Interceptor] that calls WithMeta.
+//
+// An rpcserver may refuse a call, for example because it has too much to do. Then no server
+// has executed it, and another node is tried at once, whatever the method. Further tries
+// after further refusals come out of the budget of retries, and no node is asked twice, so
+// that servers that shed load do not get more of it. The error has a [*RefusedError]. A node
+// that has refused gets no calls for as long as it asked, a minute at most, while others
+// are usable. So does a node that says in its answers to pings that it does not serve.
 //
 // # Hedging
 //
