@@ -73,6 +73,8 @@
 //     all endpoints. The first set of a session is believed as an answer is. A set of an
 //     older revision than one that was told before is believed after five seconds, when
 //     the server cannot be one that only lags.
+//   - When a session is lost, an answer from a cache that may be older than the last change
+//     that was told is not believed, for a TTL at most.
 //   - An answer is asked for again after a random 80 to 100 % of its TTL (the
 //     smallest in it), clamped to MinTTL and MaxTTL.
 //   - After a hint ([Resolver.Refresh]) it is asked for again five times within a

@@ -22,6 +22,7 @@ type pushState struct {
 	revision  uint64        // of the last set that was applied, in any session
 	refusedBy *pushServer   // does not tell about this name
 	refused   time.Time     // until then
+	news      news          // the last change that a session told
 	look      time.Duration // after this, addresses that are not in the set must be asked for; 0: all are in it
 }
 

@@ -128,8 +128,11 @@ func (r *Resolver) landLocked(e *entry, t task, got taskResult) {
 		return // the server has started over in the meantime, and has told another set
 	default:
 		out.meant = t.change
+		version, ttl := e.version, e.state.TTL
 		r.applyLocked(e, out)
-		e.push.revision = got.revision
+		if e.push.revision = got.revision; e.version != version {
+			e.push.news = news{at: e.last, ttl: max(ttl, e.state.TTL), found: f.found}
+		}
 		if e.push.follow != f { // it was lost in the meantime
 			e.wait = r.spreadLocked(0, lostSpread)
 			return
@@ -146,6 +149,10 @@ func (r *Resolver) landLocked(e *entry, t task, got taskResult) {
 	if out.vouched {
 		if e.push.server = out.server; out.aliased { // a server tells about names that it has
 			e.push.server = ""
+		}
+		if e.push.news.outdates(out, time.Now(), r.maxTTL()) {
+			r.keepToldLocked(e, out)
+			return
 		}
 	}
 	r.applyLocked(e, out)

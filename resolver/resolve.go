@@ -15,6 +15,7 @@ type outcome struct {
 	again     time.Duration // after this, a part that failed may be asked for again; 0: nothing failed
 	server    string
 	aliased   bool  // the server has the name under another one
+	cached    bool  // the server has no authority for the name: the answer may be some time old
 	meant     bool  // the server told each removal as it happened
 	vouched   bool  // it is the answer of a server; false: no server answered, see err
 	err       error // why there are no endpoints
@@ -112,9 +113,12 @@ func (r *Resolver) resolveAt(ctx context.Context, name string, w way, last []End
 			q.name = rep.alias
 			continue
 		case verdictNoName:
-			return r.negative(name, rep, server, &noName{name, w.system})
+			out := r.negative(name, rep, server, &noName{name, w.system})
+			out.cached = !rep.aa
+			return out
 		case verdictNoData:
 			out := r.negative(name, rep, server, errNoData)
+			out.cached = !rep.aa
 			if rep.lame(q) && len(last) > 0 {
 				// No server with authority for the zone has said so.
 				out.vouched, out.err = false, &Error{Name: name, Type: typeSRV.String(), Server: server, Rcode: rep.rcodeText(), Err: errLame}
@@ -122,7 +126,7 @@ func (r *Resolver) resolveAt(ctx context.Context, name string, w way, last []End
 			return out
 		}
 		out := r.endpoints(ctx, q, rep, w, server, last, m)
-		out.ttl, out.aliased = min(out.ttl, ttl), q.name != name || rep.alias != name
+		out.ttl, out.aliased, out.cached = min(out.ttl, ttl), q.name != name || rep.alias != name, !rep.aa
 		return out
 	}
 	return outcome{err: &Error{Name: name, Type: typeSRV.String(), Err: errEndless}}
