@@ -42,6 +42,11 @@ var arrows = []struct {
 		reason:  "a server imports only what registers it, and the wire",
 	},
 	{
+		rooms:   []string{"rpcserver/shed"},
+		allowed: []string{module + "/rpcserver", module + "/register", module + "/internal/callmeta", module + "/internal/gobvalue", module + "/internal/rpcwire", module + "/internal/srvname"},
+		reason:  "middleware uses what every user of a server can use",
+	},
+	{
 		rooms:   []string{"internal/gobvalue"},
 		allowed: []string{},
 		reason:  "values of gob need nothing but the standard library",

@@ -1,0 +1,126 @@
+package shed
+
+import (
+	"math"
+	"time"
+)
+
+const (
+	// window is how long calls are measured before the limit changes. It is short beside
+	// the second that people wait, and long beside most calls.
+	window = 100 * time.Millisecond
+	// windowCalls makes a mean of few slow calls one of at least so many.
+	windowCalls = 10
+	// probeEvery is how often the base is measured. A probe costs half of the limit for
+	// about the time of a call and a window, so this is one or two of a hundred.
+	probeEvery = 10 * time.Second
+	// smoothing is the part of each change that is made: single windows vary.
+	smoothing = 0.2
+	// steepest is how much of the limit one window leaves at least.
+	steepest = 0.5
+)
+
+// control finds the limit. It is pure: callers give the time, which never runs backwards.
+type control struct {
+	least, most float64
+	tolerance   float64
+
+	limit    float64
+	inFlight int
+	peak     int           // of inFlight in this window
+	base     time.Duration // what a call takes that does not wait; 0: not known yet
+	began    time.Duration // the window
+	calls    int           // that ended in the window
+	took     time.Duration // all of them together
+
+	probed    time.Duration // when the last probe ended
+	probing   bool
+	probe     uint32 // number of the probe
+	baseCalls int    // that began in the probe, and ended
+	baseTook  time.Duration
+}
+
+// ticket is a call under way.
+type ticket struct {
+	began time.Duration
+	probe uint32 // it began in this probe, without a queue before it; 0: in none
+}
+
+// allowed is how many calls may run now.
+func (c *control) allowed() int {
+	if c.probing {
+		return int(max(math.Floor(c.limit/2), 1))
+	}
+	return int(c.limit)
+}
+
+// begin asks for a call to run; false: it is refused.
+func (c *control) begin(now time.Duration) (ticket, bool) {
+	if !c.probing && c.base > 0 && now-c.probed >= probeEvery {
+		c.probing = true
+		c.probe++
+		c.baseCalls, c.baseTook = 0, 0
+	}
+	if c.inFlight >= c.allowed() {
+		return ticket{}, false
+	}
+	c.inFlight++
+	c.peak = max(c.peak, c.inFlight)
+	t := ticket{began: now}
+	if c.probing {
+		t.probe = c.probe // what ran before the probe is at most half of the limit by now
+	}
+	return t, true
+}
+
+// end takes the time of a call.
+func (c *control) end(now time.Duration, t ticket) {
+	c.inFlight--
+	took := max(now-t.began, 1)
+	if c.probing {
+		if t.probe == c.probe {
+			c.baseCalls++
+			c.baseTook += took
+		}
+		if c.baseCalls >= windowCalls || now-c.probed >= 2*probeEvery {
+			c.endProbe(now)
+		}
+		return
+	}
+	c.calls++
+	c.took += took
+	if c.calls < windowCalls || now-c.began < window {
+		return
+	}
+	mean := c.took / time.Duration(c.calls)
+	if c.base == 0 || mean < c.base {
+		c.base = mean
+	}
+	c.adjust(mean)
+	c.nextWindow(now)
+}
+
+func (c *control) endProbe(now time.Duration) {
+	if c.baseCalls > 0 {
+		c.base = c.baseTook / time.Duration(c.baseCalls)
+	}
+	c.probing, c.probed = false, now
+	c.nextWindow(now)
+}
+
+func (c *control) nextWindow(now time.Duration) {
+	c.began, c.calls, c.took, c.peak = now, 0, 0, c.inFlight
+}
+
+// adjust changes the limit after a window.
+func (c *control) adjust(mean time.Duration) {
+	gradient := min(max(c.tolerance*float64(c.base)/float64(mean), steepest), 1)
+	next := c.limit * gradient
+	if gradient == 1 {
+		if float64(c.peak) < c.limit/2 {
+			return
+		}
+		next += math.Sqrt(c.limit)
+	}
+	c.limit = min(max(c.limit+smoothing*(next-c.limit), c.least), c.most)
+}
