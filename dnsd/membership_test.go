@@ -3,8 +3,10 @@ package dnsd
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +126,24 @@ func TestMembersMustHaveTheZoneAlike(t *testing.T) {
 		if got := strings.Join(differ, " "); got != tt.differ || len(now) != 5 {
 			t.Errorf("%s: %q differ, want %q: %v, %v", name, got, tt.differ, now, plain)
 		}
+	}
+	// Bounds of push are those of a dnsd. Its name is a record of the zone.
+	for name, change := range map[string]func(*Push){
+		"bounds": func(p *Push) { p.Sessions, p.PerAddress = 10, 5 },
+		"off":    func(p *Push) { p.Off = true },
+	} {
+		if now := told(func(z *Zone) { change(&z.DNS.Push) }); !maps.Equal(now, plain) {
+			t.Errorf("push %s: %v, want %v", name, now, plain)
+		}
+	}
+	cert, key := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	selfSigned(t, cert, key)
+	named := told(func(z *Zone) {
+		z.DNS.TLS, z.DNS.TLSPort = TLS{Cert: cert, Key: key}, 853
+		z.DNS.Push.Name, z.DNS.Push.Sessions = "dns.example.", 10
+	})
+	if named["push"] != "name dns.example. 853" || len(named) != 6 {
+		t.Errorf("push name: %v", named)
 	}
 	// Name servers with their addresses are the same on every host.
 	explicit := func(bind string) map[string]string {

@@ -2,6 +2,7 @@ package pushjudge
 
 import (
 	"encoding/hex"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -30,13 +31,65 @@ const mathName = "055f6d617468 045f746370 03737663 00" // _math._tcp.svc.
 
 // TestMessagesAreTheseOctets: written by hand from the figures of the RFCs.
 func TestMessagesAreTheseOctets(t *testing.T) {
+	for _, g := range goldens() {
+		got, want := g.m.Frame(), octets(t, g.want)
+		if string(got) != string(want) {
+			t.Errorf("%s:\n%x, want\n%x", g.name, got, want)
+		}
+		m, err := Parse(want[2:])
+		if err != nil {
+			t.Errorf("%s: %v", g.name, err)
+		} else if string(m.Frame()) != string(want) {
+			t.Errorf("%s: read and written: %x", g.name, m.Frame())
+		}
+	}
+}
+
+// TestThePageHasTheGoldens: each message in the example of docs/dns-names.md is one of these,
+// and all private ones are there.
+func TestThePageHasTheGoldens(t *testing.T) {
+	page, err := os.ReadFile("../../docs/dns-names.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(page), "```\nFOLLOW ")
+	example, _, found := strings.Cut("FOLLOW "+example, "```")
+	if !found {
+		t.Fatal("there is no example that begins with FOLLOW")
+	}
+	shown := make(map[string]string)
+	name := ""
+	for line := range strings.Lines(example) {
+		label, rest := strings.TrimSpace(line[:min(17, len(line)-1)]), line[min(17, len(line)-1):]
+		if label != "" {
+			name = label
+		}
+		shown[name] += rest
+	}
+	for _, g := range goldens() {
+		if strings.HasPrefix(g.name, "RFC") {
+			continue
+		}
+		if got := octets(t, shown[g.name]); string(got) != string(octets(t, g.want)) {
+			t.Errorf("%s: the page has\n%x, want\n%x", g.name, got, octets(t, g.want))
+		}
+		delete(shown, g.name)
+	}
+	for name := range shown {
+		t.Errorf("%s is no message of the goldens", name)
+	}
+}
+
+type golden struct {
+	name string
+	m    Message
+	want string
+}
+
+func goldens() []golden {
 	srv, gone := rr("_math._tcp.svc. 5 IN SRV 10 100 9001 a.svc."), rr("_math._tcp.svc. 5 IN SRV 10 100 9002 a.svc.")
 	gone.Header().Ttl = Remove
-	for _, g := range []struct {
-		name string
-		m    Message
-		want string
-	}{
+	return []golden{
 		{"RFC 8490 7.1: KeepAlive", Message{ID: 1, TLVs: []TLV{{KeepAlive, Times(15*time.Second, time.Hour)}}}, "0018 0001 3000 0000 0000 0000 0000 0001 0008 00003a98 0036ee80"},
 		{"RFC 8490 7.1: its response", Message{ID: 1, QR: true, TLVs: []TLV{{KeepAlive, Times(15*time.Second, time.Hour)}}}, "0018 0001 b000 0000 0000 0000 0000 0001 0008 00003a98 0036ee80"},
 		{"RFC 8490 7.2.1: RetryDelay", Message{Rcode: 5, TLVs: []TLV{{RetryDelay, Times(time.Second)}}}, "0014 0000 3005 0000 0000 0000 0000 0002 0004 000003e8"},
@@ -51,17 +104,6 @@ func TestMessagesAreTheseOctets(t *testing.T) {
 		{"SET", Message{TLVs: []TLV{{Set, Changes(SetHead(3, Whole, 9), true, srv)}}}, "0042 0000 3000 0000 0000 0000 0000 f801 0032 0003 01 0000000000000009" +
 			mathName + "0021 0001 00000005 000d 000a 0064 2329 01 61 03737663 00"},
 		{"UNFOLLOW", Message{TLVs: []TLV{{Unfollow, Number(3)}}}, "0012 0000 3000 0000 0000 0000 0000 f802 0002 0003"},
-	} {
-		got, want := g.m.Frame(), octets(t, g.want)
-		if string(got) != string(want) {
-			t.Errorf("%s:\n%x, want\n%x", g.name, got, want)
-		}
-		m, err := Parse(want[2:])
-		if err != nil {
-			t.Errorf("%s: %v", g.name, err)
-		} else if string(m.Frame()) != string(want) {
-			t.Errorf("%s: read and written: %x", g.name, m.Frame())
-		}
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/push"
 )
 
 // TestConnectionsLeaveDescriptorsForOthers: the hook and the store need some.
@@ -17,6 +19,34 @@ func TestConnectionsLeaveDescriptorsForOthers(t *testing.T) {
 	}
 	if n := log.count("RLIMIT_NOFILE"); n != 3 {
 		t.Errorf("told %d times, want 3", n)
+	}
+}
+
+// TestSessionsLeaveDescriptorsForOthers: three quarters of them are for connections and
+// sessions. One address does not get all.
+func TestSessionsLeaveDescriptorsForOthers(t *testing.T) {
+	var log buffer
+	for limit, want := range map[int]push.Limits{
+		0:       {Sessions: 20_000, PerAddress: 1000},
+		1 << 20: {Sessions: 20_000, PerAddress: 1000},
+		28_000:  {Sessions: 20_000, PerAddress: 1000},
+		20_000:  {Sessions: 14_000, PerAddress: 1000},
+		4096:    {Sessions: 2072, PerAddress: 1000},
+		1024:    {Sessions: 256, PerAddress: 128},
+		1:       {Sessions: 1, PerAddress: 1},
+	} {
+		set := &settings{log: slog.New(slog.NewTextHandler(&log, nil)), Config: Config{TCP: TCPLimits{Conns: 1000}}}
+		set.Push.Limits = push.Limits{Sessions: 20_000, PerAddress: 1000}
+		if set.fitDescriptors(limit); set.Push.Limits != want {
+			t.Errorf("%d descriptors: %+v, want %+v", limit, set.Push.Limits, want)
+		}
+	}
+	if n := log.count("fewer sessions of push"); n != 4 {
+		t.Errorf("told %d times, want 4", n)
+	}
+	off := &settings{log: slog.New(slog.NewTextHandler(&log, nil)), Config: Config{TCP: TCPLimits{Conns: 10}, Push: Push{Off: true, Limits: push.Limits{Sessions: 20_000}}}}
+	if off.fitDescriptors(1024); log.count("fewer sessions of push") != 4 {
+		t.Error("told, although push is off")
 	}
 }
 

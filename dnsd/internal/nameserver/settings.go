@@ -68,12 +68,22 @@ func newSettings(c Config, random [16]byte) (*settings, error) {
 	return s, nil
 }
 
-// fitDescriptors bounds the connections to half of the files that the process may
-// open, 0 if that is not known: the hook and the store need some.
+// fitDescriptors bounds the connections to half of the files that the process may open, and
+// the sessions to what then is left of three quarters: the hook and the store need some. One
+// address gets half of fewer sessions at most. files is 0 if it is not known.
 func (s *settings) fitDescriptors(files int) {
-	if files > 0 && s.TCP.Conns > files/2 {
-		s.log.Warn("fewer TCP connections than configured: raise the limit of open files (RLIMIT_NOFILE)", "configured", s.TCP.Conns, "now", files/2, "limit", files)
+	if files <= 0 {
+		return
+	}
+	const cure = "raise the limit of open files (RLIMIT_NOFILE)"
+	if s.TCP.Conns > files/2 {
+		s.log.Warn("fewer TCP connections than configured: "+cure, "configured", s.TCP.Conns, "now", files/2, "limit", files)
 		s.TCP.Conns = max(files/2, 1)
+	}
+	if most := max(files-files/4-s.TCP.Conns, 1); !s.Push.Off && s.Push.Sessions > most {
+		s.log.Warn("fewer sessions of push than configured: "+cure, "configured", s.Push.Sessions, "now", most, "limit", files)
+		s.Push.Sessions = most
+		s.Push.PerAddress = min(s.Push.PerAddress, max(most/2, 1))
 	}
 }
 

@@ -19,6 +19,7 @@
 // octets for each, but for the id of the subscription. A hub waits for the changes of one
 // zone, takes all that there are at once, and sends them to the sessions. It waits for no
 // client: what the system does not take at once is left to a goroutine of that session.
+// Whole sets, and the differences of those that are behind, are made without its lock (way).
 //
 // A session has no queue. A client that reads too slowly has at most the message that is on
 // its way, and a mark: the version of the zone that it knows. When the message is sent, the
@@ -39,7 +40,10 @@
 //	a type that is not known, or needs TLS       DSOTYPENI
 //	a name in no zone of this server             NOTAUTH
 //	a zone without content                       SERVFAIL
-//	beyond the bounds (Limits, mostPerSession)   REFUSED
+//	beyond the bounds (Limits, mostPerSession)   REFUSED; come back in a second, later if many do
+//
+// What one address holds is bounded, and what all hold (holder, held). A panic costs a session,
+// or those of a zone, and not dnsd.
 //
 // # Locks
 //
