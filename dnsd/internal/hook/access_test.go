@@ -34,6 +34,8 @@ func requests() []needing {
 		{"GET", pathCluster, pathCluster, "", Read, ""},
 		{"POST", pathMembers, pathMembers, `{"name":"d","peer":"https://10.0.0.4:2380"}`, Admin, ""},
 		{"DELETE", pathMembers + "/{name}", pathMembers + "/b", "", Admin, ""},
+		{"GET", pathSnapshot, pathSnapshot, "", Admin, ""},
+		{"POST", pathSnapshot, pathSnapshot, `{"lines":[]}`, Admin, ""},
 		{"GET", pathSD + "prometheus", pathSD + "prometheus", "", Read, ""},
 		{"GET", pathSD + "prometheus", pathSD + "prometheus?service=_math._tcp", "", Read, "_math._tcp"},
 		{"GET", pathSD + "traefik", pathSD + "traefik", "", Read, ""},

@@ -54,6 +54,7 @@ const (
 	pathRenew    = "/v1/renew"
 	pathCluster  = "/v1/cluster"
 	pathMembers  = pathCluster + "/members"
+	pathSnapshot = "/v1/snapshot"
 	pathSD       = "/v1/sd/" // service discovery as other programs read it
 )
 
@@ -83,6 +84,10 @@ func table() []route {
 		{path: pathCluster, methods: get((*exchange).showCluster)},
 		{path: pathMembers, methods: map[string]operation{http.MethodPost: {(*exchange).addMember, "add member"}}},
 		{path: pathMembers + "/{name}", methods: map[string]operation{http.MethodDelete: {(*exchange).removeMember, "remove member"}}},
+		{path: pathSnapshot, methods: map[string]operation{
+			http.MethodGet:  {(*exchange).takeSnapshot, "snapshot"},
+			http.MethodPost: {(*exchange).restore, "restore"},
+		}},
 		{path: pathSD + "prometheus", methods: get((*exchange).prometheusTargets)},
 		{path: pathSD + "traefik", methods: get((*exchange).traefikConfig)},
 		{path: "/metrics", methods: get((*exchange).showMetrics)},

@@ -64,6 +64,7 @@ type state struct {
 	registry *registry.Registry
 	writer   registry.Writer
 	cluster  Cluster
+	zone     string
 	console  []byte
 	check    func(registry.Key, string) error
 	ready    func() error
@@ -277,6 +278,7 @@ func (s *Server) prepare(cfg Config) (*state, error) {
 		registry: cfg.Registry,
 		writer:   cfg.Writer,
 		cluster:  cfg.Cluster,
+		zone:     cfg.Zone,
 		console:  consoleFor(cfg.Zone),
 		check:    cfg.Check,
 		ready:    cfg.Ready,

@@ -1,0 +1,68 @@
+package registry
+
+import "context"
+
+// Restore registers instances of a snapshot that are not registered, and remembers its
+// fences. What is there stays: an instance here is younger than its snapshot. Nor does an
+// instance come back that is older than the last process of its key. Every lease begins
+// again, so that of instances whose servers are gone nothing is left after it. Revisions
+// go on from those of r.
+//
+// It is one commit; the caller bounds how many it gives. It owns the instances, which
+// [Record.Instance] has checked.
+//
+// Errors: *LimitError, ErrNotWriter, ErrNoSpace, ErrClosed. After an error nothing changed.
+func (r *Registry) Restore(ctx context.Context, instances []*Instance, fences []Fence) (Receipt, error) {
+	var done Receipt
+	err := r.submit(ctx, &op{decide: func(p *plan) error {
+		done = Receipt{}
+		var missing []*Instance
+		for _, in := range instances {
+			if here, _ := p.find(in.Key); here == nil && (in.Incarnation == 0 || in.Incarnation >= p.floor(in.Key)) {
+				missing = append(missing, in)
+			}
+		}
+		if err := p.roomFor(missing); err != nil {
+			return err
+		}
+		for _, in := range missing {
+			here, e := p.find(in.Key)
+			if here != nil { // it is listed twice
+				continue
+			}
+			lease := renewLease
+			if in.State == Suspect {
+				lease = reprieveLease
+			}
+			p.put(nil, in.with(in.State), e, lease) // a copy: a decision may be made again
+			done.Did = Created
+			done.Count++
+		}
+		for _, f := range fences {
+			if in, _ := p.find(f.Key); in == nil || in.Incarnation < f.Incarnation {
+				p.remember(f.Key, max(f.Incarnation, p.floor(f.Key)), in == nil && (f.Drained || p.fence(f.Key).Drained))
+			}
+		}
+		done.Revision = p.revision
+		return nil
+	}})
+	if err != nil {
+		return Receipt{}, err
+	}
+	return done, nil
+}
+
+// roomFor returns a *LimitError if not all of these fit, before any is put.
+func (p *plan) roomFor(all []*Instance) error {
+	limits := p.r.settings().Limits
+	if p.total+len(all) > limits.Instances {
+		return &LimitError{"instances", limits.Instances}
+	}
+	more := make(map[string]int)
+	for _, in := range all {
+		if more[in.Service]++; p.size(in.Service)+more[in.Service] > limits.PerService {
+			return &LimitError{"instances of " + in.Service, limits.PerService}
+		}
+	}
+	return nil
+}
