@@ -32,7 +32,7 @@ var arrows = []struct {
 		reason:    "the command sees dnsd from outside: HTTP and DNS",
 	},
 	{
-		rooms:   []string{"cmd/rollcall/internal/cli", "cmd/rollcall/internal/show", "cmd/rollcall/internal/gobtype", "cmd/rollcall/internal/metrics"},
+		rooms:   []string{"cmd/rollcall/internal/cli", "cmd/rollcall/internal/show", "cmd/rollcall/internal/gobtype", "cmd/rollcall/internal/metrics", "cmd/rollcall/internal/snapshot"},
 		allowed: []string{},
 		reason:  "a command line, a table, a type and a number know nothing of what the command is for",
 	},

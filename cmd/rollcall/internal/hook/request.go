@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/rollcall-dns/rollcall/register"
 )
@@ -72,18 +73,52 @@ func (c *Client) Text(ctx context.Context, path string) (text []byte, err error)
 	return text, err
 }
 
+// Copy writes the answer to GET path to w, which may get a part of it before an error. It
+// takes as long as the hook sends something.
+func (c *Client) Copy(ctx context.Context, path string, w io.Writer) error {
+	sent, broken := false, error(nil)
+	err := c.each(func(base string) error {
+		if sent { // w has the beginning of another answer
+			return broken
+		}
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		late := time.AfterFunc(c.timeout, func() { cancel(context.DeadlineExceeded) })
+		defer late.Stop()
+		resp, err := c.send(ctx, http.MethodGet, base, path, nil, "")
+		if err != nil {
+			return c.explain(base, err)
+		}
+		defer resp.Body.Close()
+		sent = true
+		for {
+			late.Reset(c.timeout)
+			if _, err := io.CopyN(w, resp.Body, 64<<10); errors.Is(err, io.EOF) {
+				return nil
+			} else if err != nil {
+				broken = c.explain(base, err)
+				return broken
+			}
+		}
+	})
+	if broken != nil {
+		return broken
+	}
+	return err
+}
+
 // maxText bounds an answer of Text: metrics, with 200 services and 100 addresses at most.
 const maxText = 16 << 20
 
 // each tries one hook after the other until one answers for itself. What it answers
-// counts, also a refusal, but for 503: then another one may be able to. All requests of
-// this API may be sent again.
+// counts, also a refusal, but for 503 and 421: then another one may be able to. All
+// requests of this API may be sent again.
 func (c *Client) each(try func(base string) error) error {
 	var all []error
 	for _, base := range c.bases {
 		err := try(base)
 		var p *register.Problem
-		if err == nil || errors.As(err, &p) && p.Status != http.StatusServiceUnavailable {
+		if err == nil || errors.As(err, &p) && p.Status != http.StatusServiceUnavailable && p.Status != http.StatusMisdirectedRequest {
 			return err
 		}
 		all = append(all, err)

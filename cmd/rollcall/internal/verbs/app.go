@@ -36,7 +36,7 @@ people; programs use -json, whose fields are those of the HTTP API.`,
 		Common:  commonFlags(),
 		Commands: []cli.Command{
 			ls, get, watch, drain, undrain, rm, guard, guardRelease, resolve, call, registerCommand,
-			top, clusterCommand, clusterAdd, clusterRemove, doctor, completion(),
+			top, clusterCommand, clusterAdd, clusterRemove, backup, restore, doctor, completion(),
 		},
 		Statuses: []cli.Entry{
 			{Word: "0", Text: "done"},
