@@ -117,15 +117,15 @@ func (c *conn) serve() error {
 		c.lost.Store(true) // calls that wait for their turn need not be executed
 		c.calls.close()
 	}
-	if !c.isStopped() && (lost != nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
-		c.live.end(ErrDisconnected)
-	}
 	c.ended.Store(true)
 	unread := errors.Is(err, rpcwire.ErrUnread) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		c.in.idled // a request may be on its way just now
 	if unread {
 		c.alone.Store(true)
 		c.sendDrain(c.last) // now: requests after it are not read
+	}
+	if c.inflight.Load() > 0 {
+		go c.attend(err)
 	}
 	for c.inflight.Load() > 0 {
 		<-c.idle

@@ -20,7 +20,8 @@
 //
 // # Rules
 //
-//   - Each call runs in a goroutine of its own, and may take as long as it likes.
+//   - Each call runs in a goroutine of its own, and may take as long as it likes. Only a
+//     method with a context learns that its caller has gone.
 //   - A panic is an error for that call, with the stack in the log. The process
 //     lives on: a method that leaves locks held when it panics leaves them held.
 //   - An argument that does not fit, and a reply that cannot be encoded, are errors
@@ -32,6 +33,29 @@
 //     answers that it has not read is not read from until it has.
 //   - Responses that become ready together leave in one write. A response never
 //     waits for a call that is still running.
+//
+// # Contexts
+//
+// A method may take a context before its argument, beside methods of net/rpc's form:
+//
+//	func (t *Arith) Multiply(ctx context.Context, args *Args, reply *int) error
+//
+// It ends when the caller gives up, when its deadline passes, when the client ends the
+// connection, when the time of a shutdown is over, and when the method has returned.
+// context.Cause says which: [ErrGaveUp], context.DeadlineExceeded, [ErrDisconnected] or
+// [ErrServerClosed]. Giving up and the deadline come from rpcclient; with net/rpc's own client
+// the context ends with the connection. [CallFrom] gives the method its name, the peer, and the
+// metadata that the caller has sent along.
+//
+// A call whose deadline passes before its turn, or that is given up before it, is not
+// executed.
+//
+// # Middleware
+//
+// [Config.Middleware] is called around each method. It sees the context, the method, the peer,
+// the metadata, the argument and the reply. It may refuse a call before it is executed: see
+// [Refuse]. The examples authorise by certificate and by token, write a log, and limit each
+// caller.
 //
 // # Stopping
 //

@@ -2,6 +2,7 @@ package rpcserver_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/gob"
 	"errors"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/internal/callmeta"
+	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 	"github.com/rollcall-dns/rollcall/rpcserver"
 )
 
@@ -103,6 +106,77 @@ func answers(t *testing.T, stream []byte, serve func(net.Conn)) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// FuzzContexts: whatever a client sends of headers, cancels and metadata, each request is
+// answered once at most, and the contexts end with the connection.
+func FuzzContexts(f *testing.F) {
+	m, err := callmeta.Of([]string{"a", "1", "traceparent", "00-1-2-01"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, requests := range [][]rpcwire.Request{
+		{{ServiceMethod: "Both.Wait", Seq: 1, Timeout: time.Hour}, {ServiceMethod: rpcwire.CancelMethod, Seq: 1}, {ServiceMethod: "Both.Plain", Seq: 2, Meta: m}},
+		{{ServiceMethod: "Both.Wait", Seq: 1}, {ServiceMethod: "Both.Wait", Seq: 1, Meta: m}, {ServiceMethod: rpcwire.CancelMethod, Seq: 1}},
+		{{ServiceMethod: "Both.Wait", Seq: 1, Timeout: 1}, {ServiceMethod: "Both.Plain", Seq: 2}, {ServiceMethod: rpcwire.CancelMethod, Seq: 2}, {ServiceMethod: rpcwire.PingMethod, Seq: 3}},
+	} {
+		w := rpcwire.NewWriter(new(rpcwire.Types))
+		var stream []byte
+		for _, r := range requests {
+			if stream, err = w.AppendRequest(stream, &r, 1); err != nil {
+				f.Fatal(err)
+			}
+		}
+		f.Add(stream)
+	}
+	f.Fuzz(func(t *testing.T, stream []byte) {
+		b := &Both{make(chan context.Context, len(stream)), make(chan error, len(stream))}
+		server := rpcserver.New(rpcserver.Config{Limits: rpcserver.Limits{Frame: 1 << 20, InFlight: 1}})
+		server.RegisterName("Both", b)
+		sent := map[uint64]int{}
+		d := rpcwire.NewRequestReader(bytes.NewReader(stream), 1<<20, new(rpcwire.Types), nil)
+		for h := new(rpcwire.Header); d.Request(h) == nil; {
+			if string(h.Method) != rpcwire.CancelMethod {
+				sent[h.Seq]++
+			}
+			if d.Next() != nil {
+				break
+			}
+			if _, broken := d.Body(new(int)); broken != nil {
+				break
+			}
+		}
+		if bytes.Contains(stream, []byte("Hold")) {
+			return // it waits for the test
+		}
+		c := &tape{in: bytes.NewReader(stream)}
+		server.ServeConn(c) // returns, so that all contexts have ended
+		in := rpcwire.NewResponseReader(&c.out, 1<<20, new(rpcwire.Types))
+		for {
+			var resp rpcwire.Response
+			if err := in.Response(&resp); err != nil {
+				if err != io.EOF {
+					t.Fatalf("%x: reading the answers: %v", stream, err)
+				}
+				break
+			}
+			if err := in.Next(); err != nil {
+				t.Fatalf("%x: %v after %+v", stream, err, resp)
+			}
+			if _, broken := in.Body(nil); broken != nil {
+				t.Fatalf("%x: %v", stream, broken)
+			}
+			if resp.Seq == rpcwire.NoticeSeq {
+				continue
+			}
+			if sent[resp.Seq]--; sent[resp.Seq] < 0 {
+				t.Fatalf("%x: an answer too many: %+v", stream, resp)
+			}
+		}
+		if st := server.Stats(); st.InFlight != 0 || st.Conns != 0 {
+			t.Fatalf("%x: %+v", stream, st)
+		}
+	})
 }
 
 // FuzzRequests gives the same bytes to net/rpc's server and to this one.

@@ -1,6 +1,12 @@
 package rpcserver
 
-import "sync"
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
 
 // live has the calls of one connection that can be ended from outside: those with a
 // context, and those that wait for their turn.
@@ -10,15 +16,24 @@ type live struct {
 	cause error            // all have ended
 }
 
+// add ends the context of a call whose number is used again: it is not found by it any more,
+// not even when the connection ends.
 func (l *live) add(k *call) {
 	l.mu.Lock()
 	if l.calls == nil {
 		l.calls = make(map[uint64]*call)
 	}
-	l.calls[k.seq] = k // a client that uses a number twice cannot cancel the first
+	var lost *callContext
+	if before := l.calls[k.seq]; before != nil {
+		lost = before.ctx
+	}
+	l.calls[k.seq] = k
 	k.listed = true
 	cause := l.cause
 	l.mu.Unlock()
+	if lost != nil {
+		lost.end(ErrGaveUp)
+	}
 	if cause != nil && k.ctx != nil {
 		k.ctx.end(cause)
 	}
@@ -78,4 +93,26 @@ func (l *live) end(cause error) {
 	}
 }
 
-// Tests: context_test.go.
+// attend is run while calls are in flight and no more requests are read: err is why. It
+// drops what still comes, so that the contexts of these calls end when the client goes. It
+// ends with the connection.
+func (c *conn) attend(err error) {
+	var lost *net.OpError
+	gone := errors.As(err, &lost) && !lost.Timeout() || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	if !gone {
+		c.mu.Lock()
+		if !c.stopped {
+			c.nc.SetReadDeadline(time.Time{})
+		}
+		c.mu.Unlock()
+		var waste [512]byte
+		for err = nil; err == nil; {
+			_, err = c.nc.Read(waste[:])
+		}
+	}
+	if !c.isStopped() { // else it was told to read no more, which is an error, too
+		c.live.end(ErrDisconnected)
+	}
+}
+
+// Tests: context_test.go, hostile_calls_test.go.
