@@ -52,3 +52,24 @@ func BenchmarkServed(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkCancel: from the cancel's write to the end of the method's context.
+func BenchmarkCancel(b *testing.B) {
+	both := newBoth()
+	_, addr := serve(b, rpcserver.Config{}, both)
+	c := wireTo(b, addr)
+	c.nc.SetDeadline(time.Time{})
+	var took, longest time.Duration
+	for seq := uint64(1); b.Loop(); seq++ {
+		c.send(b, rpcwire.Request{ServiceMethod: "Both.Wait", Seq: seq}, 1)
+		<-both.begun
+		begin := time.Now()
+		c.cancel(b, seq)
+		<-both.ended
+		d := time.Since(begin)
+		took, longest = took+d, max(longest, d)
+		c.recv(b, nil)
+	}
+	b.ReportMetric(float64(took.Nanoseconds())/float64(b.N), "cancel-ns/op")
+	b.ReportMetric(float64(longest.Nanoseconds()), "longest-ns")
+}
