@@ -74,6 +74,7 @@
 //	Limits.BytesTotal / 4                        type definitions
 //	Limits.Conns * 300 KiB                       buffers of the connections, and their first types
 //	Limits.InFlightTotal * 20 KiB                calls with small arguments
+//	Limits.InFlightTotal * 8 KiB                 metadata, if there are methods with a context, or middleware
 //	memory that the methods take, and their answers on the way
 //
 // An argument may take more memory than its bytes, up to four times Limits.Frame. From 1 MiB

@@ -40,7 +40,11 @@ func (c *conn) begin(k *call) {
 	if k.waits {
 		// The call waits for its turn in its own goroutine. It is answered even if
 		// the wait for memory here fails.
-		_ = c.server.memory.take(&k.charge, waitingCall, c.holds, c.over)
+		size := waitingCall
+		if k.ctx != nil {
+			size += len(c.head.Meta)
+		}
+		_ = c.server.memory.take(&k.charge, size, c.holds, c.over)
 	}
 	go k.run()
 }
