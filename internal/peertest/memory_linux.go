@@ -3,7 +3,6 @@ package peertest
 import (
 	"fmt"
 	"os"
-	"runtime/debug"
 	"strconv"
 	"strings"
 )
@@ -25,16 +24,4 @@ func PeakMemory(pid int) (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("%s has no VmHWM: the process has ended", path)
-}
-
-// UnderRace reports whether the race detector is on, with which memory and time are not
-// worth measuring.
-func UnderRace() bool {
-	info, _ := debug.ReadBuildInfo()
-	for _, s := range info.Settings {
-		if s.Key == "-race" {
-			return s.Value == "true"
-		}
-	}
-	return false
 }

@@ -55,7 +55,7 @@ func TestDeadlineAndMetadataTravel(t *testing.T) {
 // TestPlainRequestsAreThoseOfNetRPC, byte for byte.
 func TestPlainRequestsAreThoseOfNetRPC(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		args := []any{1, "text", &Payload{[]byte("data")}, Payload{}, 1 << 40, struct{}{}, "more", &Payload{[]byte("data")}}
+		args := []any{1, "text", &Payload{[]byte("data")}, Payload{}, int64(1) << 40, struct{}{}, "more", &Payload{[]byte("data")}}
 		var theirs bytes.Buffer
 		enc := gob.NewEncoder(&theirs)
 		for i, a := range args { // as its client does it, which begins with 0
