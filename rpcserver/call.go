@@ -127,7 +127,8 @@ func (k *call) invoke() {
 		k.ctxArg = k.ctx
 		err = k.callMethod(k.ctx)
 	default:
-		err = k.callMethod(nil)
+		var none context.Context // of a method that takes none
+		err = k.callMethod(none)
 	}
 	if err != nil {
 		k.failed = err.Error() // may panic too

@@ -18,14 +18,17 @@ func through(t *testing.T, middleware ...rpcserver.Middleware) (*rpcserver.Serve
 	return serve(t, rpcserver.Config{Middleware: middleware}, newArith(), newBoth())
 }
 
+// stepKey is a key of a context.
+type stepKey string
+
 // TestMiddlewareIsCalledInOrder, the first outermost, for methods of both forms.
 func TestMiddlewareIsCalledInOrder(t *testing.T) {
 	steps := make(chan string, 100)
 	step := func(name string) rpcserver.Middleware {
 		return func(ctx context.Context, call *rpcserver.Call, next rpcserver.Handler) error {
 			steps <- name + " " + call.Method
-			err := next(context.WithValue(ctx, name, call.Method), call)
-			steps <- fmt.Sprint(name, " ", ctx.Value("a"), " ", err)
+			err := next(context.WithValue(ctx, stepKey(name), call.Method), call)
+			steps <- fmt.Sprint(name, " ", ctx.Value(stepKey("a")), " ", err)
 			return err
 		}
 	}
