@@ -1,6 +1,7 @@
 package nameserver
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/limit"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/push"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/setting"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 )
@@ -81,7 +83,11 @@ func (s *settings) fitDescriptors(files int) {
 		s.TCP.Conns = max(files/2, 1)
 	}
 	if most := max(files-files/4-s.TCP.Conns, 1); !s.Push.Off && s.Push.Sessions > most {
-		s.log.Warn("fewer sessions of push than configured: "+cure, "configured", s.Push.Sessions, "now", most, "limit", files)
+		level := slog.LevelWarn
+		if s.Push.Sessions == push.DefaultSessions { // nothing that an operator asked for
+			level = slog.LevelInfo
+		}
+		s.log.Log(context.Background(), level, "fewer sessions of push than configured: "+cure, "configured", s.Push.Sessions, "now", most, "limit", files)
 		s.Push.Sessions = most
 		s.Push.PerAddress = min(s.Push.PerAddress, max(most/2, 1))
 	}

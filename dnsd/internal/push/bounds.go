@@ -15,7 +15,8 @@ type Limits struct {
 }
 
 const (
-	defaultSessions = 20_000
+	// DefaultSessions is how many sessions there may be where nothing is said.
+	DefaultSessions = 20_000
 	// defaultPerAddress has room for a network of clients that share one address.
 	defaultPerAddress = 1000
 	// mostSessions is more than a process may open files: a larger number is a typing
@@ -46,7 +47,7 @@ func (l Limits) Check() (Limits, error) {
 }
 
 func (l Limits) withDefaults() Limits {
-	l.Sessions = cmp.Or(l.Sessions, defaultSessions)
+	l.Sessions = cmp.Or(l.Sessions, DefaultSessions)
 	l.PerAddress = cmp.Or(l.PerAddress, defaultPerAddress)
 	return l
 }
