@@ -261,7 +261,11 @@ func BenchmarkWhole(b *testing.B) {
 			default:
 			}
 			begun := time.Now()
-			w.put("_small._tcp", i%10)
+			if i%2 == 0 { // the same again would be no change
+				w.put("_small._tcp", 1)
+			} else {
+				w.remove("_small._tcp", 1)
+			}
 			small.until("the change", func() bool { return small.sets[1].revision >= w.rev })
 			delay = max(delay, time.Since(begun))
 		}
