@@ -150,6 +150,7 @@ func (s *session) next(buf *[]byte) (rest []byte, late *subscription) {
 		s.conn.SetWriteDeadline(time.Time{})
 		s.writing = false
 	}
+	s.turn = slices.Index(s.subs, late) + 1
 	return nil, late
 }
 
@@ -190,12 +191,14 @@ func (s *session) nextLocked(b []byte) []byte {
 }
 
 // lateLocked returns a subscription that is behind the zone, or nil: one that covers others
-// before these.
+// before these. They have turns: one whose records change all the time must not keep a client
+// that reads slowly from the changes of others.
 func (s *session) lateLocked() *subscription {
 	if s.state >= leaving {
 		return nil
 	}
-	for _, sub := range s.subs {
+	for i := range s.subs {
+		sub := s.subs[(s.turn+i)%len(s.subs)]
 		if sub.fromLocked() != nil && !slices.ContainsFunc(s.subs, sub.leavesToLocked) {
 			return sub
 		}

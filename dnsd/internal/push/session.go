@@ -79,6 +79,7 @@ type session struct {
 	room    chan struct{}   // the reader waits for it, because out is full; nil: it does not
 	orphans []orphan        // what is to be sent before all else
 	subs    []*subscription // in the order of their beginning; only the reader changes it
+	turn    int             // where lateLocked begins to look for one that is behind
 }
 
 // orphan is changes of a subscription that has gone, as far as others have left them to it.

@@ -35,6 +35,33 @@ func TestSlowReaderIsBroughtUpToDate(t *testing.T) {
 	})
 }
 
+// TestAServiceThatChangesAllTheTimeDelaysNoOther: a client that reads slowly gets the changes
+// of each name in turn.
+func TestAServiceThatChangesAllTheTimeDelaysNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "svc.")
+		s := newServer(t, Config{Zones: []*zone.Zone{w.zone}})
+		c := connect(t, s, false)
+		for i, name := range []string{"_busy._tcp", "_quiet._tcp", "_still._tcp"} {
+			c.follow(uint16(i+1), name+".svc.")
+		}
+		w.put("_busy._tcp", 0)
+		synctest.Wait() // it is on its way, and the client reads nothing
+		w.put("_quiet._tcp", 1)
+		w.put("_still._tcp", 1)
+		for i := range 5 {
+			w.put("_busy._tcp", i+1) // before each message
+			synctest.Wait()
+			c.read()
+			synctest.Wait()
+		}
+		if len(c.sets[2].records) == 0 || len(c.sets[3].records) == 0 {
+			t.Error("the client has read five messages, and knows nothing of two names of three")
+		}
+		c.knows(1, w, "_busy._tcp.svc.")
+	})
+}
+
 // TestSlowReaderOfAGreatDifferenceGetsTheWholeSet: what is longer than a message is the
 // same for all that read slowly.
 func TestSlowReaderOfAGreatDifferenceGetsTheWholeSet(t *testing.T) {
