@@ -10,9 +10,9 @@ import (
 // fewSubscribers are served by one goroutine: to start others takes longer.
 const fewSubscribers = 64
 
-// fanOut sends p, which leads from p.from to hub.at, to all subscribers. It waits for none
-// of them. The caller holds hub.mu.
-func (t *topic) fanOut(p *payload, now time.Time) {
+// fanOut sends p, which leads from a mark to hub.at, to all subscribers. It waits for none of
+// them. The caller holds hub.mu.
+func (t *topic) fanOut(p *payload, from *mark, now time.Time) {
 	workers := 1
 	if len(t.subs) > fewSubscribers {
 		workers = runtime.GOMAXPROCS(0)
@@ -22,12 +22,12 @@ func (t *topic) fanOut(p *payload, now time.Time) {
 		buf := t.hub.srv.buffer()
 		defer t.hub.srv.release(buf)
 		for {
-			from := int(next.Add(fewSubscribers)) - fewSubscribers
-			if from >= len(t.subs) {
+			first := int(next.Add(fewSubscribers)) - fewSubscribers
+			if first >= len(t.subs) {
 				return
 			}
-			for _, sub := range t.subs[from:min(from+fewSubscribers, len(t.subs))] {
-				sub.push(p, buf, now)
+			for _, sub := range t.subs[first:min(first+fewSubscribers, len(t.subs))] {
+				sub.push(p, from, buf, now)
 			}
 		}
 	}
@@ -41,7 +41,7 @@ func (t *topic) fanOut(p *payload, now time.Time) {
 
 // push sends p, or notes that the subscription is behind if it has not sent yet what was
 // before. A panic costs the session.
-func (sub *subscription) push(p *payload, buf *[]byte, at time.Time) {
+func (sub *subscription) push(p *payload, from *mark, buf *[]byte, at time.Time) {
 	s := sub.session
 	defer func() {
 		if p := recover(); p != nil {
@@ -61,7 +61,7 @@ func (sub *subscription) push(p *payload, buf *[]byte, at time.Time) {
 		}
 	}
 	if s.writing { // the difference from there is sent later, with what changes until then
-		sub.behindLocked(p.from)
+		sub.behindLocked(from)
 		return
 	}
 	sub.told = now

@@ -108,6 +108,9 @@ func (h *hub) advanceLocked() {
 	defer func() {
 		if p := recover(); p != nil {
 			h.srv.panicked(p, "zone", h.origin)
+			for _, t := range h.topics {
+				t.forgetLocked() // it may have changed, and those that begin now must not get what was before
+			}
 			all := h.sessionsLocked()
 			h.srv.wg.Go(func() { // the hub runs, so the count is above 0
 				for _, s := range all {
@@ -135,7 +138,7 @@ func (h *hub) advanceLocked() {
 		if p != nil {
 			sent[t] = true
 			t.forgetLocked()
-			t.fanOut(p, at)
+			t.fanOut(p, was, at)
 		}
 	}
 	switch {
@@ -223,7 +226,7 @@ func (h *hub) enter(sub *subscription, key topicKey) bool {
 	}
 	if !h.running {
 		h.running = true
-		h.at = &mark{zone: h.zone, view: h.zone.View(), stale: h.zone.Stale()}
+		h.at = &mark{number: 1, zone: h.zone, view: h.zone.View(), stale: h.zone.Stale()}
 		h.srv.wg.Add(1) // the reader that calls has not ended, so this is above 0
 		go h.run()
 	} else {
@@ -279,7 +282,7 @@ func (h *hub) remove(sub *subscription) {
 			other.inheritLocked(sub, h.at)
 		}
 	}
-	if covers && s.state < leaving && sub.payload != nil && sub.payload.from != nil {
+	if covers && s.state < leaving && sub.payload != nil && sub.payload.change {
 		// Others have left these changes to it. A PUSH has no id, and clients ignore what
 		// they have not subscribed to.
 		s.orphans = append(s.orphans, orphan{sub.payload, sub.sent})

@@ -20,9 +20,9 @@ type topic struct {
 
 	// guarded by hub.mu
 	subs    []*subscription
-	changes uint64         // how many there were
-	ways    map[*mark]*way // to hub.at, as far as they were needed; from nil: the whole set
-	making  map[*mark]*way // that are being made
+	changes uint64          // how many there were
+	ways    map[uint64]*way // to hub.at, as far as they were needed, by mark.key of where they begin
+	making  map[uint64]*way // that are being made
 }
 
 // subscription is one of a session.
@@ -59,10 +59,18 @@ func (sub *subscription) doneLocked() {
 
 // mark is a zone at a revision.
 type mark struct {
-	number uint64 // marks of a hub count up
+	number uint64 // marks of a hub count up from 1
 	zone   *zone.Zone
 	view   zone.View
 	stale  bool
+}
+
+// key is the number of a mark, and 0 for nil, from which whole sets lead on.
+func (m *mark) key() uint64 {
+	if m == nil {
+		return 0
+	}
+	return m.number
 }
 
 // Tests: topic_test.go.

@@ -21,7 +21,7 @@ type messages struct {
 // payload is messages for all subscriptions of a topic. It is immutable.
 type payload struct {
 	*messages
-	from     *mark // nil: it is a whole set
+	change   bool // it leads on from what the client knows; otherwise it is a whole set
 	revision uint64
 }
 
@@ -44,7 +44,7 @@ func (p *payload) append(b []byte, i int, id uint16) []byte {
 
 // encode makes messages of changes that lead to m.
 func (t *topic) encode(from, m *mark, flags dso.Flags, added, removed []dns.RR) *payload {
-	p, err := &payload{messages: new(messages), from: from, revision: m.view.Revision()}, error(nil)
+	p, err := &payload{messages: new(messages), change: from != nil, revision: m.view.Revision()}, error(nil)
 	if t.key.follow {
 		if m.stale {
 			flags |= dso.Stale
@@ -93,8 +93,8 @@ func isWide(part, name string) bool {
 
 // way is a payload that was made without a lock, and where it leads.
 type way struct {
-	payload *payload // nil: it could not be made
-	at      *mark
+	payload *payload      // nil: it could not be made
+	at      *mark         // nil in topic.ways, which must not hold a version of the zone: hub.at
 	changes uint64        // topic.changes at that time
 	done    chan struct{} // is closed when payload is set
 }
@@ -109,10 +109,10 @@ func (t *topic) way(from *mark) *way {
 	defer h.mu.Unlock()
 	called := t.changes
 	for h.at != nil {
-		if w := t.ways[from]; w != nil {
+		if w := t.ways[from.key()]; w != nil {
 			return t.presentLocked(w)
 		}
-		w := t.making[from]
+		w := t.making[from.key()]
 		if w == nil {
 			return t.makeLocked(from)
 		}
@@ -147,15 +147,15 @@ func (t *topic) makeLocked(from *mark) *way {
 	h := t.hub
 	w := &way{at: h.at, changes: t.changes, done: make(chan struct{})}
 	if t.making == nil {
-		t.making, t.ways = make(map[*mark]*way), make(map[*mark]*way)
+		t.making, t.ways = make(map[uint64]*way), make(map[uint64]*way)
 	}
-	t.making[from] = w
+	t.making[from.key()] = w
 	defer func() { // also after a panic, which costs the session its connection
 		h.mu.Lock()
-		delete(t.making, from)
+		delete(t.making, from.key())
 		close(w.done)
 		if w.payload != nil && w.changes == t.changes && (from == nil || len(t.ways) < mostDiffs && w.payload.len() < 2) {
-			t.ways[from] = w
+			t.ways[from.key()] = &way{payload: w.payload, changes: w.changes}
 		}
 	}()
 	h.mu.Unlock()

@@ -3,6 +3,7 @@ package push
 import (
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -223,6 +224,56 @@ func TestAPanicEndsTheSession(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestNothingFromBeforeAPanicIsSentAfterIt: a panic of one topic leaves the others with sets
+// that may be out of date.
+func TestNothingFromBeforeAPanicIsSentAfterIt(t *testing.T) {
+	w := newWorld(t, "svc.")
+	s := newServer(t, Config{Zones: []*zone.Zone{w.zone}})
+	c := connect(t, s, false)
+	c.follow(1, "_math._tcp.svc.")
+	h := s.find("_math._tcp.svc.")
+	h.mu.Lock()
+	for _, one := range h.topics {
+		h.parts[one.part] = append([]*topic{{key: one.key, part: one.part}}, one) // that has no hub
+		w.put("_math._tcp", 1)
+		h.advanceLocked()
+		if n := len(one.ways); n != 0 || s.Stats().Panics != 1 {
+			t.Errorf("%d sets are left after %d panics", n, s.Stats().Panics)
+		}
+		h.parts[one.part] = h.parts[one.part][1:]
+	}
+	h.mu.Unlock()
+	c.closed()
+}
+
+// TestWhatIsMadeHoldsNoVersionOfTheZone: the set of a service that does not change is kept for
+// those that come, while others change all the time.
+func TestWhatIsMadeHoldsNoVersionOfTheZone(t *testing.T) {
+	w := newWorld(t, "svc.")
+	s := newServer(t, Config{Zones: []*zone.Zone{w.zone}})
+	c := connect(t, s, false)
+	c.follow(1, "_quiet._tcp.svc.")
+	c.follow(2, "_busy._tcp.svc.")
+	h := s.find("svc.")
+	gone := make(chan struct{})
+	h.mu.Lock()
+	runtime.AddCleanup(h.at, func(gone chan struct{}) { close(gone) }, gone)
+	h.mu.Unlock()
+	for i := range 3 {
+		w.put("_busy._tcp", i)
+		c.knows(2, w, "_busy._tcp.svc.")
+	}
+	for range 5 {
+		runtime.GC()
+		select {
+		case <-gone:
+			return
+		case <-time.After(time.Second):
+		}
+	}
+	t.Error("the version of the zone in which the first client began is still held")
 }
 
 // panics is a connection that cannot be written to.
