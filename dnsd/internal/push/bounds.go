@@ -82,6 +82,7 @@ func (s *Server) reserveLocked(from netip.Addr) *Place {
 		return nil
 	}
 	if c == nil {
+		s.forgetLocked()
 		c = holderAt(key)
 		s.clients[key] = c
 	}
@@ -104,11 +105,27 @@ func (p *Place) Free() {
 	}
 }
 
-// vacateLocked gives the place of a client back.
+// vacateLocked gives the place of a client back. A client that has let dnsd check records is
+// remembered until that has no effect any more. Otherwise it could begin sessions again and
+// again, and use up what there is for all.
 func (s *Server) vacateLocked(c *holder) {
 	s.places--
-	if c.sessions--; c.sessions == 0 {
+	if c.sessions--; c.sessions == 0 && c.rested() {
 		delete(s.clients, c.key)
+	}
+}
+
+// forgetLocked forgets some of the clients that are only remembered. It looks at two for each
+// new one, so they are never many more than came within the last seconds.
+func (s *Server) forgetLocked() {
+	looks := 2
+	for key, c := range s.clients { // in a random order
+		if c.sessions == 0 && c.rested() {
+			delete(s.clients, key)
+		}
+		if looks--; looks == 0 {
+			return
+		}
 	}
 }
 

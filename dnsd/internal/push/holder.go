@@ -20,7 +20,8 @@ type share struct {
 	doubts        *rate.Limiter // of records to be checked
 }
 
-// holder is one address (limit.Client) with a session, or with a place for one.
+// holder is one address (limit.Client) with a session, with a place for one, or with one a
+// moment ago.
 type holder struct {
 	share
 	key      netip.Addr
@@ -46,6 +47,9 @@ const (
 func holderAt(key netip.Addr) *holder {
 	return &holder{key: key, share: share{doubts: rate.NewLimiter(doubtsEach, doubtsBurst)}}
 }
+
+// rested tells whether the client may let dnsd check as many records as a new one.
+func (c *holder) rested() bool { return c.doubts.Tokens() >= doubtsBurst }
 
 // take adds n to a count, unless it would then be above a bound.
 func take(count *atomic.Int64, n, most int64) bool {

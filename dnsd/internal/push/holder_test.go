@@ -257,6 +257,40 @@ func TestReconfirmIsBounded(t *testing.T) {
 	})
 }
 
+// TestANewSessionIsNoNewClient: one that comes again at once may not doubt more than before. It
+// is remembered for as long as that has an effect.
+func TestANewSessionIsNoNewClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, Config{})
+		come := func(from netip.Addr, doubts int) (allowed int) {
+			place := s.Reserve(from)
+			defer place.Free()
+			for range doubts {
+				if place.holder.doubts.Allow() {
+					allowed++
+				}
+			}
+			return allowed
+		}
+		from := netip.MustParseAddr("192.0.2.1")
+		if first, second := come(from, 20), come(from, 20); first != doubtsBurst || second != 0 {
+			t.Errorf("%d, and %d in the next session", first, second)
+		}
+		time.Sleep(time.Minute)
+		come(from, 0)
+		if n := len(s.clients); n != 0 {
+			t.Errorf("%d clients are remembered", n)
+		}
+		for i := range 5000 { // each needs a second until it is as good as a new one
+			come(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 1)
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := len(s.clients); n > 500 {
+			t.Errorf("%d clients are remembered, of 100 within a second", n)
+		}
+	})
+}
+
 // TestAPlaceIsASessionOrIsFree: it counts as a session, until it is given back.
 func TestAPlaceIsASessionOrIsFree(t *testing.T) {
 	w := newWorld(t, "svc.")
