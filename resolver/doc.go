@@ -52,12 +52,13 @@
 // targets and the revision. While it does, the name is not asked for.
 //
 //   - A server that answers that it does not know such sessions costs one TCP connection an
-//     hour, one that does not answer a connection a minute, and the TTL rules. If the zone
-//     names a server of DNS push (RFC 8765 section 6.1), that is used over TLS: see
-//     [Resolver.PushTLS].
+//     hour. So does one that never answers, after a dozen in its first hour. The TTL rules
+//     then. If the zone names a server of DNS push (RFC 8765 section 6.1), that is used over
+//     TLS: see [Resolver.PushTLS].
 //   - When a session ends, its names are asked for within a second, at random moments, and
 //     then by their TTL. The next session is with a server that answers, after a random
-//     pause of up to a second, which doubles up to a minute while no session lasts.
+//     pause of up to a second, which doubles up to a minute while no session lasts, and up
+//     to an hour if the server has never had one.
 //   - A server that cannot learn of changes says so, and the TTL rules until it can.
 //   - After a minute without a message the server is asked for a sign of life. If it is
 //     silent for five seconds then, the session ends.

@@ -14,8 +14,10 @@ const (
 	// pushBackoff and maxPushBackoff bound the pause before a server is connected to again for
 	// any other reason: its host refuses while it starts again, it is too busy to answer, or
 	// something between ends connections. The shortest is long enough for a thousand clients
-	// that lost it together. The longest costs a server that never takes a session a connection
-	// a minute.
+	// that lost it together. The pause before a server that has never taken a session doubles up
+	// to unsupportedFor: one that ends such connections, or is silent, may not know DSO, and RFC
+	// 8490 section 6.6.3.2 takes the second failure for that. We take many for it, since a server
+	// that starts, and one that is full, look the same for a while.
 	pushBackoff    = time.Second
 	maxPushBackoff = time.Minute
 	// lasting is how long a session must live for the pause after it to be short again.
@@ -86,7 +88,11 @@ func (s *pushServer) failedLocked(r *Resolver, err error) {
 		s.losses = 1
 	}
 	const doubled = 16 // enough to pass the longest
-	longest := min(pushBackoff<<min(s.losses-1, doubled), maxPushBackoff)
+	longest := unsupportedFor
+	if s.known {
+		longest = maxPushBackoff
+	}
+	longest = min(pushBackoff<<min(s.losses-1, doubled), longest)
 	alone := r.spreadLocked(longest/2, longest)
 	switch {
 	case errors.As(err, &delay): // no random part: the server has spread the delays (RFC 8490 section 6.6.3)
