@@ -17,6 +17,8 @@ const (
 	// findAgain is how long what was discovered counts, also if it was nothing. Two more
 	// questions an hour are no load.
 	findAgain = time.Hour
+	// findSoon is how long a question without an answer counts: it may have been lost.
+	findSoon = 5 * time.Minute
 	// maxPushZones bounds the zones remembered: more than a program has.
 	maxPushZones = 256
 	// maxFound bounds the servers of one zone that are tried.
@@ -47,7 +49,13 @@ func (r *Resolver) find(ctx context.Context, e *entry) {
 	}
 	q := question{e.name, typeSOA}
 	rep, _, err := r.ask(ctx, q, w.light(), false)
-	if err != nil || rep.zone == "" || rep.zone == "." {
+	if err != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		e.push.find = time.Now().Add(r.spreadLocked(findSoon/2, findSoon))
+		return
+	}
+	if rep.zone == "" || rep.zone == "." {
 		return
 	}
 	r.mu.Lock()
@@ -66,14 +74,19 @@ func (r *Resolver) find(ctx context.Context, e *entry) {
 	}
 	r.mu.Unlock()
 	var servers []*pushServer
+	answered := true
 	if !known {
 		out := r.resolveAt(ctx, pushService+rep.zone, w.light(), nil, new(memory))
-		servers = r.discovered(out.endpoints)
+		servers, answered = r.discovered(out.endpoints), out.vouched
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !known {
 		z.servers = servers
+	}
+	if !answered {
+		z.next = time.Now().Add(r.spreadLocked(findSoon/2, findSoon))
+		e.push.find = z.next
 	}
 	e.push.zone = z
 	e.wake()

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"math/big"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -110,6 +111,35 @@ func TestAServerOfPushIsDiscovered(t *testing.T) {
 				a.close()
 				b.close()
 			})
+		})
+	}
+}
+
+// TestALostQuestionCostsNoHourOfPush: what looks for servers of push is asked again sooner if
+// it had no answer.
+func TestALostQuestionCostsNoHourOfPush(t *testing.T) {
+	for _, lost := range []string{"", pushService} {
+		synctest.Test(t, func(t *testing.T) {
+			p, begin := newPush(), time.Now()
+			answer := p.handler(t)
+			s, r := one(func(network string, q *dns.Msg) [][]byte {
+				asked := q.Question[0]
+				looks := asked.Qtype == dns.TypeSOA || strings.HasPrefix(asked.Name, pushService)
+				if looks && strings.HasPrefix(asked.Name, lost) && time.Since(begin) < 10*time.Minute {
+					return nil
+				}
+				return answer(network, q)
+			})
+			s.discovered = true
+			w := watch(t, r, mathTCP)
+			time.Sleep(10*time.Minute + findSoon + time.Minute)
+			w.close()
+			found := slices.ContainsFunc(s.asked("SRV"), func(q asked) bool {
+				return strings.HasPrefix(q.name, pushService) && q.at.Sub(begin) > 10*time.Minute
+			})
+			if n := len(s.asked("SOA")); !found || n > 30 {
+				t.Errorf("%q was lost: found %t, after %d questions", lost, found, n)
+			}
 		})
 	}
 }
