@@ -25,8 +25,8 @@ func (r *Resolver) check(ctx context.Context, f *follow, m *memory) *reply {
 		return nil // it answers no questions, or those of others
 	}
 	rep, err := r.exchange(ctx, server, q, w.light(), m.tcp)
-	if err != nil || rep.alias != q.name || rep.lame(q) {
-		return nil
+	if err != nil || rep.alias != q.name || !rep.aa {
+		return nil // without authority it is another one on the way, and may be some time old
 	}
 	switch rep.verdict(q) {
 	case verdictData, verdictNoName, verdictNoData:

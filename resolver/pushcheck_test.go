@@ -60,7 +60,8 @@ func TestADeafSessionEnds(t *testing.T) {
 func TestDNSThatFailsEndsNoSession(t *testing.T) {
 	for name, fails := range map[string]handler{
 		"silence": silence, "SERVFAIL": rcode(dns.RcodeServerFailure), "REFUSED": rcode(dns.RcodeRefused),
-		"a lame answer": func(_ string, q *dns.Msg) [][]byte { return pack(new(dns.Msg).SetReply(q)) },
+		"an old answer of a cache on the way": withoutAuthority(t, service(t, 3), 4),
+		"a lame answer":                       func(_ string, q *dns.Msg) [][]byte { return pack(new(dns.Msg).SetReply(q)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
