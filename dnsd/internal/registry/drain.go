@@ -51,6 +51,8 @@ func (r *Registry) undrain(ctx context.Context, key Key, since *uint64) (Receipt
 	err := r.submit(ctx, &op{decide: func(p *plan) error {
 		in, e := p.find(key)
 		switch {
+		case in == nil && p.fence(key).Drained && p.overtaken(key, since):
+			return ErrOvertaken
 		case in == nil && p.fence(key).Drained:
 			p.remember(key, p.floor(key), false)
 			done = Receipt{Did: Forgotten, Revision: p.revision}

@@ -80,11 +80,18 @@ func (f *fences) tidy() {
 //
 // Errors: ErrNotFound (no incarnation is remembered), ErrNoSpace, ErrClosed.
 func (r *Registry) Unfence(ctx context.Context, key Key) (Receipt, error) {
+	return r.unfence(ctx, key, nil)
+}
+
+func (r *Registry) unfence(ctx context.Context, key Key, since *uint64) (Receipt, error) {
 	var done Receipt
 	err := r.submit(ctx, &op{decide: func(p *plan) error {
 		f := p.fence(key)
-		if f.Incarnation == 0 {
+		switch {
+		case f.Incarnation == 0:
 			return ErrNotFound
+		case p.overtaken(key, since):
+			return ErrOvertaken // another process may have had the key since
 		}
 		p.remember(key, 0, f.Drained)
 		done = Receipt{Did: Forgotten, Revision: p.revision}

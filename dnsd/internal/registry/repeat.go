@@ -9,8 +9,8 @@ import (
 // the revision since, and whose outcome is unknown. A write is made only if it cannot undo
 // what came after the first attempt: if nothing has changed since under its key, the first
 // attempt has changed nothing, and if the instance is as the write wants it, there is
-// nothing to do. Else the error is ErrOvertaken. It concerns Register, Deregister, Drain
-// and Undrain; the other methods are those of the registry.
+// nothing to do. Else the error is ErrOvertaken. It concerns Register, Deregister, Drain,
+// Undrain and Unfence; the other methods are those of the registry.
 func (r *Registry) Repeat(since uint64) Writer { return &repeat{r, since} }
 
 type repeat struct {
@@ -32,6 +32,10 @@ func (w *repeat) Drain(ctx context.Context, key Key, sticky bool) (Receipt, erro
 
 func (w *repeat) Undrain(ctx context.Context, key Key) (Receipt, error) {
 	return w.undrain(ctx, key, &w.since)
+}
+
+func (w *repeat) Unfence(ctx context.Context, key Key) (Receipt, error) {
+	return w.unfence(ctx, key, &w.since)
 }
 
 // overtaken says whether key may have changed since a revision; nil: that is not asked.

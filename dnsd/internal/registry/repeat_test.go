@@ -37,10 +37,21 @@ var writes = []write{
 	{"undrain", func(w registry.Writer, key registry.Key) (registry.Receipt, error) {
 		return w.Undrain(context.Background(), key)
 	}},
+	{"drain for good", func(w registry.Writer, key registry.Key) (registry.Receipt, error) {
+		return w.Drain(context.Background(), key, true)
+	}},
+	{"unfence", func(w registry.Writer, key registry.Key) (registry.Receipt, error) {
+		return w.Unfence(context.Background(), key)
+	}},
+	{"register with an incarnation", func(w registry.Writer, key registry.Key) (registry.Receipt, error) {
+		in := math(key.ID)
+		in.Incarnation = 7
+		return w.Register(context.Background(), in)
+	}},
 }
 
 func TestRepeatUndoesNothing(t *testing.T) {
-	const register, another, deregister, drain, undrain = 0, 1, 2, 3, 4
+	const register, another, deregister, drain, undrain, sticky, unfence, newer = 0, 1, 2, 3, 4, 5, 6, 7
 	for _, c := range []struct {
 		before  []int // done before the first attempt
 		do      int
@@ -69,6 +80,13 @@ func TestRepeatUndoesNothing(t *testing.T) {
 		{[]int{register, drain}, undrain, false, nil, registry.Changed, nil},
 		{[]int{register, drain}, undrain, true, nil, registry.Nothing, nil},
 		{[]int{register, drain}, undrain, true, []int{drain}, 0, registry.ErrOvertaken},
+		{[]int{register, sticky}, undrain, true, []int{sticky, deregister}, 0, registry.ErrOvertaken},
+		{[]int{register, sticky}, undrain, false, []int{deregister}, 0, registry.ErrOvertaken},
+		{[]int{register, sticky, deregister}, undrain, false, nil, registry.Forgotten, nil},
+		{[]int{register, sticky, deregister}, undrain, true, nil, 0, registry.ErrNotFound},
+		{[]int{newer, deregister}, unfence, false, nil, registry.Forgotten, nil},
+		{[]int{newer, deregister}, unfence, true, nil, 0, registry.ErrNotFound},
+		{[]int{newer, deregister}, unfence, true, []int{newer, deregister}, 0, registry.ErrOvertaken},
 	} {
 		name := fmt.Sprint(writes[c.do].name, ", before ", c.before, ", arrives ", c.arrives, ", between ", c.between)
 		r, _ := start(t, registry.Config{})
