@@ -4,9 +4,10 @@ import "context"
 
 // Restore registers instances of a snapshot that are not registered, and remembers its
 // fences. What is there stays: an instance here is younger than its snapshot. Nor does an
-// instance come back that is older than the last process of its key. Every lease begins
-// again, so that of instances whose servers are gone nothing is left after it. Revisions
-// go on from those of r.
+// instance come back that is older than the last process of its key, and one whose key has
+// a sticky drain comes back drained. Every lease begins again, so that instances whose
+// servers are gone leave after it; the guard keeps them for longer, if they are many.
+// Revisions go on from those of r.
 //
 // It is one commit; the caller bounds how many it gives. It owns the instances, which
 // [Record.Instance] has checked.
@@ -30,11 +31,15 @@ func (r *Registry) Restore(ctx context.Context, instances []*Instance, fences []
 			if here != nil { // it is listed twice
 				continue
 			}
+			next := in.with(in.State) // a copy: a decision may be made again
+			if p.fence(in.Key).Drained {
+				next.State, next.Sticky = Drained, true // as for Register
+			}
 			lease := renewLease
-			if in.State == Suspect {
+			if next.State == Suspect {
 				lease = reprieveLease
 			}
-			p.put(nil, in.with(in.State), e, lease) // a copy: a decision may be made again
+			p.put(nil, next, e, lease)
 			done.Did = Created
 			done.Count++
 		}

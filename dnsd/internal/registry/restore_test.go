@@ -82,6 +82,34 @@ func TestRestoreAddsWhatIsNotThere(t *testing.T) {
 	})
 }
 
+// TestRestoreKeepsADrain: an operator has drained an id for all its processes.
+func TestRestoreKeepsADrain(t *testing.T) {
+	for _, incarnation := range []uint64{0, 7, 8} {
+		r, m := start(t, registry.Config{})
+		in := math("a1")
+		in.Incarnation = 7
+		register(t, r, in)
+		if _, err := r.Drain(t.Context(), in.Key, true); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Deregister(t.Context(), in.Key, nil); err != nil {
+			t.Fatal(err)
+		}
+		in.Incarnation = incarnation
+		if done, err := r.Restore(t.Context(), []*registry.Instance{&in}, nil); err != nil || done.Count != 1 {
+			t.Fatalf("%+v, %v", done, err)
+		}
+		if is, _ := r.Instance(in.Key); is.Instance == nil || is.State != registry.Drained || !is.Sticky {
+			t.Errorf("incarnation %d: %+v; want it drained, and sticky", incarnation, is.Instance)
+		}
+		for _, p := range m.Instances() {
+			if _, ok := p.Published(); ok {
+				t.Errorf("incarnation %d: it is published", incarnation)
+			}
+		}
+	}
+}
+
 func TestRestoreKeepsTheLimits(t *testing.T) {
 	r, _ := start(t, registry.Config{Limits: registry.Limits{Instances: 1}})
 	a1, a2 := math("a1"), math("a2")
