@@ -72,6 +72,9 @@ func (x *exchange) takeSnapshot() error {
 		return nil
 	}
 	c := x.st.registry.Content()
+	if c.Instances == nil {
+		return registry.ErrClosed
+	}
 	x.revision(c.Revision)
 	head := snapshotHead{Format: snapshotFormat, Zone: x.st.zone, Life: c.Life.String(), Revision: c.Revision, Time: time.Now().UTC()}
 	for range c.Instances {

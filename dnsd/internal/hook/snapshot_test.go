@@ -97,6 +97,18 @@ func TestBadLinesOfASnapshotChangeNothing(t *testing.T) {
 	}
 }
 
+// TestNoSnapshotAtTheEnd: an empty one would replace a good one.
+func TestNoSnapshotAtTheEnd(t *testing.T) {
+	h := start(t, nil)
+	h.put(a1, `{"port":9001}`)
+	if err := h.registry.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if a := h.do("GET", pathSnapshot, ""); a.status != http.StatusServiceUnavailable {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
 func TestOnlyTheWriterRestores(t *testing.T) {
 	h := start(t, func(_ *Config, r *registry.Config) { r.Follow = true })
 	if a := h.do("POST", pathSnapshot, `{"lines":[]}`); a.status != http.StatusMisdirectedRequest || !strings.Contains(a.problem(t).Detail, "GET /v1/cluster") {

@@ -153,7 +153,7 @@ func (r *Registry) NewLife(seen uint64) (Life, uint64) {
 }
 
 // Content returns what a follower would be Reset to, for a copy of it. The instances are
-// shared.
+// shared. Instances is nil after Close.
 func (r *Registry) Content() Content {
 	var c Content
 	r.inTurn(func() {
