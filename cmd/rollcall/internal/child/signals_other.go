@@ -10,6 +10,9 @@ var Terminate = os.Kill
 // Passed are the signals that are passed on.
 func Passed() []os.Signal { return []os.Signal{os.Interrupt} }
 
+// Ending are the signals that end rollcall itself, if it has no program.
+func Ending() []os.Signal { return []os.Signal{os.Interrupt} }
+
 // Ends says whether a signal asks a program to end.
 func Ends(s os.Signal) bool { return s == os.Interrupt }
 

@@ -4,6 +4,8 @@ package child
 
 import (
 	"os"
+	"os/signal"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -12,12 +14,19 @@ import (
 // Terminate asks a program to end.
 const Terminate = syscall.SIGTERM
 
-// Passed are the signals that are passed on.
+// Passed are the signals that are passed on: not those that this process was started to
+// ignore, as by nohup. The program ignores them, too.
 func Passed() []os.Signal {
-	return []os.Signal{
+	return slices.DeleteFunc([]os.Signal{
 		syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT,
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH,
-	}
+	}, signal.Ignored)
+}
+
+// Ending are the signals that end rollcall itself, if it has no program to pass them on
+// to: a terminal that is closed sends SIGHUP.
+func Ending() []os.Signal {
+	return slices.DeleteFunc([]os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP}, signal.Ignored)
 }
 
 // Ends says whether a signal asks a program to end.

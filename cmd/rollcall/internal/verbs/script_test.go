@@ -5,7 +5,9 @@ package verbs
 import (
 	"context"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -30,6 +32,11 @@ func TestScripts(t *testing.T) {
 	dir, err := filepath.Abs("testdata") // a script may run in another folder meanwhile
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
+		if signal.Ignored(s) { // what is started would ignore it, too
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 dir,

@@ -71,7 +71,9 @@ func over(lease *register.Lease) <-chan struct{} {
 // alone registers a program that another one started.
 func (s *supervisor) alone(ctx context.Context) error {
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, child.Passed()...)
+	if ending := child.Ending(); len(ending) > 0 { // without a signal, Notify would take all
+		signal.Notify(signals, ending...)
+	}
 	defer signal.Stop(signals)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -87,10 +89,7 @@ func (s *supervisor) alone(ctx context.Context) error {
 			lease = k.lease
 		case <-over(lease):
 			return lease.Err() // another process has the id
-		case sig := <-signals:
-			if !child.Ends(sig) {
-				continue
-			}
+		case <-signals:
 			if lease == nil { // it may be registered at this moment
 				cancel()
 				lease = (<-done).lease
