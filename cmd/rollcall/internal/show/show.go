@@ -3,6 +3,7 @@
 package show
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // Table is rows under a head, in columns.
@@ -45,18 +48,37 @@ func (t *Table) Write(w io.Writer) error {
 }
 
 // JSON prints v, indented.
-func JSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
-}
+func JSON(w io.Writer, v any) error { return encode(w, v, "  ") }
 
 // Line prints v as JSON on one line.
-func Line(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
+func Line(w io.Writer, v any) error { return encode(w, v, "") }
+
+// encode escapes also what JSON may have as it is, and a terminal obeys.
+func encode(w io.Writer, v any, indent string) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetIndent("", indent)
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	text := b.Bytes()
+	steers := func(r rune) bool { return r != '\n' && harmful(r) } // JSON has it in texts only
+	if bytes.ContainsFunc(text, steers) {
+		escaped := make([]byte, 0, len(text)+64)
+		for _, r := range string(text) {
+			if !steers(r) {
+				escaped = utf8.AppendRune(escaped, r)
+				continue
+			}
+			for _, unit := range utf16.AppendRune(nil, r) { // RFC 8259 section 7
+				escaped = fmt.Appendf(escaped, `\u%04x`, unit)
+			}
+		}
+		text = escaped
+	}
+	_, err := w.Write(text)
+	return err
 }
 
 // Clean is s without what would move the cursor, end a line, or change the order of
@@ -74,6 +96,23 @@ func Clean(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// Harmless is w for text that has parts that came over a socket: each line is written as
+// by Clean.
+func Harmless(w io.Writer) io.Writer { return harmless{w} }
+
+type harmless struct{ w io.Writer }
+
+func (h harmless) Write(p []byte) (int, error) {
+	lines := strings.Split(string(p), "\n")
+	for i, line := range lines {
+		lines[i] = Clean(line)
+	}
+	if _, err := io.WriteString(h.w, strings.Join(lines, "\n")); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // harmful are all characters that are not printed themselves.

@@ -1,6 +1,8 @@
 package show
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -17,6 +19,16 @@ func TestTextOfOthersIsHarmless(t *testing.T) {
 		if got := Clean(tc.text); got != tc.want {
 			t.Errorf("Clean(%q) is %q, want %q", tc.text, got, tc.want)
 		}
+	}
+}
+
+func TestLinesOfOthersAreHarmless(t *testing.T) {
+	var b strings.Builder
+	if n, err := fmt.Fprintf(Harmless(&b), "rollcall: %s\nsecond\n", "\x1b]0;x\a"); err != nil || n != len("rollcall: \x1b]0;x\a\nsecond\n") {
+		t.Errorf("%d, %v", n, err)
+	}
+	if want := "rollcall: \\x1b]0;x\\a\nsecond\n"; b.String() != want {
+		t.Errorf("got %q, want %q", b.String(), want)
 	}
 }
 
@@ -42,7 +54,10 @@ func TestJSONKeepsItsCharacters(t *testing.T) {
 	if err := Line(&b, []int{1}); err != nil {
 		t.Fatal(err)
 	}
-	if want := "{\n  \"a\": \"<&>\"\n}\n[1]\n"; b.String() != want {
+	if err := Line(&b, json.RawMessage("[\"\u009b31m ä \U000e0001 \x7f \xff\"]")); err != nil {
+		t.Fatal(err)
+	}
+	if want := "{\n  \"a\": \"<&>\"\n}\n[1]\n" + `["\u009b31m ä \udb40\udc01 \u007f \ufffd"]` + "\n"; b.String() != want {
 		t.Errorf("got %q, want %q", b.String(), want)
 	}
 }

@@ -3,6 +3,7 @@ package verbs
 import (
 	"context"
 	"flag"
+	"log"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -11,13 +12,16 @@ import (
 
 	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/cli"
 	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/hook"
+	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/show"
 	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/view"
 )
 
 // Main runs rollcall with the arguments of the command line, and returns the exit status.
 func Main(ctx context.Context, args []string) int {
+	errs := show.Harmless(os.Stderr) // an error may have the words of a server
+	log.SetOutput(errs)              // of package register
 	return app().Main(ctx, args, cli.Streams{
-		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		In: os.Stdin, Out: os.Stdout, Err: errs,
 		Terminal: term.IsTerminal(int(os.Stdout.Fd())),
 	})
 }
