@@ -87,8 +87,8 @@ func (c *Client) Bases() []string { return c.bases }
 // Token is the secret that is sent, or empty.
 func (c *Client) Token() string { return c.token }
 
-// TLS is that of the connections to the hooks.
-func (c *Client) TLS() *tls.Config { return c.tls }
+// HTTP is what the hooks are asked with. It uses no proxy and follows no redirect.
+func (c *Client) HTTP() *http.Client { return c.http }
 
 // bases reads the list of hooks.
 func bases(given, env string) ([]string, error) {

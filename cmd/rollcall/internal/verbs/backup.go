@@ -49,7 +49,10 @@ services. See restore.`,
 			if err != nil {
 				return fmt.Errorf("what the hook sent is no whole snapshot: %w; try again", err)
 			}
-			if err := errors.Join(f.Sync(), f.Close(), os.Rename(f.Name(), path)); err != nil {
+			if err := errors.Join(f.Sync(), f.Close()); err != nil {
+				return err // an older FILE stays
+			}
+			if err := os.Rename(f.Name(), path); err != nil {
 				return err
 			}
 			if a.json {
@@ -79,9 +82,10 @@ var restore = cli.Command{
 	Name: "restore", Args: "FILE", Min: 1, Max: 1,
 	Short: "register what is missing of a copy that backup wrote",
 	Long: `What is registered stays as it is. Leases begin again: an instance whose server is gone is
-published for one lease, and then leaves. The file is checked as a whole before anything
-is sent. A restore that was broken off may be repeated. Of several dnsd, the writer does it:
-give the hooks of all with -hook. The token needs the right admin for all services.`,
+published for one lease, and then leaves. If many are gone, the guard keeps them longer: see
+guard release. The file is checked as a whole before anything is sent. A restore that was
+broken off may be repeated. Of several dnsd, the writer does it: give the hooks of all with
+-hook. The token needs the right admin for all services.`,
 	Make: func(flags *flag.FlagSet) cli.Run {
 		a := askFlags(flags)
 		return func(ctx context.Context, c cli.Call) error {

@@ -30,7 +30,7 @@ If the port does not answer within -wait, if the hook refuses the registration, 
 another process registers the same id later, the command is stopped, and the status is 1.
 If dnsd does not answer, the command runs on, and is registered when dnsd is back.
 
-Without a COMMAND it registers a program that runs already, until SIGTERM or Ctrl-C.`,
+Without a COMMAND it registers a program that runs already, until SIGTERM, SIGHUP or Ctrl-C.`,
 	Make: func(flags *flag.FlagSet) cli.Run {
 		k := &keeping{}
 		hookFlags(flags, &k.Config)
@@ -123,7 +123,7 @@ func (k *keeping) config(service string) (cfg register.Config, err error) {
 		return cfg, cli.Exit(cli.Usage, err)
 	}
 	return register.Config{
-		Hooks: client.Bases(), Service: service, ID: k.id, Token: client.Token(), TLS: client.TLS(), Timeout: k.Timeout,
+		Hooks: client.Bases(), Service: service, ID: k.id, Token: client.Token(), HTTP: client.HTTP(), Timeout: k.Timeout,
 		Registration: register.Registration{
 			Host: k.host, Port: uint16(k.port.value), Priority: k.priority.pointer(), Weight: k.weight.pointer(),
 			TTL: register.Duration(k.ttl), Lease: register.Duration(k.lease), Meta: k.meta,

@@ -2,6 +2,7 @@ package verbs
 
 import (
 	"net"
+	"net/http"
 	"slices"
 	"strconv"
 	"testing"
@@ -24,6 +25,9 @@ func TestWhatIsRegistered(t *testing.T) {
 	}
 	if cfg.Port != 8080 || cfg.Priority != nil || cfg.Weight == nil || *cfg.Weight != 0 || cfg.TTL.Std() != 5*time.Second || cfg.Meta["a"] != "b" {
 		t.Errorf("got %+v", cfg.Registration)
+	}
+	if tr, ok := cfg.HTTP.Transport.(*http.Transport); !ok || tr.Proxy != nil {
+		t.Error("a proxy would see the token")
 	}
 	for name, change := range map[string]func(k *keeping){
 		"no port":      func(k *keeping) { k.port = number{} },
