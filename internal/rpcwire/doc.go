@@ -120,6 +120,8 @@
 //
 //   - A value is at most Limits.Frame bytes long (requests) or Config.Conn.MaxReply
 //     (replies), its definitions apart. A longer one ends the connection.
+//   - The name of a method is at most 4 KiB long. A request with a longer one is answered
+//     with NotExecuted.
 //   - A value may take four times as much memory when it is decoded.
 //   - Values are nested at most 10,000 deep. An element of a linked list is a level.
 //   - Maps and slices announce no more elements than their message holds.

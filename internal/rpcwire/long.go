@@ -2,6 +2,7 @@ package rpcwire
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"time"
 
@@ -89,7 +90,14 @@ var (
 	}
 )
 
-var errHeader = errors.New("the header of the request cannot be understood after its number: it is not executed")
+// maxMethod bounds the name of a method in a request. Names that programs register are much
+// shorter, and an answer to a method that does not exist has its name twice.
+const maxMethod = 4 << 10
+
+var (
+	errHeader = errors.New("the header of the request cannot be understood after its number: it is not executed")
+	errMethod = fmt.Errorf("the name of the method is longer than %d bytes", maxMethod)
+)
 
 func (r *Request) long() bool { return r.Timeout != 0 || r.Meta != callmeta.Meta{} }
 
@@ -134,6 +142,13 @@ func (r *Response) forGob() any {
 		}
 	}
 	return &Response{r.ServiceMethod, r.Seq, r.Error, r.NotExecuted, units(r.Wait, time.Millisecond), knows}
+}
+
+// bound refuses a request with a name that is too long, and cuts the name.
+func (h *Header) bound() {
+	if len(h.Method) > maxMethod {
+		h.Method, h.Refused = h.Method[:64], errMethod
+	}
 }
 
 // set takes the fields that only the long form has from what encoding/gob has read.

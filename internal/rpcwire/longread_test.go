@@ -269,3 +269,36 @@ func FuzzHeaders(f *testing.F) {
 		}
 	})
 }
+
+// TestLongNamesOfMethodsAreRefused, and nothing of their size is kept.
+func TestLongNamesOfMethodsAreRefused(t *testing.T) {
+	for _, size := range []int{maxMethod + 1, 1 << 20} {
+		var stream bytes.Buffer
+		enc := gob.NewEncoder(&stream)
+		name := strings.Repeat("x", size)
+		for range 2 { // encoding/gob reads the first one
+			enc.Encode(rpc.Request{ServiceMethod: name, Seq: 5})
+			enc.Encode(1)
+			enc.Encode((&Request{ServiceMethod: name, Seq: 5, Timeout: 1}).forGob())
+			enc.Encode(1)
+		}
+		enc.Encode(rpc.Request{ServiceMethod: name[:maxMethod], Seq: 6})
+		d := NewRequestReader(&stream, 2<<20, new(Types), nil)
+		for range 4 {
+			var h Header
+			if err := d.Request(&h); err != nil || h.Seq != 5 || h.Refused != errMethod || len(h.Method) != 64 {
+				t.Fatalf("%d bytes: %q %d %v, %v", size, h.Method, h.Seq, h.Refused, err)
+			}
+			if err := errors.Join(d.Next(), d.skip()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if cap(d.name) > 2*maxMethod || d.req.ServiceMethod != "" {
+			t.Errorf("%d bytes of a name are kept", max(cap(d.name), len(d.req.ServiceMethod)))
+		}
+		var h Header
+		if err := d.Request(&h); err != nil || h.Refused != nil || len(h.Method) != maxMethod {
+			t.Errorf("then comes %+v, %v", h, err)
+		}
+	}
+}

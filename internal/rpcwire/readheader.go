@@ -16,6 +16,7 @@ func (d *Reader) Request(h *Header) error {
 	value, long := d.byHand()
 	switch {
 	case long && parseLongRequest(value, h):
+		h.bound()
 		if d.large() {
 			d.name, d.meta = append(d.name[:0], h.Method...), append(d.meta[:0], h.Meta...)
 			h.Method, h.Meta = d.name, d.meta
@@ -27,6 +28,7 @@ func (d *Reader) Request(h *Header) error {
 		name, seq, ok := parseRequest(value)
 		if ok {
 			h.Method, h.Seq = name, seq
+			h.bound()
 			d.end()
 			return nil
 		}
@@ -37,11 +39,14 @@ func (d *Reader) Request(h *Header) error {
 	if err != nil {
 		return err
 	}
-	d.name = append(d.name[:0], d.req.ServiceMethod...)
+	name := d.req.ServiceMethod
+	d.name = append(d.name[:0], name[:min(len(name), maxMethod+1)]...) // it is kept
+	d.req.ServiceMethod = ""
 	h.Method, h.Seq = d.name, d.req.Seq
 	if h.set(&more); misfit != nil {
 		h.Refused = fmt.Errorf("the header of the request does not fit: %v", misfit)
 	}
+	h.bound()
 	return nil
 }
 
