@@ -14,6 +14,9 @@ const (
 	// probeEvery is how often the base is measured. A probe costs half of the limit for
 	// about the time of a call and a window, so this is one or two of a hundred.
 	probeEvery = 10 * time.Second
+	// probePatience is how many times the base a probe waits for calls that began before it.
+	// Those that take longer are not like the others.
+	probePatience = 10
 	// smoothing is the part of each change that is made: single windows vary.
 	smoothing = 0.2
 	// steepest is how much of the limit one window leaves at least.
@@ -33,11 +36,13 @@ type control struct {
 	calls    int           // that ended in the window
 	took     time.Duration // all of them together
 
-	probed    time.Duration // when the last probe ended
-	probing   bool
-	probe     uint32 // number of the probe
-	baseCalls int    // that began in the probe, and ended
-	baseTook  time.Duration
+	probed     time.Duration // when the last probe ended
+	probing    bool
+	probe      uint32        // number of the probe
+	probeBegan time.Duration // the probe
+	probeCalls int           // that began in it
+	baseCalls  int           // of these, that ended
+	baseTook   time.Duration
 }
 
 // ticket is a call under way.
@@ -57,9 +62,12 @@ func (c *control) allowed() int {
 // begin asks for a call to run; false: it is refused.
 func (c *control) begin(now time.Duration) (ticket, bool) {
 	if !c.probing && c.base > 0 && now-c.probed >= probeEvery {
-		c.probing = true
+		c.probing, c.probeBegan = true, now
 		c.probe++
-		c.baseCalls, c.baseTook = 0, 0
+		c.probeCalls, c.baseCalls, c.baseTook = 0, 0, 0
+	}
+	if c.probing && c.stuck(now) {
+		c.endProbe(now)
 	}
 	if c.inFlight >= c.allowed() {
 		return ticket{}, false
@@ -69,8 +77,26 @@ func (c *control) begin(now time.Duration) (ticket, bool) {
 	t := ticket{began: now}
 	if c.probing {
 		t.probe = c.probe // what ran before the probe is at most half of the limit by now
+		c.probeCalls++
 	}
 	return t, true
+}
+
+// stuck reports whether the probe finds nothing out: calls that take very long are half of
+// the limit, so that no other begins, or those that have begun do not end.
+func (c *control) stuck(now time.Duration) bool {
+	return now-c.probeBegan >= probeEvery ||
+		c.probeCalls == 0 && now-c.probeBegan >= max(window, probePatience*c.base)
+}
+
+// cut takes a call that ended because its caller has gone. It would have taken longer, so
+// that a short time says nothing.
+func (c *control) cut(now time.Duration, t ticket) {
+	if c.base == 0 || now-t.began < c.base {
+		c.inFlight--
+		return
+	}
+	c.end(now, t)
 }
 
 // end takes the time of a call.
@@ -82,7 +108,7 @@ func (c *control) end(now time.Duration, t ticket) {
 			c.baseCalls++
 			c.baseTook += took
 		}
-		if c.baseCalls >= windowCalls || now-c.probed >= 2*probeEvery {
+		if c.baseCalls >= windowCalls || now-c.probeBegan >= probeEvery {
 			c.endProbe(now)
 		}
 		return

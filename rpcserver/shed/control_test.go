@@ -202,3 +202,84 @@ func TestLimitStaysWithinItsBounds(t *testing.T) {
 		t.Errorf("with one worker it is %v, in flight %d", c.limit, c.inFlight)
 	}
 }
+
+// settled is a control whose base is 20 ms.
+func settled(now *time.Duration) *control {
+	c := newControl()
+	for c.base == 0 {
+		calls(c, now, 1, 20*time.Millisecond)
+	}
+	return c
+}
+
+// calls are n calls, one after the other.
+func calls(c *control, now *time.Duration, n int, took time.Duration) {
+	for range n {
+		t, _ := c.begin(*now)
+		*now += took
+		c.end(*now, t)
+	}
+}
+
+// TestCallsThatDoNotEndLeaveTheOtherHalf: a probe, which uses only half of the limit, must not
+// refuse all others for as long as they take.
+func TestCallsThatDoNotEndLeaveTheOtherHalf(t *testing.T) {
+	var now time.Duration
+	c := settled(&now)
+	c.most = c.limit
+	for range c.allowed() / 2 {
+		if _, ok := c.begin(now); !ok {
+			t.Fatal("refused")
+		}
+	}
+	refused := 0
+	for range 2 * probeEvery / (10 * time.Millisecond) {
+		if ticket, ok := c.begin(now); ok {
+			now += 10 * time.Millisecond
+			c.end(now, ticket)
+		} else {
+			now += 10 * time.Millisecond
+			refused++
+		}
+	}
+	if refused == 0 || refused > 50 { // 200 ms twice
+		t.Errorf("%d calls were refused", refused)
+	}
+}
+
+// TestProbeAfterASilenceIsAsLongAsAnother: it takes ten calls.
+func TestProbeAfterASilenceIsAsLongAsAnother(t *testing.T) {
+	var now time.Duration
+	c := settled(&now)
+	now += time.Hour
+	calls(c, &now, windowCalls-1, 80*time.Millisecond)
+	if !c.probing || c.base != 20*time.Millisecond {
+		t.Errorf("probing %v, base %v", c.probing, c.base)
+	}
+	if calls(c, &now, 1, 80*time.Millisecond); c.probing || c.base != 80*time.Millisecond {
+		t.Errorf("probing %v, base %v", c.probing, c.base)
+	}
+}
+
+// TestCallersThatGiveUpDoNotLowerTheBase, by which all others would seem slow.
+func TestCallersThatGiveUpDoNotLowerTheBase(t *testing.T) {
+	var now time.Duration
+	c := settled(&now)
+	for range 1000 {
+		ticket, ok := c.begin(now)
+		if !ok {
+			t.Fatal("refused")
+		}
+		now += time.Millisecond
+		c.cut(now, ticket)
+	}
+	if c.base != 20*time.Millisecond || c.inFlight != 0 {
+		t.Errorf("base %v, in flight %d", c.base, c.inFlight)
+	}
+	ticket, _ := c.begin(now)
+	now += time.Second
+	before := c.took
+	if c.cut(now, ticket); c.took != before+time.Second {
+		t.Error("a long time does not count")
+	}
+}

@@ -21,7 +21,10 @@
 //   - Every ten seconds, only half of the limit is used for a moment. The mean time of the
 //     calls that begin then is the new base; a window with a lower mean lowers it. So it
 //     follows a server that becomes slower or faster, and is not spoilt by a queue that
-//     lasts.
+//     lasts. If calls that take much longer than the base are half of the limit, the moment
+//     ends without a result.
+//   - A call whose context has ended, mostly because its caller gave up, counts only if it
+//     took longer than the base.
 //
 // One Limit judges calls by their time, so methods with very different times should have
 // limits of their own: call one Limit or another in a Middleware, by Call.Method.

@@ -86,9 +86,14 @@ func (l *Limit) Middleware(ctx context.Context, call *rpcserver.Call, next rpcse
 		return l.refuse
 	}
 	defer func() { // also when the method panics
+		gone := ctx.Err() != nil
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.control.end(time.Since(l.start), t)
+		if now := time.Since(l.start); gone {
+			l.control.cut(now, t)
+		} else {
+			l.control.end(now, t)
+		}
 	}()
 	return next(ctx, call)
 }
