@@ -44,7 +44,7 @@ type Conn struct {
 	ping      *Request        // the ping in flight
 	cancels   []uint64        // requests that were given up, for sendCancels
 	away      bool            // the answer to the last ping said that the server takes no calls
-	doubtAt   time.Duration   // a refused request causes a ping from then on
+	doubtAt   time.Duration   // doubtService causes a ping from then on
 
 	dead chan struct{}  // closed when it has ended
 	done sync.WaitGroup // reader and writer

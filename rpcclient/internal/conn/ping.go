@@ -32,7 +32,7 @@ const (
 	// awayInterval is how often a server is pinged that takes no calls at present. It is
 	// the time after which calls come back to it, and few enough for a thousand clients.
 	awayInterval = 2 * time.Second
-	// doubtInterval bounds the pings that refused requests cause.
+	// doubtInterval bounds the pings that doubtService causes.
 	doubtInterval = time.Second
 )
 
@@ -57,11 +57,13 @@ func (c *Conn) pinged(resp *rpcwire.Response) {
 	c.owner.Serving(c, !resp.NotExecuted)
 }
 
-// doubtService asks, when a request was refused, whether the server refuses them all.
-func (c *Conn) doubtService() {
+// doubtService asks whether the server takes calls at present, when a request was refused
+// although its last ping said so, or was not refused although it said the opposite: on a
+// busy connection there is no silence in which it would be pinged.
+func (c *Conn) doubtService(refused bool) {
 	now := c.Now()
 	c.mu.Lock()
-	ask := c.PingInterval > 0 && !c.away && now >= c.doubtAt
+	ask := c.PingInterval > 0 && c.away != refused && now >= c.doubtAt
 	if ask {
 		c.doubtAt = now + doubtInterval
 	}

@@ -69,3 +69,32 @@ func TestRefusedRequestAsksWhetherAllAreRefused(t *testing.T) {
 		}
 	})
 }
+
+// TestAnswerAsksWhetherTheServerServesAgain: a busy connection is not silent, so that no other
+// ping is due.
+func TestAnswerAsksWhetherTheServerServesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hears{said: make(chan bool, 10)}
+		c, s := scripted(t, answer{NotExecuted: true}, h)
+		<-h.said
+		pings := 0
+		for i := range 30 { // in 3 seconds, of which it does not serve the first two
+			req := send(t, c, nil)
+			s.say(answer{Seq: req.seq, NotExecuted: i < 20 && i%2 == 0}, 7)
+			<-req.Done
+			for _, req := range s.drain() {
+				if req.ServiceMethod == rpcwire.PingMethod {
+					s.say(answer{Seq: req.Seq, NotExecuted: i < 20}, struct{}{})
+					pings++
+					if yes := <-h.said; yes != (i >= 20) {
+						t.Errorf("after %d answers it is said to serve: %v", i, yes)
+					}
+				}
+			}
+			time.Sleep(doubtInterval / 10)
+		}
+		if pings != 3 {
+			t.Errorf("%d pings", pings)
+		}
+	})
+}

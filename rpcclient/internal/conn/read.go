@@ -72,8 +72,12 @@ func (c *Conn) response(resp *rpcwire.Response) error {
 	if req != nil && resp.Error != "" && !resp.NotExecuted {
 		c.refused = [2]reflect.Type{reflect.TypeOf(req.Args), reflect.TypeOf(req.Reply)}
 	}
+	back := c.away && req != nil && !req.ping && !resp.NotExecuted
 	last := c.lastLocked()
 	c.mu.Unlock()
+	if back {
+		c.doubtService(false)
+	}
 	if req == nil || failed || req.ping {
 		spent, _, fatal := c.wire.body(nil)
 		if spent { // before the caller is told: its next request must not come here
@@ -100,7 +104,7 @@ func (c *Conn) dropped(req *Request, resp *rpcwire.Response) {
 	case req.ping && resp.Error == "":
 		req.finish(Yes, nil)
 	case resp.NotExecuted:
-		c.doubtService()
+		c.doubtService(true)
 		req.finish(Never, &RefusedError{resp.Error, resp.Wait})
 	case req.Travels && req.Deadline > 0 && c.Now() >= req.Deadline:
 		// The method knows the deadline, and its error may be just that. The answer is only
@@ -138,8 +142,12 @@ func (c *Conn) privately(seq uint64, theirs any) error {
 	spent, err, fatal := c.wire.body(reply)
 	c.mu.Lock()
 	req := c.takeLocked(seq)
+	back := c.away && req != nil
 	last := c.lastLocked()
 	c.mu.Unlock()
+	if back {
+		c.doubtService(false)
+	}
 	if req != nil {
 		switch {
 		case err == nil && private.IsValid():
