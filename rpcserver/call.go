@@ -132,6 +132,11 @@ func (k *call) invoke() {
 	}
 	if err != nil {
 		k.failed = err.Error() // may panic too
+		if k.failed == "" && k.ctx != nil {
+			// net/rpc answers such an error with the reply. But middleware and functions
+			// return errors in place of one.
+			k.failed = "rpcserver: " + k.method.name + " returned an error without a text"
+		}
 		if handler != nil {
 			errors.As(err, &k.never)
 		}

@@ -114,8 +114,7 @@ func (c *conn) serve() error {
 	c.server.memory.give(&c.charge)
 	var lost *net.OpError
 	if errors.As(err, &lost) && !c.isStopped() {
-		c.lost.Store(true) // calls that wait for their turn need not be executed
-		c.calls.close()
+		c.lose()
 	}
 	c.ended.Store(true)
 	unread := errors.Is(err, rpcwire.ErrUnread) || errors.Is(err, io.ErrUnexpectedEOF) ||
@@ -150,6 +149,12 @@ func (c *conn) serve() error {
 	return err
 }
 
+// lose notes that the client has gone: calls that wait for their turn need not be executed.
+func (c *conn) lose() {
+	c.lost.Store(true)
+	c.calls.close()
+}
+
 // handshake is the server's half of TLS, if it is TLS.
 func (c *conn) handshake() error {
 	defer func() { c.peer = peerOf(c.nc) }()
@@ -177,8 +182,12 @@ func (c *conn) read() error {
 		c.requests.Add(1)
 		seq := c.head.Seq
 		m := s.services.find(c.head.Method)
-		if m == nil || c.head.Refused != nil || s.serving.why(m.name) != "" {
-			if err := c.unserved(); err != nil {
+		why := ""
+		if m != nil {
+			why = s.serving.why(m.name)
+		}
+		if m == nil || c.head.Refused != nil || why != "" {
+			if err := c.unserved(m, why); err != nil {
 				return err
 			}
 			continue
@@ -226,10 +235,11 @@ func (c *conn) claim(bytes int) error {
 }
 
 // over reports whether the connection should wait for nothing any more.
-func (c *conn) over() bool { return c.aborted.Load() || c.isStopped() }
+func (c *conn) over() bool { return c.aborted.Load() || c.lost.Load() || c.isStopped() }
 
 // holds begins a time in which nothing is read, until end is called. Pings remain unread,
-// too, so the client is told that the server is alive.
+// too, so the client is told that the server is alive. That it has gone shows only when
+// this cannot be written: the calls that hold the memory may be waiting for just that.
 func (c *conn) holds() (end func()) {
 	done := make(chan struct{})
 	go func() {
@@ -239,6 +249,12 @@ func (c *conn) holds() (end func()) {
 			select {
 			case <-tick.C:
 				c.tell(rpcwire.Busy())
+				if c.out.failed() {
+					c.lose()
+					c.live.end(ErrDisconnected)
+					c.server.memory.wake()
+					return
+				}
 			case <-done:
 				return
 			}
@@ -347,4 +363,4 @@ func (c *conn) encode(resp rpcwire.Response, reply any) {
 // busy reports whether calls are in flight.
 func (c *conn) busy() bool { return c.inflight.Load() > 0 }
 
-// Tests: bodies_test.go, cut_test.go, gone_test.go, interop_test.go.
+// Tests: bodies_test.go, cut_test.go, gone_test.go, hostile_calls_test.go, interop_test.go.

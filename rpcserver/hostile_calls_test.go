@@ -3,8 +3,11 @@ package rpcserver_test
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/rollcall-dns/rollcall/internal/rpcwire"
 	"github.com/rollcall-dns/rollcall/rpcserver"
@@ -114,4 +117,41 @@ func TestFloodOfCancels(t *testing.T) {
 	if resp := c.recv(t, nil); resp.Seq != 1 || <-b.ended != rpcserver.ErrGaveUp {
 		t.Errorf("%+v", resp)
 	}
+}
+
+// TestContextsEndWhileNoMemoryIsLeft: the connection is not read then, and the call that runs
+// ends only with its context.
+func TestContextsEndWhileNoMemoryIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBoth()
+		s := rpcserver.New(rpcserver.Config{Limits: rpcserver.Limits{InFlight: 1, BytesTotal: 10 << 10}})
+		s.Register(b)
+		client, at := net.Pipe()
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			s.ServeConn(at)
+		}()
+		c := wireOn(t, client)
+		for seq := uint64(1); seq <= 5; seq++ { // one runs, two wait, one is beyond the limit
+			c.send(t, rpcwire.Request{ServiceMethod: "Both.Wait", Seq: seq}, 1)
+		}
+		<-b.begun
+		synctest.Wait()
+		client.Close()
+		select {
+		case cause := <-b.ended:
+			if cause != rpcserver.ErrDisconnected {
+				t.Error("it ends by", cause)
+			}
+			<-served
+		case <-time.After(time.Minute):
+			t.Error("its context does not end")
+		}
+		if len(b.begun) > 0 {
+			t.Error("a call was executed that waited for its turn")
+		}
+		s.Close()
+		synctest.Wait()
+	})
 }

@@ -240,3 +240,19 @@ func TestHandle(t *testing.T) {
 		t.Error(s.Stats())
 	}
 }
+
+// TestErrorWithoutATextIsNoReply: net/rpc answers it with the reply, which nothing has written.
+func TestErrorWithoutATextIsNoReply(t *testing.T) {
+	s, addr := through(t, func(ctx context.Context, call *rpcserver.Call, next rpcserver.Handler) error {
+		if call.Method == "Arith.Multiply" {
+			return errors.New("")
+		}
+		return next(ctx, call)
+	})
+	if err := rpcserver.Handle(s, "Mute.Do", func(context.Context, int) (int, error) { return 1, errors.New("") }); err != nil {
+		t.Fatal(err)
+	}
+	c := dial(t, addr)
+	wantError(t, c.Call("Arith.Multiply", Args{2, 3}, new(int)), "Arith.Multiply returned an error without a text")
+	wantError(t, c.Call("Mute.Do", 1, new(int)), "Mute.Do returned an error without a text")
+}

@@ -216,6 +216,13 @@ func (o *output) flushed() {
 	o.mu.Unlock()
 }
 
+// failed reports whether nothing more can be written.
+func (o *output) failed() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err != nil
+}
+
 // fail ends all waiting.
 func (o *output) fail(err error) {
 	o.mu.Lock()

@@ -51,9 +51,13 @@ func (c *conn) begin(k *call) {
 
 // unserved does what a request asks for that no method is called for: a ping, a cancel, one
 // for a method that does not exist or does not serve, and one that is refused because of its
-// header.
-func (c *conn) unserved() error {
+// header. m is nil if there is no such method, and why is why one does not serve, which may
+// have changed when the body has come.
+func (c *conn) unserved(m *method, why string) error {
 	resp := rpcwire.Response{ServiceMethod: string(c.head.Method), Seq: c.head.Seq}
+	if m == nil {
+		why = c.server.serving.why(resp.ServiceMethod)
+	}
 	_, broken := c.wire.body(nil)
 	c.mid = false
 	if err := cutOff(broken); err != nil {
@@ -67,7 +71,6 @@ func (c *conn) unserved() error {
 		return broken
 	}
 	c.last = max(c.last, resp.Seq)
-	why := c.server.serving.why(resp.ServiceMethod)
 	switch {
 	case c.head.Refused != nil:
 		resp.NotExecuted, resp.Error = true, "rpcserver: "+c.head.Refused.Error()
@@ -82,4 +85,4 @@ func (c *conn) unserved() error {
 	return broken
 }
 
-// Tests: context_test.go, middleware_test.go.
+// Tests: context_test.go, middleware_test.go, serving_test.go.

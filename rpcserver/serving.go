@@ -33,7 +33,8 @@ func (v *serving) init() { v.news = make(chan struct{}) }
 //   - The instances that need it leave DNS: those of services that list the receiver in
 //     Config.Needs, or that are not in it. Their registrations go on.
 //   - New calls to it are answered with an error that has why, and "not executed":
-//     rpcclient sends them elsewhere at once. Calls that were accepted before go on.
+//     rpcclient sends them elsewhere at once. For a second it sends all its calls elsewhere,
+//     also those to other receivers, if it can. Calls that were accepted before go on.
 //   - If it is the whole server, the answers to pings say so, and rpcclient sends no calls
 //     while another server takes them.
 //

@@ -4,12 +4,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/rpc"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/register"
@@ -244,4 +247,28 @@ func TestNewCallsToWhatDoesNotServeAreRefused(t *testing.T) {
 	if n := s.Stats().NotExecuted; n != 4 {
 		t.Errorf("%d calls counted as refused, want 4", n)
 	}
+}
+
+// TestReceiverThatServesAgainDuringARequest: the request was refused, and its method is known.
+func TestReceiverThatServesAgainDuringARequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := rpcserver.New(rpcserver.Config{})
+		s.Register(newArith())
+		client, at := net.Pipe()
+		go s.ServeConn(at)
+		c := rawOn(t, client)
+		setServing(t, s, "Arith", false, "no disk")
+		c.enc.Encode(rpc.Request{ServiceMethod: "Arith.Multiply", Seq: 1})
+		c.buf.Flush()
+		synctest.Wait()
+		setServing(t, s, "Arith", true, "")
+		c.enc.Encode(Args{2, 3})
+		c.buf.Flush()
+		if resp := c.recvLong(t, nil); !resp.NotExecuted || resp.Error != "rpcserver: Arith does not serve: no disk" {
+			t.Errorf("%+v", resp)
+		}
+		s.Close()
+		client.Close()
+		synctest.Wait()
+	})
 }

@@ -26,10 +26,11 @@ const backlogTime = 10 * time.Millisecond
 //     which request was the last to be executed.
 //
 // A second (or a tenth of the time) before the end of ctx's time, reading stops. Requests
-// that were read are still answered, and the contexts of their methods end. When ctx ends, connections are closed, and Shutdown
-// returns the cause: calls may have been lost. It also returns why the instance could not
-// be deregistered; its record then ends with its lease. Serve returns as soon as the
-// listener is closed, so main has to wait for Shutdown, not for Serve.
+// that were read are still answered, and the contexts of their methods end. When ctx ends,
+// connections are closed, and Shutdown returns the cause: calls may have been lost. It also
+// returns why the instance could not be deregistered; its record then ends with its lease.
+// Serve returns as soon as the listener is closed, so main has to wait for Shutdown, not for
+// Serve.
 func (s *Server) Shutdown(ctx context.Context) error {
 	hook := leave(ctx, s.recordTime(), s.deregister)
 	defer hook.cancel()

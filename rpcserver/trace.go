@@ -32,7 +32,7 @@ type Stats struct {
 	Refused      uint64 // connections over Limits.Conns
 	AcceptErrors uint64
 	Requests     uint64 // read, pings, cancels and unknown methods included
-	NotExecuted  uint64 // requests refused by middleware, given up before their turn, or too late
+	NotExecuted  uint64 // requests refused, given up before their turn, or too late
 	Panics       uint64
 	Writes       uint64 // each may carry many responses
 	BytesOut     uint64
