@@ -89,7 +89,8 @@
 // An rpcserver may refuse a call, for example because it has too much to do. Then no server
 // has executed it, and another node is tried at once, whatever the method. Further tries
 // after further refusals come out of the budget of retries, and no node is asked twice, so
-// that servers that shed load do not get more of it. The error has a [*RefusedError]. A node
+// that servers that all shed load get little more than two requests for each call. The
+// error has a [*RefusedError]. A node
 // that has refused gets no calls for as long as it asked, a minute at most, while others
 // are usable. So does a node that says in its answers to pings that it does not serve.
 //
