@@ -100,9 +100,9 @@
 //
 // N is a decimal number. Requests with a higher number than N were not executed and will
 // not be: the client may send them elsewhere, whatever their methods. Requests up to N
-// are answered. After the notice the client sends no more requests on the connection, and
-// closes it when all of them are answered. "drain" is true of the client's other connections
-// to this server, too. After "retire" the client may connect again at once.
+// are answered. After the notice the client sends nothing but cancels on the connection, and
+// closes it when all its requests are answered. "drain" is true of the client's other
+// connections to this server, too. After "retire" the client may connect again at once.
 //
 // A server that shuts down first sends N = 1<<64-1, "send new requests elsewhere,
 // nothing is lost", and still executes what comes. Before it closes the connection it sends
