@@ -14,6 +14,9 @@ import (
 // A key has 1 to 64 bytes of a-z, 0-9, ".", "_" and "-", and does not begin with "_". A
 // value is any bytes. A call takes at most 32 keys, and 8 KiB of keys and values together.
 // A pair beyond these bounds fails the calls of the context before anything is sent.
+//
+// A secret needs Config.Conn.TLS: without it, whoever reads the network has it, and whoever
+// can forge a DNS answer chooses the server that gets it.
 func WithMeta(ctx context.Context, key, value string) context.Context {
 	return callmeta.WithOutgoing(ctx, key, value)
 }
