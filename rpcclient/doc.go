@@ -84,7 +84,8 @@
 //     hear of some. The client needs pings to know that a server understands it.)
 //   - Metadata: [WithMeta] puts it into the caller's context, and the method finds it with
 //     rpcserver.CallFrom. [Forward] passes on what has come with a request, such as a
-//     traceparent. A propagator of another kind is an [Interceptor] that calls WithMeta.
+//     traceparent. A propagator of another kind is an [Interceptor] that calls WithMeta; the
+//     module otelrollcall has that of OpenTelemetry.
 //
 // An rpcserver may refuse a call, for example because it has too much to do. Then no server
 // has executed it, and another node is tried at once, whatever the method. Further tries

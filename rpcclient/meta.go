@@ -2,6 +2,7 @@ package rpcclient
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/rollcall-dns/rollcall/internal/callmeta"
 )
@@ -19,6 +20,15 @@ import (
 // can forge a DNS answer chooses the server that gets it.
 func WithMeta(ctx context.Context, key, value string) context.Context {
 	return callmeta.WithOutgoing(ctx, key, value)
+}
+
+// CheckMeta says why the calls of a context would fail: a pair that [WithMeta] has put into it
+// is beyond the bounds. It is for an [Interceptor] that adds what a call can do without.
+func CheckMeta(ctx context.Context) error {
+	if _, err := callmeta.Outgoing(ctx); err != nil {
+		return fmt.Errorf("rpcclient: %w", err)
+	}
+	return nil
 }
 
 // Forward returns an Interceptor for a server that calls other servers. If the context of a

@@ -36,6 +36,9 @@ func TestMetadataBeyondTheBoundsFailsTheCall(t *testing.T) {
 		"too many keys":     {many, []string{"key-32", "32"}},
 		"a good one later":  {WithMeta(WithMeta(t.Context(), "Token", "x"), "token", "x"), []string{"Token"}},
 	} {
+		if err := CheckMeta(tt.ctx); err == nil || !strings.Contains(err.Error(), tt.want[0]) {
+			t.Errorf("%s: CheckMeta says %v", name, err)
+		}
 		err := c.Call(tt.ctx, "Arith.Multiply", &Args{6, 7}, nil)
 		var e *Error
 		if !errors.As(err, &e) || e.Executed != ExecutedNever || len(e.Attempts) != 1 || e.Attempts[0].Phase != PhaseEncode {
@@ -50,6 +53,11 @@ func TestMetadataBeyondTheBoundsFailsTheCall(t *testing.T) {
 	}
 	if n := s.arith.executed.Load(); n != 0 {
 		t.Errorf("executed %d times", n)
+	}
+	for name, ctx := range map[string]context.Context{"none": t.Context(), "a good one": WithMeta(t.Context(), "token", "x")} {
+		if err := CheckMeta(ctx); err != nil {
+			t.Errorf("%s: CheckMeta says %v", name, err)
+		}
 	}
 }
 

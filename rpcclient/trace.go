@@ -36,16 +36,30 @@ type Trace struct {
 
 type traceKey struct{}
 
-// WithTrace returns a context whose calls are traced by t, besides Config.Trace.
-func WithTrace(ctx context.Context, t *Trace) context.Context {
-	return context.WithValue(ctx, traceKey{}, t)
+// traced are the Traces of a context, the last one first.
+type traced struct {
+	trace *Trace
+	outer *traced
 }
 
-// tracers are the two Traces of a call. Mostly there is none.
-type tracers struct{ client, call *Trace }
+// WithTrace returns a context whose calls are traced by t, besides Config.Trace and the
+// Traces that ctx has already. A nil t changes nothing.
+func WithTrace(ctx context.Context, t *Trace) context.Context {
+	if t == nil {
+		return ctx
+	}
+	outer, _ := ctx.Value(traceKey{}).(*traced)
+	return context.WithValue(ctx, traceKey{}, &traced{t, outer})
+}
+
+// tracers are the Traces of a call. Mostly there is none.
+type tracers struct {
+	client *Trace
+	call   *traced
+}
 
 func (c *Client) tracers(ctx context.Context) tracers {
-	t, _ := ctx.Value(traceKey{}).(*Trace)
+	t, _ := ctx.Value(traceKey{}).(*traced)
 	return tracers{c.cfg.Trace, t}
 }
 
@@ -53,8 +67,8 @@ func (t tracers) each(f func(*Trace)) {
 	if t.client != nil {
 		f(t.client)
 	}
-	if t.call != nil {
-		f(t.call)
+	for call := t.call; call != nil; call = call.outer {
+		f(call.trace)
 	}
 }
 

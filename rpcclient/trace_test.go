@@ -38,6 +38,23 @@ func TestTraceHearsOfEachStep(t *testing.T) {
 	}
 }
 
+// TestTracesAddUp: a Trace does not hide those that the context and the Config have.
+func TestTracesAddUp(t *testing.T) {
+	s := startStock(t, "")
+	var log []string
+	trace := func(name string) *Trace {
+		return &Trace{Picked: func(string, string, int) { log = append(log, name) }}
+	}
+	c := newClient(t, Config{Trace: trace("config")}, s.addr)
+	ctx := WithTrace(WithTrace(WithTrace(t.Context(), trace("outer")), trace("inner")), nil)
+	if err := c.Call(ctx, "Arith.Multiply", &Args{6, 7}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"config", "inner", "outer"}; !slices.Equal(log, want) {
+		t.Errorf("got %q, want %q", log, want)
+	}
+}
+
 // TestAHookThatPanicsLeaksNothing: the caller panics, and no request and no pick is left.
 func TestAHookThatPanicsLeaksNothing(t *testing.T) {
 	boom := func() { panic("hook") }

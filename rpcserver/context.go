@@ -111,6 +111,13 @@ func (c *callContext) enter() bool {
 	return !c.answered
 }
 
+// entered tells whether the method was called.
+func (c *callContext) entered() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.begun
+}
+
 // answer is called when the call is over. never is true if the method was not called,
 // and will not be.
 func (c *callContext) answer() (never bool) {

@@ -81,6 +81,13 @@ func (c *Call) Reply() any {
 	return c.of.reply
 }
 
+// Refused tells whether err, which next has returned to middleware, refuses the call: it is
+// one of Refuse, and the method was not called.
+func (c *Call) Refused(err error) bool {
+	var r *refusal
+	return errors.As(err, &r) && (c.of == nil || !c.of.entered())
+}
+
 // Handler executes a call.
 type Handler func(ctx context.Context, call *Call) error
 

@@ -115,7 +115,13 @@ func TestRefusals(t *testing.T) {
 		"after":               {[]rpcserver.Middleware{late}, rpcwire.Response{Error: "too late"}},
 		"after one that went": {[]rpcserver.Middleware{late, pass}, rpcwire.Response{Error: "too late"}},
 	} {
-		s, addr := through(t, tt.middleware...)
+		said := make(chan bool, 2) // what Refused said of each of the two calls
+		outermost := func(ctx context.Context, call *rpcserver.Call, next rpcserver.Handler) error {
+			err := next(ctx, call)
+			said <- call.Refused(err)
+			return err
+		}
+		s, addr := through(t, append([]rpcserver.Middleware{outermost}, tt.middleware...)...)
 		c := wireTo(t, addr)
 		c.send(t, rpcwire.Request{ServiceMethod: "Arith.Multiply", Seq: 1}, Args{2, 3})
 		tt.want.Seq = 1
@@ -128,8 +134,30 @@ func TestRefusals(t *testing.T) {
 		if tt.want.NotExecuted {
 			refused = 2
 		}
+		for range 2 {
+			if got := <-said; got != tt.want.NotExecuted {
+				t.Errorf("%s: Refused says %t", name, got)
+			}
+		}
 		if st := s.Stats(); st.NotExecuted != refused {
 			t.Errorf("%s: %+v", name, st)
+		}
+	}
+}
+
+// TestWhatIsARefusal, of a Call that a test has made.
+func TestWhatIsARefusal(t *testing.T) {
+	for name, tt := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"nil":     {nil, false},
+		"another": {errors.New("refused"), false},
+		"one":     {rpcserver.Refuse("", 0), true},
+		"wrapped": {fmt.Errorf("here: %w", rpcserver.Refuse("", 0)), true},
+	} {
+		if got := new(rpcserver.Call).Refused(tt.err); got != tt.want {
+			t.Errorf("%s: %t", name, got)
 		}
 	}
 }
