@@ -18,7 +18,7 @@ var arrows = []struct {
 }{
 	{
 		rooms:     []string{"resolver", "balancer", "rpcclient", "rpcserver", "register"},
-		forbidden: []string{"go.uber.org/zap", "github.com/coredns", "go.etcd.io", "github.com/prometheus", module + "/dnsd", module + "/testenv"},
+		forbidden: []string{"go.uber.org/zap", "github.com/coredns", "go.etcd.io", "github.com/prometheus", "go.opentelemetry.io", module + "/dnsd", module + "/testenv"},
 		reason:    "the client side goes into other people's programs and stays light",
 	},
 	{
