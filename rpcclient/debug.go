@@ -44,7 +44,6 @@ type pageNames struct {
 // pageNode is one node, and why it is used or not.
 type pageNode struct {
 	NodeStats
-	Standing    string  `json:"standing"`
 	Used        bool    `json:"used"`
 	Why         string  `json:"why"`
 	Share       float64 `json:"share"`        // of the calls that it should get now
@@ -126,10 +125,9 @@ func (c *Client) page(now time.Time) page {
 		if n == nil {
 			continue
 		}
-		stats := n.stats()
+		stats := n.stats(i.Standing.String())
 		p.Nodes = append(p.Nodes, pageNode{
 			NodeStats: stats,
-			Standing:  i.Standing.String(),
 			Used:      i.Active,
 			Why:       why(i, stats, now, tier, used),
 			Share:     i.Share, ActualShare: actual[i.Endpoint.Addr],

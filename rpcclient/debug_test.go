@@ -33,10 +33,15 @@ func TestDebugPageSaysWhyEachNodeIsUsedOrNot(t *testing.T) {
 	if len(page.Nodes) != 2 || page.Stats.Calls != 10 {
 		t.Fatalf("%+v", page)
 	}
+	for _, n := range page.Stats.Nodes {
+		if want := map[string]string{up.addr: "healthy", down.addr: "down"}[n.Addr]; n.Standing != want {
+			t.Errorf("the stats of %s say that it is %q, want %q", n.Addr, n.Standing, want)
+		}
+	}
 	for _, n := range page.Nodes {
 		switch n.Addr {
 		case up.addr:
-			if !n.Used || n.Why != "used" || n.Share != 1 || n.ActualShare != 1 || n.Attempts != 10 {
+			if n.Standing == "" || !n.Used || n.Why != "used" || n.Share != 1 || n.ActualShare != 1 || n.Attempts != 10 {
 				t.Errorf("%+v", n)
 			}
 		case down.addr:

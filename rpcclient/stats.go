@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/balancer"
 )
 
 // counters are the client's. Each event is one atomic addition.
@@ -40,11 +42,12 @@ type NodeStats struct {
 	Target       string    `json:"target"`
 	Priority     uint16    `json:"priority"`
 	Weight       uint16    `json:"weight"`
-	Connections  int       `json:"connections"` // those that take calls
-	Finishing    int       `json:"finishing"`   // those that only finish calls in flight
-	InFlight     int       `json:"in_flight"`   // requests
-	Attempts     uint64    `json:"calls"`       // requests sent
-	Failures     uint64    `json:"failures"`    // requests that failed because of the node
+	Standing     string    `json:"standing,omitempty"` // the word for its balancer.Standing; empty: it only finishes calls
+	Connections  int       `json:"connections"`        // those that take calls
+	Finishing    int       `json:"finishing"`          // those that only finish calls in flight
+	InFlight     int       `json:"in_flight"`          // requests
+	Attempts     uint64    `json:"calls"`              // requests sent
+	Failures     uint64    `json:"failures"`           // requests that failed because of the node
 	Dials        uint64    `json:"dials"`
 	DialFailures uint64    `json:"dial_failures"`
 	NextDial     time.Time `json:"next_dial,omitzero"` // not before
@@ -97,20 +100,24 @@ func (c *Client) Stats() Stats {
 		nodes = append(nodes, n)
 	}
 	c.mu.Unlock()
+	standings := make(map[*balancer.Node]string, len(nodes))
+	for _, i := range c.group.Nodes() {
+		standings[i.Node] = i.Standing.String()
+	}
 	for _, n := range nodes {
-		out.Nodes = append(out.Nodes, n.stats())
+		out.Nodes = append(out.Nodes, n.stats(standings[n.balanced]))
 	}
 	slices.SortFunc(out.Nodes, func(a, b NodeStats) int { return cmp.Compare(a.Addr, b.Addr) })
 	return out
 }
 
-func (n *node) stats() NodeStats {
+func (n *node) stats(standing string) NodeStats {
 	ep := n.balanced.Endpoint()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	conns := len(*n.usable.Load())
 	out := NodeStats{
-		Addr: ep.Addr, Target: ep.Target, Priority: ep.Priority, Weight: ep.Weight,
+		Addr: ep.Addr, Target: ep.Target, Priority: ep.Priority, Weight: ep.Weight, Standing: standing,
 		Connections: conns, Finishing: len(n.all) - conns, InFlight: n.balanced.InFlight(),
 		Attempts: n.attempts.Load(), Failures: n.bad.Load(),
 		Dials: n.dials, DialFailures: n.failures,
