@@ -47,6 +47,11 @@ var arrows = []struct {
 		reason:  "middleware uses what every user of a server can use",
 	},
 	{
+		rooms:     []string{"promrollcall"},
+		forbidden: []string{"go.uber.org/zap", "github.com/coredns", "go.etcd.io", module + "/dnsd", module + "/testenv"},
+		reason:    "it goes into other people's programs, and shows what clients and servers know",
+	},
+	{
 		rooms:   []string{"internal/gobvalue"},
 		allowed: []string{},
 		reason:  "values of gob need nothing but the standard library",
@@ -200,18 +205,38 @@ func TestImportsFollowTheArrows(t *testing.T) {
 // or into other people's tests by way of testenv.
 func TestOnlyTestsRunOtherPrograms(t *testing.T) {
 	rooms := []string{module + "/internal/peertest", module + "/internal/kv/kvtest", module + "/internal/pushjudge"}
+	for pkg, imports := range importsOf(t) {
+		for _, room := range rooms {
+			if slices.Contains(imports, room) && !strings.HasPrefix(pkg, module+"/bench/") {
+				t.Errorf("%s imports %s: only tests and bench may", pkg, strings.TrimPrefix(room, module+"/"))
+			}
+		}
+	}
+}
+
+// TestOnlyUsersImportPrometheusCollectors: a program that does not ask for Prometheus does
+// not get it from Rollcall.
+func TestOnlyUsersImportPrometheusCollectors(t *testing.T) {
+	for pkg, imports := range importsOf(t) {
+		if slices.Contains(imports, module+"/promrollcall") && !strings.HasPrefix(pkg, module+"/testenv") {
+			t.Errorf("%s imports promrollcall: only programs of users do, and testenv", pkg)
+		}
+	}
+}
+
+// importsOf lists what each package of the module imports, tests left out.
+func importsOf(t *testing.T) map[string][]string {
+	t.Helper()
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module+"/...").CombinedOutput()
 	if err != nil {
 		t.Fatalf("go list: %v\n%s", err, out)
 	}
+	all := map[string][]string{}
 	for line := range strings.Lines(string(out)) {
-		f := strings.Fields(line) // the package, and what it imports, tests left out
-		for _, room := range rooms {
-			if slices.Contains(f[1:], room) && !strings.HasPrefix(f[0], module+"/bench/") {
-				t.Errorf("%s imports %s: only tests and bench may", f[0], strings.TrimPrefix(room, module+"/"))
-			}
-		}
+		f := strings.Fields(line)
+		all[f[0]] = f[1:]
 	}
+	return all
 }
 
 // depsOf lists everything pkg is built from, tests left out.
