@@ -167,5 +167,7 @@
 // # Looking inside
 //
 // [Client.Stats] has the counts. [Client.ServeHTTP] is a page (or JSON, ?format=json) that
-// shows why each node is used or not. A [Trace] follows single calls or all of them.
+// shows why each node is used or not; package debugrollcall has one page for all clients
+// and servers of a program, and package promrollcall has metrics. A [Trace] follows single
+// calls or all of them.
 package rpcclient

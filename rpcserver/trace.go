@@ -26,25 +26,25 @@ type CallInfo struct {
 
 // Stats are counts since the start, except where "now" is said.
 type Stats struct {
-	Conns        int    // open now
-	InFlight     int    // calls running now
-	Accepted     uint64 // connections
-	Refused      uint64 // connections over Limits.Conns
-	AcceptErrors uint64
-	Requests     uint64 // read, pings, cancels and unknown methods included
-	NotExecuted  uint64 // requests refused, given up before their turn, or too late
-	Panics       uint64
-	Writes       uint64 // each may carry many responses
-	BytesOut     uint64
-	Draining     bool
-	Methods      []MethodStats // by name
+	Conns        int           `json:"conns"`     // open now
+	InFlight     int           `json:"in_flight"` // calls running now
+	Accepted     uint64        `json:"accepted"`  // connections
+	Refused      uint64        `json:"refused"`   // connections over Limits.Conns
+	AcceptErrors uint64        `json:"accept_errors"`
+	Requests     uint64        `json:"requests"`     // read, pings, cancels and unknown methods included
+	NotExecuted  uint64        `json:"not_executed"` // requests refused, given up before their turn, or too late
+	Panics       uint64        `json:"panics"`
+	Writes       uint64        `json:"writes"` // each may carry many responses
+	BytesOut     uint64        `json:"bytes_out"`
+	Draining     bool          `json:"draining"`
+	Methods      []MethodStats `json:"methods"` // by name
 }
 
 // MethodStats are the counts of one method.
 type MethodStats struct {
-	Name   string // "Arith.Multiply"
-	Calls  uint64 // answered
-	Failed uint64 // of these, with an error or a panic
+	Name   string `json:"name"`   // "Arith.Multiply"
+	Calls  uint64 `json:"calls"`  // answered
+	Failed uint64 `json:"failed"` // of these, with an error or a panic
 }
 
 // Stats gives the counts.

@@ -17,7 +17,7 @@ var arrows = []struct {
 	reason    string
 }{
 	{
-		rooms:     []string{"resolver", "balancer", "rpcclient", "rpcserver", "register"},
+		rooms:     []string{"resolver", "balancer", "rpcclient", "rpcserver", "register", "debugrollcall"},
 		forbidden: []string{"go.uber.org/zap", "github.com/coredns", "go.etcd.io", "github.com/prometheus", "go.opentelemetry.io", module + "/dnsd", module + "/testenv"},
 		reason:    "the client side goes into other people's programs and stays light",
 	},
@@ -48,7 +48,7 @@ var arrows = []struct {
 	},
 	{
 		rooms:     []string{"promrollcall"},
-		forbidden: []string{"go.uber.org/zap", "github.com/coredns", "go.etcd.io", module + "/dnsd", module + "/testenv"},
+		forbidden: []string{"go.uber.org/zap", "github.com/coredns", "go.etcd.io", module + "/dnsd", module + "/testenv", module + "/debugrollcall"},
 		reason:    "it goes into other people's programs, and shows what clients and servers know",
 	},
 	{

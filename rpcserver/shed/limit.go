@@ -100,10 +100,10 @@ func (l *Limit) Middleware(ctx context.Context, call *rpcserver.Call, next rpcse
 
 // Stats are the numbers of a Limit.
 type Stats struct {
-	Limit    int           // how many calls may run at once
-	InFlight int           // calls that run
-	Base     time.Duration // what a call takes that does not wait; 0: not known yet
-	Refused  uint64        // calls
+	Limit    int           `json:"limit"`     // how many calls may run at once
+	InFlight int           `json:"in_flight"` // calls that run
+	Base     time.Duration `json:"base"`      // what a call takes that does not wait, in JSON as nanoseconds; 0: not known yet
+	Refused  uint64        `json:"refused"`   // calls
 }
 
 // Stats returns the current numbers.
