@@ -7,22 +7,67 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"sync/atomic"
+	"path/filepath"
+	"strconv"
+	"sync"
 )
 
 // Systems do not use these ports for clients.
 const (
 	firstPort = 20_000
 	ports     = 10_000
+	// A process has blocks of ports for itself.
+	blockSize = 50
+	blocks    = ports / blockSize
 )
 
-// tried counts the ports that this process has tried. It belongs to the process, as ports do.
-var tried atomic.Uint32
+// taken are the blocks of this process. They belong to the process, as ports do.
+var taken struct {
+	sync.Mutex
+	tries int        // blocks that were tried
+	next  int        // port of the present block; it is used up at first
+	end   int        // the port after the block
+	locks []*os.File // of the blocks, until the process ends
+}
 
-// nextPort is the port to try next. Processes that run at the same time begin far from each
-// other: by the golden ratio, near process ids lead to distant ports.
+// nextPort is the port to try next. No other process of this package tries it, as long as
+// there are blocks for all.
 func nextPort() uint16 {
-	return firstPort + uint16((6181*uint64(os.Getpid())+uint64(tried.Add(1)))%ports)
+	t := &taken
+	t.Lock()
+	defer t.Unlock()
+	for t.next == t.end {
+		block := (os.Getpid() + t.tries) % blocks
+		t.tries++
+		// When all were tried, ports are taken that others may have, and Take looks.
+		if lock, ok := lockBlock(block); ok || t.tries > blocks {
+			if lock != nil {
+				t.locks = append(t.locks, lock)
+			}
+			t.next = firstPort + block*blockSize
+			t.end = t.next + blockSize
+		}
+	}
+	t.next++
+	return uint16(t.next - 1)
+}
+
+// lockBlock makes a block this process's own. False: it is another one's, or that cannot be
+// known.
+func lockBlock(block int) (*os.File, bool) {
+	dir := filepath.Join(os.TempDir(), "rollcall-test-ports")
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, false
+	}
+	f, err := os.OpenFile(filepath.Join(dir, strconv.Itoa(block)), os.O_CREATE|os.O_RDWR, 0o666)
+	if err != nil {
+		return nil, false
+	}
+	if !lockFile(f) {
+		f.Close()
+		return nil, false
+	}
+	return f, true
 }
 
 // Take returns n addresses of loopback that are free for UDP and TCP. The

@@ -2,6 +2,7 @@ package freeaddr
 
 import (
 	"net"
+	"runtime"
 	"slices"
 	"testing"
 )
@@ -20,4 +21,24 @@ func TestAddressesAreFreeAndNoneIsGivenTwice(t *testing.T) {
 		tcp.Close()
 		udp.Close()
 	}
+}
+
+// Processes that run at the same time, as those of several packages do, get other ports.
+func TestABlockOfPortsBelongsToOneProcess(t *testing.T) {
+	if runtime.GOOS != "linux" && runtime.GOOS != "darwin" {
+		t.Skip("blocks are locked on Linux and macOS only")
+	}
+	for block := range blocks {
+		f, ok := lockBlock(block)
+		if !ok {
+			continue
+		}
+		defer f.Close()
+		if again, ok := lockBlock(block); ok {
+			again.Close()
+			t.Error("a block was locked twice")
+		}
+		return
+	}
+	t.Fatal("all blocks are locked")
 }
