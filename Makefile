@@ -55,7 +55,7 @@ OLDEST = go$(shell sed -n 's/^go //p' go.mod)
 .PHONY: oldest
 oldest: ## vet with the oldest Go, and test what goes into other programs
 	GOTOOLCHAIN=$(OLDEST) go vet ./...
-	GOTOOLCHAIN=$(OLDEST) go test ./resolver ./balancer ./register ./rpcserver
+	GOTOOLCHAIN=$(OLDEST) go test ./resolver ./balancer ./register ./rpcserver/shed
 
 .PHONY: dist
 dist: ## packages and archives of dnsd in dist, for all systems (TARGETS=linux/amd64: for one)
