@@ -13,14 +13,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
+	"github.com/rollcall-dns/rollcall/internal/release"
 )
 
 // options are flags of the command line.
@@ -64,7 +63,7 @@ func Main(args []string, stdout, stderr io.Writer, stores dnsd.Stores) int {
 		return 1
 	}
 	if *version {
-		fmt.Fprintln(stdout, "dnsd", buildVersion())
+		fmt.Fprintln(stdout, "dnsd", release.Version())
 		return 0
 	}
 	if *validate && o.conf == "" {
@@ -162,26 +161,6 @@ func serve(c dnsd.Corefile, o options, stderr io.Writer) int {
 			}
 		}
 	}
-}
-
-// stamp is the version and the commit of a release, set by the linker: packaging/dist.
-var stamp string
-
-func buildVersion() string {
-	if stamp != "" {
-		return stamp + " " + runtime.Version()
-	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && v == "(devel)" {
-			v += " " + s.Value
-		}
-	}
-	return v + " " + info.GoVersion
 }
 
 // Tests: command_test.go, script_test.go.

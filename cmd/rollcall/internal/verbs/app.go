@@ -5,8 +5,6 @@ import (
 	"flag"
 	"log"
 	"os"
-	"runtime"
-	"runtime/debug"
 
 	"golang.org/x/term"
 
@@ -14,6 +12,7 @@ import (
 	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/hook"
 	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/show"
 	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/view"
+	"github.com/rollcall-dns/rollcall/internal/release"
 )
 
 // Main runs rollcall with the arguments of the command line, and returns the exit status.
@@ -36,7 +35,7 @@ clients see it. It speaks to dnsd's HTTP API, which is called the hook, and to D
 
 Flags may come before and after the arguments. After -- nothing is a flag. Tables are for
 people; programs use -json, whose fields are those of the HTTP API.`,
-		Version: version(),
+		Version: release.Version(),
 		Common:  commonFlags(),
 		Commands: []cli.Command{
 			ls, get, watch, drain, undrain, rm, guard, guardRelease, resolve, call, registerCommand,
@@ -76,27 +75,6 @@ _rollcall. For fish: put it into ~/.config/fish/completions/rollcall.fish.`,
 			}
 		},
 	}
-}
-
-// stamp is the version and the commit of a release, set by the linker: packaging/dist.
-var stamp string
-
-// version is that of the module, and of Go.
-func version() string {
-	if stamp != "" {
-		return stamp + " " + runtime.Version()
-	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && v == "(devel)" {
-			v += " " + s.Value
-		}
-	}
-	return v + " " + info.GoVersion
 }
 
 // Tests: manual_test.go, script_test.go.
