@@ -170,7 +170,9 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	p := &program{cmd: exec.Command(path, args[2:]...), lines: make(chan string, 10_000), ended: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = of(ts).dir, w, w
+	process.Lock() // else it may have a token of another script
 	p.cmd.Env = os.Environ()
+	process.Unlock()
 	for _, name := range []string{"HOME", "PATH", "ROLLCALL_HOOK", "ROLLCALL_DNS"} {
 		p.cmd.Env = append(p.cmd.Env, name+"="+ts.Getenv(name))
 	}
