@@ -140,9 +140,9 @@ func (m *Member) silent() time.Duration {
 // publish shows the members and the writer to others.
 func (m *Member) publish() {
 	peers := make([]Peer, 0, len(m.peers))
-	own := m.session.now()
+	own := m.session.own()
 	for _, p := range m.peers {
-		p.Self = own != nil && p.Key == own.key
+		p.Self = p.Key == own
 		peers = append(peers, p)
 	}
 	slices.SortFunc(peers, func(a, b Peer) int { return cmp.Or(cmp.Compare(a.created, b.created), cmp.Compare(a.Key, b.Key)) })

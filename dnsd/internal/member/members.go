@@ -143,7 +143,7 @@ func (m *Member) applyPeers(g group) error {
 			continue // it says something else of itself
 		}
 		m.unreached = true
-		if own != nil && e.Key == own.key {
+		if e.Key == m.session.own() {
 			continue
 		}
 		if p.Name == m.cfg.Name && (p.Certificate != m.cfg.Certificate || p.Certificate == "") {

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"testing"
@@ -97,6 +98,40 @@ func TestMemberKeysWithoutALease(t *testing.T) {
 		c.settled()
 		if !second.has("a2") {
 			t.Error("the other member does not follow")
+		}
+	})
+}
+
+// slowAnswers is a store whose transactions are done at once and answered later.
+type slowAnswers struct{ kv.Store }
+
+func (s slowAnswers) Txn(ctx context.Context, t kv.Txn) (kv.Result, error) {
+	r, err := s.Store.Txn(ctx, t)
+	sleep(ctx, 100*time.Millisecond)
+	return r, err
+}
+
+// TestMemberKnowsItsKey: a watch may deliver the key of a member before the store answers
+// that it is there. The member must not take it for the key of another, which would be
+// asked to write.
+func TestMemberKnowsItsKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, memkv.Config{})
+		defer c.close()
+		n := c.prepare(func(cfg *Config) { cfg.Store = slowAnswers{cfg.Store} })
+		n.run()
+		listed := false
+		for !n.reg.Leads() {
+			<-n.member.Changed()
+			for _, p := range n.member.Peers() {
+				listed = listed || n.member.session.now() == nil
+				if !p.Self {
+					t.Errorf("it takes itself for another: %+v", p)
+				}
+			}
+		}
+		if !listed {
+			t.Error("no key was listed before the store had answered")
 		}
 	})
 }

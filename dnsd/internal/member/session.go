@@ -27,6 +27,7 @@ type session struct {
 
 	mu     sync.Mutex
 	ticket *ticket       // guarded by mu; nil: there is no key
+	last   string        // guarded by mu; the last key that was put, or is about to be
 	wanted bool          // guarded by mu
 	turn   chan struct{} // has a value if wanted has changed
 	value  []byte        // guarded by mu; of the key
@@ -114,6 +115,14 @@ func (s *session) now() *ticket {
 	return s.ticket
 }
 
+// own returns the last key of this member, which the store may have. Unlike that of now,
+// it is known before anything can be heard of it from the store.
+func (s *session) own() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
+}
+
 func (s *session) set(t *ticket) {
 	s.mu.Lock()
 	s.ticket = t
@@ -180,6 +189,9 @@ func (s *session) open(ctx context.Context) (*ticket, error) {
 	name := strconv.FormatUint(uint64(lease.ID), 16)
 	t := &ticket{key: s.keys.member(name), session: name, lease: lease.ID, value: s.wantedValue(), drop: make(chan struct{}, 1), base: began}
 	t.extend(began, s.ttl)
+	s.mu.Lock()
+	s.last = t.key
+	s.mu.Unlock()
 	result, err := s.store.Txn(ctx, kv.Txn{
 		If:   []kv.Compare{{Key: t.key, Created: true}},
 		Then: []kv.Op{{Key: t.key, Value: t.value, Lease: lease.ID}},

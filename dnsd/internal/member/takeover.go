@@ -39,10 +39,10 @@ func (m *Member) reach(ctx context.Context) {
 	if m.probing || !m.unreached {
 		return
 	}
-	own := m.session.now()
+	own := m.session.own()
 	var others []Peer
 	for _, p := range m.peers {
-		if !m.reached[p.Key] && p.Address != "" && (own == nil || p.Key != own.key) {
+		if !m.reached[p.Key] && p.Address != "" && p.Key != own {
 			others = append(others, p)
 		}
 	}
