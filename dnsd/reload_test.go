@@ -3,7 +3,6 @@ package dnsd
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -11,44 +10,23 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 )
 
-// givenPorts are those that freePort has given: a port is free for one listener only.
-var givenPorts sync.Map
-
-// freePort is a port of loopback that is free for UDP and TCP. It is below those that
-// systems take for outgoing connections, because the test closes it and opens it again.
-func freePort(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		port := strconv.Itoa(10_000 + rand.IntN(20_000))
-		if _, twice := givenPorts.LoadOrStore(port, true); twice {
-			continue
-		}
-		ln, err := net.Listen("tcp", "0.0.0.0:"+port)
-		if err != nil {
-			continue
-		}
-		defer ln.Close()
-		if pc, err := net.ListenPacket("udp", "0.0.0.0:"+port); err == nil {
-			pc.Close()
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return ""
-}
+// freePort is a port that is free for UDP and TCP, also after the test has closed it, and that
+// no test of another package tries.
+func freePort() string { return strconv.Itoa(int(freeaddr.Take(1)[0].Port())) }
 
 // TestReloadFromAnAddressToTheWildcard: and back, on the same ports, for DNS and for
 // the hook; and when the reload fails, the address is served as before.
 func TestReloadFromAnAddressToTheWildcard(t *testing.T) {
-	dnsPort, hookPort := freePort(t), freePort(t)
+	dnsPort, hookPort := freePort(), freePort()
 	on := func(host string) Zone {
 		return Zone{Bind: []string{net.JoinHostPort(host, dnsPort)}, Hook: Hook{Addr: net.JoinHostPort(host, hookPort), Insecure: true}, Lease: Lease{Default: time.Hour}}
 	}
@@ -92,7 +70,7 @@ func TestReloadFromAnAddressToTheWildcard(t *testing.T) {
 func TestReloadThatLosesAnAddressEndsTheServer(t *testing.T) {
 	for _, part := range []string{"bind", "hook"} {
 		t.Run(part, func(t *testing.T) {
-			dnsPort, hookPort := freePort(t), freePort(t)
+			dnsPort, hookPort := freePort(), freePort()
 			s, err := New(Config{Zones: []Zone{{Bind: []string{"127.0.0.1:" + dnsPort}, Hook: Hook{Addr: "127.0.0.1:" + hookPort}}}})
 			if err != nil {
 				t.Fatal(err)

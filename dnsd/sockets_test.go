@@ -1,9 +1,7 @@
 package dnsd
 
 import (
-	"fmt"
 	"net"
-	"net/netip"
 	"testing"
 )
 
@@ -18,12 +16,7 @@ func TestSocketsThatOverlapAreThoseTheSystemRefuses(t *testing.T) {
 	refused := 0
 	for _, a := range hosts {
 		for _, b := range hosts {
-			l, err := net.Listen("tcp", ":0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			port := fmt.Sprint(netip.MustParseAddrPort(l.Addr().String()).Port())
-			l.Close()
+			port := freePort()
 			at := func(host string) string { return net.JoinHostPort(host, port) }
 			free := Hook{Addr: "127.0.0.1:0"}
 			for _, cfg := range []Config{

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -28,6 +27,8 @@ import (
 
 	"github.com/miekg/dns"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 )
 
 // script is what the commands of one script share.
@@ -155,18 +156,9 @@ func cmdListen(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], port)
 }
 
-// free NAME: $NAME is a port of loopback that is free, below those that systems take for
-// outgoing connections.
+// free NAME: $NAME is a port of loopback that is free, and stays so.
 func cmdFree(ts *testscript.TestScript, neg bool, args []string) {
-	for range 100 {
-		port := strconv.Itoa(10_000 + mathrand.IntN(20_000))
-		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			l.Close()
-			ts.Setenv(args[0], port)
-			return
-		}
-	}
-	ts.Fatalf("no free port")
+	ts.Setenv(args[0], strconv.Itoa(int(freeaddr.Take(1)[0].Port())))
 }
 
 // systemd WATCHDOG_USEC: dnsd is started as the service of a systemd that this script plays.
