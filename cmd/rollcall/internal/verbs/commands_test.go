@@ -88,6 +88,8 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 func cmdStop(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(of(ts).stop())
 	of(ts).stop = nil
+	// A put to the next dnsd, which may have the same port, takes none of the old connections.
+	http.DefaultClient.CloseIdleConnections()
 }
 
 // put SERVICE/ID JSON: registers an instance, as another program would.
