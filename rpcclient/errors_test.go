@@ -3,11 +3,11 @@ package rpcclient
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/resolver"
 	"github.com/rollcall-dns/rollcall/rpcclient/internal/conn"
 )
@@ -79,17 +79,12 @@ func mustContain(t *testing.T, err error, parts ...string) {
 }
 
 func TestForgottenServerIsAskedAfter(t *testing.T) {
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := pc.LocalAddr().String()
-	pc.Close()
-	c, err := New("_math._tcp.svc", &Config{Source: &resolver.Resolver{Servers: []string{server}}, WaitForNode: 300 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	err = c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int))
+	server := freeaddr.Take(1)[0].String()
+	heard := make(chan struct{}, 100)
+	c := newClient(t, Config{Source: &resolver.Resolver{Servers: []string{server}}, WaitForNode: -1, Trace: &Trace{
+		Resolved: func(resolver.State) { heard <- struct{}{} },
+	}})
+	<-heard
+	err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int))
 	mustContain(t, err, server, "is dnsd running there?")
 }

@@ -165,8 +165,9 @@ func TestCertificateMustNameTheTarget(t *testing.T) {
 	c := newClient(t, Config{
 		Conn:        ConnConfig{TLS: &tls.Config{RootCAs: pool}},
 		Source:      eps{{Addr: addr, Target: "b2.math.tcp.svc.", Weight: 1}},
-		WaitForNode: 500 * time.Millisecond,
+		WaitForNode: -1,
 	})
+	dialFailed(t, c)
 	err := c.Call(t.Context(), "Arith.Multiply", &Args{1, 2}, nil)
 	var bad x509.HostnameError
 	if !errors.As(err, &bad) || !strings.Contains(err.Error(), "b2.math.tcp.svc") {

@@ -88,27 +88,28 @@ func TestForgedTargetGetsNoCallWhateverItsCertificate(t *testing.T) {
 	arith := &Arith{}
 	_, addr := startOurs(t, rpcserver.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}}, arith)
 	source := eps{{Addr: addr, Target: "evil.example.net.", Weight: 1}}
-	call := func(cfg Config) error {
-		cfg.Source, cfg.WaitForNode = source, 300*time.Millisecond
+	call := func(cfg Config, await func(testing.TB, *Client)) error {
+		cfg.Source, cfg.WaitForNode = source, -1
 		c, err := New("_payments._tcp.bank.example.com", &cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
+		await(t, c)
 		return c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int))
 	}
-	err := call(Config{Conn: ConnConfig{TLS: &tls.Config{RootCAs: pool}}})
+	err := call(Config{Conn: ConnConfig{TLS: &tls.Config{RootCAs: pool}}}, dialFailed)
 	mustContain(t, err, "evil.example.net", "bank.example.com", "TLSNames")
 	if n := arith.executed.Load(); n != 0 {
 		t.Fatalf("executed %d times", n)
 	}
-	if err := call(Config{Conn: ConnConfig{TLS: &tls.Config{RootCAs: pool}, TLSNames: []string{"evil.example.net"}}}); err != nil {
+	if err := call(Config{Conn: ConnConfig{TLS: &tls.Config{RootCAs: pool}, TLSNames: []string{"evil.example.net"}}}, ready); err != nil {
 		t.Error("listed:", err)
 	}
-	if err := call(Config{Conn: ConnConfig{TLS: &tls.Config{RootCAs: pool, ServerName: "evil.example.net"}}}); err != nil {
+	if err := call(Config{Conn: ConnConfig{TLS: &tls.Config{RootCAs: pool, ServerName: "evil.example.net"}}}, ready); err != nil {
 		t.Error("by ServerName:", err)
 	}
-	if err := call(Config{Conn: ConnConfig{TLS: &tls.Config{RootCAs: pool, ServerName: "p.bank.example.com"}}}); !is[x509.HostnameError](err) {
+	if err := call(Config{Conn: ConnConfig{TLS: &tls.Config{RootCAs: pool, ServerName: "p.bank.example.com"}}}, dialFailed); !is[x509.HostnameError](err) {
 		t.Error("another ServerName:", err)
 	}
 }
