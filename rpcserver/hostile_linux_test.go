@@ -236,11 +236,13 @@ func TestHostileClients(t *testing.T) {
 				defer close(ended)
 				f(t)
 			}()
+			pace := time.NewTicker(5 * time.Millisecond) // the attackers need the processors, too
+			defer pace.Stop()
 			for served := false; !served; {
 				select {
 				case <-ended:
 					served = true // once more, afterwards
-				default:
+				case <-pace.C:
 				}
 				good, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 9)}}).Dial("tcp", addr)
 				if err != nil {
