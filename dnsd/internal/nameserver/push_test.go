@@ -193,14 +193,19 @@ func TestSessionsAreNotConnections(t *testing.T) {
 // one address, a connection may still begin a session, and nothing else.
 func TestConnectionsDoNotKeepSessionsOut(t *testing.T) {
 	for _, limits := range []TCPLimits{{Conns: 1, Idle: 10 * time.Minute}, {ConnsPerAddr: 1}} {
-		s := start(t, Config{Zones: []Zone{{Zone: standard(t)}}, TCP: limits}, func(s *Server) { s.placeTime = 300 * time.Millisecond })
-		idle := dialTCP(t, s)
-		eventually(t, "the connection that takes the only place", func() bool { return s.Stats().Conns == 1 })
+		full := func(placeTime time.Duration) (*Server, net.Conn) {
+			s := start(t, Config{Zones: []Zone{{Zone: standard(t)}}, TCP: limits}, func(s *Server) { s.placeTime = placeTime })
+			idle := dialTCP(t, s)
+			eventually(t, "the connection that takes the only place", func() bool { return s.Stats().Conns == 1 })
+			return s, idle
+		}
+		s, _ := full(time.Minute)
 		c := dialTCP(t, s)
 		c.Write(follow(t, 1, "_math._tcp.svc."))
 		if m := readDSO(t, c); m.ID != 1 || m.Rcode != dns.RcodeSuccess {
 			t.Errorf("%+v: the session: %+v", limits, m)
 		}
+		s, idle := full(50 * time.Millisecond)
 		query := frame(mustPack(t, new(dns.Msg).SetQuestion("_math._tcp.svc.", dns.TypeSRV)))
 		for what, octets := range map[string][]byte{"a query": query, "nothing": nil, "a part of a message": follow(t, 1, "_math._tcp.svc.")[:20]} {
 			c := dialTCP(t, s)
