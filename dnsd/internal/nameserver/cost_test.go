@@ -15,6 +15,7 @@ import (
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
+	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
 // shapes are the ways in which the instances of a service can differ, each a
@@ -35,7 +36,7 @@ var shapes = map[string]func(i int, in *registry.Instance){
 		}
 	},
 	"bad": func(i int, in *registry.Instance) { // one that could spoil the set
-		if i == 4999 {
+		if i == dearEach()-1 {
 			in.Host = "web.mysvc."
 		}
 	},
@@ -54,9 +55,19 @@ var shapes = map[string]func(i int, in *registry.Instance){
 	},
 }
 
-// dearZones are a zone with 5,000 instances of every shape, one of as many
+// dearEach is the number of instances of every shape. With the race detector costs are not
+// the real ones, and it takes ten times as long to make them.
+func dearEach() int {
+	if peertest.UnderRace() {
+		return 500
+	}
+	return 5000
+}
+
+// dearZones are a zone with thousands of instances of every shape, one of as many
 // services, and their reverse zone.
-func dearZones(t testing.TB, each int) []Zone {
+func dearZones(t testing.TB) []Zone {
+	each := dearEach()
 	var ins []*registry.Instance
 	for name, shape := range shapes {
 		for i := range each {
@@ -98,9 +109,10 @@ func dearNames() []string {
 		"10.in-addr.arpa.", "9.9.9.10.in-addr.arpa.", "x.9.9.9.10.in-addr.arpa.", "9.9.10.in-addr.arpa.", "1.0.0.10.in-addr.arpa.", "200.200.200.10.in-addr.arpa.",
 		"tcp.10.in-addr.arpa.", "x.10.in-addr.arpa.", "example.com.", ".",
 	}
+	last := fmt.Sprintf("i%d.", dearEach()-1)
 	for name := range shapes {
 		service, host := "_"+name+"._tcp.svc.", name+".tcp.svc."
-		names = append(names, service, host, "i0."+service, "i0."+host, "i400."+service, "i4999."+service, "i4999."+host, "nobody."+service, "nobody."+host, "x.i0."+service)
+		names = append(names, service, host, "i0."+service, "i0."+host, "i400."+service, last+service, last+host, "nobody."+service, "nobody."+host, "x.i0."+service)
 	}
 	return names
 }
@@ -146,10 +158,10 @@ func (w *stopwatch) least(packet []byte, tr transport, tries int) time.Duration 
 }
 
 // TestNoQuestionCostsMoreThan20PlainOnes asks every kind of question of zones with
-// 5,000 instances of every shape. A client pays one packet for a question, which must
-// not take the time of thousands of others.
+// 5,000 instances of every shape, and with the race detector some of them. A client pays
+// one packet for a question, which must not take the time of thousands of others.
 func TestNoQuestionCostsMoreThan20PlainOnes(t *testing.T) {
-	w := stopwatch{r: responderFor(t, Config{Zones: dearZones(t, 5000), MaxUDP: 4096, NSID: "x", RateLimit: RateLimit{PerSecond: -1}})}
+	w := stopwatch{r: responderFor(t, Config{Zones: dearZones(t), MaxUDP: 4096, NSID: "x", RateLimit: RateLimit{PerSecond: -1}})}
 	w.r.set.zones[0].keys = map[string]*tsigKey{"xfr.": xfr(t)}
 	asked := 0
 	for _, tr := range []transport{overUDP, overTCP, overTLS} {
@@ -158,12 +170,15 @@ func TestNoQuestionCostsMoreThan20PlainOnes(t *testing.T) {
 		most := 20 * w.least(plain, tr, 1000)
 		worst, what := time.Duration(0), ""
 		judge := func(packet []byte, kind string) {
+			if asked++; peertest.UnderRace() && asked%8 != 0 {
+				return
+			}
 			w.least(packet, tr, 1)
 			cost := w.least(packet, tr, 3)
 			for tries := 10; cost > most && tries < 10_000; tries *= 10 {
 				cost = min(cost, w.least(packet, tr, tries))
 			}
-			if asked++; cost > most {
+			if cost > most {
 				t.Errorf("%s over %s: %v, and 20 plain ones are %v", kind, transportNames[tr], cost, most)
 			}
 			if cost > worst {
@@ -175,7 +190,7 @@ func TestNoQuestionCostsMoreThan20PlainOnes(t *testing.T) {
 				for way, change := range dearWays {
 					packet := wireQuery(t, name, qtype, change, func(m *dns.Msg) {
 						if qtype == dns.TypeIXFR {
-							m.Ns = []dns.RR{&dns.SOA{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeSOA, Class: dns.ClassINET}, Ns: ".", Mbox: ".", Serial: uint32(5000*(len(shapes)+1)) + 1}}
+							m.Ns = []dns.RR{&dns.SOA{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeSOA, Class: dns.ClassINET}, Ns: ".", Mbox: ".", Serial: uint32(dearEach()*(len(shapes)+1)) + 1}}
 						}
 					})
 					judge(packet, fmt.Sprintf("%s %s, %s", name, dns.TypeToString[qtype], way))
@@ -199,7 +214,7 @@ func TestNoQuestionCostsMoreThan20PlainOnes(t *testing.T) {
 // question, then with all of the dear ones. A client of another service hardly
 // notices the difference.
 func TestOthersAreAnsweredBesideTheDearestQuestions(t *testing.T) {
-	s := start(t, Config{Zones: dearZones(t, 5000)})
+	s := start(t, Config{Zones: dearZones(t)})
 	var dear [][]byte
 	for _, name := range dearNames() {
 		for _, qtype := range dearTypes {
