@@ -72,7 +72,8 @@ func faultRun(t *testing.T, strace, inject string) (struck, answered bool) {
 	path, trace := filepath.Join(dir, "svc.db"), filepath.Join(dir, "trace")
 	cmd := exec.Command(strace, "-f", "-qq", "-o", trace, "-e", "trace=pwrite64,fdatasync,fsync,ftruncate", "-e", inject,
 		os.Args[0], "-test.run=^TestStoreAndRegistryAgreeAfterEveryFault$")
-	cmd.Env = append(os.Environ(), faultEnv+"="+path)
+	// Under the race detector a program sleeps a second at its end, if it is not told.
+	cmd.Env = append(os.Environ(), faultEnv+"="+path, "GORACE=atexit_sleep_ms=0")
 	out, err := cmd.Output()
 	said := strings.Split(strings.TrimSpace(string(out)), "\n")
 	calls, _ := os.ReadFile(trace)
