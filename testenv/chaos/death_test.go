@@ -62,9 +62,10 @@ const slack = 3 * time.Second
 // and accepts new ones. It leaves DNS when its lease ends; in a service of one or two
 // instances a lease later, because its port accepts connections.
 func TestStoppedServerLeavesDNSWithItsLease(t *testing.T) {
-	defer http.DefaultClient.CloseIdleConnections()
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	for _, n := range []int{1, 2, 5} {
 		t.Run(fmt.Sprintf("of %d", n), func(t *testing.T) {
+			t.Parallel() // it waits for a lease or two
 			f := newFleet(t, n)
 			s := f.servers["s0"]
 			s.proc.Signal(syscall.SIGSTOP)
