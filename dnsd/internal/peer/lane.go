@@ -20,6 +20,7 @@ type lane struct {
 	most   int           // requests under way
 	answer time.Duration // bounds a request
 	room   int           // operations that wait
+	space  int           // octets of their lines
 
 	mu      sync.Mutex // guards what follows, and the fields of each call that say so
 	waiting []*call    // the oldest first; also some that were left
@@ -110,7 +111,7 @@ func (l *lane) enter(c *call) error {
 	switch {
 	case l.w.life.Err() != nil:
 		return registry.ErrClosed
-	case l.live >= l.room, l.octets+len(c.line) > mostOctets:
+	case l.live >= l.room, l.octets+len(c.line) > l.space:
 		return fmt.Errorf("%w: %d operations of %d octets wait for the writer already", registry.ErrNotWriter, l.live, l.octets)
 	}
 	l.waiting = append(l.waiting, c)

@@ -102,7 +102,7 @@ func TestCallersThatComeAgainShareARequest(t *testing.T) {
 // sender waits for, and that in which it goes on.
 func TestAnOperationLeavesWhenAllAreThere(t *testing.T) {
 	w := &Writes{life: t.Context()}
-	l := &lane{w: w, most: 1, room: 10, full: make(chan struct{}), want: 1, senders: 1}
+	l := &lane{w: w, most: 1, room: 10, space: mostOctets, full: make(chan struct{}), want: 1, senders: 1}
 	for range 3 {
 		ctx, cancel := context.WithCancel(t.Context())
 		c := &call{ctx: ctx, end: time.Now().Add(time.Hour), done: make(chan outcome, 1)}
@@ -271,7 +271,9 @@ func TestTooMuchWaits(t *testing.T) {
 					list[i] = registry.Renewal{Key: key(fmt.Sprint("a", i)), Incarnation: 1 << 60}
 				}
 				size := len(marshal((&operation{kind: renewAll, renewals: parts(list)[0]}).json()))
-				most := mostOctets/size + 10
+				space := mostOctets / 8 // it takes a while to fill all of it
+				p.writes.renewals.space = space
+				most := space/size + 10
 				var running sync.WaitGroup
 				var refused atomic.Int32
 				for range most {

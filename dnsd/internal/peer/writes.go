@@ -86,9 +86,9 @@ func NewWrites(cfg WritesConfig) *Writes {
 	// Renewals do not wait for the store, so they do not wait for changes, which do. The
 	// writer commits one request of changes while the next one is on its way; more would
 	// divide the changes among more commits.
-	w.renewals = lane{w: w, most: 2, answer: answerTime, room: mostWaiting}
-	w.changes = lane{w: w, most: 2, answer: answerTime, room: mostWaiting}
-	w.slow = lane{w: w, most: 8, answer: slowTime, room: mostWaiting}
+	w.renewals = lane{w: w, most: 2, answer: answerTime, room: mostWaiting, space: mostOctets}
+	w.changes = lane{w: w, most: 2, answer: answerTime, room: mostWaiting, space: mostOctets}
+	w.slow = lane{w: w, most: 8, answer: slowTime, room: mostWaiting, space: mostOctets}
 	return w
 }
 
