@@ -30,18 +30,15 @@ var memberWords = map[string]string{
 func (m *membership) Writer() (peer.Target, <-chan struct{}, error) {
 	changed := m.member.Changed()
 	p, ok := m.member.Writer()
-	own := p.Certificate == m.me.Fingerprint().String() // also when it has no session any more
-	if ok && !p.Self && !own {
+	if ok && !p.Self {
 		to, err := target(p)
 		return to, changed, err
 	}
 	why := m.member.Health().Reason
 	switch {
 	case why != "":
-	case ok && !p.Self:
-		why = "the session of this dnsd is over"
 	case ok:
-		why = "this dnsd is about to become the writer"
+		why = "this dnsd is about to become the writer, or its session is over"
 	default:
 		why = "no dnsd is a candidate"
 	}

@@ -35,7 +35,8 @@ type node struct {
 	log    *logBuffer
 
 	cancel context.CancelFunc
-	done   chan error // of Run
+	over   <-chan struct{} // closed when it is told to stop
+	done   chan error      // of Run
 	down   bool
 }
 
@@ -82,7 +83,7 @@ func (c *cluster) prepare(edit ...func(*Config)) *node {
 
 func (n *node) run() {
 	ctx, cancel := context.WithCancel(context.Background())
-	n.cancel = cancel
+	n.cancel, n.over = cancel, ctx.Done()
 	var both sync.WaitGroup
 	both.Go(func() { n.reg.Run(ctx) })
 	go func() {

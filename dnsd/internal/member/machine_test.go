@@ -34,7 +34,7 @@ type event struct {
 
 var happenings = []string{
 	"write", "write", "write many", "remove", "sleep", "sleep", "start", "kill", "stop", "link", "mend link",
-	"slow", "lose", "arrive", "compact", "full", "store stops", "store starts", "clients end",
+	"slow", "slow answers", "lose", "arrive", "compact", "full", "store stops", "store starts", "clients end",
 }
 
 // events draws what happens.
@@ -78,7 +78,26 @@ func (m *machine) join() *node {
 	m.t.Helper()
 	n := m.all.record(m.t, m.prepare())
 	n.run()
+	go n.knowsItself(m.t)
 	return n
+}
+
+// knowsItself looks at every change of what a member says of the members, until it ends:
+// it takes itself for no other, to which writes would be passed on.
+func (n *node) knowsItself(t testing.TB) {
+	for {
+		changed := n.member.Changed()
+		for _, p := range n.member.Peers() {
+			if p.Self != (p.Name == n.name) {
+				t.Errorf("%s takes %s for itself: %t", n.name, p.Name, p.Self)
+			}
+		}
+		select {
+		case <-changed:
+		case <-n.over:
+			return
+		}
+	}
 }
 
 // happens does one thing.
@@ -136,6 +155,8 @@ func (m *machine) happensTo(n *node, e event) {
 		n.link.SetLink(memkv.Up)
 	case "slow":
 		n.link.Delay(time.Duration(e.by) * 5 * time.Millisecond)
+	case "slow answers":
+		n.link.DelayAnswers(time.Duration(e.by%7) * 20 * time.Millisecond)
 	case "lose":
 		for _, by := range e.many[:min(len(e.many), 3)] {
 			n.link.Lose([]memkv.Loss{memkv.LostRequest, memkv.LostReply, memkv.Late}[by%3])
@@ -214,6 +235,7 @@ func (m *machine) finish() {
 	for _, n := range m.up() {
 		n.link.SetLink(memkv.Up)
 		n.link.Delay(0)
+		n.link.DelayAnswers(0)
 		n.link.Lose() // what is left of losses happens to requests that are sent again
 	}
 	m.clients.Wait()

@@ -140,9 +140,8 @@ func (m *Member) silent() time.Duration {
 // publish shows the members and the writer to others.
 func (m *Member) publish() {
 	peers := make([]Peer, 0, len(m.peers))
-	own := m.session.own()
 	for _, p := range m.peers {
-		p.Self = p.Key == own
+		p.Self = m.isOwn(p)
 		peers = append(peers, p)
 	}
 	slices.SortFunc(peers, func(a, b Peer) int { return cmp.Or(cmp.Compare(a.created, b.created), cmp.Compare(a.Key, b.Key)) })
@@ -154,6 +153,12 @@ func (m *Member) publish() {
 	}
 	m.view = next
 	m.wakeLocked()
+}
+
+// isOwn says whether a key is one of this member: the present one, or one before, which is
+// listed until the watch has delivered its end.
+func (m *Member) isOwn(p Peer) bool {
+	return p.Key == m.session.own() || p.Certificate == m.cfg.Certificate && p.Certificate != ""
 }
 
 // wakeLocked ends the wait at the channel of Changed.

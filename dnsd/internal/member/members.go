@@ -143,10 +143,10 @@ func (m *Member) applyPeers(g group) error {
 			continue // it says something else of itself
 		}
 		m.unreached = true
-		if e.Key == m.session.own() {
+		if m.isOwn(p) {
 			continue
 		}
-		if p.Name == m.cfg.Name && (p.Certificate != m.cfg.Certificate || p.Certificate == "") {
+		if p.Name == m.cfg.Name {
 			m.warnOfName(p)
 		}
 		if m.term != nil {

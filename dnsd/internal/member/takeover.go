@@ -39,10 +39,9 @@ func (m *Member) reach(ctx context.Context) {
 	if m.probing || !m.unreached {
 		return
 	}
-	own := m.session.own()
 	var others []Peer
 	for _, p := range m.peers {
-		if !m.reached[p.Key] && p.Address != "" && p.Key != own {
+		if !m.reached[p.Key] && p.Address != "" && !m.isOwn(p) {
 			others = append(others, p)
 		}
 	}

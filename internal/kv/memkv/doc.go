@@ -15,8 +15,8 @@
 // # Faults of a link
 //
 // SetLink cuts a link, hangs it in both directions or for replies only, or makes the
-// store refuse the credentials. Delay makes it slow. Lose decides about the next
-// transactions one by one. What a client hears follows kv.Store: ErrUnavailable for what
+// store refuse the credentials. Delay makes it slow, DelayAnswers lets watches overtake the
+// answers of calls. Lose decides about the next transactions one by one. What a client hears follows kv.Store: ErrUnavailable for what
 // was certainly not done, ErrUncertain for a transaction whose answer is lost.
 //
 // A link that hangs holds what was sent. It is delivered when the link works again, but

@@ -80,6 +80,16 @@ func (s *Store) Delay(d time.Duration) {
 	s.c.wakeLocked()
 }
 
+// DelayAnswers makes the answers of calls take some time more than what a watch delivers:
+// a client may hear of its transaction from its watch first. etcd sends the two over
+// different streams, in any order.
+func (s *Store) DelayAnswers(d time.Duration) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.answers = d
+	s.c.wakeLocked()
+}
+
 // Lose decides what happens to the next transactions of this connection, in order. They
 // come after those of earlier calls. Other calls are not touched.
 func (s *Store) Lose(next ...Loss) {
@@ -147,7 +157,7 @@ func (s *Store) call(ctx context.Context, what string, k kind, do func(*data) er
 		return err
 	}
 	breaks := s.breaks
-	if err := s.crossLocked(ctx, breaks, Hang, Hang); err != nil {
+	if err := s.crossLocked(ctx, breaks, &s.delay, Hang); err != nil {
 		return lost(k, err)
 	}
 	arrive := func() error {
@@ -163,18 +173,21 @@ func (s *Store) call(ctx context.Context, what string, k kind, do func(*data) er
 		return s.loseLocked(loss, arrive)
 	}
 	answer := arrive()
-	if err := s.crossLocked(ctx, breaks, Hang, HangReplies); err != nil {
+	if err := s.crossLocked(ctx, breaks, &s.delay, HangReplies); err != nil {
+		return lost(k, err)
+	}
+	if err := s.crossLocked(ctx, breaks, &s.answers, HangReplies); err != nil {
 		return lost(k, err)
 	}
 	return answer
 }
 
-// crossLocked waits until a message has crossed the link, unless the link is in one of
-// two states.
-func (s *Store) crossLocked(ctx context.Context, breaks int, a, b Link) error {
+// crossLocked waits until a message has crossed the link, for which it takes a time that
+// may change meanwhile. It does not while the link hangs or is in another state.
+func (s *Store) crossLocked(ctx context.Context, breaks int, takes *time.Duration, not Link) error {
 	begun := time.Now()
 	for {
-		left := s.delay - time.Since(begun)
+		left := *takes - time.Since(begun)
 		switch {
 		case s.closed:
 			return kv.ErrClosed
@@ -182,7 +195,7 @@ func (s *Store) crossLocked(ctx context.Context, breaks int, a, b Link) error {
 			return errBroken
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case s.link == a || s.link == b:
+		case s.link == Hang || s.link == not:
 			left = 0
 		case left <= 0:
 			return nil

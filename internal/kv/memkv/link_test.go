@@ -255,6 +255,25 @@ func TestDelay(t *testing.T) {
 	})
 }
 
+// TestAWatchOvertakesAnAnswer: a client hears of its transaction from its watch first.
+func TestAWatchOvertakesAnAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T, c *Cluster, a, b *Store) {
+		const d = 100 * time.Millisecond
+		w := a.Watch(t.Context(), "", c.Revision())
+		a.DelayAnswers(d)
+		begun := time.Now()
+		heard := make(chan time.Duration, 1)
+		go func() {
+			next(t, w)
+			heard <- time.Since(begun)
+		}()
+		do(t, a, put("k", "1"))
+		if answered, heard := time.Since(begun), <-heard; heard != 0 || answered != d {
+			t.Errorf("the watch delivered after %v, the answer came after %v; want 0 and %v", heard, answered, d)
+		}
+	})
+}
+
 // TestNoAnswerIsALie: what was done is in the history; what was not done is not;
 // and the history is what a watch has seen in spite of all faults.
 func TestNoAnswerIsALie(t *testing.T) {

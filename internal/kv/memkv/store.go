@@ -20,6 +20,7 @@ type Store struct {
 	closed  bool
 	link    Link
 	delay   time.Duration  // of a message, in each direction
+	answers time.Duration  // of an answer, in addition
 	breaks  int            // how often the link broke: calls that were under way then fail
 	losses  []Loss         // what happens to the next transactions
 	late    []func() error // transactions that have not arrived yet
