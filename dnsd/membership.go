@@ -86,13 +86,14 @@ func openMembership(z Zone, cfg Config, reg *registry.Registry, log *slog.Logger
 }
 
 // join makes the member of z, whose hook has a URL, and looks whether the keys are its own.
-func (m *membership) join(z Zone, t told, hookURL string, dial peer.Dial) (err error) {
+// reload says that another registry published z before and goes on until m has content.
+func (m *membership) join(z Zone, t told, hookURL string, dial peer.Dial, reload bool) (err error) {
 	address := m.cfg.address(m.server.Addr())
 	cfg := member.Config{
 		Store: m.store, Registry: m.reg, Prefix: m.cfg.Prefix, Zone: z.Origins[0], Settings: alike(t),
 		Name: m.cfg.Name, Address: address, Hook: seenFrom(address, z.Hook.Addr, hookURL),
 		Certificate: m.me.Fingerprint().String(), Version: version(),
-		Session: m.cfg.Session, Ask: m.ask, Logger: m.log,
+		Session: m.cfg.Session, Ask: m.ask, Logger: m.log, Reload: reload,
 	}
 	if m.cfg.Cache != cacheOff {
 		cfg.Copy = m.cfg.Cache

@@ -60,7 +60,7 @@ func (n *nextBlock) join(cfg Config) error {
 	if b.group == nil || n.old != nil {
 		return nil
 	}
-	err := b.group.join(b.cfg, b.told, b.hook.part.URL(), cfg.Dial)
+	err := b.group.join(b.cfg, b.told, b.hook.part.URL(), cfg.Dial, n.adoptFrom != nil)
 	if err != nil {
 		n.abandon()
 	}

@@ -34,6 +34,9 @@ type Config struct {
 	// Copy is the path of the local copy of the registry, for a start without the store.
 	// Directories are made. "": none.
 	Copy string
+	// Reload: another registry is served until this one has what is in the store. The copy
+	// is not served then, and DNS goes on while the store is away.
+	Reload bool
 
 	// Probe connects to another member. Only an error that is syscall.ECONNREFUSED proves
 	// that it is dead. Nil: as the registry probes instances.

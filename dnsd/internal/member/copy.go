@@ -90,7 +90,7 @@ func (m *Member) awaitContent(ctx context.Context) {
 		if ctx.Err() != nil || m.cfg.Registry.Loaded() {
 			return
 		}
-		if m.silent() >= patienceAtStart || m.unread.Load() {
+		if !m.cfg.Reload && (m.silent() >= patienceAtStart || m.unread.Load()) {
 			m.serveCopy()
 			return
 		}

@@ -205,6 +205,32 @@ func TestCopyThatCannotBeUsed(t *testing.T) {
 	}
 }
 
+// TestReloadDoesNotServeTheCopy: what was served before goes on, and the log does not say
+// that DNS fails.
+func TestReloadDoesNotServeTheCopy(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "svc.copy")
+	inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+		first := c.start(func(cfg *Config) { cfg.Copy = path })
+		c.elected().register(t, "a1")
+		time.Sleep(3 * time.Second)
+		first.stop()
+		for name, p := range map[string]string{"with a copy": path, "without": path + ".none"} {
+			c.store.Stop()
+			n := c.start(func(cfg *Config) { cfg.Copy, cfg.Reload = p, true })
+			time.Sleep(20 * time.Second)
+			if n.reg.Loaded() || n.log.has("SERVFAIL") || !n.log.has("what was served before is served on") {
+				t.Errorf("%s: loaded %t\n%s", name, n.reg.Loaded(), n.log)
+			}
+			c.store.Start()
+			c.settled()
+			if !n.has("a1") {
+				t.Errorf("%s: it has nothing when the store is back", name)
+			}
+			n.stop()
+		}
+	})
+}
+
 // TestCopyThatCannotBeWritten is said once.
 func TestCopyThatCannotBeWritten(t *testing.T) {
 	dir := t.TempDir()

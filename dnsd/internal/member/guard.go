@@ -55,7 +55,11 @@ func (m *Member) guard(ctx context.Context) {
 		if silent := m.silent(); away != (silent > m.cfg.Session) {
 			if away = !away; away {
 				goesOn := "DNS goes on from memory, nothing expires, and nothing can be registered"
-				if !m.cfg.Registry.Loaded() {
+				switch {
+				case m.cfg.Registry.Loaded():
+				case m.cfg.Reload:
+					goesOn = "this reload cannot be done, and what was served before is served on"
+				default:
 					goesOn = "this dnsd waits for it, answers DNS with SERVFAIL, and can register nothing"
 				}
 				m.cfg.Logger.Error("member: the store does not answer: "+goesOn, "for", silent, "err", err, "servers", m.troubles())
