@@ -32,8 +32,10 @@ type asked struct {
 	node    *node
 	at      *node // the dnsd that gets the changes
 	answers []float64
-	cpu     []float64 // us for each answer
+	cpu     []float64 // us for each answer, and for the changes meanwhile
 	busy    []float64
+	apart   []float64 // of a core, for the changes while nothing is asked
+	core    []float64 // answers a second that a whole core would give, beside the changes
 	changed []float64 // changes a second that it has published
 	lost    int
 }
@@ -85,10 +87,10 @@ func answers(ctx context.Context, p programs) error {
 	}
 	fmt.Printf("SRV over UDP, %d services x %d instances, %d changes a second, median of %d rounds of %v; the dnsd on one core, all others and the generators on the other\n\n",
 		dnsServices, dnsEach, *changes, *rounds, *span)
-	fmt.Println("| | answers/s | to the first | CPU us/answer | to the first | busy | changes/s | lost |\n|---|---|---|---|---|---|---|---|")
+	fmt.Println("| | answers/s | CPU us/answer | busy | for the changes alone | answers/s of a core | to the first | changes/s | lost |\n|---|---|---|---|---|---|---|---|---|")
 	for _, r := range rows {
-		fmt.Printf("| %s | %.0fk | %.2f | %.2f | %.2f | %.2f | %.0f | %d |\n", r.name, median(r.answers)/1000, median(r.answers)/median(rows[0].answers),
-			median(r.cpu), median(r.cpu)/median(rows[0].cpu), median(r.busy), median(r.changed), r.lost)
+		fmt.Printf("| %s | %.0fk | %.2f | %.2f | %.2f | %.0fk | %.2f | %.0f | %d |\n", r.name, median(r.answers)/1000,
+			median(r.cpu), median(r.busy), median(r.apart), median(r.core)/1000, median(r.core)/median(rows[0].core), median(r.changed), r.lost)
 	}
 	return nil
 }
@@ -167,6 +169,10 @@ func (r *asked) measure(ctx context.Context, ask generator, beside *node) (err e
 	if _, err := ask(r.node.dns, *span/4); err != nil { // warms up
 		return err
 	}
+	apart, err := r.unasked(ctx)
+	if err != nil {
+		return err
+	}
 	from, err := r.revision(ctx)
 	if err != nil {
 		return err
@@ -194,10 +200,29 @@ func (r *asked) measure(ctx context.Context, ask generator, beside *node) (err e
 	r.answers = append(r.answers, float64(res.Answers)/res.Took.Seconds())
 	r.cpu = append(r.cpu, float64((now-cpu).Microseconds())/float64(res.Answers))
 	r.busy = append(r.busy, (now-cpu).Seconds()/res.Took.Seconds())
+	r.apart = append(r.apart, apart)
+	perAnswer := ((now - cpu).Seconds() - apart*res.Took.Seconds()) / float64(res.Answers)
+	r.core = append(r.core, (1-apart)/perAnswer)
 	r.changed = append(r.changed, float64(to-from)/time.Since(began).Seconds())
 	r.lost += res.Lost
 	progress("%s: %.0f answers/s", r.name, r.answers[len(r.answers)-1])
 	return nil
+}
+
+// unasked returns how much of a core the dnsd needs for the changes while nothing is asked.
+func (r *asked) unasked(ctx context.Context) (float64, error) {
+	began := time.Now()
+	before, err := dnsload.CPUTime(r.node.cmd.Process.Pid)
+	if err != nil {
+		return 0, err
+	}
+	select {
+	case <-time.After(*span):
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+	now, err := dnsload.CPUTime(r.node.cmd.Process.Pid)
+	return (now - before).Seconds() / time.Since(began).Seconds(), err
 }
 
 // revision that the dnsd which is asked has now.
