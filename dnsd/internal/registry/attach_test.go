@@ -13,7 +13,7 @@ func TestRenewedSinkIsLoadedAtARevisionOfItsOwn(t *testing.T) {
 	r, m := start(t, registry.Config{})
 	register(t, r, math("a1"))
 	seen := r.At(r.Revision())
-	m.Gaps = true
+	m.AllowGaps()
 	renewed := &registrytest.Mirror{TB: t}
 	defer r.AttachRenewed(renewed)()
 	if renewed.Revision() != m.Revision()+1 || r.Revision() != renewed.Revision() || len(renewed.History()) != 0 {

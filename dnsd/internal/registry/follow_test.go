@@ -31,12 +31,12 @@ func TestFollowerIsEqual(t *testing.T) {
 				if err := r.Reset(written(c)); err != nil {
 					rt.Fatal(err)
 				}
-				all, mirrors, seen = append(all, r), append(mirrors, m), append(seen, len(s.batches))
+				all, mirrors, seen = append(all, r), append(mirrors, m), append(seen, len(s.had()))
 			}
 			follow := func() {
 				for i, r := range all {
-					for i != writer && seen[i] < len(s.batches) {
-						b := s.batches[seen[i]]
+					for i != writer && seen[i] < len(s.had()) {
+						b := s.had()[seen[i]]
 						if err := r.Follow(&registry.Batch{Revision: b.Revision, Changes: copies(b.Changes), Fences: b.Fences}); err != nil {
 							rt.Fatalf("follower %d: %v", i, err)
 						}
@@ -67,7 +67,7 @@ func TestFollowerIsEqual(t *testing.T) {
 					synctest.Wait()
 				case "skip":
 					_, err = w.Skip(ctx)
-					mirrors[writer].Gaps = true
+					mirrors[writer].AllowGaps()
 				case "join":
 					if len(all) < 4 {
 						join()
@@ -75,7 +75,7 @@ func TestFollowerIsEqual(t *testing.T) {
 				case "move":
 					follow()
 					w.Yield()
-					seen[writer] = len(s.batches)
+					seen[writer] = len(s.had())
 					writer = rapid.IntRange(0, len(all)-1).Draw(rt, "writer")
 					all[writer].Lead(&s)
 				}
@@ -84,7 +84,7 @@ func TestFollowerIsEqual(t *testing.T) {
 					rt.Fatal(err)
 				}
 				for i := range mirrors {
-					mirrors[i].Gaps = true
+					mirrors[i].AllowGaps()
 				}
 				if rapid.Bool().Draw(rt, "follow") {
 					follow()
@@ -177,7 +177,7 @@ func TestFollowRefusesWhatDoesNotContinue(t *testing.T) {
 			t.Error("it has content")
 		}
 		register(t, w, math("a1"))
-		if err := r.Follow(s.batches[0]); !errors.Is(err, registry.ErrGap) {
+		if err := r.Follow(s.had()[0]); !errors.Is(err, registry.ErrGap) {
 			t.Errorf("without content: %v", err)
 		}
 		if err := r.Reset(written(w.Content())); err != nil {
@@ -275,7 +275,7 @@ func TestAwaitIsAboutSinks(t *testing.T) {
 		}()
 		synctest.Wait()
 		register(t, w, math("a1"))
-		if err := r.Follow(s.batches[0]); err != nil {
+		if err := r.Follow(s.had()[0]); err != nil {
 			t.Fatal(err)
 		}
 		if n := <-done; n != 1 {
@@ -304,7 +304,7 @@ func TestSkipEndsTheHistory(t *testing.T) {
 		if err != nil || done.Revision != w.Revision() {
 			t.Fatalf("%+v, %v", done, err)
 		}
-		for _, b := range s.batches {
+		for _, b := range s.had() {
 			if err := r.Follow(b); err != nil {
 				t.Fatal(err)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -16,6 +17,7 @@ import (
 // sharedStore is what several registries share: the batches that were committed.
 type sharedStore struct {
 	life    registry.Life
+	mu      sync.Mutex // guards batches: leases end while the test sleeps
 	batches []*registry.Batch
 	over    atomic.Bool
 	failure atomic.Pointer[error]
@@ -31,8 +33,17 @@ func (s *sharedStore) Commit(b *registry.Batch) error {
 	if err := s.failure.Load(); err != nil && *err != nil && (adds || !errors.Is(*err, registry.ErrNoSpace)) {
 		return *err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.batches = append(s.batches, &registry.Batch{Revision: b.Revision, Changes: copies(b.Changes), Fences: slices.Clone(b.Fences)})
 	return nil
+}
+
+// had are the batches that were committed so far.
+func (s *sharedStore) had() []*registry.Batch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.batches
 }
 
 // Valid implements registry.Term.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 // cluster is the registries and zones of several dnsd on one store.
 type cluster struct {
+	mu      sync.Mutex        // guards batches: leases end while the test sleeps
 	batches []*registry.Batch // what the store has had, as it comes out of it
 	members []*node
 	writer  int
@@ -45,8 +47,17 @@ func (s *cluster) Commit(b *registry.Batch) error {
 		}
 		out.Changes = append(out.Changes, told)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.batches = append(s.batches, out)
 	return nil
+}
+
+// had are the batches that the store has had.
+func (s *cluster) had() []*registry.Batch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.batches
 }
 
 // Valid implements registry.Term.
@@ -90,13 +101,13 @@ func (s *cluster) reset(t *testing.T, m *node) {
 	if err := m.reg.Reset(c); err != nil {
 		t.Fatal(err)
 	}
-	m.seen = len(s.batches)
+	m.seen = len(s.had())
 }
 
 // follow gives a member one batch that it has not had.
 func (s *cluster) follow(t *testing.T, m *node) {
 	t.Helper()
-	b := *s.batches[m.seen]
+	b := *s.had()[m.seen]
 	b.Changes = slices.Clone(b.Changes) // Follow says in them what was there before
 	for i := range b.Changes {
 		if in := b.Changes[i].New; in != nil {
@@ -199,7 +210,7 @@ func (s *cluster) catchUp(t *testing.T, m *node) {
 	if !m.reg.Loaded() {
 		s.reset(t, m)
 	}
-	for m.seen < len(s.batches) {
+	for m.seen < len(s.had()) {
 		s.follow(t, m)
 	}
 }
@@ -238,13 +249,13 @@ func (s *cluster) act(t *testing.T, rt *rapid.T, step string) {
 			s.reset(t, m)
 		}
 	case "follow":
-		if m.reg != w && m.reg.Loaded() && m.seen < len(s.batches) {
+		if m.reg != w && m.reg.Loaded() && m.seen < len(s.had()) {
 			s.follow(t, m)
 		}
 	case "move":
 		s.catchUp(t, m)
 		w.Yield()
-		s.members[s.writer].seen = len(s.batches)
+		s.members[s.writer].seen = len(s.had())
 		s.writer = slices.Index(s.members, m)
 		m.reg.Lead(s)
 	}

@@ -12,13 +12,20 @@ import (
 // Mirror is a registry.Sink that keeps what it is told. It fails the test if the changes
 // are not in order.
 type Mirror struct {
-	TB   interface{ Errorf(string, ...any) } // a testing.TB or a *rapid.T
-	Gaps bool                                // revisions may be left out, as Registry.AttachRenewed does
+	TB interface{ Errorf(string, ...any) } // a testing.TB or a *rapid.T
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards what follows
+	gaps     bool       // revisions may be left out
 	revision uint64
 	now      map[registry.Key]*registry.Instance
 	history  []registry.Change
+}
+
+// AllowGaps allows revisions to be left out from now on, as Registry.AttachRenewed does.
+func (m *Mirror) AllowGaps() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.gaps = true
 }
 
 // Load implements registry.Sink.
@@ -47,7 +54,7 @@ func (m *Mirror) Apply(changes []registry.Change) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, c := range changes {
-		if c.Revision != m.revision+1 && !(m.Gaps && c.Revision > m.revision) {
+		if c.Revision != m.revision+1 && !(m.gaps && c.Revision > m.revision) {
 			m.TB.Errorf("Apply: revision %d after %d", c.Revision, m.revision)
 		}
 		m.revision = c.Revision
