@@ -73,7 +73,7 @@ func ask(t *testing.T, addr fmt.Stringer, name string, qtype uint16) *dns.Msg {
 	t.Helper()
 	m := new(dns.Msg)
 	m.SetQuestion(name, qtype)
-	r, err := dns.Exchange(m, addr.String())
+	r, err := exchange(m, addr.String())
 	if err != nil {
 		t.Fatalf("%s %s: %v", name, dns.TypeToString[qtype], err)
 	}

@@ -46,7 +46,7 @@ func TestReloadIntoASharedStoreAndBack(t *testing.T) {
 				return
 			default:
 			}
-			r, err := dns.Exchange(new(dns.Msg).SetQuestion("_math._tcp.svc.", dns.TypeSRV), addr)
+			r, err := exchange(new(dns.Msg).SetQuestion("_math._tcp.svc.", dns.TypeSRV), addr)
 			if err != nil || len(r.Answer) != 9 {
 				asked <- fmt.Errorf("%v %v", r, err)
 				return

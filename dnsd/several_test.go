@@ -90,7 +90,7 @@ func TestNotReadyUntilTheStoreWasRead(t *testing.T) {
 	}
 	m := new(dns.Msg).SetQuestion("_math._tcp.svc.", dns.TypeSRV)
 	m.SetEdns0(1232, false)
-	r, err := dns.Exchange(m, second.DNSAddr().String())
+	r, err := exchange(m, second.DNSAddr().String())
 	if err != nil || r.Rcode != dns.RcodeServerFailure || !strings.Contains(r.String(), "Not Ready") {
 		t.Errorf("%v %v, want SERVFAIL with Not Ready", r, err)
 	}
@@ -123,7 +123,7 @@ func TestStoreAwayMakesAnswersStale(t *testing.T) {
 	extended := func(s *running) string {
 		m := new(dns.Msg).SetQuestion("_math._tcp.svc.", dns.TypeSRV)
 		m.SetEdns0(1232, false)
-		r, err := dns.Exchange(m, s.DNSAddr().String())
+		r, err := exchange(m, s.DNSAddr().String())
 		if err != nil || r.Rcode != dns.RcodeSuccess || len(r.Answer) == 0 {
 			t.Fatalf("%v %v", r, err)
 		}
@@ -194,7 +194,7 @@ func TestTheFirstAnswerFromTheCopyIsStale(t *testing.T) {
 	m := new(dns.Msg).SetQuestion("_math._tcp.svc.", dns.TypeSRV)
 	m.SetEdns0(1232, false)
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
-		r, err := dns.Exchange(m, second.DNSAddr().String())
+		r, err := exchange(m, second.DNSAddr().String())
 		if err != nil {
 			t.Fatal(err)
 		}

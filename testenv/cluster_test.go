@@ -182,7 +182,7 @@ func TestADnsdStartsWhileTheStoreIsAway(t *testing.T) {
 			ask := func() *dns.Msg {
 				t.Helper()
 				m := new(dns.Msg).SetQuestion(env.Name(), dns.TypeSRV).SetEdns0(1232, false)
-				answer, _, err := new(dns.Client).Exchange(m, env.DNSAddrs()[1])
+				answer, _, err := (&dns.Client{Timeout: patience}).Exchange(m, env.DNSAddrs()[1])
 				if err != nil {
 					t.Fatal(err)
 				}

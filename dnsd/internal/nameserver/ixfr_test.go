@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sort"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -39,7 +40,7 @@ func TestIXFR(t *testing.T) {
 	eventually(t, "the fall-back to be counted", func() bool { return s.Stats().IXFRFallback == 1 })
 	for _, serial := range []uint32{z.Serial(), z.Serial() + 1} {
 		m := new(dns.Msg).SetIxfr("svc.", serial, "ns.svc.", "hostmaster.svc.")
-		c := dns.Client{Net: "tcp"}
+		c := dns.Client{Net: "tcp", Timeout: 20 * time.Second}
 		r, _, err := c.Exchange(m, addr)
 		if err != nil || len(r.Answer) != 1 || r.Answer[0].(*dns.SOA).Serial != z.Serial() {
 			t.Errorf("up to date: %v %v", r, err)

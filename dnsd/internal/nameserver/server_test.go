@@ -21,7 +21,7 @@ func TestUDPAndTCPShareOnePort(t *testing.T) {
 		}
 		for _, addr := range s.Addrs() {
 			for _, network := range []string{"udp", "tcp"} {
-				c := dns.Client{Net: network}
+				c := dns.Client{Net: network, Timeout: 20 * time.Second}
 				r, _, err := c.Exchange(new(dns.Msg).SetQuestion("_math._tcp.svc.", dns.TypeSRV), addr.String())
 				if err != nil {
 					t.Fatal(err)
