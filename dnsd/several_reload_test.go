@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
 
+	"github.com/rollcall-dns/rollcall/dnsd/internal/member"
 	"github.com/rollcall-dns/rollcall/internal/kv/memkv"
 )
 
@@ -188,6 +190,15 @@ func TestReloadKeepsAMember(t *testing.T) {
 	stores := newInMemory()
 	all := three(t, stores)
 	put(t, all[0].Server, "a1", `{"port":8080}`)
+	for _, s := range all { // being ready, they may not know of each other yet
+		eventually(t, func() string {
+			peers := s.blocks[0].group.member.Peers()
+			if len(peers) != 3 || slices.ContainsFunc(peers, func(p member.Peer) bool { return p.Life == 0 }) {
+				return fmt.Sprint("the members are ", peers)
+			}
+			return ""
+		})
+	}
 	for i, name := range []string{"a", "b", "c"} {
 		s := all[i]
 		before := s.blocks[0].group.member.Peers()
