@@ -73,9 +73,9 @@ func Example() {
 	// parent and child: true
 }
 
-// TestThePageHasTheLinesOfTheExample: what docs/integrations.md shows is code that runs.
+// TestThePageHasTheLinesOfTheExample: what docs/integrations/opentelemetry.md shows is code that runs.
 func TestThePageHasTheLinesOfTheExample(t *testing.T) {
-	page, err := os.ReadFile("../docs/integrations.md")
+	page, err := os.ReadFile("../docs/integrations/opentelemetry.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestThePageHasTheLinesOfTheExample(t *testing.T) {
 	_, block, _ := strings.Cut(string(page), "<!-- ci: otel.go -->\n```go\n")
 	block, _, ok := strings.Cut(block, "```\n")
 	if !ok {
-		t.Fatal("docs/integrations.md has no block otel.go")
+		t.Fatal("docs/integrations/opentelemetry.md has no block otel.go")
 	}
 	var lines []string
 	for line := range strings.Lines(string(example)) {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/internal/page"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 	"github.com/rollcall-dns/rollcall/register"
 )
@@ -21,11 +22,11 @@ import (
 // Every metric in the alerts and in the dashboard is one that docs/metrics.md explains.
 func TestAlertsAndDashboardNameMetricsThatThereAre(t *testing.T) {
 	known := map[string]bool{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `(rollcall_\\w+)` \\|").FindAllStringSubmatch(readPage(t, "docs/metrics.md").text, -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `(rollcall_\\w+)` \\|").FindAllStringSubmatch(page.Read(t, "docs/metrics.md").Text, -1) {
 		known[m[1]] = true
 	}
 	for _, path := range []string{"docs/prometheus/rules.yml", "docs/prometheus/dashboard.json"} {
-		text := readPage(t, path).text
+		text := page.Read(t, path).Text
 		names := regexp.MustCompile(`rollcall_\w+`).FindAllString(text, -1)
 		for _, name := range names {
 			if !known[strings.TrimSuffix(name, "_bucket")] {
@@ -36,7 +37,7 @@ func TestAlertsAndDashboardNameMetricsThatThereAre(t *testing.T) {
 			t.Errorf("%s names only %d metrics", path, len(names))
 		}
 	}
-	if !json.Valid([]byte(readPage(t, "docs/prometheus/dashboard.json").text)) {
+	if !json.Valid([]byte(page.Read(t, "docs/prometheus/dashboard.json").Text)) {
 		t.Error("the dashboard is no JSON")
 	}
 }

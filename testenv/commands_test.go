@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/page"
 )
 
 var (
@@ -24,18 +26,18 @@ var (
 // that its pattern finds, flags that the package has, and time enough.
 func TestCommandsOfTheDocumentsWork(t *testing.T) {
 	commands := 0
-	for _, p := range pages(t) {
-		for _, m := range testCommand.FindAllStringSubmatch(p.text, -1) {
+	for _, p := range page.All(t) {
+		for _, m := range testCommand.FindAllStringSubmatch(p.Text, -1) {
 			commands++
 			if fault := faultOfTestCommand(t, m[1], strings.Fields(m[2])); fault != "" {
-				t.Errorf("%s: %s: %s", p.path, m[0], fault)
+				t.Errorf("%s: %s: %s", p.Path, m[0], fault)
 			}
 		}
-		makefile := readPage(t, "Makefile").text
-		for _, m := range makeCommand.FindAllStringSubmatch(p.text, -1) {
+		makefile := page.Read(t, "Makefile").Text
+		for _, m := range makeCommand.FindAllStringSubmatch(p.Text, -1) {
 			commands++
 			if !strings.Contains(makefile, "\n"+m[1]+":") {
-				t.Errorf("%s: the Makefile has no %s", p.path, m[1])
+				t.Errorf("%s: the Makefile has no %s", p.Path, m[1])
 			}
 		}
 	}

@@ -12,68 +12,9 @@ import (
 	"testing"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
+	"github.com/rollcall-dns/rollcall/internal/page"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
-
-// A page is a document, by its path from the top of the repository.
-type page struct{ path, text string }
-
-func readPage(t *testing.T, path string) page {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return page{path, string(text)}
-}
-
-// pages are the documents for people: those at the top and in docs.
-func pages(t *testing.T) []page {
-	t.Helper()
-	var all []page
-	for _, pattern := range []string{"*.md", "docs/*.md", "balancer/*.md"} {
-		paths, err := filepath.Glob(filepath.Join("..", pattern))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, path := range paths {
-			all = append(all, readPage(t, strings.TrimPrefix(filepath.ToSlash(path), "../")))
-		}
-	}
-	return all
-}
-
-// block returns the code after the line <!-- ci: NAME -->.
-func (p page) block(t *testing.T, name string) string {
-	t.Helper()
-	_, rest, ok := strings.Cut(p.text, "<!-- ci: "+name+" -->\n```")
-	if !ok {
-		t.Fatalf("%s has no block %s", p.path, name)
-	}
-	_, rest, _ = strings.Cut(rest, "\n")
-	code, _, ok := strings.Cut(rest, "```\n")
-	if !ok {
-		t.Fatalf("%s: the block %s does not end", p.path, name)
-	}
-	return code
-}
-
-// anchors are what a link may name after #, by the rules of GitHub.
-func (p page) anchors() []string {
-	var all []string
-	code := false
-	for line := range strings.Lines(p.text) {
-		if strings.HasPrefix(line, "```") {
-			code = !code
-		}
-		if heading := strings.TrimLeft(line, "#"); !code && heading != line {
-			heading = strings.ToLower(strings.TrimSpace(heading))
-			heading = regexp.MustCompile("[^a-z0-9 _-]").ReplaceAllString(heading, "")
-			all = append(all, strings.ReplaceAll(heading, " ", "-"))
-		}
-	}
-	return all
-}
 
 var (
 	markdownLink = regexp.MustCompile(`\]\(([^)\s]+)\)`) // of Markdown: its target
@@ -82,26 +23,26 @@ var (
 
 func TestLinksOfTheDocumentsLeadSomewhere(t *testing.T) {
 	links := 0
-	for _, p := range pages(t) {
-		for _, m := range markdownLink.FindAllStringSubmatch(code.ReplaceAllString(p.text, ""), -1) {
+	for _, p := range page.All(t) {
+		for _, m := range markdownLink.FindAllStringSubmatch(code.ReplaceAllString(p.Text, ""), -1) {
 			target := m[1]
 			if strings.Contains(target, "://") {
 				continue
 			}
 			links++
 			path, anchor, _ := strings.Cut(target, "#")
-			full := p.path
+			full := p.Path
 			if path != "" {
-				full = filepath.ToSlash(filepath.Join(filepath.Dir(p.path), path))
+				full = filepath.ToSlash(filepath.Join(filepath.Dir(p.Path), path))
 			}
 			info, err := os.Stat(filepath.Join("..", full))
 			switch {
 			case err != nil:
-				t.Errorf("%s: %s: there is no such file", p.path, target)
+				t.Errorf("%s: %s: there is no such file", p.Path, target)
 			case anchor != "" && info.IsDir():
-				t.Errorf("%s: %s: a folder has no headings", p.path, target)
-			case anchor != "" && !slices.Contains(readPage(t, full).anchors(), anchor):
-				t.Errorf("%s: %s: %s has no such heading", p.path, target, full)
+				t.Errorf("%s: %s: a folder has no headings", p.Path, target)
+			case anchor != "" && !slices.Contains(page.Read(t, full).Anchors(), anchor):
+				t.Errorf("%s: %s: %s has no such heading", p.Path, target, full)
 			}
 		}
 	}
@@ -110,12 +51,17 @@ func TestLinksOfTheDocumentsLeadSomewhere(t *testing.T) {
 	}
 }
 
-// A page that nothing leads to is not read.
+// A page that nothing leads to is not read. README.md leads to all, and that of a folder to
+// the others in it.
 func TestEachDocumentIsLinkedFromREADME(t *testing.T) {
-	readme := readPage(t, "README.md")
-	for _, p := range pages(t) {
-		if p.path != readme.path && !strings.Contains(readme.text, "]("+p.path) {
-			t.Errorf("README.md does not link %s", p.path)
+	const folder = "docs/integrations/"
+	for _, p := range page.All(t) {
+		from, link := "README.md", p.Path
+		if name, in := strings.CutPrefix(p.Path, folder); in && name != "README.md" {
+			from, link = folder+"README.md", name
+		}
+		if p.Path != from && !strings.Contains(page.Read(t, from).Text, "]("+link) {
+			t.Errorf("%s does not link %s", from, p.Path)
 		}
 	}
 }
@@ -133,8 +79,8 @@ func TestProgramsOfTheDocumentsBuild(t *testing.T) {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	programs := []string{"vet"}
-	for _, p := range pages(t) {
-		for i, m := range goBlock.FindAllStringSubmatch(p.text, -1) {
+	for _, p := range page.All(t) {
+		for i, m := range goBlock.FindAllStringSubmatch(p.Text, -1) {
 			program := m[1]
 			if strings.HasPrefix(program, "client, err := ") {
 				program = wholeProgram(program)
@@ -142,7 +88,7 @@ func TestProgramsOfTheDocumentsBuild(t *testing.T) {
 			if !strings.Contains(program, "package ") {
 				continue
 			}
-			name := strings.NewReplacer("/", "_", ".md", "").Replace(p.path) + string(rune('a'+i))
+			name := strings.NewReplacer("/", "_", ".md", "").Replace(p.Path) + string(rune('a'+i))
 			if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
 				t.Fatal(err)
 			}
@@ -190,16 +136,16 @@ func wholeProgram(lines string) string {
 func TestCorefilesOfTheDocumentsAreGood(t *testing.T) {
 	certificate, key := certificate(t)
 	corefiles := 0
-	for _, p := range pages(t) {
-		for _, m := range regexp.MustCompile(`<!-- ci: (\S+\.corefile) -->`).FindAllStringSubmatch(p.text, -1) {
+	for _, p := range page.All(t) {
+		for _, m := range regexp.MustCompile(`<!-- ci: (\S+\.corefile) -->`).FindAllStringSubmatch(p.Text, -1) {
 			corefiles++
-			text := p.block(t, m[1])
+			text := p.Block(t, m[1])
 			for _, v := range regexp.MustCompile(`\{\$([A-Z_]+)\}`).FindAllStringSubmatch(text, -1) {
 				t.Setenv(v[1], "0123456789abcdef0123456789abcdef")
 			}
 			text = regexp.MustCompile(`tls \S+ \S+`).ReplaceAllString(text, "tls "+certificate+" "+key)
 			if _, err := dnsd.ParseCorefile(m[1], []byte(text)); err != nil {
-				t.Errorf("%s: %v\n%s", p.path, err, text)
+				t.Errorf("%s: %v\n%s", p.Path, err, text)
 			}
 		}
 	}
@@ -213,8 +159,8 @@ func TestUnitsOfTheDocumentsAreGood(t *testing.T) {
 	verify := peertest.Need(t, "systemd-analyze")
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"dnsd.service":          readPage(t, "packaging/dnsd.service").text,
-		"math-register.service": readPage(t, "docs/integrations.md").block(t, "math-register.service"),
+		"dnsd.service":          page.Read(t, "packaging/dnsd.service").Text,
+		"math-register.service": page.Read(t, "docs/integrations/programs.md").Block(t, "math-register.service"),
 	} {
 		text = strings.ReplaceAll(text, "/usr/bin/dnsd", "/bin/true")
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -238,7 +184,7 @@ func TestUnitsOfTheDocumentsAreGood(t *testing.T) {
 // "Reading the source" in ARCHITECTURE.md names functions that are there, and files
 // beside them.
 func TestReadingTheSourceNamesWhatIsThere(t *testing.T) {
-	_, guide, ok := strings.Cut(readPage(t, "ARCHITECTURE.md").text, "## Reading the source\n")
+	_, guide, ok := strings.Cut(page.Read(t, "ARCHITECTURE.md").Text, "## Reading the source\n")
 	if !ok {
 		t.Fatal(`ARCHITECTURE.md has no "Reading the source"`)
 	}
@@ -262,11 +208,11 @@ func TestReadingTheSourceNamesWhatIsThere(t *testing.T) {
 		if receiver != "" {
 			declared = regexp.MustCompile(`(?m)^func \(\w+ \*?` + receiver + `\) ` + name + `\(`)
 		}
-		if !declared.MatchString(readPage(t, path).text) {
+		if !declared.MatchString(page.Read(t, path).Text) {
 			t.Errorf("%s has no %s.%s", path, receiver, name)
 		}
 		for _, file := range regexp.MustCompile("`(\\w+\\.go)`").FindAllStringSubmatch(text, -1) {
-			readPage(t, filepath.Join(filepath.Dir(path), file[1]))
+			page.Read(t, filepath.Join(filepath.Dir(path), file[1]))
 		}
 	}
 	if entries != 10 {
@@ -276,7 +222,7 @@ func TestReadingTheSourceNamesWhatIsThere(t *testing.T) {
 
 // Each package has its row in the table of rooms, or is named in that of another.
 func TestArchitectureHasEachRoom(t *testing.T) {
-	_, rooms, ok := strings.Cut(readPage(t, "ARCHITECTURE.md").text, "## Rooms\n")
+	_, rooms, ok := strings.Cut(page.Read(t, "ARCHITECTURE.md").Text, "## Rooms\n")
 	if !ok {
 		t.Fatal(`ARCHITECTURE.md has no "Rooms"`)
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/rollcall-dns/rollcall/internal/page"
 )
 
 // testOf is the name of the test for a row of the table in docs/promises.md:
@@ -24,7 +26,7 @@ func testOf(fault string) string {
 
 // TestEachRowOfTheTableIsATest: a promise that nothing holds is taken out, or held.
 func TestEachRowOfTheTableIsATest(t *testing.T) {
-	promises := readPage(t, "docs/promises.md")
+	promises := page.Read(t, "docs/promises.md")
 	var tests strings.Builder
 	files, err := filepath.Glob("*_test.go")
 	if err != nil {
@@ -38,7 +40,7 @@ func TestEachRowOfTheTableIsATest(t *testing.T) {
 		tests.Write(text)
 	}
 	rows := 0
-	for line := range strings.Lines(promises.text) {
+	for line := range strings.Lines(promises.Text) {
 		cells := strings.Split(line, " | ")
 		if len(cells) != 2 || cells[0] == "| fault" {
 			continue

@@ -8,17 +8,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/internal/page"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 	"github.com/rollcall-dns/rollcall/register"
 )
 
-// The script of docs/integrations.md ends its registration, and its curl, when the server
+// The script of docs/integrations/programs.md ends its registration, and its curl, when the server
 // ends, also by a signal.
 func TestTheHoldOfAScriptEndsWithIt(t *testing.T) {
 	sh := peertest.Need(t, "sh")
 	peertest.Need(t, "curl")
 	env := New(t, Setup{Nodes: -1})
-	script := readPage(t, "docs/integrations.md").block(t, "hold.sh")
+	script := page.Read(t, "docs/integrations/programs.md").Block(t, "hold.sh")
 	for old, with := range map[string]string{
 		"http://127.0.0.1:8053": env.HookURL(),
 		"./server -port 9001":   "cat", // a server that ends with its input

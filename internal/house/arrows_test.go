@@ -92,7 +92,7 @@ var arrows = []struct {
 		reason:  "it tests stores of any kind, so it knows none",
 	},
 	{
-		rooms:   []string{"internal/peertest", "internal/freeaddr"},
+		rooms:   []string{"internal/peertest", "internal/page", "internal/freeaddr"},
 		allowed: []string{},
 		reason:  "tests of every room import it, so it can import none",
 	},
@@ -204,7 +204,7 @@ func TestImportsFollowTheArrows(t *testing.T) {
 // TestOnlyTestsRunOtherPrograms: what only tests need must not get into a program
 // or into other people's tests by way of testenv.
 func TestOnlyTestsRunOtherPrograms(t *testing.T) {
-	rooms := []string{module + "/internal/peertest", module + "/internal/kv/kvtest", module + "/internal/pushjudge"}
+	rooms := []string{module + "/internal/peertest", module + "/internal/page", module + "/internal/kv/kvtest", module + "/internal/pushjudge"}
 	for pkg, imports := range importsOf(t) {
 		for _, room := range rooms {
 			if slices.Contains(imports, room) && !strings.HasPrefix(pkg, module+"/bench/") {

@@ -1,11 +1,11 @@
-package testenv
+package integrations
 
 import (
 	"bufio"
 	"fmt"
+	"maps"
 	"net"
 	"net/rpc"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -17,13 +17,15 @@ import (
 	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 	"github.com/rollcall-dns/rollcall/register"
+	"github.com/rollcall-dns/rollcall/testenv"
 )
 
-// TestHAProxyFollows runs HAProxy with the configuration of docs/integrations.md, against
+// TestHAProxyFollows runs HAProxy with the configuration of docs/integrations/haproxy.md, against
 // registrations, a change of weight and a kill.
 func TestHAProxyFollows(t *testing.T) {
+	t.Parallel()
 	binary := peertest.Need(t, "haproxy")
-	env := New(t, Setup{Nodes: 3, Instance: func(i int) (uint16, uint16) { return 10, 256 }})
+	env := testenv.New(t, testenv.Setup{Nodes: 3, Instance: func(i int) (uint16, uint16) { return 10, 256 }})
 	front, admin := startHAProxy(t, binary, env.DNSAddr())
 
 	admin.await(t, env, "the three nodes", map[string]int{"a1": 1, "a2": 1, "a3": 1})
@@ -33,7 +35,7 @@ func TestHAProxyFollows(t *testing.T) {
 	}
 	defer conn.Close()
 	var product int
-	if err := conn.Call("Arith.Multiply", &Args{A: 6, B: 7}, &product); err != nil || product != 42 {
+	if err := conn.Call("Arith.Multiply", &testenv.Args{A: 6, B: 7}, &product); err != nil || product != 42 {
 		t.Errorf("a call through HAProxy: %d, %v", product, err)
 	}
 
@@ -41,19 +43,24 @@ func TestHAProxyFollows(t *testing.T) {
 	env.AwaitNodes()
 	admin.await(t, env, "a registration", map[string]int{"a1": 1, "a2": 1, "a3": 1, "a4": 1})
 
-	err = env.Node(0).server.Leases()[0].Update(t.Context(), register.Registration{
-		Host: "127.0.0.1", Port: portOf(env.Node(0).Addr()), Weight: register.Uint16(1024),
-		Lease: register.Duration(3 * time.Second), TTL: register.Duration(time.Second),
-	})
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // HAProxy's checks connect to it
 	if err != nil {
 		t.Fatal(err)
 	}
-	admin.await(t, env, "a change of weight", map[string]int{"a1": 4, "a2": 1, "a3": 1, "a4": 1})
+	defer listener.Close()
+	registration := register.Registration{Port: portOf(listener.Addr().String()), Weight: register.Uint16(256), Lease: register.Duration(time.Hour)}
+	env.Put(other, registration)
+	admin.await(t, env, "an instance that is no node", map[string]int{"a1": 1, "a2": 1, "a3": 1, "a4": 1, other: 1})
+	registration.Weight = register.Uint16(1024)
+	env.Put(other, registration)
+	admin.await(t, env, "a change of weight", map[string]int{"a1": 1, "a2": 1, "a3": 1, "a4": 1, other: 4})
 
-	env.Fault(1, Kill)
-	env.AwaitNodes()
-	admin.await(t, env, "a kill", map[string]int{"a1": 4, "a3": 1, "a4": 1})
+	env.Fault(1, testenv.Kill)
+	admin.await(t, env, "a kill", map[string]int{"a1": 1, "a3": 1, "a4": 1, other: 4})
 }
+
+// other is the id of an instance that the test registers.
+const other = "b1"
 
 // An adminSocket is the path of the socket at which HAProxy shows its state.
 type adminSocket string
@@ -62,16 +69,11 @@ type adminSocket string
 // configuration, with the test's addresses.
 func startHAProxy(t *testing.T, binary, dns string) (front string, admin adminSocket) {
 	t.Helper()
-	config := readPage(t, "docs/integrations.md").block(t, "haproxy.cfg")
 	front = freeaddr.Take(1)[0].String()
 	dir := t.TempDir()
 	admin = adminSocket(filepath.Join(dir, "admin"))
-	text := strings.NewReplacer("127.0.0.1:5300", dns, "127.0.0.1:9000", front).Replace(config)
-	text = fmt.Sprintf("global\n    stats socket %s level admin\n\n%s", admin, text)
-	path := filepath.Join(dir, "haproxy.cfg")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	text := recipe(t, "haproxy.md", "haproxy.cfg", "127.0.0.1:5300", dns, "127.0.0.1:9000", front)
+	path := write(t, dir, "haproxy.cfg", fmt.Sprintf("global\n    stats socket %s level admin\n\n%s", admin, text))
 	if out, err := exec.Command(binary, "-c", "-f", path).CombinedOutput(); err != nil {
 		t.Fatalf("HAProxy refuses the document's configuration: %v\n%s", err, out)
 	}
@@ -81,30 +83,23 @@ func startHAProxy(t *testing.T, binary, dns string) (front string, admin adminSo
 
 // await returns when HAProxy's running servers are the nodes in want, with their
 // weights. HAProxy has no event for a change, so it is asked again and again.
-func (a adminSocket) await(t *testing.T, env *Env, what string, want map[string]int) {
+func (a adminSocket) await(t *testing.T, env *testenv.Env, what string, want map[string]int) {
 	t.Helper()
 	ids := map[string]string{}
 	for _, n := range env.Nodes() {
 		ids[n.Addr()] = n.ID
 	}
-	deadline := time.After(patience)
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	await(t, "HAProxy follows "+what, patience, func() (bool, any) {
 		have := map[string]int{}
 		servers, err := a.servers()
 		for addr, weight := range servers {
+			if ids[addr] == "" {
+				ids[addr] = other
+			}
 			have[ids[addr]] = weight
 		}
-		if err == nil && fmt.Sprint(have) == fmt.Sprint(want) {
-			return
-		}
-		select {
-		case <-deadline:
-			t.Fatalf("HAProxy did not follow %s: has %v (%v), want %v", what, servers, err, want)
-		case <-tick.C:
-		}
-	}
+		return err == nil && maps.Equal(have, want), have
+	})
 }
 
 // servers are the addresses of servers that run, and their weights.

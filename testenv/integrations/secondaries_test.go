@@ -1,4 +1,4 @@
-package testenv
+package integrations
 
 import (
 	"context"
@@ -12,16 +12,19 @@ import (
 
 	"github.com/rollcall-dns/rollcall/dnsd"
 	"github.com/rollcall-dns/rollcall/internal/freeaddr"
+	"github.com/rollcall-dns/rollcall/internal/page"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
 	"github.com/rollcall-dns/rollcall/resolver"
+	"github.com/rollcall-dns/rollcall/testenv"
 )
 
-// TestSecondariesOfTheDocumentFollow runs each secondary of docs/integrations.md that
+// TestSecondariesOfTheDocumentFollow runs each secondary of docs/integrations/secondaries.md that
 // is installed, with what the document says and no more than it takes to start one in
 // a test.
 func TestSecondariesOfTheDocumentFollow(t *testing.T) {
+	t.Parallel()
 	const secret = "c2VjcmV0IG9mIHRoZSB0ZXN0LCAzMiBvY3RldHMhISE="
-	document := readPage(t, "docs/integrations.md")
+	document := page.Read(t, "docs/integrations/secondaries.md")
 	for _, tt := range []struct {
 		program string
 		config  string // directory, port, the document's part
@@ -47,9 +50,10 @@ func TestSecondariesOfTheDocumentFollow(t *testing.T) {
 		},
 	} {
 		t.Run(tt.program, func(t *testing.T) {
+			t.Parallel()
 			peertest.Need(t, tt.program)
 			peer := freeaddr.Take(1)[0]
-			env := New(t, Setup{Zone: dnsd.Zone{Transfer: dnsd.Transfer{
+			env := testenv.New(t, testenv.Setup{Zone: dnsd.Zone{Transfer: dnsd.Transfer{
 				To:   []dnsd.Secondary{{Addr: peer.String(), Key: "xfr."}},
 				Keys: []dnsd.TSIG{{Name: "xfr.", Algorithm: "hmac-sha256.", Secret: secret}},
 			}}})
@@ -57,7 +61,7 @@ func TestSecondariesOfTheDocumentFollow(t *testing.T) {
 			part := strings.NewReplacer(
 				"XFR_KEY", secret, "10.0.0.53@5300", fmt.Sprintf("%v@%d", primary.Addr(), primary.Port()),
 				"port 5300", fmt.Sprintf("port %d", primary.Port()), "10.0.0.53", primary.Addr().String(),
-			).Replace(document.block(t, "secondary."+tt.program))
+			).Replace(document.Block(t, "secondary."+tt.program))
 			// Not t.TempDir: its names are too long for the control sockets' paths.
 			dir, err := os.MkdirTemp("", "peer")
 			if err != nil {
