@@ -312,6 +312,9 @@ func (h *hub) catchUp(sub *subscription) {
 	if sub.fromLocked() != from || s.state >= leaving || !slices.Contains(s.subs, sub) {
 		return
 	}
+	if slices.ContainsFunc(s.subs, sub.leavesToLocked) {
+		return // to one that was told of the change only now: that one sends it
+	}
 	if w == nil {
 		sub.behind = nil // the zone has just gone, and the session will hear of it
 		return
