@@ -5,6 +5,7 @@ package push
 import (
 	"errors"
 	"net"
+	"sync"
 	"syscall"
 )
 
@@ -21,21 +22,40 @@ func rawConn(c net.Conn) syscall.RawConn {
 	return raw
 }
 
-// writeNow writes what the system takes of p without waiting.
-func writeNow(c syscall.RawConn, p []byte) (n int, err error) {
-	var wrote error
-	err = c.Write(func(fd uintptr) bool {
-		for {
-			n, wrote = syscall.Write(int(fd), p)
-			if wrote != syscall.EINTR {
-				return true // done, whether or not the system has taken anything
-			}
+// nowWriter is one write. A pool has them, because what is given to Control is allocated.
+type nowWriter struct {
+	p     []byte
+	n     int
+	err   error
+	write func(fd uintptr) // is to
+}
+
+var nowWriters = sync.Pool{New: func() any {
+	w := new(nowWriter)
+	w.write = w.to
+	return w
+}}
+
+func (w *nowWriter) to(fd uintptr) {
+	for {
+		w.n, w.err = send(fd, w.p)
+		if w.err != syscall.EINTR {
+			return // done, whether or not the system has taken anything
 		}
-	})
-	n = max(n, 0)
-	if err == nil && wrote != nil && !errors.Is(wrote, syscall.EAGAIN) {
-		err = wrote
 	}
+}
+
+// writeNow writes what the system takes of p without waiting. RawConn.Write would make ready
+// to wait each time. No one else writes: see session.writing.
+func writeNow(c syscall.RawConn, p []byte) (n int, err error) {
+	w := nowWriters.Get().(*nowWriter)
+	w.p, w.n, w.err = p, 0, nil
+	if err = c.Control(w.write); err == nil && w.err != nil && !errors.Is(w.err, syscall.EAGAIN) {
+		err = w.err
+	}
+	n = max(w.n, 0)
+	w.p = nil
+	nowWriters.Put(w)
 	return n, err
 }
 
