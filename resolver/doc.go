@@ -84,7 +84,7 @@
 //   - A negative answer lives as long as its SOA says (RFC 2308 section 5), clamped
 //     likewise. If it comes again and again, it lives for at least up to five seconds.
 //   - After a failure it is asked for again after a random pause that doubles from
-//     MinTTL up to two TTLs, with less and less effort: no server gets more queries
+//     MinTTL up to 1.8 TTLs, with less and less effort: no server gets more queries
 //     from a client while it is down than while it is well.
 //   - When no server answers, the last endpoints stay for StaleFor past their expiry,
 //     and State.Err says why (RFC 8767).

@@ -75,7 +75,7 @@ func TestStaleEndpointsEndAfterStaleFor(t *testing.T) {
 	}
 }
 
-// TestRetriesBackOff: pauses double from MinTTL up to two TTLs, because a question that is
+// TestRetriesBackOff: pauses double from MinTTL up to 1.8 TTLs, because a question that is
 // not answered costs two packets.
 func TestRetriesBackOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -86,9 +86,9 @@ func TestRetriesBackOff(t *testing.T) {
 		s.become(rcode(dns.RcodeServerFailure))
 		time.Sleep(5 * time.Minute)
 		got := gaps(s.asked("SRV"))[1:]
-		for i, want := range []time.Duration{2, 4, 8, 16, 32, 40, 40, 40} {
+		for i, want := range []time.Duration{2, 4, 8, 16, 32, 36, 36, 36} {
 			low, high := want*time.Second/2, want*time.Second
-			if want == 40 {
+			if want == 36 {
 				low = high * 8 / 10
 			}
 			if got[i] < low || got[i] > high {
