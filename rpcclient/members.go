@@ -12,7 +12,7 @@ import (
 
 // manage gives the group its endpoints and each node its number of connections, as roster
 // and reach say. It looks again when the Source yields a state, when a node has come up or
-// gone down, and when a time of roster or reach has come.
+// gone down, when it has said whether it serves, and when a time of roster or reach has come.
 func (c *Client) manage() {
 	m := &management{
 		roster:   roster{linger: c.cfg.Linger},
@@ -90,6 +90,7 @@ func (c *Client) connect(m *management, now time.Time) (next time.Time) {
 		n.mu.Lock()
 		members[i].up = n.up()
 		members[i].dead = !members[i].up && n.lostWhy != nil
+		members[i].shut = members[i].up && n.shut
 		n.mu.Unlock()
 	}
 	slices.SortFunc(members, func(a, b member) int {

@@ -226,6 +226,7 @@ func (n *node) report() {
 		} else {
 			n.balanced.Serving()
 		}
+		n.client.look() // the next tier may have to take over
 	}
 }
 

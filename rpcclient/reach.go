@@ -39,9 +39,13 @@ type member struct {
 	kept     bool // the Source no longer lists it
 	up       bool
 	dead     bool // it was dialled, and is not up
+	shut     bool // it is up, and says that it takes no calls at present
 }
 
 func (m *member) addr() string { return m.balanced.Endpoint().Addr }
+
+// useless tells that another node has to take the calls of this one.
+func (m *member) useless() bool { return m.dead || m.shut }
 
 // want is how many connections a node should have, and why it is not reach.conns.
 type want struct {
@@ -90,16 +94,17 @@ func (r *reach) plan(members []member) []want {
 }
 
 // all connects to the nodes of this tier that the policy may pick, and tells whether that
-// is enough. A dead node has a substitute while it is dialled.
+// is enough. A dead node has a substitute while it is dialled, and so has one that does not
+// serve, to which the client stays connected to learn when it does.
 func (r *reach) all(members []member, tier []int, out []want) (enough bool) {
-	alive := slices.DeleteFunc(slices.Clone(tier), func(i int) bool { return members[i].dead })
+	alive := slices.DeleteFunc(slices.Clone(tier), func(i int) bool { return members[i].useless() })
 	chosen := r.chosen(members, tier)
 	for _, i := range tier {
 		out[i] = want{0, whySubset}
 	}
 	usable := 0
 	for _, i := range slices.Concat(chosen, r.chosen(members, alive)) {
-		if out[i].conns == 0 && !members[i].dead {
+		if out[i].conns == 0 && !members[i].useless() {
 			usable++
 		}
 		out[i] = want{conns: r.conns}
@@ -118,9 +123,9 @@ func (r *reach) few(members []member, tier []int, out []want) {
 	}
 	order := func(i int) int {
 		switch m := members[i]; {
-		case m.up:
+		case m.up && !m.shut:
 			return 0
-		case !m.dead:
+		case !m.useless():
 			return 1
 		}
 		return 2

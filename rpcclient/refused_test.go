@@ -2,6 +2,7 @@ package rpcclient
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -162,6 +163,119 @@ func TestNodeThatDoesNotServeGetsNoCallsWhileOthersDo(t *testing.T) {
 		}
 		if n := shut.connections() + open.connections(); n != 4 {
 			t.Errorf("%d connections were made, want 4", n)
+		}
+	})
+}
+
+// TestNextTierTakesOverWhenTheBestDoesNotServe, with all its nodes and connections and not
+// only with those in reserve, and gives back when the best serves again.
+func TestNextTierTakesOverWhenTheBestDoesNotServe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeNet(map[string]func(net.Conn){})
+		f.room = true
+		source := fleet(f, map[uint16]int{10: 3, 20: 6, 30: 6})
+		best, next := make([]*speaker, 3), make([]*speaker, 6)
+		for i := range best {
+			best[i] = &speaker{reply: multiplies}
+			f.set(fmt.Sprintf("p10-%d", i), best[i].serve)
+		}
+		for i := range next {
+			next[i] = &speaker{reply: multiplies}
+			f.set(fmt.Sprintf("p20-%d", i), next[i].serve)
+		}
+		c := fakeClient(t, f, Config{Source: source})
+		defer c.Close()
+		ready(t, c)
+		check := func(when string, n20, c20, n30 int) {
+			t.Helper()
+			synctest.Wait()
+			nodes, conns := connected(c)
+			if nodes[10] != 3 || nodes[20] != n20 || conns[20] != c20 || nodes[30] != n30 {
+				t.Errorf("%s: nodes %v, connections %v", when, nodes, conns)
+			}
+		}
+		call := func() (best0, next0 int) {
+			t.Helper()
+			for range 300 {
+				var node string
+				if err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int), OnNode(&node)); err != nil {
+					t.Fatal(err)
+				}
+				if strings.HasPrefix(node, "p10") {
+					best0++
+				}
+			}
+			for _, s := range next {
+				if s.asked.Load() > 0 {
+					next0++
+				}
+			}
+			return best0, next0
+		}
+		time.Sleep(time.Minute)
+		check("all serve", standby, standby, 0)
+		for _, s := range best[:1] {
+			s.ponders(answer{NotExecuted: true})
+		}
+		time.Sleep(15 * time.Second) // until pings were due, and connections are made
+		check("one does not serve", standby, standby, 0)
+		for _, s := range best {
+			s.ponders(answer{NotExecuted: true})
+		}
+		time.Sleep(15 * time.Second)
+		check("none of the best serves", 6, 12, standby)
+		if b, n := call(); b != 0 || n != 6 {
+			t.Errorf("while none of the best serves they get %d calls, and %d nodes get the others", b, n)
+		}
+		for _, s := range best {
+			s.ponders(answer{})
+		}
+		time.Sleep(15 * time.Second)
+		if b, _ := call(); b != 300 {
+			t.Errorf("when they serve again they get %d of 300 calls", b)
+		}
+		time.Sleep(releaseAfter)
+		check("a minute later", standby, standby, 0)
+	})
+}
+
+// TestNodeOfTheSubsetThatDoesNotServeHasASubstitute.
+func TestNodeOfTheSubsetThatDoesNotServeHasASubstitute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeNet(map[string]func(net.Conn){})
+		f.room = true
+		source := fleet(f, map[uint16]int{10: 9})
+		all := map[string]*speaker{}
+		for _, e := range source {
+			all[e.Addr] = &speaker{reply: multiplies}
+			f.set(e.Addr, all[e.Addr].serve)
+		}
+		c := fakeClient(t, f, Config{Source: source, Policy: balancer.Subset(3, "web-1", balancer.P2C)})
+		defer c.Close()
+		ready(t, c)
+		time.Sleep(time.Minute)
+		used := func() map[string]bool {
+			out := map[string]bool{}
+			for range 100 {
+				var node string
+				if err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int), OnNode(&node)); err != nil {
+					t.Fatal(err)
+				}
+				out[node] = true
+			}
+			return out
+		}
+		before := used()
+		for addr := range before {
+			all[addr].ponders(answer{NotExecuted: true})
+			break
+		}
+		time.Sleep(15 * time.Second)
+		if n := len(used()); n != 3 {
+			t.Errorf("%d nodes take the calls, want 3", n)
+		}
+		if nodes, _ := connected(c); nodes[10] != 4 {
+			t.Errorf("%d nodes are connected to, want 4", nodes[10])
 		}
 	})
 }

@@ -28,7 +28,10 @@ type Config struct {
 	// TLS makes every listener a TLS listener.
 	TLS *tls.Config
 	// Codec replaces gob: jsonrpc.NewServerCodec, for instance. Its writes are
-	// buffered and joined, so it need not buffer itself.
+	// buffered and joined, so it need not buffer itself. It carries no deadlines, cancels
+	// and metadata: the context of a method ends with the connection. While
+	// Limits.BytesTotal is used up, nothing is read from it, and the end of a connection is
+	// noticed only after that.
 	Codec func(io.ReadWriteCloser) rpc.ServerCodec
 
 	// Middleware is called around each method, the first outermost.

@@ -2,7 +2,6 @@ package rpcserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -39,14 +38,20 @@ func Handle[A, R any](s *Server, name string, f func(ctx context.Context, args A
 	return s.services.handle(m)
 }
 
+// reserved tells whether a service or method has the name of those of the protocol: with a
+// method _rollcall.Ping of the user's no client would know whether the server is alive.
+func reserved(name string) bool {
+	return name == "_rollcall" || strings.HasPrefix(name, "_rollcall.")
+}
+
 // handle publishes one method.
 func (t *services) handle(m *method) error {
 	dot := strings.LastIndex(m.name, ".")
 	switch {
 	case dot <= 0 || dot == len(m.name)-1:
 		return fmt.Errorf("rpcserver: handle %q: a name has the form Service.Method", m.name)
-	case strings.HasPrefix(m.name, "_rollcall."):
-		return errors.New("rpcserver: handle " + m.name + ": names that begin with _rollcall are reserved")
+	case reserved(m.name):
+		return fmt.Errorf("rpcserver: handle %s: the name _rollcall is reserved for the protocol: give another one", m.name)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -74,6 +74,7 @@ func (s *Server) keepOne(ctx context.Context, i int, l net.Listener) error {
 	}
 	cfg.Background = false
 	drained, _ := s.serving.drains(s.cfg.Needs[cfg.Service])
+	steered := !cfg.Drain // what the configuration drains stays so
 	cfg.Drain = cfg.Drain || drained
 	lease, err := register.Keep(ctx, cfg)
 	if err != nil {
@@ -83,7 +84,9 @@ func (s *Server) keepOne(ctx context.Context, i int, l net.Listener) error {
 	s.leases[i] = lease
 	s.mu.Unlock()
 	go s.watch(lease)
-	go s.steer(lease, s.cfg.Needs[cfg.Service], drained)
+	if steered {
+		go s.steer(lease, s.cfg.Needs[cfg.Service], drained)
+	}
 	return nil
 }
 

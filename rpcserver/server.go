@@ -95,6 +95,9 @@ func (s *Server) RegisterName(name string, rcvr any) error {
 	if name == "" {
 		return errors.New("rpcserver: register: the name is empty")
 	}
+	if reserved(name) {
+		return fmt.Errorf("rpcserver: register %s: the name _rollcall is reserved for the protocol: give another one", name)
+	}
 	return s.services.register(name, rcvr)
 }
 

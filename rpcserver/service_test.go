@@ -127,3 +127,14 @@ func TestMissingUsesTheWordsOfNetRPC(t *testing.T) {
 		}
 	}
 }
+
+// TestReservedNamesAreRefused: a method _rollcall.Ping would answer the pings.
+func TestReservedNamesAreRefused(t *testing.T) {
+	s := New(Config{})
+	for name, bad := range map[string]bool{"_rollcall": true, "_rollcall.v2": true, "": true, "rollcall": false, "_rollcaller": false} {
+		err := s.RegisterName(name, Good{})
+		if (err != nil) != bad || bad && name != "" && !strings.Contains(err.Error(), "reserved") {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}

@@ -165,6 +165,32 @@ func TestServerThatDoesNotServeYetIsRegisteredOutsideOfDNS(t *testing.T) {
 	<-served
 }
 
+// TestConfiguredDrainOutlivesSetServing, until the program ends it.
+func TestConfiguredDrainOutlivesSetServing(t *testing.T) {
+	b, url := newBoard(t)
+	hooks := []string{url}
+	s, _ := serve(t, rpcserver.Config{
+		Quiet: 20 * time.Millisecond,
+		Announce: []register.Config{
+			{Hooks: hooks, Service: "_hidden._tcp", NoHold: true, Registration: register.Registration{Drain: true}},
+			{Hooks: hooks, Service: "_math._tcp", NoHold: true},
+		},
+	}, newArith())
+	if err := s.Announced(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		setServing(t, s, "", false, "")
+		b.await(t, "no _hidden._tcp, no _math._tcp")
+		setServing(t, s, "", true, "")
+		b.await(t, "no _hidden._tcp, _math._tcp")
+	}
+	if err := s.Leases()[0].Undrain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.await(t, "_hidden._tcp, _math._tcp")
+}
+
 // TestAnnouncementsThatCannotBe end Serve, with an error that says what to change.
 func TestAnnouncementsThatCannotBe(t *testing.T) {
 	_, url := newBoard(t)
