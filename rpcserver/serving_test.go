@@ -185,7 +185,11 @@ func TestConfiguredDrainOutlivesSetServing(t *testing.T) {
 		setServing(t, s, "", true, "")
 		b.await(t, "no _hidden._tcp, _math._tcp")
 	}
-	if err := s.Leases()[0].Undrain(t.Context()); err != nil {
+	hidden := s.Leases()[0]
+	if n := hidden.Status().Registrations; n != 1 {
+		t.Errorf("SetServing has changed its registration: %d PUTs", n)
+	}
+	if err := hidden.Undrain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	b.await(t, "_hidden._tcp, _math._tcp")
