@@ -31,6 +31,10 @@ func findHooks(given []string, env string) ([]string, error) {
 	hooks := make([]string, len(list))
 	for i, h := range list {
 		base, ok := baseURL(h)
+		if !ok && strings.Contains(h, "@") {
+			// Without the address: it may have a password, and the error may be logged.
+			return nil, fmt.Errorf("register: %s has a user name: leave it out, and give the token in Config.Token", place(i))
+		}
 		if !ok {
 			return nil, fmt.Errorf("register: %s %q: write a URL such as http://%s, or host:port", place(i), h, DefaultHook)
 		}

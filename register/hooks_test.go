@@ -60,3 +60,12 @@ func TestProxyIsForHooksFarAwayAndHostsThatAreGiven(t *testing.T) {
 		t.Error("a public hook counts as private")
 	}
 }
+
+// TestErrorsAboutHooksHaveNoPassword: they may be logged.
+func TestErrorsAboutHooksHaveNoPassword(t *testing.T) {
+	for _, h := range []string{"http://me:s3cret@hook:8053", "me:s3cret@hook", "ftp://me:s3cret@hook"} {
+		if _, err := findHooks([]string{h}, ""); err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "Config.Token") {
+			t.Errorf("%s: %v", h, err)
+		}
+	}
+}

@@ -73,12 +73,12 @@ func (l *Lease) confirmed(reg Registration, pub Published) {
 	if drained == was {
 		return
 	}
-	text := "drained by an operator: new clients are sent elsewhere"
+	level, text := slog.LevelWarn, "drained by an operator: new clients are sent elsewhere"
 	if !drained {
-		text = "no longer drained: clients are sent here again"
+		level, text = slog.LevelInfo, "no longer drained: clients are sent here again"
 	}
 	l.notice.say("is %s", text)
-	l.log(slog.LevelWarn, "instance "+text)
+	l.log(level, "instance "+text)
 	l.tell()
 }
 
@@ -145,6 +145,9 @@ func (l *Lease) enter(s LeaseState) {
 	if err != nil {
 		level = slog.LevelWarn
 		args = append(args, "err", err)
+	}
+	if s == LeaseReplaced {
+		level = slog.LevelError // no new client finds this process, and nothing repairs that
 	}
 	msg := "registration " + s.String()
 	if was == LeaseRegistering && (s == LeaseHeld || s == LeaseRenewed) {

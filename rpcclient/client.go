@@ -38,6 +38,8 @@ type Client struct {
 	changed  signal                         // a node came up, or the endpoints changed
 	events   events                         // for hooks and logger
 	loud     bool                           // there is a logger
+	resolved resolution                     // what the log was told; owned by the watcher of the Source
+	upNodes  atomic.Int64
 
 	reach     reach
 	trusted   trustedNames

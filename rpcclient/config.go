@@ -56,7 +56,8 @@ type Config struct {
 	Interceptors []Interceptor
 	// Trace hears of all calls, besides the Trace in a call's context.
 	Trace *Trace
-	// Logger hears of nodes that come and go. nil: silence.
+	// Logger hears of nodes that come and go, and of a name that cannot be resolved.
+	// docs/metrics-go.md says what the levels mean. nil: silence.
 	Logger *slog.Logger
 }
 

@@ -1,6 +1,7 @@
 package rpcclient
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -21,11 +22,15 @@ type events struct {
 	mu      sync.Mutex // guards what follows
 	queue   []func()
 	telling bool
-	missed  int // events dropped since the last one, because the queue was full
+	missed  int       // events dropped since the last line about them, because the queue was full
+	quietTo time.Time // until then there is no such line
 }
 
 // maxEvents bounds the queue, so that a hook that blocks does not cost more and more memory.
 const maxEvents = 1024
+
+// missedQuiet is the time between two lines about dropped events.
+const missedQuiet = time.Second
 
 func (e *events) tell(f func()) {
 	e.mu.Lock()
@@ -45,7 +50,13 @@ func (e *events) run() {
 	for {
 		e.mu.Lock()
 		missed := e.missed
-		e.missed = 0
+		now := time.Now()
+		if now.Before(e.quietTo) {
+			missed = 0
+		}
+		if missed > 0 {
+			e.missed, e.quietTo = 0, now.Add(missedQuiet)
+		}
 		if len(e.queue) == 0 {
 			e.telling, e.queue = false, nil
 			e.mu.Unlock()
@@ -93,31 +104,71 @@ func (c *Client) tellUp(n *node) {
 	})
 }
 
+// tellDown tells that a node is down. While another one is up, the calls go on.
 func (c *Client) tellDown(n *node, why error) {
 	if !c.hears() {
 		return
 	}
 	addr := n.addr()
+	level, what := slog.LevelInfo, "node down"
+	if c.upNodes.Load() == 0 {
+		level, what = slog.LevelWarn, "node down, and no other is up: calls wait"
+	}
 	c.events.tell(func() {
 		c.events.guard("Trace.Disconnected", func() { c.cfg.Trace.disconnected(addr, why) })
 		c.events.guard("Logger", func() {
-			c.cfg.Logger.Info("rpcclient: node down", "service", c.service, "node", addr, "err", why)
+			c.cfg.Logger.Log(context.Background(), level, "rpcclient: "+what, "service", c.service, "node", addr, "err", why)
 		})
 	})
 }
 
+// tellServing logs what a node says of itself.
+func (c *Client) tellServing(n *node, serves bool) {
+	if !c.loud {
+		return
+	}
+	addr, what := n.addr(), "node does not serve at present"
+	if serves {
+		what = "node serves again"
+	}
+	c.events.tell(func() {
+		c.events.guard("Logger", func() { c.cfg.Logger.Info("rpcclient: "+what, "service", c.service, "node", addr) })
+	})
+}
+
+// tellResolved tells a state of the Source. That it cannot be resolved is a warning once, and
+// so is that the endpoints have gone. It is called by one goroutine at a time.
 func (c *Client) tellResolved(state resolver.State) {
 	if !c.hears() {
 		return
 	}
+	was := c.resolved
+	c.resolved = resolution{failed: state.Err != nil, none: len(state.Endpoints) == 0}
 	c.events.tell(func() {
 		c.events.guard("Trace.Resolved", func() { c.cfg.Trace.resolved(state) })
-		if state.Err != nil {
-			c.events.guard("Logger", func() {
-				c.cfg.Logger.Warn("rpcclient: resolving", "service", c.service, "endpoints", len(state.Endpoints), "err", state.Err)
-			})
+		level, what := slog.LevelDebug, "resolved"
+		switch {
+		case state.Err == nil && was.failed:
+			level, what = slog.LevelInfo, "resolved again"
+		case state.Err != nil && (!was.failed || len(state.Endpoints) == 0 && !was.none):
+			level, what = slog.LevelWarn, "cannot be resolved"
+		case state.Err != nil:
+			what = "still cannot be resolved"
 		}
+		c.events.guard("Logger", func() {
+			args := []any{"service", c.service, "endpoints", len(state.Endpoints)}
+			if state.Err != nil {
+				args = append(args, "err", state.Err)
+			}
+			c.cfg.Logger.Log(context.Background(), level, "rpcclient: "+what, args...)
+		})
 	})
+}
+
+// resolution is what the log was told last.
+type resolution struct {
+	failed bool // there was an error
+	none   bool // and no endpoint
 }
 
 // tellMembers logs which nodes are new, are kept without being announced, or are let go.

@@ -260,9 +260,13 @@ func TestNoAnswerMakesCallsFailWhileNodesWork(t *testing.T) {
 func TestLogTellsWhoComesStaysAndIsLetGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log []string
+		var warned []string
 		f := newFakeNet(map[string]func(net.Conn){"a": stock(&Arith{}), "b": stock(&Arith{})})
 		a := announce("a", "b")
 		c := fakeClient(t, f, Config{Source: a, Logger: slog.New(hookLog(func(r slog.Record) {
+			if r.Level >= slog.LevelWarn {
+				warned = append(warned, r.Message)
+			}
 			r.Attrs(func(attr slog.Attr) bool {
 				if attr.Key == "node" {
 					log = append(log, attr.Value.String()+": "+r.Message)
@@ -273,10 +277,15 @@ func TestLogTellsWhoComesStaysAndIsLetGo(t *testing.T) {
 		allUp(t, c, 2)
 		a.word("a")
 		synctest.Wait()
-		a.word("NXDOMAIN")
+		for range 3 { // it is a warning once
+			a.word("NXDOMAIN")
+		}
 		time.Sleep(time.Minute)
 		c.Close()
 		synctest.Wait()
+		if !slices.Equal(warned, []string{"rpcclient: cannot be resolved"}) {
+			t.Errorf("warnings: %q", warned)
+		}
 		for _, want := range []string{
 			"a: rpcclient: node is announced", "b: rpcclient: node up",
 			"b: rpcclient: node is no longer announced, and let go",

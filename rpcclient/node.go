@@ -212,15 +212,20 @@ func (n *node) report() {
 		n.reported, n.shutTold = up, false
 		switch {
 		case up:
+			n.client.upNodes.Add(1)
 			n.balanced.Up()
 			n.client.tellUp(n)
 			n.client.look()
-		case n.ctx.Err() == nil:
-			n.down(why)
+		default:
+			n.client.upNodes.Add(-1)
+			if n.ctx.Err() == nil {
+				n.down(why)
+			}
 		}
 	}
 	if up && shut != n.shutTold {
 		n.shutTold = shut
+		n.client.tellServing(n, !shut)
 		if shut {
 			n.balanced.NotServing(errNotServing)
 		} else {

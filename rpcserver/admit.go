@@ -11,8 +11,6 @@ const (
 	// maxRefusals is how many surplus connections are told at once that they are refused.
 	// Others are closed without a word.
 	maxRefusals = 64
-	// refusalQuiet is the time between two lines of the log about refused connections.
-	refusalQuiet = time.Second
 	// silentTime is how long a connection may ask nothing at first before it is worth
 	// less than a new one.
 	silentTime = time.Second
@@ -24,15 +22,16 @@ const (
 // add counts a connection in; false: there are too many, or the server ended.
 func (s *Server) add(c *conn) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.sealed || len(s.conns)-s.yielding >= s.cfg.Limits.Conns && !s.makeRoomLocked(c) {
 		s.past.Refused++
-		if now := time.Now(); !s.sealed && now.After(s.quietTo) {
-			s.quietTo = now.Add(refusalQuiet)
-			s.log(slog.LevelWarn, "connections refused: too many", "limit", s.cfg.Limits.Conns, "remote", c.remote, "refused so far", s.past.Refused)
+		refused, crowded := s.past.Refused, !s.sealed
+		s.mu.Unlock()
+		if crowded {
+			s.logPaced(&s.paces.refused, linesOfFaults, slog.LevelWarn, "connections refused: too many", "limit", s.cfg.Limits.Conns, "remote", c.remote, "refused so far", refused)
 		}
 		return false
 	}
+	defer s.mu.Unlock()
 	s.past.Accepted++
 	s.conns[c] = struct{}{}
 	s.froms[c.from]++

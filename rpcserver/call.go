@@ -177,14 +177,17 @@ func (k *call) caught() {
 	r := recover()
 	if r == nil { // runtime.Goexit
 		k.failed = fmt.Sprintf("rpcserver: %s ended its goroutine without an answer", k.method.name)
-		s.cfg.Logger.Error("method ended its goroutine", "method", k.method.name, "remote", k.conn.remote)
+		s.logPaced(&k.method.faults, linesOfFaults, slog.LevelError, "method ended its goroutine", "method", k.method.name, "remote", k.conn.remote)
 		return
 	}
 	k.panick = r
 	k.failed = fmt.Sprintf("rpcserver: panic in %s: %v", k.method.name, rpcwire.Printable(r))
-	s.cfg.Logger.LogAttrs(context.Background(), slog.LevelError, "panic in method",
-		slog.String("method", k.method.name), slog.String("remote", k.conn.remote),
-		slog.Any("panic", rpcwire.Printable(r)), slog.String("stack", string(debug.Stack())))
+	if left, ok := s.due(&k.method.faults, linesOfFaults, slog.LevelError); ok { // a stack takes a while
+		s.log(slog.LevelError, "panic in method", append([]any{
+			"method", k.method.name, "remote", k.conn.remote,
+			"panic", rpcwire.Printable(r), "stack", string(debug.Stack()),
+		}, left...)...)
+	}
 }
 
 // Tests: panic_test.go.

@@ -50,7 +50,7 @@ type Config struct {
 	// Trace is told what happens. Nil: nothing is told.
 	Trace *Trace
 	// Logger gets panics, refused connections, and what happens to the
-	// registration. Nil: the standard logger (package log) gets what must not go
+	// registration. docs/metrics-go.md says what the levels mean. Nil: the standard logger (package log) gets what must not go
 	// unnoticed about the registration, see register.Config, and nothing else.
 	Logger *slog.Logger
 }

@@ -86,7 +86,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 		w.codec = s.cfg.Codec(stream{m, c.out, nc})
 		return nil
 	}); c.broken != nil {
-		s.log(slog.LevelError, "no codec", "remote", c.remote, "err", c.broken)
+		s.logPaced(&s.paces.codecs, linesOfFaults, slog.LevelError, "no codec", "remote", c.remote, "err", c.broken)
 	}
 	return c
 }
@@ -296,9 +296,13 @@ func (c *conn) finish(k *call, resp rpcwire.Response, reply any) {
 		return
 	}
 	resp.ServiceMethod, resp.Seq = k.method.name, k.seq
-	c.encode(resp, reply)
+	m := k.method
+	err := c.encode(resp, reply)
 	c.leave(k) // before the answer is written, so that counts are right when the client has it
 	c.out.unlockAndWrite()
+	if err != nil {
+		c.server.logPaced(&m.faults, linesOfFaults, slog.LevelError, "reply cannot be encoded", "method", m.name, "remote", c.remote, "err", err)
+	}
 }
 
 // leave counts a call out and frees it.
@@ -335,29 +339,30 @@ func (c *conn) respond(resp rpcwire.Response, reply any) {
 	if c.out.lock() != nil {
 		return
 	}
-	c.encode(resp, reply)
+	err := c.encode(resp, reply)
 	c.out.unlockAndWrite()
+	if err != nil {
+		c.server.logPaced(&c.server.paces.codecs, linesOfFaults, slog.LevelError, "answer cannot be encoded", "method", resp.ServiceMethod, "remote", c.remote, "err", err)
+	}
 }
 
 // encode queues a response. c.out is locked. A reply that cannot be encoded becomes
-// an error.
-func (c *conn) encode(resp rpcwire.Response, reply any) {
+// an error, which encode returns for the log.
+func (c *conn) encode(resp rpcwire.Response, reply any) (failed error) {
 	c.resp = resp
 	if resp.NotExecuted && resp.Error != "" { // else it is the answer to a ping
 		c.server.declined.Add(1)
 	}
-	if err := c.wire.respond(&c.resp, reply); err != nil {
-		method := resp.ServiceMethod
-		c.server.cfg.Logger.Error("reply cannot be encoded", "method", method, "remote", c.remote, "err", err)
-		c.resp.Error = "rpcserver: encoding the reply of " + method + ": " + err.Error()
-		err = c.wire.respond(&c.resp, nil)
-		if err != nil { // not even the error can be encoded: the client must not wait for ever
+	if failed = c.wire.respond(&c.resp, reply); failed != nil {
+		c.resp.Error = "rpcserver: encoding the reply of " + resp.ServiceMethod + ": " + failed.Error()
+		if c.wire.respond(&c.resp, nil) != nil { // not even the error can be encoded: the client must not wait for ever
 			c.nc.Close()
 		}
 		if c.wire.spent() && !c.alone.Swap(true) {
 			go c.server.retire(c) // not here: it takes locks that must not wait for our output
 		}
 	}
+	return failed
 }
 
 // busy reports whether calls are in flight.

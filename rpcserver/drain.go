@@ -1,6 +1,7 @@
 package rpcserver
 
 import (
+	"log/slog"
 	"math"
 	"net"
 	"net/rpc"
@@ -76,7 +77,7 @@ func (c *conn) tell(notice rpc.Response) {
 	}
 	c.resp = rpcwire.Response{ServiceMethod: notice.ServiceMethod, Seq: notice.Seq, Error: notice.Error}
 	if err := c.wire.respond(&c.resp, nil); err != nil {
-		c.server.cfg.Logger.Error("notice", "remote", c.remote, "err", err)
+		c.server.logPaced(&c.server.paces.conns, linesOfConns, slog.LevelDebug, "a notice cannot be sent", "remote", c.remote, "err", err)
 	}
 	c.out.unlockAndWrite()
 }

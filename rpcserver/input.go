@@ -35,7 +35,7 @@ func (in *input) Read(p []byte) (int, error) {
 				continue // it is not idle: it waits for answers
 			}
 			in.idled = !mid
-			c.server.log(slog.LevelDebug, "timeout", "remote", c.remote, "within request", mid)
+			c.server.logPaced(&c.server.paces.conns, linesOfConns, slog.LevelDebug, "timeout", "remote", c.remote, "within request", mid)
 		}
 		return n, err
 	}

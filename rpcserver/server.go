@@ -36,6 +36,9 @@ type Server struct {
 	stop     context.CancelFunc // ends ctx
 	ctx      context.Context    // ends with the server, and registering with it
 	forced   chan struct{}      // closed: connections stop reading now
+	paces    struct {           // of the log; those of calls are in method
+		accepts, refused, conns, codecs, hooks pace
+	}
 
 	mu        sync.Mutex // guards all below
 	listeners map[net.Listener]struct{}
@@ -44,7 +47,6 @@ type Server struct {
 	froms     map[netip.Prefix]int // how many of conns each client has, without those that yield
 	yielding  int                  // how many of conns make room for others
 	noRoomTo  time.Time            // until then no connection is searched that could make room
-	quietTo   time.Time            // until then nothing is logged about refused connections
 	accepting sync.WaitGroup       // Serve's accept loops
 	running   sync.WaitGroup       // connections, and goroutines that drain them; none is added once sealed
 	leases    []*register.Lease    // as in Config.Announce; nil: not made yet
@@ -218,7 +220,7 @@ func (s *Server) accept(l net.Listener) error {
 			s.mu.Lock()
 			s.past.AcceptErrors++
 			s.mu.Unlock()
-			s.log(slog.LevelWarn, "accept failed, trying again", "err", err, "pause", pause)
+			s.logPaced(&s.paces.accepts, linesOfFaults, slog.LevelWarn, "accept failed, trying again", "err", err, "pause", pause)
 			select {
 			case <-time.After(pause):
 			case <-s.ctx.Done():
@@ -270,7 +272,7 @@ func (s *Server) serve(c *conn) {
 	}
 	err := c.serve()
 	if err != nil && !errors.Is(err, net.ErrClosed) {
-		s.log(slog.LevelDebug, "connection ended", "remote", c.remote, "err", err)
+		s.logPaced(&s.paces.conns, linesOfConns, slog.LevelDebug, "connection ended", "remote", c.remote, "err", err)
 	}
 	s.mu.Lock()
 	s.removeLocked(c)
@@ -284,12 +286,8 @@ func (s *Server) serve(c *conn) {
 // hook calls a function of the user. A panic in it does not end the server.
 func (s *Server) hook(f func()) {
 	if err := contained("a Trace function", func() error { f(); return nil }); err != nil {
-		s.log(slog.LevelError, "panic", "err", err)
+		s.logPaced(&s.paces.hooks, linesOfFaults, slog.LevelError, "panic", "err", err)
 	}
-}
-
-func (s *Server) log(level slog.Level, msg string, args ...any) {
-	s.cfg.Logger.Log(context.Background(), level, msg, args...)
 }
 
 // Tests: interop_test.go, limits_test.go, stop_test.go.

@@ -34,6 +34,7 @@ type method struct {
 	pool     sync.Pool    // of *call
 	calls    atomic.Uint64
 	failures atomic.Uint64 // error returned, or panic
+	faults   pace          // of the log
 }
 
 // form is one of the two forms of a method.

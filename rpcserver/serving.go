@@ -168,7 +168,11 @@ func (s *Server) steer(lease *register.Lease, needs []string, drained bool) {
 		case <-news:
 		default:
 			if err != nil && s.ctx.Err() == nil {
-				s.log(slog.LevelError, "the instance is in DNS although it should not be, or the other way round", "err", err)
+				what := "the instance is not put into DNS again, although all that it needs serves"
+				if want {
+					what = "the instance is still in DNS, although it does not serve"
+				}
+				s.log(slog.LevelError, what, "err", err)
 			}
 		}
 	}
