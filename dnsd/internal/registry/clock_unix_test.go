@@ -18,8 +18,8 @@ import (
 
 const (
 	stallEnv   = "ROLLCALL_STALL_CHILD"
-	stall      = 1200 * time.Millisecond
-	stallLease = time.Second // shorter than stall
+	stall      = 2200 * time.Millisecond
+	stallLease = 2 * time.Second // shorter than stall; a busy machine needs some of it
 )
 
 // TestStoppedProcessKeepsItsLeases: a process that was stopped for longer than a lease
