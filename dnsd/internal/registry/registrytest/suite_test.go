@@ -97,7 +97,7 @@ func TestSuiteFindsBrokenBackends(t *testing.T) {
 		return
 	}
 	for _, fault := range []string{"order", "revision", "fences", "removals"} {
-		child := exec.Command(os.Args[0], "-test.run=^TestSuiteFindsBrokenBackends$", "-rapid.shrinktime=0s", "-rapid.nofailfile")
+		child := exec.Command(os.Args[0], "-test.run=^TestSuiteFindsBrokenBackends$", "-test.failfast", "-rapid.shrinktime=0s", "-rapid.nofailfile")
 		child.Env = append(os.Environ(), faultEnv+"="+fault)
 		out, err := child.CombinedOutput()
 		if err == nil || !strings.Contains(string(out), "--- FAIL: TestSuiteFindsBrokenBackends") {
