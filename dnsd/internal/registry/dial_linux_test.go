@@ -69,21 +69,38 @@ func firewallChild() error {
 	if err := command("iptables -A INPUT -p tcp --dport 9 -j REJECT"); err != nil {
 		return fmt.Errorf("no firewall here: %w", err)
 	}
-	// ip and ip6 are alike.
-	for _, c := range []struct{ host, tables, reject string }{
-		{"127.0.0.1", "iptables", "REJECT --reject-with icmp-port-unreachable"},
-		{"127.0.0.1", "iptables", "REJECT --reject-with icmp-admin-prohibited"},
-		{"127.0.0.1", "iptables", "REJECT --reject-with icmp-host-unreachable"},
-		{"127.0.0.1", "iptables", "DROP"},
-		{"::1", "ip6tables", "REJECT --reject-with icmp6-port-unreachable"},
-		{"::1", "ip6tables", "REJECT --reject-with icmp6-adm-prohibited"},
-		{"::1", "ip6tables", "DROP"},
-	} {
-		for _, chain := range []string{"INPUT", "OUTPUT"} { // a firewall on the way, or on this host
-			if err := underFire(command, c.host, c.tables, chain, c.reject); err != nil {
-				return fmt.Errorf("%s %s: %w", chain, c.reject, err)
+	cases := []struct{ tables, reject string }{
+		{"iptables", "REJECT --reject-with icmp-port-unreachable"},
+		{"iptables", "REJECT --reject-with icmp-admin-prohibited"},
+		{"iptables", "REJECT --reject-with icmp-host-unreachable"},
+		{"iptables", "DROP"},
+		{"ip6tables", "REJECT --reject-with icmp6-port-unreachable"},
+		{"ip6tables", "REJECT --reject-with icmp6-adm-prohibited"},
+		{"ip6tables", "DROP"},
+	}
+	var all sync.WaitGroup
+	errs := make([]error, 2*len(cases))
+	for i, c := range cases {
+		for k, chain := range []string{"INPUT", "OUTPUT"} { // a firewall on the way, or on this host
+			at := 2*i + k
+			// Each has a host of its own, so that none waits for another. 127.0.0.1 is the client.
+			host := fmt.Sprintf("127.0.0.%d", 2+at)
+			if c.tables == "ip6tables" {
+				host = fmt.Sprintf("fd00::%d", 2+at)
+				if err := command("ip -6 addr add " + host + "/128 dev lo nodad"); err != nil {
+					return err
+				}
 			}
+			all.Go(func() {
+				if err := underFire(command, host, c.tables+" -w", chain, c.reject); err != nil {
+					errs[at] = fmt.Errorf("%s %s: %w", chain, c.reject, err)
+				}
+			})
 		}
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	fmt.Println("believed only the hosts")
 	return nil
