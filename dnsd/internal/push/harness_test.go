@@ -94,6 +94,7 @@ type client struct {
 	conn net.Conn
 	in   *bufio.Reader
 	sets map[uint16]*followed
+	from netip.Addr
 }
 
 func newClient(t testing.TB, c net.Conn) *client {

@@ -26,6 +26,9 @@ type holder struct {
 	share
 	key      netip.Addr
 	sessions int // and places; guarded by Server.mu
+
+	mu   sync.Mutex // guards made
+	made tally      // whole sets that no other client had asked for
 }
 
 const (
@@ -42,14 +45,69 @@ const (
 	// may have 64 KiB.
 	mostPartial     = 32 << 20
 	mostPartialEach = 1 << 20
+
+	// To make the whole set of a large service takes some 30 ms for each MiB, and to send it
+	// again much less. A client that ends its subscription and begins it again causes that
+	// by a few octets. So each may do it for so many octets at once, which are 40 sets of a
+	// service of 100,000 instances, and then for so many a second: made for one address, sent
+	// in one session.
+	mostWhole = 256 << 20
+	madeEach  = 4 << 20
+	sentEach  = 32 << 20
+	// A client with fewer octets than this is not remembered for them: to connect costs as much.
+	forgiven = 64 << 10
 )
+
+// tally is octets that a client has caused, less those of the time since then.
+type tally struct {
+	octets float64
+	at     time.Time
+}
+
+// add adds octets at a time.
+func (t *tally) add(now time.Time, n, perSecond int) {
+	t.octets = max(0, t.octets-now.Sub(t.at).Seconds()*float64(perSecond)) + float64(n)
+	t.at = now
+}
+
+// above is the time until the tally is below a bound; 0: it is.
+func (t *tally) above(now time.Time, most, perSecond int) time.Duration {
+	over := t.octets - float64(most) - now.Sub(t.at).Seconds()*float64(perSecond)
+	return time.Duration(max(0, over) / float64(perSecond) * float64(time.Second))
+}
+
+// charge notes what a whole set for the session has cost.
+func (s *session) charge(w *way, made bool) {
+	if w == nil {
+		return
+	}
+	now := time.Now()
+	s.sent.add(now, w.payload.octets, sentEach)
+	if made {
+		s.holder.mu.Lock()
+		defer s.holder.mu.Unlock()
+		s.holder.made.add(now, w.payload.octets, madeEach)
+	}
+}
+
+// overdrawn is the time until a client may begin a subscription, if it has begun too many of
+// large services; 0: it may.
+func (s *session) overdrawn(now time.Time) time.Duration {
+	s.holder.mu.Lock()
+	defer s.holder.mu.Unlock()
+	return max(s.sent.above(now, mostWhole, sentEach), s.holder.made.above(now, mostWhole, madeEach))
+}
 
 func holderAt(key netip.Addr) *holder {
 	return &holder{key: key, share: share{doubts: rate.NewLimiter(doubtsEach, doubtsBurst)}}
 }
 
-// rested tells whether the client may let dnsd check as many records as a new one.
-func (c *holder) rested() bool { return c.doubts.Tokens() >= doubtsBurst }
+// rested tells whether the client may cause as much as a new one.
+func (c *holder) rested() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.doubts.Tokens() >= doubtsBurst && c.made.above(time.Now(), forgiven, madeEach) == 0
+}
 
 // take adds n to a count, unless it would then be above a bound.
 func take(count *atomic.Int64, n, most int64) bool {
@@ -64,6 +122,9 @@ func take(count *atomic.Int64, n, most int64) bool {
 // be room for it.
 func (s *Server) admit(ses *session) (delay time.Duration, ok bool) {
 	l := s.config.Load().Limits
+	if wait := ses.overdrawn(time.Now()); wait > 0 {
+		return comeBack + wait, false
+	}
 	switch {
 	case !take(&ses.holder.subscriptions, 1, l.subscriptionsEach()):
 		return ses.holder.again.take(time.Now(), turnEach), false
@@ -137,3 +198,5 @@ func (s *Server) again(from netip.Addr) time.Duration {
 	}
 	return s.total.again.take(time.Now(), turnOfAll)
 }
+
+// Tests: holder_test.go, cost_test.go.

@@ -20,7 +20,9 @@ func connectFrom(t testing.TB, s *Server, from string) *client {
 	if !s.Serve(Conn{Conn: theirs, Raw: theirs, From: netip.MustParseAddr(from)}) {
 		t.Fatal("no room for a session")
 	}
-	return newClient(t, ours)
+	c := newClient(t, ours)
+	c.from = netip.MustParseAddr(from)
+	return c
 }
 
 // tries sends a FOLLOW, and returns the response.

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"github.com/rollcall-dns/rollcall/dnsd/internal/zone"
 )
 
@@ -132,6 +134,9 @@ func (h *hub) advanceLocked() {
 		return
 	}
 	h.at = now
+	if h.restartLocked(was, now) {
+		return
+	}
 	at := time.Now()
 	sent := make(map[*topic]bool)
 	send := func(t *topic, p *payload) {
@@ -160,6 +165,20 @@ func (h *hub) advanceLocked() {
 			send(t, t.encode(was, now, 0, nil, nil))
 		}
 	}
+}
+
+// restartLocked ends all sessions of the zone if its revisions go on from a lower one: it has
+// another registry. Within a session revisions only grow, and clients take the first set of a
+// session for what it is.
+func (h *hub) restartLocked(was, now *mark) bool {
+	if now.view.Revision() >= was.view.Revision() {
+		return false
+	}
+	for _, t := range h.topics {
+		t.forgetLocked()
+	}
+	h.srv.drain(h.sessionsLocked(), dns.RcodeSuccess)
+	return true
 }
 
 // sendParts sends what has changed in parts of the zone.
@@ -196,7 +215,8 @@ func (h *hub) add(sub *subscription, key topicKey, accept []byte) bool {
 		return false
 	}
 	t, s := sub.topic, sub.session
-	w := t.way(nil)
+	w, made := t.way(nil)
+	s.charge(w, made)
 	buf := h.srv.buffer()
 	defer h.srv.release(buf)
 	h.mu.Lock()
@@ -225,8 +245,8 @@ func (h *hub) enter(sub *subscription, key topicKey) bool {
 		return false
 	}
 	if !h.running {
-		h.running = true
 		h.at = &mark{number: 1, zone: h.zone, view: h.zone.View(), stale: h.zone.Stale()}
+		h.running = true
 		h.srv.wg.Add(1) // the reader that calls has not ended, so this is above 0
 		go h.run()
 	} else {
@@ -236,8 +256,8 @@ func (h *hub) enter(sub *subscription, key topicKey) bool {
 	if t == nil {
 		t = &topic{hub: h, key: key, part: h.at.view.Part(key.name)}
 		t.wide = isWide(t.part, t.key.name)
-		h.topics[key] = t
 		h.parts[t.part] = append(h.parts[t.part], t)
+		h.topics[key] = t
 	}
 	sub.topic, sub.place = t, len(t.subs)
 	t.subs = append(t.subs, sub)
@@ -301,9 +321,9 @@ func (h *hub) catchUp(sub *subscription) {
 	if from == nil {
 		return
 	}
-	w := t.way(from)
+	w, _ := t.way(from)
 	if w != nil && t.key.follow && w.payload.len() > 1 {
-		w = t.way(nil) // all slow clients share it
+		w, _ = t.way(nil) // all slow clients share it
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -337,4 +357,4 @@ func (h *hub) catchUp(sub *subscription) {
 	}
 }
 
-// Tests: server_test.go, slow_test.go, topic_test.go.
+// Tests: server_test.go, slow_test.go, topic_test.go, cost_test.go.

@@ -192,12 +192,16 @@ func (s *Server) begin(ses *session, m dso.Message, key topicKey, class uint16) 
 		return dns.RcodeRefused, delay
 	}
 	sub := &subscription{session: ses, id: m.ID, class: class}
+	defer func() { // also after a panic, which costs the session its connection
+		if !slices.Contains(ses.subs, sub) { // only the reader changes it
+			s.dismiss(ses)
+		}
+	}()
 	var accept []dso.TLV
 	if key.follow {
 		accept = append(accept, dso.Following())
 	}
 	if !h.add(sub, key, response(m, dns.RcodeSuccess, accept...)) {
-		s.dismiss(ses)
 		return dns.RcodeNotAuth, dso.DefaultRetryDelay(dns.RcodeNotAuth) // the zone has just gone
 	}
 	ses.awaitRoom()

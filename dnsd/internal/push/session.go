@@ -70,6 +70,7 @@ type session struct {
 	told     int           // messages while fresh
 	interval time.Duration // between messages of the client
 	active   time.Time     // when the client sent something but a KeepAlive
+	sent     tally         // whole sets
 
 	mu      sync.Mutex // guards what follows. Held alone, or after that of one hub
 	state   state

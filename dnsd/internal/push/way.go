@@ -102,19 +102,19 @@ type way struct {
 // way returns what leads from a mark, or from nothing if from is nil, to the zone as it is
 // when way is called, or later. It is made without a lock, because that of a large service
 // takes a while in which others want their changes, and once for all that want the same. It
-// is nil if the zone has gone.
-func (t *topic) way(from *mark) *way {
+// is nil if the zone has gone. made tells whether this call has made it.
+func (t *topic) way(from *mark) (_ *way, made bool) {
 	h := t.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	called := t.changes
 	for h.at != nil {
 		if w := t.ways[from.key()]; w != nil {
-			return t.presentLocked(w)
+			return t.presentLocked(w), false
 		}
 		w := t.making[from.key()]
 		if w == nil {
-			return t.makeLocked(from)
+			return t.makeLocked(from), true
 		}
 		h.mu.Unlock()
 		<-w.done
@@ -122,12 +122,12 @@ func (t *topic) way(from *mark) *way {
 		switch {
 		case w.payload == nil || w.changes < called || h.at == nil:
 		case w.changes == t.changes:
-			return t.presentLocked(w)
+			return t.presentLocked(w), false
 		default:
-			return w
+			return w, false
 		}
 	}
-	return nil
+	return nil, false
 }
 
 // presentLocked is a way that led to hub.at when others had not changed, and this topic has
