@@ -5,10 +5,13 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -149,6 +152,53 @@ func TestOpcode6LeavesEverythingElseUntouched(t *testing.T) {
 		if m := readFrame(t, c); len(m.Answer) != 3 {
 			t.Errorf("off=%t, the query after it: %v", off, m)
 		}
+	}
+}
+
+// TestStockToolsSeeNothingNew: what they print is the same with sessions and without, also
+// while there are some. What they send with opcode 6 has an error as its answer.
+func TestStockToolsSeeNothingNew(t *testing.T) {
+	z := standard(t)
+	on, off := start(t, Config{Zones: []Zone{{Zone: z}}}), start(t, Config{Zones: []Zone{{Zone: z}}, Push: Push{Off: true}})
+	c := dialTCP(t, on)
+	c.Write(follow(t, 1, "_math._tcp.svc."))
+	readDSO(t, c)
+	for tool, status := range map[string][]string{
+		"dig": nil, "dig +tcp": nil, "kdig": nil, "kdig +tcp": nil, "drill": nil, "drill -t": nil, "delv -i": nil, "delv -i +tcp": nil,
+		"dig +opcode=6": {"NOTIMP", "NOTIMP"}, "dig +opcode=6 +tcp": {"FORMERR", "NOTIMP"},
+	} {
+		t.Run(tool, func(t *testing.T) {
+			words := strings.Fields(tool)
+			path, err := exec.LookPath(words[0])
+			if err != nil {
+				t.Skip(words[0] + " is not installed")
+			}
+			var said []string
+			for i, s := range []*Server{on, off} {
+				addr := s.Addrs()[0]
+				cmd := exec.CommandContext(t.Context(), path, append(words[1:], "@"+addr.Addr().String(), "-p", fmt.Sprint(addr.Port()), "_math._tcp.svc.", "SRV")...)
+				out, err := cmd.CombinedOutput()
+				if err != nil {
+					t.Fatalf("%v: %v\n%s", cmd, err, out)
+				}
+				if status != nil {
+					if !strings.Contains(string(out), "status: "+status[i]) {
+						t.Errorf("%v: want %s\n%s", cmd, status[i], out)
+					}
+					continue
+				}
+				var records []string
+				for line := range strings.Lines(string(out)) {
+					if !strings.HasPrefix(line, ";") && strings.TrimSpace(line) != "" {
+						records = append(records, line)
+					}
+				}
+				said = append(said, strings.Join(records, ""))
+			}
+			if status == nil && (said[0] != said[1] || strings.Count(said[0], "SRV") != 3) {
+				t.Errorf("with sessions:\n%s\nwithout:\n%s", said[0], said[1])
+			}
+		})
 	}
 }
 
