@@ -48,6 +48,8 @@ type reply struct {
 	addrs   []netip.Addr    // the good ones, for A and AAAA
 	glue    map[string]host // addresses of other names that came along
 	exact   bool            // of the names in glue, no address was left out
+	edns    bool            // the server knows EDNS (RFC 6891)
+	sample  int             // the answer is a part of so many records, as the server says; 0: it does not say so
 
 	aa          bool   // the server has authority for the zone
 	endless     bool   // the CNAMEs go in a circle, or the chain is too long
@@ -240,6 +242,7 @@ func (p *parser) record(section int, rep *reply) error {
 	p.off = end
 	if typ == dns.TypeOPT && section == 2 {
 		rep.rcode |= int(ttl>>24) << 4 // RFC 6891 section 6.1.3
+		rep.edns, rep.sample = true, sampled(p.msg[begin:end])
 		return nil
 	}
 	if class != dns.ClassINET {
@@ -265,6 +268,27 @@ func (p *parser) record(section int, rep *reply) error {
 		p.keep(section, h, rr)
 	}
 	return nil
+}
+
+// sampled reads from the options of EDNS (RFC 6891 section 6.1.2) how many records the set
+// has of which dnsd has sent a sample. dnsd says so by an Extended DNS Error (RFC 8914), whose
+// text docs/dns-names.md has. 0: it does not say so.
+func sampled(options []byte) int {
+	for len(options) >= 4 {
+		code, size := binary.BigEndian.Uint16(options), int(binary.BigEndian.Uint16(options[2:]))
+		if options = options[4:]; size > len(options) {
+			return 0
+		}
+		data := options[:size]
+		options = options[size:]
+		var part, whole int
+		if code == dns.EDNS0EDE && size > 2 && binary.BigEndian.Uint16(data) == dns.ExtendedErrorCodeOther {
+			if n, _ := fmt.Sscanf(string(data[2:]), "weighted sample: %d of %d records", &part, &whole); n == 2 && whole > 0 {
+				return whole
+			}
+		}
+	}
+	return 0
 }
 
 // keep notes a record. rr is nil if its RDATA is broken.

@@ -11,8 +11,9 @@ const (
 	// differ from the set that a session told. A change that DNS tells takes milliseconds to
 	// come in the session.
 	deafAfter = time.Second
-	// partFrom is the size of an answer from which on it may be a part of the set: a server
-	// gives a sample when an answer of 64 KiB cannot hold all, and then nearly fills it.
+	// partFrom is the size of an answer from which on it may be a part of the set, if something
+	// on the way has taken away what the server says of that: a server gives a sample when an
+	// answer of 64 KiB cannot hold all, and then nearly fills it.
 	partFrom = 48 << 10
 )
 
@@ -69,7 +70,13 @@ func (s *pushSet) agrees(rep *reply) bool {
 			return false
 		}
 	}
-	return rep.records == len(s.srvs) || rep.records < len(s.srvs) && rep.size >= partFrom
+	switch {
+	case rep.sample > 0:
+		return rep.sample == len(s.srvs)
+	case rep.records == len(s.srvs):
+		return true
+	}
+	return rep.records < len(s.srvs) && rep.size >= partFrom && !rep.edns
 }
 
 // Tests: pushcheck_test.go.

@@ -229,3 +229,52 @@ func TestWhatAnAnswerProves(t *testing.T) {
 		})
 	}
 }
+
+// TestASampleSaysOfHowManyItIs: so a removal that was not told is seen in a set of any size.
+func TestASampleSaysOfHowManyItIs(t *testing.T) {
+	const told = 2000
+	s := pushSet{srvs: map[srv]uint32{}}
+	var part []srv
+	for i := range told {
+		one := srv{10, 100, 8080, fmt.Sprintf("i%d.math.tcp.svc.", i)}
+		if s.srvs[one] = 5; i < 1600 {
+			part = append(part, one)
+		}
+	}
+	ede := func(code uint16, text string) []dns.EDNS0 {
+		return []dns.EDNS0{&dns.EDNS0_NSID{Code: dns.EDNS0NSID, Nsid: "aa"}, &dns.EDNS0_EDE{InfoCode: code, ExtraText: text}}
+	}
+	for _, tt := range []struct {
+		name    string
+		options []dns.EDNS0
+		edns    bool
+		want    bool
+	}{
+		{"of as many", ede(0, "weighted sample: 1600 of 2000 records"), true, true},
+		{"of one less", ede(0, "weighted sample: 1600 of 1999 records"), true, false},
+		{"of one more", ede(0, "weighted sample: 1600 of 2001 records"), true, false},
+		{"it is said to be whole", nil, true, false},
+		{"another code", ede(3, "weighted sample: 1600 of 2000 records"), true, false},
+		{"another text", ede(0, "1600 records"), true, false},
+		{"something has taken the options away", nil, false, true},
+	} {
+		m := new(dns.Msg).SetQuestion(mathTCP, dns.TypeSRV)
+		if tt.edns {
+			m.SetEdns0(1232, false)
+			m.IsEdns0().Option = tt.options
+		}
+		rep, err := question{mathTCP, typeSRV}.parse(pack(m)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		rep.srvs, rep.records, rep.size = part, len(part), 64000
+		if got := s.agrees(rep); got != tt.want {
+			t.Errorf("%s: %t, edns %t, sample of %d", tt.name, got, rep.edns, rep.sample)
+		}
+	}
+	for _, broken := range [][]byte{{0, 15}, {0, 15, 0, 9, 0, 0}, {0, 15, 0, 1, 0}, {0, 15, 0, 0}} {
+		if n := sampled(broken); n != 0 {
+			t.Errorf("%x: %d", broken, n)
+		}
+	}
+}
