@@ -75,7 +75,11 @@ func (j *journey) travel() {
 	j.awaitCount("64 instances", "_many._tcp", 64, slack)
 
 	env.StopDNSD(0)
-	if !j.keeps {
+	if j.keeps {
+		if n := len(j.targets("_math._tcp")); n != 3 {
+			j.t.Errorf("%d instances without dnsd, want 3", n)
+		}
+	} else {
 		j.awaitCount("nothing is answered without dnsd", "_math._tcp", 0, ttl+slack)
 	}
 	env.StartDNSD(0)

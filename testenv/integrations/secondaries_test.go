@@ -1,21 +1,16 @@
 package integrations
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
 	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/internal/page"
 	"github.com/rollcall-dns/rollcall/internal/peertest"
-	"github.com/rollcall-dns/rollcall/resolver"
-	"github.com/rollcall-dns/rollcall/testenv"
 )
 
 // TestSecondariesOfTheDocumentFollow runs each secondary of docs/integrations/secondaries.md that
@@ -53,11 +48,11 @@ func TestSecondariesOfTheDocumentFollow(t *testing.T) {
 			t.Parallel()
 			peertest.Need(t, tt.program)
 			peer := freeaddr.Take(1)[0]
-			env := testenv.New(t, testenv.Setup{Zone: dnsd.Zone{Transfer: dnsd.Transfer{
+			j := newJourney(t, "secondaries.md", dnsd.Transfer{
 				To:   []dnsd.Secondary{{Addr: peer.String(), Key: "xfr."}},
 				Keys: []dnsd.TSIG{{Name: "xfr.", Algorithm: "hmac-sha256.", Secret: secret}},
-			}}})
-			primary := netip.MustParseAddrPort(env.DNSAddr())
+			})
+			primary := netip.MustParseAddrPort(j.env.DNSAddr())
 			part := strings.NewReplacer(
 				"XFR_KEY", secret, "10.0.0.53@5300", fmt.Sprintf("%v@%d", primary.Addr(), primary.Port()),
 				"port 5300", fmt.Sprintf("port %d", primary.Port()), "10.0.0.53", primary.Addr().String(),
@@ -68,26 +63,11 @@ func TestSecondariesOfTheDocumentFollow(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { os.RemoveAll(dir) })
-			if err := os.WriteFile(filepath.Join(dir, "peer.conf"), fmt.Appendf(nil, tt.config, dir, peer.Port(), part), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			write(t, dir, "peer.conf", fmt.Sprintf(tt.config, dir, peer.Port(), part))
 			peertest.Start(t, dir, tt.program, tt.args...)
 
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			defer cancel()
-			r := &resolver.Resolver{Servers: []string{peer.String()}, MinTTL: 50 * time.Millisecond}
-			await := func(n int) {
-				t.Helper()
-				for state := range r.Watch(ctx, "_math._tcp.svc") { // retries until the program is up
-					if len(state.Endpoints) == n {
-						return
-					}
-				}
-				t.Fatalf("%s did not follow to %d instances", tt.program, n)
-			}
-			await(3)
-			env.AddNode()
-			await(4)
+			j.program, j.at, j.keeps = peer.String(), "10.0.0.54", true
+			j.travel()
 		})
 	}
 }
