@@ -195,7 +195,7 @@ func reverseOrigin(p netip.Prefix) (string, error) {
 func (z Zone) forHook() hook.Config {
 	h := z.Hook
 	c := hook.Config{
-		Addr: h.Addr, Zone: z.Origins[0], Insecure: h.Insecure,
+		Addr: h.Addr, Zone: z.Origins[0], Aliases: z.Origins[1:], Insecure: h.Insecure,
 		Limits: hook.Limits{
 			Rate: h.Limits.Rate, Connections: h.Limits.Connections, PerAddr: h.Limits.PerAddress,
 			IdleTimeout: h.Limits.Idle, Holds: h.Limits.Holds, Watches: h.Limits.Watches,

@@ -34,6 +34,8 @@ type Config struct {
 	Cluster Cluster
 	// Zone is the origin under which the registry is published, for the console: "svc.".
 	Zone string
+	// Aliases are other origins under which the same registry is published.
+	Aliases []string
 	// Check says why an instance cannot be published with a host, by a
 	// *registry.FieldError; nil, or a nil function: it can. It is called if the instance
 	// or its host is new.
@@ -65,6 +67,7 @@ type state struct {
 	writer   registry.Writer
 	cluster  Cluster
 	zone     string
+	aliases  []string
 	console  []byte
 	check    func(registry.Key, string) error
 	ready    func() error
@@ -279,6 +282,7 @@ func (s *Server) prepare(cfg Config) (*state, error) {
 		writer:   cfg.Writer,
 		cluster:  cfg.Cluster,
 		zone:     cfg.Zone,
+		aliases:  cfg.Aliases,
 		console:  consoleFor(cfg.Zone),
 		check:    cfg.Check,
 		ready:    cfg.Ready,

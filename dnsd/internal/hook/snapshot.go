@@ -7,6 +7,7 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
@@ -144,9 +145,18 @@ func (x *exchange) restore() error {
 		return err
 	}
 	var lines []snapshotLine
-	seen, err := decodeObject(body, []member{{"lines", &lines, "a list of lines of a snapshot"}})
+	var zone string
+	var revision uint64
+	seen, err := decodeObject(body, []member{
+		{"lines", &lines, "a list of lines of a snapshot"},
+		{"zone", &zone, "the zone of the snapshot's first line"},
+		{"revision", &revision, "the revision of the snapshot's first line"},
+	})
 	if err != nil {
 		return err
+	}
+	if zone != "" && zone != x.st.zone && !slices.Contains(x.st.aliases, zone) {
+		return refuse(http.StatusConflict, "zone", "the snapshot is of zone %.80q, and this is the hook of %s: send it to the other hook; without zone it is restored here", zone, x.st.zone)
 	}
 	if !seen["lines"] {
 		return refuse(http.StatusBadRequest, "lines", `lines is missing: {"lines":[{"instance":{...}},{"fence":{...}}]}`)
@@ -156,6 +166,9 @@ func (x *exchange) restore() error {
 		return err
 	}
 	x.audit.object = fmt.Sprintf("%d instances", len(instances))
+	if err := x.st.registry.Outgrow(x.r.Context(), revision); err != nil {
+		return err
+	}
 	done, err := x.st.registry.Restore(x.r.Context(), instances, fences)
 	if err != nil {
 		return err

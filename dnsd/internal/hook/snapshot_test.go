@@ -39,10 +39,13 @@ func TestSnapshotIsRestored(t *testing.T) {
 		t.Errorf("the sum is %s, want %s", end.SHA256, want)
 	}
 
-	other := start(t, nil)
+	other := start(t, func(c *Config, _ *registry.Config) { c.Zone, c.Aliases = "new.example.", []string{"svc."} })
 	other.put(a1, `{"port":1}`)
 	before := other.registry.Revision()
-	body := `{"lines":[` + strings.Join(lines[1:4], ",") + `]}`
+	body := `{"lines":[` + strings.Join(lines[1:4], ",") + `],"zone":"svc."}`
+	if a := other.do("POST", pathSnapshot, strings.Replace(body, `"svc."`, `"svc.example."`, 1)); a.status != http.StatusConflict || a.problem(t).Field != "zone" || other.registry.Revision() != before {
+		t.Errorf("for another zone: %d %s", a.status, a.body)
+	}
 	got := decode[restored](t, other.do("POST", pathSnapshot, body))
 	if got.Restored != 1 || got.Kept != 1 || got.Revision <= before {
 		t.Errorf("restored %+v after revision %d", got, before)

@@ -11,6 +11,7 @@ type leaseAction uint8
 const (
 	keepLease     leaseAction = iota
 	renewLease                // it begins again
+	restoreLease              // it begins, and no one was heard: the instance is of a copy
 	reprieveLease             // it goes on as a suspect's
 	trialLease                // it goes on as a suspect's, for one lease
 	loseLease                 // it ended because of silence or a refusal: the guard counts it
@@ -254,6 +255,8 @@ func (p *plan) apply() []*Event {
 			switch s.lease {
 			case renewLease:
 				r.renewLocked(e, p.now)
+			case restoreLease:
+				c.unheard(e)
 			case reprieveLease, trialLease:
 				r.reprieveLocked(e, p.now, s.lease == trialLease)
 			}

@@ -55,8 +55,17 @@ func TestRestoreAddsWhatIsNotThere(t *testing.T) {
 		if in, _ := r.Instance(newer.Key); in.Weight != 1 {
 			t.Error("an instance that was there was replaced")
 		}
-		if in, _ := r.Instance(math("a2").Key); in.ExpiresIn != 15*time.Second || in.Incarnation != 7 {
+		if in, _ := r.Instance(math("a2").Key); in.ExpiresIn != 15*time.Second || in.Incarnation != 7 || in.State != registry.Unconfirmed {
 			t.Errorf("a restored one is %+v, with %v left", in.Instance, in.ExpiresIn)
+		}
+		if st := r.Stats(); st.Unconfirmed != 1 || st.Up != 1 || st.Drained != 1 {
+			t.Errorf("the numbers are %+v", st)
+		}
+		if done, err := r.Renew(t.Context(), math("a2").Key, 7); err != nil || done.Did != registry.Renewed {
+			t.Errorf("%+v, %v", done, err)
+		}
+		if in, _ := r.Instance(math("a2").Key); in.State != registry.Up {
+			t.Errorf("after a renewal it is %v", in.State)
 		}
 		if in, _ := r.Instance(math("drained").Key); in.State != registry.Drained || !in.Sticky {
 			t.Errorf("the drained one is %+v", in.Instance)

@@ -23,7 +23,7 @@ var errPlain = errors.New("it speaks HTTPS: write https:// in place of http://")
 func (c *Client) explain(base string, err error) error {
 	var p *register.Problem
 	if errors.As(err, &p) {
-		return c.refusal(base, p)
+		return c.refusal(base, p, err)
 	}
 	var u *url.Error
 	if errors.As(err, &u) { // it repeats the method and the whole URL
@@ -63,14 +63,14 @@ func (c *Client) explain(base string, err error) error {
 
 // refusal adds how the command is given what the hook asks for. Its detail says what
 // that is.
-func (c *Client) refusal(base string, p *register.Problem) error {
+func (c *Client) refusal(base string, p *register.Problem, err error) error {
 	switch {
 	case p.Status == http.StatusUnauthorized && c.token == "":
-		return fmt.Errorf("hook %s: %w; give the token with -token-file, in %s or in %s", base, p, VarToken, VarTokenFile)
+		return fmt.Errorf("hook %s: %w; give the token with -token-file, in %s or in %s", base, err, VarToken, VarTokenFile)
 	case p.Status == http.StatusUnauthorized:
-		return fmt.Errorf("hook %s: %w; the token of -token, -token-file, %s or %s is not one of its Corefile", base, p, VarToken, VarTokenFile)
+		return fmt.Errorf("hook %s: %w; the token of -token, -token-file, %s or %s is not one of its Corefile", base, err, VarToken, VarTokenFile)
 	}
-	return fmt.Errorf("hook %s: %w", base, p)
+	return fmt.Errorf("hook %s: %w", base, err)
 }
 
 func isTimeout(err error) bool {

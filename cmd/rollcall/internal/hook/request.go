@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -171,6 +172,10 @@ func problem(resp *http.Response) error {
 	var p register.Problem
 	if kind == register.ProblemType && json.Unmarshal(text, &p) == nil {
 		p.Status = resp.StatusCode
+		after, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 31) // RFC 9110 section 10.2.3: seconds, or a date
+		if err == nil && (p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable) {
+			return &later{&p, time.Duration(after) * time.Second}
+		}
 		return &p
 	}
 	if strings.Contains(string(text), "HTTP request to an HTTPS server") {
@@ -193,8 +198,35 @@ func Instance(service, id string) string {
 	return Path("v1", "services", service, "instances", id)
 }
 
+// later is a refusal that may be over after a pause.
+type later struct {
+	*register.Problem
+	after time.Duration
+}
+
+func (l *later) Unwrap() error { return l.Problem }
+
+// RetryAfter is the pause after which the hook may take the request that it refused with
+// err. ok: err is such a refusal.
+func RetryAfter(err error) (pause time.Duration, ok bool) {
+	var l *later
+	if !errors.As(err, &l) {
+		return 0, false
+	}
+	return l.after, true
+}
+
+// Refusal is the refusal of a hook in err, or nil.
+func Refusal(err error) *register.Problem {
+	var p *register.Problem
+	if !errors.As(err, &p) {
+		return nil
+	}
+	return p
+}
+
 // IsStatus says whether err is a refusal of the hook with this status.
 func IsStatus(err error, status int) bool {
-	var p *register.Problem
-	return errors.As(err, &p) && p.Status == status
+	p := Refusal(err)
+	return p != nil && p.Status == status
 }

@@ -55,15 +55,25 @@ func Check(r io.Reader) (Head, error) {
 }
 
 // Parts yields the content of a snapshot that Check found good, in bodies for POST
-// /v1/snapshot of at most size bytes.
-func Parts(r io.Reader, size int) iter.Seq2[[]byte, error] {
+// /v1/snapshot of at most size bytes. Only the hook of the snapshot's zone takes them, and
+// goes on above its revision; if it is of a stranger, every hook takes them, and its
+// revision says nothing there.
+func Parts(r io.Reader, size int, stranger bool) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		_, lines, err := open(r)
+		head, lines, err := open(r)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		const begin, end = `{"lines":[`, `]}`
+		begin, end := `{"lines":[`, `]}`
+		if !stranger {
+			zone, err := json.Marshal(head.Zone)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			begin = fmt.Sprintf(`{"zone":%s,"revision":%d,"lines":[`, zone, head.Revision)
+		}
 		body := []byte(begin)
 		for line, err := range lines {
 			if err != nil {

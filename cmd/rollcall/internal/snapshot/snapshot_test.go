@@ -56,7 +56,7 @@ func TestPartsAreTheWhole(t *testing.T) {
 		}
 		const size = 200
 		var got []string
-		for body, err := range Parts(strings.NewReader(made(lines...)), size) {
+		for body, err := range Parts(strings.NewReader(made(lines...)), size, false) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,7 +82,7 @@ func FuzzCheck(f *testing.F) {
 		if _, err := Check(strings.NewReader(text)); err != nil {
 			return
 		}
-		for _, err := range Parts(strings.NewReader(text), longest) {
+		for _, err := range Parts(strings.NewReader(text), longest, true) {
 			if err != nil {
 				t.Errorf("good by Check, and %v", err)
 			}

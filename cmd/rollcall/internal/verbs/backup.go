@@ -2,15 +2,14 @@ package verbs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
-	"time"
+	"syscall"
 
 	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/cli"
 	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/show"
@@ -18,9 +17,6 @@ import (
 )
 
 const snapshotPath = "/v1/snapshot"
-
-// restoreSize is what one request of a restore has at most. The hook takes 64 KiB.
-const restoreSize = 60 << 10
 
 var backup = cli.Command{
 	Name: "backup", Args: "FILE", Min: 1, Max: 1,
@@ -31,6 +27,8 @@ services. See restore.`,
 	Make: func(flags *flag.FlagSet) cli.Run {
 		a := askFlags(flags)
 		return func(ctx context.Context, c cli.Call) error {
+			ctx, stop := untilSignal(ctx) // the unfinished file is removed
+			defer stop()
 			client, err := a.client()
 			if err != nil {
 				return err
@@ -64,6 +62,14 @@ services. See restore.`,
 	},
 }
 
+// untilSignal is a context that ends at Ctrl-C or when the process shall end. A second
+// signal ends the process at once.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
 // checkSnapshot reads a file from its beginning.
 func checkSnapshot(f *os.File) (snapshot.Head, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
@@ -72,58 +78,4 @@ func checkSnapshot(f *os.File) (snapshot.Head, error) {
 	return snapshot.Check(f)
 }
 
-// restoreOutcome is what restore did.
-type restoreOutcome struct {
-	Restored int `json:"restored"`
-	Kept     int `json:"kept"`
-}
-
-var restore = cli.Command{
-	Name: "restore", Args: "FILE", Min: 1, Max: 1,
-	Short: "register what is missing of a copy that backup wrote",
-	Long: `What is registered stays as it is. Leases begin again: an instance whose server is gone is
-published for one lease, and then leaves. If many are gone, the guard keeps them longer: see
-guard release. The file is checked as a whole before anything is sent. A restore that was
-broken off may be repeated. Of several dnsd, the writer does it: give the hooks of all with
--hook. The token needs the right admin for all services.`,
-	Make: func(flags *flag.FlagSet) cli.Run {
-		a := askFlags(flags)
-		return func(ctx context.Context, c cli.Call) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			f, err := os.Open(c.Args[0])
-			if err != nil {
-				return err
-			}
-			defer f.Close()
-			head, err := checkSnapshot(f)
-			if err != nil {
-				return fmt.Errorf("%s: %w; nothing was restored", c.Args[0], err)
-			}
-			if _, err := f.Seek(0, io.SeekStart); err != nil {
-				return err
-			}
-			var all restoreOutcome
-			for body, err := range snapshot.Parts(f, restoreSize) {
-				var part restoreOutcome
-				if err == nil {
-					err = client.Do(ctx, http.MethodPost, snapshotPath, json.RawMessage(body), &part)
-				}
-				if err != nil {
-					return fmt.Errorf("%w; %d instances were restored until then, and the restore may be repeated", err, all.Restored)
-				}
-				all.Restored += part.Restored
-				all.Kept += part.Kept
-			}
-			if a.json {
-				return show.JSON(c.Out, all)
-			}
-			fmt.Fprintf(c.Out, "%d instances are restored, as of %s; %d were there, or newer ones of their ids\n", all.Restored, head.Time.Format(time.RFC3339), all.Kept)
-			return nil
-		}
-	},
-}
-
-// Tests: script_test.go.
+// Tests: backup_test.go, script_test.go.

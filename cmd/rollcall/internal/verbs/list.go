@@ -22,8 +22,9 @@ var ls = cli.Command{
 	Long: `Without an argument it lists the services, with the number of their instances in each
 state. With a service such as _math._tcp it lists its instances.
 
-The states are up; unconfirmed: not renewed since dnsd was restarted; suspect: the lease
-is over, and the guard keeps the instance in DNS; drained: it is left out of DNS.`,
+The states are up; unconfirmed: not renewed since dnsd was restarted, or since the instance
+was restored; suspect: the lease is over, and the guard keeps the instance in DNS; drained:
+it is left out of DNS.`,
 	Make: func(flags *flag.FlagSet) cli.Run {
 		a := askFlags(flags)
 		return func(ctx context.Context, c cli.Call) error {

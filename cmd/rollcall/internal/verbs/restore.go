@@ -1,0 +1,175 @@
+package verbs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/cli"
+	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/hook"
+	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/metrics"
+	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/show"
+	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/snapshot"
+)
+
+const (
+	// restoreSize is what one request of a restore has at most. The hook takes 64 KiB.
+	restoreSize = 60 << 10
+	// restorePatience is how long one part of a restore is tried again while dnsd asks for
+	// a pause: another writer is elected within seconds, and a disk that is full stays so.
+	restorePatience = time.Minute
+	// restorePause is the longest pause between two tries, beside what dnsd asks for.
+	restorePause = 8 * time.Second
+)
+
+// restoreOutcome is what restore did.
+type restoreOutcome struct {
+	Restored int `json:"restored"`
+	Kept     int `json:"kept"`
+}
+
+var restore = cli.Command{
+	Name: "restore", Args: "FILE", Min: 1, Max: 1,
+	Short: "register what is in a copy that backup wrote, in a dnsd that has lost it",
+	Long: `Where instances are registered nothing is done without -add. With it, what is registered
+stays as it is, and the rest of the copy is added: also what has left since on purpose.
+
+Leases begin again: an instance is unconfirmed until it renews, and one whose server is gone
+leaves after one lease. If many are gone, the guard keeps them longer: see guard release. The
+file is checked as a whole before anything is sent. A restore that was broken off may be
+repeated with -add. Of several dnsd, the writer does it: give the hooks of all with -hook. The
+token needs the right admin for all services.`,
+	Make: func(flags *flag.FlagSet) cli.Run {
+		r := &restoring{asking: askFlags(flags), pause: pause}
+		flags.BoolVar(&r.add, "add", false, "add to what is registered")
+		flags.BoolVar(&r.otherZone, "other-zone", false, "also if the copy is of another zone than that of the hook")
+		return r.run
+	},
+}
+
+// restoring are the flags of restore.
+type restoring struct {
+	*asking
+	add, otherZone bool
+
+	pause func(ctx context.Context, d time.Duration) error
+}
+
+func (r *restoring) run(ctx context.Context, c cli.Call) error {
+	ctx, stop := untilSignal(ctx) // to say how far it came
+	defer stop()
+	client, err := r.client()
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(c.Args[0])
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	head, err := checkSnapshot(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w; nothing was restored", c.Args[0], err)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if !r.add {
+		switch n, err := registered(ctx, client); {
+		case err != nil:
+			return fmt.Errorf("%w; nothing was restored", err)
+		case n > 0:
+			return fmt.Errorf("hook %s: %.0f instances are registered there, so nothing was restored; -add keeps them as they are, and adds what is missing of %s", client.Bases()[0], n, c.Args[0])
+		}
+	}
+	var all restoreOutcome
+	for body, err := range snapshot.Parts(f, restoreSize, r.otherZone) {
+		var part restoreOutcome
+		if err == nil {
+			part, err = r.send(ctx, client, c.Err, body)
+		}
+		if err != nil {
+			return r.brokenOff(err, all)
+		}
+		all.Restored += part.Restored
+		all.Kept += part.Kept
+	}
+	if r.json {
+		return show.JSON(c.Out, all)
+	}
+	fmt.Fprintf(c.Out, "%d instances are restored, as of %s; %d were there, or newer ones of their ids\n", all.Restored, head.Time.Format(time.RFC3339), all.Kept)
+	return nil
+}
+
+// brokenOff says what was done before err.
+func (r *restoring) brokenOff(err error, all restoreOutcome) error {
+	switch p := hook.Refusal(err); {
+	case all.Restored+all.Kept > 0:
+		return fmt.Errorf("%w; %d instances were restored until then, and the restore may be repeated with -add", err, all.Restored)
+	case p != nil && p.Status == http.StatusConflict && p.Field == "zone":
+		return fmt.Errorf("%w. Nothing was restored; -hook names another hook, and -other-zone restores it here", err)
+	}
+	return fmt.Errorf("%w; nothing was restored", err)
+}
+
+// registered is how many instances dnsd has.
+func registered(ctx context.Context, client *hook.Client) (n float64, err error) {
+	text, err := client.Text(ctx, "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	m, err := metrics.Parse(text)
+	if err != nil {
+		return 0, err
+	}
+	n, ok := m.Sum("rollcall_registry_instances")
+	if !ok {
+		return 0, fmt.Errorf("hook %s: /metrics has no instances: %w", client.Bases()[0], hook.ErrFormat)
+	}
+	return n, nil
+}
+
+// send sends one part. While dnsd asks for a pause it is sent again, for a bounded time: a
+// part that was restored already changes nothing.
+func (r *restoring) send(ctx context.Context, client *hook.Client, errs io.Writer, body []byte) (part restoreOutcome, err error) {
+	waited, own := time.Duration(0), time.Second
+	for {
+		err = client.Do(ctx, http.MethodPost, snapshotPath, json.RawMessage(body), &part)
+		asked, again := hook.RetryAfter(err)
+		if !again {
+			return part, err
+		}
+		d := max(asked, own)
+		if waited+d > restorePatience {
+			return part, fmt.Errorf("%w; after %v of trying again", err, waited)
+		}
+		waited += d
+		fmt.Fprintf(errs, "rollcall restore: %v; trying again in %v\n", err, d)
+		// No two restores come back at the same moment.
+		if stopped := r.pause(ctx, d+rand.N(d/2)); stopped != nil {
+			return part, errors.Join(stopped, err)
+		}
+		own = min(2*own, restorePause)
+	}
+}
+
+// pause waits for d, or for the end of ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Tests: backup_test.go, script_test.go.
