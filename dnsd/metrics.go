@@ -29,13 +29,19 @@ var (
 		"Messages with changes, or with a whole set, sent to clients that follow.", []string{"listener"}, nil)
 	pushEventsDesc = prometheus.NewDesc("rollcall_dns_push_events_total",
 		"What happened to sessions.", []string{"listener", "event"}, nil)
+	secondaryDesc = prometheus.NewDesc("rollcall_dns_secondary_events_total",
+		"Transfers and NOTIFY by secondary, of 50; the others together have no address.", []string{"listener", "secondary", "event"}, nil)
+	kernelDesc = prometheus.NewDesc("rollcall_dns_receive_dropped_total",
+		"Packets that the kernel dropped because dnsd did not take them in time.", []string{"listener"}, nil)
+	certificateDesc = prometheus.NewDesc("rollcall_dns_certificate_expiry_timestamp_seconds",
+		"When the certificate of DNS over TLS ends, as seconds since 1970.", []string{"listener"}, nil)
 	serialDesc = prometheus.NewDesc("rollcall_zone_serial",
 		"Serial of the zone.", []string{"zone"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (m dnsMetrics) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{answersDesc, eventsDesc, connsDesc, latencyDesc, sessionsDesc, subscriptionsDesc, pushesDesc, pushEventsDesc, serialDesc} {
+	for _, d := range []*prometheus.Desc{answersDesc, eventsDesc, connsDesc, latencyDesc, sessionsDesc, subscriptionsDesc, pushesDesc, pushEventsDesc, secondaryDesc, kernelDesc, certificateDesc, serialDesc} {
 		c <- d
 	}
 }
@@ -67,6 +73,23 @@ func collectServer(c chan<- prometheus.Metric, listener string, s nameserver.Sta
 		"notify": s.Notifies, "notify_failure": s.NotifyFailures,
 	} {
 		c <- prometheus.MustNewConstMetric(eventsDesc, prometheus.CounterValue, float64(n), listener, event)
+	}
+	for _, n := range s.Secondaries {
+		addr := ""
+		if n.Addr.IsValid() {
+			addr = n.Addr.String()
+		}
+		for event, v := range map[string]uint64{
+			"axfr": n.AXFR, "ixfr": n.IXFR, "transfer_failed": n.TransfersFailed, "notify": n.Notifies, "notify_failure": n.NotifyFailures,
+		} {
+			c <- prometheus.MustNewConstMetric(secondaryDesc, prometheus.CounterValue, float64(v), listener, addr, event)
+		}
+	}
+	if s.KernelTells {
+		c <- prometheus.MustNewConstMetric(kernelDesc, prometheus.CounterValue, float64(s.KernelDropped), listener)
+	}
+	if !s.CertificateEnds.IsZero() {
+		c <- prometheus.MustNewConstMetric(certificateDesc, prometheus.GaugeValue, float64(s.CertificateEnds.Unix()), listener)
 	}
 	c <- prometheus.MustNewConstMetric(connsDesc, prometheus.GaugeValue, float64(s.Conns), listener)
 	c <- prometheus.MustNewConstMetric(sessionsDesc, prometheus.GaugeValue, float64(s.Push.Sessions), listener)

@@ -34,11 +34,13 @@ func boolean(b bool) float64 {
 const mostServices = 200
 
 // serviceDescriptions are the metrics with a label or buckets.
-func serviceDescriptions() [3]*prometheus.Desc {
-	return [3]*prometheus.Desc{
+func serviceDescriptions() [5]*prometheus.Desc {
+	return [5]*prometheus.Desc{
 		registryName("service_instances", "Instances by service, of the largest 200; the others together have no name.", "service"),
 		registryName("guard_held_instances", "Instances that the guard keeps as suspects now, by service.", "service"),
 		registryName("commit_seconds", "Time of a commit of the store."),
+		registryName("service_state_instances", "Instances by service and state, of the largest 200 services; the others together have no name.", "service", "state"),
+		registryName("store_bytes", "Length of the file of the store."),
 	}
 }
 
@@ -95,9 +97,17 @@ func (c registryCollector) Collect(ch chan<- prometheus.Metric) {
 	descs := serviceDescriptions()
 	for _, n := range r.Census(mostServices) {
 		ch <- prometheus.MustNewConstMetric(descs[0], prometheus.GaugeValue, float64(n.Instances), n.Service)
+		for state, v := range n.States {
+			if v > 0 {
+				ch <- prometheus.MustNewConstMetric(descs[3], prometheus.GaugeValue, float64(v), n.Service, registry.State(state).String())
+			}
+		}
 		if n.Reprieved > 0 {
 			ch <- prometheus.MustNewConstMetric(descs[1], prometheus.GaugeValue, float64(n.Reprieved), n.Service)
 		}
+	}
+	if st.StoreBytes > 0 {
+		ch <- prometheus.MustNewConstMetric(descs[4], prometheus.GaugeValue, float64(st.StoreBytes))
 	}
 	buckets, sum := make(map[float64]uint64), uint64(0)
 	for i, bound := range registry.DurationBounds() {

@@ -144,6 +144,16 @@ type TLS struct {
 	Config *tls.Config
 }
 
+// ends is when the first certificate to end does so; zero if that is unknown.
+func (t *TLS) ends() (first time.Time) {
+	for _, c := range t.Config.Certificates {
+		if c.Leaf != nil && (first.IsZero() || c.Leaf.NotAfter.Before(first)) {
+			first = c.Leaf.NotAfter
+		}
+	}
+	return first
+}
+
 // Check returns c with the default in each field that is zero, or a *setting.Error
 // with what Listen would refuse. It opens nothing, and does not look at Zones: see
 // CheckAccess.

@@ -60,6 +60,7 @@ func (s *Server) notifySecondary(ctx context.Context, set *settings, z *zoneEntr
 		}
 		if err != nil {
 			s.transfers.notifyFailed.Add(1)
+			s.seconds.count(to.Notify.Addr(), func(n *SecondaryCount) { n.NotifyFailures++ })
 			level := slog.LevelWarn
 			if told {
 				level = slog.LevelDebug // one that does not serve the zone refuses each NOTIFY
@@ -69,6 +70,7 @@ func (s *Server) notifySecondary(ctx context.Context, set *settings, z *zoneEntr
 		} else {
 			told = false
 			s.transfers.notified.Add(1)
+			s.seconds.count(to.Notify.Addr(), func(n *SecondaryCount) { n.Notifies++ })
 		}
 		pause.Reset(notifyInterval)
 		select {

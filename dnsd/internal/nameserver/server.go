@@ -51,6 +51,7 @@ type Server struct {
 	placeTime time.Duration // placeTime, except in tests
 	conns     connTable
 	transfers transferCounts
+	seconds   secondaryCounts
 	slots     *transferSlots
 	buffers   sync.Pool // *[]byte: answers of one TCP write
 	push      *push.Server
@@ -374,6 +375,7 @@ func (s *Server) runTransfer(ctx context.Context, t *transfer, c *conn) error {
 	kind, err := t.send(ctx, c.writeTransfer)
 	if err != nil {
 		s.transfers.failed.Add(1)
+		s.seconds.count(c.from, func(n *SecondaryCount) { n.TransfersFailed++ })
 		level := slog.LevelWarn
 		if hungUp(err) || ctx.Err() != nil {
 			level = slog.LevelDebug // NSD hangs up after it has seen the SOA
@@ -384,11 +386,13 @@ func (s *Server) runTransfer(ctx context.Context, t *transfer, c *conn) error {
 	switch kind {
 	case sentAXFR:
 		s.transfers.axfr.Add(1)
+		s.seconds.count(c.from, func(n *SecondaryCount) { n.AXFR++ })
 		if t.ixfr {
 			s.transfers.fallback.Add(1)
 		}
 	case sentIXFR:
 		s.transfers.ixfr.Add(1)
+		s.seconds.count(c.from, func(n *SecondaryCount) { n.IXFR++ })
 	}
 	log.Debug("transfer sent", "incremental", kind == sentIXFR)
 	return nil

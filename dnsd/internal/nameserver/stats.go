@@ -37,6 +37,15 @@ type Stats struct {
 	Notifies         uint64 // NOTIFY acknowledged
 	NotifyFailures   uint64 // NOTIFY given up
 
+	Secondaries []SecondaryCount // the same by secondary, ordered by address
+
+	// KernelDropped are packets that the kernel dropped because no loop took them in time.
+	// KernelTells: it says how many. It does on Linux.
+	KernelDropped uint64
+	KernelTells   bool
+
+	CertificateEnds time.Time // of DNS over TLS; zero: there is none
+
 	Push push.Stats // of the sessions of clients that follow the zones
 
 	// Latency holds how long answers over UDP took from the system call that
@@ -201,5 +210,10 @@ func (s *Server) Stats() Stats {
 	out.AXFR, out.IXFR, out.IXFRFallback = t.axfr.Load(), t.ixfr.Load(), t.fallback.Load()
 	out.TransfersFailed = t.failed.Load()
 	out.Notifies, out.NotifyFailures = t.notified.Load(), t.notifyFailed.Load()
+	out.Secondaries = s.seconds.all()
+	out.KernelDropped, out.KernelTells = kernelDrops(s.udp)
+	if len(s.tls) > 0 {
+		out.CertificateEnds = s.settings.Load().TLS.ends()
+	}
 	return out
 }

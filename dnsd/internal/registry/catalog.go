@@ -21,6 +21,7 @@ type service struct {
 	entries  []*entry // ordered by id: 8 octets an instance, and a view needs no sorting
 	lost     losses   // when instances were lost, for the guard
 	suspects int
+	states   [len(stateWords)]int32 // as those of the catalog
 }
 
 // entry is one instance and its lease.
@@ -85,8 +86,7 @@ func (c *catalog) replace(e *entry, in *Instance) {
 func (c *catalog) unheard(e *entry) {
 	if e.in.Shown() == Up && !e.unheard {
 		e.unheard = true
-		c.states[Up]--
-		c.states[Unconfirmed]++
+		c.move(e, Up, Unconfirmed)
 	}
 }
 
@@ -94,9 +94,16 @@ func (c *catalog) unheard(e *entry) {
 func (c *catalog) heard(e *entry) {
 	if e.unheard {
 		e.unheard = false
-		c.states[Unconfirmed]--
-		c.states[Up]++
+		c.move(e, Unconfirmed, Up)
 	}
+}
+
+// move counts e in another state.
+func (c *catalog) move(e *entry, from, to State) {
+	c.states[from]--
+	c.states[to]++
+	e.service.states[from]--
+	e.service.states[to]++
 }
 
 func (c *catalog) remove(e *entry) {
@@ -116,6 +123,7 @@ func (c *catalog) remove(e *entry) {
 // count adds n to the number of instances in the state of in.
 func (c *catalog) count(s *service, in *Instance, n int) {
 	c.states[in.Shown()] += n
+	s.states[in.Shown()] += int32(n)
 	if in.State == Suspect {
 		s.suspects += n
 	}

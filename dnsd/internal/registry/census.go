@@ -36,10 +36,12 @@ func (r *Registry) ServiceRevision(service string) (uint64, bool) {
 	return s.revision, true
 }
 
-// Count is the number of instances of a service, and how many of them have a reprieve.
+// Count is the number of instances of a service, in all and by [State], and how many of
+// them have a reprieve.
 type Count struct {
 	Service              string
 	Instances, Reprieved int
+	States               [len(stateWords)]int32
 }
 
 // Census counts the instances of each service, the largest service first. It returns at
@@ -53,7 +55,7 @@ func (r *Registry) Census(most int) []Count {
 		at[e.service]++
 	}
 	for name, s := range r.catalog.services {
-		counts = append(counts, Count{name, len(s.entries), at[s]})
+		counts = append(counts, Count{name, len(s.entries), at[s], s.states})
 	}
 	r.mu.RUnlock()
 	slices.SortFunc(counts, func(a, b Count) int {
@@ -69,6 +71,9 @@ func (r *Registry) Census(most int) []Count {
 	for _, c := range counts[most:] {
 		rest.Instances += c.Instances
 		rest.Reprieved += c.Reprieved
+		for i, n := range c.States {
+			rest.States[i] += n
+		}
 	}
 	return append(counts[:most], rest)
 }

@@ -90,6 +90,7 @@ type Stats struct {
 	Commits, CommitFailures                    uint64 // of the backend
 	CommitTook                                 Durations
 	Unstored                                   int           // changes that were published and could not be stored yet
+	StoreBytes                                 int64         // that the backend takes on a disk; 0: none, or it does not say
 	Sick                                       bool          // changes cannot be stored at the moment
 	Cut                                        uint64        // watches that were cut off because they were too slow
 	Stalls                                     uint64        // how often the lease clock stood still
@@ -98,6 +99,10 @@ type Stats struct {
 
 // Stats returns the current numbers.
 func (r *Registry) Stats() Stats {
+	size := int64(0)
+	if s, ok := r.backend.(interface{ Size() int64 }); ok {
+		size = s.Size()
+	}
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	n, c := &r.catalog.states, &r.stats
@@ -109,7 +114,7 @@ func (r *Registry) Stats() Stats {
 		Registered: c.registered.Load(), Renewed: c.renewed.Load(),
 		Deregistered: c.deregistered.Load(), Expired: c.expired.Load(),
 		Reprieved: c.reprieved.Load(), Proven: c.proven.Load(),
-		Commits: c.commits.Load(), CommitTook: c.took.read(), CommitFailures: c.failures.Load(), Unstored: int(c.unstored.Load()), Sick: r.Sick() != nil,
+		Commits: c.commits.Load(), CommitTook: c.took.read(), CommitFailures: c.failures.Load(), Unstored: int(c.unstored.Load()), StoreBytes: size, Sick: r.Sick() != nil,
 		Cut: r.watchers.cut.Load(), Stalls: r.clock.stalls, Stalled: r.clock.stalled,
 	}
 }

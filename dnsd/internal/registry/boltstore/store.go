@@ -54,6 +54,16 @@ type Store struct {
 	values    []byte    // the values of one commit: bbolt keeps them until the commit ends
 }
 
+// Size is the length of the file in octets, or 0 if it cannot be read. Space that became
+// free is used again, and the file does not become shorter.
+func (s *Store) Size() int64 {
+	info, err := s.file.Stat()
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
 // Open opens the store at path. If there is no file, it makes one, and the directories
 // that lead to it.
 //
