@@ -1,5 +1,7 @@
 package register
 
+import "time"
+
 // Registration describes an instance: it is the body of the PUT. Only Port is
 // required.
 type Registration struct {
@@ -86,6 +88,21 @@ type Services struct {
 	Life     string    `json:"life"` // as in [Service]
 	Revision uint64    `json:"revision"`
 	Services []Service `json:"services"` // sorted by name
+}
+
+// Fence is what dnsd remembers of an id that is not registered.
+type Fence struct {
+	Service     string    `json:"service"`
+	ID          string    `json:"id"`
+	Incarnation uint64    `json:"incarnation,omitempty"` // the lowest that may register; 0: any
+	Drained     bool      `json:"drained,omitempty"`     // the next instance will be drained: the drain was sticky
+	Time        time.Time `json:"time"`
+}
+
+// Fences is the answer to GET /v1/fences.
+type Fences struct {
+	Revision uint64  `json:"revision"`
+	Fences   []Fence `json:"fences"` // the oldest first
 }
 
 // RenewRequest is the body of POST /v1/renew.

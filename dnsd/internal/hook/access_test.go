@@ -24,6 +24,8 @@ func requests() []needing {
 		{"PUT", pathInstance + "/drain", a1 + "/drain?sticky=1", "", Admin, "_math._tcp"},
 		{"DELETE", pathInstance + "/drain", a1 + "/drain", "", Admin, "_math._tcp"},
 		{"DELETE", pathInstance + "/fence", "/v1/services/_math._tcp/instances/gone/fence", "", Admin, "_math._tcp"},
+		{"GET", "/v1/fences", "/v1/fences", "", Read, ""},
+		{"GET", "/v1/fences", "/v1/fences?service=_math._tcp", "", Read, "_math._tcp"},
 		{"POST", pathHold, a1 + "/hold", "", Write, "_math._tcp"},
 		{"POST", "/v1/renew", "/v1/renew", `{"instances":["_math._tcp/a1"]}`, Write, "_math._tcp"},
 		{"DELETE", pathService + "/guard", svc + "/guard", "", Admin, "_math._tcp"},

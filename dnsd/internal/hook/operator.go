@@ -1,7 +1,9 @@
 package hook
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -63,6 +65,60 @@ func (x *exchange) drained(done registry.Receipt) error {
 	}
 	x.revision(done.Revision)
 	return x.json(http.StatusOK, published(registry.Standing{Instance: in, ExpiresIn: done.ExpiresIn}, true))
+}
+
+// listFences lists what is remembered of ids that are not registered.
+func (x *exchange) listFences() error {
+	q, err := x.query("service")
+	if err != nil {
+		return err
+	}
+	service := q.Get("service")
+	if q.Has("service") {
+		if err := registry.CheckService(service); err != nil {
+			return err
+		}
+	}
+	if err := x.mayRead(service); err != nil {
+		return err
+	}
+	p, err := x.pieces("")
+	if err != nil {
+		return err
+	}
+	defer p.finish()
+	c := x.st.registry.Content()
+	if c.Fences == nil {
+		return registry.ErrClosed
+	}
+	x.revision(c.Revision)
+	x.w.Header().Set("Content-Type", "application/json")
+	x.w.Header().Set("Cache-Control", "no-store")
+	if x.r.Method == http.MethodHead {
+		x.w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	fmt.Fprintf(p.out, `{"revision":%d,"fences":[`, c.Revision)
+	comma := ""
+	for f, err := range c.Fences {
+		if err != nil {
+			return err
+		}
+		if service != "" && f.Service != service {
+			continue
+		}
+		one, err := json.Marshal(shownFence(f))
+		if err != nil {
+			return err
+		}
+		_, _ = p.out.WriteString(comma) // a bufio.Writer keeps its first error
+		if _, err := p.out.Write(one); err != nil {
+			return err
+		}
+		comma = ","
+	}
+	_, _ = p.out.WriteString("]}\n")
+	return p.end()
 }
 
 // clearFence forgets which incarnation was registered last under an id.

@@ -76,6 +76,7 @@ func table() []route {
 			http.MethodDelete: {(*exchange).undrain, "undrain"},
 		}},
 		{path: pathInstance + "/fence", methods: map[string]operation{http.MethodDelete: {(*exchange).clearFence, "clear fence"}}},
+		{path: "/v1/fences", methods: get((*exchange).listFences)},
 		{path: pathHold, methods: map[string]operation{http.MethodPost: {(*exchange).hold, "hold"}}},
 		{path: pathRenew, methods: map[string]operation{http.MethodPost: {(*exchange).renew, "renew"}}},
 		{path: "/v1/guard", methods: map[string]operation{http.MethodDelete: {(*exchange).releaseGuard, "release guard"}}},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/register"
 )
 
 // snapshotFormat is the first word of a snapshot. Lines may get more fields under it.
@@ -30,14 +31,7 @@ type (
 	}
 	snapshotLine struct {
 		Instance *registry.Record `json:"instance,omitempty"`
-		Fence    *snapshotFence   `json:"fence,omitempty"`
-	}
-	snapshotFence struct {
-		Service     string    `json:"service"`
-		ID          string    `json:"id"`
-		Incarnation uint64    `json:"incarnation,omitempty"`
-		Drained     bool      `json:"drained,omitempty"`
-		Time        time.Time `json:"time"`
+		Fence    *register.Fence  `json:"fence,omitempty"`
 	}
 	snapshotEnd struct {
 		SHA256 string `json:"sha256"`
@@ -101,7 +95,7 @@ func (x *exchange) takeSnapshot() error {
 		if err != nil {
 			return err
 		}
-		if err := lines.write(snapshotLine{Fence: &snapshotFence{f.Service, f.ID, f.Incarnation, f.Drained, f.Time.UTC()}}); err != nil {
+		if err := lines.write(snapshotLine{Fence: shownFence(f)}); err != nil {
 			return err
 		}
 	}
@@ -109,6 +103,11 @@ func (x *exchange) takeSnapshot() error {
 		return err
 	}
 	return p.end()
+}
+
+// shownFence is a fence as JSON has it.
+func shownFence(f registry.Fence) *register.Fence {
+	return &register.Fence{Service: f.Service, ID: f.ID, Incarnation: f.Incarnation, Drained: f.Drained, Time: f.Time.UTC()}
 }
 
 // snapshotLines writes lines and sums them.

@@ -25,6 +25,9 @@ type App struct {
 	Long     string // paragraphs, separated by empty lines
 	Version  string
 	Commands []Command
+	// Names is the command that prints what an argument SERVICE can be, or, with a SERVICE,
+	// what ID can be, a line each, for completion. Empty: there is none.
+	Names string
 	// Common are the flags that many commands share. Help lists them after the others.
 	Common []string
 	// Statuses are the exit statuses, and Environment the variables, for the manual.

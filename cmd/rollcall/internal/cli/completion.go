@@ -55,6 +55,30 @@ func (a *App) seconds(c *Command) (all []word) {
 	return all
 }
 
+// The arguments that App.Names can complete.
+const (
+	argService = "SERVICE"
+	argID      = "ID" // of the service before it
+)
+
+// kinds are the arguments of c, in order, as far as they are completed by asking.
+func (a *App) kinds(c *Command) (kinds []string) {
+	if a.Names == "" {
+		return nil
+	}
+	for _, arg := range strings.Fields(strings.NewReplacer("[", "", "]", "").Replace(c.Args)) {
+		if arg != argService && arg != argID {
+			break
+		}
+		kinds = append(kinds, arg)
+	}
+	return kinds
+}
+
+// ask is the command that prints names. It is quick or prints nothing:
+// a person waits, and an error would be written over what they type.
+func (a *App) ask() string { return a.Name + " " + a.Names + " -timeout 1s 2>/dev/null" }
+
 // files are the flags whose value is a file.
 func (a *App) files() (all []string) {
 	for i := range a.Commands {
@@ -90,20 +114,24 @@ func (a *App) longer() (names []string) {
 func (a *App) bash() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Completion of %s for bash: source it, or put it into /usr/share/bash-completion/completions/%[1]s.\n_%[1]s() {\n", a.Name)
-	fmt.Fprintf(&b, "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words=\n\tlocal name=${COMP_WORDS[1]} two=\"${COMP_WORDS[1]} ${COMP_WORDS[2]}\"\n\tCOMPREPLY=()\n")
+	fmt.Fprintf(&b, "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words= kinds= first=2\n\tlocal name=${COMP_WORDS[1]} two=\"${COMP_WORDS[1]} ${COMP_WORDS[2]}\"\n\tCOMPREPLY=()\n")
 	if files := a.files(); len(files) > 0 {
 		fmt.Fprintf(&b, "\tcase $prev in\n\t%s) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n\tesac\n", strings.Join(files, "|"))
 	}
 	if names := a.longer(); len(names) > 0 {
-		fmt.Fprintf(&b, "\tif ((COMP_CWORD > 2)); then\n\t\tcase $two in\n\t\t'%s') name=$two ;;\n\t\tesac\n\tfi\n", strings.Join(names, "'|'"))
+		fmt.Fprintf(&b, "\tif ((COMP_CWORD > 2)); then\n\t\tcase $two in\n\t\t'%s') name=$two first=3 ;;\n\t\tesac\n\tfi\n", strings.Join(names, "'|'"))
 	}
 	fmt.Fprintf(&b, "\tif ((COMP_CWORD == 1)); then\n\t\twords='%s'\n\telse\n\t\tcase $name in\n", join(a.firsts()))
 	for i := range a.Commands {
 		c := &a.Commands[i]
-		fmt.Fprintf(&b, "\t\t'%s') words='%s' ;;\n", c.Name, join(a.seconds(c)))
+		fmt.Fprintf(&b, "\t\t'%s') words='%s' kinds='%s' ;;\n", c.Name, join(a.seconds(c)), strings.Join(a.kinds(c), " "))
 	}
 	fmt.Fprintf(&b, "\t\thelp) words='%s' ;;\n", join(a.firsts()))
-	fmt.Fprintf(&b, "\t\tesac\n\tfi\n\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\ncomplete -o default -F _%s %[1]s\n", a.Name)
+	fmt.Fprintf(&b, "\t\tesac\n\tfi\n")
+	if a.Names != "" {
+		fmt.Fprintf(&b, "\tkinds=($kinds)\n\tif [[ $cur != -* ]]; then\n\t\tcase ${kinds[COMP_CWORD-first]} in\n\t\t%s) words+=\" $(%s)\" ;;\n\t\t%s) words+=\" $(%s \"$prev\")\" ;;\n\t\tesac\n\tfi\n", argService, a.ask(), argID, a.ask())
+	}
+	fmt.Fprintf(&b, "\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\ncomplete -o default -F _%s %[1]s\n", a.Name)
 	return b.String()
 }
 
@@ -121,20 +149,24 @@ func (a *App) zsh() string {
 		return strings.Join(all, " ")
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "#compdef %s\n# Completion of %[1]s for zsh: put it into a folder of $fpath, as _%[1]s.\n_%[1]s() {\n\tlocal -a names flags\n\tlocal name=$words[2]\n", a.Name)
+	fmt.Fprintf(&b, "#compdef %s\n# Completion of %[1]s for zsh: put it into a folder of $fpath, as _%[1]s.\n_%[1]s() {\n\tlocal -a names flags kinds\n\tlocal name=$words[2] first=2\n", a.Name)
 	if files := a.files(); len(files) > 0 {
 		fmt.Fprintf(&b, "\tcase $words[CURRENT-1] in\n\t(%s) _files; return ;;\n\tesac\n", strings.Join(files, "|"))
 	}
 	if names := a.longer(); len(names) > 0 {
-		fmt.Fprintf(&b, "\tif (( CURRENT > 3 )); then\n\t\tcase \"$words[2] $words[3]\" in\n\t\t('%s') name=\"$words[2] $words[3]\" ;;\n\t\tesac\n\tfi\n", strings.Join(names, "'|'"))
+		fmt.Fprintf(&b, "\tif (( CURRENT > 3 )); then\n\t\tcase \"$words[2] $words[3]\" in\n\t\t('%s') name=\"$words[2] $words[3]\" first=3 ;;\n\t\tesac\n\tfi\n", strings.Join(names, "'|'"))
 	}
 	fmt.Fprintf(&b, "\tif (( CURRENT == 2 )); then\n\t\tnames=(%s)\n\telse\n\t\tcase $name in\n", list(a.firsts(), false))
 	for i := range a.Commands {
 		c := &a.Commands[i]
-		fmt.Fprintf(&b, "\t\t('%s') names=(%s) flags=(%s) ;;\n", c.Name, list(a.seconds(c), false), list(a.seconds(c), true))
+		fmt.Fprintf(&b, "\t\t('%s') names=(%s) flags=(%s) kinds=(%s) ;;\n", c.Name, list(a.seconds(c), false), list(a.seconds(c), true), strings.Join(a.kinds(c), " "))
 	}
 	fmt.Fprintf(&b, "\t\t(help) names=(%s) ;;\n", list(a.firsts(), false))
-	fmt.Fprintf(&b, "\t\tesac\n\tfi\n\t_describe command names || _describe -o flag flags || _files\n}\nif [ \"$funcstack[1]\" = _%[1]s ]; then _%[1]s; else compdef _%[1]s %[1]s; fi\n", a.Name)
+	fmt.Fprintf(&b, "\t\tesac\n\tfi\n")
+	if a.Names != "" {
+		fmt.Fprintf(&b, "\tcase $kinds[CURRENT-first] in\n\t(%s) names+=(${(f)\"$(%s)\"}) ;;\n\t(%s) names+=(${(f)\"$(%s $words[CURRENT-1])\"}) ;;\n\tesac\n", argService, a.ask(), argID, a.ask())
+	}
+	fmt.Fprintf(&b, "\t_describe command names || _describe -o flag flags || _files\n}\nif [ \"$funcstack[1]\" = _%[1]s ]; then _%[1]s; else compdef _%[1]s %[1]s; fi\n", a.Name)
 	return b.String()
 }
 
@@ -166,6 +198,14 @@ func (a *App) fish() string {
 				how += " -r -F"
 			}
 			fmt.Fprintf(&b, "complete -c %s -n %s %s -d %s\n", a.Name, condition, how, quote(w.short))
+		}
+		for n, kind := range a.kinds(c) {
+			ask := a.ask()
+			if kind == argID {
+				ask += " (commandline -opc)[-1]"
+			}
+			at := fmt.Sprintf("%s; and test (count (commandline -opc)) -eq %d", strings.Join(seen, "; and "), 1+len(seen)+n)
+			fmt.Fprintf(&b, "complete -c %s -n %s -a '(%s)'\n", a.Name, quote(at), ask)
 		}
 	}
 	return b.String()

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"flag"
 	"os/exec"
 	"strings"
 	"testing"
@@ -37,13 +38,58 @@ func TestBashCompletes(t *testing.T) {
 	}
 }
 
+// TestBashCompletesByAsking: what an argument can be is asked for where it is, with the words
+// that are there already.
+func TestBashCompletesByAsking(t *testing.T) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("there is no bash")
+	}
+	a := sample()
+	a.Names = "names"
+	none := func(*flag.FlagSet) Run { return nil }
+	a.Commands = append(a.Commands,
+		Command{Name: "get", Args: "SERVICE [ID]", Max: 2, Make: none},
+		Command{Name: "get back", Args: "[SERVICE]", Max: 1, Make: none},
+		Command{Name: "put", Args: "FILE SERVICE", Max: 2, Make: none})
+	text, err := a.Completion("bash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"app get ":         "back (names-timeout1s)",
+		"app get (":        "(names-timeout1s)",
+		"app get _a._tcp ": "back (names-timeout1s_a._tcp)",
+		"app get x y ":     "back",
+		"app get back ":    "(names-timeout1s)",
+		"app get back x ":  "",
+		"app put ":         "",
+		"app put f ":       "",
+		"app get -":        "",
+		"app nosuch ":      "",
+	} {
+		words := strings.Split(line, " ")
+		script := text + "\napp() { local IFS=; echo \"($*)\"; }\nCOMP_WORDS=('" + strings.Join(words, "' '") + "')\nCOMP_CWORD=$((${#COMP_WORDS[@]}-1))\n_app\necho ${COMPREPLY[@]}\n"
+		out, err := exec.Command(bash, "-c", script).CombinedOutput()
+		if got := strings.TrimSpace(string(out)); err != nil || got != want {
+			t.Errorf("%q: %q, %v, want %q", line, got, err, want)
+		}
+	}
+}
+
 // TestOtherShellsReadTheirCompletion: where they are installed.
 func TestOtherShellsReadTheirCompletion(t *testing.T) {
 	for _, shell := range []string{"zsh", "fish"} {
 		t.Run(shell, func(t *testing.T) {
-			text, err := sample().Completion(shell)
+			a := sample()
+			a.Names = "names"
+			a.Commands = append(a.Commands, Command{Name: "get", Args: "SERVICE [ID]", Max: 2, Make: func(*flag.FlagSet) Run { return nil }})
+			text, err := a.Completion(shell)
 			if err != nil || !strings.Contains(text, "-loud") && !strings.Contains(text, "-o loud") || !strings.Contains(text, "print all") && !strings.Contains(text, "from print' -a all") {
 				t.Fatalf("%v\n%s", err, text)
+			}
+			if n := strings.Count(text, "app names -timeout 1s 2>/dev/null"); n != 2 {
+				t.Errorf("it asks %d times:\n%s", n, text)
 			}
 			path, err := exec.LookPath(shell)
 			if err != nil {

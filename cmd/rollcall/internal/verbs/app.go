@@ -36,10 +36,11 @@ clients see it. It speaks to dnsd's HTTP API, which is called the hook, and to D
 Flags may come before and after the arguments. After -- nothing is a flag. Tables are for
 people; programs use -json, whose fields are those of the HTTP API.`,
 		Version: release.Version(),
+		Names:   names.Name,
 		Common:  commonFlags(),
 		Commands: []cli.Command{
-			ls, get, watch, drain, undrain, rm, guard, guardRelease, resolve, call, registerCommand,
-			top, clusterCommand, clusterAdd, clusterRemove, backup, restore, doctor, completion(),
+			ls, get, watch, drain, undrain, rm, guard, guardRelease, fence, fenceRelease, resolve, call, registerCommand,
+			top, clusterCommand, clusterAdd, clusterRemove, backup, restore, doctor, names, completion(),
 		},
 		Statuses: []cli.Entry{
 			{Word: "0", Text: "done"},
@@ -77,4 +78,4 @@ _rollcall. For fish: put it into ~/.config/fish/completions/rollcall.fish.`,
 	}
 }
 
-// Tests: manual_test.go, script_test.go.
+// Tests: flags_test.go, manual_test.go, script_test.go.

@@ -69,9 +69,9 @@ func TestARestoreWaitsAsDnsdAsks(t *testing.T) {
 		"429, then 503": {[]func(http.ResponseWriter){
 			func(w http.ResponseWriter) { refuse(w, 429, "3") }, func(w http.ResponseWriter) { refuse(w, 503, "1") }, nil,
 		}, []time.Duration{3 * time.Second, 2 * time.Second}, ""},
-		"without a pause": {[]func(http.ResponseWriter){func(w http.ResponseWriter) { refuse(w, 503, "") }}, nil, "not now"},
-		"another refusal": {[]func(http.ResponseWriter){func(w http.ResponseWriter) { refuse(w, 507, "1") }}, nil, "507"},
-		"for ever":        {[]func(http.ResponseWriter){func(w http.ResponseWriter) { refuse(w, 503, "15") }}, []time.Duration{15 * time.Second, 15 * time.Second, 15 * time.Second, 15 * time.Second}, "after 1m0s of trying again"},
+		"without a pause":  {[]func(http.ResponseWriter){func(w http.ResponseWriter) { refuse(w, 503, "") }}, nil, "not now"},
+		"another refusal":  {[]func(http.ResponseWriter){func(w http.ResponseWriter) { refuse(w, 507, "1") }}, nil, "507"},
+		"for ever":         {[]func(http.ResponseWriter){func(w http.ResponseWriter) { refuse(w, 503, "15") }}, []time.Duration{15 * time.Second, 15 * time.Second, 15 * time.Second, 15 * time.Second}, "after 1m0s of trying again"},
 		"a pause of years": {[]func(http.ResponseWriter){func(w http.ResponseWriter) { refuse(w, 503, "2000000000") }}, nil, "not now"},
 	} {
 		t.Run(name, func(t *testing.T) {
