@@ -43,9 +43,12 @@ single services are left out.`,
 const (
 	// maxListed is how many instances are read again and again: 20,000 have 5 MB.
 	maxListed = 20_000
-	// otherRows are the rows of a screen that are no services.
-	otherRows = 7
+	// narrow is the width of a screen below which titles of columns are short.
+	narrow = 72
 )
+
+// screen is the room for a frame; 0: as much as it takes.
+type screen struct{ width, height int }
 
 // frame is what top shows at one moment. A rate is nil if it is not known.
 type frame struct {
@@ -193,14 +196,14 @@ func (a *asking) printFrame(c cli.Call, where string, f *frame) error {
 		}
 		return c.Out.Flush()
 	}
-	rows := len(f.Services)
+	var room screen
 	if c.Terminal {
 		fmt.Fprint(c.Out, "\x1b[H\x1b[2J") // to the top, and clear (ECMA-48)
-		if _, h, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
-			rows = max(1, h-otherRows)
+		if w, h, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
+			room = screen{w, h}
 		}
 	}
-	if err := f.write(c.Out, where, rows); err != nil {
+	if err := f.write(c.Out, where, room); err != nil {
 		return err
 	}
 	if !c.Terminal {
@@ -209,26 +212,61 @@ func (a *asking) printFrame(c cli.Call, where string, f *frame) error {
 	return c.Out.Flush()
 }
 
-// write prints the frame, with as many services as there is room for.
-func (f *frame) write(w io.Writer, where string, rows int) error {
-	fmt.Fprintf(w, "%s  %s  revision %d\n", f.Time.Format(time.TimeOnly), where, f.Revision)
-	var words []string
-	for _, s := range states {
-		words = append(words, fmt.Sprintf("%.0f %s", f.Instances[string(s)], s))
-	}
-	fmt.Fprintf(w, "%d services, instances: %s\n", len(f.Services), strings.Join(words, ", "))
-	words = nil
-	for _, c := range counters {
-		value := "-"
-		if r := f.Rates[c.word]; r != nil {
-			value = fmt.Sprintf("%.1f", *r)
+// write prints the frame, with as many services as there is room for: on a screen that
+// scrolls, the first lines would be gone.
+func (f *frame) write(w io.Writer, where string, room screen) error {
+	head := lines([]string{f.Time.Format(time.TimeOnly), show.Clean(where), fmt.Sprintf("revision %d", f.Revision)}, "  ", room.width)
+	words := []string{fmt.Sprintf("%d services", len(f.Services))}
+	for i, s := range states {
+		word := fmt.Sprintf("%.0f %s", f.Instances[string(s)], s)
+		if i == 0 {
+			word = "instances: " + word
 		}
-		words = append(words, c.word+" "+value)
+		words = append(words, word)
 	}
-	fmt.Fprintf(w, "a second: %s\n\n", strings.Join(words, ", "))
-	t := show.NewTable("SERVICE", "INSTANCES", "UP", "UNCONFIRMED", "SUSPECT", "DRAINED")
-	for _, s := range f.Services[:min(rows, len(f.Services))] {
-		row := []any{s.Service, s.Instances}
+	head = append(head, lines(words, ", ", room.width)...)
+	words = nil
+	for i, c := range counters {
+		word := c.word + " -"
+		if r := f.Rates[c.word]; r != nil {
+			word = fmt.Sprintf("%s %.1f", c.word, *r)
+		}
+		if i == 0 {
+			word = "a second: " + word
+		}
+		words = append(words, word)
+	}
+	head = append(append(head, lines(words, ", ", room.width)...), "")
+	rows := len(f.Services)
+	if room.height > 0 {
+		// Below are the titles, what says how many more there are, and the cursor.
+		rows = max(1, min(rows, room.height-len(head)-3))
+	}
+	if _, err := fmt.Fprintln(w, strings.Join(head, "\n")); err != nil {
+		return err
+	}
+	if err := f.table(rows, room.width).Write(w); err != nil {
+		return err
+	}
+	if more := len(f.Services) - rows; more > 0 {
+		fmt.Fprintf(w, "and %d more\n", more)
+	}
+	return nil
+}
+
+// table has the first services.
+func (f *frame) table(rows, width int) *show.Table {
+	// Numbers up to 99,999 fit, on a narrow screen up to 9,999, and the rest is for the name.
+	t, name := show.NewTable("SERVICE", "INSTANCES", "UP", "UNCONFIRMED", "SUSPECT", "DRAINED"), width-(9+5+11+7+7+5*2)
+	if width < narrow && width > 0 {
+		t, name = show.NewTable("SERVICE", "ALL", "UP", "UNC", "SUS", "DRA"), max(8, width-5*(4+2))
+	}
+	for _, s := range f.Services[:rows] {
+		service := s.Service
+		if name > 0 && len(service) > name {
+			service = service[:name-2] + ".."
+		}
+		row := []any{service, s.Instances}
 		for _, state := range states {
 			if s.States == nil {
 				row = append(row, "")
@@ -238,13 +276,33 @@ func (f *frame) write(w io.Writer, where string, rows int) error {
 		}
 		t.Row(row...)
 	}
-	if err := t.Write(w); err != nil {
-		return err
+	return t
+}
+
+// lines puts words on lines of a width, with a separator between them. A word that is
+// longer is cut.
+func lines(words []string, between string, width int) (all []string) {
+	line := ""
+	for _, word := range words {
+		switch {
+		case line == "":
+			line = word
+		case width > 0 && len(line)+len(between)+len(word) > width:
+			all = append(all, cut(strings.TrimRight(line+between, " "), width))
+			line = word
+		default:
+			line += between + word
+		}
 	}
-	if more := len(f.Services) - rows; more > 0 {
-		fmt.Fprintf(w, "and %d more\n", more)
+	return append(all, cut(line, width))
+}
+
+// cut is text on a line of a width.
+func cut(text string, width int) string {
+	if r := []rune(text); width > 0 && len(r) > width {
+		return string(r[:width])
 	}
-	return nil
+	return text
 }
 
 // Tests: top_test.go, script_test.go.

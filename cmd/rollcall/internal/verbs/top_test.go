@@ -1,6 +1,7 @@
 package verbs
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,7 @@ func TestAFrameFitsTheScreen(t *testing.T) {
 		Services: []count{{"_math._tcp", 3, map[string]int{"up": 2, "suspect": 1}}, {"_big._tcp", 30_000, nil}, {"_c._tcp", 1, nil}},
 	}
 	var out strings.Builder
-	if err := f.write(&out, "http://x", 2); err != nil {
+	if err := f.write(&out, "http://x", screen{height: 9}); err != nil {
 		t.Fatal(err)
 	}
 	want := `12:00:00  http://x  revision 7
@@ -43,5 +44,39 @@ and 1 more
 `
 	if out.String() != want {
 		t.Errorf("got\n%s", out.String())
+	}
+}
+
+// TestAFrameFitsEveryScreen: nothing is wider or higher, so nothing scrolls away, and the
+// numbers of the services are there.
+func TestAFrameFitsEveryScreen(t *testing.T) {
+	r := 123456.7
+	f := &frame{Time: noon, Revision: 28060985599, Instances: map[string]float64{}, Rates: map[string]rate{}}
+	for _, s := range states {
+		f.Instances[string(s)] = 20_000
+	}
+	for _, c := range counters {
+		f.Rates[c.word] = &r
+	}
+	for i := range 50 {
+		f.Services = append(f.Services, count{fmt.Sprintf("_service-with-a-name-%d._tcp", i), 1000, map[string]int{"up": 998, "suspect": 1, "unconfirmed": 1}})
+	}
+	for _, room := range []screen{{80, 24}, {40, 24}, {60, 15}, {200, 60}, {72, 14}} {
+		var out strings.Builder
+		if err := f.write(&out, "https://dnsd.a-long-domain.example.com:8053", room); err != nil {
+			t.Fatal(err)
+		}
+		all := strings.Split(out.String(), "\n") // the last one is where the cursor is
+		if len(all) > room.height {
+			t.Errorf("%v: %d lines", room, len(all))
+		}
+		for _, line := range all {
+			if len(line) > room.width {
+				t.Errorf("%v: a line of %d: %q", room, len(line), line)
+			}
+		}
+		if n := strings.Count(out.String(), " 998 "); n == 0 || room.height > 20 && n < 8 {
+			t.Errorf("%v: %d services\n%s", room, n, &out)
+		}
 	}
 }
