@@ -14,3 +14,11 @@ func TestVersionEndsWithThatOfGo(t *testing.T) {
 		}
 	}
 }
+
+func TestABuildIsThatOfTheRelease(t *testing.T) {
+	stamp = "v1.2.3 abcdef"
+	defer func() { stamp = "" }()
+	if version, commit := Build(); version != "v1.2.3" || commit != "abcdef" {
+		t.Errorf("version %q, commit %q", version, commit)
+	}
+}

@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/rollcall-dns/rollcall/internal/release"
 )
 
 // metrics are the hook's own metrics. They last as long as the Server; each
@@ -107,15 +108,7 @@ func (x *exchange) healthz() error {
 
 // buildInfo is always 1; its labels name the build.
 func buildInfo() prometheus.Collector {
-	version, revision := "(unknown)", ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		version = info.Main.Version
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = s.Value
-			}
-		}
-	}
+	version, revision := release.Build()
 	g := prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace: "rollcall", Name: "build_info", Help: "The build that runs; always 1.",
 		ConstLabels: prometheus.Labels{"version": version, "revision": revision, "goversion": runtime.Version()},
