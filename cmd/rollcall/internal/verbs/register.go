@@ -43,6 +43,7 @@ Without a COMMAND it registers a program that runs already, until SIGTERM, SIGHU
 		flags.DurationVar(&k.ttl, "ttl", 0, "`DURATION` of the DNS records; else that of the Corefile")
 		flags.DurationVar(&k.lease, "lease", 0, "`DURATION` that it stays in DNS without a renewal; else that of the Corefile")
 		flags.Func("meta", "`KEY=VALUE` to publish as TXT; may be given again", k.addMeta)
+		flags.BoolVar(&k.drain, "drain", false, "leave it out of DNS, registered, for as long as it runs: for a trial")
 		flags.BoolVar(&k.check, "check", true, "wait until the port accepts connections; not for _udp")
 		flags.DurationVar(&k.wait, "wait", 30*time.Second, "`DURATION` within which the port must accept connections")
 		flags.DurationVar(&k.linger, "linger", 0, "`DURATION` between leaving DNS and passing SIGTERM on, for caches; its TTL is enough")
@@ -57,7 +58,7 @@ type keeping struct {
 	host, id               string
 	ttl, lease             time.Duration
 	meta                   map[string]string
-	check                  bool
+	drain, check           bool
 	wait, linger           time.Duration
 }
 
@@ -126,7 +127,7 @@ func (k *keeping) config(service string) (cfg register.Config, err error) {
 		Hooks: client.Bases(), Service: service, ID: k.id, Token: client.Token(), HTTP: client.HTTP(), Timeout: k.Timeout,
 		Registration: register.Registration{
 			Host: k.host, Port: uint16(k.port.value), Priority: k.priority.pointer(), Weight: k.weight.pointer(),
-			TTL: register.Duration(k.ttl), Lease: register.Duration(k.lease), Meta: k.meta,
+			TTL: register.Duration(k.ttl), Lease: register.Duration(k.lease), Meta: k.meta, Drain: k.drain,
 		},
 	}, nil
 }
