@@ -171,6 +171,9 @@ func (a *App) find(args []string) (*Command, []string, error) {
 			found, words = &a.Commands[i], len(name)
 		}
 	}
+	if found == nil && strings.HasPrefix(args[0], "-") {
+		return nil, nil, Wrong("the flag %s is before the command; write %s COMMAND, and then the flags", args[0], a.Name)
+	}
 	if found == nil {
 		return nil, nil, Wrong("unknown command %q; %s; see %s help", args[0], suggest(args[0], a.names()), a.Name)
 	}
