@@ -79,6 +79,7 @@ bench-peers: ## side by side with other programs and libraries, as far as they a
 	go run ./bench/dns
 	cd bench/etcd && go run .
 	cd bench/cluster && go run .
+	cd bench/push && go run .
 	cd bench/pick && go test -run '^$$' -bench . -benchtime $(BENCHTIME) .
 	cd bench/call && go test -run '^$$' -bench . -benchtime $(BENCHTIME) .
 
@@ -87,6 +88,7 @@ bench-smoke: ## a moment of each of them, to see that it works
 	go run ./bench/dns -services 20 -rounds 1 -for 200ms
 	cd bench/etcd && go vet . && go run . -rounds 1 -time 300ms
 	cd bench/cluster && go vet .
+	cd bench/push && go vet . && go run . -cycles 3 -clients 200 -changes 4 -others 20 -down 100ms
 	cd bench/pick && go vet . && go test -bench . -benchtime 10x .
 	cd bench/call && go vet . && go test .
 
