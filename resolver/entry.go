@@ -3,6 +3,7 @@ package resolver
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -43,8 +44,9 @@ type flight struct {
 	done      chan struct{}
 	cancel    context.CancelFunc
 	waiters   int
-	byDNS     bool // it asks servers
-	abandoned bool // its result is discarded
+	byDNS     bool                    // it asks servers
+	hurry     context.CancelCauseFunc // ends the questions for targets that are not in the set
+	abandoned bool                    // its result is discarded
 }
 
 // abandonLocked ends a resolution early: no call waits for it, or there is something better.
@@ -187,7 +189,8 @@ func (r *Resolver) fly(ctx context.Context, e *entry) bool {
 // startLocked begins a resolution, which lives as long as a call waits for it.
 func (r *Resolver) startLocked(ctx context.Context, e *entry) *flight {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	f := &flight{done: make(chan struct{}), cancel: cancel}
+	asking, hurry := context.WithCancelCause(ctx)
+	f := &flight{done: make(chan struct{}), cancel: cancel, hurry: hurry}
 	e.flight = f
 	e.memory.failures = e.failures
 	t := r.taskLocked(e)
@@ -201,7 +204,8 @@ func (r *Resolver) startLocked(ctx context.Context, e *entry) *flight {
 	go func() {
 		defer close(f.done)
 		defer cancel()
-		got := r.perform(ctx, e.name, t, last, &e.memory)
+		defer hurry(nil)
+		got := r.perform(ctx, asking, e.name, t, last, &e.memory)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		e.flight = nil
@@ -244,7 +248,7 @@ func (r *Resolver) applyLocked(e *entry, out outcome) {
 		e.hint.news = true
 	}
 	if e.version == 0 || !e.state.sameNews(next) {
-		r.tell(e.state, next, e.name)
+		r.tellLocked(e.state, next, e.name)
 		e.version++
 	} else {
 		next.Endpoints, next.Err = e.state.Endpoints, e.state.Err
@@ -322,15 +326,15 @@ func (r *Resolver) randomLocked() func() float64 {
 	return rand.Float64
 }
 
-// tell logs a change for the worse or the better once, not at each query.
-func (r *Resolver) tell(was, is State, name string) {
+// tellLocked logs a change for the worse or the better once, not at each query.
+func (r *Resolver) tellLocked(was, is State, name string) {
 	switch {
 	case is.Err == nil && was.Err != nil:
-		r.log().Info("resolver: answered again", "name", name, "endpoints", len(is.Endpoints))
+		r.logLocked(slog.LevelInfo, "resolver: answered again", "name", name, "endpoints", len(is.Endpoints))
 	case is.Err != nil && len(is.Endpoints) > 0 && was.Err == nil:
-		r.log().Warn("resolver: using stale endpoints", "name", name, "endpoints", len(is.Endpoints), "error", is.Err)
+		r.logLocked(slog.LevelWarn, "resolver: using stale endpoints", "name", name, "endpoints", len(is.Endpoints), "error", is.Err)
 	case is.Err != nil && len(is.Endpoints) == 0 && len(was.Endpoints) > 0:
-		r.log().Warn("resolver: no endpoints left", "name", name, "error", is.Err)
+		r.logLocked(slog.LevelWarn, "resolver: no endpoints left", "name", name, "error", is.Err)
 	}
 }
 

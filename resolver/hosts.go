@@ -89,7 +89,7 @@ func (r *Resolver) hosts(ctx context.Context, needs []need, w way, server string
 	}
 	r.run(ctx, errands, w.first(server), atHand)
 	r.confirm(ctx, errands, w, server)
-	if ctx.Err() != nil { // no caller sees the outcome, and no server has failed
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errStraggler) { // no caller sees the outcome, and no server has failed
 		m.hosts = known
 		return out
 	}

@@ -11,6 +11,13 @@ const (
 	// catches up sooner, unless its registry was started over or restored.
 	behindFor = 5 * time.Second
 	never     = time.Duration(1<<63 - 1)
+	// refusedOften is how many refusals in a row are taken as the server says. After these it
+	// is asked ever more seldom, up to once a minute: one that says a second each time would be
+	// connected to each second.
+	refusedOften = 6
+	// hurryEvery is how often targets that are asked for are left for later because another
+	// set has come. A set that changes all the time must not keep their addresses away.
+	hurryEvery = 5 * time.Second
 )
 
 // pushState is what an entry knows of being followed. Resolver.mu guards it.
@@ -22,7 +29,9 @@ type pushState struct {
 	revision  uint64        // of the last set that was applied, in any session
 	refusedBy *pushServer   // does not tell about this name
 	refused   time.Time     // until then
+	refusals  int           // in a row
 	news      news          // the last change that a session told
+	hurried   time.Time     // when targets that were asked for were left for later
 	look      time.Duration // after this, addresses that are not in the set must be asked for; 0: all are in it
 }
 
@@ -47,7 +56,9 @@ type follow struct {
 }
 
 // fresh reports whether the name needs no questions.
-func (f *follow) fresh() bool { return f != nil && f.applied && !f.stale && f.behind.IsZero() }
+func (f *follow) fresh() bool {
+	return f != nil && f.applied && !f.stale && f.behind.IsZero() && !f.set.late()
+}
 
 // readyIn is the time until the set that came can be applied.
 func (f *follow) readyIn(now time.Time) time.Duration {
@@ -159,6 +170,10 @@ func (r *Resolver) refusedLocked(f *follow, delay time.Duration) {
 	if e.push.follow != f {
 		return
 	}
+	if e.push.refusals++; e.push.refusals > refusedOften {
+		longest := min(leastDelay<<min(e.push.refusals-refusedOften, doubled), maxPushBackoff)
+		delay = max(delay, r.spreadLocked(longest/2, longest))
+	}
 	e.push.refusedBy, e.push.refused = f.session.server, time.Now().Add(delay)
 	e.lostLocked(r, f)
 	f.session.dropLocked(f)
@@ -215,8 +230,14 @@ func (r *Resolver) toldLocked(f *follow, revision uint64, stale bool) {
 	case f.behind.IsZero(): // what the server says now is not a change of what it said before
 		f.behind, f.applied = time.Now(), false
 	}
-	if running := f.e.flight; running != nil && running.byDNS && f.readyIn(time.Now()) <= 0 {
+	now := time.Now()
+	switch running := f.e.flight; {
+	case running == nil || f.readyIn(now) > 0:
+	case running.byDNS:
 		running.abandonLocked() // a change that was told does not wait for an answer, or its confirmation
+	case now.Sub(f.e.push.hurried) >= hurryEvery:
+		f.e.push.hurried = now
+		running.hurry(errStraggler)
 	}
 	f.e.wake()
 }

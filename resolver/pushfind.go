@@ -52,7 +52,7 @@ func (r *Resolver) find(ctx context.Context, e *entry) {
 	if err != nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		e.push.find = time.Now().Add(r.spreadLocked(findSoon/2, findSoon))
+		e.push.find = r.findSoonLocked(ctx)
 		return
 	}
 	if rep.zone == "" || rep.zone == "." {
@@ -85,11 +85,20 @@ func (r *Resolver) find(ctx context.Context, e *entry) {
 		z.servers = servers
 	}
 	if !answered {
-		z.next = time.Now().Add(r.spreadLocked(findSoon/2, findSoon))
+		z.next = r.findSoonLocked(ctx)
 		e.push.find = z.next
 	}
 	e.push.zone = z
 	e.wake()
+}
+
+// findSoonLocked is when to look again after a question without an answer. A Watch that has
+// ended before the answer says nothing about the servers.
+func (r *Resolver) findSoonLocked(ctx context.Context) time.Time {
+	if ctx.Err() != nil {
+		return time.Time{}
+	}
+	return time.Now().Add(r.spreadLocked(findSoon/2, findSoon))
 }
 
 // discovered returns servers in the order in which to try them.

@@ -74,6 +74,10 @@ func TestAServerOfPushIsDiscovered(t *testing.T) {
 					return client, nil
 				}
 				a, b := watch(t, r, mathTCP), watch(t, r, "_b._tcp.svc")
+				synctest.Wait()
+				if got := r.Freshness(mathTCP); certified == "push.svc" && got.By != "push" {
+					t.Errorf("%+v: it is not looked for at once", got)
+				}
 				time.Sleep(30 * time.Second)
 				if certified != "push.svc" {
 					before := len(recursor.asked("SRV"))
@@ -165,4 +169,49 @@ func TestDiscoveryAsksSeldom(t *testing.T) {
 			t.Errorf("%d and %d questions in five hours for two names, want 10 and 5", n, found)
 		}
 	})
+}
+
+// TestAWatchThatEndsEarlyCostsNoDiscovery: the question for servers of push was under way. The
+// next Watch looks for them at once.
+func TestAWatchThatEndsEarlyCostsNoDiscovery(t *testing.T) {
+	for _, slow := range []string{mathTCP, pushService + "svc."} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPush()
+			answer := p.handler(t)
+			s, r := one(func(network string, q *dns.Msg) [][]byte {
+				asked := q.Question[0]
+				if asked.Name == slow && (asked.Qtype == dns.TypeSOA || slow != mathTCP) {
+					time.Sleep(100 * time.Millisecond)
+				}
+				return answer(network, q)
+			})
+			s.discovered = true
+			count := func() (soa, srv int) {
+				for _, q := range s.asked("SRV") {
+					if q.name == pushService+"svc." {
+						srv++
+					}
+				}
+				return len(s.asked("SOA")), srv
+			}
+			w := watch(t, r, mathTCP)
+			for range 10_000 {
+				if soa, srv := count(); slow == mathTCP && soa > 0 || srv > 0 {
+					break
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			w.close()
+			time.Sleep(ended)
+			before, beforeSRV := count()
+			w = watch(t, r, mathTCP)
+			time.Sleep(findSoon / 3) // sooner than after a question that was lost
+			w.close()
+			time.Sleep(ended)
+			soa, srv := count()
+			if before != 1 || soa != 2 || slow != mathTCP && beforeSRV != 1 || srv != beforeSRV+1 {
+				t.Errorf("%s is slow: asked %d and %d times, then %d and %d", slow, before, beforeSRV, soa, srv)
+			}
+		})
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"time"
 )
 
@@ -20,6 +21,7 @@ const (
 	// that starts, and one that is full, look the same for a while.
 	pushBackoff    = time.Second
 	maxPushBackoff = time.Minute
+	doubled        = 16 // times: enough to pass the longest
 	// lasting is how long a session must live for the pause after it to be short again.
 	lasting = 10 * time.Second
 	// findAfter is how many connections must fail before another server is looked for that
@@ -84,10 +86,10 @@ func (s *pushServer) hopeless() bool { return !s.known && (s.unable || s.losses 
 func (s *pushServer) failedLocked(r *Resolver, err error) {
 	var delay *delayError
 	var wrong *protocolError
-	if s.losses++; !s.began.IsZero() && time.Since(s.began) >= lasting {
+	lasted := !s.began.IsZero() && time.Since(s.began) >= lasting
+	if s.losses++; lasted {
 		s.losses = 1
 	}
-	const doubled = 16 // enough to pass the longest
 	longest := unsupportedFor
 	if s.known {
 		longest = maxPushBackoff
@@ -96,12 +98,17 @@ func (s *pushServer) failedLocked(r *Resolver, err error) {
 	alone := r.spreadLocked(longest/2, longest)
 	switch {
 	case errors.As(err, &delay): // no random part: the server has spread the delays (RFC 8490 section 6.6.3)
-		alone, s.losses = max(delay.delay, leastDelay), 0
+		// One that ends each session so is as good as one that loses them. But one that is full
+		// must not be left alone for long when it says that it has room soon.
+		alone = max(delay.delay, leastDelay, min(alone, maxPushBackoff))
+		if lasted {
+			s.losses = 0
+		}
 	case errors.As(err, &wrong):
 		alone, s.unable = unsupportedFor, true
 		if !s.told {
 			s.told = true
-			r.log().Warn("resolver: the server broke the rules of DSO; names are kept fresh by their TTL", "server", s.address, "error", err, "for", alone)
+			r.logLocked(slog.LevelWarn, "resolver: the server broke the rules of DSO; names are kept fresh by their TTL", "server", s.address, "error", err, "for", alone)
 		}
 	case errors.As(err, new(*unsupportedError)), errors.As(err, new(*tls.CertificateVerificationError)):
 		alone, s.unable = unsupportedFor, true
@@ -110,7 +117,7 @@ func (s *pushServer) failedLocked(r *Resolver, err error) {
 	}
 	s.began = time.Time{}
 	s.until = time.Now().Add(alone)
-	r.log().Debug("resolver: no session of DNS push", "server", s.address, "error", err, "again", alone)
+	r.logLocked(slog.LevelDebug, "resolver: no session of DNS push", "server", s.address, "error", err, "again", alone)
 }
 
 // sessionLocked returns the session with a server, a new one if there is none.
@@ -146,11 +153,13 @@ func (s *pushSession) endLocked(err error) {
 	r := s.r
 	s.server.failedLocked(r, err)
 	if len(s.follows) > 0 && s.open {
-		r.log().Info("resolver: a session of DNS push has ended, asking by DNS", "server", s.server.address, "names", len(s.follows), "error", err)
+		r.logLocked(slog.LevelInfo, "resolver: a session of DNS push has ended, asking by DNS", "server", s.server.address, "names", len(s.follows), "error", err)
 	}
 	for f := range s.follows {
 		f.e.lostLocked(r, f)
-		f.e.push.server = ""
+		if s.open { // otherwise the name is not asked for soon, which could lead to another server
+			f.e.push.server = ""
+		}
 	}
 	clear(s.follows)
 }

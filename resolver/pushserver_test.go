@@ -150,6 +150,39 @@ func TestASessionMayBeRefusedForATime(t *testing.T) {
 	})
 }
 
+// TestAServerThatRefusesAgainAndAgain costs a connection a minute, however short the time is
+// that it says, and has a session when it does not refuse any more.
+func TestAServerThatRefusesAgainAndAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _, r := following(t, 2)
+		refuse := true
+		p.refuse = func(string) (int, []dso.TLV) {
+			if refuse {
+				return dns.RcodeServerFailure, []dso.TLV{dso.RetryDelay(time.Second)}
+			}
+			return dns.RcodeSuccess, nil
+		}
+		dials := counted(r)
+		w := watch(t, r, mathTCP)
+		defer w.close()
+		time.Sleep(5500 * time.Millisecond)
+		if n := len(dials()); n < 5 {
+			t.Errorf("%d connections in 5 s: the server is not taken at its word", n)
+		}
+		time.Sleep(time.Hour)
+		if n := len(dials()); n < 60 || n > 140 {
+			t.Errorf("%d connections in an hour to a server that refuses for a second", n)
+		}
+		p.mu.Lock()
+		refuse = false
+		p.mu.Unlock()
+		time.Sleep(maxPushBackoff + nap)
+		if r.Freshness(mathTCP).By != "push" {
+			t.Error("no session when it does not refuse")
+		}
+	})
+}
+
 // TestAServerThatBreaksTheProtocolIsLeftAlone for an hour, with one line in the log.
 func TestAServerThatBreaksTheProtocolIsLeftAlone(t *testing.T) {
 	set := func(records ...string) [][]byte { return setFrames(2, dso.Whole, 1, rrs(t, records...), nil) }

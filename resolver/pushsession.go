@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"time"
@@ -33,6 +34,8 @@ type pushSession struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 	reader *bufio.Reader // its buffer holds one message of any size
+
+	declined int // requests of the server; only the reader uses it
 
 	// Resolver.mu guards what follows.
 	conn    net.Conn            // nil: not there yet
@@ -211,10 +214,11 @@ func (s *pushSession) read() ([]byte, error) {
 // take does what a message says.
 func (s *pushSession) take(msg []byte) error {
 	m, err := dso.Read(msg, dso.FromServer)
-	if err != nil {
-		return &protocolError{err}
-	}
 	switch {
+	case err != nil && m.Request() && !dso.Fatal(err):
+		return s.decline(m.ID, err)
+	case err != nil:
+		return &protocolError{err}
 	case m.Response:
 		return s.answered(m)
 	case m.Primary.Type == dso.TypeSet:
@@ -229,6 +233,22 @@ func (s *pushSession) take(msg []byte) error {
 		return &delayError{delay, m.Rcode}
 	}
 	return &protocolError{m.Unimplemented()}
+}
+
+// maxDeclined bounds the requests of a server that are answered. There are none yet that a
+// server may make, and a later one that tries some gives up sooner.
+const maxDeclined = 16
+
+// decline answers a request of the server that this client does not know (RFC 8490 section
+// 5.4.5) or cannot read (section 5.5.3). The session goes on.
+func (s *pushSession) decline(id uint16, why error) error {
+	if s.declined++; s.declined > maxDeclined {
+		return &protocolError{fmt.Errorf("more than %d requests: %w", maxDeclined, why)}
+	}
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	s.sendLocked(dso.AppendResponse(nil, id, dso.Rcode(why)))
+	return nil
 }
 
 // kept takes the times of a KeepAlive.
@@ -279,7 +299,7 @@ func (s *pushSession) answered(m dso.Message) error {
 	if !ok {
 		delay = dso.DefaultRetryDelay(m.Rcode)
 	}
-	s.r.log().Debug("resolver: the server does not tell about a name", "name", f.e.name, "server", s.server.address, "rcode", dns.RcodeToString[m.Rcode], "retry", delay)
+	s.r.logLocked(slog.LevelDebug, "resolver: the server does not tell about a name", "name", f.e.name, "server", s.server.address, "rcode", dns.RcodeToString[m.Rcode], "retry", delay)
 	delete(s.active, m.ID)
 	s.r.refusedLocked(f, max(delay, leastDelay))
 	return nil
@@ -306,7 +326,7 @@ func (s *pushSession) set(m dso.Message) error {
 	switch {
 	case f.e.push.follow != f: // left at this moment
 	case errors.Is(err, errSetTooLarge):
-		s.r.log().Warn("resolver: a set is too large to be followed; it is kept fresh by its TTL", "name", f.e.name, "server", s.server.address, "error", err)
+		s.r.logLocked(slog.LevelWarn, "resolver: a set is too large to be followed; it is kept fresh by its TTL", "name", f.e.name, "server", s.server.address, "error", err)
 		s.unfollowLocked(f)
 		s.r.refusedLocked(f, unsupportedFor)
 	case err != nil:
@@ -317,4 +337,4 @@ func (s *pushSession) set(m dso.Message) error {
 	return nil
 }
 
-// Tests: pushsession_test.go.
+// Tests: pushsession_test.go, pushscript_test.go, pushjudge_test.go, pushtorture_test.go.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -21,6 +22,9 @@ const (
 	// maxPushOctets bounds the octets of these records. A set of 100,000 instances with names
 	// of usual length stays below it.
 	maxPushOctets = 16 << 20
+	// chainPatience is how long the next message of a revision may take until the name is asked
+	// for by its TTL again. A server gives a session up that does not read one in that time.
+	chainPatience = 10 * time.Second
 	// recordOctets is what a record counts, besides its names.
 	recordOctets = 32
 )
@@ -51,6 +55,7 @@ type pushNext struct {
 	revision uint64
 	changes  []dso.Change
 	octets   int
+	last     time.Time // when the last one came
 }
 
 var (
@@ -86,6 +91,7 @@ func (s *pushSet) add(m dso.Set) (complete bool, err error) {
 		return false, errSetTooLarge
 	}
 	if m.Flags&dso.More != 0 {
+		n.last = time.Now()
 		return false, nil
 	}
 	if err := s.apply(n); err != nil {
@@ -94,6 +100,14 @@ func (s *pushSet) add(m dso.Set) (complete bool, err error) {
 	s.told, s.revision, s.stale = true, n.revision, m.Flags&dso.Stale != 0
 	*n = pushNext{}
 	return true, nil
+}
+
+// late reports whether a revision has begun whose next message does not come. Until then the
+// set is not what the server has.
+func (s *pushSet) late() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.next.begun && time.Since(s.next.last) >= chainPatience
 }
 
 func octetsOf(c dso.Change) int {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/miekg/dns"
 	"pgregory.net/rapid"
@@ -200,6 +202,37 @@ func TestTheSetIsWhatTheServerHas(t *testing.T) {
 			if rep.text() != whole.text() || rep.ttl != whole.ttl || s.records != len(next) || s.octets != want.octets {
 				t.Fatalf("%s TTL %d\nwant %s TTL %d", rep.text(), rep.ttl, whole.text(), whole.ttl)
 			}
+		}
+	})
+}
+
+// TestARevisionThatDoesNotEnd: its first message has come, and the server is well otherwise.
+// The TTL rules until the rest comes, which is applied then.
+func TestARevisionThatDoesNotEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, s, r := following(t, 2)
+		w := watch(t, r, mathTCP)
+		defer w.close()
+		time.Sleep(time.Hour)
+		third := instances(t, 3)[4:]
+		p.mu.Lock()
+		p.records[mathTCP] = instances(t, 3)
+		p.mu.Unlock()
+		part := setFrames(2, 0, 2, third[:1], nil)[0]
+		part[2+headerSize+4+2] |= byte(dso.More) // after the length, the header, the TLV's and the id
+		p.send(part)
+		begun := time.Now()
+		time.Sleep(chainPatience + nap)
+		if got := w.last(); len(got.Endpoints) != 3 || r.Freshness(mathTCP).By != "ttl" {
+			t.Errorf("%d endpoints %v after a part of a revision, %+v", len(got.Endpoints), time.Since(begun), r.Freshness(mathTCP))
+		}
+		time.Sleep(time.Hour)
+		p.send(setFrames(2, 0, 2, third[1:], nil)...)
+		synctest.Wait()
+		before := len(s.asked("SRV"))
+		time.Sleep(time.Hour)
+		if got := r.Freshness(mathTCP); got.By != "push" || got.Revision != 2 || len(w.seen()) != 2 || len(s.asked("SRV")) != before || p.sessionsBegun() != 1 {
+			t.Errorf("%+v, %d states, %d questions, %d sessions", got, len(w.seen()), len(s.asked("SRV"))-before, p.sessionsBegun())
 		}
 	})
 }

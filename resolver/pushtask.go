@@ -49,15 +49,16 @@ type taskResult struct {
 	asked    *reply // of a check: what the server of the session answered; nil: nothing of use
 }
 
-// perform does a task.
-func (r *Resolver) perform(ctx context.Context, name string, t task, last []Endpoint, m *memory) taskResult {
+// perform does a task. In asking, which ends with ctx or before, targets are asked for that
+// are not in a set that was told.
+func (r *Resolver) perform(ctx, asking context.Context, name string, t task, last []Endpoint, m *memory) taskResult {
 	switch {
 	case t.follow == nil:
 		return taskResult{outcome: r.resolve(ctx, name, last, m)}
 	case t.check:
 		return taskResult{asked: r.check(ctx, t.follow, m)}
 	}
-	return r.fromSet(ctx, t, last, m)
+	return r.fromSet(ctx, asking, t, last, m)
 }
 
 // fromSet makes an outcome of the set that a session told. If another server contradicts the
@@ -66,13 +67,13 @@ func (r *Resolver) perform(ctx context.Context, name string, t task, last []Endp
 // A change is believed as it is. The first set of a session is like an answer of DNS: if it
 // takes away more than half of the endpoints, another server must confirm it, or the same
 // session a second later.
-func (r *Resolver) fromSet(ctx context.Context, t task, last []Endpoint, m *memory) taskResult {
+func (r *Resolver) fromSet(ctx, asking context.Context, t task, last []Endpoint, m *memory) taskResult {
 	name, server := t.follow.e.name, t.follow.session.server.address
 	w, err := r.way()
 	if err != nil { // no server can be asked for what is not in the set
 		w = way{servers: []string{server}, timeout: r.timeout(), attempts: defaultAttempts}
 	}
-	out := r.assembleSet(ctx, t.follow, w, last, m)
+	out := r.assembleSet(asking, t.follow, w, last, m)
 	if t.change || !out.shrinks(last) {
 		return out
 	}
@@ -138,6 +139,7 @@ func (r *Resolver) landLocked(e *entry, t task, got taskResult) {
 			return
 		}
 		f.applied, f.behind, f.doubted, f.recheck = true, time.Time{}, time.Time{}, time.Time{}
+		e.push.refusals = 0
 		if f.since.IsZero() {
 			f.since = time.Now()
 		}

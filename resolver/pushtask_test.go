@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -202,6 +203,58 @@ func TestTargetsOutsideOfTheSetAreAskedForByDNS(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		if srv, a := len(s.asked("SRV")), len(s.asked("A")); srv != 1 || a < 11 || a > 16 {
 			t.Errorf("%d questions for the name and %d for the host in 12 minutes of TTL 60", srv, a)
+		}
+	})
+}
+
+// TestATargetHoldsUpNoChange: a target outside of the set is asked for, and its server is
+// silent. What is told meanwhile is seen at once. A target whose server is slow has its address
+// all the same, though the set changes all the time.
+func TestATargetHoldsUpNoChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, s, r := following(t, 1)
+		outside := rrs(t, mathTCP+" 5 IN SRV 10 100 8080 host.example.")
+		var mu sync.Mutex
+		slow := time.Duration(0) // 0: silent
+		host := zone(t, "host.example. 60 IN A 10.9.9.1", "example. 60 IN SOA ns.svc. host.svc. 7 60 60 60 60")
+		answer := p.handler(t)
+		s.become(func(network string, q *dns.Msg) [][]byte {
+			if q.Question[0].Name != "host.example." {
+				return answer(network, q)
+			}
+			mu.Lock()
+			wait := slow
+			mu.Unlock()
+			if wait == 0 {
+				return nil
+			}
+			time.Sleep(wait)
+			return host(network, q)
+		})
+		w := watch(t, r, mathTCP)
+		defer w.close()
+		time.Sleep(time.Minute)
+		p.become(mathTCP, append(instances(t, 1), outside...)...)
+		time.Sleep(10 * time.Millisecond)
+		told := time.Now()
+		p.become(mathTCP, append(instances(t, 2), outside...)...)
+		synctest.Wait()
+		if n := len(w.last().Endpoints); n != 2 || time.Since(told) != 0 {
+			t.Errorf("%d endpoints %v after a change", n, time.Since(told))
+		}
+		mu.Lock()
+		slow = 200 * time.Millisecond
+		mu.Unlock()
+		seen := time.Duration(0)
+		for i := range 20 * 30 {
+			p.become(mathTCP, append(instances(t, 2+i%2), outside...)...)
+			time.Sleep(50 * time.Millisecond)
+			if seen == 0 && strings.Contains(addrs(w.last()), "10.9.9.1:8080") {
+				seen = time.Since(told)
+			}
+		}
+		if seen == 0 || seen > 20*time.Second {
+			t.Errorf("the address of a slow target came after %v", seen)
 		}
 	})
 }

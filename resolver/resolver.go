@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -69,7 +68,8 @@ type Resolver struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// Logger gets what no error tells: records that are left out, servers that failed,
-	// empty answers that wait for confirmation. nil: no log.
+	// empty answers that wait for confirmation. nil: no log. It may call the Resolver, but must
+	// not wait for the end of a Watch.
 	Logger *slog.Logger
 	// Rand is the source of random pauses, for tests that must repeat. It is used under a
 	// lock. nil: the global source. Query ids never come from it.
@@ -83,7 +83,7 @@ type Resolver struct {
 	source func(netip.Addr) netip.Addr // nil: routeSource
 	wall   func() time.Time            // nil: time.Now; the wall clock, which may jump
 
-	mu          sync.Mutex // guards names, what is in them, the servers of push, and Rand
+	mu          lock // guards names, what is in them, the servers of push, and Rand
 	names       map[string]*entry
 	pushServers map[string]*pushServer // by address
 	pushZones   map[string]*pushZone   // by name
