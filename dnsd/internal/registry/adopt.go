@@ -79,6 +79,7 @@ func (p *plan) adopt(in *Instance) (ok bool, err error) {
 		lease = reprieveLease
 	}
 	p.put(here, in.with(state), e, lease)
+	p.because(Restored)
 	return true, nil
 }
 

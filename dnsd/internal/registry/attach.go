@@ -35,6 +35,7 @@ func (r *Registry) attach(s Sink, renewed bool) (detach func()) {
 	attached := &op{after: func() {
 		// This runs in the queue: until it returns, only renewals change anything.
 		r.sinks = append(r.sinks, s)
+		r.tellLate(s, true)
 		if renewed && !r.settings().Follow {
 			r.skip()
 		}
@@ -46,6 +47,7 @@ func (r *Registry) attach(s Sink, renewed bool) (detach func()) {
 	r.submit(context.Background(), attached) // the only error is ErrClosed: then s gets no changes
 	return func() {
 		r.submit(context.Background(), &op{after: func() {
+			r.tellLate(s, false)
 			if i := slices.Index(r.sinks, s); i >= 0 {
 				r.sinks = slices.Delete(r.sinks, i, i+1)
 			}

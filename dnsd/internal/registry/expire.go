@@ -134,12 +134,17 @@ func (j *judgement) judge(p *plan, e *entry) {
 	switch {
 	case in.Shown() == Drained, reprieved && rep.ended(guard, p.now, in.Lease) && !(rep.trial && !rep.over && guard.reprieves(w)):
 		p.remove(in, e, keepLease)
+		p.because(endOf(in, rep, reprieved))
 		j.expired = append(j.expired, in.Key.String())
 		return
 	case reprieved && in.State == Suspect:
 		p.reprieve(in, e)
 	case reprieved, guard.reprieves(w):
 		in = p.put(in, in.with(Suspect), e, reprieveLease)
+		p.because(Crowd)
+		if w.deaf {
+			p.because(Deaf)
+		}
 		j.reprieved++
 		j.deaf = j.deaf || w.deaf
 		if !slices.Contains(j.services, in.Service) {
@@ -147,12 +152,25 @@ func (j *judgement) judge(p *plan, e *entry) {
 		}
 	case !guard.Off && guard.small(w) && r.provable(in):
 		in = p.put(in, in.with(Suspect), e, trialLease)
+		p.because(Trial)
 	default:
 		p.remove(in, e, loseLease)
+		p.because(Silent)
 		j.expired = append(j.expired, in.Key.String())
 		return
 	}
 	j.suspects = append(j.suspects, probed{entry: e, instance: in})
+}
+
+// endOf is why in goes, whose lease or reprieve ended.
+func endOf(in *Instance, rep reprieve, reprieved bool) Cause {
+	switch {
+	case !reprieved || in.Shown() == Drained && !rep.over:
+		return Silent
+	case rep.over:
+		return Freed
+	}
+	return Quiet
 }
 
 func (r *Registry) logJudgement(j *judgement) {

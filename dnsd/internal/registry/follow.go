@@ -127,7 +127,7 @@ func (p *plan) follow(b *Batch) error {
 		if c.New == nil && old == nil {
 			return fmt.Errorf("%w: it removes %s, which is not registered", ErrGap, key)
 		}
-		c.Old = old
+		c.Old, c.Cause = old, Followed
 		if old != nil && c.New != nil {
 			c.New.Service, c.New.ID = old.Service, old.ID
 		} else if s := r.catalog.services[key.Service]; s != nil && c.New != nil {

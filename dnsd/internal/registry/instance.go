@@ -115,6 +115,7 @@ type Change struct {
 	Revision uint64
 	Time     time.Time // of the wall clock, for people and for the age of the history
 	Old, New *Instance
+	Cause    Cause
 }
 
 // Key returns the key of the instance that changed.

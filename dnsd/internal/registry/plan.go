@@ -110,7 +110,7 @@ func (p *plan) floor(k Key) uint64 { return p.fence(k).Incarnation }
 func (p *plan) put(old, in *Instance, e *entry, lease leaseAction) *Instance {
 	p.revision++
 	in.Revision = p.revision
-	p.step(step{Change: Change{p.revision, p.wall, old, in}, entry: e, key: in.Key, lease: lease})
+	p.step(step{Change: Change{Revision: p.revision, Time: p.wall, Old: old, New: in}, entry: e, key: in.Key, lease: lease})
 	if old == nil {
 		p.count(in.Service, tally{instances: 1})
 	}
@@ -125,7 +125,7 @@ func (p *plan) put(old, in *Instance, e *entry, lease leaseAction) *Instance {
 // remove plans to remove old.
 func (p *plan) remove(old *Instance, e *entry, lease leaseAction) {
 	p.revision++
-	p.step(step{Change: Change{p.revision, p.wall, old, nil}, entry: e, key: old.Key, lease: lease})
+	p.step(step{Change: Change{Revision: p.revision, Time: p.wall, Old: old}, entry: e, key: old.Key, lease: lease})
 	t := tally{instances: -1}
 	if lease == loseLease {
 		t.lost = 1
@@ -254,7 +254,11 @@ func (p *plan) apply() []*Event {
 		if e != nil && s.New != nil { // e is there, even if a later step removes it
 			switch s.lease {
 			case renewLease:
-				r.renewLocked(e, p.now)
+				if s.Revision > 0 {
+					r.beginLocked(e, p.now)
+				} else {
+					r.renewLocked(e, p.now)
+				}
 			case restoreLease:
 				c.unheard(e)
 			case reprieveLease, trialLease:

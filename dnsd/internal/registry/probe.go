@@ -137,11 +137,14 @@ func (p *plan) bury(s probed) (done Receipt, kept bool) {
 	case p.refuses(in, e):
 		p.refused++
 		p.remove(in, e, loseLease)
+		p.because(Refused)
 		return p.removed(in), false
 	case in.State == Suspect, in.Shown() == Drained:
 		return p.standing(Nothing, in, e), true
 	}
-	return p.standing(Changed, p.put(in, in.with(Suspect), e, reprieveLease), e), true
+	next := p.put(in, in.with(Suspect), e, reprieveLease)
+	p.because(TooMany)
+	return p.standing(Changed, next, e), true
 }
 
 // prober probes suspects.

@@ -71,6 +71,7 @@ func (p *plan) rankService(name string) {
 			next := s.in.with(Suspect)
 			next.behind = behind
 			p.put(s.in, next, s.entry, keepLease)
+			p.because(Ranked)
 		}
 	}
 }

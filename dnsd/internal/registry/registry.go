@@ -30,7 +30,8 @@ type Registry struct {
 	history   history
 	fences    fences
 	reprieves map[*entry]reprieve
-	refused   losses        // instances that were removed because they refused a connection
+	refused   losses // instances that were removed because they refused a connection
+	late      lateness
 	heard     time.Duration // lease time of the last renewal of any instance; -1: none yet
 	published uint64        // all sinks have everything up to it
 	advanced  chan struct{} // closed when published grows; nil: no one waits
@@ -43,9 +44,9 @@ type Registry struct {
 }
 
 type counters struct {
-	registered, renewed, deregistered, expired, reprieved, proven, commits, failures atomic.Uint64
-	unstored                                                                         atomic.Int64
-	took                                                                             durations // of commits
+	registered, renewed, late, deregistered, expired, reprieved, proven, commits, failures atomic.Uint64
+	unstored                                                                               atomic.Int64
+	took                                                                                   durations // of commits
 }
 
 // Open loads the content of the backend. Every lease begins again. Leases end only while

@@ -148,6 +148,14 @@ func (in *Instance) owns(incarnation uint64) error {
 // renewLocked begins the lease of e again. That is no change, so an Unconfirmed instance
 // becomes Up without a revision.
 func (r *Registry) renewLocked(e *entry, now time.Duration) {
+	if e.deadline-now < e.in.Lease/latePart {
+		r.lateLocked(e, now)
+	}
+	r.beginLocked(e, now)
+}
+
+// beginLocked begins the lease of e, which may be another one than before.
+func (r *Registry) beginLocked(e *entry, now time.Duration) {
 	r.catalog.heard(e)
 	if len(r.reprieves) > 0 {
 		delete(r.reprieves, e) // it was heard

@@ -44,6 +44,7 @@ func (r *Registry) Restore(ctx context.Context, instances []*Instance, fences []
 				lease = reprieveLease
 			}
 			p.put(nil, next, e, lease)
+			p.because(Restored)
 			done.Did = Created
 			done.Count++
 		}

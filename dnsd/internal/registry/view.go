@@ -86,6 +86,7 @@ type Stats struct {
 	History, Fences, Watchers                  int
 	Registered, Renewed, Deregistered, Expired uint64
 	Reprieved                                  uint64 // instances that the guard reprieved
+	Late                                       uint64 // renewals in the last quarter of a lease
 	Proven                                     uint64 // instances that were removed because they refused a connection
 	Commits, CommitFailures                    uint64 // of the backend
 	CommitTook                                 Durations
@@ -113,7 +114,7 @@ func (r *Registry) Stats() Stats {
 		History: len(r.history.events), Fences: len(r.fences.by), Watchers: int(r.watchers.n.Load()),
 		Registered: c.registered.Load(), Renewed: c.renewed.Load(),
 		Deregistered: c.deregistered.Load(), Expired: c.expired.Load(),
-		Reprieved: c.reprieved.Load(), Proven: c.proven.Load(),
+		Reprieved: c.reprieved.Load(), Proven: c.proven.Load(), Late: c.late.Load(),
 		Commits: c.commits.Load(), CommitTook: c.took.read(), CommitFailures: c.failures.Load(), Unstored: int(c.unstored.Load()), StoreBytes: size, Sick: r.Sick() != nil,
 		Cut: r.watchers.cut.Load(), Stalls: r.clock.stalls, Stalled: r.clock.stalled,
 	}
