@@ -177,6 +177,16 @@ var arrows = []struct {
 		reason:  "the listeners of DNS and of the hook share it, so it knows neither",
 	},
 	{
+		rooms:   []string{"dnsd/internal/console"},
+		allowed: []string{},
+		reason:  "the console is files for a browser: it reads the HTTP API as any client does",
+	},
+	{
+		rooms:     []string{"dnsd/internal/timeline"},
+		forbidden: []string{"net/http", "github.com/miekg/dns", module + "/dnsd/internal/zone", module + "/dnsd/internal/hook", module + "/dnsd/internal/nameserver"},
+		reason:    "what happened is told from the registry, whoever asks for it",
+	},
+	{
 		rooms:     []string{"dnsd/internal/hook"},
 		forbidden: []string{module + "/dnsd/internal/nameserver", module + "/dnsd/internal/zone", "go.etcd.io", "go.uber.org/zap"},
 		reason:    "the hook writes to the registry; what DNS says follows by itself",

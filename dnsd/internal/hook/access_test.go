@@ -34,6 +34,9 @@ func requests() []needing {
 		{"GET", pathWatch, "/v1/watch?service=_math._tcp", "", Read, "_math._tcp"},
 		{"DELETE", pathInstance, a1, "", Write, "_math._tcp"},
 		{"GET", pathCluster, pathCluster, "", Read, ""},
+		{"GET", pathEvents, pathEvents, "", Read, ""},
+		{"GET", pathEvents, pathEvents + "?service=_math._tcp", "", Read, "_math._tcp"},
+		{"GET", pathService + "/dns", svc + "/dns", "", Read, "_math._tcp"},
 		{"POST", pathMembers, pathMembers, `{"name":"d","peer":"https://10.0.0.4:2380"}`, Admin, ""},
 		{"DELETE", pathMembers + "/{name}", pathMembers + "/b", "", Admin, ""},
 		{"GET", pathSnapshot, pathSnapshot, "", Admin, ""},
@@ -46,6 +49,7 @@ func requests() []needing {
 		{"GET", "/healthz", "/healthz", "", "", ""},
 		{"GET", "/readyz", "/readyz", "", "", ""},
 		{"GET", "/{$}", "/", "", "", ""},
+		{"GET", pathConsole, "/console/main.js", "", "", ""},
 	}
 }
 

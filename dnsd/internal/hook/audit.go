@@ -20,8 +20,12 @@ type audit struct {
 	err      *problem
 }
 
-// did takes the receipt of a write, for the audit line.
+// did takes the receipt of a write, for the audit line and for its event.
 func (x *exchange) did(done registry.Receipt) {
+	switch done.Did {
+	case registry.Created, registry.Changed, registry.Removed: // the change has a revision of its own
+		x.s.timeline.Sign(done.Revision, x.who.name)
+	}
 	x.audit.result, x.audit.revision = done.Did.String(), done.Revision
 	x.audit.quiet = done.Did == registry.Renewed
 }

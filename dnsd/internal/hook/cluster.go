@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/timeline"
 	"github.com/rollcall-dns/rollcall/register"
 )
 
@@ -108,6 +109,7 @@ func (x *exchange) addMember() error {
 		return err
 	}
 	x.audit.result, x.audit.host = "added", peer.Peer
+	x.note(timeline.MemberAdded, "", peer.Name+" at "+peer.Peer+" may join in")
 	return x.json(http.StatusCreated, peer)
 }
 
@@ -123,6 +125,7 @@ func (x *exchange) removeMember() error {
 		return err
 	}
 	x.audit.result = "removed"
+	x.note(timeline.MemberRemoved, "", cut(name))
 	x.w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -1,52 +1,51 @@
 package hook
 
 import (
-	"crypto/sha256"
-	_ "embed"
-	"encoding/base64"
-	"html"
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/console"
 )
-
-//go:embed console.html
-var consolePage string
-
-// consolePolicy allows the page's own style and script by their hashes, requests
-// to this hook, and nothing else.
-func consolePolicy() string {
-	return "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" +
-		"; style-src " + inlineHash("style") + "; script-src " + inlineHash("script")
-}
-
-// inlineHash is the source expression for the one element of that name in the page
-// (CSP level 3, section 2.3.1).
-func inlineHash(element string) string {
-	_, rest, _ := strings.Cut(consolePage, "<"+element+">")
-	body, _, _ := strings.Cut(rest, "</"+element+">")
-	sum := sha256.Sum256([]byte(body))
-	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
-}
 
 // console serves the page. The page has no data of the registry: it reads the same API
 // as any client, with the same tokens.
-func (x *exchange) console() error {
+func (x *exchange) console() error { return x.consoleSend(x.st.console.File) }
+
+// consoleFile serves one of the files that the page loads.
+func (x *exchange) consoleFile() error {
+	f, ok := x.st.console.Load(x.r.PathValue("file"))
+	if !ok {
+		return refuse(http.StatusNotFound, "", "the console has no such file: it begins at /")
+	}
+	return x.consoleSend(f)
+}
+
+func (x *exchange) consoleSend(f console.File) error {
 	h := x.w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", x.s.consolePolicy)
+	h.Set("Content-Security-Policy", console.Policy)
 	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cache-Control", "no-cache")
-	h.Set("Content-Length", strconv.Itoa(len(x.st.console)))
+	h.Set("Cache-Control", "no-cache") // an upgrade of dnsd is seen at the next visit
+	h.Set("ETag", f.ETag)
+	if known(x.r.Header.Get("If-None-Match"), f.ETag) {
+		x.w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	h.Set("Content-Type", f.Type)
+	h.Set("Content-Length", strconv.Itoa(len(f.Body)))
 	x.w.WriteHeader(http.StatusOK)
 	if x.r.Method != http.MethodHead {
-		_, _ = x.w.Write(x.st.console)
+		_, _ = x.w.Write(f.Body)
 	}
 	return nil
 }
 
-// consoleFor is the page for a zone. It is made once a configuration, and all requests
-// share it, also those whose readers do not read.
-func consoleFor(zone string) []byte {
-	return []byte(strings.Replace(consolePage, `data-zone=""`, `data-zone="`+html.EscapeString(zone)+`"`, 1))
+// known says whether the client has this file (RFC 9110 section 13.1.2).
+func known(tags, tag string) bool {
+	for one := range strings.SplitSeq(tags, ",") {
+		if one = strings.TrimSpace(one); one == "*" || strings.TrimPrefix(one, "W/") == tag {
+			return true
+		}
+	}
+	return false
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/timeline"
 )
 
 // drain removes an instance from the DNS answers. With ?sticky=1 it is drained again
@@ -138,6 +139,7 @@ func (x *exchange) clearFence() error {
 		return err
 	}
 	x.did(done)
+	x.note(timeline.FenceCleared, key.Service, key.ID+": every process may register it again")
 	x.audit.result = "cleared"
 	x.w.WriteHeader(http.StatusNoContent)
 	return nil
@@ -161,6 +163,7 @@ func (x *exchange) releaseGuard() error {
 		return err
 	}
 	x.did(done)
+	x.note(timeline.GuardReleased, service, fmt.Sprintf("%d suspects are removed", done.Count))
 	x.w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -55,6 +55,7 @@ func registryTable() []registryMetric {
 		{registryName("watchers", "Watchers of the registry."), g, func(s *registry.Stats) float64 { return count(s.Watchers) }},
 		{registryName("registered_total", "Registrations that changed something."), c, func(s *registry.Stats) float64 { return count(s.Registered) }},
 		{registryName("renewed_total", "Renewals."), c, func(s *registry.Stats) float64 { return count(s.Renewed) }},
+		{registryName("renewed_late_total", "Renewals in the last quarter of a lease."), c, func(s *registry.Stats) float64 { return count(s.Late) }},
 		{registryName("deregistered_total", "Deregistrations."), c, func(s *registry.Stats) float64 { return count(s.Deregistered) }},
 		{registryName("expired_total", "Instances removed because their lease ended."), c, func(s *registry.Stats) float64 { return count(s.Expired) }},
 		{registryName("guard_held_total", "Instances that the guard has kept as suspects."), c, func(s *registry.Stats) float64 { return count(s.Reprieved) }},

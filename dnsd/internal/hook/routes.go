@@ -55,6 +55,8 @@ const (
 	pathCluster  = "/v1/cluster"
 	pathMembers  = pathCluster + "/members"
 	pathSnapshot = "/v1/snapshot"
+	pathEvents   = "/v1/events"
+	pathConsole  = "/console/{file}"
 	pathSD       = "/v1/sd/" // service discovery as other programs read it
 )
 
@@ -82,6 +84,8 @@ func table() []route {
 		{path: "/v1/guard", methods: map[string]operation{http.MethodDelete: {(*exchange).releaseGuard, "release guard"}}},
 		{path: pathService + "/guard", methods: map[string]operation{http.MethodDelete: {(*exchange).releaseGuard, "release guard"}}},
 		{path: pathWatch, methods: get((*exchange).watch)},
+		{path: pathEvents, methods: get((*exchange).showEvents)},
+		{path: pathService + "/dns", methods: get((*exchange).showDNS)},
 		{path: pathCluster, methods: get((*exchange).showCluster)},
 		{path: pathMembers, methods: map[string]operation{http.MethodPost: {(*exchange).addMember, "add member"}}},
 		{path: pathMembers + "/{name}", methods: map[string]operation{http.MethodDelete: {(*exchange).removeMember, "remove member"}}},
@@ -95,6 +99,7 @@ func table() []route {
 		{path: "/healthz", methods: get((*exchange).healthz), open: true, free: true},
 		{path: "/readyz", methods: get((*exchange).readyz), open: true, free: true},
 		{path: "/{$}", methods: get((*exchange).console), open: true},
+		{path: pathConsole, methods: get((*exchange).consoleFile), open: true},
 		{path: "/", open: true}, // every other path: 404
 	}
 }

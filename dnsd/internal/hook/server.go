@@ -17,8 +17,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/rollcall-dns/rollcall/dnsd/internal/console"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/limit"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/timeline"
 	"github.com/rollcall-dns/rollcall/register"
 )
 
@@ -36,6 +38,8 @@ type Config struct {
 	Zone string
 	// Aliases are other origins under which the same registry is published.
 	Aliases []string
+	// DNS answers a question of class IN for a name in Zone; nil: there is no zone.
+	DNS func(name, rrtype string) (DNSAnswer, error)
 	// Check says why an instance cannot be published with a host, by a
 	// *registry.FieldError; nil, or a nil function: it can. It is called if the instance
 	// or its host is new.
@@ -68,7 +72,8 @@ type state struct {
 	cluster  Cluster
 	zone     string
 	aliases  []string
-	console  []byte
+	console  console.Page
+	dns      func(name, rrtype string) (DNSAnswer, error)
 	check    func(registry.Key, string) error
 	ready    func() error
 	grants   []grant
@@ -103,8 +108,7 @@ type Server struct {
 	buffers  sync.Pool // of *bufio.Writer, a piece each
 	bursts   sync.Pool // of *bufio.Writer, a burst each
 	origin   *http.CrossOriginProtection
-	// consolePolicy is the page's Content-Security-Policy.
-	consolePolicy string
+	timeline *timeline.Timeline
 
 	life      context.Context // ends when all streams must end
 	end       context.CancelFunc
@@ -146,17 +150,16 @@ func Listen(cfg Config) (*Server, error) {
 // newServer serves on a listener whose address is a *net.TCPAddr.
 func newServer(ln net.Listener, cfg Config) (*Server, error) {
 	s := &Server{
-		callers: newLimiter(),
-		lists:   newBudget(listBytes),
-		buffers: sync.Pool{New: func() any { return bufio.NewWriterSize(nil, piece) }},
-		bursts:  sync.Pool{New: func() any { return bufio.NewWriterSize(nil, burst) }},
-		holds:   newHolds(),
-		origin:  http.NewCrossOriginProtection(),
-		times:   cfg.times.withDefaults(),
-		fronts:  make(map[time.Duration]*front),
-		silent:  make(map[net.Conn]struct{}),
-
-		consolePolicy: consolePolicy(),
+		callers:  newLimiter(),
+		lists:    newBudget(listBytes),
+		buffers:  sync.Pool{New: func() any { return bufio.NewWriterSize(nil, piece) }},
+		bursts:   sync.Pool{New: func() any { return bufio.NewWriterSize(nil, burst) }},
+		holds:    newHolds(),
+		origin:   http.NewCrossOriginProtection(),
+		times:    cfg.times.withDefaults(),
+		fronts:   make(map[time.Duration]*front),
+		silent:   make(map[net.Conn]struct{}),
+		timeline: timeline.New(),
 	}
 	s.refusals.report = func(more int, since time.Time) {
 		s.state.Load().audit.Warn("hook writes refused", "more", more, "since", since)
@@ -254,7 +257,7 @@ func (s *Server) update(cfg Config) error {
 	return nil
 }
 
-// follow lets the holds follow the changes of r; nil: of no registry.
+// follow lets the holds and the timeline follow the changes of r; nil: of no registry.
 func (s *Server) follow(r *registry.Registry) {
 	s.followMu.Lock()
 	defer s.followMu.Unlock()
@@ -269,7 +272,11 @@ func (s *Server) follow(r *registry.Registry) {
 	}
 	s.followed, s.unfollow = r, nil
 	if r != nil {
-		s.unfollow = r.Attach(s.holds)
+		holds, timeline := r.Attach(s.holds), r.Attach(s.timeline)
+		s.unfollow = func() {
+			holds()
+			timeline()
+		}
 	}
 }
 
@@ -283,7 +290,8 @@ func (s *Server) prepare(cfg Config) (*state, error) {
 		cluster:  cfg.Cluster,
 		zone:     cfg.Zone,
 		aliases:  cfg.Aliases,
-		console:  consoleFor(cfg.Zone),
+		console:  console.For(cfg.Zone),
+		dns:      cfg.DNS,
 		check:    cfg.Check,
 		ready:    cfg.Ready,
 		insecure: cfg.Insecure,

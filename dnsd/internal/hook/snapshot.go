@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/timeline"
 	"github.com/rollcall-dns/rollcall/register"
 )
 
@@ -173,6 +174,7 @@ func (x *exchange) restore() error {
 		return err
 	}
 	answer := restored{Revision: done.Revision, Restored: done.Count, Kept: len(instances) - done.Count}
+	x.note(timeline.SnapshotBack, "", fmt.Sprintf("%d instances of a snapshot, %d were there", answer.Restored, answer.Kept))
 	x.audit.revision = done.Revision
 	x.audit.result = fmt.Sprintf("restored %d, kept %d", answer.Restored, answer.Kept)
 	x.revision(done.Revision)

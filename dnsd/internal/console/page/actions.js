@@ -1,0 +1,147 @@
+// What an operator can do to an instance or a service: ask first, do it, tell what the
+// server said.
+import { el, say, badge, address } from "./dom.js";
+import { request, json, instancePath, servicePath } from "./api.js";
+import { changed, token } from "./token.js";
+
+// refusals has what a token may not do, as the server said it: action and service.
+const refusals = new Map();
+changed(() => refusals.clear());
+
+// tell shows what happened, until the next action. It is read aloud.
+function tell(text, kind) {
+  const p = document.getElementById("told");
+  p.replaceChildren(text + " ", el("button", { type: "button", class: "quiet", onclick: () => { p.hidden = true; } }, "Close"));
+  p.className = "note " + kind;
+  p.hidden = false;
+}
+
+// confirm asks in a dialog, does the work in it, and shows the outcome.
+function confirm({ title, body, word, danger, work, done }) {
+  const outcome = el("p", { class: "outcome", role: "status", "aria-live": "polite" });
+  const cancel = el("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
+  const go = el("button", { type: "button", class: danger ? "danger" : "main", id: "confirm" }, word);
+  const dialog = el("dialog", { class: "small", "aria-label": title },
+    el("h2", {}, title), ...body.map(text => el("p", {}, text)), outcome, el("div", { class: "buttons" }, cancel, go));
+  dialog.addEventListener("close", () => dialog.remove());
+  go.addEventListener("click", async () => {
+    go.disabled = true;
+    say(outcome, "Waiting for dnsd");
+    try {
+      const text = await work();
+      dialog.close();
+      tell(text, "good");
+      done?.();
+    } catch (e) {
+      outcome.className = "outcome bad";
+      say(outcome, e.status ? e.status + ": " + e.message : "dnsd does not answer: it is not known whether this was done.");
+      go.disabled = false;
+      done?.(e);
+    }
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+  cancel.focus();
+}
+
+// words is what the server answered, for people.
+async function words(answer) {
+  const status = answer.status + (answer.statusText ? " " + answer.statusText : "");
+  if (answer.status === 204) return status;
+  const i = await answer.json();
+  return status + ", state " + i.state + (i.drained_by ? " by " + i.drained_by.join(" and ") : "") + ", revision " + i.revision;
+}
+
+const actions = {
+  drain: {
+    word: "Drain", method: "PUT", path: "/drain", wanted: i => !(i.drained_by || []).includes("operator"),
+    body: n => [n + " leaves the answers of DNS. The process goes on and keeps its lease, so that calls under way end well.", "Clients forget it when its TTL is over."],
+    past: "is drained",
+  },
+  keep: {
+    word: "Drain for good", method: "PUT", path: "/drain?sticky=1", wanted: i => !i.sticky,
+    body: n => [n + " leaves the answers of DNS, and is drained again when it comes back after it was gone."],
+    past: "is drained for good",
+  },
+  undrain: {
+    word: "Undrain", method: "DELETE", path: "/drain", wanted: i => (i.drained_by || []).includes("operator"),
+    body: n => [n + " comes back into the answers of DNS, unless it asked for the drain itself."],
+    past: "is undrained",
+  },
+  remove: {
+    word: "Remove", method: "DELETE", path: "", danger: true, wanted: () => true,
+    body: n => [n + " is deregistered at once. If its process still runs, it registers again with its next heartbeat: drain it instead."],
+    past: "is removed",
+  },
+};
+
+function act(world, service, id, name, again) {
+  const a = actions[name], whole = service + "/" + id;
+  confirm({
+    title: a.word + " " + whole + "?", body: a.body(whole), word: a.word, danger: a.danger,
+    work: async () => {
+      const answer = await request(instancePath(service, id) + a.path, { method: a.method });
+      return whole + " " + a.past + ": " + await words(answer);
+    },
+    done: e => {
+      if (e?.status === 403) refusals.set(name + " " + service, e.message);
+      world.events.ask();
+      again?.();
+    },
+  });
+}
+
+// openInstance shows all about an instance, and what can be done to it.
+export async function openInstance(world, service, id) {
+  const fields = el("dl", { class: "fields" }), buttons = el("div", { class: "buttons" }), why = el("p", { class: "soft" }), dns = el("pre", { tabindex: "0", "aria-label": "The answers of DNS" });
+  const close = el("button", { type: "button", onclick: () => dialog.close() }, "Close");
+  const dialog = el("dialog", { "aria-label": service + "/" + id },
+    el("h2", { class: "mono" }, service + "/" + id), fields, el("h3", {}, "What DNS says"), dns, why, buttons);
+  dialog.addEventListener("close", () => dialog.remove());
+
+  async function load() {
+    let i;
+    try {
+      i = await json(instancePath(service, id));
+    } catch (e) {
+      fields.replaceChildren(el("dt", {}, "Now"), el("dd", {}, e.message));
+      buttons.replaceChildren(close);
+      say(dns, "");
+      return;
+    }
+    const rows = [["State", badge(i.state)], ["Address", address(i)], ["Priority", i.priority], ["Weight", i.weight], ["TTL", i.ttl],
+      ["Lease", i.lease + (i.expires_in ? ", " + i.expires_in + " left" : "")], ["Incarnation", i.incarnation || "none"], ["Revision", i.revision]];
+    if (i.drained_by) rows.push(["Drained by", i.drained_by.join(" and ") + (i.sticky ? ", for good" : "")]);
+    for (const [k, v] of Object.entries(i.meta || {})) rows.push([k, v]);
+    fields.replaceChildren(...rows.flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, v)]));
+    const reasons = [];
+    buttons.replaceChildren(...Object.entries(actions).filter(([, a]) => a.wanted(i)).map(([name, a]) => {
+      const refused = refusals.get(name + " " + service);
+      if (refused) reasons.push(a.word + ": " + refused);
+      return el("button", { type: "button", "data-action": name, class: a.danger ? "danger" : "", disabled: !!refused, onclick: () => act(world, service, id, name, load) }, a.word);
+    }), el("span", { class: "grow" }), close);
+    say(why, reasons.join("\n") || (token() ? "" : ""));
+    why.hidden = !reasons.length;
+    const lines = await Promise.all(["SRV", "TXT"].map(t => json(servicePath(service) + "/dns?type=" + t + "&id=" + encodeURIComponent(id)).then(
+      a => "; dig " + a.name + " " + t + ": " + a.status + "\n" + a.answer.join("\n"), e => e.message)));
+    say(dns, lines.join("\n"));
+  }
+  document.body.append(dialog);
+  dialog.showModal();
+  close.focus();
+  await load();
+}
+
+// releaseGuard removes the suspects of a service.
+export function releaseGuard(world, service) {
+  confirm({
+    title: "Release the guard of " + service + "?", word: "Remove the suspects", danger: true,
+    body: ["All instances of " + service + " that are suspect now are removed at once. Do this when you know that they are dead.",
+      "If their hosts are alive and only cut off from dnsd, clients lose servers that work."],
+    work: async () => {
+      const answer = await request(servicePath(service) + "/guard", { method: "DELETE" });
+      return "The guard of " + service + " is released: " + await words(answer);
+    },
+    done: () => world.events.ask(),
+  });
+}

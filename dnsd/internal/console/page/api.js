@@ -1,0 +1,33 @@
+// Requests to the HTTP API, and what a refusal says.
+import { token, ask } from "./token.js";
+
+// Refusal is an answer that is an error: the server's own words, and the status.
+export class Refusal extends Error {
+  constructor(status, text) {
+    super(text);
+    this.status = status;
+  }
+}
+
+// request sends a request with the token. An error of the API becomes a Refusal. With 401
+// the reader is asked for a token.
+export async function request(path, options = {}) {
+  const headers = { ...options.headers };
+  if (token()) headers.Authorization = "Bearer " + token();
+  const answer = await fetch(path, { ...options, headers, cache: "no-store" });
+  if (answer.ok || answer.status === 304) return answer;
+  const problem = await answer.json().catch(() => ({}));
+  const refusal = new Refusal(answer.status, problem.detail || answer.status + " " + answer.statusText);
+  if (answer.status === 401) ask(refusal.message);
+  throw refusal;
+}
+
+export const json = async path => (await request(path)).json();
+
+export const text = async path => (await request(path)).text();
+
+// instancePath is the path of an instance.
+export const instancePath = (service, id) =>
+  "/v1/services/" + encodeURIComponent(service) + "/instances/" + encodeURIComponent(id);
+
+export const servicePath = service => "/v1/services/" + encodeURIComponent(service);

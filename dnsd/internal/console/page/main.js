@@ -1,0 +1,107 @@
+// Which view is shown, how often it is drawn, and the keys.
+import { say, soon, span, breathe } from "./dom.js";
+import { json, request } from "./api.js";
+import { ask, token, changed } from "./token.js";
+import { Store } from "./state.js";
+import { Stream } from "./stream.js";
+import { Rates } from "./rates.js";
+import { Events, eventsView } from "./timeline.js";
+import { overviewView } from "./overview.js";
+import { serviceView } from "./service.js";
+import { clusterView } from "./cluster.js";
+
+const zone = document.documentElement.dataset.zone;
+const store = new Store(), rates = new Rates(), events = new Events();
+const live = document.getElementById("live");
+const stream = new Stream(store, (text, kind) => {
+  say(live.lastElementChild, text);
+  live.className = kind;
+});
+const world = { store, rates, events, stream, zone };
+let view;
+
+function route() {
+  const parts = location.hash.replace(/^#\/?/, "").split("/");
+  if (parts[0] === "s" && parts[1]) return serviceView(world, decodeURIComponent(parts[1]));
+  if (parts[0] === "events") return eventsView(world);
+  if (parts[0] === "cluster") return clusterView();
+  return overviewView(world);
+}
+
+function show() {
+  for (const d of document.querySelectorAll("dialog[open]")) d.close();
+  view = route();
+  document.getElementById("view").replaceChildren(view.element);
+  document.title = (view.title ? view.title + " · " : "") + "Rollcall";
+  for (const a of document.querySelectorAll("nav a")) {
+    const here = a.getAttribute("href") === (location.hash || "#/");
+    if (here) a.setAttribute("aria-current", "page");
+    else a.removeAttribute("aria-current");
+  }
+  window.scrollTo(0, 0);
+}
+
+// Changes are drawn a few times a second, however many there are.
+const draw = soon(() => { if (!document.hidden) view.update(); }, 300);
+const news = soon(() => { if (!document.hidden) events.ask(); }, 700);
+stream.onEvents(() => { draw(); if (store.loaded) news(); });
+
+// An unconfirmed instance that renews becomes up without a change, so the stream does not
+// tell it. The metrics do, and then the list is read again, but not often.
+let read = 0;
+async function confirmStates() {
+  if (!store.loaded || !(store.counts.unconfirmed > rates.unconfirmed) || performance.now() - read < 10000) return;
+  read = performance.now();
+  const list = await json("/v1/services");
+  let until = performance.now() + 12;
+  for (const s of list.services) for (const i of s.instances) {
+    const known = store.services.get(s.service)?.instances.get(i.id);
+    if (known && known.revision === i.revision && known.state !== i.state) store.put(s.service, i);
+    if (performance.now() > until) {
+      await breathe();
+      until = performance.now() + 12;
+    }
+  }
+  draw();
+}
+
+function about() {
+  const up = rates.started ? ", up for " + span(Date.now() / 1000 - rates.started) : "";
+  say(document.getElementById("about"), "dnsd" + (rates.version ? " " + rates.version : "") + up);
+}
+
+async function tick() {
+  if (document.hidden || (stream.refused && stream.refused.status === 401)) return;
+  view.refresh?.();
+  events.ask();
+  if (stream.refused) return;
+  await rates.ask();
+  about();
+  await confirmStates().catch(() => {});
+}
+
+// A link to the API takes the token along, which a browser would not do by itself.
+document.addEventListener("click", async e => {
+  const a = e.target.closest?.("a");
+  if (!a || !token() || !/^\/(v1|metrics)/.test(a.getAttribute("href"))) return;
+  e.preventDefault();
+  const answer = await request(a.getAttribute("href")).catch(() => null);
+  if (answer) window.open(URL.createObjectURL(new Blob([await answer.text()], { type: "text/plain;charset=utf-8" })));
+});
+
+document.addEventListener("keydown", e => {
+  if (e.key !== "/" || e.ctrlKey || e.metaKey || e.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(e.target.tagName) || document.querySelector("dialog[open]")) return;
+  const filter = document.getElementById("filter");
+  if (filter) { e.preventDefault(); filter.focus(); filter.select(); }
+});
+
+changed(() => { events.reset(); store.loaded = false; store.clear(); store.version++; show(); setTimeout(tick); });
+document.getElementById("token").addEventListener("click", () => ask());
+document.addEventListener("visibilitychange", () => { if (!document.hidden) { draw(); tick(); } });
+window.addEventListener("hashchange", show);
+say(document.getElementById("zone"), zone);
+show();
+stream.run();
+tick();
+setInterval(tick, 3000);
+setInterval(() => { if (!document.hidden) view.update(); }, 1000);

@@ -1,0 +1,98 @@
+// The stream of changes (GET /v1/watch): it begins with the present, goes on after a break
+// where it was, and begins again when the server says that it cannot go on.
+import { request } from "./api.js";
+import { changed } from "./token.js";
+import { breathe } from "./dom.js";
+import { Store } from "./state.js";
+
+// slice is how long events are taken before the page may draw, in milliseconds.
+const slice = 12;
+const firstPause = 500, longestPause = 15000;
+
+export class Stream {
+  // told gets what a reader should know of the connection: told(text, kind).
+  constructor(store, told) {
+    this.store = store;
+    this.told = told;
+    this.last = "";
+    this.listeners = [];
+    this.wake = () => {};
+    changed(() => { this.last = ""; this.refused = null; this.abort?.abort(); this.wake(); });
+  }
+
+  // onEvents calls f after changes were taken.
+  onEvents(f) { this.listeners.push(f); }
+
+  async run() {
+    for (let pause = firstPause; ;) {
+      try {
+        await this.once(() => { pause = firstPause; });
+        this.told("connecting", "");
+      } catch (e) {
+        if (e.status === 410) { this.last = ""; continue; }
+        this.refused = e.status === 403 || e.status === 401 ? e : null;
+        this.told(e.status === 401 ? "a token is needed" : e.status === 403 ? "this token may not read all services" : e.status ? e.message : "dnsd does not answer", "bad");
+        if (e.status === 401 || e.status === 403) { // another token helps, time does not
+          await new Promise(done => { this.wake = done; });
+          continue;
+        }
+      }
+      await new Promise(done => { this.wake = done; setTimeout(done, pause * (0.7 + 0.6 * Math.random())); });
+      pause = Math.min(pause * 1.7, longestPause);
+    }
+  }
+
+  async once(begun) {
+    this.abort = new AbortController();
+    const headers = this.last ? { "Last-Event-ID": this.last } : {};
+    const answer = await request("/v1/watch", { headers, signal: this.abort.signal });
+    begun();
+    this.fresh = this.last ? null : new Store();
+    this.told(this.last ? "live" : "loading", this.last ? "on" : "");
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let rest = ""; ;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      rest = await this.take(rest + value);
+    }
+  }
+
+  // take takes the whole events of a text, in slices, and returns the rest.
+  async take(text) {
+    let until = performance.now() + slice, at = 0;
+    for (let end; (end = text.indexOf("\n\n", at)) >= 0; at = end + 2) {
+      this.event(text.slice(at, end));
+      if (performance.now() > until) {
+        for (const f of this.listeners) f();
+        await breathe();
+        until = performance.now() + slice;
+      }
+    }
+    for (const f of this.listeners) f();
+    return text.slice(at);
+  }
+
+  event(block) {
+    const f = {};
+    for (const line of block.split("\n")) {
+      const colon = line.indexOf(": ");
+      if (colon > 0) f[line.slice(0, colon)] = line.slice(colon + 2);
+    }
+    if (!f.data) return;
+    const e = JSON.parse(f.data), into = this.fresh || this.store;
+    switch (f.event) {
+      case "snapshot": into.put(e.service, e.instance); break;
+      case "put": into.put(e.service, e.instance); break;
+      case "delete": into.remove(e.service, e.instance.id, e.revision); break;
+      case "sync":
+        this.store.replace(this.fresh || this.store);
+        this.fresh = null;
+        this.told("live", "on");
+        break;
+      case "end":
+        this.told(e.detail, "");
+        if (e.reason === "compacted") this.last = "";
+    }
+    if (f.id) this.last = f.id;
+  }
+}

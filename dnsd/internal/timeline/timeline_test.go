@@ -1,0 +1,151 @@
+package timeline
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+)
+
+func in(service, id string) *registry.Instance {
+	return &registry.Instance{Key: registry.Key{Service: service, ID: id}, Host: "10.0.0.7", Port: 9001, Lease: 15 * time.Second}
+}
+
+func everything(string) bool { return true }
+
+// small is a timeline whose rings are soon full.
+func small(changes, notes int) *Timeline {
+	t := New()
+	t.changes.most, t.notes.most = changes, notes
+	return t
+}
+
+// A reader that follows by cursors sees each event once and in order, or is told that some
+// are missing. What it sees then is in order as well, and ends with the newest.
+func TestFollowersMissNothingUntold(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tl := small(rapid.IntRange(1, 8).Draw(t, "changes"), rapid.IntRange(1, 4).Draw(t, "notes"))
+		cursor := tl.Last(1, everything).Next
+		n, read := 0, 0 // events that were added, and those of them before the last reading
+		t.Repeat(map[string]func(*rapid.T){
+			"change": func(*rapid.T) {
+				n++
+				tl.Apply([]registry.Change{{Revision: uint64(n), New: in("_math._tcp", fmt.Sprint(n))}})
+			},
+			"note": func(*rapid.T) {
+				n++
+				tl.Late(in("_math._tcp", fmt.Sprint(n)), time.Second)
+			},
+			"read": func(t *rapid.T) {
+				most := rapid.IntRange(1, 5).Draw(t, "most")
+				missed, last, count := false, read, 0
+				for {
+					p := tl.After(cursor, most, everything)
+					missed, cursor = missed || p.Missed, p.Next
+					for _, e := range p.Events {
+						var id int
+						fmt.Sscan(e.ID, &id)
+						if id <= last || !missed && id != last+1 {
+							t.Fatalf("%d follows on %d", id, last)
+						}
+						last = id
+						count++
+					}
+					if len(p.Events) < most {
+						break
+					}
+				}
+				if last != n || missed == (count == n-read) || tl.Added(cursor) == nil {
+					t.Fatalf("%d of %d events, up to %d, and missed is %v", count, n-read, last, missed)
+				}
+				read = n
+			},
+		})
+	})
+}
+
+// The rings are bounded, and each keeps its newest events, in one order.
+func TestLateRenewalsDoNotPushChangesOut(t *testing.T) {
+	tl := small(3, 2)
+	for i := range 5 {
+		tl.Apply([]registry.Change{{Revision: uint64(i + 1), New: in("_math._tcp", fmt.Sprint("a", i))}})
+		for range 10 {
+			tl.Late(in("_math._tcp", "slow"), time.Second)
+		}
+	}
+	var got []string
+	for _, e := range tl.Last(100, everything).Events {
+		got = append(got, e.ID)
+	}
+	if want := []string{"a2", "a3", "a4", "slow", "slow"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestSignaturesFindTheirChange(t *testing.T) {
+	tl := small(3, 3)
+	for i := range 6 {
+		tl.Apply([]registry.Change{{Revision: uint64(10 + i), New: in("_math._tcp", fmt.Sprint("a", i))}})
+	}
+	for _, revision := range []uint64{0, 10, 12, 13, 15, 16, 99} {
+		tl.Sign(revision, fmt.Sprint("sender of ", revision))
+	}
+	var got []string
+	for _, e := range tl.Last(100, everything).Events {
+		got = append(got, e.ID+" "+e.Who)
+	}
+	if want := []string{"a3 sender of 13", "a4 ", "a5 sender of 15"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// A change that a follower applies after the answer of the writer is signed all the same.
+func TestSignatureBeforeTheChange(t *testing.T) {
+	tl := New()
+	tl.Sign(7, "ci")
+	tl.Apply([]registry.Change{{Revision: 7, New: in("_math._tcp", "a1"), Cause: registry.Followed}})
+	if e := tl.Last(1, everything).Events[0]; e.Who != "ci" {
+		t.Errorf("%+v", e)
+	}
+}
+
+// A new timeline begins with what the registry remembers. A follower that loads everything
+// again says that changes are missing.
+func TestLoads(t *testing.T) {
+	tl := New()
+	history := []registry.Change{{Revision: 1, New: in("_math._tcp", "a1")}, {Revision: 2, New: in("_math._tcp", "a2")}}
+	tl.Load(2, nil, history)
+	tl.Load(2, nil, history) // the same again
+	if n := len(tl.Last(100, everything).Events); n != 2 {
+		t.Errorf("%d events", n)
+	}
+	tl.Load(9, nil, nil)
+	all := tl.Last(100, everything).Events
+	if len(all) != 3 || all[2].What != Loaded || all[2].Revision != 9 {
+		t.Errorf("%+v", all)
+	}
+	p := tl.After(Cursor{tl.id, 1}, 100, func(s string) bool { return s == "_math._tcp" })
+	if len(p.Events) != 1 || p.Events[0].ID != "a2" {
+		t.Errorf("%+v", p)
+	}
+}
+
+func FuzzCursor(f *testing.F) {
+	f.Add("9f86d081-57")
+	f.Add("-")
+	f.Add("9f86d081-18446744073709551616")
+	f.Fuzz(func(t *testing.T, s string) {
+		c, err := ParseCursor(s)
+		if err != nil {
+			return
+		}
+		if again, err := ParseCursor(c.String()); err != nil || again != c {
+			t.Errorf("%q is %v, and then %v", s, c, again)
+		}
+		New().After(c, 1, everything)
+	})
+}
