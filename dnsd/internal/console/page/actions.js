@@ -2,7 +2,7 @@
 // server said.
 import { el, say, badge, address } from "./dom.js";
 import { request, json, instancePath, servicePath } from "./api.js";
-import { changed, token } from "./token.js";
+import { changed } from "./token.js";
 
 // refusals has what a token may not do, as the server said it: action and service.
 const refusals = new Map();
@@ -93,10 +93,10 @@ function act(world, service, id, name, again) {
 
 // openInstance shows all about an instance, and what can be done to it.
 export async function openInstance(world, service, id) {
-  const fields = el("dl", { class: "fields" }), buttons = el("div", { class: "buttons" }), why = el("p", { class: "soft" }), dns = el("pre", { tabindex: "0", "aria-label": "The answers of DNS" });
+  const fields = el("dl", { class: "fields" }), can = el("span", { class: "can" }), why = el("p", { class: "soft" }), dns = el("pre", { tabindex: "0", "aria-label": "The answers of DNS" });
   const close = el("button", { type: "button", onclick: () => dialog.close() }, "Close");
   const dialog = el("dialog", { "aria-label": service + "/" + id },
-    el("h2", { class: "mono" }, service + "/" + id), fields, el("h3", {}, "What DNS says"), dns, why, buttons);
+    el("h2", { class: "mono" }, service + "/" + id), fields, el("h3", {}, "What DNS says"), dns, why, el("div", { class: "buttons" }, can, el("span", { class: "grow" }), close));
   dialog.addEventListener("close", () => dialog.remove());
 
   async function load() {
@@ -105,7 +105,7 @@ export async function openInstance(world, service, id) {
       i = await json(instancePath(service, id));
     } catch (e) {
       fields.replaceChildren(el("dt", {}, "Now"), el("dd", {}, e.message));
-      buttons.replaceChildren(close);
+      can.replaceChildren();
       say(dns, "");
       return;
     }
@@ -115,12 +115,12 @@ export async function openInstance(world, service, id) {
     for (const [k, v] of Object.entries(i.meta || {})) rows.push([k, v]);
     fields.replaceChildren(...rows.flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, v)]));
     const reasons = [];
-    buttons.replaceChildren(...Object.entries(actions).filter(([, a]) => a.wanted(i)).map(([name, a]) => {
+    can.replaceChildren(...Object.entries(actions).filter(([, a]) => a.wanted(i)).map(([name, a]) => {
       const refused = refusals.get(name + " " + service);
       if (refused) reasons.push(a.word + ": " + refused);
       return el("button", { type: "button", "data-action": name, class: a.danger ? "danger" : "", disabled: !!refused, onclick: () => act(world, service, id, name, load) }, a.word);
-    }), el("span", { class: "grow" }), close);
-    say(why, reasons.join("\n") || (token() ? "" : ""));
+    }));
+    say(why, reasons.join("\n"));
     why.hidden = !reasons.length;
     const lines = await Promise.all(["SRV", "TXT"].map(t => json(servicePath(service) + "/dns?type=" + t + "&id=" + encodeURIComponent(id)).then(
       a => "; dig " + a.name + " " + t + ": " + a.status + "\n" + a.answer.join("\n"), e => e.message)));
