@@ -88,23 +88,17 @@ func (x *exchange) listFences() error {
 		return err
 	}
 	defer p.finish()
-	c := x.st.registry.Content()
-	if c.Fences == nil {
-		return registry.ErrClosed
-	}
-	x.revision(c.Revision)
+	revision, fences := x.st.registry.Fences()
+	x.revision(revision)
 	x.w.Header().Set("Content-Type", "application/json")
 	x.w.Header().Set("Cache-Control", "no-store")
 	if x.r.Method == http.MethodHead {
 		x.w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	fmt.Fprintf(p.out, `{"revision":%d,"fences":[`, c.Revision)
+	fmt.Fprintf(p.out, `{"revision":%d,"fences":[`, revision)
 	comma := ""
-	for f, err := range c.Fences {
-		if err != nil {
-			return err
-		}
+	for _, f := range fences {
 		if service != "" && f.Service != service {
 			continue
 		}

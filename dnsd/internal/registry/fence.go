@@ -110,3 +110,11 @@ func (r *Registry) Fence(key Key) Fence {
 	defer r.mu.RUnlock()
 	return r.fences.by[key]
 }
+
+// Fences returns all that is remembered of keys that are not registered, the oldest first,
+// and the revision at which it was so.
+func (r *Registry) Fences() (revision uint64, all []Fence) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.revision, r.fences.all()
+}
