@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/rollcall-dns/rollcall/dnsd/internal/hook"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/internal/kv"
@@ -22,7 +20,7 @@ var _ hook.Cluster = (*membership)(nil)
 func (m *membership) Status(ctx context.Context) (register.Cluster, error) {
 	s := m.member.Status(ctx)
 	c := register.Cluster{Name: s.Name, Writer: s.Writer, Etcd: &register.ClusterEtcd{
-		Inside: m.inside(), Version: s.Store.Version, Bytes: s.Store.Size, Error: s.Store.Error,
+		Inside: m.inside(), Version: s.Store.Version, Bytes: s.Store.Size, Quota: s.Store.Quota, Error: s.Store.Error,
 	}}
 	for _, p := range s.Members {
 		c.Members = append(c.Members, register.ClusterMember{
@@ -37,7 +35,7 @@ func (m *membership) Status(ctx context.Context) (register.Cluster, error) {
 		c.Etcd.Members = append(c.Etcd.Members, p)
 	}
 	if s.Store.Alarm != "" {
-		c.Etcd.Error = "etcd has raised the alarm " + s.Store.Alarm
+		c.Etcd.Error = alarmed(s.Store.Alarm)
 	}
 	if !s.Store.Healthy {
 		c.Etcd.Away = register.Duration(time.Duration(s.Store.Silent * float64(time.Second)).Round(time.Millisecond))
@@ -46,6 +44,18 @@ func (m *membership) Status(ctx context.Context) (register.Cluster, error) {
 		}
 	}
 	return c, nil
+}
+
+// alarmed says what an alarm of etcd means, and where the cure is.
+func alarmed(alarm string) string {
+	text := "etcd has raised the alarm " + alarm
+	if strings.Contains(alarm, "NOSPACE") {
+		text += ": its quota is used up, and nothing can be registered; see \"When etcd is full\" in docs/cluster.md"
+	}
+	if strings.Contains(alarm, "CORRUPT") {
+		text += ": its servers do not have the same data; remove the one that differs, and add it again"
+	}
+	return text
 }
 
 // inside says whether the servers of the store run inside the dnsd.
@@ -120,52 +130,6 @@ func (m *membership) ready() error {
 		return errors.New(why)
 	}
 	return nil
-}
-
-// clusterMetrics shows a membership under /metrics.
-type clusterMetrics struct{ *membership }
-
-var (
-	writerDesc = prometheus.NewDesc("rollcall_cluster_writer",
-		"1 if this dnsd is the writer, else 0.", nil, nil)
-	membersDesc = prometheus.NewDesc("rollcall_cluster_members",
-		"Dnsd that share the store, as this one sees it.", nil, nil)
-	lagDesc = prometheus.NewDesc("rollcall_cluster_lag_revisions",
-		"Revisions that the store has and this dnsd does not have yet.", nil, nil)
-	staleDesc = prometheus.NewDesc("rollcall_cluster_stale",
-		"1 if the content of this dnsd may be old, because the store does not answer, else 0.", nil, nil)
-	silentDesc = prometheus.NewDesc("rollcall_cluster_store_silent_seconds",
-		"Time since the store answered last.", nil, nil)
-	forwardedDesc = prometheus.NewDesc("rollcall_cluster_forwarded_total",
-		"Operations that were passed on to the writer, renewals included.", nil, nil)
-	refusingDesc = prometheus.NewDesc("rollcall_cluster_writes_refused",
-		"1 since a write was refused because it did not reach a writer, until one does, else 0.", nil, nil)
-	electionsDesc = prometheus.NewDesc("rollcall_cluster_elections_won_total",
-		"How often this dnsd became the writer.", nil, nil)
-)
-
-// Describe implements prometheus.Collector.
-func (clusterMetrics) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{writerDesc, membersDesc, lagDesc, staleDesc, silentDesc, forwardedDesc, refusingDesc, electionsDesc} {
-		c <- d
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (m clusterMetrics) Collect(c chan<- prometheus.Metric) {
-	h := m.member.Health()
-	show := func(d *prometheus.Desc, kind prometheus.ValueType, v float64) {
-		c <- prometheus.MustNewConstMetric(d, kind, v)
-	}
-	flag := map[bool]float64{true: 1}
-	show(writerDesc, prometheus.GaugeValue, flag[h.Writer])
-	show(membersDesc, prometheus.GaugeValue, float64(len(m.member.Peers())))
-	show(lagDesc, prometheus.GaugeValue, float64(h.Lag))
-	show(staleDesc, prometheus.GaugeValue, flag[h.Stale])
-	show(silentDesc, prometheus.GaugeValue, h.Silent.Seconds())
-	show(forwardedDesc, prometheus.CounterValue, float64(m.writes.Forwarded()))
-	show(refusingDesc, prometheus.GaugeValue, flag[m.writes.Refusing()])
-	show(electionsDesc, prometheus.CounterValue, float64(m.won.Load()))
 }
 
 // Tests: membership_test.go, several_test.go.

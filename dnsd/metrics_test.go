@@ -54,13 +54,16 @@ func TestPageNamesEveryMetric(t *testing.T) {
 	for name := range find(`(?m)^rollcall_dns_events_total\{event="(\w+)"`, text) {
 		there[name] = true
 	}
-	// Shown only while there is such a thing: a suspect, a certificate.
+	// Shown only while there is such a thing: a suspect, a certificate, what etcd has said.
 	there["rollcall_registry_guard_held_instances"] = true
 	there["rollcall_hook_certificate_expiry_timestamp_seconds"] = true
 	there["rollcall_dns_certificate_expiry_timestamp_seconds"] = true
 	there["rollcall_dns_receive_dropped_total"] = true  // on Linux
 	there["rollcall_dns_secondary_events_total"] = true // with a secondary
 	there["rollcall_registry_store_bytes"] = true       // with a file
+	there["rollcall_cluster_certificate_expiry_timestamp_seconds"] = true
+	there["rollcall_cluster_store_bytes"] = true
+	there["rollcall_cluster_store_quota_bytes"] = true
 	sources, err := filepath.Glob("internal/command/*.go")
 	if err != nil {
 		t.Fatal(err)
@@ -92,6 +95,29 @@ func TestPageNamesEveryMetric(t *testing.T) {
 	}
 	if len(there) < 50 {
 		t.Errorf("only %d names were seen", len(there))
+	}
+}
+
+// TestTheEndOfTheCertificateOfDNS: it is shown while DNS over TLS is served.
+func TestTheEndOfTheCertificateOfDNS(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	selfSigned(t, cert, key)
+	plain := free(Zone{})
+	secure := plain
+	secure.DNS.TLS, secure.DNS.TLSPort = TLS{Cert: cert, Key: key}, -1
+	s := run(t, Config{Zones: []Zone{plain}})
+	for _, c := range []struct {
+		zone Zone
+		want bool
+	}{{plain, false}, {secure, true}, {plain, false}} {
+		if err := s.Reload(Config{Zones: []Zone{c.zone}}); err != nil {
+			t.Fatal(err)
+		}
+		text := scrape(t, s)
+		if got := strings.Contains(text, "\nrollcall_dns_certificate_expiry_timestamp_seconds{listener=\"tls://"); got != c.want {
+			t.Errorf("with TLS %t: it is shown: %t", c.want, got)
+		}
 	}
 }
 

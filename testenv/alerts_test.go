@@ -172,18 +172,21 @@ func TestEachAlertFires(t *testing.T) {
 	}
 	text := fmt.Sprintf("rule_files: [%s]\nevaluation_interval: 1m\ntests:\n", rules)
 	for alert, series := range map[string]struct{ series, quiet, loud string }{
-		"RollcallConfigurationBad":   {"rollcall_config_last_reload_successful", "1x30", "0x30"},
-		"RollcallStoreSick":          {"rollcall_registry_store_sick", "0x30", "1x30"},
-		"RollcallCertificateEnds":    {"rollcall_hook_certificate_expiry_timestamp_seconds", "700000x120", "600000x120"},
-		"RollcallDNSCertificateEnds": {`rollcall_dns_certificate_expiry_timestamp_seconds{listener="127.0.0.1:853"}`, "700000x120", "600000x120"},
-		"RollcallTooManyRequests":    {`rollcall_hook_refused_total{reason="rate"}`, "5x30", "0+5x30"},
-		"RollcallSecondarySilent":    {`rollcall_dns_secondary_events_total{secondary="10.0.0.7",event="notify_failure"}`, "5x30", "0+1x30"},
-		"RollcallQueriesDropped":     {"rollcall_dns_receive_dropped_total", "5x30", "0+5x30"},
-		"RollcallAnswersSampled":     {`rollcall_dns_events_total{event="sampled"}`, "5x30", "0+5x30"},
-		"RollcallAnswersFail":        {`rollcall_dns_events_total{event="panic"}`, "5x30", "0+5x30"},
-		"RollcallWriterChanges":      {"rollcall_cluster_elections_won_total", "0+0x20 1x10", "0+1x30"},
-		"RollcallStalls":             {"rollcall_registry_stalls_total", "5x30", "0+1x30"},
-		"RollcallLogDropped":         {"rollcall_log_dropped_total", "5x30", "0+1x30"},
+		"RollcallConfigurationBad":     {"rollcall_config_last_reload_successful", "1x30", "0x30"},
+		"RollcallStoreSick":            {"rollcall_registry_store_sick", "0x30", "1x30"},
+		"RollcallCertificateEnds":      {"rollcall_hook_certificate_expiry_timestamp_seconds", "700000x120", "600000x120"},
+		"RollcallDNSCertificateEnds":   {`rollcall_dns_certificate_expiry_timestamp_seconds{listener="127.0.0.1:853"}`, "700000x120", "600000x120"},
+		"RollcallTooManyRequests":      {`rollcall_hook_refused_total{reason="rate"}`, "5x30", "0+5x30"},
+		"RollcallSecondarySilent":      {`rollcall_dns_secondary_events_total{secondary="10.0.0.7",event="notify_failure"}`, "5x30", "0+1x30"},
+		"RollcallQueriesDropped":       {"rollcall_dns_receive_dropped_total", "5x30", "0+5x30"},
+		"RollcallAnswersSampled":       {`rollcall_dns_events_total{event="sampled"}`, "5x30", "0+5x30"},
+		"RollcallAnswersFail":          {`rollcall_dns_events_total{event="panic"}`, "5x30", "0+5x30"},
+		"RollcallWriterChanges":        {"rollcall_cluster_elections_won_total", "0+0x20 1x10", "0+1x30"},
+		"RollcallStoreCertificateEnds": {"rollcall_cluster_certificate_expiry_timestamp_seconds", "700000x120", "0x120"},
+		"RollcallStoreAlarm":           {`rollcall_cluster_store_alarm{alarm="NOSPACE"}`, "0x30", "1x30"},
+		"RollcallStoreFills":           {"rollcall_cluster_store_bytes", "79x30", "81x30"}, // of the quota below
+		"RollcallStalls":               {"rollcall_registry_stalls_total", "5x30", "0+1x30"},
+		"RollcallLogDropped":           {"rollcall_log_dropped_total", "5x30", "0+1x30"},
 	} {
 		at, name, labels := "25m", series.series, ""
 		if i := strings.IndexByte(name, '{'); i >= 0 {
@@ -194,6 +197,7 @@ func TestEachAlertFires(t *testing.T) {
 		}
 		for values, want := range map[string]string{series.quiet: "[]", series.loud: fmt.Sprintf(`[{labels: '{alertname="%s"}', value: 1}]`, alert)} {
 			text += fmt.Sprintf("# %s\n- interval: 1m\n  input_series:\n  - {series: '%s{%sinstance=\"1\"}', values: '%s'}\n", alert, name, labels, values)
+			text += "  - {series: 'rollcall_cluster_store_quota_bytes{instance=\"1\"}', values: '100x30'}\n"
 			text += fmt.Sprintf("  promql_expr_test:\n  - {expr: 'count by (alertname) (ALERTS{alertstate=\"firing\"})', eval_time: %s, exp_samples: %s}\n", at, want)
 		}
 	}

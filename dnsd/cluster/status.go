@@ -87,6 +87,7 @@ func (st *health) add(url string, r *pb.StatusResponse, err error) {
 	if err == nil {
 		st.known, st.Error = true, ""
 		st.Size = max(st.Size, r.GetDbSize())
+		st.Quota = max(st.Quota, r.GetDbSizeQuota()) // etcd says it since 3.6
 		if st.Version == "" {
 			st.Version = r.GetVersion()
 		}

@@ -12,10 +12,11 @@ import (
 )
 
 func TestTheStatusOfARealEtcd(t *testing.T) {
+	quotas := map[string]int64{"3.7": 2 << 30, "3.4": 0} // etcd 3.4 does not say it
 	for name, e := range map[string]etcd{"3.7": startEtcd(t), "3.4": startDebian(t)} {
 		s := e.open(t, func(s *dnsd.SharedStore) { s.Endpoints = append(s.Endpoints, "http://127.0.0.1:1") })
 		st := s.Status(t.Context())
-		if st.Error != "" || st.Alarm != "" || st.Size == 0 || !strings.HasPrefix(st.Version, name) || len(st.Nodes) != 2 {
+		if st.Error != "" || st.Alarm != "" || st.Size == 0 || st.Quota != quotas[name] || !strings.HasPrefix(st.Version, name) || len(st.Nodes) != 2 {
 			t.Fatalf("%s: %+v", name, st)
 		}
 		if want := (kv.Node{Name: "given", URL: e.url, Healthy: true, Leader: true}); st.Nodes[0] != want {
@@ -56,7 +57,7 @@ func TestTheStatusOfAStoreThatIsAway(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	answer := func(id, leader uint64, errors ...string) *pb.StatusResponse {
-		return &pb.StatusResponse{Header: &pb.ResponseHeader{MemberId: id}, Leader: leader, Version: "3.5.9", DbSize: int64(id) * 10, Errors: errors}
+		return &pb.StatusResponse{Header: &pb.ResponseHeader{MemberId: id}, Leader: leader, Version: "3.5.9", DbSize: int64(id) * 10, DbSizeQuota: 100, Errors: errors}
 	}
 	var st health
 	st.add("u1", nil, errBroken)
@@ -70,7 +71,7 @@ func TestHealth(t *testing.T) {
 		{ID: 6},
 	})
 	want := kv.Status{
-		Alarm: "NOSPACE CORRUPT", Size: 40, Version: "3.5.9",
+		Alarm: "NOSPACE CORRUPT", Size: 40, Quota: 100, Version: "3.5.9",
 		Nodes: []kv.Node{
 			{URL: "u1", Error: errBroken.Error()},
 			{Name: "b", URL: "u2", Healthy: true},

@@ -199,6 +199,7 @@ type Status struct {
 	Error   string // why nothing could be learned; empty: all is known
 	Alarm   string // what the store warns of, such as "NOSPACE"; empty: nothing
 	Size    int64  // octets of its data on disk
+	Quota   int64  // the most that Size may be; 0: it does not say
 	Version string // "3.5.9"
 	Nodes   []Node
 }

@@ -87,8 +87,13 @@ type StoreStatus struct {
 	Alarm   string    `json:"alarm,omitempty"`
 	Version string    `json:"version,omitempty"`
 	Size    int64     `json:"size,omitempty"`
+	Quota   int64     `json:"quota,omitempty"` // 0: it is not known
 	Nodes   []kv.Node `json:"nodes,omitempty"`
 }
+
+// Store returns what the store was last heard to say of itself: at most some seconds ago,
+// if it answers. It asks nothing.
+func (m *Member) Store() StoreStatus { return m.storeStatus(m.Health()) }
 
 // askTime bounds what Status waits for others.
 const askTime = time.Second
@@ -152,7 +157,8 @@ func (m *Member) Status(ctx context.Context) Status {
 func (m *Member) storeStatus(h Health) StoreStatus {
 	s := StoreStatus{Healthy: h.Silent <= m.cfg.Session && m.answered.Load() >= 0, Silent: h.Silent.Seconds()}
 	if known := m.health.Load(); known != nil {
-		s.Error, s.Alarm, s.Version, s.Size, s.Nodes = known.Error, known.Alarm, known.Version, known.Size, known.Nodes
+		s.Error, s.Alarm, s.Version, s.Nodes = known.Error, known.Alarm, known.Version, known.Nodes
+		s.Size, s.Quota = known.Size, known.Quota
 	}
 	return s
 }

@@ -170,7 +170,7 @@ func (s *Store) Limits() kv.Limits { return s.c.config.Limits }
 func (s *Store) Status(ctx context.Context) (st kv.Status) {
 	node := kv.Node{Name: "memory", URL: "memory:" + s.name}
 	err := s.call(ctx, "status", read, func(d *data) error {
-		st.Size, st.Version = d.size, "memory"
+		st.Size, st.Quota, st.Version = d.size, s.c.config.Quota, "memory"
 		if d.full {
 			st.Alarm = "NOSPACE"
 		}

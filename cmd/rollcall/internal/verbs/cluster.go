@@ -53,9 +53,16 @@ func printCluster(c cli.Call, cl register.Cluster) error {
 	if e.Inside {
 		where = "etcd inside the dnsd"
 	}
-	fmt.Fprintf(c.Out, "\n%s, version %s, %s of %s used\n", where, show.Clean(e.Version), size(e.Bytes), size(e.Quota))
-	if e.Error != "" {
+	of := ""
+	if e.Quota > 0 {
+		of = " of " + size(e.Quota)
+	}
+	fmt.Fprintf(c.Out, "\n%s, version %s, %s%s used\n", where, show.Clean(e.Version), size(e.Bytes), of)
+	switch {
+	case e.Error != "" && e.Away > 0:
 		fmt.Fprintf(c.Out, "changes cannot be stored, for %v: %s\n", e.Away, show.Clean(e.Error))
+	case e.Error != "":
+		fmt.Fprintf(c.Out, "changes cannot be stored: %s\n", show.Clean(e.Error))
 	}
 	t = show.NewTable("NAME", "PEER", "LEADER", "ERROR")
 	for _, m := range e.Members {
