@@ -49,7 +49,11 @@ func (l layout) valueOf(reg *registry.Registry, key string) []byte {
 		return nil
 	case where.kind == instanceKey:
 		if s, ok := reg.Instance(where.key); ok {
-			return encode(registry.NewRecord(s.Instance))
+			r := registry.NewRecord(s.Instance)
+			if r.State == registry.Unconfirmed { // only readers see it: it is stored as it will be when it renews
+				r.State = registry.Up
+			}
+			return encode(r)
 		}
 	case where.kind == fenceKey:
 		if f := reg.Fence(where.key); !f.Empty() {

@@ -3,6 +3,7 @@ package member
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,6 +71,9 @@ func TestStoreThatLostSomething(t *testing.T) {
 				all.note(t, n)
 				if err := n.member.Ready(); err != nil {
 					t.Errorf("%s: %s is not ready: %v", name, n.name, err)
+				}
+				if strings.HasPrefix(name, "restored") && (n.log.has("by hand") || n.log.has("not by a dnsd")) {
+					t.Errorf("%s: %s takes what the writer wrote back for a change by hand", name, n.name)
 				}
 			}
 			if t.Failed() {
