@@ -46,7 +46,23 @@ func plan(s dnsd.SharedStore, id *identity, words []word) (start, error) {
 		}
 		return start{initial: initial(own, s.Peers, nil)}, nil
 	}
-	return planNew(s, own, heard[0])
+	return planNew(s, own, latest(heard, own))
+}
+
+// latest is the server that has heard most of a peer: a change of the members reaches one
+// server after the other, and the peer may start before it has reached all. A peer that was
+// added has no name yet.
+func latest(heard []word, own dnsd.Peer) word {
+	added := func(m peerMember) bool { return m.at(own.URL) && m.Name == "" }
+	known := func(m peerMember) bool { return m.at(own.URL) }
+	for _, is := range []func(peerMember) bool{added, known} {
+		for _, w := range heard {
+			if slices.ContainsFunc(w.members, is) {
+				return w
+			}
+		}
+	}
+	return heard[0]
 }
 
 // planRestart checks a directory that has data.
