@@ -21,8 +21,9 @@ const (
 	findSoon = 5 * time.Minute
 	// maxPushZones bounds the zones remembered: more than a program has.
 	maxPushZones = 256
-	// maxFound bounds the servers of one zone that are tried.
-	maxFound = 8
+	// maxFound bounds the servers of one zone that are tried, and maxFoundAddrs their addresses.
+	maxFound      = 8
+	maxFoundAddrs = 2 * maxFound
 )
 
 // pushZone is the servers of DNS push that a zone names. Resolver.mu guards it.
@@ -115,9 +116,11 @@ func (r *Resolver) discovered(eps []Endpoint) []*pushServer {
 		if config.ServerName == "" {
 			config.ServerName = strings.TrimSuffix(ep.Target, ".")
 		}
-		out = append(out, r.pushServerLocked(ep.Addr, config))
+		for _, addr := range append([]string{ep.Addr}, ep.Alt...) { // the one that is preferred may not be reached
+			out = append(out, r.pushServerLocked(addr, config))
+		}
 	}
-	return out
+	return out[:min(len(out), maxFoundAddrs)]
 }
 
 // Tests: pushfind_test.go.

@@ -50,7 +50,8 @@ func TestAServerOfPushIsDiscovered(t *testing.T) {
 				cert, roots := certificateFor(t, certified)
 				p := newPush()
 				p.records[mathTCP] = instances(t, 2)
-				p.records["push"] = rrs(t, pushService+"svc. 60 IN SRV 0 0 853 push.svc.", "push.svc. 60 IN A 10.9.9.9")
+				p.records["push"] = rrs(t, pushService+"svc. 60 IN SRV 0 0 853 push.svc.", "push.svc. 60 IN A 10.9.9.9",
+					"push.svc. 60 IN AAAA 2001:db8::9") // where nothing listens
 				recursor := newServer(p.handler(t))
 				recursor.discovered = true
 				server := newServer(silence)
