@@ -44,6 +44,9 @@ func (z *Zone) AppendAnswer(msg, qname []byte, qtype uint16, limit int) ([]byte,
 	case serviceName, hostName, instanceName, instanceHost:
 		e := z.table.Load().find(p.name, p.udp)
 		if e == nil {
+			if images, ok := z.staticImages[string(name)]; ok { // the name of the push server is like that of a service
+				return z.appendStatic(msg, images, p, qtype, limit)
+			}
 			exists := p.at == serviceName && p.udp && string(p.name) == "dns-sd" && z.current.Load().services.n > 0
 			return z.negative(msg, p, exists, limit)
 		}
@@ -91,6 +94,11 @@ func (z *Zone) AppendAnswer(msg, qname []byte, qtype uint16, limit int) ([]byte,
 	default:
 		return z.negative(msg, p, false, limit)
 	}
+	return z.appendStatic(msg, images, p, qtype, limit)
+}
+
+// appendStatic answers from the images of a name of the zone's own.
+func (z *Zone) appendStatic(msg []byte, images []staticImage, p place, qtype uint16, limit int) ([]byte, Counts, bool) {
 	for _, im := range images {
 		if im.rrtype == qtype || qtype == dns.TypeANY {
 			out, c := im.appendTo(msg, limit)

@@ -22,6 +22,11 @@ func TestPushServerIsFound(t *testing.T) {
 		if len(a.Answer) != 1 || a.Answer[0].String() != name+"\t5\tIN\tSRV\t0 0 853 dns.example." {
 			t.Errorf("%v", a.Answer)
 		}
+		for _, qtype := range []uint16{dns.TypeSRV, dns.TypeTXT, dns.TypeANY} { // the ready answers have it, too
+			if !compare(t, z, wireName(name), qtype, 512, maxMessage) {
+				t.Errorf("%s %d has no ready answer", name, qtype)
+			}
+		}
 		if a := z.Lookup("_tcp."+z.Origin(), dns.TypeSRV); a.Rcode != dns.RcodeSuccess || len(a.Answer) != 0 {
 			t.Errorf("the name above: %+v", a)
 		}
