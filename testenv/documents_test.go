@@ -134,7 +134,7 @@ func wholeProgram(lines string) string {
 
 // Each whole Corefile of a document is one that dnsd takes, with all variables set.
 func TestCorefilesOfTheDocumentsAreGood(t *testing.T) {
-	certificate, key := certificate(t)
+	certificate, key := certificate(t, "localhost")
 	corefiles := 0
 	for _, p := range page.All(t) {
 		for _, m := range regexp.MustCompile(`<!-- ci: (\S+\.corefile) -->`).FindAllStringSubmatch(p.Text, -1) {

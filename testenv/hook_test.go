@@ -138,7 +138,7 @@ func TestAReloadTakesRightsAway(t *testing.T) {
 		t.Fatal(got)
 	}
 	h := &cfg.Zones[0].Hook
-	h.TLS.Cert, h.TLS.Key = certificate(t)
+	h.TLS.Cert, h.TLS.Key = certificate(t, "localhost")
 	h.ClientCA = h.TLS.Cert
 	if err := s.Reload(cfg); err != nil {
 		t.Fatal(err)
@@ -150,9 +150,9 @@ func TestAReloadTakesRightsAway(t *testing.T) {
 }
 
 // certificate writes one that signs itself, and its key.
-func certificate(t *testing.T) (cert, key string) {
+func certificate(t *testing.T, name string) (cert, key string) {
 	t.Helper()
-	c, _ := peertest.Certificate(t, "localhost")
+	c, _ := peertest.Certificate(t, name)
 	der := c.Certificate[0]
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
 	if err != nil {
