@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,7 +113,7 @@ func TestCaddyFollows(t *testing.T) {
 	env.StopDNSD(0)
 	took := await(t, "Caddy without dnsd", refresh+slack, func() (bool, any) {
 		id, err := get()
-		return err != nil, id
+		return err != nil && strings.HasPrefix(err.Error(), "503 "), fmt.Sprint(id, err)
 	})
 	t.Logf("without dnsd requests fail after %v", took.Round(time.Millisecond))
 	env.StartDNSD(0)
