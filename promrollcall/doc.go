@@ -17,8 +17,9 @@
 // with an empty label. The services of a resolver are those that the program names.
 //
 // The numbers are read when Prometheus asks for them. Nothing is counted a second time, so
-// a call costs the same with and without this package. A collector keeps its client,
-// resolver or server in memory until it is unregistered.
+// a call costs the same with and without this package. [CallTimes] is the exception: it
+// measures the calls of the clients that have its Interceptor, and no others. A collector
+// keeps its client, resolver or server in memory until it is unregistered.
 //
 // The packages for clients and servers do not import this one: a program without
 // Prometheus does not get it.

@@ -73,7 +73,8 @@ func everything(t *testing.T) (registry *prometheus.Registry, text string) {
 		t.Fatal(err)
 	}
 	r := env.Resolver()
-	c := env.Client(&rpcclient.Config{Source: r, Conn: rpcclient.ConnConfig{PerNode: 1}})
+	times := promrollcall.NewCallTimes("all")
+	c := env.Client(&rpcclient.Config{Source: r, Interceptors: []rpcclient.Interceptor{times.Interceptor}, Conn: rpcclient.ConnConfig{PerNode: 1}})
 	for range 3 {
 		if err := c.Call(t.Context(), "Arith.Multiply", &testenv.Args{A: 1, B: 2}, new(int)); err != nil {
 			t.Fatal(err)
@@ -91,12 +92,14 @@ func everything(t *testing.T) (registry *prometheus.Registry, text string) {
 	}
 	registry, text = scrape(t,
 		promrollcall.Client("math", c), promrollcall.Resolver("own", r, env.Name(), "_nothing._tcp.svc"),
-		promrollcall.Server("api", s), promrollcall.Limit("all", limit))
+		promrollcall.Server("api", s), promrollcall.Limit("all", limit), times)
 	node := s.Addr().String()
 	want(t, text,
 		`rollcall_client_calls_total{client="math"} 4`,
 		`rollcall_client_calls_failed_total{client="math",executed="yes"} 1`,
 		`rollcall_client_calls_failed_total{client="math",executed="never"} 0`,
+		`rollcall_client_call_duration_seconds_count{client="all",outcome="ok",service="`+env.Name()+`"} 3`,
+		`rollcall_client_call_duration_seconds_count{client="all",outcome="error",service="`+env.Name()+`"} 1`,
 		`rollcall_client_nodes{client="math",standing="healthy"} 1`,
 		`rollcall_client_nodes{client="math",standing="down"} 0`,
 		`rollcall_client_node_attempts_total{client="math",node="`+node+`"} 4`,

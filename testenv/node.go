@@ -105,6 +105,10 @@ func (e *Env) Drain(i int) {
 // Addr is where the node listens, host:port.
 func (n *Node) Addr() string { return n.gate.addr }
 
+// Server is the server of the node's present life, for SetServing and Leases. It is nil with
+// Setup.Stock.
+func (n *Node) Server() *rpcserver.Server { return n.server }
+
 // start opens a new port, serves there, and registers.
 func (n *Node) start() {
 	e := n.env
@@ -133,7 +137,11 @@ func (n *Node) start() {
 		// environment is shorter.
 		announce.Timeout = e.setup.Zone.Lease.Default / 5
 	}
-	s := rpcserver.New(rpcserver.Config{Logger: e.setup.Logger, Announce: []register.Config{announce}})
+	cfg := rpcserver.Config{Logger: e.setup.Logger, Announce: []register.Config{announce}}
+	if e.setup.Middleware != nil {
+		cfg.Middleware = e.setup.Middleware(n.index)
+	}
+	s := rpcserver.New(cfg)
 	for _, rcvr := range n.receivers() {
 		if err := s.Register(rcvr); err != nil {
 			e.t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd"
 	"github.com/rollcall-dns/rollcall/resolver"
 	"github.com/rollcall-dns/rollcall/rpcclient"
+	"github.com/rollcall-dns/rollcall/rpcserver"
 )
 
 // Setup says what New starts. The zero value is dnsd with a memory store and
@@ -44,6 +45,9 @@ type Setup struct {
 	// Receivers returns your own services for node i, which are served beside Arith
 	// under the same faults. It is called again when the node is restarted.
 	Receivers func(i int) []any
+	// Middleware is called around each method of node i, as rpcserver.Config.Middleware is.
+	// A server of net/rpc has none.
+	Middleware func(i int) []rpcserver.Middleware
 	// Logger gets the log of dnsd and of the nodes; nil discards it.
 	Logger *slog.Logger
 }
