@@ -125,8 +125,8 @@
 // The nodes of one priority are a tier. In the tier that is in use, the client connects
 // to the nodes that the policy may pick (with balancer.Subset not all of them), at most
 // Config.Conn.MaxNodes; in the next tier, to two nodes, once each. When less than half of
-// a tier is up, it connects to the next one as to the first. A connection that is no
-// longer needed is kept for a minute. Addresses of one endpoint are tried as in RFC 8305.
+// a tier is up and serves, it connects to the next one as to the first. A connection that is
+// no longer needed is kept for a minute. Addresses of one endpoint are tried as in RFC 8305.
 //
 // # Which nodes
 //
