@@ -19,7 +19,7 @@ type call struct {
 	method *method
 	seq    uint64
 	arg    reflect.Value    // a pointer to the argument, for decoding
-	args   [4]reflect.Value // receiver, context, argument, reply
+	args   [4]reflect.Value // receiver, context (of a plain method: again the receiver), argument, reply
 	ctx    *callContext     // nil: nothing needs one
 	ctxArg context.Context  // to which args[1] refers
 	late   time.Time        // from then on it is not begun; zero: there is no end
@@ -43,7 +43,9 @@ func (m *method) newCall(c *conn, seq uint64) *call {
 	if k == nil {
 		k = &call{method: m}
 		k.args[0] = m.rcvr
-		k.args[1] = reflect.ValueOf(&k.ctxArg).Elem()
+		if k.args[1] = m.rcvr; m.form == withContext {
+			k.args[1] = reflect.ValueOf(&k.ctxArg).Elem()
+		}
 	}
 	k.conn, k.seq = c, seq
 	if !k.arg.IsValid() {
@@ -150,16 +152,21 @@ func (k *call) callMethod(ctx context.Context) error {
 	if m.direct != nil {
 		return m.direct(ctx, k.arg.Interface(), k.args[3].Interface())
 	}
+	switch {
+	case m.form == plain:
+		return result(m.fn.Call(k.args[1:]))
+	case ctx == k.ctxArg:
+		return result(m.fn.Call(k.args[:]))
+	}
+	return k.callWith(ctx)
+}
+
+// callWith is callMethod with a context that middleware has passed on. Other calls do without
+// its copy.
+func (k *call) callWith(ctx context.Context) error {
 	args := k.args
-	if m.form == plain {
-		args[1] = args[0]
-		return result(m.fn.Call(args[1:]))
-	}
-	if ctx != k.ctxArg { // middleware has passed it on
-		passed := ctx // not ctx itself, which would then be allocated in each call of any method
-		args[1] = reflect.ValueOf(&passed).Elem()
-	}
-	return result(m.fn.Call(args[:]))
+	args[1] = reflect.ValueOf(&ctx).Elem()
+	return result(k.method.fn.Call(args[:]))
 }
 
 func result(out []reflect.Value) error {
