@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/rpc"
 	"sync/atomic"
 	"testing"
@@ -246,8 +245,8 @@ func TestOneEndIsNetRpcsOwn(t *testing.T) {
 		if cause := <-w.ended; cause != rpcserver.ErrDisconnected {
 			t.Error("the method's context ends by", cause)
 		}
-		if <-call.Done; !errors.Is(call.Error, rpc.ErrShutdown) && !errors.Is(call.Error, io.ErrUnexpectedEOF) {
-			t.Error(call.Error)
+		if <-call.Done; call.Error == nil { // which error it is depends on the kernel
+			t.Error("a call succeeds whose connection was closed")
 		}
 	})
 }
