@@ -17,7 +17,7 @@ import (
 func ExampleWithMeta() {
 	onlyKnown := func(ctx context.Context, call *rpcserver.Call, next rpcserver.Handler) error {
 		if _, known := call.Meta.Get("user"); !known {
-			return rpcserver.Refuse("who are you?", 0)
+			return rpcserver.Refuse("tell your name", 0)
 		}
 		return next(ctx, call)
 	}
@@ -51,6 +51,6 @@ func ExampleWithMeta() {
 
 	fmt.Println(rpcclient.Invoke[string](rpcclient.WithMeta(ctx, "user", "Ada"), client, "Greeter.Greet", "Hello"))
 	// Output:
-	// true who are you?
+	// true tell your name
 	// Hello, Ada; limited: true <nil>
 }
