@@ -39,6 +39,7 @@ func TestAServerOfPushIsFoundBehindARecursor(t *testing.T) {
   interface: 127.0.0.1
   port: %d
   do-not-query-localhost: no
+  outgoing-port-avoid: 1024-32767
   root-hints: ""
   domain-insecure: "svc."
   local-zone: "svc." nodefault

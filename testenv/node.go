@@ -212,14 +212,16 @@ func (e *Env) Put(id string, reg register.Registration) {
 	}
 }
 
-// stopper returns the function that closes the node's present server and port. It
-// deregisters unless the wire is cut.
+// stopper returns the function that closes the node's present server and port, as far as
+// the node has begun. It deregisters unless the wire is cut.
 func (n *Node) stopper() func() {
 	server, gate := n.server, n.gate
 	return func() {
 		if server != nil {
 			server.Close()
 		}
-		gate.Close()
+		if gate != nil {
+			gate.Close()
+		}
 	}
 }
