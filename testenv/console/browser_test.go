@@ -21,7 +21,7 @@ import (
 
 // patience bounds every wait: what takes longer does not happen. A machine that does other
 // things meanwhile is slow.
-const patience = 25 * time.Second
+const patience = 60 * time.Second
 
 // browser is a tab.
 type browser struct {

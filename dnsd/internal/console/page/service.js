@@ -10,6 +10,9 @@ import { openInstance, releaseGuard } from "./actions.js";
 // renewals are no changes, so they do not come by the stream.
 const mostPolled = 500;
 
+// mostLines is how many records of a section of an answer are shown.
+const mostLines = 100;
+
 const meta = i => Object.entries(i.meta || {}).map(([k, v]) => k + "=" + v).join("  ");
 
 function leaseCell(cell, i) {
@@ -61,7 +64,8 @@ function dnsPart(name, zone) {
     if (t !== type) return;
     say(head, a.status + ", " + number(a.octets) + " octets, " + (a.udp ? "fits into one datagram" : "over TCP") +
       (a.total ? ", a sample of " + number(a.total) + " records" : ""));
-    const part = (title, lines) => (lines && lines.length ? ";; " + title + "\n" + lines.join("\n") + "\n" : "");
+    const part = (title, lines) => (lines && lines.length ? ";; " + title + "\n" + lines.slice(0, mostLines).join("\n") + "\n" +
+      (lines.length > mostLines ? "; and " + number(lines.length - mostLines) + " more\n" : "") : "");
     say(out, "; dig " + a.name + " " + a.type + "\n" + part("ANSWER", a.answer) + part("AUTHORITY", a.authority) + part("ADDITIONAL", a.additional));
   }
   const element = el("section", { "aria-label": "DNS" },
@@ -82,7 +86,8 @@ export function serviceView(world, name) {
   // poll asks for the ends of the leases, and, if the token may not watch all services, for
   // the service itself.
   async function poll() {
-    const s = store.services.get(name), watched = store.loaded && !world.stream.refused;
+    const s = store.services.get(name), watched = !world.stream.refused;
+    if (watched) alone = null;
     if (watched && (!s || s.instances.size > mostPolled)) return;
     let list;
     try {
@@ -106,7 +111,6 @@ export function serviceView(world, name) {
       // An older answer must not undo what the stream has told meanwhile.
       if (known && known.revision === i.revision) store.put(name, i);
     }
-    if (watched) alone = null;
     update(true);
   }
 
