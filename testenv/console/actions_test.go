@@ -65,7 +65,9 @@ func TestHostileTextsAreShownAsText(t *testing.T) {
 	s.put("_math._tcp", "a1", `{"port":9001,"lease":"10m","meta":{"<img>":"`+bad+`","version":"`+bad+`"}}`)
 	s.put("_math._tcp", "a1", `{"port":9001,"lease":"10m","meta":{"version":"</td><script>window.hit=1</script>`+bad+`"}}`)
 	for _, v := range []struct{ hash, text string }{
-		{"#/", bad}, {"#/s/_math._tcp", bad}, {"#/events", bad},
+		{"#/", bad},
+		{"#/s/_math._tcp", bad},
+		{"#/events", bad},
 		{"#/s/" + "%3Cimg%20src%3Dx%20onerror%3D'window.hit%3D1'%3E", "<img"},
 	} {
 		b.visit(v.hash)
