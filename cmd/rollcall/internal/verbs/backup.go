@@ -9,8 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"syscall"
 
+	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/child"
 	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/cli"
 	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/show"
 	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/snapshot"
@@ -62,10 +62,11 @@ services. See restore.`,
 	},
 }
 
-// untilSignal is a context that ends at Ctrl-C or when the process shall end. A second
-// signal ends the process at once.
+// untilSignal is a context that ends at Ctrl-C or when the process shall end, but not at
+// what this process was started to ignore, as by nohup. A second signal ends the process
+// at once.
 func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(ctx, child.Ending()...)
 	context.AfterFunc(ctx, stop)
 	return ctx, stop
 }

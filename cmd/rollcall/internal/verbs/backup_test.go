@@ -25,6 +25,7 @@ import (
 // TestAnInterruptedBackupLeavesNoFile: neither the copy nor the hidden file that it was
 // written to.
 func TestAnInterruptedBackupLeavesNoFile(t *testing.T) {
+	heedSignals()
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		dir := t.TempDir()
 		seen := make(chan int, 1)

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -26,6 +28,17 @@ func TestMain(m *testing.M) {
 	})
 }
 
+// ignored are the signals that this process was started to ignore, as by nohup. It is told
+// at the start only: see signal.Ignored.
+var ignored = slices.DeleteFunc([]os.Signal{syscall.SIGHUP, syscall.SIGINT}, func(s os.Signal) bool { return !signal.Ignored(s) })
+
+// heedSignals makes this process, and what it starts, ignore no signal.
+var heedSignals = sync.OnceFunc(func() {
+	if len(ignored) > 0 {
+		signal.Notify(make(chan os.Signal, 1), ignored...)
+	}
+})
+
 // TestScripts runs the files in testdata, which are the manual of the command. The commands
 // that they use besides those of testscript are in commands_test.go.
 func TestScripts(t *testing.T) {
@@ -33,11 +46,7 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
-		if signal.Ignored(s) { // what is started would ignore it, too
-			signal.Notify(make(chan os.Signal, 1), s)
-		}
-	}
+	heedSignals()
 	testscript.Run(t, testscript.Params{
 		Dir:                 dir,
 		RequireExplicitExec: true,
