@@ -106,6 +106,7 @@ func (x *exchange) eventsAfter(a askedEvents, service string) (timeline.Page, er
 		return page, refuse(http.StatusServiceUnavailable, "", "%d watches are open, which is the limit: close some, or raise watches in the Corefile", x.st.limits.Watches).retryAfter(limitRetry)
 	}
 	defer x.s.watches.leave()
+	x.waited = true
 	ctx, cancel := context.WithTimeout(x.r.Context(), a.wait)
 	defer cancel()
 	defer context.AfterFunc(x.s.life, cancel)()

@@ -33,7 +33,7 @@ func newMetrics(s *Server) *metrics {
 		}, []string{"path", "method", "status"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: ns, Subsystem: sub, Name: "request_seconds",
-			Help:    "Time to answer, by path; streams are not counted.",
+			Help:    "Time to answer, by path; streams and requests that waited for events are not counted.",
 			Buckets: []float64{.0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .5, 1, 5},
 		}, []string{"path"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -80,15 +80,19 @@ func (m *metrics) handler(more []prometheus.Collector) (http.Handler, error) {
 }
 
 // count counts one finished request. The method is a label, so unknown methods share one
-// value.
-func (m *metrics) count(path, method string, status int, took time.Duration) {
+// value. The path is that of a route, without what only a ServeMux understands.
+func (m *metrics) count(x *exchange, path string, took time.Duration) {
+	method := x.r.Method
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPost, http.MethodDelete, http.MethodOptions:
 	default:
 		method = "other"
 	}
-	m.requests.WithLabelValues(path, method, strconv.Itoa(status)).Inc()
-	if path != pathWatch && path != pathHold {
+	if path == pathFront {
+		path = "/"
+	}
+	m.requests.WithLabelValues(path, method, strconv.Itoa(x.w.status)).Inc()
+	if path != pathWatch && path != pathHold && !x.waited {
 		m.seconds.WithLabelValues(path).Observe(took.Seconds())
 	}
 }

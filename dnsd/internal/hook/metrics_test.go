@@ -20,6 +20,9 @@ func TestMetricsCountByRouteAndState(t *testing.T) {
 	h.do("PUT", a1+"/drain", "")
 	h.do("BREW", a1, "")
 	h.do("GET", "/nowhere", "")
+	h.do("HEAD", "/", "")
+	next := h.events("").Next
+	h.events("?wait=1ms&since=" + next) // its time is not counted
 	h.do("POST", "/v1/renew", `{"instances":["_math._tcp/a1"]}`)
 	h.stream("GET", "/v1/watch", "").until(eventSync)
 	h.stream("POST", "/v1/services/_math._tcp/instances/a2/hold", `{"port":1}`).next()
@@ -28,6 +31,9 @@ func TestMetricsCountByRouteAndState(t *testing.T) {
 		`rollcall_hook_requests_total{method="PUT",path="/v1/services/{service}/instances/{id}",status="201"} 2`,
 		`rollcall_hook_requests_total{method="other",path="/v1/services/{service}/instances/{id}",status="405"} 1`,
 		`rollcall_hook_requests_total{method="GET",path="/",status="404"} 1`,
+		`rollcall_hook_requests_total{method="HEAD",path="/",status="200"} 1`,
+		`rollcall_hook_requests_total{method="GET",path="/v1/events",status="200"} 2`,
+		`rollcall_hook_request_seconds_count{path="/v1/events"} 1`,
 		`rollcall_hook_request_seconds_count{path="/v1/renew"} 1`,
 		`rollcall_hook_refused_total{reason="rate"} 0`,
 		`rollcall_hook_watches 1`,

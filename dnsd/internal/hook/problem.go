@@ -120,7 +120,7 @@ func problemOf(err error) *problem {
 	case errors.As(err, &limit):
 		return refuse(http.StatusTooManyRequests, "", "dnsd takes at most %d %s: deregister some, or raise limits in the Corefile", limit.Max, limit.What).retryAfter(limitRetry)
 	case errors.Is(err, registry.ErrNoSpace):
-		return refuse(http.StatusInsufficientStorage, "", "the store has no space left: free some on dnsd's disk, then try again").because(err)
+		return refuse(http.StatusInsufficientStorage, "", "the store has no space left: free some on dnsd's disk, or where dnsd shares an etcd whose quota is used up, make room there (docs/cluster.md, when etcd is full), then try again").because(err)
 	case errors.Is(err, registry.ErrStore):
 		return refuse(http.StatusServiceUnavailable, "", "changes cannot be stored: dnsd's log has the cause").retryAfter(limitRetry).because(err)
 	case errors.Is(err, registry.ErrCompacted):

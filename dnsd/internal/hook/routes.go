@@ -27,6 +27,8 @@ type exchange struct {
 	audit audit
 	// broken: the answer is incomplete, and must not look complete.
 	broken bool
+	// waited: it waited for an event, so that how long it took says nothing of dnsd.
+	waited bool
 }
 
 // operation serves one method of one path. Its error becomes a problem, unless the
@@ -57,6 +59,7 @@ const (
 	pathSnapshot = "/v1/snapshot"
 	pathEvents   = "/v1/events"
 	pathConsole  = "/console/{file}"
+	pathFront    = "/{$}"    // the console
 	pathSD       = "/v1/sd/" // service discovery as other programs read it
 )
 
@@ -98,7 +101,7 @@ func table() []route {
 		{path: "/metrics", methods: get((*exchange).showMetrics)},
 		{path: "/healthz", methods: get((*exchange).healthz), open: true, free: true},
 		{path: "/readyz", methods: get((*exchange).readyz), open: true, free: true},
-		{path: "/{$}", methods: get((*exchange).console), open: true},
+		{path: pathFront, methods: get((*exchange).console), open: true},
 		{path: pathConsole, methods: get((*exchange).consoleFile), open: true},
 		{path: "/", open: true}, // every other path: 404
 	}
@@ -154,7 +157,7 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 			x.st.log.Error("hook: panic", "path", r.URL.Path, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 			x.fail(refuse(http.StatusInternalServerError, "", "dnsd failed to serve this request; its log has the cause"))
 		}
-		s.metrics.count(rt.path, r.Method, x.w.status, time.Since(began))
+		s.metrics.count(x, rt.path, time.Since(began))
 		x.writeAudit()
 		if x.broken {
 			panic(http.ErrAbortHandler)
