@@ -82,7 +82,7 @@ func (r *Resolver) find(ctx context.Context, e *entry) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !known {
+	if !known && answered { // a lost answer says nothing about the servers that are known
 		z.servers = servers
 	}
 	if !answered {

@@ -333,6 +333,8 @@ func (s *pushSession) set(m dso.Message) error {
 		return &protocolError{err}
 	case complete:
 		s.r.toldLocked(f, change.Revision, change.Flags&dso.Stale != 0)
+	default: // the rest may never come, and then the TTL rules from now on
+		f.e.vouchedUntilNow(s.r, f)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -46,6 +47,9 @@ type pushSet struct {
 	stale    bool
 
 	next pushNext
+	// waits is when the last message of next came, in nanoseconds since 1970; 0: there is no
+	// next. Readers of other names ask for it, and must not wait for mu.
+	waits atomic.Int64
 }
 
 // pushNext is the messages of a revision of which the last one has not come.
@@ -55,7 +59,6 @@ type pushNext struct {
 	revision uint64
 	changes  []dso.Change
 	octets   int
-	last     time.Time // when the last one came
 }
 
 var (
@@ -91,7 +94,7 @@ func (s *pushSet) add(m dso.Set) (complete bool, err error) {
 		return false, errSetTooLarge
 	}
 	if m.Flags&dso.More != 0 {
-		n.last = time.Now()
+		s.waits.Store(time.Now().UnixNano())
 		return false, nil
 	}
 	if err := s.apply(n); err != nil {
@@ -99,15 +102,15 @@ func (s *pushSet) add(m dso.Set) (complete bool, err error) {
 	}
 	s.told, s.revision, s.stale = true, n.revision, m.Flags&dso.Stale != 0
 	*n = pushNext{}
+	s.waits.Store(0)
 	return true, nil
 }
 
 // late reports whether a revision has begun whose next message does not come. Until then the
 // set is not what the server has.
 func (s *pushSet) late() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.next.begun && time.Since(s.next.last) >= chainPatience
+	since := s.waits.Load()
+	return since != 0 && time.Now().UnixNano()-since >= int64(chainPatience)
 }
 
 func octetsOf(c dso.Change) int {

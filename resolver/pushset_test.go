@@ -206,6 +206,26 @@ func TestTheSetIsWhatTheServerHas(t *testing.T) {
 	})
 }
 
+// TestARevisionThatDoesNotEndAndNoDNS: the set that was told until then is used on, however
+// long ago it has changed.
+func TestARevisionThatDoesNotEndAndNoDNS(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, s, r := following(t, 2)
+		w := watch(t, r, mathTCP)
+		defer w.close()
+		time.Sleep(2 * time.Hour) // longer than StaleFor
+		part := setFrames(2, 0, 2, instances(t, 3)[4:5], nil)[0]
+		part[2+headerSize+4+2] |= byte(dso.More) // after the length, the header, the TLV's and the id
+		p.send(part)
+		s.fault("udp", errors.New("no DNS"))
+		s.fault("tcp", errors.New("no DNS"))
+		time.Sleep(chainPatience + nap + 15*time.Second)
+		if got := w.last(); len(got.Endpoints) != 2 {
+			t.Errorf("%d endpoints, %v, %+v", len(got.Endpoints), got.Err, r.Freshness(mathTCP))
+		}
+	})
+}
+
 // TestARevisionThatDoesNotEnd: its first message has come, and the server is well otherwise.
 // The TTL rules until the rest comes, which is applied then.
 func TestARevisionThatDoesNotEnd(t *testing.T) {
