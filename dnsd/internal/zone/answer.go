@@ -71,10 +71,16 @@ func (z *Zone) AppendAnswer(msg, qname []byte, qtype uint16, limit int) ([]byte,
 		case dns.TypeSOA, dns.TypeANY:
 			return z.appendSOA(msg, p, z.ttl, Counts{AN: 1}, limit)
 		}
-	case protocol:
-		return z.negative(msg, p, z.current.Load().hasProtocol(p.udp), limit)
-	case hostProtocol:
-		return z.negative(msg, p, z.current.Load().hosts[btoi(p.udp)] > 0, limit)
+	case protocol, hostProtocol:
+		if images, ok := z.staticImages[string(name)]; ok { // above the push server's name, or a name server's
+			return z.appendStatic(msg, images, p, qtype, limit)
+		}
+		v := z.current.Load()
+		exists := v.hasProtocol(p.udp)
+		if p.at == hostProtocol {
+			exists = v.hosts[btoi(p.udp)] > 0
+		}
+		return z.negative(msg, p, exists, limit)
 	case browseName:
 		v := z.current.Load()
 		switch {

@@ -27,6 +27,7 @@ func TestPushServerIsFound(t *testing.T) {
 				t.Errorf("%s %d has no ready answer", name, qtype)
 			}
 		}
+		compare(t, z, wireName("_tcp."+z.Origin()), dns.TypeSRV, 512, maxMessage)
 		if a := z.Lookup("_tcp."+z.Origin(), dns.TypeSRV); a.Rcode != dns.RcodeSuccess || len(a.Answer) != 0 {
 			t.Errorf("the name above: %+v", a)
 		}
