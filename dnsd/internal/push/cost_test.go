@@ -78,6 +78,22 @@ func TestASessionIsSentOnlySoMuch(t *testing.T) {
 	}
 }
 
+// TestWorkCountsWithoutRecords: a set without records may take long to make. It is made by
+// the subscription here, so the time of that is noted.
+func TestWorkCountsWithoutRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "svc.")
+		w.load("_math._tcp", 10)
+		s := newServer(t, Config{Zones: []*zone.Zone{w.zone}})
+		s.making = func(string) { time.Sleep(3900 * time.Microsecond) }
+		c := connectFrom(t, s, "192.0.2.1")
+		c.follow(1, "_none._tcp.svc.")
+		if got := c.octets(s); got != 3*madeWork {
+			t.Errorf("3.9 ms count %v octets, want %v", got, 3*madeWork)
+		}
+	})
+}
+
 func (c *client) holder(s *Server) *holder {
 	s.mu.Lock()
 	defer s.mu.Unlock()

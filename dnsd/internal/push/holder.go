@@ -54,6 +54,10 @@ const (
 	mostWhole = 256 << 20
 	madeEach  = 4 << 20
 	sentEach  = 32 << 20
+	// madeWork is what a millisecond of making a set counts, in octets: as much as is made in
+	// it of a large set. The AAAA records of a service with IPv4 only are none, and all
+	// instances are looked at for that.
+	madeWork = 32 << 10
 	// A client with fewer octets than this is not remembered for them: to connect costs as much.
 	forgiven = 64 << 10
 )
@@ -86,7 +90,8 @@ func (s *session) charge(w *way, made bool) {
 	if made {
 		s.holder.mu.Lock()
 		defer s.holder.mu.Unlock()
-		s.holder.made.add(now, w.payload.octets, madeEach)
+		// Of few records there may be as much to look at as of many.
+		s.holder.made.add(now, max(w.payload.octets, int(w.took/time.Millisecond)*madeWork), madeEach)
 	}
 }
 

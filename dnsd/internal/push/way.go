@@ -2,6 +2,7 @@ package push
 
 import (
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -97,6 +98,7 @@ type way struct {
 	at      *mark         // nil in topic.ways, which must not hold a version of the zone: hub.at
 	changes uint64        // topic.changes at that time
 	done    chan struct{} // is closed when payload is set
+	took    time.Duration // to make it
 }
 
 // way returns what leads from a mark, or from nothing if from is nil, to the zone as it is
@@ -159,6 +161,8 @@ func (t *topic) makeLocked(from *mark) *way {
 		}
 	}()
 	h.mu.Unlock()
+	begun := time.Now()
+	defer func() { w.took = time.Since(begun) }() // before done is closed
 	if h.srv.making != nil {
 		h.srv.making(t.key.name)
 	}
