@@ -42,9 +42,10 @@ func (v *serving) init() { v.news = make(chan struct{}) }
 // an error if there is no such receiver. SetServing does not wait for DNS.
 //
 // An instance that an operator has drained stays out of DNS when all serves again. One that
-// Config.Announce registers with Drain is left as it is, until the program calls Undrain of
-// its lease (see [Server.Leases]). SetServing calls Drain and Undrain of all other leases, so
-// a program should not.
+// Config.Announce registers with Drain is left as it is for good: also after the program has
+// called Undrain of its lease (see [Server.Leases]), SetServing does not take it out of DNS,
+// and the program has to. SetServing calls Drain and Undrain of all other leases, so a
+// program should not.
 func (s *Server) SetServing(receiver string, serving bool, why string) error {
 	if receiver != "" && !s.services.has(receiver) {
 		return fmt.Errorf("rpcserver: set serving: no receiver %q is registered: call Register first, or give \"\" for the whole server", receiver)
