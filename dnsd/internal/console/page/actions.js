@@ -1,7 +1,7 @@
 // What an operator can do to an instance or a service: ask first, do it, tell what the
 // server said.
 import { el, say, badge, address } from "./dom.js";
-import { request, json, instancePath, servicePath } from "./api.js";
+import { request, json, text, instancePath, servicePath } from "./api.js";
 import { changed } from "./token.js";
 
 // refusals has what a token may not do, as the server said it: action and service.
@@ -9,8 +9,9 @@ const refusals = new Map();
 changed(() => refusals.clear());
 
 // tell shows what happened, until the next action. It is read aloud.
-function tell(text, kind) {
-  const p = document.getElementById("told");
+export function tell(text, kind) {
+  const p = document.getElementById("told"), open = [...document.querySelectorAll("dialog[open]")].pop();
+  (open || document.getElementById("main")).prepend(p); // what is below a dialog is not read aloud
   p.replaceChildren(text + " ", el("button", { type: "button", class: "quiet", onclick: () => { p.hidden = true; } }, "Close"));
   p.className = "note " + kind;
   p.hidden = false;
@@ -36,6 +37,7 @@ function confirm({ title, body, word, danger, work, done }) {
       outcome.className = "outcome bad";
       say(outcome, e.status ? e.status + ": " + e.message : "dnsd does not answer: it is not known whether this was done.");
       go.disabled = false;
+      if (!dialog.isConnected) tell(title + " " + outcome.textContent, "bad");
       done?.(e);
     }
   });
@@ -75,12 +77,12 @@ const actions = {
   },
 };
 
-function act(world, service, id, name, again) {
+function act(world, service, id, incarnation, name, again) {
   const a = actions[name], whole = service + "/" + id;
   confirm({
     title: a.word + " " + whole + "?", body: a.body(whole), word: a.word, danger: a.danger,
     work: async () => {
-      const answer = await request(instancePath(service, id) + a.path, { method: a.method });
+      const answer = await request(instancePath(service, id) + a.path + (name === "remove" && incarnation ? "?incarnation=" + incarnation : ""), { method: a.method });
       return whole + " " + a.past + ": " + await words(answer);
     },
     done: e => {
@@ -97,12 +99,17 @@ export async function openInstance(world, service, id) {
   const close = el("button", { type: "button", onclick: () => dialog.close() }, "Close");
   const dialog = el("dialog", { "aria-label": service + "/" + id },
     el("h2", { class: "mono" }, service + "/" + id), fields, el("h3", {}, "What DNS says"), dns, why, el("div", { class: "buttons" }, can, el("span", { class: "grow" }), close));
-  dialog.addEventListener("close", () => dialog.remove());
+  dialog.addEventListener("close", () => {
+    const told = document.getElementById("told");
+    if (dialog.contains(told)) document.getElementById("main").prepend(told);
+    dialog.remove();
+  });
 
   async function load() {
     let i;
     try {
-      i = await json(instancePath(service, id));
+      // A number of nanoseconds has more digits than a number here can have.
+      i = JSON.parse((await text(instancePath(service, id))).replace(/"incarnation":(\d{16,})/, '"incarnation":"$1"'));
     } catch (e) {
       fields.replaceChildren(el("dt", {}, "Now"), el("dd", {}, e.message));
       can.replaceChildren();
@@ -112,14 +119,15 @@ export async function openInstance(world, service, id) {
     const rows = [["State", badge(i.state)], ["Address", address(i)], ["Priority", i.priority], ["Weight", i.weight], ["TTL", i.ttl],
       ["Lease", i.lease + (i.expires_in ? ", " + i.expires_in + " left" : "")], ["Incarnation", i.incarnation || "none"], ["Revision", i.revision]];
     if (i.drained_by) rows.push(["Drained by", i.drained_by.join(" and ") + (i.sticky ? ", for good" : "")]);
-    for (const [k, v] of Object.entries(i.meta || {})) rows.push([k, v]);
+    for (const [k, v] of Object.entries(i.meta || {})) rows.push(["Metadata " + k, v]); // a key may be called State
     fields.replaceChildren(...rows.flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, v)]));
     const reasons = [];
     can.replaceChildren(...Object.entries(actions).filter(([, a]) => a.wanted(i)).map(([name, a]) => {
       const refused = refusals.get(name + " " + service);
       if (refused) reasons.push(a.word + ": " + refused);
-      return el("button", { type: "button", "data-action": name, class: a.danger ? "danger" : "", disabled: !!refused, onclick: () => act(world, service, id, name, load) }, a.word);
+      return el("button", { type: "button", "data-action": name, class: a.danger ? "danger" : "", disabled: !!refused, onclick: () => act(world, service, id, i.incarnation, name, load) }, a.word);
     }));
+    if (!dialog.contains(document.activeElement)) close.focus(); // the button that had it is gone
     say(why, reasons.join("\n"));
     why.hidden = !reasons.length;
     const lines = await Promise.all(["SRV", "TXT"].map(t => json(servicePath(service) + "/dns?type=" + t + "&id=" + encodeURIComponent(id)).then(

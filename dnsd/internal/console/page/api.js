@@ -9,12 +9,15 @@ export class Refusal extends Error {
   }
 }
 
+// longest is how long an answer may take, in milliseconds.
+const longest = 30000;
+
 // request sends a request with the token. An error of the API becomes a Refusal. With 401
 // the reader is asked for a token.
 export async function request(path, options = {}) {
   const headers = { ...options.headers };
   if (token()) headers.Authorization = "Bearer " + token();
-  const answer = await fetch(path, { ...options, headers, cache: "no-store" });
+  const answer = await fetch(path, { ...options, headers, cache: "no-store", signal: options.signal || AbortSignal.timeout(longest) });
   if (answer.ok || answer.status === 304) return answer;
   const problem = await answer.json().catch(() => ({}));
   const refusal = new Refusal(answer.status, problem.detail || answer.status + " " + answer.statusText);

@@ -46,7 +46,7 @@ export const ago = date => span((Date.now() - date) / 1000) + " ago";
 
 // clock is a time of today, or a date and a time.
 export function clock(date) {
-  const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+  const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
   if (date.toDateString() === new Date().toDateString()) return time;
   return date.toLocaleDateString([], { month: "short", day: "numeric" }) + " " + time;
 }

@@ -9,6 +9,7 @@ import { Events, eventsView } from "./timeline.js";
 import { overviewView } from "./overview.js";
 import { serviceView } from "./service.js";
 import { clusterView } from "./cluster.js";
+import { tell } from "./actions.js";
 
 const zone = document.documentElement.dataset.zone;
 const store = new Store(), rates = new Rates(), events = new Events();
@@ -22,7 +23,7 @@ let view;
 
 function route() {
   const parts = location.hash.replace(/^#\/?/, "").split("/");
-  if (parts[0] === "s" && parts[1]) return serviceView(world, decodeURIComponent(parts[1]));
+  if (parts[0] === "s" && parts[1]) try { return serviceView(world, decodeURIComponent(parts[1])); } catch (e) { if (!(e instanceof URIError)) throw e; }
   if (parts[0] === "events") return eventsView(world);
   if (parts[0] === "cluster") return clusterView();
   return overviewView(world);
@@ -50,7 +51,7 @@ stream.onEvents(() => { draw(); if (store.loaded) news(); });
 // tell it. The metrics do, and then the list is read again, but not often.
 let read = 0;
 async function confirmStates() {
-  if (!store.loaded || !(store.counts.unconfirmed > rates.unconfirmed) || performance.now() - read < 10000) return;
+  if (!store.loaded || rates.unconfirmed === undefined || store.counts.unconfirmed === rates.unconfirmed || performance.now() - read < 10000) return;
   read = performance.now();
   const list = await json("/v1/services");
   let until = performance.now() + 12;
@@ -85,9 +86,12 @@ document.addEventListener("click", async e => {
   const a = e.target.closest?.("a");
   if (!a || !token() || !/^\/(v1|metrics)/.test(a.getAttribute("href"))) return;
   e.preventDefault();
-  const answer = await request(a.getAttribute("href")).catch(() => null);
+  const answer = await request(a.getAttribute("href")).catch(e => { if (e.status !== 401) tell(e.message, "bad"); });
   if (answer) window.open(URL.createObjectURL(new Blob([await answer.text()], { type: "text/plain;charset=utf-8" })));
 });
+
+// The address says which view is shown, so the link to the content must not change it.
+document.querySelector(".skip").addEventListener("click", e => { e.preventDefault(); document.getElementById("main").focus(); });
 
 document.addEventListener("keydown", e => {
   if (e.key !== "/" || e.ctrlKey || e.metaKey || e.altKey || /^(INPUT|SELECT|TEXTAREA)$/.test(e.target.tagName) || document.querySelector("dialog[open]")) return;
@@ -97,7 +101,7 @@ document.addEventListener("keydown", e => {
 
 changed(() => { events.reset(); store.loaded = false; store.clear(); store.version++; show(); setTimeout(tick); });
 document.getElementById("token").addEventListener("click", () => ask());
-document.addEventListener("visibilitychange", () => { if (!document.hidden) { draw(); tick(); } });
+document.addEventListener("visibilitychange", () => { stream.look(!document.hidden); if (!document.hidden) { draw(); tick(); } });
 window.addEventListener("hashchange", show);
 say(document.getElementById("zone"), zone);
 show();

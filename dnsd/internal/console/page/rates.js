@@ -31,7 +31,7 @@ export class Rates {
     this.listeners = [];
   }
 
-  onChange(f) { this.listeners.push(f); }
+  onChange(f) { this.listeners = [f]; } // of the view that is open
 
   async ask() {
     let now;

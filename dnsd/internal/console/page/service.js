@@ -107,7 +107,7 @@ export function serviceView(world, name) {
         alone.counts[i.state]++;
         continue;
       }
-      const known = s.instances.get(i.id);
+      const known = store.services.get(name)?.instances.get(i.id);
       // An older answer must not undo what the stream has told meanwhile.
       if (known && known.revision === i.revision) store.put(name, i);
     }
@@ -132,7 +132,7 @@ export function serviceView(world, name) {
     release.hidden = !c.suspect;
     instances.show(list, s.instances.size ? "Nothing matches." : "All instances of this service have left.");
   }
-  const updateEvents = () => history.show(events.list.filter(e => e.service === name), events.error || "Nothing has happened to it since dnsd started.");
+  const updateEvents = () => history.show(events.list.filter(e => e.service === name), events.error || (events.list.length ? "Nothing among the last " + number(events.list.length) + " events." : "Nothing has happened since dnsd started."));
   events.onChange(() => element.isConnected && updateEvents());
 
   const element = el("div", { class: "service" },

@@ -29,7 +29,7 @@ export class Store {
     s.instances.set(instance.id, instance);
     this.count(s, instance, 1);
     s.gone = 0;
-    this.touch(s, instance.revision);
+    if (!old || old.revision !== instance.revision || old.state !== instance.state) this.touch(s, instance.revision);
     return instance;
   }
 
@@ -38,8 +38,9 @@ export class Store {
     if (!old) return;
     s.instances.delete(id);
     this.count(s, old, -1);
-    if (!s.instances.size) s.gone = Date.now();
     this.touch(s, revision);
+    if (s.instances.size) return;
+    s.gone = Date.now();
     this.forgetGone();
   }
 
@@ -61,7 +62,7 @@ export class Store {
     const gone = [...this.services.values()].filter(s => s.gone);
     if (gone.length <= mostGone) return;
     gone.sort((a, b) => a.gone - b.gone);
-    this.services.delete(gone[0].name);
+    for (const s of gone.slice(0, gone.length - mostGone)) this.services.delete(s.name);
   }
 
   // replace takes the content of another store. Services that were there and are not any

@@ -9,6 +9,10 @@ import { Store } from "./state.js";
 const slice = 12;
 const firstPause = 500, longestPause = 15000;
 
+// silence is how long a stream may be silent: dnsd says something every 15 seconds. nap is how
+// long a hidden page keeps its stream: a browser has six connections to a server for all tabs.
+const silence = 40000, nap = 30000;
+
 export class Stream {
   // told gets what a reader should know of the connection: told(text, kind).
   constructor(store, told) {
@@ -20,15 +24,29 @@ export class Stream {
     changed(() => { this.last = ""; this.refused = null; this.abort?.abort(); this.wake(); });
   }
 
+  // look says whether the page can be seen.
+  look(seen) {
+    clearTimeout(this.nap);
+    this.asleep = false;
+    if (seen) this.wake();
+    else this.nap = setTimeout(() => { this.asleep = true; this.abort?.abort(); }, nap);
+  }
+
   // onEvents calls f after changes were taken.
   onEvents(f) { this.listeners.push(f); }
 
   async run() {
     for (let pause = firstPause; ;) {
+      if (this.asleep) {
+        this.told("asleep", "");
+        await new Promise(done => { this.wake = done; });
+        continue;
+      }
       try {
         await this.once(() => { pause = firstPause; });
         this.told("connecting", "");
       } catch (e) {
+        if (this.asleep) continue;
         if (e.status === 410) { this.last = ""; continue; }
         this.refused = e.status === 403 || e.status === 401 ? e : null;
         this.told(e.status === 401 ? "a token is needed" : e.status === 403 ? "this token may not read all services" : e.status ? e.message : "dnsd does not answer", "bad");
@@ -43,28 +61,33 @@ export class Stream {
   }
 
   async once(begun) {
-    this.abort = new AbortController();
+    const abort = this.abort = new AbortController();
+    const within = work => {
+      const timer = setTimeout(() => abort.abort(), silence);
+      return work.finally(() => clearTimeout(timer));
+    };
     const headers = this.last ? { "Last-Event-ID": this.last } : {};
-    const answer = await request("/v1/watch", { headers, signal: this.abort.signal });
+    const answer = await within(request("/v1/watch", { headers, signal: abort.signal }));
     begun();
     this.fresh = this.last ? null : new Store();
     this.told(this.last ? "live" : "loading", this.last ? "on" : "");
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let rest = ""; ;) {
-      const { value, done } = await reader.read();
+      const { value, done } = await within(reader.read());
       if (done) return;
-      rest = await this.take(rest + value);
+      rest = await this.take(rest + value, abort.signal);
     }
   }
 
   // take takes the whole events of a text, in slices, and returns the rest.
-  async take(text) {
+  async take(text, signal) {
     let until = performance.now() + slice, at = 0;
     for (let end; (end = text.indexOf("\n\n", at)) >= 0; at = end + 2) {
       this.event(text.slice(at, end));
       if (performance.now() > until) {
         for (const f of this.listeners) f();
         await breathe();
+        signal.throwIfAborted(); // the token is another one
         until = performance.now() + slice;
       }
     }

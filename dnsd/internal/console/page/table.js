@@ -40,6 +40,10 @@ export class Table {
     this.page = Math.min(Math.max(this.page, 0), pages - 1);
     const from = this.page * this.size, part = this.list.slice(from, from + this.size);
     const kept = new Map();
+    // Rows that stay are not moved because others leave: the focus and the selection stay.
+    const keys = new Set(part.map(this.key));
+    for (const [key, row] of this.rows) if (!keys.has(key)) row.remove();
+    const held = document.activeElement;
     let next = this.body.firstChild;
     for (const item of part) {
       const key = this.key(item);
@@ -56,6 +60,7 @@ export class Table {
       gone.remove();
     }
     this.rows = kept;
+    if (held !== document.activeElement && this.body.contains(held)) held.focus({ preventScroll: true });
     this.table.hidden = !part.length;
     this.empty.hidden = part.length > 0;
     this.pager.hidden = pages === 1;

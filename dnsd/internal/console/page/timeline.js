@@ -23,7 +23,7 @@ export class Events {
     this.listeners = [];
   }
 
-  onChange(f) { this.listeners.push(f); }
+  onChange(f) { this.listeners = [f]; } // of the view that is open
 
   reset() {
     this.list = [];
@@ -40,13 +40,16 @@ export class Events {
   async take() {
     for (let more = true; more;) {
       let page;
+      const list = this.list;
       try {
         page = await json("/v1/events?limit=1000" + (this.next ? "&since=" + encodeURIComponent(this.next) : ""));
       } catch (e) {
+        if (this.list !== list) continue; // it was for another token
         this.error = e.message;
         for (const f of this.listeners) f();
         return;
       }
+      if (this.list !== list) continue;
       this.error = "";
       more = this.next !== "" && page.events.length === 1000;
       if (page.missed && this.list.length) this.add({ time: new Date().toISOString(), what: "missed", why: "some events before this are not known any more" });

@@ -23,6 +23,10 @@ function build() {
   const use = () => {
     const value = input.value.trim();
     if (!value) return input.focus();
+    if (/[^!-~]/.test(value)) {
+      reason.textContent = "This is no token: it has a blank or a character that is not ASCII.";
+      return input.focus();
+    }
     input.value = "";
     dialog.close();
     set(value);
