@@ -6,7 +6,8 @@
 // what is no change, such as the release of the guard. The words are made when the events
 // are read, so that a change costs a copy into a ring, and a renewal in time costs nothing.
 //
-// The timeline is in memory and bounded: the last mostChanges changes and mostNotes others.
+// The timeline is in memory and bounded: the last mostChanges changes, mostLate late renewals,
+// and mostNotes others.
 // It is this process's: a follower knows what has changed, but neither the sender of a request to
 // another dnsd nor the reason of what the writer decided.
 package timeline

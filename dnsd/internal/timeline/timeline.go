@@ -22,9 +22,10 @@ const (
 	// mostSigned bounds the signatures of changes that are not here yet: a follower gets a
 	// change from the store, at about the time of the writer's answer.
 	mostSigned = 64
-	// mostNotes bounds the other events. They have a ring of their own: an instance that
-	// renews late every time must not push the changes out.
-	mostNotes = 1024
+	// mostNotes bounds the events that are no change, and mostLate the late renewals. Each
+	// have a ring of their own: instances that renew late every time must push neither the
+	// changes out nor what operators did.
+	mostNotes, mostLate = 1024, 1024
 )
 
 // Timeline has the last events. It is safe for concurrent use.
@@ -35,6 +36,7 @@ type Timeline struct {
 	last    uint64     // number of the newest event
 	changes ring
 	notes   ring
+	late    ring
 	signed  []signature   // of changes that are not here yet, the oldest first
 	added   chan struct{} // closed when an event is added; nil: no one waits
 }
@@ -75,7 +77,7 @@ type Note struct {
 func New() *Timeline {
 	var b [4]byte
 	rand.Read(b[:])
-	return &Timeline{id: hex.EncodeToString(b[:]), changes: ring{most: mostChanges}, notes: ring{most: mostNotes}}
+	return &Timeline{id: hex.EncodeToString(b[:]), changes: ring{most: mostChanges}, notes: ring{most: mostNotes}, late: ring{most: mostLate}}
 }
 
 var _ registry.LateSink = (*Timeline)(nil)
@@ -121,7 +123,7 @@ func (t *Timeline) Load(revision uint64, _ iter.Seq[*registry.Instance], history
 func (t *Timeline) Late(in *registry.Instance, left time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.addLocked(&t.notes, record{kind: lateRenewal, left: left, Change: registry.Change{Time: time.Now(), New: in}})
+	t.addLocked(&t.late, record{kind: lateRenewal, left: left, Change: registry.Change{Time: time.Now(), New: in}})
 }
 
 // Add adds an event that is no change.
@@ -211,25 +213,26 @@ func (t *Timeline) After(c Cursor, most int, wanted func(service string) bool) P
 	after := c.seq
 	if c.timeline != t.id || after > t.last {
 		after = 0
-		p.Missed = t.last > 0
+		// What another timeline had after the cursor is not known here. The next page
+		// follows on this one, and does not say it.
+		p.Missed = c.timeline != "" || t.last > 0
 	}
 	var found []record
-	for e := range t.backwardLocked() {
-		if e.seq <= after {
+	for e := range t.forwardLocked(after) {
+		if !wanted(e.service()) {
+			continue
+		}
+		if len(found) == most {
+			p.Next.seq = found[most-1].seq
 			break
 		}
-		if wanted(e.service()) {
-			found = append(found, *e)
-		}
+		found = append(found, *e)
 	}
 	// A ring that has dropped events after the cursor has missed them.
-	p.Missed = p.Missed || t.changes.dropped > after || t.notes.dropped > after
-	t.mu.Unlock()
-	slices.Reverse(found)
-	if len(found) > most {
-		found = found[:most]
-		p.Next.seq = found[most-1].seq
+	for _, r := range t.ringsLocked() {
+		p.Missed = p.Missed || r.dropped > after
 	}
+	t.mu.Unlock()
 	p.Events = describe(found)
 	return p
 }
@@ -247,22 +250,53 @@ func (t *Timeline) Added(c Cursor) <-chan struct{} {
 	return t.added
 }
 
+// ringsLocked are all rings. Each has its events in order.
+func (t *Timeline) ringsLocked() [3]*ring { return [...]*ring{&t.changes, &t.notes, &t.late} }
+
 // backwardLocked yields all events, the newest first.
 func (t *Timeline) backwardLocked() iter.Seq[*record] {
 	return func(yield func(*record) bool) {
-		a, b := t.changes.len()-1, t.notes.len()-1
-		for a >= 0 || b >= 0 {
+		rings := t.ringsLocked()
+		var left [len(rings)]int // events of each ring that were not yielded
+		for i, r := range rings {
+			left[i] = r.len()
+		}
+		for {
 			var e *record
-			if b < 0 || a >= 0 && t.changes.at(a).seq > t.notes.at(b).seq {
-				e = t.changes.at(a)
-				a--
-			} else {
-				e = t.notes.at(b)
-				b--
+			from := 0
+			for i, r := range rings {
+				if left[i] > 0 && (e == nil || r.at(left[i]-1).seq > e.seq) {
+					e, from = r.at(left[i]-1), i
+				}
 			}
-			if !yield(e) {
+			if e == nil || !yield(e) {
 				return
 			}
+			left[from]--
+		}
+	}
+}
+
+// forwardLocked yields the events after one, the oldest first.
+func (t *Timeline) forwardLocked(after uint64) iter.Seq[*record] {
+	return func(yield func(*record) bool) {
+		rings := t.ringsLocked()
+		var next [len(rings)]int
+		for i, r := range rings {
+			next[i] = r.after(after)
+		}
+		for {
+			var e *record
+			from := 0
+			for i, r := range rings {
+				if next[i] < r.len() && (e == nil || r.at(next[i]).seq < e.seq) {
+					e, from = r.at(next[i]), i
+				}
+			}
+			if e == nil || !yield(e) {
+				return
+			}
+			next[from]++
 		}
 	}
 }
@@ -282,6 +316,11 @@ func (r *ring) at(i int) *record {
 		i -= len(r.records)
 	}
 	return &r.records[i]
+}
+
+// after is the index of the first event with a higher number than seq.
+func (r *ring) after(seq uint64) int {
+	return sort.Search(r.len(), func(i int) bool { return r.at(i).seq > seq })
 }
 
 func (r *ring) add(e record) {

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -20,7 +21,7 @@ func everything(string) bool { return true }
 // small is a timeline whose rings are soon full.
 func small(changes, notes int) *Timeline {
 	t := New()
-	t.changes.most, t.notes.most = changes, notes
+	t.changes.most, t.notes.most, t.late.most = changes, notes, notes
 	return t
 }
 
@@ -36,9 +37,13 @@ func TestFollowersMissNothingUntold(t *testing.T) {
 				n++
 				tl.Apply([]registry.Change{{Revision: uint64(n), New: in("_math._tcp", fmt.Sprint(n))}})
 			},
-			"note": func(*rapid.T) {
+			"late": func(*rapid.T) {
 				n++
 				tl.Late(in("_math._tcp", fmt.Sprint(n)), time.Second)
+			},
+			"note": func(*rapid.T) {
+				n++
+				tl.Add(Note{What: GuardReleased, Why: fmt.Sprint(n)})
 			},
 			"read": func(t *rapid.T) {
 				most := rapid.IntRange(1, 5).Draw(t, "most")
@@ -48,7 +53,7 @@ func TestFollowersMissNothingUntold(t *testing.T) {
 					missed, cursor = missed || p.Missed, p.Next
 					for _, e := range p.Events {
 						var id int
-						fmt.Sscan(e.ID, &id)
+						fmt.Sscan(cmp.Or(e.ID, e.Why), &id)
 						if id <= last || !missed && id != last+1 {
 							t.Fatalf("%d follows on %d", id, last)
 						}
@@ -69,8 +74,9 @@ func TestFollowersMissNothingUntold(t *testing.T) {
 }
 
 // The rings are bounded, and each keeps its newest events, in one order.
-func TestLateRenewalsDoNotPushChangesOut(t *testing.T) {
+func TestLateRenewalsPushNothingElseOut(t *testing.T) {
 	tl := small(3, 2)
+	tl.Add(Note{What: GuardReleased})
 	for i := range 5 {
 		tl.Apply([]registry.Change{{Revision: uint64(i + 1), New: in("_math._tcp", fmt.Sprint("a", i))}})
 		for range 10 {
@@ -79,9 +85,9 @@ func TestLateRenewalsDoNotPushChangesOut(t *testing.T) {
 	}
 	var got []string
 	for _, e := range tl.Last(100, everything).Events {
-		got = append(got, e.ID)
+		got = append(got, cmp.Or(e.ID, e.What))
 	}
-	if want := []string{"a2", "a3", "a4", "slow", "slow"}; !slices.Equal(got, want) {
+	if want := []string{GuardReleased, "a2", "a3", "a4", "slow", "slow"}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
@@ -110,6 +116,37 @@ func TestSignatureBeforeTheChange(t *testing.T) {
 	tl.Apply([]registry.Change{{Revision: 7, New: in("_math._tcp", "a1"), Cause: registry.Followed}})
 	if e := tl.Last(1, everything).Events[0]; e.Who != "ci" {
 		t.Errorf("%+v", e)
+	}
+}
+
+// After a restart nothing is known of what followed on a cursor. That is told once, also
+// before the first event.
+func TestCursorsOfAnEarlierTimelineHaveMissedEvents(t *testing.T) {
+	old, again := New(), New()
+	old.Apply([]registry.Change{{Revision: 1, New: in("_math._tcp", "a1")}})
+	first := again.After(old.Last(1, everything).Next, 10, everything)
+	if !first.Missed || len(first.Events) != 0 {
+		t.Errorf("%+v", first)
+	}
+	again.Apply([]registry.Change{{Revision: 1000, New: in("_math._tcp", "a3")}})
+	if next := again.After(first.Next, 10, everything); next.Missed || len(next.Events) != 1 {
+		t.Errorf("then %+v", next)
+	}
+	if begun := again.After(Cursor{again.id, 9}, 10, everything); !begun.Missed || len(begun.Events) != 1 {
+		t.Errorf("after an event that was never there: %+v", begun)
+	}
+}
+
+// One event costs one event, however many are there.
+func TestAfterLooksAtNoMoreThanItReturns(t *testing.T) {
+	tl := New()
+	for i := range 1000 {
+		tl.Apply([]registry.Change{{Revision: uint64(1 + i), New: in("_math._tcp", "a")}})
+	}
+	asked := 0
+	tl.After(Cursor{tl.id, 500}, 1, func(string) bool { asked++; return true })
+	if asked > 2 {
+		t.Errorf("%d events were looked at", asked)
 	}
 }
 
