@@ -30,10 +30,14 @@ const (
 
 // Timeline has the last events. It is safe for concurrent use.
 type Timeline struct {
-	id string // of this timeline, so that a cursor of another one is known as such
-
-	mu      sync.Mutex // guards what follows
-	last    uint64     // number of the newest event
+	mu   sync.Mutex // guards what follows
+	id   string     // of this timeline, so that a cursor of another one is known as such
+	last uint64     // number of the newest event
+	// Revisions grow, until a load brings lower ones: those of another store. Then before
+	// is the number of the last event with the earlier ones.
+	before  uint64
+	known   uint64 // the newest revision of those that grow
+	moved   bool   // the next load is by another registry
 	changes ring
 	notes   ring
 	late    ring
@@ -75,9 +79,32 @@ type Note struct {
 
 // New returns an empty timeline.
 func New() *Timeline {
+	return &Timeline{id: newID(), changes: ring{most: mostChanges}, notes: ring{most: mostNotes}, late: ring{most: mostLate}}
+}
+
+func newID() string {
 	var b [4]byte
 	rand.Read(b[:])
-	return &Timeline{id: hex.EncodeToString(b[:]), changes: ring{most: mostChanges}, notes: ring{most: mostNotes}, late: ring{most: mostLate}}
+	return hex.EncodeToString(b[:])
+}
+
+// Reset forgets everything: what follows is of another zone, whose readers may not know of
+// this one. No registry may be attached.
+func (t *Timeline) Reset() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.id, t.last, t.before, t.known, t.moved, t.signed = newID(), 0, 0, 0, false, nil
+	for _, r := range t.ringsLocked() {
+		*r = ring{most: r.most}
+	}
+	t.wakeLocked()
+}
+
+// Move says that the next load is by another registry of the same zone.
+func (t *Timeline) Move() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.moved = true
 }
 
 var _ registry.LateSink = (*Timeline)(nil)
@@ -95,28 +122,32 @@ func (t *Timeline) Apply(changes []registry.Change) {
 				t.signed = slices.Delete(t.signed, i, i+1)
 			}
 		}
+		t.known = c.Revision
 		t.addLocked(&t.changes, e)
 	}
 }
 
 // Load implements registry.Sink. A new timeline begins with the changes that the registry
-// still knows. Later a load replaces the content of a follower, which has missed changes.
+// still knows. Later a load without a history replaces the content of a follower, which
+// has missed changes. A load with one, although it may be empty, is by a registry that has told
+// all changes already, unless it is another registry.
 func (t *Timeline) Load(revision uint64, _ iter.Seq[*registry.Instance], history []registry.Change) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	known := uint64(0)
-	if n := t.changes.len(); n > 0 {
-		known = t.changes.at(n - 1).Revision
+	falls := revision < t.known
+	if (falls || revision > t.known && (history == nil || t.moved)) && t.last > 0 {
+		t.addLocked(&t.notes, record{kind: loaded, Change: registry.Change{Revision: revision, Time: time.Now()}})
 	}
-	begins := t.last == 0
+	t.moved = false
+	if falls {
+		t.before, t.known, t.signed = t.last, 0, nil
+	}
 	for _, c := range history {
-		if c.Revision > known {
+		if c.Revision > t.known {
 			t.addLocked(&t.changes, record{Change: c})
 		}
 	}
-	if !begins && len(history) == 0 && revision > known {
-		t.addLocked(&t.notes, record{kind: loaded, Change: registry.Change{Revision: revision, Time: time.Now()}})
-	}
+	t.known = revision
 }
 
 // Late implements registry.LateSink.
@@ -138,15 +169,17 @@ func (t *Timeline) Add(n Note) {
 func (t *Timeline) Sign(revision uint64, who string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := t.changes.len()
-	i := sort.Search(n, func(i int) bool { return t.changes.at(i).Revision >= revision })
-	if i < n && t.changes.at(i).Revision == revision {
-		t.changes.at(i).who = who
-	} else if i == n {
+	if revision > t.known {
 		if len(t.signed) == mostSigned {
 			t.signed = slices.Delete(t.signed, 0, 1)
 		}
 		t.signed = append(t.signed, signature{revision, who})
+		return
+	}
+	first := t.changes.after(t.before)
+	i := first + sort.Search(t.changes.len()-first, func(i int) bool { return t.changes.at(first+i).Revision >= revision })
+	if i < t.changes.len() && t.changes.at(i).Revision == revision {
+		t.changes.at(i).who = who
 	}
 }
 
@@ -154,6 +187,10 @@ func (t *Timeline) addLocked(r *ring, e record) {
 	t.last++
 	e.seq = t.last
 	r.add(e)
+	t.wakeLocked()
+}
+
+func (t *Timeline) wakeLocked() {
 	if t.added != nil {
 		close(t.added)
 		t.added = nil

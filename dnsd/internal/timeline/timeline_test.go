@@ -171,6 +171,76 @@ func TestLoads(t *testing.T) {
 	}
 }
 
+// A registry of its own loads its sinks as well, after a restore for example. Then no change
+// is missing.
+func TestLoadsOfARegistryThatToldAllChanges(t *testing.T) {
+	tl := New()
+	tl.Apply([]registry.Change{{Revision: 1, New: in("_math._tcp", "a1")}})
+	tl.Load(1<<20, nil, []registry.Change{})
+	if all := tl.Last(100, everything).Events; len(all) != 1 {
+		t.Errorf("%+v", all)
+	}
+	tl.Move()
+	tl.Load(1<<21, nil, []registry.Change{})
+	if all := tl.Last(100, everything).Events; len(all) != 2 || all[1].What != Loaded {
+		t.Errorf("another registry: %+v", all)
+	}
+}
+
+// The revisions of another store may be lower. A signature finds the change of that store.
+func TestLoadsWithALowerRevision(t *testing.T) {
+	tl := New()
+	for i := range 5 {
+		tl.Apply([]registry.Change{{Revision: uint64(100 + i), New: in("_math._tcp", fmt.Sprint("old", i))}})
+	}
+	tl.Sign(105, "before")
+	tl.Load(50, nil, []registry.Change{{Revision: 50, New: in("_math._tcp", "there")}})
+	for i, revision := range []uint64{51, 102, 105} {
+		tl.Apply([]registry.Change{{Revision: revision, New: in("_math._tcp", fmt.Sprint("new", i))}})
+	}
+	tl.Sign(51, "ci")
+	tl.Sign(102, "cd")
+	tl.Sign(101, "gone")
+	var got []string
+	for _, e := range tl.Last(100, everything).Events[4:] {
+		got = append(got, e.What+" "+e.ID+" "+e.Who)
+	}
+	want := []string{"registered old4 ", "loaded  dnsd", "registered there ", "registered new0 ci", "registered new1 cd", "registered new2 "}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for _, e := range tl.Last(100, everything).Events[:5] {
+		if e.Who != "" {
+			t.Errorf("%+v", e)
+		}
+	}
+}
+
+// A timeline that was reset has nothing of before, and its readers are woken.
+func TestResetForgetsEverything(t *testing.T) {
+	tl := New()
+	tl.Apply([]registry.Change{{Revision: 7, New: in("_math._tcp", "a1")}})
+	tl.Late(in("_math._tcp", "a1"), time.Second)
+	tl.Add(Note{What: GuardReleased})
+	tl.Sign(8, "ci")
+	cursor := tl.Last(1, everything).Next
+	added := tl.Added(cursor)
+	tl.Reset()
+	select {
+	case <-added:
+	default:
+		t.Error("a reader waits on")
+	}
+	if p := tl.After(cursor, 10, everything); !p.Missed || len(p.Events) != 0 || p.Next.timeline == cursor.timeline || p.Next.seq != 0 {
+		t.Errorf("%+v", p)
+	}
+	tl.Load(3, nil, []registry.Change{})
+	tl.Apply([]registry.Change{{Revision: 8, New: in("_math._tcp", "b1")}})
+	if all := tl.Last(10, everything).Events; len(all) != 1 || all[0].Who != "" {
+		t.Errorf("%+v", all)
+	}
+}
+
 func FuzzCursor(f *testing.F) {
 	f.Add("9f86d081-57")
 	f.Add("-")
