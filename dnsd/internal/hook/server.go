@@ -244,7 +244,14 @@ func (s *Server) update(cfg Config) error {
 	st.access = d.access
 	st.certificateEnds = d.ends()
 	st.warned = s.warnings(st, asked)
-	old := s.state.Swap(st)
+	old := s.state.Load()
+	if old != nil && old.zone != st.zone {
+		// Whoever may read the new zone may not know of the old one: its events are gone
+		// before the new state serves, and no more of them come.
+		s.follow(nil)
+		s.timeline.Reset()
+	}
+	s.state.Store(st)
 	for _, w := range st.warned {
 		if old == nil || !slices.Contains(old.warned, w) {
 			st.log.Warn("hook: " + w)
@@ -269,6 +276,7 @@ func (s *Server) follow(r *registry.Registry) {
 	}
 	if s.unfollow != nil {
 		s.unfollow()
+		s.timeline.Move()
 	}
 	s.followed, s.unfollow = r, nil
 	if r != nil {
