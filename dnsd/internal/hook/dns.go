@@ -25,6 +25,10 @@ type DNSAnswer struct {
 	Total int `json:"total,omitempty"`
 }
 
+// dnsBytes is the memory of an answer: a message has at most 64 KiB, and about three times
+// as much as text.
+const dnsBytes = 256 << 10
+
 // dnsTypes are the types of records that a zone of services has.
 var dnsTypes = []string{"SRV", "TXT", "A", "AAAA", "PTR", "ANY"}
 
@@ -62,12 +66,11 @@ func (x *exchange) showDNS() error {
 	if x.st.dns == nil {
 		return refuse(http.StatusNotFound, "", "this hook publishes no zone")
 	}
-	// An answer has at most 64 KiB, and about three times as much as text.
-	p, err := x.pieces(service)
+	release, err := x.memory(dnsBytes)
 	if err != nil {
 		return err
 	}
-	defer p.finish()
+	defer release()
 	a, err := x.st.dns(name+"."+x.st.zone, rrtype)
 	if err != nil {
 		return err

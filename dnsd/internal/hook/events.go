@@ -22,6 +22,8 @@ const (
 	// signs it when its commit is over, which is after the event is there. It also gathers
 	// the events of a moment into one answer.
 	signTime = 100 * time.Millisecond
+	// eventBytes is the memory of an event while its answer is sent: most are shorter.
+	eventBytes = 512
 )
 
 // showEvents answers with the last events, or with those after a cursor, for which it may
@@ -49,13 +51,60 @@ func (x *exchange) showEvents() error {
 		x.w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	page := x.s.timeline.Last(a.limit, a.wanted(service))
+	read := func() timeline.Page { return x.s.timeline.Last(a.limit, a.wanted(service)) }
 	if a.since != nil {
-		if page, err = x.eventsAfter(a, service); err != nil {
+		read = func() timeline.Page { return x.s.timeline.After(*a.since, a.limit, a.wanted(service)) }
+	}
+	release, err := x.memory(eventBytes * a.limit)
+	if err != nil {
+		return err
+	}
+	defer func() { release() }()
+	page := read()
+	switch left := unsigned(page); {
+	case left > 0:
+		select {
+		case <-time.After(left):
+		case <-x.r.Context().Done():
+		case <-x.s.life.Done():
+		}
+		page = read()
+	case a.wait > 0 && len(page.Events) == 0 && !page.Missed:
+		release()
+		if page, release, err = x.eventsAfter(a, page.Next, service); err != nil {
 			return err
 		}
 	}
+	if !x.stillMay(Read, service) {
+		return refuse(http.StatusForbidden, "", "this token may not read this any more: use one that may, or have it allowed again")
+	}
 	return x.sendEvents(page)
+}
+
+// unsigned is how long the newest event may still get its sender; 0: it has it.
+func unsigned(p timeline.Page) time.Duration {
+	if len(p.Events) == 0 {
+		return 0
+	}
+	e := p.Events[len(p.Events)-1]
+	if e.Who != "" {
+		return 0
+	}
+	return min(signTime-time.Since(e.Time), signTime) // the clock may have been set back
+}
+
+// memory takes a part of the memory of all long answers, for one that is made as a whole.
+// The caller must call release.
+func (x *exchange) memory(size int) (release func(), err error) {
+	// Half of the time that a write may take: the refusal still arrives in time.
+	ctx, cancel := context.WithTimeout(x.r.Context(), x.s.times.write/2)
+	defer cancel()
+	release, ok := x.s.lists.take(ctx, x.who.caller, size)
+	if !ok {
+		x.s.metrics.refused.WithLabelValues("lists").Inc()
+		return nil, refuse(http.StatusServiceUnavailable, "", "too many long answers are being sent: read faster, or ask for less").retryAfter(time.Second)
+	}
+	return release, nil
 }
 
 // askedEvents is what a request for events says.
@@ -94,40 +143,42 @@ func eventsAsked(q url.Values) (a askedEvents, err error) {
 	return a, nil
 }
 
-// eventsAfter waits until there are events, or until the time is over. A request that waits
-// counts as a watch.
-func (x *exchange) eventsAfter(a askedEvents, service string) (timeline.Page, error) {
-	page := x.s.timeline.After(*a.since, a.limit, a.wanted(service))
-	if a.wait == 0 || len(page.Events) > 0 || page.Missed {
-		return page, nil
-	}
+// eventsAfter waits until there are events after since, or until the time is over. A request that waits
+// counts as a watch, and has no memory of long answers: release gives back what the page has.
+func (x *exchange) eventsAfter(a askedEvents, since timeline.Cursor, service string) (page timeline.Page, release func(), err error) {
+	release = func() {}
 	if !x.s.watches.enter(x.st.limits.Watches) {
 		x.s.metrics.refused.WithLabelValues("watches").Inc()
-		return page, refuse(http.StatusServiceUnavailable, "", "%d watches are open, which is the limit: close some, or raise watches in the Corefile", x.st.limits.Watches).retryAfter(limitRetry)
+		return page, release, refuse(http.StatusServiceUnavailable, "", "%d watches are open, which is the limit: close some, or raise watches in the Corefile", x.st.limits.Watches).retryAfter(limitRetry)
 	}
 	defer x.s.watches.leave()
 	x.waited = true
 	ctx, cancel := context.WithTimeout(x.r.Context(), a.wait)
 	defer cancel()
 	defer context.AfterFunc(x.s.life, cancel)()
-	for ctx.Err() == nil && len(page.Events) == 0 {
+	page.Next = since
+	for ctx.Err() == nil && len(page.Events) == 0 && !page.Missed {
+		release()
+		release = func() {}
 		if added := x.s.timeline.Added(page.Next); added != nil {
 			select {
 			case <-added:
 			case <-ctx.Done():
-				return page, nil
+				return page, release, nil
 			}
 		}
 		select {
 		case <-time.After(signTime):
 		case <-ctx.Done():
 		}
+		again, err := x.memory(eventBytes * a.limit)
+		if err != nil {
+			return page, release, err
+		}
+		release = again
 		page = x.s.timeline.After(page.Next, a.limit, a.wanted(service))
 	}
-	if !x.stillMay(Read, service) {
-		return timeline.Page{}, x.need(Read, service)
-	}
-	return page, nil
+	return page, release, nil
 }
 
 // eventsAnswer is the JSON of events, see docs/http-api.md.
