@@ -99,6 +99,10 @@ func TestStoppedProcessOfASmallServiceIsNotHeldBack(t *testing.T) {
 		if took := time.Since(last); took < 15*time.Second || took > 24*time.Second {
 			t.Errorf("gone after %v, with a lease of 15s", took)
 		}
+		all := words(h.events(""))
+		if got := all[len(all)-1]; got != "removed a1 dnsd: its heartbeats ended, though its host answers: the process was stopped" {
+			t.Errorf("the event says %q", got)
+		}
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/timeline"
 	"github.com/rollcall-dns/rollcall/register"
 )
 
@@ -92,6 +93,9 @@ func (h *held) silent(lease registry.Standing) (reason string, broken bool) {
 	done, err := x.st.writer.Deregister(x.s.life, h.key, &h.in.Incarnation)
 	if err != nil {
 		return "", false // the guard decides about it, as about any other
+	}
+	if done.Did == registry.Removed {
+		x.s.timeline.Sign(done.Revision, timeline.Self)
 	}
 	x.audit = audit{action: "no heartbeat", object: h.key.String(), result: done.Did.String(), revision: done.Revision}
 	x.writeAudit()

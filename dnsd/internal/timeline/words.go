@@ -43,8 +43,9 @@ const (
 	SnapshotBack  = "restored"
 )
 
-// self did what no request asked for.
-const self = "dnsd"
+// Self did what no request asked for. No sender of a request has this name: it has an
+// address.
+const Self = "dnsd"
 
 // process renewed: a batch of renewals has no sender of its own in the timeline.
 const process = "the instance"
@@ -81,7 +82,7 @@ func (e *record) event() Event {
 		out.What, out.Why = e.note.What, e.note.Why
 		return out
 	case loaded:
-		out.What, out.Who = Loaded, self
+		out.What, out.Who = Loaded, Self
 		out.Why = "it was behind, and loaded everything again: the changes before this are not known here"
 		return out
 	case lateRenewal:
@@ -94,7 +95,7 @@ func (e *record) event() Event {
 	case e.Old == nil:
 		out.What, out.Why = appeared(&e.Change)
 	case e.New == nil:
-		out.What, out.Why = left(&e.Change)
+		out.What, out.Why = left(&e.Change, e.who)
 	default:
 		out.What, out.Why = differs(&e.Change)
 	}
@@ -105,7 +106,7 @@ func (e *record) event() Event {
 		out.Who = process
 	}
 	if out.Who == "" && e.Cause != registry.Asked && e.Cause != registry.Followed && e.Cause != registry.Restored {
-		out.Who = self
+		out.Who = Self
 	}
 	return out
 }
@@ -122,7 +123,7 @@ func appeared(c *registry.Change) (what, why string) {
 }
 
 // left says how an instance went.
-func left(c *registry.Change) (what, why string) {
+func left(c *registry.Change, who string) (what, why string) {
 	switch c.Cause {
 	case registry.Silent:
 		return Expired, fmt.Sprintf("no renewal for its lease of %v", c.Old.Lease)
@@ -134,6 +135,9 @@ func left(c *registry.Change) (what, why string) {
 		return RefusedCall, "its host refuses connections to " + c.Old.HostPort()
 	case registry.Followed:
 		return Removed, ""
+	}
+	if who == Self {
+		return Removed, "its heartbeats ended, though its host answers: the process was stopped"
 	}
 	return Removed, "it was deregistered"
 }

@@ -51,6 +51,9 @@ func TestWordsForEachChange(t *testing.T) {
 			t.Errorf("%+v: %+v", c, got)
 		}
 	}
+	if got := describe([]record{{Change: registry.Change{Old: a}, who: Self}})[0]; !strings.HasPrefix(got.Why, "its heartbeats ended") {
+		t.Errorf("%+v", got)
+	}
 	long := with(a, func(i *registry.Instance) { i.Meta = map[string]string{"k": strings.Repeat("é", 400)} })
 	if got := describe([]record{{Change: registry.Change{Old: a, New: long}}})[0].Why; len(got) > mostWhy+len("…") {
 		t.Errorf("%d octets of a reason", len(got))
