@@ -3,6 +3,7 @@ package dnsd
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -35,15 +36,19 @@ func (b *block) answer(name, rrtype string) (hook.DNSAnswer, error) {
 	}
 	var q dns.Msg
 	q.SetQuestion(name, dns.StringToType[rrtype])
-	msg, err := q.Pack()
+	question, err := q.Pack()
 	if err != nil {
 		return out, fmt.Errorf("dnsd: ask for %s: %w", name, err)
 	}
-	msg, c, ok := from.AppendAnswer(msg, msg[headerLen:len(msg)-4], q.Question[0].Qtype, longestMessage)
-	if !ok {
-		if msg, c, err = zone.Pack(msg, from.Lookup(name, q.Question[0].Qtype), longestMessage); err != nil {
-			return out, fmt.Errorf("dnsd: answer %s: %w", name, err)
-		}
+	msg, c, err := answerTo(question, from, name, q.Question[0].Qtype, longestMessage)
+	if err != nil {
+		return out, err
+	}
+	// Additional records that do not fit are left out without TC (RFC 2181 section 9), so
+	// the length does not say whether clients ask over TCP.
+	_, overUDP, err := answerTo(question, from, name, q.Question[0].Qtype, datagram)
+	if err != nil {
+		return out, err
 	}
 	for i, n := range []int{c.AN, c.NS, c.AR} {
 		binary.BigEndian.PutUint16(msg[6+2*i:], uint16(n))
@@ -52,7 +57,7 @@ func (b *block) answer(name, rrtype string) (hook.DNSAnswer, error) {
 	if err := a.Unpack(msg); err != nil {
 		return out, fmt.Errorf("dnsd: read the answer to %s: %w", name, err)
 	}
-	out.Status, out.Octets, out.UDP, out.Total = dns.RcodeToString[c.Rcode], len(msg), len(msg) <= datagram, c.Total
+	out.Status, out.Octets, out.UDP, out.Total = dns.RcodeToString[c.Rcode], len(msg), !overUDP.TC, c.Total
 	for _, s := range []struct {
 		to   *[]string
 		from []dns.RR
@@ -62,6 +67,20 @@ func (b *block) answer(name, rrtype string) (hook.DNSAnswer, error) {
 		}
 	}
 	return out, nil
+}
+
+// answerTo is the message, of at most limit octets, with which a zone answers a question. The
+// numbers in its header are still to be written.
+func answerTo(question []byte, z *zone.Zone, name string, qtype uint16, limit int) ([]byte, zone.Counts, error) {
+	msg, c, ok := z.AppendAnswer(slices.Clone(question), question[headerLen:len(question)-4], qtype, limit)
+	if ok {
+		return msg, c, nil
+	}
+	msg, c, err := zone.Pack(msg, z.Lookup(name, qtype), limit)
+	if err != nil {
+		return nil, c, fmt.Errorf("dnsd: answer %s: %w", name, err)
+	}
+	return msg, c, nil
 }
 
 // Tests: answer_test.go.

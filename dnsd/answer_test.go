@@ -3,6 +3,7 @@ package dnsd
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -27,9 +28,9 @@ func TestTheHookSaysWhatDNSSays(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	instances := s.HookURL() + "/v1/services/_math._tcp/instances/"
-	for id, body := range map[string]string{"a1": `{"port":9001,"meta":{"version":"1"}}`, "a2": `{"port":9002}`} {
-		req, err := http.NewRequestWithContext(ctx, "PUT", instances+id, strings.NewReader(body))
+	services := s.HookURL() + "/v1/services/"
+	register := func(instance, body string) {
+		req, err := http.NewRequestWithContext(ctx, "PUT", services+instance, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,16 +40,26 @@ func TestTheHookSaysWhatDNSSays(t *testing.T) {
 		}
 		resp.Body.Close()
 	}
+	register("_math._tcp/instances/a1", `{"port":9001,"meta":{"version":"1"}}`)
+	register("_math._tcp/instances/a2", `{"port":9002}`)
+	for i := range 60 {
+		register(fmt.Sprint("_many._tcp/instances/instance-", i), `{"port":9001}`)
+		if i < 24 {
+			register(fmt.Sprint("_some._tcp/instances/instance-", i), `{"port":9001}`)
+		}
+	}
 	for _, q := range []struct{ query, name, rrtype, status string }{
-		{"", "_math._tcp.svc.", "SRV", "NOERROR"},
-		{"?type=a", "math.tcp.svc.", "A", "NOERROR"},
-		{"?type=AAAA", "math.tcp.svc.", "AAAA", "NOERROR"},
-		{"?type=PTR", "_math._tcp.svc.", "PTR", "NOERROR"},
-		{"?type=TXT&id=a1", "a1._math._tcp.svc.", "TXT", "NOERROR"},
-		{"?type=A&id=a2", "a2.math.tcp.svc.", "A", "NOERROR"},
-		{"?type=SRV&id=gone", "gone._math._tcp.svc.", "SRV", "NXDOMAIN"},
+		{"_math._tcp/dns", "_math._tcp.svc.", "SRV", "NOERROR"},
+		{"_math._tcp/dns?type=a", "math.tcp.svc.", "A", "NOERROR"},
+		{"_math._tcp/dns?type=AAAA", "math.tcp.svc.", "AAAA", "NOERROR"},
+		{"_math._tcp/dns?type=PTR", "_math._tcp.svc.", "PTR", "NOERROR"},
+		{"_math._tcp/dns?type=TXT&id=a1", "a1._math._tcp.svc.", "TXT", "NOERROR"},
+		{"_math._tcp/dns?type=A&id=a2", "a2.math.tcp.svc.", "A", "NOERROR"},
+		{"_some._tcp/dns", "_some._tcp.svc.", "SRV", "NOERROR"}, // a datagram has the answer, and not all addresses
+		{"_many._tcp/dns", "_many._tcp.svc.", "SRV", "NOERROR"},
+		{"_math._tcp/dns?type=SRV&id=gone", "gone._math._tcp.svc.", "SRV", "NXDOMAIN"},
 	} {
-		req, err := http.NewRequestWithContext(ctx, "GET", s.HookURL()+"/v1/services/_math._tcp/dns"+q.query, nil)
+		req, err := http.NewRequestWithContext(ctx, "GET", services+q.query, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,6 +78,11 @@ func TestTheHookSaysWhatDNSSays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		m.SetEdns0(1232, false)
+		udp, _, err := (&dns.Client{Net: "udp"}).ExchangeContext(ctx, m, s.DNSAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
 		text := func(rrs []dns.RR) string {
 			var all []string
 			for _, rr := range rrs {
@@ -75,7 +91,7 @@ func TestTheHookSaysWhatDNSSays(t *testing.T) {
 			return strings.Join(all, "\n")
 		}
 		switch {
-		case got.Name != q.name, got.Type != q.rrtype, got.Status != q.status, !got.UDP:
+		case got.Name != q.name, got.Type != q.rrtype, got.Status != q.status, got.UDP == udp.Truncated:
 			t.Errorf("%s: %+v", q.query, got)
 		case dns.RcodeToString[want.Rcode] != got.Status,
 			text(want.Answer) != strings.Join(got.Answer, "\n"),

@@ -17,8 +17,9 @@ type DNSAnswer struct {
 	Answer     []string `json:"answer"`
 	Authority  []string `json:"authority,omitempty"`
 	Additional []string `json:"additional,omitempty"`
-	// Octets is the length of the message, without EDNS. UDP: it fits into a datagram of
-	// 1,232 octets, as dnsd and most resolvers use them; else clients ask over TCP.
+	// Octets is the length of the message, without EDNS. UDP: a datagram of 1,232 octets, as
+	// dnsd and most resolvers use them, has the answer, though maybe not all additional
+	// records; else clients ask over TCP.
 	Octets int  `json:"octets"`
 	UDP    bool `json:"udp"`
 	// Total: the answer is a sample of so many records, because no message can hold them.
