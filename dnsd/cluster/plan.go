@@ -51,11 +51,19 @@ func plan(s dnsd.SharedStore, id *identity, words []word) (start, error) {
 
 // latest is the server that has heard most of a peer: a change of the members reaches one
 // server after the other, and the peer may start before it has reached all. A peer that was
-// added has no name yet.
+// added has no name until it has started. Where one server lists its ID as started, a server
+// that lists it without a name is late: a peer that has voted must not begin again without
+// its log.
 func latest(heard []word, own dnsd.Peer) word {
-	added := func(m peerMember) bool { return m.at(own.URL) && m.Name == "" }
+	started := func(m peerMember) bool { return m.at(own.URL) && len(m.ClientURLs) > 0 }
+	startedAs := func(id uint64) bool {
+		return slices.ContainsFunc(heard, func(w word) bool {
+			return slices.ContainsFunc(w.members, func(m peerMember) bool { return m.ID == id && started(m) })
+		})
+	}
+	added := func(m peerMember) bool { return m.at(own.URL) && m.Name == "" && !startedAs(m.ID) }
 	known := func(m peerMember) bool { return m.at(own.URL) }
-	for _, is := range []func(peerMember) bool{added, known} {
+	for _, is := range []func(peerMember) bool{added, started, known} {
 		for _, w := range heard {
 			if slices.ContainsFunc(w.members, is) {
 				return w
