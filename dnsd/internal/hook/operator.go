@@ -83,12 +83,12 @@ func (x *exchange) listFences() error {
 	if err := x.mayRead(service); err != nil {
 		return err
 	}
-	p, err := x.pieces("")
+	p, err := x.piecesFrom(fenceBytes * x.st.registry.FencesOf(service))
 	if err != nil {
 		return err
 	}
 	defer p.finish()
-	revision, fences := x.st.registry.Fences()
+	revision, fences := x.st.registry.Fences(service)
 	x.revision(revision)
 	x.w.Header().Set("Content-Type", "application/json")
 	x.w.Header().Set("Cache-Control", "no-store")
@@ -99,9 +99,6 @@ func (x *exchange) listFences() error {
 	fmt.Fprintf(p.out, `{"revision":%d,"fences":[`, revision)
 	comma := ""
 	for _, f := range fences {
-		if service != "" && f.Service != service {
-			continue
-		}
 		one, err := json.Marshal(shownFence(f))
 		if err != nil {
 			return err

@@ -22,6 +22,9 @@ const slowest = 32 << 10
 // leaseBytes is the memory of one instance in a view: a pointer and a time.
 const leaseBytes = 16
 
+// fenceBytes is the memory of one fence in a list: two strings, a time and an incarnation.
+const fenceBytes = 72
+
 // pieces is a long answer that is being sent. The memory of one piece, and of the view
 // that it is made from, comes out of the server's budget.
 type pieces struct {
@@ -34,10 +37,16 @@ type pieces struct {
 // pieces takes memory for a long answer about a service ("": all). The caller must call
 // finish.
 func (x *exchange) pieces(service string) (*pieces, error) {
+	return x.piecesFrom(leaseBytes * x.st.registry.Span(service))
+}
+
+// piecesFrom takes memory for a long answer that is made from something of size octets. The
+// caller must call finish.
+func (x *exchange) piecesFrom(size int) (*pieces, error) {
 	// Half of the time that a write may take: the refusal still arrives in time.
 	ctx, cancel := context.WithTimeout(x.r.Context(), x.s.times.write/2)
 	defer cancel()
-	release, ok := x.s.lists.take(ctx, x.who.caller, piece+leaseBytes*x.st.registry.Span(service))
+	release, ok := x.s.lists.take(ctx, x.who.caller, piece+size)
 	if !ok {
 		x.s.metrics.refused.WithLabelValues("lists").Inc()
 		return nil, refuse(http.StatusServiceUnavailable, "", "too many long answers are being sent: read faster, or watch instead of listing").retryAfter(time.Second)

@@ -46,6 +46,35 @@ func heapInUse() uint64 {
 	return m.HeapAlloc
 }
 
+// A list of fences takes memory for each of them, and for no others.
+func TestFencesInAListAreCharged(t *testing.T) {
+	const many = 600 // more than one piece
+	p := newPipes()
+	h := startOn(t, p, func(c *Config, _ *registry.Config) { c.times.write = time.Hour })
+	var fences []registry.Fence
+	for i := range many {
+		fences = append(fences, registry.Fence{Key: registry.Key{Service: "_math._tcp", ID: fmt.Sprintf("i%06d", i)}, Incarnation: 7, Time: time.Now()})
+	}
+	if _, err := h.registry.Restore(t.Context(), nil, fences); err != nil {
+		t.Fatal(err)
+	}
+	if a := h.do("GET", "/v1/fences?service=_none._tcp", ""); !strings.Contains(string(a.body), `"fences":[]`) {
+		t.Errorf("of another service: %d %s", a.status, a.body)
+	}
+	if a := h.do("GET", "/v1/fences?service=_math._tcp", ""); strings.Count(string(a.body), `"incarnation":7`) != many {
+		t.Errorf("%d: %d fences, want %d", a.status, strings.Count(string(a.body), `"incarnation":7`), many)
+	}
+	eventually(t, "all has been given back", func() bool { return h.lists.inUse() == 0 })
+	g := p.guest(t, net.IPv4(127, 0, 0, 1))
+	g.send("/v1/fences")
+	if _, err := io.ReadFull(g.conn, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := h.lists.inUse(), float64(piece+fenceBytes*many); got != want {
+		t.Errorf("a list of %d fences takes %v octets, want %v", many, got, want)
+	}
+}
+
 // A reader of a large answer that does not read costs a piece and a view.
 func TestReadersWhoDoNotReadCostLittle(t *testing.T) {
 	const instances, readers = 10_000, 20

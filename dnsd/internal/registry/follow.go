@@ -58,7 +58,7 @@ func (r *Registry) reset(c Content) error {
 		// revision. With a lower one, a client would be told that it has what is here already.
 		e.service.revision = c.Revision
 	}
-	remembered := fences{max: r.fences.max, age: r.fences.age}
+	remembered := fences{max: r.fences.max, age: r.fences.age, last: r.fences.last} // [Registry.Fences] may be between two pages
 	for f, err := range c.Fences {
 		if err != nil {
 			return fmt.Errorf("registry: reset: %w", err)
