@@ -54,8 +54,15 @@ func (c *Client) Do(ctx context.Context, method, path string, body, out any) err
 }
 
 // Text is the answer to GET path as it is.
-func (c *Client) Text(ctx context.Context, path string) (text []byte, err error) {
+func (c *Client) Text(ctx context.Context, path string) ([]byte, error) {
+	text, _, err := c.TextFrom(ctx, path)
+	return text, err
+}
+
+// TextFrom is the answer to GET path as it is, and the URL of the hook that gave it.
+func (c *Client) TextFrom(ctx context.Context, path string) (text []byte, from string, err error) {
 	err = c.each(func(base string) error {
+		from = base
 		ctx, cancel := context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 		resp, err := c.send(ctx, http.MethodGet, base, path, nil, "")
@@ -71,7 +78,7 @@ func (c *Client) Text(ctx context.Context, path string) (text []byte, err error)
 		}
 		return nil
 	})
-	return text, err
+	return text, from, err
 }
 
 // Copy writes the answer to GET path to w, which may get a part of it before an error. It

@@ -2,14 +2,18 @@ package verbs
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/cli"
@@ -17,6 +21,7 @@ import (
 	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/metrics"
 	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/show"
 	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/snapshot"
+	"github.com/rollcall-dns/rollcall/register"
 )
 
 const (
@@ -59,6 +64,8 @@ type restoring struct {
 	*asking
 	add, otherZone bool
 
+	doubt bool // a try ended without an answer, and may have been stored
+
 	pause func(ctx context.Context, d time.Duration) error
 }
 
@@ -82,11 +89,11 @@ func (r *restoring) run(ctx context.Context, c cli.Call) error {
 		return err
 	}
 	if !r.add {
-		switch n, err := registered(ctx, client); {
+		switch n, from, err := registered(ctx, client); {
 		case err != nil:
 			return fmt.Errorf("%w; nothing was restored", err)
 		case n > 0:
-			return fmt.Errorf("hook %s: %.0f instances are registered there, so nothing was restored; -add keeps them as they are, and adds what is missing of %s", client.Bases()[0], n, c.Args[0])
+			return fmt.Errorf("hook %s: %.0f instances are registered there, so nothing was restored; -add keeps them as they are, and adds what is missing of %s", from, n, c.Args[0])
 		}
 	}
 	var all restoreOutcome
@@ -113,37 +120,65 @@ func (r *restoring) brokenOff(err error, all restoreOutcome) error {
 	switch p := hook.Refusal(err); {
 	case all.Restored+all.Kept > 0:
 		return fmt.Errorf("%w; %d instances were restored until then, and the restore may be repeated with -add", err, all.Restored)
+	case r.doubt:
+		return fmt.Errorf("%w; it is not known whether a part of it was restored: repeat it with -add", err)
+	case p != nil && p.Status == http.StatusBadRequest && (p.Field == "zone" || p.Field == "revision") && strings.HasPrefix(p.Detail, "unknown field"):
+		return fmt.Errorf("%w. Nothing was restored; this dnsd is older than this command: -other-zone leaves the field out, and then it is not checked whether the copy is of the zone of the hook", err)
 	case p != nil && p.Status == http.StatusConflict && p.Field == "zone":
 		return fmt.Errorf("%w. Nothing was restored; -hook names another hook, and -other-zone restores it here", err)
 	}
 	return fmt.Errorf("%w; nothing was restored", err)
 }
 
-// registered is how many instances dnsd has.
-func registered(ctx context.Context, client *hook.Client) (n float64, err error) {
-	text, err := client.Text(ctx, "/metrics")
+// stored says whether a try that ended with err may have been stored: it was, if only the
+// answer was lost. Nothing was, if there was a refusal, or no connection. Of several hooks each
+// has its own error.
+func stored(err error) bool {
+	switch e := err.(type) {
+	case nil, *register.Problem, *tls.CertificateVerificationError:
+		return false
+	case *net.OpError:
+		return e.Op != "dial"
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), stored)
+	case interface{ Unwrap() error }:
+		return stored(e.Unwrap())
+	}
+	return true
+}
+
+// registered is how many instances dnsd has, and the hook that says it.
+func registered(ctx context.Context, client *hook.Client) (n float64, from string, err error) {
+	text, from, err := client.TextFrom(ctx, "/metrics")
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	m, err := metrics.Parse(text)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	n, ok := m.Sum("rollcall_registry_instances")
 	if !ok {
-		return 0, fmt.Errorf("hook %s: /metrics has no instances: %w", client.Bases()[0], hook.ErrFormat)
+		return 0, "", fmt.Errorf("hook %s: /metrics has no instances: %w", from, hook.ErrFormat)
 	}
-	return n, nil
+	return n, from, nil
 }
 
-// send sends one part. While dnsd asks for a pause it is sent again, for a bounded time: a
-// part that was restored already changes nothing.
+// electing says whether another try may find a writer: of several hooks none is that of the
+// writer now. One hook alone that follows is the wrong one.
+func electing(client *hook.Client, err error) bool {
+	return len(client.Bases()) > 1 && hook.IsStatus(err, http.StatusMisdirectedRequest)
+}
+
+// send sends one part. While dnsd asks for a pause, or a writer is elected, it is sent
+// again, for a bounded time: a part that was restored already changes nothing.
 func (r *restoring) send(ctx context.Context, client *hook.Client, errs io.Writer, body []byte) (part restoreOutcome, err error) {
 	waited, own := time.Duration(0), time.Second
 	for {
 		err = client.Do(ctx, http.MethodPost, snapshotPath, json.RawMessage(body), &part)
+		r.doubt = r.doubt || stored(err)
 		asked, again := hook.RetryAfter(err)
-		if !again {
+		if !again && !electing(client, err) {
 			return part, err
 		}
 		d := max(asked, own)
@@ -172,4 +207,4 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Tests: backup_test.go, script_test.go.
+// Tests: restore_test.go, backup_test.go, script_test.go.
