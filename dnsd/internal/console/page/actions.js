@@ -10,8 +10,9 @@ changed(() => refusals.clear());
 
 // tell shows what happened, until the next action. It is read aloud.
 export function tell(text, kind) {
-  const p = document.getElementById("told"), open = [...document.querySelectorAll("dialog[open]")].pop();
-  (open || document.getElementById("main")).prepend(p); // what is below a dialog is not read aloud
+  const p = document.getElementById("told"), main = document.getElementById("main"), open = [...document.querySelectorAll("dialog[open]")].pop();
+  (open || main).prepend(p); // what is below a dialog is not read aloud
+  open?.addEventListener("close", () => { if (open.contains(p)) main.prepend(p); }, { once: true });
   p.replaceChildren(text + " ", el("button", { type: "button", class: "quiet", onclick: () => { p.hidden = true; } }, "Close"));
   p.className = "note " + kind;
   p.hidden = false;
@@ -99,11 +100,7 @@ export async function openInstance(world, service, id) {
   const close = el("button", { type: "button", onclick: () => dialog.close() }, "Close");
   const dialog = el("dialog", { "aria-label": service + "/" + id },
     el("h2", { class: "mono" }, service + "/" + id), fields, el("h3", {}, "What DNS says"), dns, why, el("div", { class: "buttons" }, can, el("span", { class: "grow" }), close));
-  dialog.addEventListener("close", () => {
-    const told = document.getElementById("told");
-    if (dialog.contains(told)) document.getElementById("main").prepend(told);
-    dialog.remove();
-  });
+  dialog.addEventListener("close", () => dialog.remove());
 
   async function load() {
     let i;
