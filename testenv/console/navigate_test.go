@@ -94,7 +94,7 @@ func TestViewsFollowEachOther(t *testing.T) {
 		}
 	})
 
-	part(t, s, b, "an address that is no text shows the first view", func(*testing.T) {
+	part(t, s, b, "a malformed address shows the first view", func(*testing.T) {
 		b.visit("#/s/%")
 		b.sees("h1", "Services")
 	})
