@@ -127,11 +127,12 @@ func (r *Recorder) AwaitWrites(ctx context.Context, at, n int) error {
 // Restore lets the clients pause while f brings the registry into another life, as the
 // restore of its store from a copy does. It returns when all dnsd and watchers are in
 // that life.
-// What was acknowledged before may be lost by it.
+// What was acknowledged before may be lost by it. It begins when all dnsd have the same
+// revision: one that had more than the next writer would begin another life after it.
 func (r *Recorder) Restore(ctx context.Context, f func()) error {
 	r.turn.Lock()
 	defer r.turn.Unlock()
-	before, err := r.list(ctx, 0)
+	before, err := r.agreed(ctx, func(listing) bool { return true })
 	if err != nil {
 		return err
 	}
@@ -142,7 +143,7 @@ func (r *Recorder) Restore(ctx context.Context, f func()) error {
 				return false
 			}
 		}
-		return l.Life != before.Life
+		return l.Life != before[0].Life
 	})
 	if err != nil {
 		return fmt.Errorf("history: no other life has begun: %w", err)
