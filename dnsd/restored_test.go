@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net"
@@ -140,16 +139,7 @@ func differ(who string, got, want []string) string {
 // snapshotOf is a snapshot as a request that restores it.
 func snapshotOf(t *testing.T, s *Server) string {
 	t.Helper()
-	resp, err := http.Get(s.HookURL() + "/v1/snapshot")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	lines := strings.Split(strings.TrimSpace(fetch(t, s.HookURL()+"/v1/snapshot")), "\n")
 	var head struct{ Revision uint64 }
 	if err := json.Unmarshal([]byte(lines[0]), &head); err != nil {
 		t.Fatal(err)

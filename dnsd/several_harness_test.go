@@ -201,7 +201,13 @@ func three(t *testing.T, stores *inMemory) []*running {
 // scrape is what /metrics shows.
 func scrape(t *testing.T, s *Server) string {
 	t.Helper()
-	resp, err := http.Get(s.HookURL() + "/metrics")
+	return fetch(t, s.HookURL()+"/metrics")
+}
+
+// fetch is the body of an answer to GET.
+func fetch(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}

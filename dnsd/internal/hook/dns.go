@@ -67,7 +67,7 @@ func (x *exchange) showDNS() error {
 	if x.st.dns == nil {
 		return refuse(http.StatusNotFound, "", "this hook publishes no zone")
 	}
-	release, err := x.memory(dnsBytes)
+	release, err := x.memory(dnsBytes, "ask for less")
 	if err != nil {
 		return err
 	}

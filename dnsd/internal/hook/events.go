@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/timeline"
 )
 
@@ -33,13 +32,8 @@ func (x *exchange) showEvents() error {
 	if err != nil {
 		return err
 	}
-	service := q.Get("service")
-	if q.Has("service") {
-		if err := registry.CheckService(service); err != nil {
-			return err
-		}
-	}
-	if err := x.mayRead(service); err != nil {
+	service, err := x.serviceToRead(q)
+	if err != nil {
 		return err
 	}
 	a, err := eventsAsked(q)
@@ -55,7 +49,7 @@ func (x *exchange) showEvents() error {
 	if a.since != nil {
 		read = func() timeline.Page { return x.s.timeline.After(*a.since, a.limit, a.wanted(service)) }
 	}
-	release, err := x.memory(eventBytes * a.limit)
+	release, err := x.memory(eventBytes*a.limit, "ask for less")
 	if err != nil {
 		return err
 	}
@@ -91,20 +85,6 @@ func unsigned(p timeline.Page) time.Duration {
 		return 0
 	}
 	return min(signTime-time.Since(e.Time), signTime) // the clock may have been set back
-}
-
-// memory takes a part of the memory of all long answers, for one that is made as a whole.
-// The caller must call release.
-func (x *exchange) memory(size int) (release func(), err error) {
-	// Half of the time that a write may take: the refusal still arrives in time.
-	ctx, cancel := context.WithTimeout(x.r.Context(), x.s.times.write/2)
-	defer cancel()
-	release, ok := x.s.lists.take(ctx, x.who.caller, size)
-	if !ok {
-		x.s.metrics.refused.WithLabelValues("lists").Inc()
-		return nil, refuse(http.StatusServiceUnavailable, "", "too many long answers are being sent: read faster, or ask for less").retryAfter(time.Second)
-	}
-	return release, nil
 }
 
 // askedEvents is what a request for events says.
@@ -171,7 +151,7 @@ func (x *exchange) eventsAfter(a askedEvents, since timeline.Cursor, service str
 		case <-time.After(signTime):
 		case <-ctx.Done():
 		}
-		again, err := x.memory(eventBytes * a.limit)
+		again, err := x.memory(eventBytes*a.limit, "ask for less")
 		if err != nil {
 			return page, release, err
 		}

@@ -74,13 +74,8 @@ func (x *exchange) listFences() error {
 	if err != nil {
 		return err
 	}
-	service := q.Get("service")
-	if q.Has("service") {
-		if err := registry.CheckService(service); err != nil {
-			return err
-		}
-	}
-	if err := x.mayRead(service); err != nil {
+	service, err := x.serviceToRead(q)
+	if err != nil {
 		return err
 	}
 	p, err := x.piecesFrom(fenceBytes * x.st.registry.FencesOf(service))

@@ -43,18 +43,28 @@ func (x *exchange) pieces(service string) (*pieces, error) {
 // piecesFrom takes memory for a long answer that is made from something of size octets. The
 // caller must call finish.
 func (x *exchange) piecesFrom(size int) (*pieces, error) {
-	// Half of the time that a write may take: the refusal still arrives in time.
-	ctx, cancel := context.WithTimeout(x.r.Context(), x.s.times.write/2)
-	defer cancel()
-	release, ok := x.s.lists.take(ctx, x.who.caller, piece+size)
-	if !ok {
-		x.s.metrics.refused.WithLabelValues("lists").Inc()
-		return nil, refuse(http.StatusServiceUnavailable, "", "too many long answers are being sent: read faster, or watch instead of listing").retryAfter(time.Second)
+	release, err := x.memory(piece+size, "watch instead of listing")
+	if err != nil {
+		return nil, err
 	}
 	p := &pieces{x: x, release: release, out: x.s.buffers.Get().(*bufio.Writer)}
 	p.pace = pace{w: x.w, control: http.NewResponseController(x.w), timeout: x.s.times.write, began: time.Now()}
 	p.out.Reset(&p.pace)
 	return p, nil
+}
+
+// memory takes a part of the memory of all long answers. The caller must call release. cure
+// is what a reader can do besides reading faster.
+func (x *exchange) memory(size int, cure string) (release func(), err error) {
+	// Half of the time that a write may take: the refusal still arrives in time.
+	ctx, cancel := context.WithTimeout(x.r.Context(), x.s.times.write/2)
+	defer cancel()
+	release, ok := x.s.lists.take(ctx, x.who.caller, size)
+	if !ok {
+		x.s.metrics.refused.WithLabelValues("lists").Inc()
+		return nil, refuse(http.StatusServiceUnavailable, "", "too many long answers are being sent: read faster, or %s", cure).retryAfter(time.Second)
+	}
+	return release, nil
 }
 
 // finish gives the memory back. On nil, or a second time, it does nothing.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/register"
@@ -21,13 +22,8 @@ func (x *exchange) watch() error {
 	if err != nil {
 		return err
 	}
-	service := q.Get("service")
-	if q.Has("service") {
-		if err := registry.CheckService(service); err != nil {
-			return err
-		}
-	}
-	if err := x.mayRead(service); err != nil {
+	service, err := x.serviceToRead(q)
+	if err != nil {
 		return err
 	}
 	since, err := x.since(q.Get("since"), q.Has("since"))
@@ -221,4 +217,16 @@ func (x *exchange) stillMay(verb Verb, service string) bool {
 	}
 	x.st, x.who = now, who
 	return true
+}
+
+// serviceToRead is the service that a query names ("": it names none), which the sender may
+// read.
+func (x *exchange) serviceToRead(q url.Values) (string, error) {
+	service := q.Get("service")
+	if q.Has("service") {
+		if err := registry.CheckService(service); err != nil {
+			return "", err
+		}
+	}
+	return service, x.mayRead(service)
 }
