@@ -195,13 +195,24 @@ func TestHookThatBlocksCostsBoundedMemoryAndNoCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeNet(map[string]func(net.Conn){"a:1": stock(&Arith{})})
 		block := make(chan struct{})
-		c := fakeClient(t, f, Config{Trace: &Trace{Resolved: func(resolver.State) { <-block }}}, "a:1")
-		for range 3 * maxEvents {
-			c.tellResolved(resolver.State{})
+		const states = 3 * maxEvents
+		sent := 0
+		c := fakeClient(t, f, Config{
+			Trace: &Trace{Resolved: func(resolver.State) { <-block }},
+			Source: sourceFunc(func(yield func(resolver.State) bool, ctx context.Context) {
+				for sent < states && yield(resolver.State{Endpoints: []resolver.Endpoint{{Addr: "a:1"}}, Confirmed: time.Now(), TTL: time.Second}) {
+					sent++
+				}
+				<-ctx.Done()
+			}),
+		})
+		synctest.Wait()
+		if sent != states {
+			t.Errorf("the Source could tell %d of %d states", sent, states)
 		}
 		c.events.mu.Lock()
-		if n := len(c.events.queue); n > maxEvents {
-			t.Errorf("%d events are queued", n)
+		if n := len(c.events.queue); n == 0 || n > maxEvents {
+			t.Errorf("%d events are queued, not 1 to %d", n, maxEvents)
 		}
 		c.events.mu.Unlock()
 		if err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int)); err != nil {
