@@ -24,6 +24,12 @@ const (
 	releaseGuard   kind = "releaseGuard"
 	connectionLost kind = "connectionLost"
 	skip           kind = "skip"
+
+	// registerDrained is register on the wire, if the instance asks to be drained. A writer
+	// that does not know the field drain does not know this word, and refuses it; it would
+	// publish the instance else. A field that comes later, and that a writer must not ignore,
+	// gets such a word, too.
+	registerDrained kind = "register+drain"
 )
 
 // repeatable says whether an operation may be sent again after it may have been executed:
@@ -50,7 +56,7 @@ type operation struct {
 }
 
 // operationJSON is an operation on the wire. A field that a reader does not know is
-// ignored; a kind that it does not know is refused.
+// ignored; a word in do that it does not know is refused.
 type operationJSON struct {
 	Do          kind             `json:"do"`
 	Instance    string           `json:"instance,omitempty"` // _math._tcp/a1
@@ -72,6 +78,9 @@ func (o *operation) json() operationJSON {
 	if o.kind == register {
 		r := registry.NewRecord(&o.instance)
 		out.Record = &r
+		if r.Drain {
+			out.Do = registerDrained
+		}
 	}
 	if o.kind == renewAll {
 		out.Renewals = make([]string, len(o.renewals))
@@ -90,10 +99,14 @@ func (w *operationJSON) parse() (operation, error) {
 	o := operation{kind: w.Do, incarnation: w.Incarnation, sticky: w.Sticky, service: w.Service, haveRevision: w.Have, since: w.Since}
 	var err error
 	switch w.Do {
-	case register:
+	case register, registerDrained:
 		if w.Record == nil {
-			return o, malformed("register: there is no record")
+			return o, malformed("%s: there is no record", w.Do)
 		}
+		if w.Do == registerDrained && !w.Record.Drain {
+			return o, malformed("%s: the record has no drain", w.Do)
+		}
+		o.kind = register
 		o.instance = w.Record.Registration() // Register checks it
 		o.key = o.instance.Key
 	case renew, connectionLost:

@@ -14,8 +14,9 @@ import (
 
 // version is that of the requests and answers. A reader ignores fields that it does not
 // know, and refuses a kind of operation that it does not know, without harm to the others
-// of the batch. So members of different releases work together, and the version only
-// rises when an older reader would do something wrong.
+// of the batch. So members of different releases work together. A field that an older
+// reader must not ignore gets another word for its operation, as in registerDrained; the
+// version only rises when an older reader would do something wrong with the whole request.
 const version = 1
 
 const (

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,6 +134,45 @@ func TestUnknownThingsHarmNothing(t *testing.T) {
 	}
 	if !errors.Is(results[1].err, registry.ErrNotFound) || results[1].err.Error() != "red" || results[2].Did != registry.Renewed {
 		t.Errorf("the results are %+v", results)
+	}
+}
+
+// Writers of the first release read these fields of a registration. An older writer
+// drops any other, so it must refuse the operation: the word of one with such a field is
+// another. State, Sticky, Revision and Behind are not for Register.
+func TestNoFieldOfARegistrationIsDroppedByAnOlderWriter(t *testing.T) {
+	first := []string{"Service", "ID", "Host", "Port", "Priority", "Weight", "TTL", "Lease", "Meta", "Incarnation", "State", "Sticky", "Revision", "Behind"}
+	words := map[string]kind{"Drain": "register+drain"}
+	fields := reflect.TypeFor[registry.Record]()
+	for i := range fields.NumField() {
+		var r registry.Record
+		name := fields.Field(i).Name
+		switch f := reflect.ValueOf(&r).Elem().Field(i); f.Kind() {
+		case reflect.String:
+			f.SetString("x")
+		case reflect.Bool:
+			f.SetBool(true)
+		case reflect.Map:
+			f.Set(reflect.ValueOf(map[string]string{"x": "y"}))
+		case reflect.Int64:
+			f.SetInt(1)
+		case reflect.Uint8, reflect.Uint16, reflect.Uint64:
+			f.SetUint(1)
+		default:
+			t.Fatalf("%s: this test can set no %v", name, f.Kind())
+		}
+		want := register
+		if !slices.Contains(first, name) {
+			want = words[name]
+		}
+		o := operation{kind: register, instance: r.Registration()}
+		if got := o.json().Do; got != want {
+			t.Errorf("a registration with %s is sent as %q; want %q: an older writer drops the field", name, got, want)
+		}
+	}
+	_, errs, err := readBatch([]byte(`{"operations":[{"do":"register+color","record":{"color":"red"}},{"do":"register+drain","record":{}}]}`))
+	if err != nil || !errors.Is(errs[0], errUnsupported) || !strings.Contains(errs[0].Error(), "register+color") || !errors.Is(errs[1], errMalformed) {
+		t.Errorf("words that do not fit: %v, %v", errs, err)
 	}
 }
 

@@ -20,7 +20,7 @@ func TestWritesArePassedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, ctx := newPair(t), t.Context()
 		two, incarnation := sample("a2"), uint64(7)
-		two.TTL, two.Lease, two.Meta = 0, 0, map[string]string{"zone": "ä"}
+		two.TTL, two.Lease, two.Meta, two.Drain = 0, 0, map[string]string{"zone": "ä"}, true
 
 		r, err := p.writes.Register(ctx, sample("a1"))
 		if err != nil || r.Did != registry.Created || r.Instance == nil || r.Instance.Key != key("a1") || r.ExpiresIn != 15*time.Second || r.Count != 1 {
@@ -30,8 +30,8 @@ func TestWritesArePassedOn(t *testing.T) {
 			t.Errorf("it was answered before it was here: the own registry is at %d, the change has %d", p.own.Revision(), r.Revision)
 		}
 		r, err = p.writes.Register(ctx, two)
-		if err != nil || r.Instance.TTL != 5*time.Second || r.Instance.Lease != 15*time.Second || r.Instance.Meta["zone"] != "ä" {
-			t.Errorf("Register without lease and TTL = %+v, %v; want the defaults of the writer", r.Instance, err)
+		if err != nil || r.Instance.TTL != 5*time.Second || r.Instance.Lease != 15*time.Second || r.Instance.Meta["zone"] != "ä" || !r.Instance.Drain {
+			t.Errorf("Register without lease and TTL, drained = %+v, %v; want the defaults of the writer", r.Instance, err)
 		}
 		if r, err = p.writes.Register(ctx, sample("a1")); err != nil || r.Did != registry.Renewed {
 			t.Errorf("the same again = %+v, %v; want Renewed", r, err)
