@@ -75,7 +75,7 @@ func openMembership(z Zone, cfg Config, reg *registry.Registry, log *slog.Logger
 		return nil, &fault{path: "store", err: err}
 	}
 	m.server, err = peer.Listen(peer.ServerConfig{
-		Name: m.cfg.Name, Addr: m.cfg.Listen, Identity: m.me, Known: m.knows, Registry: reg, Logger: log,
+		Name: m.cfg.Name, Addr: m.cfg.Listen, Identity: m.me, Known: m.knows, Registry: reg, CertificateEnds: m.certificateEnds, Logger: log,
 	})
 	if err != nil {
 		return nil, at("store listen", m.cfg.Listen, err)
@@ -93,7 +93,7 @@ func (m *membership) join(z Zone, t told, hookURL string, dial peer.Dial, reload
 		Store: m.store, Registry: m.reg, Prefix: m.cfg.Prefix, Zone: z.Origins[0], Settings: alike(t),
 		Name: m.cfg.Name, Address: address, Hook: seenFrom(address, z.Hook.Addr, hookURL),
 		Certificate: m.me.Fingerprint().String(), Version: version(),
-		Session: m.cfg.Session, Ask: m.ask, Logger: m.log, Reload: reload,
+		Session: m.cfg.Session, Ask: m.ask, CertificateEnds: m.certificateEnds, Logger: m.log, Reload: reload,
 	}
 	if m.cfg.Cache != cacheOff {
 		cfg.Copy = m.cfg.Cache

@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -75,17 +76,30 @@ func (m clusterMetrics) Collect(c chan<- prometheus.Metric) {
 		show(quotaDesc, prometheus.GaugeValue, float64(store.Quota))
 	}
 	if m.cfg.TLS.Cert != "" {
-		show(storeCertDesc, prometheus.GaugeValue, certificateEnd(m.cfg.TLS.Cert))
+		seconds := 0.0
+		if ends := m.certificateEnds(); !ends.IsZero() {
+			seconds = float64(ends.Unix())
+		}
+		show(storeCertDesc, prometheus.GaugeValue, seconds)
 	}
 }
 
-// certificateEnd is when the certificate in a file ends, in seconds since 1970; 0: it
-// cannot be read, so the next connection fails. Stores read the file for each connection,
-// so what counts is what is there now.
-func certificateEnd(file string) float64 {
+// certificateEnds is when the certificate ends that this dnsd shows to etcd, or to the
+// other peers. It is zero if there is none, or if it cannot be read.
+func (m *membership) certificateEnds() time.Time {
+	if m.cfg.TLS.Cert == "" {
+		return time.Time{}
+	}
+	return certificateEnd(m.cfg.TLS.Cert)
+}
+
+// certificateEnd is when the certificate in a file ends; zero: it cannot be read, so the
+// next connection fails. Stores read the file for each connection, so what counts is what
+// is there now.
+func certificateEnd(file string) time.Time {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return 0
+		return time.Time{}
 	}
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "CERTIFICATE" {
@@ -93,9 +107,9 @@ func certificateEnd(file string) float64 {
 		}
 		leaf, err := x509.ParseCertificate(block.Bytes) // the first is the server's own
 		if err != nil {
-			return 0
+			return time.Time{}
 		}
-		return float64(leaf.NotAfter.Unix())
+		return leaf.NotAfter
 	}
-	return 0
+	return time.Time{}
 }

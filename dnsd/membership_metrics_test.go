@@ -43,6 +43,14 @@ func TestWhatTheStoreWarnsOf(t *testing.T) {
 		t.Error(missing)
 	}
 
+	member := func() map[string]any {
+		_, c := request(t, http.MethodGet, s.HookURL()+"/v1/cluster", "")
+		return c["members"].([]any)[0].(map[string]any)
+	}
+	if got, want := member()["certificate_ends"], pair.Leaf.NotAfter.UTC().Format(time.RFC3339); got != want {
+		t.Errorf("/v1/cluster: the certificate ends at %v; want %v", got, want)
+	}
+
 	stores.SetFull(true)
 	if err := os.Remove(cert); err != nil {
 		t.Fatal(err)
@@ -51,6 +59,9 @@ func TestWhatTheStoreWarnsOf(t *testing.T) {
 		_, c := request(t, http.MethodGet, s.HookURL()+"/v1/cluster", "") // it asks the store
 		if why := fmt.Sprint(c["etcd"].(map[string]any)["error"]); !strings.Contains(why, "NOSPACE: its quota is used up") {
 			return why
+		}
+		if got, there := c["members"].([]any)[0].(map[string]any)["certificate_ends"]; there {
+			return fmt.Sprint("the certificate is gone, and ends at ", got)
 		}
 		return has(`rollcall_cluster_store_alarm{alarm="NOSPACE"} 1`, `rollcall_cluster_store_alarm{alarm="CORRUPT"} 0`,
 			"rollcall_cluster_store_bytes ", "rollcall_cluster_certificate_expiry_timestamp_seconds 0\n")
@@ -101,11 +112,11 @@ func TestTheEndOfACertificate(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := certificateEnd(path)
-		if ends := got > float64(time.Now().Unix()); ends != c.ends || !c.ends && got != 0 {
+		if ends := got.After(time.Now()); ends != c.ends || !c.ends && !got.IsZero() {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-	if got := certificateEnd(filepath.Join(dir, "none")); got != 0 {
+	if got := certificateEnd(filepath.Join(dir, "none")); !got.IsZero() {
 		t.Errorf("of no file: %v", got)
 	}
 }

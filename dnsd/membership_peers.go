@@ -72,14 +72,14 @@ func (m *membership) knows(f peer.Fingerprint) bool {
 	}
 }
 
-// ask asks another member for its revision.
-func (m *membership) ask(ctx context.Context, p member.Peer) (uint64, error) {
+// ask asks another member what it says of itself.
+func (m *membership) ask(ctx context.Context, p member.Peer) (member.Answer, error) {
 	to, err := target(p)
 	if err != nil {
-		return 0, err
+		return member.Answer{}, err
 	}
 	s, err := m.client.State(ctx, to)
-	return s.Revision, err
+	return member.Answer{Revision: s.Revision, CertificateEnds: s.CertificateEnds}, err
 }
 
 // dial connects to other members. It tells the member of a connection to the writer that

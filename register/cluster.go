@@ -1,5 +1,7 @@
 package register
 
+import "time"
+
 // Cluster is the answer to GET /v1/cluster: the dnsd that share a registry, which are its
 // members. A dnsd that shares with no other is the only one, and the writer.
 type Cluster struct {
@@ -27,7 +29,10 @@ type ClusterMember struct {
 	Hook     string      `json:"hook"`              // base URL of its HTTP API
 	Address  string      `json:"address,omitempty"` // host:port where other members reach it
 	Lag      uint64      `json:"lag,omitempty"`     // changes that are stored and that it does not have yet
-	Error    string      `json:"error,omitempty"`   // why it does not answer, or is not ready
+	// CertificateEnds is when the certificate ends that it shows to etcd, or to the other
+	// servers of etcd inside the dnsd. Zero: it has none, or it cannot be read.
+	CertificateEnds time.Time `json:"certificate_ends,omitzero"`
+	Error           string    `json:"error,omitempty"` // why it does not answer, or is not ready
 }
 
 // ClusterEtcd is the store of a [Cluster].

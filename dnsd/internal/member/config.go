@@ -41,9 +41,12 @@ type Config struct {
 	// Probe connects to another member. Only an error that is syscall.ECONNREFUSED proves
 	// that it is dead. Nil: as the registry probes instances.
 	Probe func(ctx context.Context, hostport string) error
-	// Ask returns the revision of another member. Nil: it is not known.
-	Ask    func(ctx context.Context, p Peer) (revision uint64, err error)
-	Logger *slog.Logger // nil: silent
+	// Ask asks another member. Nil: its Answer is not known.
+	Ask func(ctx context.Context, p Peer) (Answer, error)
+	// CertificateEnds is when the certificate ends that this member shows to the store; nil,
+	// or the zero time: it has none, or it cannot be read.
+	CertificateEnds func() time.Time
+	Logger          *slog.Logger // nil: silent
 }
 
 const (

@@ -77,6 +77,14 @@ type MemberStatus struct {
 	Version  string `json:"version,omitempty"`
 	Lag      uint64 `json:"lag,omitempty"`
 	Error    string `json:"error,omitempty"`
+	// CertificateEnds is when the certificate ends that it shows to the store.
+	CertificateEnds time.Time `json:"certificateEnds,omitzero"`
+}
+
+// Answer is what a member says of itself.
+type Answer struct {
+	Revision        uint64
+	CertificateEnds time.Time // zero: it shows none to the store, or does not say
 }
 
 // StoreStatus is the store.
@@ -120,17 +128,17 @@ func (m *Member) Status(ctx context.Context) Status {
 		switch {
 		case p.Self:
 			listed = true
-			s.Members[i].Revision, s.Members[i].Error = m.cfg.Registry.Revision(), h.Reason
+			s.Members[i].Revision, s.Members[i].CertificateEnds, s.Members[i].Error = m.cfg.Registry.Revision(), m.certificateEnds(), h.Reason
 		case m.cfg.Ask == nil:
 			s.Members[i].Error = "its revision is not known"
 		default:
 			asked.Go(func() {
-				revision, err := m.cfg.Ask(ctx, p)
+				answer, err := m.cfg.Ask(ctx, p)
 				if err != nil {
 					s.Members[i].Error = err.Error()
 					return
 				}
-				s.Members[i].Revision = revision
+				s.Members[i].Revision, s.Members[i].CertificateEnds = answer.Revision, answer.CertificateEnds
 			})
 		}
 	}
@@ -140,6 +148,7 @@ func (m *Member) Status(ctx context.Context) Status {
 		s.Members = append(s.Members, MemberStatus{
 			Name: m.cfg.Name, Role: "follower", Revision: m.cfg.Registry.Revision(),
 			Hook: m.cfg.Hook, Address: m.cfg.Address, Version: m.cfg.Version, Error: h.Reason,
+			CertificateEnds: m.certificateEnds(),
 		})
 	}
 	newest := uint64(0)
@@ -152,6 +161,13 @@ func (m *Member) Status(ctx context.Context) Status {
 		}
 	}
 	return s
+}
+
+func (m *Member) certificateEnds() time.Time {
+	if m.cfg.CertificateEnds == nil {
+		return time.Time{}
+	}
+	return m.cfg.CertificateEnds()
 }
 
 func (m *Member) storeStatus(h Health) StoreStatus {

@@ -13,17 +13,19 @@ import (
 
 func TestStatusIsOfAllMembers(t *testing.T) {
 	inBubble(t, memkv.Config{}, func(t *testing.T, c *cluster) {
+		ends := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 		ask := func(cfg *Config) {
-			cfg.Ask = func(ctx context.Context, p Peer) (uint64, error) {
+			cfg.Ask = func(ctx context.Context, p Peer) (Answer, error) {
 				switch p.Name {
 				case "m2":
-					return c.nodes[1].reg.Revision() - 1, nil
+					return Answer{c.nodes[1].reg.Revision() - 1, ends.Add(time.Hour)}, nil
 				case "m3":
 					<-ctx.Done()
-					return 0, ctx.Err()
+					return Answer{}, ctx.Err()
 				}
-				return c.nodes[0].reg.Revision(), nil
+				return Answer{Revision: c.nodes[0].reg.Revision()}, nil
 			}
+			cfg.CertificateEnds = func() time.Time { return ends }
 		}
 		first := c.start(ask)
 		c.elected()
@@ -42,8 +44,8 @@ func TestStatusIsOfAllMembers(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, want := range []string{
-			`"name":"m1","writer":"m1"`, `{"name":"m1","role":"writer","revision":1001,"hook":"http://10.0.0.1:8053","address":"10.0.0.1:8054","version":"test"}`,
-			`{"name":"m2","role":"follower","revision":1000,"hook":"http://10.0.0.2:8053","address":"10.0.0.2:8054","version":"test","lag":1}`,
+			`"name":"m1","writer":"m1"`, `{"name":"m1","role":"writer","revision":1001,"hook":"http://10.0.0.1:8053","address":"10.0.0.1:8054","version":"test","certificateEnds":"2030-01-02T03:04:05Z"}`,
+			`{"name":"m2","role":"follower","revision":1000,"hook":"http://10.0.0.2:8053","address":"10.0.0.2:8054","version":"test","lag":1,"certificateEnds":"2030-01-02T04:04:05Z"}`,
 			`"name":"m3","role":"follower","revision":0,"hook":"http://10.0.0.3:8053","address":"10.0.0.3:8054","version":"test","error":"context deadline exceeded"`,
 			`"etcd":{"healthy":true,`, `"nodes":[{"name":"memory"`,
 		} {

@@ -29,7 +29,7 @@ type Registry interface {
 	Await(ctx context.Context, revision uint64) error
 }
 
-// ServerConfig is the configuration of a Server. All fields but Logger are required.
+// ServerConfig is the configuration of a Server. All fields but CertificateEnds and Logger are required.
 type ServerConfig struct {
 	// Name is that of this member.
 	Name string
@@ -41,7 +41,10 @@ type ServerConfig struct {
 	// that rarely: strangers cause it.
 	Known    func(Fingerprint) bool
 	Registry Registry
-	Logger   *slog.Logger // nil: silent
+	// CertificateEnds is when the certificate ends that this member shows to the store; nil,
+	// or the zero time: it has none, or it cannot be read.
+	CertificateEnds func() time.Time
+	Logger          *slog.Logger // nil: silent
 }
 
 const (
@@ -153,7 +156,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		if s.cfg.Registry.Leads() {
 			role = "writer"
 		}
-		s.answer(w, State{Name: s.cfg.Name, Revision: s.cfg.Registry.Revision(), Life: s.cfg.Registry.Life().String(), Role: role})
+		state := State{Name: s.cfg.Name, Revision: s.cfg.Registry.Revision(), Life: s.cfg.Registry.Life().String(), Role: role}
+		if s.cfg.CertificateEnds != nil {
+			state.CertificateEnds = s.cfg.CertificateEnds()
+		}
+		s.answer(w, state)
 	case r.URL.Path == pathOperations && r.Method == http.MethodPost:
 		s.operations(w, r)
 	default:

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -22,7 +23,10 @@ import (
 func start(t testing.TB, r Registry, known *known) (*Server, Target) {
 	t.Helper()
 	me := identity(t)
-	s, err := Listen(ServerConfig{Name: "a", Addr: "127.0.0.1:0", Identity: me, Known: known.has, Registry: r})
+	s, err := Listen(ServerConfig{
+		Name: "a", Addr: "127.0.0.1:0", Identity: me, Known: known.has, Registry: r,
+		CertificateEnds: func() time.Time { return certificateEnds },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,6 +41,9 @@ func start(t testing.TB, r Registry, known *known) (*Server, Target) {
 	})
 	return s, Target{Name: "a", Address: s.Addr().String(), Fingerprint: me.Fingerprint()}
 }
+
+// certificateEnds is what the Servers of tests tell.
+var certificateEnds = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // known is the fingerprints of the present members.
 type known struct {
@@ -108,7 +115,7 @@ func TestMembersOverTLS(t *testing.T) {
 			t.Errorf("%d instances here", n)
 		}
 		got, err := c.State(t.Context(), to)
-		want := State{Name: "a", Revision: r.Revision(), Life: r.Life().String(), Role: "writer"}
+		want := State{Name: "a", Revision: r.Revision(), Life: r.Life().String(), Role: "writer", CertificateEnds: certificateEnds}
 		if err != nil || got != want {
 			t.Errorf("State = %+v, %v; want %+v", got, err, want)
 		}

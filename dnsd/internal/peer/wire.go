@@ -45,6 +45,8 @@ type State struct {
 	Revision uint64 `json:"revision"`
 	Life     string `json:"life"`
 	Role     string `json:"role"` // "writer", "follower"
+	// CertificateEnds is when the certificate ends that it shows to the store, if it has one.
+	CertificateEnds time.Time `json:"certificateEnds,omitzero"`
 }
 
 // duration is s as Go has it.

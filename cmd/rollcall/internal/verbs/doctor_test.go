@@ -48,19 +48,27 @@ func TestADoctorFindsWhatIsWrong(t *testing.T) {
 		"stale":         {count("rollcall_cluster_stale 1\n"), bad, "cannot reach the shared store"},
 		"guard":         {count("rollcall_registry_guard_held_instances{service=\"_math._tcp\"} 3\n"), bad, "the guard keeps 3 silent instances of _math._tcp in DNS"},
 		"metric of TLS": {count("rollcall_hook_certificate_expiry_timestamp_seconds 1\n"), bad, "the certificate in dnsd's configuration has ended"},
-		"alone":         {func(e *examination) { e.members(register.Cluster{Writer: "a", Members: []register.ClusterMember{one}}) }, note, "shares its registry with no other"},
-		"no writer":     {func(e *examination) { e.members(register.Cluster{Members: []register.ClusterMember{one, one}}) }, bad, "no dnsd can write"},
+		"alone": {func(e *examination) {
+			e.members(register.Cluster{Writer: "a", Members: []register.ClusterMember{one}}, noon)
+		}, note, "shares its registry with no other"},
+		"no writer": {func(e *examination) { e.members(register.Cluster{Members: []register.ClusterMember{one, one}}, noon) }, bad, "no dnsd can write"},
 		"cluster": {func(e *examination) {
-			e.members(register.Cluster{Writer: "a", Members: []register.ClusterMember{one, one}})
+			e.members(register.Cluster{Writer: "a", Members: []register.ClusterMember{one, one}}, noon)
 		}, good, "the cluster has 2 members, and a writes"},
 		"member away": {func(e *examination) {
-			e.members(register.Cluster{Writer: "a", Members: []register.ClusterMember{one, {Name: "b", Error: "refused"}}})
+			e.members(register.Cluster{Writer: "a", Members: []register.ClusterMember{one, {Name: "b", Error: "refused"}}}, noon)
 		}, bad, "member b: refused"},
+		"member's certificate": {func(e *examination) {
+			e.members(register.Cluster{Writer: "a", Members: []register.ClusterMember{one, {Name: "b", CertificateEnds: noon.Add(time.Hour)}}}, noon)
+		}, bad, "member b shows to the store ends at 2026-11-28T13:00:00Z"},
+		"certificate that lasts": {func(e *examination) {
+			e.members(register.Cluster{Writer: "a", Members: []register.ClusterMember{one, {Name: "b", CertificateEnds: noon.Add(30 * 24 * time.Hour)}}}, noon)
+		}, good, "the cluster has 2 members"},
 		"store away": {func(e *examination) {
-			e.members(register.Cluster{Writer: "a", Etcd: &register.ClusterEtcd{Error: "no leader"}})
+			e.members(register.Cluster{Writer: "a", Etcd: &register.ClusterEtcd{Error: "no leader"}}, noon)
 		}, bad, "the store of the cluster: no leader"},
 		"full store": {func(e *examination) {
-			e.members(register.Cluster{Writer: "a", Etcd: &register.ClusterEtcd{Bytes: 95 << 20, Quota: 100 << 20}})
+			e.members(register.Cluster{Writer: "a", Etcd: &register.ClusterEtcd{Bytes: 95 << 20, Quota: 100 << 20}}, noon)
 		}, bad, "has 95 MiB of 100 MiB"},
 		"zone":            {zone(view.Zone{Server: "s", Found: true, Serial: 8}, true), good, "DNS server s (-server) finds zone svc., serial 8"},
 		"zone behind":     {zone(view.Zone{Server: "s", Found: true, Serial: 5}, true), note, "is 2 changes behind dnsd in zone svc."},

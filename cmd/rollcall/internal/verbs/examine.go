@@ -146,11 +146,11 @@ func (e *examination) cluster(ctx context.Context) {
 		}
 		return
 	}
-	e.members(c)
+	e.members(c, time.Now())
 }
 
 // members judges a cluster.
-func (e *examination) members(c register.Cluster) {
+func (e *examination) members(c register.Cluster, now time.Time) {
 	if len(c.Members) < 2 && c.Etcd == nil {
 		e.note("", "this dnsd shares its registry with no other: while it is away, nothing can be registered")
 		return
@@ -162,6 +162,9 @@ func (e *examination) members(c register.Cluster) {
 	for _, m := range c.Members {
 		if m.Error != "" {
 			e.bad("start it, or remove it for good: rollcall cluster remove "+m.Name, "member %s: %s", m.Name, m.Error)
+		}
+		if ends := m.CertificateEnds; !ends.IsZero() && ends.Sub(now) < soon {
+			e.bad("put the new one into the same files: they are read for each connection", "the certificate that member %s shows to the store ends at %s", m.Name, ends.Format(time.RFC3339))
 		}
 	}
 	if c.Etcd != nil {

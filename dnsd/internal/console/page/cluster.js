@@ -15,6 +15,7 @@ export function clusterView() {
       { name: "Behind", class: "num", text: m => (m.lag ? number(m.lag) : "0") },
       { name: "HTTP API", class: "mono", text: m => m.hook || "" },
       { name: "Address", class: "mono", text: m => m.address || "" },
+      { name: "Certificate ends", class: "mono", text: m => m.certificate_ends || "" },
       { name: "Fault", class: "why", text: m => m.error || "" },
     ],
   });
