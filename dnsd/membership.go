@@ -267,11 +267,11 @@ func (s *SharedStore) address(bound net.Addr) string {
 func (s *SharedStore) doubtful(kind, address string) (texts []string) {
 	alone := true // nothing says that there are other machines
 	for _, u := range s.Endpoints {
-		u, err := parseServerURL(u)
+		u, err := parseServerURL(u, exampleEtcd)
 		alone = alone && err == nil && u.addr().IsLoopback()
 	}
 	for _, p := range s.Peers {
-		u, err := parseServerURL(p.URL)
+		u, err := parseServerURL(p.URL, examplePeer)
 		alone = alone && err == nil && u.addr().IsLoopback()
 	}
 	if a, err := netip.ParseAddrPort(address); err == nil && a.Addr().IsLoopback() && !alone {

@@ -70,11 +70,11 @@ func (m *membership) AddMember(ctx context.Context, name, peer string) error {
 	if err := checkName(name); err != nil {
 		return &registry.FieldError{Field: "name", Value: name, Problem: "must be 1 to 63 letters, digits, dots and hyphens"}
 	}
-	urls, err := normalURLs([]string{peer}, m.cfg.Insecure, func(_ int, err error) error { return err })
+	urls, err := normalURLs([]string{peer}, examplePeer, m.cfg.Insecure, func(_ int, err error) error { return err })
 	if err != nil {
 		return &registry.FieldError{Field: "peer", Value: peer, Problem: err.Error()}
 	}
-	first, err := parseServerURL(m.cfg.Peers[0].URL)
+	first, err := parseServerURL(m.cfg.Peers[0].URL, examplePeer)
 	if err == nil && first.secure != urls[0].secure {
 		return &registry.FieldError{Field: "peer", Value: peer, Problem: fmt.Sprintf("must begin as that of the other peers, such as %s", first)}
 	}

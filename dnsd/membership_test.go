@@ -229,7 +229,7 @@ func TestChangesOfPeersAreChecked(t *testing.T) {
 		{"b", "http://10.0.0.2:2380", "peer"},
 		{"b", "http://root:secret@127.0.0.1:2380", "peer"},
 	} {
-		if err := add(bad[0], bad[1]); !errors.As(err, &field) || field.Field != bad[2] {
+		if err := add(bad[0], bad[1]); !errors.As(err, &field) || field.Field != bad[2] || strings.Contains(err.Error(), "2379") {
 			t.Errorf("%v: %v", bad, err)
 		}
 	}

@@ -19,12 +19,24 @@ type serverURL struct {
 	port   string
 }
 
-// parseServerURL reads a URL. An error does not repeat one with a password in it.
-func parseServerURL(text string) (serverURL, error) {
-	if strings.Contains(text, "@") {
+// The URLs of servers that errors show as an example: with the port that clients of etcd
+// use by default, and with the one that its servers use among themselves.
+const (
+	exampleEtcd = "https://10.0.0.1:2379"
+	examplePeer = "https://10.0.0.1:2380"
+)
+
+// parseServerURL reads a URL such as example. An error does not repeat one with a password
+// in it.
+func parseServerURL(text, example string) (serverURL, error) {
+	switch {
+	case !strings.Contains(text, "@"):
+	case example == examplePeer:
+		return serverURL{}, errors.New("a URL has a user or a password in it; write it without: peers know each other by their certificates")
+	default:
 		return serverURL{}, errors.New("a URL has a user or a password in it; write it without, and use the line: user NAME file PATH")
 	}
-	bad := fmt.Errorf("bad URL %q; expected one such as https://10.0.0.1:2379", text)
+	bad := fmt.Errorf("bad URL %q; expected one such as %s", text, example)
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || strings.Trim(u.Path, "/")+u.RawQuery+u.Fragment != "" || u.ForceQuery {
 		return serverURL{}, bad
@@ -36,7 +48,7 @@ func parseServerURL(text string) (serverURL, error) {
 	host := strings.ToLower(u.Hostname())
 	if a, err := netip.ParseAddr(host); err == nil {
 		if a.IsUnspecified() || a.Zone() != "" {
-			return serverURL{}, fmt.Errorf("bad URL %q; expected the address of one host, as in https://10.0.0.1:2379", text)
+			return serverURL{}, fmt.Errorf("bad URL %q; expected the address of one host, as in %s", text, example)
 		}
 		host = a.Unmap().String()
 	} else if _, ok := dns.IsDomainName(host); !ok || host == "" || strings.ContainsFunc(host, notInZone) {
@@ -63,11 +75,12 @@ func (u serverURL) addr() netip.Addr {
 	return a
 }
 
-// normalURLs returns the URLs in their canonical form. of gives the fault of the i-th one.
-func normalURLs(urls []string, insecure bool, of func(i int, err error) error) ([]serverURL, error) {
+// normalURLs returns URLs such as example in their canonical form. of gives the fault of the
+// i-th one.
+func normalURLs(urls []string, example string, insecure bool, of func(i int, err error) error) ([]serverURL, error) {
 	var all []serverURL
 	for i, text := range urls {
-		u, err := parseServerURL(text)
+		u, err := parseServerURL(text, example)
 		if err != nil {
 			return nil, of(i, err)
 		}

@@ -15,14 +15,14 @@ func FuzzServerURL(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		u, err := parseServerURL(text)
+		u, err := parseServerURL(text, exampleEtcd)
 		if err != nil {
 			if strings.Contains(text, "@") && len(text) > 20 && strings.Contains(err.Error(), text) {
 				t.Errorf("%q: the error shows it: %v", text, err)
 			}
 			return
 		}
-		again, err := parseServerURL(u.String())
+		again, err := parseServerURL(u.String(), examplePeer)
 		if err != nil || again != u {
 			t.Errorf("%q is %s, and that is %v %v", text, u, again, err)
 		}

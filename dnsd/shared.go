@@ -93,7 +93,7 @@ func (s *SharedStore) normalEndpoints() error {
 	case (s.User == "") != (s.PasswordFile == ""):
 		return faultf("store user", "a user needs the file of a password, and a password its user")
 	}
-	urls, err := normalURLs(s.Endpoints, s.Insecure, func(i int, err error) error { return &fault{"store", fmt.Sprint(i), err} })
+	urls, err := normalURLs(s.Endpoints, exampleEtcd, s.Insecure, func(i int, err error) error { return &fault{"store", fmt.Sprint(i), err} })
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (s *SharedStore) normalPeers(z Zone) (own serverURL, err error) {
 		}
 		names, texts = append(names, p.Name), append(texts, p.URL)
 	}
-	urls, err := normalURLs(texts, s.Insecure, item)
+	urls, err := normalURLs(texts, examplePeer, s.Insecure, item)
 	if err != nil {
 		return own, err
 	}
@@ -279,7 +279,7 @@ func (s Store) files() (all []storeFile) {
 func (s *SharedStore) sockets(index int) []socket {
 	all := []socket{{"store listen", s.Listen, index}}
 	for _, p := range s.Peers {
-		if u, err := parseServerURL(p.URL); err == nil && p.Name == s.Name {
+		if u, err := parseServerURL(p.URL, examplePeer); err == nil && p.Name == s.Name {
 			host := "::"
 			if u.addr().IsValid() {
 				host = u.addr().String()
@@ -293,7 +293,7 @@ func (s *SharedStore) sockets(index int) []socket {
 // peerAddrs are the addresses of the peers' hosts, the same in each dnsd.
 func (s *SharedStore) peerAddrs() (addrs []netip.Addr) {
 	for _, p := range s.Peers {
-		if u, err := parseServerURL(p.URL); err == nil && u.addr().IsValid() {
+		if u, err := parseServerURL(p.URL, examplePeer); err == nil && u.addr().IsValid() {
 			addrs = append(addrs, u.addr())
 		}
 	}
