@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/nearest"
 )
 
 var insideHook = map[string]directive{
@@ -96,7 +98,7 @@ func parseToken(r *reader, l line) (t Token, err error) {
 			t.Services = append(t.Services, a)
 		default:
 			rights := []string{"read", "write", "admin", "any-host"}
-			if near, ok := nearest(a, rights); ok {
+			if near, ok := nearest.Typo(a, rights); ok {
 				return t, l.errorf("unexpected %q; did you mean %q?", a, near)
 			}
 			return t, l.errorf("word %d after the secret is unknown; expected read, write, admin, any-host or a service pattern such as _math._tcp, _math.* or *; a name goes before the secret, as in: token name deploy {$ROLLCALL_TOKEN}", i+1)

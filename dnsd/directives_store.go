@@ -1,6 +1,10 @@
 package dnsd
 
-import "time"
+import (
+	"time"
+
+	"github.com/rollcall-dns/rollcall/internal/nearest"
+)
 
 // storeKinds are the words after store.
 var storeKinds = []string{"memory", "bolt", "etcd", "cluster"}
@@ -49,7 +53,7 @@ func readStore(r *reader, l line) error {
 	case kind == "cluster":
 		return l.errorf("expected a folder, and a { } block with peers, as in: store cluster data/svc {")
 	default:
-		if near, ok := nearest(kind, storeKinds); ok && near != kind {
+		if near, ok := nearest.Word(kind, storeKinds); ok && near != kind {
 			return l.errorf("unknown kind %q; did you mean %q?", kind, near)
 		}
 		return l.errorf("expected memory, bolt PATH, etcd URL... or cluster DIR, as in: store bolt data/svc.db")

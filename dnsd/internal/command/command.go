@@ -14,11 +14,13 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
+	"github.com/rollcall-dns/rollcall/internal/nearest"
 	"github.com/rollcall-dns/rollcall/internal/release"
 )
 
@@ -33,7 +35,7 @@ type options struct {
 // Stores opens the stores that several dnsd share; nil: this dnsd has none.
 func Main(args []string, stdout, stderr io.Writer, stores dnsd.Stores) int {
 	flags := flag.NewFlagSet("dnsd", flag.ContinueOnError)
-	flags.SetOutput(stderr)
+	flags.SetOutput(io.Discard)
 	o := options{stores: stores}
 	flags.StringVar(&o.conf, "conf", "", "the Corefile; without it, zone svc. with registrations in memory")
 	flags.StringVar(&o.dns, "dns", "", "without -conf: the `address` of DNS, UDP and TCP (default "+dnsd.DefaultDNS+")")
@@ -42,8 +44,11 @@ func Main(args []string, stdout, stderr io.Writer, stores dnsd.Stores) int {
 	version := flags.Bool("version", false, "print the version and exit")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
+			flags.SetOutput(stderr)
+			flags.Usage()
 			return 0
 		}
+		fmt.Fprintln(stderr, "dnsd: "+wrongFlag(err, flags))
 		return 1
 	}
 	if flags.NArg() > 0 {
@@ -83,6 +88,21 @@ func Main(args []string, stdout, stderr io.Writer, stores dnsd.Stores) int {
 		return 0
 	}
 	return serve(c, o, stderr)
+}
+
+// wrongFlag says in one line what is wrong with a flag. Package flag has an error of no type
+// of its own, and prints all flags after it.
+func wrongFlag(err error, flags *flag.FlagSet) string {
+	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+	if !unknown {
+		return err.Error() + "; see dnsd -help"
+	}
+	var names []string
+	flags.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
+	if near, ok := nearest.Word(name, names); ok {
+		return fmt.Sprintf("unknown flag -%s; did you mean -%s?", name, near)
+	}
+	return fmt.Sprintf("unknown flag -%s; expected one of -%s; see dnsd -help", name, strings.Join(names, ", -"))
 }
 
 // load reads the Corefile, or makes a configuration of the flags.

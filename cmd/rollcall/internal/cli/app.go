@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/rollcall-dns/rollcall/internal/nearest"
 )
 
 // The exit status of a command.
@@ -203,7 +205,7 @@ func count(a *App, c *Command, args []string) error {
 	usage := strings.TrimRight(fmt.Sprintf("%s %s %s", a.Name, c.Name, c.Args), " ")
 	below := a.below(c.Name)
 	if len(args) > 0 {
-		if near, ok := nearest(args[0], below); ok {
+		if near, ok := nearest.Word(args[0], below); ok {
 			return Wrong("unknown command %q; did you mean %s %s?", c.Name+" "+args[0], c.Name, near)
 		}
 	}
