@@ -12,16 +12,24 @@ import (
 
 // waits is a method that runs until its context ends. It tells the test about its context.
 type waits struct {
-	begun chan context.Context
-	ended chan error // why the context has ended
+	calls int // so many were made
+	begun chan waiting
 }
 
-func newWaits(t *testing.T, s *rpcserver.Server) waits {
-	w := waits{make(chan context.Context, 100), make(chan error, 100)}
-	err := rpcserver.Handle(s, "Waits.Wait", func(ctx context.Context, _ Args) (int, error) {
-		w.begun <- ctx
+// waiting is one run of the method.
+type waiting struct {
+	call  int
+	ctx   context.Context
+	ended chan error // why ctx has ended
+}
+
+func newWaits(t *testing.T, s *rpcserver.Server) *waits {
+	w := &waits{begun: make(chan waiting, 100)}
+	err := rpcserver.Handle(s, "Waits.Wait", func(ctx context.Context, args Args) (int, error) {
+		one := waiting{args.A, ctx, make(chan error, 1)}
+		w.begun <- one
 		<-ctx.Done()
-		w.ended <- context.Cause(ctx)
+		one.ended <- context.Cause(ctx)
 		return 0, ctx.Err()
 	})
 	if err != nil {
@@ -31,29 +39,32 @@ func newWaits(t *testing.T, s *rpcserver.Server) waits {
 }
 
 // call makes a call, and returns when its method runs. On a busy machine the time of the
-// call may be over before: then it makes another one with more time.
-func (w waits) call(t *testing.T, c *Client, timeout time.Duration, m Method) (ctx context.Context, cancel func(), failed chan error, theirs context.Context) {
+// call may be over before: then it makes another one with more time. The method may begin
+// for the first one all the same, at any later time.
+func (w *waits) call(t *testing.T, c *Client, timeout time.Duration, m Method) (ctx context.Context, cancel func(), failed chan error, theirs waiting) {
 	for {
 		ctx, cancel := context.WithCancel(t.Context())
 		if timeout > 0 {
 			ctx, cancel = context.WithTimeout(t.Context(), timeout)
 		}
-		failed := make(chan error, 1)
-		go func() { failed <- c.Call(ctx, "Waits.Wait", &Args{}, nil, Settings(m)) }()
-		select {
-		case theirs := <-w.begun:
-			return ctx, cancel, failed, theirs
-		case err := <-failed:
-			cancel()
-			if timeout *= 2; timeout+m.Timeout > time.Minute || errors.Is(err, ErrClosed) {
-				t.Fatal(err)
+		w.calls++
+		args, failed := &Args{A: w.calls}, make(chan error, 1)
+		go func() { failed <- c.Call(ctx, "Waits.Wait", args, nil, Settings(m)) }()
+		for over := false; !over; {
+			select {
+			case theirs := <-w.begun:
+				if theirs.call == w.calls {
+					return ctx, cancel, failed, theirs
+				}
+			case err := <-failed:
+				if over = true; errors.Is(err, ErrClosed) {
+					t.Fatal(err)
+				}
 			}
-			m.Timeout *= 2
-			select { // it may have run all the same
-			case <-w.begun:
-				<-w.ended
-			default:
-			}
+		}
+		cancel()
+		if timeout, m.Timeout = 2*timeout, 2*m.Timeout; timeout+m.Timeout > time.Minute {
+			t.Fatal("the method never runs")
 		}
 	}
 }
@@ -80,7 +91,7 @@ func TestMethodHearsThatItsCallerHasGivenUp(t *testing.T) {
 		ready(t, c)
 		ctx, cancel, failed, theirs := w.call(t, c, tt.timeout, tt.m)
 		theirEnd, has := ctx.Deadline()
-		if end, ok := theirs.Deadline(); ok != has || ok && (end.Sub(theirEnd) > time.Minute || theirEnd.Sub(end) > time.Second) {
+		if end, ok := theirs.ctx.Deadline(); ok != has || ok && (end.Sub(theirEnd) > time.Minute || theirEnd.Sub(end) > time.Second) {
 			t.Errorf("%s: the method ends at %v, its caller at %v", name, end, theirEnd)
 		}
 		switch {
@@ -92,7 +103,7 @@ func TestMethodHearsThatItsCallerHasGivenUp(t *testing.T) {
 		if err := <-failed; !tt.close && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: the call says %v", name, err)
 		}
-		why := <-w.ended
+		why := <-theirs.ended
 		known := false
 		for _, want := range tt.want {
 			known = known || errors.Is(why, want)

@@ -46,17 +46,20 @@ func TestSocketSeesWhatIsNotAcknowledged(t *testing.T) {
 			t.Fatalf("%s: last heard %v ago", name, d)
 		}
 	}
-	if err := raw.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
-		t.Fatal(err)
-	}
-	for buf := make([]byte, 1<<20); err == nil; {
-		_, err = raw.Write(buf)
-	}
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatal(err)
-	}
-	if unacknowledged(raw) == 0 {
-		t.Error("everything is acknowledged by a peer that does not read")
+	for tries := 0; unacknowledged(raw) == 0; tries++ { // on a busy machine the time is over before much is written
+		if tries == 100 {
+			t.Fatal("everything is acknowledged by a peer that does not read")
+		}
+		if err := raw.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		for buf := make([]byte, 1<<20); err == nil; {
+			_, err = raw.Write(buf)
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal(err)
+		}
+		err = nil
 	}
 	if n := unacknowledged(nil); n != 0 {
 		t.Errorf("%d bytes on no connection", n)

@@ -166,7 +166,7 @@ func TestSlowWatcherIsCut(t *testing.T) {
 // A reader that never reads again costs one write timeout.
 func TestStuckWatcherIsClosed(t *testing.T) {
 	h := start(t, func(c *Config, r *registry.Config) {
-		c.times.write = 20 * time.Millisecond
+		c.times.write = 200 * time.Millisecond // the beginning must be written within it on a busy machine, too
 	})
 	w := h.stream("GET", "/v1/watch", "")
 	w.until(eventSync)

@@ -31,6 +31,7 @@ func TestASecondaryThatDoesNotReadMakesRoomForOneThatWaits(t *testing.T) {
 	if got := text(t, fetch(t, s.Addrs()[0].String(), new(dns.Msg).SetAxfr("svc."))); len(got) != len(contents(z)) {
 		t.Errorf("%d records, want %d", len(got), len(contents(z)))
 	}
+	eventually(t, "the whole transfer to be counted", func() bool { return s.Stats().AXFR > 0 })
 	if st := s.Stats(); st.TransfersFailed != 1 || st.AXFR != 1 {
 		t.Errorf("%d transfers failed, %d were sent", st.TransfersFailed, st.AXFR)
 	}

@@ -173,9 +173,11 @@ func torment(t *testing.T, seed uint64, client, server net.Conn, slack time.Dura
 	if n := c.load.Load(); n != 0 {
 		t.Errorf("seed %d: load is %d at the end", seed, n)
 	}
+	c.mu.Lock()
 	if len(c.pending)+len(c.deadlines) > 0 || c.life != settled {
 		t.Errorf("seed %d: %d calls pending, %d deadlines, life %d", seed, len(c.pending), len(c.deadlines), c.life)
 	}
+	c.mu.Unlock()
 	for _, e := range all {
 		if len(e.req.Done) > 0 {
 			t.Errorf("seed %d: call %d ended twice", seed, e.id)
