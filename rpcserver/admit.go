@@ -27,7 +27,7 @@ func (s *Server) add(c *conn) bool {
 		refused, crowded := s.past.Refused, !s.sealed
 		s.mu.Unlock()
 		if crowded {
-			s.logPaced(&s.paces.refused, linesOfFaults, slog.LevelWarn, "connections refused: too many", "limit", s.cfg.Limits.Conns, "remote", c.remote, "refused so far", refused)
+			s.logAside(&s.paces.refused, slog.LevelWarn, "connections refused: too many", "limit", s.cfg.Limits.Conns, "remote", c.remote, "refused so far", refused)
 		}
 		return false
 	}
@@ -128,7 +128,7 @@ func (c *conn) refuse() {
 // discard closes a connection that was never served.
 func (c *conn) discard() {
 	closeNow(c.nc)
-	if c.broken == nil {
+	if c.wire != nil {
 		c.wire.end()
 	}
 }

@@ -50,8 +50,10 @@ type Config struct {
 	// Trace is told what happens. Nil: nothing is told.
 	Trace *Trace
 	// Logger gets panics, refused connections, and what happens to the
-	// registration. docs/metrics-go.md says what the levels mean. Nil: the standard logger (package log) gets what must not go
-	// unnoticed about the registration, see register.Config, and nothing else.
+	// registration. docs/metrics-go.md says what the levels mean. It is called with no lock
+	// held: one that blocks delays what the line is about, and no other call or connection.
+	// Nil: the standard logger (package log) gets what must not go unnoticed about the
+	// registration, see register.Config, and nothing else.
 	Logger *slog.Logger
 }
 

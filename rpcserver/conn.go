@@ -34,7 +34,7 @@ type conn struct {
 	from   netip.Prefix // see from
 	born   time.Time
 	yields bool // it makes room for another; guarded by server.mu
-	wire   wire
+	wire   wire // nil: there is none yet, or the user's codec cannot be made; owned by the reader until greeted is closed
 	out    *output
 
 	inflight atomic.Int64  // calls accepted and not answered
@@ -48,8 +48,7 @@ type conn struct {
 
 	requests atomic.Uint64
 	in       *input
-	broken   error // it never worked
-	mid      bool  // within a request; owned by the reader
+	mid      bool // within a request; owned by the reader
 	buffered func() int
 	head     rpcwire.Header // of the request that is being read; owned by the reader
 	charge   charge         // for the request that is being read; owned by the reader
@@ -77,18 +76,29 @@ func newConn(s *Server, nc net.Conn) *conn {
 	if s.cfg.Codec == nil {
 		w := &gobWire{in: rpcwire.NewRequestReader(c.in, s.cfg.Limits.Frame, &s.types, c.claim), enc: rpcwire.NewWriter(&s.types), out: c.out}
 		c.wire, c.buffered = w, w.in.Buffered
-		return c
-	}
-	m := &metered{r: c.in, limit: s.cfg.Limits.Frame}
-	w := &codecWire{in: m}
-	c.wire = w
-	if c.broken = contained("making a codec", func() error {
-		w.codec = s.cfg.Codec(stream{m, c.out, nc})
-		return nil
-	}); c.broken != nil {
-		s.logPaced(&s.paces.codecs, linesOfFaults, slog.LevelError, "no codec", "remote", c.remote, "err", c.broken)
 	}
 	return c
+}
+
+// equip makes the user's codec, if there is to be one. That is the user's code, for which
+// the connections after this one must not wait to be accepted.
+func (c *conn) equip() error {
+	if c.wire != nil {
+		return nil
+	}
+	s := c.server
+	m := &metered{r: c.in, limit: s.cfg.Limits.Frame}
+	w := &codecWire{in: m}
+	err := contained("making a codec", func() error {
+		w.codec = s.cfg.Codec(stream{m, c.out, c.nc})
+		return nil
+	})
+	if err != nil {
+		s.logPaced(&s.paces.codecs, linesOfFaults, slog.LevelError, "no codec", "remote", c.remote, "err", err)
+		return err
+	}
+	c.wire = w
+	return nil
 }
 
 // stream is what a foreign codec gets to read and write.
@@ -103,7 +113,7 @@ func (s stream) Close() error { return s.nc.Close() }
 // serve reads requests until the client or the server ends, and answers all that it
 // accepted.
 func (c *conn) serve() error {
-	err := c.broken
+	err := c.equip()
 	if err == nil {
 		err = c.handshake()
 	}
@@ -138,7 +148,7 @@ func (c *conn) serve() error {
 		c.farewell(lingerMost)
 	}
 	c.out.fail(net.ErrClosed)
-	if c.broken == nil {
+	if c.wire != nil {
 		c.wire.end()
 	}
 	c.nc.Close()
@@ -342,7 +352,7 @@ func (c *conn) respond(resp rpcwire.Response, reply any) {
 	err := c.encode(resp, reply)
 	c.out.unlockAndWrite()
 	if err != nil {
-		c.server.logPaced(&c.server.paces.codecs, linesOfFaults, slog.LevelError, "answer cannot be encoded", "method", resp.ServiceMethod, "remote", c.remote, "err", err)
+		c.server.logAside(&c.server.paces.codecs, slog.LevelError, "answer cannot be encoded", "method", resp.ServiceMethod, "remote", c.remote, "err", err)
 	}
 }
 
@@ -356,7 +366,7 @@ func (c *conn) encode(resp rpcwire.Response, reply any) (failed error) {
 	if failed = c.wire.respond(&c.resp, reply); failed != nil {
 		c.resp.Error = "rpcserver: encoding the reply of " + resp.ServiceMethod + ": " + failed.Error()
 		if c.wire.respond(&c.resp, nil) != nil { // not even the error can be encoded: the client must not wait for ever
-			c.nc.Close()
+			closeNow(c.nc) // no more: c.out is locked
 		}
 		if c.wire.spent() && !c.alone.Swap(true) {
 			go c.server.retire(c) // not here: it takes locks that must not wait for our output

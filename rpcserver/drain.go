@@ -72,14 +72,15 @@ func (c *conn) sendDrain(last uint64) {
 
 // tell sends a notice.
 func (c *conn) tell(notice rpc.Response) {
-	if c.broken != nil || !c.wire.drains() || c.out.lock() != nil {
+	if c.wire == nil || !c.wire.drains() || c.out.lock() != nil {
 		return
 	}
 	c.resp = rpcwire.Response{ServiceMethod: notice.ServiceMethod, Seq: notice.Seq, Error: notice.Error}
-	if err := c.wire.respond(&c.resp, nil); err != nil {
+	err := c.wire.respond(&c.resp, nil)
+	c.out.unlockAndWrite()
+	if err != nil {
 		c.server.logPaced(&c.server.paces.conns, linesOfConns, slog.LevelDebug, "a notice cannot be sent", "remote", c.remote, "err", err)
 	}
-	c.out.unlockAndWrite()
 }
 
 // stop ends the reading.

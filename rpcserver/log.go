@@ -22,6 +22,7 @@ type pace struct {
 	since time.Time  // when the present second has begun
 	lines int        // of it
 	left  int        // lines left out since the last one that was not
+	aside bool       // one is being written aside
 }
 
 // next reports whether a line may be written, of most in a second, and how many were left out
@@ -45,8 +46,38 @@ func (s *Server) log(level slog.Level, msg string, args ...any) {
 	s.cfg.Logger.Log(context.Background(), level, msg, args...)
 }
 
+// beginAside reports whether a line may be written aside, until endAside.
+func (p *pace) beginAside() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.aside {
+		p.left++
+		return false
+	}
+	p.aside = true
+	return true
+}
+
+func (p *pace) endAside() {
+	p.mu.Lock()
+	p.aside = false
+	p.mu.Unlock()
+}
+
+// logAside is logPaced, of linesOfFaults, for goroutines that must not wait for the Logger:
+// those that accept connections, and that read requests. While one line is being written,
+// others are left out.
+func (s *Server) logAside(p *pace, level slog.Level, msg string, args ...any) {
+	if p.beginAside() {
+		go func() {
+			defer p.endAside()
+			s.logPaced(p, linesOfFaults, level, msg, args...)
+		}()
+	}
+}
+
 // logPaced is log for what happens with a call or a connection. It must not be called with
-// mu held: the Logger is the user's code.
+// a lock held: the Logger is the user's code, and may take as long as it likes.
 func (s *Server) logPaced(p *pace, most int, level slog.Level, msg string, args ...any) {
 	if left, ok := s.due(p, most, level); ok {
 		s.log(level, msg, append(args, left...)...)

@@ -45,9 +45,9 @@ type output struct {
 	calm    int        // writes since one above maxKept
 	err     error      // why nothing more is written
 
-	deadline time.Time // of nc, owned by the writer
-	writes   uint64    // calls of Write
-	bytes    uint64
+	deadline time.Time     // of nc, owned by the writer
+	writes   atomic.Uint64 // calls of Write
+	bytes    atomic.Uint64
 }
 
 func newOutput(nc net.Conn, timeout time.Duration, pool *rpcwire.Buffers, busy func() bool) *output {
@@ -123,8 +123,8 @@ func (o *output) unlockAndWrite() {
 		if err != nil && o.err == nil {
 			o.err = err
 		}
-		o.writes++
-		o.bytes += uint64(len(b))
+		o.writes.Add(1)
+		o.bytes.Add(uint64(len(b)))
 		if o.calm++; len(b) > maxKept {
 			o.calm = 0
 		}

@@ -165,6 +165,7 @@ func (s *Server) Addr() net.Addr {
 // left, are waited out. Serve closes l.
 func (s *Server) Serve(l net.Listener) error {
 	defer l.Close()
+	addr := l.Addr()
 	s.mu.Lock()
 	if s.draining || s.closed {
 		s.mu.Unlock()
@@ -179,7 +180,7 @@ func (s *Server) Serve(l net.Listener) error {
 	s.accepting.Add(1)
 	first := s.addr == nil
 	if first {
-		s.addr = l.Addr()
+		s.addr = addr
 		if len(s.cfg.Announce) > 0 {
 			s.began = true
 			go s.keep(l)
@@ -220,7 +221,7 @@ func (s *Server) accept(l net.Listener) error {
 			s.mu.Lock()
 			s.past.AcceptErrors++
 			s.mu.Unlock()
-			s.logPaced(&s.paces.accepts, linesOfFaults, slog.LevelWarn, "accept failed, trying again", "err", err, "pause", pause)
+			s.logAside(&s.paces.accepts, slog.LevelWarn, "accept failed, trying again", "err", err, "pause", pause)
 			select {
 			case <-time.After(pause):
 			case <-s.ctx.Done():

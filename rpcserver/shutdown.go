@@ -141,8 +141,9 @@ func (s *Server) end() {
 // waiting.
 func (s *Server) closeListeners(grace time.Duration) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for l := range s.listeners {
+	listeners := slices.Collect(maps.Keys(s.listeners))
+	s.mu.Unlock()
+	for _, l := range listeners { // which may be of the user's making
 		if d, ok := l.(interface{ SetDeadline(time.Time) error }); ok && grace > 0 {
 			if d.SetDeadline(time.Now().Add(grace)) == nil {
 				continue // accept ends by itself, and Serve closes
