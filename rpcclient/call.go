@@ -78,7 +78,8 @@ type call struct {
 	failed []Attempt
 	resent int // attempts made after a server may have executed the call
 
-	refusals int // attempts that a server has refused
+	refusals int           // attempts that a server has refused
+	patience time.Duration // on the client's clock: until then it waits for another node; 0: it has not waited
 }
 
 // newCall takes a call that is not in use and says what it is to do.

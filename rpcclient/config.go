@@ -41,7 +41,8 @@ type Config struct {
 	Timeout time.Duration
 	// WaitForNode is how long a call waits while no node is usable. 0: 5s. Negative:
 	// it fails at once. A call does not wait for a name that does not exist, or that
-	// has been gone for longer than Linger.
+	// has been gone for longer than Linger. A call that all connected nodes have refused
+	// waits as long, in all, while a node is connected to for the first time.
 	WaitForNode time.Duration
 	// Methods declares what is known of methods, "Arith.Multiply", for all calls.
 	// Other methods are not idempotent, unless the call or [MethodOf] says so.

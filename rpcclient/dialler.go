@@ -47,6 +47,14 @@ func (n *node) lacks() bool {
 	return len(*n.usable.Load()) < n.want
 }
 
+// awaited tells whether the first dial has not ended, and is or will be made: reach has not
+// said that no connection is needed.
+func (n *node) awaited() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.untried && (n.want > 0 || !n.placed)
+}
+
 // pause returns how long the next dial must wait.
 func (n *node) pause() time.Duration {
 	now := time.Now()
@@ -119,8 +127,8 @@ func (n *node) add(c *conn.Conn) {
 	n.mu.Lock()
 	// This comes before Usable: if the connection dies from here on, Dead waits for mu.
 	n.all[c] = time.Now()
-	n.untried = false
 	if !c.Usable() {
+		n.untried = false
 		select {
 		case <-c.Ended():
 			delete(n.all, c)
@@ -128,6 +136,7 @@ func (n *node) add(c *conn.Conn) {
 		default:
 		}
 		n.mu.Unlock()
+		n.client.changed.broadcast() // the first dial has ended
 		return
 	}
 	conns := append(slices.Clone(*n.usable.Load()), c)
@@ -138,6 +147,9 @@ func (n *node) add(c *conn.Conn) {
 	}
 	n.mu.Unlock()
 	n.report()
+	n.mu.Lock()
+	n.untried = false // after the report: a call that no longer waits finds the node
+	n.mu.Unlock()
 	n.client.changed.broadcast()
 }
 

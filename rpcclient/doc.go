@@ -44,7 +44,8 @@
 //     of gob only; with another codec the call may have been executed once its first byte is
 //     out.) Such a call is tried again at once on another node, whatever the method, until
 //     its time is over, with sixteen attempts at most. An argument that cannot be encoded is
-//     not tried again, and neither is a call that all nodes have refused.
+//     not tried again, and neither is a call that all nodes have refused. While a node is
+//     connected to for the first time, such a call waits for that node, as for any.
 //   - [ExecutedMaybe]: the request was sent, and the connection was lost or the time ran
 //     out. It is tried again only if the method is idempotent, at most Config.Retry.Max
 //     times, and within a budget that retries and hedges share. A request that ends the
@@ -91,7 +92,8 @@
 // has executed it, and another node is tried at once, whatever the method. Further tries
 // after further refusals come out of the budget of retries, and no node is asked twice, so
 // that servers that all shed load get little more than two requests for each call. The
-// error has a [*RefusedError]. A node
+// error has a [*RefusedError]. A node that was lost, or whose first dial has failed, is not
+// waited for after a refusal: else one dead node would have all refused calls wait. A node
 // that has refused gets no calls for as long as it asked, a minute at most, while others
 // are usable. So does a node that says in its answers to pings that it does not serve.
 //

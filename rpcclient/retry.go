@@ -35,15 +35,8 @@ func (cl *call) next(ctx context.Context, res result) (delay time.Duration, stop
 		return 0, res.err
 	case len(cl.failed) >= maxAttempts:
 		return 0, res.err
-	case is[*RefusedError](res.err) && !cl.elsewhere():
-		return 0, res.err
-	case is[*RefusedError](res.err) && cl.refusals == 1:
-		// One node may have more than its share of the load.
-		return 0, nil
-	case is[*RefusedError](res.err) && !c.budget.Spend(c.stats.calls.Load()):
-		// All servers may shed load, which the tries must not add to.
-		c.stats.overBudget.Add(1)
-		return 0, fmt.Errorf("%w: %w", ErrOverBudget, res.err)
+	case is[*RefusedError](res.err):
+		return cl.refusedNext(ctx, res)
 	case res.exec == ExecutedNever:
 		// The first two follow at once, because another node is as good as the first
 		// one was. Later ones do not, so that there is no busy loop.
@@ -56,6 +49,79 @@ func (cl *call) next(ctx context.Context, res result) (delay time.Duration, stop
 	}
 	cl.resent++
 	return backoff(cl.resent), nil
+}
+
+// refusedNext is next after a refusal.
+func (cl *call) refusedNext(ctx context.Context, res result) (delay time.Duration, stop error) {
+	c := cl.client
+	if err := cl.awaitElsewhere(ctx, res.err); err != nil {
+		return 0, err
+	}
+	switch {
+	case cl.refusals == 1:
+		// One node may have more than its share of the load.
+		return 0, nil
+	case !c.budget.Spend(c.stats.calls.Load()):
+		// All servers may shed load, which the tries must not add to.
+		c.stats.overBudget.Add(1)
+		return 0, fmt.Errorf("%w: %w", ErrOverBudget, res.err)
+	}
+	return backoff(len(cl.failed) - 2), nil
+}
+
+// awaitElsewhere waits for a node that this call has not tried, while one has its first dial
+// under way, and returns why there is none. A node that was lost, or whose dial has failed,
+// is not waited for: with one dead node in a fleet that sheds load, all calls would wait.
+func (cl *call) awaitElsewhere(ctx context.Context, refusal error) error {
+	c := cl.client
+	if cl.elsewhere() {
+		return nil
+	}
+	if c.cfg.WaitForNode <= 0 || cl.borrowed { // a borrowed argument is not sent again
+		return refusal
+	}
+	if cl.patience == 0 {
+		cl.patience = c.now() + c.cfg.WaitForNode
+	}
+	until, limit := cl.patience, byWaiting
+	if cl.deadline > 0 && cl.deadline < until {
+		until, limit = cl.deadline, cl.limit
+	}
+	timer := time.NewTimer(until - c.now())
+	defer timer.Stop()
+	for {
+		changed := c.changed.next()
+		switch { // in this order: a node is up before it is no longer awaited
+		case !c.awaited():
+			if cl.elsewhere() {
+				return nil
+			}
+			return refusal
+		case cl.elsewhere():
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return &waitError{limit, refusal}
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", conn.ContextError(ctx), refusal)
+		case <-c.ctx.Done():
+			return ErrClosed
+		}
+	}
+}
+
+// awaited tells whether the first dial of a node is under way that calls are to go to.
+func (c *Client) awaited() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range c.byAddr {
+		if n.awaited() {
+			return true
+		}
+	}
+	return false
 }
 
 // backoff is the delay before retry n, with full jitter; 0 if n is not positive.

@@ -1,13 +1,18 @@
 package rpcclient
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/rpc"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/balancer"
+	"github.com/rollcall-dns/rollcall/resolver"
 )
 
 // TestAnAnswerIsNeverTriedAgainWhateverItSays: the error of a method may have the text that
@@ -77,4 +82,100 @@ func TestRetriesStayWithinTheBudget(t *testing.T) {
 			t.Error("no call says ErrOverBudget")
 		}
 	})
+}
+
+// TestRefusedCallWaitsForTheFirstDialOfAnotherNode, and for nothing else, and not for ever.
+// The node that has refused is not asked again.
+func TestRefusedCallWaitsForTheFirstDialOfAnotherNode(t *testing.T) {
+	full := refuses("full", 3000)
+	for name, tt := range map[string]struct {
+		cfg     Config
+		timeout time.Duration // of the call
+		other   func(told, Args) []answer
+		dial    time.Duration // how long the dial of the other node takes
+		fails   bool          // it fails
+		tried   bool          // it had failed before the call
+
+		took    time.Duration
+		served  bool
+		late    bool // the error is a context.DeadlineExceeded
+		refused int  // attempts
+		text    string
+	}{
+		"it comes":              {other: multiplies, dial: time.Second, took: time.Second, served: true},
+		"it fails":              {fails: true, dial: time.Second, took: time.Second, refused: 1, text: "refused by the server: full"},
+		"it refuses, too":       {other: full, dial: time.Second, took: time.Second, refused: 2, text: "a:1 answer; attempt 2: b:1 answer"},
+		"it takes long":         {cfg: Config{WaitForNode: 2 * time.Second}, dial: 4 * time.Second, took: 2 * time.Second, refused: 1, text: "nothing within Config.WaitForNode: refused by the server: full"},
+		"the call ends before":  {timeout: time.Second, dial: 4 * time.Second, took: time.Second, refused: 1, late: true, text: "refused by the server: full"},
+		"no call waits":         {cfg: Config{WaitForNode: -1}, dial: time.Second, refused: 1, text: "refused by the server: full"},
+		"it is dialled again":   {tried: true, dial: 4 * time.Second, refused: 1, text: "refused by the server: full"},
+		"it is not in use":      {cfg: Config{Policy: balancer.Subset(1, "web-2", balancer.P2C)}, dial: time.Second, refused: 1, text: "refused by the server: full"},
+		"there is none":         {dial: -1, refused: 1, text: "refused by the server: full"},
+		"the client's own time": {cfg: Config{Timeout: time.Second}, dial: 4 * time.Second, took: time.Second, refused: 1, late: true, text: "nothing within Config.Timeout: refused by the server: full"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				here, there := &speaker{reply: full}, &speaker{reply: tt.other}
+				if there.reply == nil {
+					there.reply = multiplies
+				}
+				f := newFakeNet(map[string]func(net.Conn){"a:1": here.serve})
+				f.room = true
+				if !tt.fails {
+					f.set("b:1", there.serve)
+				}
+				dials := 0 // of b:1
+				cfg := tt.cfg
+				cfg.Source = announce("a:1", "b:1")
+				if tt.dial < 0 {
+					cfg.Source = announce("a:1")
+				}
+				cfg.Conn.Dial = func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
+					if ep.Addr == "b:1" {
+						if dials++; tt.tried && dials == 1 {
+							return nil, errRefused
+						}
+						select {
+						case <-time.After(tt.dial):
+						case <-ctx.Done():
+							return nil, ctx.Err()
+						}
+					}
+					return f.dial(ctx, ep)
+				}
+				c, err := New("_math._tcp.svc", &cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				ready(t, c)
+				if tt.tried {
+					time.Sleep(3 * time.Second) // the second dial has begun
+				}
+				ctx := t.Context()
+				if tt.timeout > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, tt.timeout)
+					defer cancel()
+				}
+				begin := time.Now()
+				var product int
+				err = c.Call(ctx, "Arith.Multiply", &Args{6, 7}, &product)
+				if took := time.Since(begin); took != tt.took {
+					t.Errorf("it took %v, want %v", took, tt.took)
+				}
+				if here.asked.Load() != 1 {
+					t.Errorf("the node that refuses was asked %d times", here.asked.Load())
+				}
+				var e *Error
+				switch {
+				case tt.served && (err != nil || product != 42):
+					t.Error(product, err)
+				case !tt.served && (!errors.As(err, &e) || e.Executed != ExecutedNever || len(e.Attempts) != tt.refused || !is[*RefusedError](err) ||
+					!strings.Contains(err.Error(), tt.text) || errors.Is(err, context.DeadlineExceeded) != tt.late):
+					t.Errorf("%v, want %d attempts, late %v, and %q", err, tt.refused, tt.late, tt.text)
+				}
+			})
+		})
+	}
 }
