@@ -42,14 +42,16 @@ func (n *notice) cause(err error) string {
 	return text
 }
 
-// trouble writes a line if the pause since the last one is over.
-func (n *notice) trouble(now time.Time, format string, args ...any) {
+// trouble writes a line if the pause since the last one is over, and reports whether it is.
+// A Logger gets a warning then.
+func (n *notice) trouble(now time.Time, format string, args ...any) bool {
 	if now.Before(n.next) {
-		return
+		return false
 	}
 	n.gap = min(max(2*n.gap, minNoticeGap), maxNoticeGap)
 	n.next = now.Add(n.gap)
 	n.say(format, args...)
+	return true
 }
 
 // over ends the trouble and reports whether there was any.

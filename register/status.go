@@ -105,11 +105,14 @@ func (l *Lease) failed(err error, fails int, final bool) {
 	switch {
 	case final:
 		l.log(slog.LevelError, "registration refused", "err", err) // and Keep returns it
+	case was == LeaseRegistering && fails < len(l.cfg.Hooks):
+		l.log(slog.LevelInfo, "registration failed, trying the next hook", "err", err)
 	case was == LeaseRegistering:
-		l.log(slog.LevelWarn, "registration failed, trying again", "err", err)
-		if fails >= len(l.cfg.Hooks) {
-			l.notice.trouble(time.Now(), "is not registered, so no client finds it; trying again: %s", l.notice.cause(err))
+		level := slog.LevelDebug // there may be a try each few seconds, for hours
+		if l.notice.trouble(time.Now(), "is not registered, so no client finds it; trying again: %s", l.notice.cause(err)) {
+			level = slog.LevelWarn
 		}
+		l.log(level, "registration failed, trying again", "err", err)
 	case fails < len(l.cfg.Hooks):
 		l.log(slog.LevelInfo, "registration not confirmed, trying the next hook", "err", err)
 	default:
@@ -143,8 +146,10 @@ func (l *Lease) enter(s LeaseState) {
 	level := slog.LevelInfo
 	args := []any{"state", s.String(), "was", was.String()}
 	if err != nil {
-		level = slog.LevelWarn
 		args = append(args, "err", err)
+		if s != LeaseClosed { // which the program has asked for
+			level = slog.LevelWarn
+		}
 	}
 	if s == LeaseReplaced {
 		level = slog.LevelError // no new client finds this process, and nothing repairs that
@@ -182,4 +187,4 @@ func (l *Lease) log(level slog.Level, msg string, args ...any) {
 		append([]any{"service", l.cfg.Service, "id", l.cfg.ID, "hook", l.client.base()}, args...)...)
 }
 
-// Tests: lease_test.go, notice_test.go.
+// Tests: lease_test.go, levels_test.go, notice_test.go.
