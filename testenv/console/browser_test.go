@@ -15,6 +15,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -158,6 +159,36 @@ func (b *browser) scheme(name string) {
 	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}}})
 }
 
+// before runs a script before those of every page that the tab loads.
+func (b *browser) before(script string) {
+	b.t.Helper()
+	call(b, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
+}
+
+// timers lets a test end long times early: hurry calls what waits for at least so many
+// milliseconds, and says whether something did.
+const timers = `(() => {
+	const set = setTimeout, clear = clearTimeout, waiting = new Map();
+	window.setTimeout = (f, ms, ...rest) => {
+		const id = set(() => { waiting.delete(id); f(...rest) }, ms);
+		if (ms >= 10000) waiting.set(id, { f, ms });
+		return id;
+	};
+	window.clearTimeout = id => { waiting.delete(id); clear(id) };
+	window.hurry = least => {
+		const early = [...waiting].filter(([, w]) => w.ms >= least);
+		for (const [id, w] of early) { window.clearTimeout(id); w.f() }
+		return early.length > 0;
+	};
+})()`
+
+// bears gives the tab a token.
+func (b *browser) bears(token string) {
+	b.t.Helper()
+	b.run(chromedp.Navigate(b.url + "/console/icon.svg"))
+	value[bool](b, `(sessionStorage.setItem("rollcall-token", `+quote(token)+`), true)`)
+}
+
 // visit goes to a view of the console, "#/events", and waits until it has the stream.
 func (b *browser) visit(view string) {
 	b.t.Helper()
@@ -168,7 +199,7 @@ func (b *browser) visit(view string) {
 // value evaluates an expression in the page.
 func value[T any](b *browser, expression string) T {
 	b.t.Helper()
-	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		b.t.Fatalf("%s: %v", expression, err)
 	}

@@ -17,16 +17,22 @@ type server struct {
 	t     *testing.T
 	url   string
 	token string
+	dnsd  *dnsd.Server
+}
+
+// config is that of the dnsd of a test.
+func config(tokens []dnsd.Token) dnsd.Config {
+	return dnsd.Config{Zones: []dnsd.Zone{{
+		Bind:   []string{"127.0.0.1:0"},
+		Hook:   dnsd.Hook{Addr: "127.0.0.1:0", Tokens: tokens, Limits: dnsd.HookLimits{Rate: 100_000}},
+		Limits: dnsd.Limits{PerService: 20_000},
+	}}}
 }
 
 // serve runs a dnsd until the end of the test.
 func serve(t *testing.T, tokens ...dnsd.Token) *server {
 	t.Helper()
-	s, err := dnsd.New(dnsd.Config{Zones: []dnsd.Zone{{
-		Bind:   []string{"127.0.0.1:0"},
-		Hook:   dnsd.Hook{Addr: "127.0.0.1:0", Tokens: tokens, Limits: dnsd.HookLimits{Rate: 100_000}},
-		Limits: dnsd.Limits{PerService: 20_000},
-	}}})
+	s, err := dnsd.New(config(tokens))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,11 +45,22 @@ func serve(t *testing.T, tokens ...dnsd.Token) *server {
 			t.Error(err)
 		}
 	})
-	out := &server{t: t, url: s.HookURL()}
+	out := &server{t: t, url: s.HookURL(), dnsd: s}
 	for _, k := range tokens {
 		out.token = k.Secret // the last one may do most
 	}
 	return out
+}
+
+// reload gives dnsd other tokens.
+func (s *server) reload(tokens ...dnsd.Token) {
+	s.t.Helper()
+	if err := s.dnsd.Reload(config(tokens)); err != nil {
+		s.t.Fatal(err)
+	}
+	if now := s.dnsd.HookURL(); now != s.url {
+		s.t.Fatalf("the hook moved from %s to %s", s.url, now)
+	}
 }
 
 // do sends a request, which must succeed.

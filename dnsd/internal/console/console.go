@@ -42,8 +42,8 @@ type Page struct {
 	files map[string]File
 }
 
-// For makes the page of a zone.
-func For(zone string) Page {
+// For makes the page of a zone, whose filter of events offers the kinds.
+func For(zone string, kinds []string) Page {
 	p := Page{files: make(map[string]File)}
 	entries, err := page.ReadDir("page")
 	if err != nil {
@@ -55,7 +55,9 @@ func For(zone string) Page {
 			panic(fmt.Sprintf("console: an embedded file cannot be read: %v", err))
 		}
 		if e.Name() == index {
-			text := strings.Replace(string(body), `data-zone=""`, `data-zone="`+html.EscapeString(zone)+`"`, 1)
+			text := strings.NewReplacer(
+				`data-zone=""`, `data-zone="`+html.EscapeString(zone)+`"`,
+				`data-events=""`, `data-events="`+html.EscapeString(strings.Join(kinds, ","))+`"`).Replace(string(body))
 			p.File = file(index, []byte(text))
 			continue
 		}

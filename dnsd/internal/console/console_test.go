@@ -40,8 +40,8 @@ func TestFilesAreStrict(t *testing.T) {
 
 // Pages of two zones are two files for a browser; what they load is the same.
 func TestTheZoneIsInThePageAndInItsTag(t *testing.T) {
-	a, b := For("a."), For(`"><b>.`)
-	if a.ETag == b.ETag || !strings.Contains(string(a.Body), `data-zone="a."`) || strings.Contains(string(b.Body), "<b>") {
+	a, b := For("a.", []string{"x", "y z"}), For(`"><b>.`, nil)
+	if a.ETag == b.ETag || !strings.Contains(string(a.Body), `data-zone="a." data-events="x,y z">`) || strings.Contains(string(b.Body), "<b>") {
 		t.Errorf("%s %s", a.ETag, b.ETag)
 	}
 	x, _ := a.Load("main.js")

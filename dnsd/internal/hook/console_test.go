@@ -3,12 +3,35 @@ package hook
 import (
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/console"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/timeline"
 )
+
+// The page gets the kinds of events from the one list of them, and each has a colour.
+func TestConsoleKnowsAllKindsOfEvents(t *testing.T) {
+	h := start(t, nil)
+	kinds := timeline.Kinds()
+	if text := string(h.do("GET", "/", "").body); !strings.Contains(text, `data-events="`+strings.Join(kinds, ",")+`"`) {
+		t.Errorf("the page does not have the kinds: %s", strings.Split(text, "\n")[1])
+	}
+	_, colours, _ := strings.Cut(string(h.do("GET", "/console/timeline.js", "").body), "const colours = {")
+	colours, _, _ = strings.Cut(colours, "}")
+	var coloured []string
+	for _, m := range regexp.MustCompile(`"?([a-z ]*[a-z])"?: "`).FindAllStringSubmatch(colours, -1) {
+		coloured = append(coloured, strings.TrimSpace(m[1]))
+	}
+	kinds = append(kinds, "missed") // the page's own
+	slices.Sort(coloured)
+	slices.Sort(kinds)
+	if !slices.Equal(coloured, kinds) {
+		t.Errorf("colours are for %q, and the kinds are %q", coloured, kinds)
+	}
+}
 
 // The page and every file that it and its modules load come from this hook, with the
 // policy, and are sent once.

@@ -5,10 +5,12 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/dnsd/internal/timeline"
 )
 
 func page(t *testing.T, name string) string {
@@ -48,6 +50,24 @@ func TestPageNamesTheMetrics(t *testing.T) {
 		if !named[name] {
 			t.Errorf("docs/metrics.md does not name %s", name)
 		}
+	}
+}
+
+// docs/http-api.md lists all kinds of events, and no other.
+func TestPageNamesTheEvents(t *testing.T) {
+	_, table, _ := strings.Cut(page(t, "http-api.md"), "\n| `what` | meaning |\n|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var named []string
+	for row := range strings.SplitSeq(table, "\n") {
+		for _, m := range regexp.MustCompile("`([a-z ]+)`").FindAllStringSubmatch(strings.Split(row, "|")[1], -1) {
+			named = append(named, m[1])
+		}
+	}
+	kinds := timeline.Kinds()
+	slices.Sort(named)
+	slices.Sort(kinds)
+	if !slices.Equal(named, kinds) {
+		t.Errorf("the page has %q, want %q", named, kinds)
 	}
 }
 

@@ -298,7 +298,7 @@ func (s *Server) prepare(cfg Config) (*state, error) {
 		cluster:  cfg.Cluster,
 		zone:     cfg.Zone,
 		aliases:  cfg.Aliases,
-		console:  console.For(cfg.Zone),
+		console:  console.For(cfg.Zone, timeline.Kinds()),
 		dns:      cfg.DNS,
 		check:    cfg.Check,
 		ready:    cfg.Ready,

@@ -22,7 +22,7 @@ type Event struct {
 	Why      string    `json:"why,omitempty"`
 }
 
-// The words for what happened. Programs may depend on them.
+// The words for what happened. Programs may depend on them. [Kinds] lists them.
 const (
 	Registered  = "registered"
 	Changed     = "changed"
@@ -42,6 +42,14 @@ const (
 	MemberRemoved = "member removed"
 	SnapshotBack  = "restored"
 )
+
+// Kinds are all words for what happened, in an order for readers.
+func Kinds() []string {
+	return []string{
+		Registered, Changed, Replaced, RenewedLate, Suspected, Expired, RefusedCall, Removed, Drained, Undrained,
+		GuardReleased, FenceCleared, SnapshotBack, MemberAdded, MemberRemoved, Loaded,
+	}
+}
 
 // Self did what no request asked for. No sender of a request has this name: it has an
 // address.

@@ -1,6 +1,11 @@
 package timeline
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +18,36 @@ func with(i *registry.Instance, change func(*registry.Instance)) *registry.Insta
 	c := *i
 	change(&c)
 	return &c
+}
+
+// Every word that is declared is in the list, and no other.
+func TestKindsAreAllWords(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "words.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var declared []string
+	for _, d := range file.Decls {
+		block, ok := d.(*ast.GenDecl)
+		if !ok || block.Tok != token.CONST || block.Lparen == token.NoPos { // the words are one block
+			continue
+		}
+		for _, spec := range block.Specs {
+			for _, v := range spec.(*ast.ValueSpec).Values {
+				word, err := strconv.Unquote(v.(*ast.BasicLit).Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				declared = append(declared, word)
+			}
+		}
+	}
+	kinds := Kinds()
+	slices.Sort(declared)
+	slices.Sort(kinds)
+	if len(kinds) == 0 || !slices.Equal(declared, kinds) {
+		t.Errorf("Kinds has %q, and declared are %q", kinds, declared)
+	}
 }
 
 func TestWordsForEachChange(t *testing.T) {
@@ -47,6 +82,9 @@ func TestWordsForEachChange(t *testing.T) {
 		{registry.Change{Old: a, New: with(a, func(i *registry.Instance) { i.Meta = map[string]string{"b": "2", "a": "<img>"} })}, Changed, "", `a none → "<img>"; b none → "2"`},
 	} {
 		got := describe([]record{{Change: c.change}})[0]
+		if !slices.Contains(Kinds(), got.What) {
+			t.Errorf("%q is not in the list of kinds", got.What)
+		}
 		if got.What != c.what || got.Who != c.who || !strings.HasPrefix(got.Why, c.why) || got.ID != "a1" || got.Service != "_math._tcp" {
 			t.Errorf("%+v: %+v", c, got)
 		}

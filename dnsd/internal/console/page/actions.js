@@ -2,11 +2,6 @@
 // server said.
 import { el, say, badge, address } from "./dom.js";
 import { request, json, text, instancePath, servicePath } from "./api.js";
-import { changed } from "./token.js";
-
-// refusals has what a token may not do, as the server said it: action and service.
-const refusals = new Map();
-changed(() => refusals.clear());
 
 // tell shows what happened, until the next action. It is read aloud.
 export function tell(text, kind) {
@@ -87,9 +82,8 @@ function act(world, service, id, incarnation, name, again) {
       return whole + " " + a.past + ": " + await words(answer);
     },
     done: e => {
-      if (e?.status === 403) refusals.set(name + " " + service, e.message);
       world.events.ask();
-      again?.();
+      again(e);
     },
   });
 }
@@ -101,6 +95,13 @@ export async function openInstance(world, service, id) {
   const dialog = el("dialog", { "aria-label": service + "/" + id },
     el("h2", { class: "mono" }, service + "/" + id), fields, el("h3", {}, "What DNS says"), dns, why, el("div", { class: "buttons" }, can, el("span", { class: "grow" }), close));
   dialog.addEventListener("close", () => dialog.remove());
+  const refused = new Map(); // why an action was refused, until it is done
+
+  function acted(name, e) {
+    if (e?.status === 403) refused.set(name, e.message);
+    else refused.delete(name);
+    load();
+  }
 
   async function load() {
     let i;
@@ -118,15 +119,11 @@ export async function openInstance(world, service, id) {
     if (i.drained_by) rows.push(["Drained by", i.drained_by.join(" and ") + (i.sticky ? ", for good" : "")]);
     for (const [k, v] of Object.entries(i.meta || {})) rows.push(["Metadata " + k, v]); // a key may be called State
     fields.replaceChildren(...rows.flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, v)]));
-    const reasons = [];
-    can.replaceChildren(...Object.entries(actions).filter(([, a]) => a.wanted(i)).map(([name, a]) => {
-      const refused = refusals.get(name + " " + service);
-      if (refused) reasons.push(a.word + ": " + refused);
-      return el("button", { type: "button", "data-action": name, class: a.danger ? "danger" : "", disabled: !!refused, onclick: () => act(world, service, id, i.incarnation, name, load) }, a.word);
-    }));
+    can.replaceChildren(...Object.entries(actions).filter(([, a]) => a.wanted(i)).map(([name, a]) =>
+      el("button", { type: "button", "data-action": name, class: a.danger ? "danger" : "", onclick: () => act(world, service, id, i.incarnation, name, e => acted(name, e)) }, a.word)));
     if (!dialog.contains(document.activeElement)) close.focus(); // the button that had it is gone
-    say(why, reasons.join("\n"));
-    why.hidden = !reasons.length;
+    say(why, [...refused].map(([name, text]) => actions[name].word + " was refused: " + text).join("\n"));
+    why.hidden = !refused.size;
     const lines = await Promise.all(["SRV", "TXT"].map(t => json(servicePath(service) + "/dns?type=" + t + "&id=" + encodeURIComponent(id)).then(
       a => "; dig " + a.name + " " + t + ": " + a.status + "\n" + a.answer.join("\n"), e => e.message)));
     say(dns, lines.join("\n"));

@@ -1,5 +1,6 @@
 // Requests to the HTTP API, and what a refusal says.
-import { token, ask } from "./token.js";
+import { token, ask, held } from "./token.js";
+import { heard } from "./clock.js";
 
 // Refusal is an answer that is an error: the server's own words, and the status.
 export class Refusal extends Error {
@@ -13,15 +14,19 @@ export class Refusal extends Error {
 const longest = 30000;
 
 // request sends a request with the token. An error of the API becomes a Refusal. With 401
-// the reader is asked for a token.
-export async function request(path, options = {}) {
+// the reader is asked for a token, unless options has quiet. What was read for another token
+// than the present one is thrown away; what was done with it is told.
+export async function request(path, { quiet, ...options } = {}) {
+  const of = held(), sent = Date.now(), ends = [options.signal || AbortSignal.timeout(longest)];
+  if (!options.method) ends.push(of);
   const headers = { ...options.headers };
   if (token()) headers.Authorization = "Bearer " + token();
-  const answer = await fetch(path, { ...options, headers, cache: "no-store", signal: options.signal || AbortSignal.timeout(longest) });
+  const answer = await fetch(path, { ...options, headers, cache: "no-store", signal: AbortSignal.any(ends) });
+  heard(answer, sent);
   if (answer.ok || answer.status === 304) return answer;
   const problem = await answer.json().catch(() => ({}));
   const refusal = new Refusal(answer.status, problem.detail || answer.status + " " + answer.statusText);
-  if (answer.status === 401) ask(refusal.message);
+  if (answer.status === 401 && !quiet && !of.aborted) ask(refusal.message);
   throw refusal;
 }
 

@@ -58,6 +58,6 @@ export function clusterView() {
   }
   refresh();
   const element = el("section", { "aria-label": "Cluster" },
-    el("div", { class: "bar" }, el("h1", {}, "Cluster"), el("span", { class: "grow" }), el("a", { href: "/v1/cluster" }, "JSON")), note, members.element, store);
+    el("div", { class: "bar" }, el("h1", {}, "Cluster"), el("span", { class: "grow" }), el("a", { rel: "noopener", href: "/v1/cluster" }, "JSON")), note, members.element, store);
   return { title: "Cluster", element, update: () => {}, refresh };
 }

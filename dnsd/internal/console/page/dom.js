@@ -1,5 +1,7 @@
 // Elements from values, and texts for times and numbers. Text goes into textContent only.
 
+import { now } from "./clock.js";
+
 // el makes an element: el("td", {class: "num"}, "7", child).
 export function el(tag, attributes, ...children) {
   const e = document.createElement(tag);
@@ -41,13 +43,13 @@ export function span(s) {
   return Math.round(s / 86400) + " days";
 }
 
-// ago is the time since a date.
-export const ago = date => span((Date.now() - date) / 1000) + " ago";
+// ago is the time since a date of dnsd's clock.
+export const ago = date => span((now() - date) / 1000) + " ago";
 
 // clock is a time of today, or a date and a time.
 export function clock(date) {
   const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-  if (date.toDateString() === new Date().toDateString()) return time;
+  if (date.toDateString() === new Date(now()).toDateString()) return time;
   return date.toLocaleDateString([], { month: "short", day: "numeric" }) + " " + time;
 }
 

@@ -1,6 +1,7 @@
 // Which view is shown, how often it is drawn, and the keys.
 import { say, soon, span, breathe } from "./dom.js";
 import { json, request } from "./api.js";
+import { ahead, now } from "./clock.js";
 import { ask, token, changed } from "./token.js";
 import { Store } from "./state.js";
 import { Stream } from "./stream.js";
@@ -17,6 +18,7 @@ const live = document.getElementById("live");
 const stream = new Stream(store, (text, kind) => {
   say(live.lastElementChild, text);
   live.className = kind;
+  if (stream.refused) tick(); // a token for one service can do with less
 });
 const world = { store, rates, events, stream, zone };
 let view;
@@ -40,11 +42,19 @@ function show() {
     else a.removeAttribute("aria-current");
   }
   window.scrollTo(0, 0);
+  if (stream.refused) askEvents();
+}
+
+// askEvents asks for the events that the token may read: if not for all, then for those of the
+// service that is shown.
+function askEvents() {
+  events.of(stream.refused && view.service || "");
+  return events.ask();
 }
 
 // Changes are drawn a few times a second, however many there are.
 const draw = soon(() => { if (!document.hidden) view.update(); }, 300);
-const news = soon(() => { if (!document.hidden) events.ask(); }, 700);
+const news = soon(() => { if (!document.hidden) askEvents(); }, 700);
 stream.onEvents(() => { draw(); if (store.loaded) news(); });
 
 // An unconfirmed instance that renews becomes up without a change, so the stream does not
@@ -67,19 +77,23 @@ async function confirmStates() {
 }
 
 function about() {
-  const up = rates.started ? ", up for " + span(Date.now() / 1000 - rates.started) : "";
-  say(document.getElementById("about"), "dnsd" + (rates.version ? " " + rates.version : "") + up);
+  const up = rates.started ? ", up for " + span(now() / 1000 - rates.started) : "";
+  const off = Math.abs(ahead()) < 60000 ? "" : ", its clock is " + span(Math.abs(ahead()) / 1000) + (ahead() < 0 ? " behind" : " ahead of") + " this browser's";
+  say(document.getElementById("about"), "dnsd" + (rates.version ? " " + rates.version : "") + up + off);
 }
 
 async function tick() {
   if (document.hidden || (stream.refused && stream.refused.status === 401)) return;
   view.refresh?.();
-  events.ask();
+  askEvents();
   if (stream.refused) return;
   await rates.ask();
   about();
   await confirmStates().catch(() => {});
 }
+
+// shown is how long a copy of an answer is kept for the tab that shows it, in milliseconds.
+const shown = 60000;
 
 // A link to the API takes the token along, which a browser would not do by itself.
 document.addEventListener("click", async e => {
@@ -87,7 +101,10 @@ document.addEventListener("click", async e => {
   if (!a || !token() || !/^\/(v1|metrics)/.test(a.getAttribute("href"))) return;
   e.preventDefault();
   const answer = await request(a.getAttribute("href")).catch(e => { if (e.status !== 401) tell(e.message, "bad"); });
-  if (answer) window.open(URL.createObjectURL(new Blob([await answer.text()], { type: "text/plain;charset=utf-8" })));
+  if (!answer) return;
+  const url = URL.createObjectURL(new Blob([await answer.text()], { type: "text/plain;charset=utf-8" }));
+  window.open(url, "_blank", "noopener"); // with an opener it would get a copy of sessionStorage
+  setTimeout(() => URL.revokeObjectURL(url), shown);
 });
 
 // The address says which view is shown, so the link to the content must not change it.
@@ -99,7 +116,7 @@ document.addEventListener("keydown", e => {
   if (filter) { e.preventDefault(); filter.focus(); filter.select(); }
 });
 
-changed(() => { events.reset(); store.loaded = false; store.clear(); store.version++; show(); setTimeout(tick); });
+changed(() => { events.reset(); rates.reset(); store.loaded = false; store.clear(); store.version++; show(); setTimeout(tick); });
 document.getElementById("token").addEventListener("click", () => ask());
 document.addEventListener("visibilitychange", () => { stream.look(!document.hidden); if (!document.hidden) { draw(); tick(); } });
 window.addEventListener("hashchange", show);

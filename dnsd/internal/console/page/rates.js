@@ -33,14 +33,17 @@ export class Rates {
 
   onChange(f) { this.listeners = [f]; } // of the view that is open
 
+  reset() {
+    this.second = {};
+    this.before = null;
+  }
+
   async ask() {
     let now;
     try {
       now = parse(await text("/metrics"));
     } catch {
-      this.second = {};
-      this.before = null;
-      return;
+      return this.reset();
     }
     const at = performance.now() / 1000;
     for (const [name, metrics] of Object.entries(counters)) {

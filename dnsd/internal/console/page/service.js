@@ -137,7 +137,7 @@ export function serviceView(world, name) {
 
   const element = el("div", { class: "service" },
     el("div", { class: "bar head" }, el("h1", { class: "mono" }, name, el("span", { class: "soft" }, "." + zone)), state, count, el("span", { class: "grow" }), release,
-      el("a", { href: servicePath(name) }, "JSON")),
+      el("a", { rel: "noopener", href: servicePath(name) }, "JSON")),
     el("section", { "aria-label": "Instances" }, el("div", { class: "bar" }, el("h2", {}, "Instances"), el("span", { class: "grow" }), filter), instances.element),
     el("div", { class: "columns even" }, dns.element,
       el("section", { "aria-label": "Events of the service" }, el("div", { class: "bar" }, el("h2", {}, "Events")), history.element)));
@@ -154,5 +154,5 @@ export function serviceView(world, name) {
     }
   };
   poll();
-  return { title: name, element, update, refresh };
+  return { title: name, service: name, element, update, refresh };
 }

@@ -1,4 +1,5 @@
 // Services and instances, as the stream tells them. Nothing here draws.
+import { now } from "./clock.js";
 
 const states = ["up", "unconfirmed", "suspect", "drained"];
 const none = () => ({ up: 0, unconfirmed: 0, suspect: 0, drained: 0 });
@@ -40,14 +41,14 @@ export class Store {
     this.count(s, old, -1);
     this.touch(s, revision);
     if (s.instances.size) return;
-    s.gone = Date.now();
+    s.gone = now();
     this.forgetGone();
   }
 
   touch(s, revision) {
     s.version = ++this.version;
     if (revision > s.revision) s.revision = revision;
-    if (this.loaded) s.changed = Date.now();
+    if (this.loaded) s.changed = now();
   }
 
   count(s, instance, by) {
@@ -71,7 +72,7 @@ export class Store {
     for (const [name, s] of this.services) {
       const now = next.services.get(name);
       if (now) now.changed = s.changed;
-      else if (this.loaded) next.services.set(name, { ...s, instances: new Map(), counts: none(), gone: s.gone || Date.now() });
+      else if (this.loaded) next.services.set(name, { ...s, instances: new Map(), counts: none(), gone: s.gone || now() });
     }
     this.services = next.services;
     this.counts = next.counts;

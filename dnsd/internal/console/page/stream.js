@@ -1,13 +1,17 @@
 // The stream of changes (GET /v1/watch): it begins with the present, goes on after a break
 // where it was, and begins again when the server says that it cannot go on.
 import { request } from "./api.js";
-import { changed } from "./token.js";
+import { changed, held } from "./token.js";
 import { breathe } from "./dom.js";
 import { Store } from "./state.js";
 
 // slice is how long events are taken before the page may draw, in milliseconds.
 const slice = 12;
 const firstPause = 500, longestPause = 15000;
+
+// refusedPause is when a token that was refused is tried again, in milliseconds: dnsd may have
+// been told meanwhile that it is good.
+const refusedPause = 30000;
 
 // silence is how long a stream may be silent: dnsd says something every 15 seconds. nap is how
 // long a hidden page keeps its stream: a browser has six connections to a server for all tabs.
@@ -42,32 +46,55 @@ export class Stream {
         await new Promise(done => { this.wake = done; });
         continue;
       }
+      const of = held();
       try {
-        await this.once(() => { pause = firstPause; });
+        await this.once(() => { pause = firstPause; this.refused = null; });
         this.told("connecting", "");
       } catch (e) {
         if (this.asleep) continue;
+        if (of.aborted) { // another token: begin at once
+          this.told("connecting", "");
+          continue;
+        }
         if (e.status === 410) { this.last = ""; continue; }
         this.refused = e.status === 403 || e.status === 401 ? e : null;
+        if (!(e.status || e instanceof TypeError || e instanceof DOMException)) reportError(e); // the page's own fault
         this.told(e.status === 401 ? "a token is needed" : e.status === 403 ? "this token may not read all services" : e.status ? e.message : "dnsd does not answer", "bad");
-        if (e.status === 401 || e.status === 403) { // another token helps, time does not
-          await new Promise(done => { this.wake = done; });
+        if (this.refused) {
+          await this.rest(refusedPause);
           continue;
         }
       }
-      await new Promise(done => { this.wake = done; setTimeout(done, pause * (0.7 + 0.6 * Math.random())); });
+      await this.rest(pause);
       pause = Math.min(pause * 1.7, longestPause);
     }
   }
 
+  // rest waits for about a time, in milliseconds, or until wake is called.
+  rest(ms) {
+    return new Promise(done => {
+      const timer = setTimeout(done, ms * (0.7 + 0.6 * Math.random()));
+      this.wake = () => { clearTimeout(timer); done(); };
+    });
+  }
+
+  // once follows one stream to its end. What is left of it must not keep its connection.
   async once(begun) {
     const abort = this.abort = new AbortController();
+    try {
+      await this.follow(abort, begun);
+    } finally {
+      abort.abort();
+    }
+  }
+
+  async follow(abort, begun) {
     const within = work => {
       const timer = setTimeout(() => abort.abort(), silence);
       return work.finally(() => clearTimeout(timer));
     };
     const headers = this.last ? { "Last-Event-ID": this.last } : {};
-    const answer = await within(request("/v1/watch", { headers, signal: abort.signal }));
+    const answer = await within(request("/v1/watch", { headers, signal: abort.signal, quiet: !!this.refused }));
     begun();
     this.fresh = this.last ? null : new Store();
     this.told(this.last ? "live" : "loading", this.last ? "on" : "");

@@ -7,6 +7,10 @@ let dialog, input, reason;
 
 export const token = () => sessionStorage.getItem(place) || "";
 
+// held is a signal that is aborted when there is another token, or none any more.
+let holding = new AbortController();
+export const held = () => holding.signal;
+
 // changed calls f whenever there is another token, or none any more.
 const watchers = [];
 export const changed = f => watchers.push(f);
@@ -14,6 +18,8 @@ export const changed = f => watchers.push(f);
 function set(value) {
   if (value) sessionStorage.setItem(place, value);
   else sessionStorage.removeItem(place);
+  holding.abort();
+  holding = new AbortController();
   for (const f of watchers) f();
 }
 

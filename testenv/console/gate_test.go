@@ -1,0 +1,114 @@
+package console
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"sync"
+	"testing"
+)
+
+// gate is a way to dnsd that a test can block.
+type gate struct {
+	url   string
+	proxy *httputil.ReverseProxy
+
+	mu    sync.Mutex // guards what follows
+	quiet chan struct{}
+	held  map[string]*held
+}
+
+// held is a request that does not reach dnsd before it is released.
+type held struct {
+	came, gone, release chan struct{} // gone: the page gave it up
+}
+
+// gated opens a gate. It must be called before the tab is opened, whose streams end first.
+func (s *server) gated(t *testing.T) *gate {
+	t.Helper()
+	to, err := url.Parse(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{held: map[string]*held{}}
+	g.proxy = &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(to)
+		r.Out.Header.Del("Origin") // the page is the gate's, for the browser
+		r.Out.Header.Del("Sec-Fetch-Site")
+	}}
+	ts := httptest.NewServer(g)
+	t.Cleanup(func() {
+		ts.CloseClientConnections()
+		ts.Close()
+	})
+	g.url = ts.URL
+	return g
+}
+
+func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.mu.Lock()
+	h := g.held[r.Method+" "+r.URL.Path]
+	delete(g.held, r.Method+" "+r.URL.Path)
+	g.mu.Unlock()
+	if h != nil {
+		close(h.came)
+		select {
+		case <-h.release:
+		case <-r.Context().Done():
+			close(h.gone)
+			return
+		}
+	}
+	g.proxy.ServeHTTP(&answer{ResponseWriter: w, gate: g, watch: r.URL.Path == "/v1/watch"}, r)
+}
+
+// hold holds the next such request, "GET /v1/events".
+func (g *gate) hold(request string) *held {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	h := &held{make(chan struct{}), make(chan struct{}), make(chan struct{})}
+	g.held[request] = h
+	return h
+}
+
+// silence swallows what the streams that are open say from now on. The channel is closed when one
+// has said something.
+func (g *gate) silence() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.quiet = make(chan struct{})
+	return g.quiet
+}
+
+// answer is the answer to a request through the gate.
+type answer struct {
+	http.ResponseWriter
+	gate         *gate
+	watch, begun bool
+	swallow      chan struct{}
+}
+
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+func (a *answer) Write(p []byte) (int, error) {
+	if !a.watch {
+		return a.ResponseWriter.Write(p)
+	}
+	a.gate.mu.Lock()
+	defer a.gate.mu.Unlock()
+	if !a.begun { // a stream that begins in the silence is heard
+		a.begun, a.swallow = true, a.gate.quiet
+	}
+	if q := a.gate.quiet; q != a.swallow {
+		select {
+		case <-q:
+		default:
+			close(q)
+		}
+		return len(p), nil
+	}
+	return a.ResponseWriter.Write(p)
+}
+
+// Tests: stream_test.go.

@@ -1,0 +1,92 @@
+package console
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/target"
+	"github.com/chromedp/chromedp"
+
+	"github.com/rollcall-dns/rollcall/dnsd"
+)
+
+// boss may do everything.
+var boss = dnsd.Token{Name: "boss", Secret: "rule", Verbs: []string{"admin"}}
+
+// What dnsd refused can be done when a reload of dnsd allows it, without a reload of the page.
+func TestWhatWasRefusedIsTriedAgain(t *testing.T) {
+	looker := dnsd.Token{Name: "looker", Secret: "look", Verbs: []string{"read"}, Services: []string{"_math._tcp"}}
+	s := serve(t, looker, boss)
+	b := open(t, s.url)
+	s.put("_math._tcp", "a1", `{"port":9001,"lease":"10m"}`)
+	s.put("_time._udp", "t1", `{"port":123,"lease":"10m"}`)
+	b.before(timers)
+	b.bears(looker.Secret)
+
+	part(t, s, b, "a token of one service sees the events of the service", func(t *testing.T) {
+		b.run(chromedp.Navigate(b.url + "/#/s/_math._tcp"))
+		b.sees("#live.bad", "this token may not read all services")
+		b.sees("section[aria-label='Events of the service'] tr", "registered\ta1\tboss at 127.0.0.1")
+		b.follow("#/s/_time._udp", "this token does not allow read for _time._udp")
+		b.sees("section[aria-label='Events of the service']", "this token does not allow read for _time._udp")
+		b.follow("#/events", "this token does not allow read for all services")
+		b.sees("#view", "The page of a service shows its events")
+		b.follow("#/s/_math._tcp", "registered\ta1")
+	})
+
+	part(t, s, b, "an action that was refused", func(t *testing.T) {
+		b.opened("a1")
+		if got := b.acted("remove", func() {}); !strings.HasPrefix(got, "403: ") {
+			t.Fatalf("the outcome of Remove is %q, want a refusal with 403", got)
+		}
+		b.click("dialog.small button", "Cancel")
+		b.sees("dialog", "Remove was refused: this token does not allow write for _math._tcp")
+		looker.Verbs = []string{"write"}
+		s.reload(looker, boss)
+		if got := b.acted("remove", func() {}); !strings.Contains(got, "_math._tcp/a1 is removed: 204") {
+			t.Errorf("the outcome of Remove is %q, though dnsd allows it now", got)
+		}
+	})
+
+	part(t, s, b, "the stream that was refused", func(*testing.T) {
+		looker.Services = []string{"*"}
+		s.reload(looker, boss)
+		b.await(`hurry(10000) && document.querySelector("#live.on")`)
+		b.follow("#/", "_time._udp")
+		b.sees("section[aria-label='Last events'] tr", "registered\t_time._udp/t1")
+	})
+	b.clean()
+}
+
+// A tab that shows an answer of the API has no token: it has no copy of what the console
+// keeps.
+func TestTheTabOfAnAnswerHasNoToken(t *testing.T) {
+	s := serve(t, boss)
+	b := open(t, s.url)
+	s.put("_math._tcp", "a1", `{"port":9001,"lease":"10m"}`)
+	b.bears(boss.Secret)
+	b.visit("#/s/_math._tcp")
+	b.click("#view a", "JSON")
+	var shown *target.Info
+	for shown == nil {
+		all, err := chromedp.Targets(b.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := slices.IndexFunc(all, func(i *target.Info) bool { return strings.HasPrefix(i.URL, "blob:"+b.url) }); i >= 0 {
+			shown = all[i]
+		}
+	}
+	tab, end := chromedp.NewContext(b.ctx, chromedp.WithTargetID(shown.TargetID))
+	defer end()
+	if err := chromedp.Do(tab); err != nil {
+		t.Fatal(err)
+	}
+	c := &browser{t: t, ctx: tab, url: b.url}
+	c.sees("body", `"id":"a1"`)
+	if kept := value[string](c, `JSON.stringify([{...sessionStorage}, opener])`); kept != "[{},null]" {
+		t.Errorf("the tab has %s", kept)
+	}
+	b.clean()
+}
