@@ -103,7 +103,7 @@ func (r *restoring) run(ctx context.Context, c cli.Call) error {
 			part, err = r.send(ctx, client, c.Err, body)
 		}
 		if err != nil {
-			return r.brokenOff(err, all)
+			return r.brokenOff(nameWriter(ctx, client, err), all)
 		}
 		all.Restored += part.Restored
 		all.Kept += part.Kept
@@ -168,6 +168,24 @@ func registered(ctx context.Context, client *hook.Client) (n float64, from strin
 // writer now. One hook alone that follows is the wrong one.
 func electing(client *hook.Client, err error) bool {
 	return len(client.Bases()) > 1 && hook.IsStatus(err, http.StatusMisdirectedRequest)
+}
+
+// nameWriter adds to the refusal of a hook that follows which hook would restore. It is not
+// asked by itself: the token is for the hooks that were given.
+func nameWriter(ctx context.Context, client *hook.Client, err error) error {
+	if !hook.IsStatus(err, http.StatusMisdirectedRequest) {
+		return err
+	}
+	var c register.Cluster
+	if client.Do(ctx, http.MethodGet, "/v1/cluster", nil, &c) != nil || c.Etcd == nil {
+		return err // 421 was for another reason
+	}
+	for _, m := range c.Members {
+		if m.Name == c.Writer && m.Hook != "" {
+			return fmt.Errorf("%w; the writer is %s: give its hook, -hook %s, or those of all dnsd", err, show.Clean(m.Name), show.Clean(m.Hook))
+		}
+	}
+	return fmt.Errorf("%w; no writer is known now: give the hooks of all dnsd with -hook", err)
 }
 
 // send sends one part. While dnsd asks for a pause, or a writer is elected, it is sent

@@ -150,6 +150,35 @@ func TestARestoreWaitsForAWriter(t *testing.T) {
 	}
 }
 
+// TestARestoreNamesTheWriter: one hook alone, of a dnsd that follows.
+func TestARestoreNamesTheWriter(t *testing.T) {
+	const follows = `{"detail":"this dnsd follows: send it to the hook of the writer, which GET /v1/cluster names"}`
+	for name, tt := range map[string]struct {
+		cluster, want string
+	}{
+		"a writer":       {`{"name":"b","writer":"a","members":[{"name":"b","hook":"http://10.0.0.2:8053"},{"name":"a","hook":"http://10.0.0.1:8053"}],"etcd":{"inside":true}}`, "the writer is a: give its hook, -hook http://10.0.0.1:8053, or those of all dnsd; nothing was restored"},
+		"none":           {`{"name":"b","writer":"","members":[{"name":"b"}],"etcd":{"inside":true}}`, "no writer is known now: give the hooks of all dnsd with -hook"},
+		"another reason": {"", "GET /v1/cluster names; nothing was restored"},
+	} {
+		hook := http.NewServeMux()
+		hook.Handle("POST /v1/snapshot", problemOf(421, follows))
+		hook.HandleFunc("GET /v1/cluster", func(w http.ResponseWriter, r *http.Request) {
+			if tt.cluster == "" {
+				problemOf(421, `{"detail":"it requires TLS"}`)(w, r)
+				return
+			}
+			fmt.Fprint(w, tt.cluster)
+		})
+		s := httptest.NewServer(hook)
+		var errs bytes.Buffer
+		status := app().Main(t.Context(), []string{"restore", "-add", "-hook", s.URL, copyFile(t)}, cli.Streams{Out: io.Discard, Err: &errs})
+		s.Close()
+		if status == 0 || !strings.Contains(errs.String(), tt.want) {
+			t.Errorf("%s: status %d, %s", name, status, &errs)
+		}
+	}
+}
+
 // TestARestoreNamesTheHookThatHasInstances, which may be another one than the first.
 func TestARestoreNamesTheHookThatHasInstances(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
