@@ -6,9 +6,6 @@ import (
 	"os"
 )
 
-// magic is the number by which bbolt knows its files.
-const magic = 0xED0CDAED
-
 // pageSizes are the page sizes that a bbolt file may have. bbolt takes the page size of
 // the machine on which the file is made.
 var pageSizes = []int64{1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10}

@@ -29,6 +29,37 @@ func (s *Store) Commit(b *registry.Batch) (err error) {
 		s.values = nil
 	}
 	s.values = s.values[:0]
+	if !s.sealed && !s.leaks {
+		if err := s.firstSeal(); err != nil {
+			return err
+		}
+	}
+	revision, instances := max(s.revision, b.Revision), s.instances+grows(b)
+	err = s.update(func(tx *bolt.Tx, sum *uint64) error {
+		if err := s.write(tx, b, sum); err != nil {
+			return err
+		}
+		state := seal(keyState, appendState(nil, revision, instances), 0)
+		return table{tx.Bucket(bucketMeta), seedMeta, sum}.put(keyState, state)
+	})
+	if err == nil {
+		s.revision, s.instances = revision, instances
+	}
+	return err
+}
+
+// firstSeal makes a tree with a seal, before the first commit to a file that has none.
+// Only the format changes, so that it does not matter which tree an error or a crash
+// leaves.
+func (s *Store) firstSeal() error {
+	return s.update(func(tx *bolt.Tx, sum *uint64) error {
+		return table{tx.Bucket(bucketMeta), seedMeta, sum}.put(keyFormat, []byte(format))
+	})
+}
+
+// update makes one transaction of bbolt durable. When that fails it restores the file
+// as it was before.
+func (s *Store) update(change func(tx *bolt.Tx, sum *uint64) error) error {
 	before, err := s.metas()
 	if err == nil {
 		err = s.ours(before)
@@ -36,18 +67,14 @@ func (s *Store) Commit(b *registry.Batch) (err error) {
 	if err != nil {
 		return fmt.Errorf("boltstore: commit %s: %w", s.path, err)
 	}
-	revision, instances := max(s.revision, b.Revision), s.instances+grows(b)
-	err = s.db.Update(func(tx *bolt.Tx) error {
-		if err := s.write(tx, b); err != nil {
-			return err
-		}
-		return tx.Bucket(bucketMeta).Put(keyState, seal(keyState, appendState(nil, revision, instances), 0))
-	})
+	s.db.NoSync = s.sealed // without a seal in the file, only bbolt's own two syncs make the trees safe
+	sum, after := s.sum, before
+	err = s.db.Update(func(tx *bolt.Tx) error { return change(tx, &sum) })
 	if err == nil {
-		s.revision, s.instances = revision, instances
-		if s.known, err = s.metas(); err != nil { // b is stored, but the next commit could not be compared with it
-			s.broken = fmt.Errorf("boltstore: commit %s: %w", s.path, err)
-		}
+		after, err = s.complete(sum)
+	}
+	if err == nil {
+		s.sum, s.known, s.sealed = sum, after, !s.leaks
 		return nil
 	}
 	err = fmt.Errorf("boltstore: commit %s: %w", s.path, s.classify(err))
@@ -72,11 +99,40 @@ func grows(b *registry.Batch) (n uint64) {
 	return n
 }
 
+// table is a bucket in a transaction that changes it. sum follows the changes.
+type table struct {
+	bucket *bolt.Bucket
+	seed   uint64
+	sum    *uint64
+}
+
+func (t table) put(key, value []byte) error {
+	t.forget(key)
+	var h hasher
+	*t.sum += h.parts(t.seed, key, value)
+	return t.bucket.Put(key, value)
+}
+
+func (t table) delete(key []byte) error {
+	t.forget(key)
+	return t.bucket.Delete(key)
+}
+
+// forget takes the record of key out of the sum, if there is one. No value is empty,
+// because each has a checksum or is a format.
+func (t table) forget(key []byte) {
+	if old := t.bucket.Get(key); old != nil {
+		var h hasher
+		*t.sum -= h.parts(t.seed, key, old)
+	}
+}
+
 // write writes the records of b.
-func (s *Store) write(tx *bolt.Tx, b *registry.Batch) error {
-	table, fences := tx.Bucket(bucketInstances), tx.Bucket(bucketFences)
+func (s *Store) write(tx *bolt.Tx, b *registry.Batch, sum *uint64) error {
+	instances := table{tx.Bucket(bucketInstances), seedInstances, sum}
+	fences := table{tx.Bucket(bucketFences), seedFences, sum}
 	for i := range b.Changes {
-		if err := s.put(table, &b.Changes[i]); err != nil {
+		if err := s.put(instances, &b.Changes[i]); err != nil {
 			return err
 		}
 	}
@@ -84,28 +140,28 @@ func (s *Store) write(tx *bolt.Tx, b *registry.Batch) error {
 		f := &b.Fences[i]
 		s.key = appendKey(s.key[:0], f.Key)
 		if f.Empty() {
-			if err := fences.Delete(s.key); err != nil {
+			if err := fences.delete(s.key); err != nil {
 				return err
 			}
 			continue
 		}
 		start := len(s.values)
 		s.values = appendFence(s.values, f)
-		if err := fences.Put(s.key, s.seal(start)); err != nil {
+		if err := fences.put(s.key, s.seal(start)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Store) put(table *bolt.Bucket, c *registry.Change) error {
+func (s *Store) put(instances table, c *registry.Change) error {
 	s.key = appendKey(s.key[:0], c.Key())
 	if c.New == nil {
-		return table.Delete(s.key)
+		return instances.delete(s.key)
 	}
 	start := len(s.values)
 	s.values = appendInstance(s.values, c.New)
-	return table.Put(s.key, s.seal(start))
+	return instances.put(s.key, s.seal(start))
 }
 
 // seal returns the value that begins at start, with its checksum.
@@ -114,19 +170,29 @@ func (s *Store) seal(start int) []byte {
 	return s.values[start:len(s.values):len(s.values)]
 }
 
-// metaPages are the beginnings of the two meta pages. The newer of them names the
-// current tree.
-type metaPages [2][metaEnd]byte
+// complete seals the tree that bbolt has written, and then syncs it. Before the sync has
+// returned, any part of the tree may be on the disk.
+func (s *Store) complete(sum uint64) (now metaPages, err error) {
+	if now, err = s.metas(); err != nil || s.leaks {
+		return now, err
+	}
+	i := now.newest()
+	now[i].seal(sum)
+	if _, err := s.file.WriteAt(now[i][metaEnd:], int64(i)*int64(s.db.Info().PageSize)+metaEnd); err != nil {
+		return now, err
+	}
+	return now, s.db.Sync()
+}
 
 // metas reads the meta pages.
-func (s *Store) metas() (m metaPages, err error) {
-	size := int64(s.db.Info().PageSize)
-	for i := range m {
-		if _, err := s.file.ReadAt(m[i][:], int64(i)*size); err != nil {
-			return m, err
-		}
-	}
-	return m, nil
+func (s *Store) metas() (metaPages, error) {
+	return readMetas(s.file, s.db.Info().PageSize)
+}
+
+// writeMeta writes meta page i.
+func (s *Store) writeMeta(m *metaPages, i int) error {
+	_, err := s.file.WriteAt(m[i][:], int64(i)*int64(s.db.Info().PageSize))
+	return err
 }
 
 // ours returns an error unless the file at the path is the one that this store opened
@@ -152,21 +218,19 @@ func (s *Store) ours(now metaPages) error {
 	return nil
 }
 
-// undo restores the file as it was before a commit that failed. bbolt writes the
-// pages of a commit, syncs them, writes a meta page, and syncs that. When the last
-// sync fails, the meta page names the new tree already, on the disk or only in the
-// cache, and bbolt would build on that tree. undo therefore writes the old meta page,
-// which names the old tree: bbolt does not use its pages again before a commit has
-// succeeded. Then it opens the file again.
+// undo restores the file as it was before a commit that failed. When the sync fails,
+// the meta page names the new tree already, on the disk or only in the cache, and bbolt
+// would build on that tree. undo therefore writes the old meta pages. The newer of them
+// names the old tree: bbolt does not use its pages again before a commit has succeeded.
+// Then it opens the file again.
 func (s *Store) undo(before metaPages) error {
 	now, err := s.metas()
 	if err != nil {
 		return err
 	}
 	if now != before {
-		size := int64(s.db.Info().PageSize)
 		for i := range before {
-			if _, err := s.file.WriteAt(before[i][:], int64(i)*size); err != nil {
+			if err := s.writeMeta(&before, i); err != nil {
 				return err
 			}
 		}
@@ -177,7 +241,7 @@ func (s *Store) undo(before metaPages) error {
 	if err := s.db.Close(); err != nil {
 		return err
 	}
-	if err := s.attach(); err != nil {
+	if err := s.attach(false); err != nil {
 		return err
 	}
 	return s.db.View(func(tx *bolt.Tx) error {
@@ -193,4 +257,4 @@ func (s *Store) undo(before metaPages) error {
 	})
 }
 
-// Tests: commit_test.go, crash_test.go, fault_linux_test.go, nospace_linux_test.go.
+// Tests: commit_test.go, torn_test.go, upgrade_test.go, crash_test.go, fault_linux_test.go, nospace_linux_test.go.

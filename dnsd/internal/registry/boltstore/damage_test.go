@@ -79,8 +79,13 @@ func TestDamagedOrForeignFileIsRefusedAndKept(t *testing.T) {
 		{"metas zeroed", "invalid", func(string) []byte {
 			return append(make([]byte, 2*4096), whole[2*4096:]...)
 		}},
-		{"an instance changed", "checksum", func(string) []byte {
+		{"an instance changed", "the records are not those of transaction", func(string) []byte {
 			return bytes.ReplaceAll(whole, []byte("10.0.0.7"), []byte("10.0.0.8"))
+		}},
+		{"an instance changed in a file without seals", "checksum", func(path string) []byte {
+			write(t, path, bytes.ReplaceAll(whole, []byte("10.0.0.7"), []byte("10.0.0.8")))
+			unsealed(t, path)
+			return nil
 		}},
 		{"another program's", `another program, with the buckets ["theirs"]`, func(path string) []byte {
 			edit(t, path, func(tx *bolt.Tx) error {
@@ -92,12 +97,13 @@ func TestDamagedOrForeignFileIsRefusedAndKept(t *testing.T) {
 		{"a newer format", "run the program that wrote it", func(path string) []byte {
 			write(t, path, whole)
 			edit(t, path, func(tx *bolt.Tx) error {
-				return tx.Bucket([]byte("rollcall")).Put([]byte("format"), []byte("rollcall registry 3"))
+				return tx.Bucket([]byte("rollcall")).Put([]byte("format"), []byte("rollcall registry 4"))
 			})
 			return nil
 		}},
 		{"a lost instance", "has 298 of 299 instances", func(path string) []byte {
 			write(t, path, whole)
+			unsealed(t, path)
 			edit(t, path, func(tx *bolt.Tx) error {
 				return tx.Bucket([]byte("instances")).Delete([]byte("_math._tcp\x00a0100"))
 			})
@@ -105,6 +111,7 @@ func TestDamagedOrForeignFileIsRefusedAndKept(t *testing.T) {
 		}},
 		{"a bucket lost", "no bucket fences", func(path string) []byte {
 			write(t, path, whole)
+			unsealed(t, path)
 			edit(t, path, func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte("fences")) })
 			return nil
 		}},
@@ -134,14 +141,23 @@ func TestDamagedOrForeignFileIsRefusedAndKept(t *testing.T) {
 	}
 }
 
-// A bit that is flipped anywhere is found, or does not matter.
+// A bit that is flipped anywhere in a file that was closed is found, or does not matter.
+// It never makes the store go back to the commit before.
 func TestFlippedBitIsFoundOrHarmless(t *testing.T) {
 	dir := tempDir(t)
 	path := filepath.Join(dir, "svc.db")
 	data := filled(t, path, 100)
-	const pages = 2 * 4096 // the meta pages: with a bad one bbolt goes back to the commit before, as after a crash
-	const stride = 97      // flipping a bit in every octet would take minutes
-	for at := pages; at < len(data); at += stride {
+	const stride = 97 // flipping a bit in every octet would take minutes
+	var places []int
+	for page := range 2 { // every octet of both metas and seals
+		for at := range boltstore.SealEnd + 8 {
+			places = append(places, page*pageSize+at)
+		}
+	}
+	for at := boltstore.SealEnd; at < len(data); at += stride {
+		places = append(places, at)
+	}
+	for _, at := range places {
 		flipped := bytes.Clone(data)
 		flipped[at] ^= 1 << (at % 8)
 		write(t, path, flipped)
@@ -228,6 +244,7 @@ func TestCommitAfterPanicIsRefused(t *testing.T) {
 func TestFirstFormatIsTakenOver(t *testing.T) {
 	path := filepath.Join(tempDir(t), "svc.db")
 	filled(t, path, 300)
+	unsealed(t, path)
 	edit(t, path, func(tx *bolt.Tx) error {
 		history, err := tx.CreateBucket([]byte("history"))
 		if err != nil {
@@ -250,11 +267,24 @@ func TestFirstFormatIsTakenOver(t *testing.T) {
 		}
 	}
 	edit(t, path, func(tx *bolt.Tx) error {
-		if got := string(tx.Bucket([]byte("rollcall")).Get([]byte("format"))); got != "rollcall registry 2" || tx.Bucket([]byte("history")) != nil {
+		if got := string(tx.Bucket([]byte("rollcall")).Get([]byte("format"))); got != "rollcall registry 3" || tx.Bucket([]byte("history")) != nil {
 			return fmt.Errorf("it is still of format %q", got)
 		}
 		return nil
 	})
+}
+
+// unsealed takes the seals out of a file, as if an older release had written it.
+func unsealed(t testing.TB, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for page := range 2 {
+		clear(data[page*pageSize+boltstore.SealStart : page*pageSize+boltstore.SealEnd])
+	}
+	write(t, path, data)
 }
 
 func write(t testing.TB, path string, data []byte) {

@@ -5,27 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log"
 	"os"
 	"path/filepath"
-	"runtime/debug"
-	"strings"
 	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
 // format is a record in the file that names the layout. The first layout also held
-// the history.
+// the history. In the first two the meta pages have no seals, and a release that knows
+// only those must not write to a file with seals: its commits would have none.
 const (
-	format      = "rollcall registry 2"
-	formatFirst = "rollcall registry 1"
+	formatAny    = "rollcall registry "
+	format       = formatAny + "3"
+	formatSecond = formatAny + "2"
+	formatFirst  = formatAny + "1"
 )
+
+var formats = []string{formatFirst, formatSecond, format}
 
 var (
 	bucketMeta      = []byte("rollcall")
@@ -49,6 +50,10 @@ type Store struct {
 	revision  uint64
 	instances uint64
 	known     metaPages // as the last commit left them
+	sum       uint64    // over the records of the tree: see hasher
+	sealed    bool      // the tree has a seal, so the next commit needs one sync
+	leaks     bool      // pages of the file are lost: a seal would say that the tree is not whole
+	dropped   uint64    // the transaction that Open gave up, or 0
 	broken    error     // why the store cannot be used any more: the content of the file is unknown
 	key       []byte    // scratch
 	values    []byte    // the values of one commit: bbolt keeps them until the commit ends
@@ -142,121 +147,34 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// attach opens the file with bbolt.
-func (s *Store) attach() (err error) {
-	s.db, s.file = nil, nil
-	defer func() {
-		if s.db == nil && s.file != nil {
-			s.file.Close() // bbolt does not close it when it panics
-		}
-	}()
-	s.db, err = bolt.Open(s.path, 0o600, &bolt.Options{
-		OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
-			s.file, err = os.OpenFile(name, flag, mode)
-			return s.file, err
-		},
-		Timeout: lockTimeout,
-		Logger:  s.log,
-		// Each commit writes the list of free pages. Without the list, bbolt walks the
-		// whole file at every start and after every failed commit, in a goroutine of
-		// its own, where we cannot recover its panic about a bad page.
-		NoFreelistSync: false,
-		FreelistType:   bolt.FreelistMapType,
-		NoStatistics:   true,
-	})
-	return err
-}
+// Dropped returns the transaction that Open gave up, or 0. The process or the machine
+// ended while it was committed, and only a part of it was on the disk. It had not been
+// acknowledged.
+func (s *Store) Dropped() uint64 { return s.dropped }
 
-func (s *Store) open() (err error) {
-	defer s.caught("open", &err)
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // reading past the end of a file cut short is a fault
-	err = s.attach()
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return fmt.Errorf("boltstore: open %s: locked by another process: is another dnsd running on it?", s.path)
-	case errors.As(err, new(*fs.PathError)): // which names the path
-		return fmt.Errorf("boltstore: open: %w", s.classify(err))
-	case err != nil:
-		return s.damaged("open", err)
-	}
-	old := false
-	err = s.db.View(func(tx *bolt.Tx) (err error) {
-		old, err = s.look(tx)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if old {
-		err = s.db.Update(func(tx *bolt.Tx) error {
-			if tx.Bucket(bucketHistory) != nil {
-				if err := tx.DeleteBucket(bucketHistory); err != nil {
-					return err
-				}
-			}
-			return tx.Bucket(bucketMeta).Put(keyFormat, []byte(format))
-		})
-		if err != nil {
-			return fmt.Errorf("boltstore: open %s: change from %q to %q: %w", s.path, formatFirst, format, s.classify(err))
-		}
-	}
-	if s.known, err = s.metas(); err == nil {
-		err = s.ours(s.known) // the file may have been replaced while Open waited for the lock
-	}
-	if err != nil {
-		return fmt.Errorf("boltstore: open %s: %w", s.path, err)
-	}
-	return nil
-}
-
-// look checks that the file is whole and a store of ours, and notes its state. old
-// says that it has the first format.
-func (s *Store) look(tx *bolt.Tx) (old bool, err error) {
-	if info, err := s.file.Stat(); err != nil {
-		return false, fmt.Errorf("boltstore: open: %w", err)
-	} else if info.Size() < tx.Size() {
-		return false, s.damaged("open", fmt.Errorf("cut short: has %d of %d bytes", info.Size(), tx.Size()))
-	}
-	if err := verify(s.file, tx); err != nil {
-		return false, s.damaged("open", err)
-	}
-	meta := tx.Bucket(bucketMeta)
-	if meta == nil {
-		var names []string
-		tx.ForEach(func(name []byte, _ *bolt.Bucket) error {
-			names = append(names, string(name))
-			return nil
-		})
-		return false, s.damaged("open", fmt.Errorf("a bbolt file of another program, with the buckets %q", names))
-	}
-	got := string(meta.Get(keyFormat))
-	if old = got == formatFirst; !old && got != format {
-		if strings.HasPrefix(got, "rollcall registry ") {
-			return false, fmt.Errorf("boltstore: open %s: format %q, this program knows %q: run the program that wrote it, or move the file away to begin with an empty registry", s.path, got, format)
-		}
-		return false, s.damaged("open", fmt.Errorf("format %q", got))
-	}
-	for _, name := range [][]byte{bucketInstances, bucketFences} {
-		if tx.Bucket(name) == nil {
-			return false, s.damaged("open", fmt.Errorf("no bucket %s", name))
-		}
-	}
-	var ok bool
-	if s.revision, s.instances, ok = parseState(unseal(keyState, meta.Get(keyState))); !ok {
-		return false, s.damaged("open", errors.New("bad state record"))
-	}
-	return old, nil
-}
-
-// Close closes the file.
+// Close closes the file. Both meta pages then name the same tree, so that the next Open
+// takes a tree that is not whole for damage, and not for a commit that was cut off.
 func (s *Store) Close() error {
 	if s.broken != nil {
 		return s.broken // bbolt may have panicked with its lock held, and would wait for it
 	}
-	if err := s.db.Close(); err != nil {
+	if err := errors.Join(s.finish(), s.db.Close()); err != nil {
 		return fmt.Errorf("boltstore: close: %w", err)
 	}
 	return nil
+}
+
+// finish makes both meta pages name the newest tree, unless another process wrote to
+// the file.
+func (s *Store) finish() error {
+	now, err := s.metas()
+	if err != nil || now != s.known || !s.sealed || now[0].txid() == now[1].txid() {
+		return err
+	}
+	if err := s.writeMeta(&now, now.both(now.newest())); err != nil {
+		return err
+	}
+	return s.db.Sync()
 }
 
 func (s *Store) damaged(verb string, cause error) error {
@@ -314,4 +232,4 @@ func parseState(b []byte) (revision, instances uint64, ok bool) {
 	return revision, instances, r.done()
 }
 
-// Tests: damage_test.go, store_test.go.
+// Tests: damage_test.go, store_test.go, torn_test.go.
