@@ -146,6 +146,9 @@ func openRegistry(z Zone, cfg registry.Config, least uint64, log *slog.Logger) (
 		if err != nil {
 			return nil, &fault{path: "store", err: err}
 		}
+		if n := store.Dropped(); n != 0 {
+			log.Warn("the last change was only in part on the disk when dnsd or the machine ended, and is dropped: it had not been acknowledged", "file", z.Store.Path, "transaction", n)
+		}
 		cfg.Backend = store
 	}
 	reg, err := registry.Open(cfg)
@@ -194,4 +197,4 @@ func (b *block) hookConfig(log *slog.Logger) hook.Config {
 	return c
 }
 
-// Tests: reload_test.go, lives_test.go, server_test.go.
+// Tests: reload_test.go, lives_test.go, server_test.go, dropped_test.go.
