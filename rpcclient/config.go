@@ -83,8 +83,9 @@ type ConnConfig struct {
 	// MaxNodes is how many nodes of one priority are connected to at most. If there
 	// are more, each client takes some at random and stays with them. 0: 200, because
 	// with two connections each they stay below the 1,024 descriptors that a process
-	// usually has. balancer.Subset says more exactly which client connects to which
-	// nodes.
+	// usually has. Those that do not serve have as many substitutes, so that it can be
+	// twice as many nodes for a while. balancer.Subset says more exactly which client
+	// connects to which nodes.
 	MaxNodes int
 
 	// Dial makes the connection, and returns when ctx ends. nil: TCP to ep.Addr and

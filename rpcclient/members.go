@@ -90,7 +90,12 @@ func (c *Client) connect(m *management, now time.Time) (next time.Time) {
 		n.mu.Lock()
 		members[i].up = n.up()
 		members[i].dead = !members[i].up && n.lostWhy != nil
-		members[i].shut = members[i].up && n.shut
+		members[i].shut = n.shut
+		if again := n.shutAt.Add(releaseAfter); n.shut && !members[i].up {
+			if members[i].shut = now.Before(again); members[i].shut {
+				next = earliest(next, again)
+			}
+		}
 		n.mu.Unlock()
 	}
 	slices.SortFunc(members, func(a, b member) int {
@@ -99,7 +104,7 @@ func (c *Client) connect(m *management, now time.Time) (next time.Time) {
 	unwanted := make(map[*node]time.Time)
 	for i, w := range c.reach.plan(members) {
 		n := members[i].node
-		if has := len(*n.usable.Load()); w.conns >= 0 && has > w.conns {
+		if has := len(*n.usable.Load()); w.conns >= 0 && has > w.conns && !(w.conns == 0 && members[i].shut) {
 			since, ok := m.unwanted[n]
 			if !ok {
 				since = now

@@ -39,8 +39,9 @@ type node struct {
 	why      string                   // why want is less than Config.Conn.PerNode, if it is; for the debug page
 	placed   bool                     // want was set at least once
 	redial   redial
-	untried  bool  // no dial has ended yet
-	shut     bool  // the server says that it takes no calls at present
+	untried  bool // no dial has ended yet
+	shut     bool // the server says that it takes no calls at present
+	shutAt   time.Time
 	lostWhy  error // why there is no connection; nil: none was needed
 	lastErr  error
 	lastFail time.Time
@@ -165,7 +166,9 @@ func (n *node) Dead(c *conn.Conn, why error) {
 // Serving takes what the server says of itself.
 func (n *node) Serving(_ *conn.Conn, yes bool) {
 	n.mu.Lock()
-	n.shut = !yes
+	if n.shut = !yes; n.shut {
+		n.shutAt = time.Now() // when it said so last
+	}
 	n.mu.Unlock()
 	n.report()
 }

@@ -39,7 +39,7 @@ type member struct {
 	kept     bool // the Source no longer lists it
 	up       bool
 	dead     bool // it was dialled, and is not up
-	shut     bool // it is up, and says that it takes no calls at present
+	shut     bool // it says that it takes no calls at present, or said so less than releaseAfter ago
 }
 
 func (m *member) addr() string { return m.balanced.Endpoint().Addr }
@@ -95,7 +95,9 @@ func (r *reach) plan(members []member) []want {
 
 // all connects to the nodes of this tier that the policy may pick, and tells whether that
 // is enough. A dead node has a substitute while it is dialled, and so has one that does not
-// serve, to which the client stays connected to learn when it does.
+// serve, to which the client stays connected to learn when it does. A substitute that does
+// not serve is let go at once and has another one, so that there are never more than twice
+// as many connections.
 func (r *reach) all(members []member, tier []int, out []want) (enough bool) {
 	alive := slices.DeleteFunc(slices.Clone(tier), func(i int) bool { return members[i].useless() })
 	chosen := r.chosen(members, tier)

@@ -194,3 +194,45 @@ func TestDialsAtOnceAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// TestSubstitutesAreBounded: nodes that do not serve have as many substitutes as there are
+// nodes to connect to, and no more, whether these serve or not. Each is tried.
+func TestSubstitutesAreBounded(t *testing.T) {
+	for name, cfg := range map[string]Config{
+		"MaxNodes": {Conn: ConnConfig{MaxNodes: 4, PerNode: 1}},
+		"a subset": {Conn: ConnConfig{PerNode: 1}, Policy: balancer.Subset(4, "web-1", balancer.P2C)},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFakeNet(map[string]func(net.Conn){})
+			f.room = true
+			cfg.Source = fleet(f, map[uint16]int{10: 30})
+			all := map[string]*speaker{}
+			for _, e := range cfg.Source.(eps) {
+				all[e.Addr] = &speaker{reply: multiplies, pong: answer{NotExecuted: true}}
+				f.set(e.Addr, all[e.Addr].serve)
+			}
+			c := fakeClient(t, f, cfg)
+			defer c.Close()
+			ready(t, c)
+			most := 0
+			for range 20 * 60 {
+				time.Sleep(time.Second)
+				_, conns := connected(c)
+				most = max(most, conns[10])
+			}
+			if most < 4 || most > 8 {
+				t.Errorf("%s: up to %d connections while no node serves, want 4 to 8", name, most)
+			}
+			for addr, s := range all {
+				if s.connections() == 0 {
+					t.Errorf("%s: %s was never asked whether it serves", name, addr)
+				}
+				s.ponders(answer{})
+			}
+			time.Sleep(releaseAfter + 15*time.Second)
+			if _, conns := connected(c); conns[10] != 4 {
+				t.Errorf("%s: %d connections when all serve", name, conns[10])
+			}
+		})
+	}
+}
