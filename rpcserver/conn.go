@@ -279,40 +279,54 @@ func (c *conn) holds() (end func()) {
 // answer ends a call: with its reply, or what failed.
 func (c *conn) answer(k *call) {
 	m := k.method
-	failed := k.failed
-	resp := rpcwire.Response{Error: failed}
 	if never := k.ctx != nil && k.ctx.answer(); never && k.never != nil {
-		resp.NotExecuted, resp.Wait = true, k.never.stayAway
+		k.unmade = true
 	}
 	var reply any
-	if failed == "" {
+	if k.failed == "" {
 		reply = k.args[3].Interface()
 	} else {
 		m.failures.Add(1)
 	}
 	m.calls.Add(1)
 	if t := c.server.cfg.Trace; t != nil && t.CallEnd != nil {
-		c.server.hook(func() {
-			t.CallEnd(CallInfo{Method: m.name, Remote: c.remote, Took: time.Since(k.begun), Failed: failed, Panic: k.panick})
-		})
+		k.ends(t)
 	}
-	c.finish(k, resp, reply)
+	c.finish(k, reply)
+}
+
+// ends tells the Trace. It is apart for the reason that run has.
+//
+//go:noinline
+func (k *call) ends(t *Trace) {
+	info := CallInfo{Method: k.method.name, Remote: k.conn.remote, Took: time.Since(k.begun), Failed: k.failed, Panic: k.panick}
+	k.conn.server.hook(func() { t.CallEnd(info) })
 }
 
 // finish answers a call and frees it.
-func (c *conn) finish(k *call, resp rpcwire.Response, reply any) {
+func (c *conn) finish(k *call, reply any) {
 	if c.out.lock() != nil {
 		c.leave(k)
 		return
 	}
-	resp.ServiceMethod, resp.Seq = k.method.name, k.seq
+	c.resp = rpcwire.Response{ServiceMethod: k.method.name, Seq: k.seq, Error: k.failed, NotExecuted: k.unmade}
+	if k.unmade && k.never != nil {
+		c.resp.Wait = k.never.stayAway
+	}
 	m := k.method
-	err := c.encode(resp, reply)
+	err := c.encode(reply)
 	c.leave(k) // before the answer is written, so that counts are right when the client has it
 	c.out.unlockAndWrite()
 	if err != nil {
-		c.server.logPaced(&m.faults, linesOfFaults, slog.LevelError, "reply cannot be encoded", "method", m.name, "remote", c.remote, "err", err)
+		c.unencoded(m, err)
 	}
+}
+
+// unencoded logs that a reply cannot be encoded.
+//
+//go:noinline
+func (c *conn) unencoded(m *method, err error) {
+	c.server.logPaced(&m.faults, linesOfFaults, slog.LevelError, "reply cannot be encoded", "method", m.name, "remote", c.remote, "err", err)
 }
 
 // leave counts a call out and frees it.
@@ -349,22 +363,22 @@ func (c *conn) respond(resp rpcwire.Response, reply any) {
 	if c.out.lock() != nil {
 		return
 	}
-	err := c.encode(resp, reply)
+	c.resp = resp
+	err := c.encode(reply)
 	c.out.unlockAndWrite()
 	if err != nil {
 		c.server.logAside(&c.server.paces.codecs, slog.LevelError, "answer cannot be encoded", "method", resp.ServiceMethod, "remote", c.remote, "err", err)
 	}
 }
 
-// encode queues a response. c.out is locked. A reply that cannot be encoded becomes
-// an error, which encode returns for the log.
-func (c *conn) encode(resp rpcwire.Response, reply any) (failed error) {
-	c.resp = resp
-	if resp.NotExecuted && resp.Error != "" { // else it is the answer to a ping
+// encode queues c.resp. c.out is locked. A reply that cannot be encoded becomes an error,
+// which encode returns for the log.
+func (c *conn) encode(reply any) (failed error) {
+	if c.resp.NotExecuted && c.resp.Error != "" { // else it is the answer to a ping
 		c.server.declined.Add(1)
 	}
 	if failed = c.wire.respond(&c.resp, reply); failed != nil {
-		c.resp.Error = "rpcserver: encoding the reply of " + resp.ServiceMethod + ": " + failed.Error()
+		c.resp.Error = "rpcserver: encoding the reply of " + c.resp.ServiceMethod + ": " + failed.Error()
 		if c.wire.respond(&c.resp, nil) != nil { // not even the error can be encoded: the client must not wait for ever
 			closeNow(c.nc) // no more: c.out is locked
 		}

@@ -70,7 +70,7 @@ func TestLinesAboutAnswersAreWrittenUnlocked(t *testing.T) {
 		"a notice cannot be sent": func(c *conn) { c.sendDrain(0) },
 		"reply cannot be encoded": func(c *conn) {
 			c.inflight.Add(1)
-			c.finish((&method{arg: reflect.TypeFor[int]()}).newCall(c, 1), rpcwire.Response{}, 1)
+			c.finish((&method{arg: reflect.TypeFor[int]()}).newCall(c, 1), 1)
 		},
 	} {
 		near, far := net.Pipe()
