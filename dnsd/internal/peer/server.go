@@ -119,8 +119,16 @@ func (s *Server) Run(ctx context.Context) error {
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	serving.Go(func() { _ = s.http.Serve(s.door) }) // its error is that the door was closed
-	unhook := context.AfterFunc(ctx, func() { _ = s.Close() })
-	defer unhook()
+	closed := make(chan struct{})
+	unhook := context.AfterFunc(ctx, func() {
+		defer close(closed)
+		_ = s.Close()
+	})
+	defer func() {
+		if !unhook() { // two may wait for the same requests, and the other one sees their end later
+			<-closed
+		}
+	}()
 	err := s.door.run()
 	_ = s.Close()
 	if err != nil && !errors.Is(err, net.ErrClosed) {
