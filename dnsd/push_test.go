@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"net"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/internal/dso"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 )
 
 // TestReconfirmProbesTheInstance: one that refuses connections goes at once, although it
@@ -30,19 +30,9 @@ func TestReconfirmProbesTheInstance(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer alive.Close()
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone.Close()
 	reg := s.blocks[0].reg.part
-	for id, ln := range map[string]net.Listener{"alive": alive, "gone": gone} {
-		_, port, _ := net.SplitHostPort(ln.Addr().String())
-		n, err := strconv.Atoi(port)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := reg.Register(t.Context(), registry.Instance{Key: registry.Key{Service: "_math._tcp", ID: id}, Host: "127.0.0.1", Port: uint16(n)}); err != nil {
+	for id, port := range map[string]uint16{"alive": uint16(alive.Addr().(*net.TCPAddr).Port), "gone": freeaddr.Take(1)[0].Port()} {
+		if _, err := reg.Register(t.Context(), registry.Instance{Key: registry.Key{Service: "_math._tcp", ID: id}, Host: "127.0.0.1", Port: port}); err != nil {
 			t.Fatal(err)
 		}
 	}

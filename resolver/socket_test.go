@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"strings"
 	"sync"
 	"syscall"
@@ -61,12 +60,7 @@ func TestOverRealSockets(t *testing.T) {
 // would be news to a watcher.
 func TestTheSameFailureReadsTheSame(t *testing.T) {
 	t.Parallel()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := conn.LocalAddr().String()
-	_ = conn.Close() // no server listens there now
+	addr := freeaddr.Take(1)[0].String() // no server listens there
 	var texts []string
 	for range 2 {
 		_, err := (&Resolver{Servers: []string{addr}, Timeout: 10 * time.Second}).Lookup(t.Context(), mathTCP)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/register"
 )
 
@@ -23,7 +24,7 @@ var keyA1 = registry.Key{Service: "_math._tcp", ID: "a1"}
 // serving is a listener in place of an instance, and its port.
 func serving(t *testing.T) (net.Listener, int) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", freeaddr.Take(1)[0].String()) // no other process gets it when it is closed
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func startHook(t *testing.T, addr string) *dnsd {
 // instance is a listener with its registration.
 func instance(t *testing.T) (net.Listener, uint16) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", freeaddr.Take(1)[0].String()) // no other process gets it when it is closed
 	if err != nil {
 		t.Fatal(err)
 	}

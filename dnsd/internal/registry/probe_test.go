@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 )
 
 func TestDeathIsProvenByARefusedConnection(t *testing.T) {
@@ -233,7 +234,7 @@ func TestLostConnectionOfAKilledServerRemovesItAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", freeaddr.Take(1)[0].String()) // no other process gets it when it is closed
 	if err != nil {
 		t.Fatal(err)
 	}
