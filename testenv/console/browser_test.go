@@ -30,6 +30,9 @@ type browser struct {
 	ctx context.Context
 	url string
 
+	session context.Context // of the tab, without an end of its time
+	end     func()          // closes the tab
+
 	mu      sync.Mutex
 	faults  []string // errors in the page: exceptions, and what the policy stopped
 	foreign []string // requests to other origins
@@ -82,8 +85,20 @@ func open(t *testing.T, url string) *browser {
 		}
 		t.Skipf("Chromium: %v", chromium.err)
 	}
+	return tab(t, chromium.ctx, url, chromedp.WithNewBrowserContext())
+}
+
+// another opens another window of the same session.
+func (b *browser) another() *browser {
+	b.t.Helper()
+	return tab(b.t, b.session, b.url)
+}
+
+func tab(t *testing.T, from context.Context, url string, options ...chromedp.ContextOption) *browser {
+	t.Helper()
 	b := &browser{t: t, url: url}
-	tab, end := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(b.listen))
+	tab, end := chromedp.NewContext(from, append(options, chromedp.WithListener(b.listen))...)
+	b.session, b.end = tab, end
 	t.Cleanup(end)
 	if err := chromedp.Do(tab); err != nil { // makes the tab, which must not end with a time
 		t.Fatal(err)

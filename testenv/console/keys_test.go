@@ -23,7 +23,7 @@ func TestAnInstanceIsDrainedByKeys(t *testing.T) {
 	s.put("_math._tcp", "a1", `{"port":9001,"lease":"10m"}`)
 	s.put("_math._tcp", "b2", `{"port":9002,"lease":"10m"}`)
 	b.visit("#/")
-	b.sees("tr", "_math._tcp")
+	b.sees("section[aria-label=Services] tr", "_math._tcp")
 	press := func(keys string) { b.run(chromedp.KeyEvent(keys)) }
 	focused := func(condition string) { b.await(`(e => ` + condition + `)(document.activeElement)`) }
 	// tab goes on until the focus is where it should be, at most 40 times.

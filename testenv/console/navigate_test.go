@@ -37,7 +37,7 @@ func TestViewsFollowEachOther(t *testing.T) {
 		s.put("_math._tcp", fmt.Sprintf("a%d", i), `{"port":9001,"lease":"10m"}`)
 	}
 	b.visit("#/")
-	b.sees("tr", "_math._tcp")
+	b.sees("section[aria-label=Services] tr", "_math._tcp")
 
 	part(t, s, b, "polling a service does not change it", func(t *testing.T) {
 		b.follow("#/s/_math._tcp", "a9")

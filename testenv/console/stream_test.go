@@ -53,6 +53,7 @@ func TestTheTokenChangesWhileRequestsAreUnderWay(t *testing.T) {
 	drain, events, lease := g.hold("PUT "+path("_math._tcp", "a1")+"/drain"), g.hold("GET /v1/events"), g.hold("GET /v1/services/_math._tcp")
 	b.click(`[data-action="drain"]`, "")
 	b.click("#confirm", "")
+	b.takesItsTurn() // it asks at once
 	for _, h := range []*held{drain, events, lease} {
 		<-h.came
 	}

@@ -16,6 +16,7 @@
 //	state.js     services and instances, as the stream tells them
 //	stream.js    the stream of changes: begins, goes on, begins again
 //	clock.js     the time by dnsd's clock
+//	turns.js     which windows of a browser keep their stream
 //	dom.js       elements from values, and texts for times and numbers
 //	table.js     a table that shows a part of its rows and changes only cells that differ
 //	overview.js  totals, rates, and the services, those in trouble first

@@ -122,6 +122,7 @@ document.addEventListener("visibilitychange", () => { stream.look(!document.hidd
 window.addEventListener("hashchange", show);
 say(document.getElementById("zone"), zone);
 show();
+stream.look(!document.hidden);
 stream.run();
 tick();
 setInterval(tick, 3000);

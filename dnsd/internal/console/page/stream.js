@@ -4,6 +4,7 @@ import { request } from "./api.js";
 import { changed, held } from "./token.js";
 import { breathe } from "./dom.js";
 import { Store } from "./state.js";
+import { Turns } from "./turns.js";
 
 // slice is how long events are taken before the page may draw, in milliseconds.
 const slice = 12;
@@ -17,6 +18,10 @@ const refusedPause = 30000;
 // long a hidden page keeps its stream: a browser has six connections to a server for all tabs.
 const silence = 40000, nap = 30000;
 
+// turn is how long a window that takes turns keeps a stream that has told the present, and
+// turnPause the time to its next one, in milliseconds.
+const turn = 1000, turnPause = 3000;
+
 export class Stream {
   // told gets what a reader should know of the connection: told(text, kind).
   constructor(store, told) {
@@ -25,7 +30,8 @@ export class Stream {
     this.last = "";
     this.listeners = [];
     this.wake = () => {};
-    changed(() => { this.last = ""; this.refused = null; this.abort?.abort(); this.wake(); });
+    this.turns = new Turns(() => { this.over = true; this.abort?.abort(); });
+    changed(() => { this.last = ""; this.refused = null; this.over = false; this.abort?.abort(); this.wake(); });
   }
 
   // look says whether the page can be seen.
@@ -49,6 +55,10 @@ export class Stream {
       const of = held();
       try {
         await this.once(() => { pause = firstPause; this.refused = null; });
+        if (this.over) {
+          await this.rest(turnPause);
+          continue;
+        }
         this.told("connecting", "");
       } catch (e) {
         if (this.asleep) continue;
@@ -81,11 +91,24 @@ export class Stream {
   // once follows one stream to its end. What is left of it must not keep its connection.
   async once(begun) {
     const abort = this.abort = new AbortController();
+    this.over = false;
     try {
+      this.keeps = await this.turns.keep();
+      abort.signal.throwIfAborted();
       await this.follow(abort, begun);
+    } catch (e) {
+      if (!this.over) throw e;
     } finally {
+      this.turns.leave();
+      clearTimeout(this.end);
       abort.abort();
     }
+  }
+
+  // current says that the store has the present. A stream that is not kept ends after a moment.
+  current() {
+    this.told(this.keeps ? "live" : "every 4 s: other windows are open", "on");
+    if (!this.keeps) this.end = setTimeout(() => { this.over = true; this.abort.abort(); }, turn);
   }
 
   async follow(abort, begun) {
@@ -97,7 +120,8 @@ export class Stream {
     const answer = await within(request("/v1/watch", { headers, signal: abort.signal, quiet: !!this.refused }));
     begun();
     this.fresh = this.last ? null : new Store();
-    this.told(this.last ? "live" : "loading", this.last ? "on" : "");
+    if (this.last) this.current();
+    else this.told("loading", "");
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let rest = ""; ;) {
       const { value, done } = await within(reader.read());
@@ -137,7 +161,7 @@ export class Stream {
       case "sync":
         this.store.replace(this.fresh || this.store);
         this.fresh = null;
-        this.told("live", "on");
+        this.current();
         break;
       case "end":
         this.told(e.detail, "");
