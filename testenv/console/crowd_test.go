@@ -61,5 +61,12 @@ func TestTenThousandInstancesDoNotStallThePage(t *testing.T) {
 	if rows > 200 {
 		t.Errorf("%d rows are drawn", rows)
 	}
+	b.follow("#/", "10,000 of 10,000")
+	b.follow("#/s/_crowd._tcp", "1 to 100 of 10,000")
+	b.sees("pre", "IN SRV")
+	for _, width := range []int64{1200, 390} {
+		b.resize(width, 844)
+		b.fits(fmt.Sprintf("crowd-%d", width))
+	}
 	b.clean()
 }

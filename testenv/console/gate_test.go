@@ -11,12 +11,15 @@ import (
 
 // gate is a way to dnsd that a test can block.
 type gate struct {
-	url   string
-	proxy *httputil.ReverseProxy
+	url    string
+	server *httptest.Server
+	proxy  *httputil.ReverseProxy
 
 	mu    sync.Mutex // guards what follows
 	quiet chan struct{}
 	held  map[string]*held
+	away  bool              // every connection is cut
+	fixed map[string]string // answers by path
 }
 
 // held is a request that does not reach dnsd before it is released.
@@ -31,7 +34,7 @@ func (s *server) gated(t *testing.T) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{held: map[string]*held{}}
+	g := &gate{held: map[string]*held{}, fixed: map[string]string{}}
 	g.proxy = &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(to)
 		r.Out.Header.Del("Origin") // the page is the gate's, for the browser
@@ -42,7 +45,7 @@ func (s *server) gated(t *testing.T) *gate {
 		ts.CloseClientConnections()
 		ts.Close()
 	})
-	g.url = ts.URL
+	g.url, g.server = ts.URL, ts
 	return g
 }
 
@@ -50,7 +53,16 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
 	h := g.held[r.Method+" "+r.URL.Path]
 	delete(g.held, r.Method+" "+r.URL.Path)
+	away, fixed := g.away, g.fixed[r.URL.Path]
 	g.mu.Unlock()
+	if away {
+		panic(http.ErrAbortHandler)
+	}
+	if fixed != "" {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(fixed))
+		return
+	}
 	if h != nil {
 		close(h.came)
 		select {
@@ -70,6 +82,23 @@ func (g *gate) hold(request string) *held {
 	h := &held{make(chan struct{}), make(chan struct{}), make(chan struct{})}
 	g.held[request] = h
 	return h
+}
+
+// cut ends all connections, and further ones, until it is called with false.
+func (g *gate) cut(away bool) {
+	g.mu.Lock()
+	g.away = away
+	g.mu.Unlock()
+	if away {
+		g.server.CloseClientConnections()
+	}
+}
+
+// fix gives a path an answer.
+func (g *gate) fix(path, body string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.fixed[path] = body
 }
 
 // silence swallows what the streams that are open say from now on. The channel is closed when one
@@ -111,4 +140,4 @@ func (a *answer) Write(p []byte) (int, error) {
 	return a.ResponseWriter.Write(p)
 }
 
-// Tests: stream_test.go.
+// Tests: rare_test.go, stream_test.go.

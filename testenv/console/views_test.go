@@ -71,11 +71,17 @@ const contrast = `(() => {
 // judge looks at the view that is open: its layout and its colours.
 func (b *browser) judge(name string) {
 	b.t.Helper()
-	for _, fault := range value[[]string](b, measure) {
-		b.t.Errorf("%s: %s", name, fault)
-	}
+	b.fits(name)
 	for _, fault := range value[[]string](b, contrast) {
 		b.t.Errorf("%s: too little contrast: %s", name, fault)
+	}
+}
+
+// fits looks at the layout of the view that is open, and takes its picture.
+func (b *browser) fits(name string) {
+	b.t.Helper()
+	for _, fault := range value[[]string](b, measure) {
+		b.t.Errorf("%s: %s", name, fault)
 	}
 	dir := *shots
 	if dir == "" {

@@ -2,6 +2,9 @@
 import { token, ask, held } from "./token.js";
 import { heard } from "./clock.js";
 
+// away is what a reader is told of a request without an answer.
+export const away = "dnsd does not answer";
+
 // Refusal is an answer that is an error: the server's own words, and the status.
 export class Refusal extends Error {
   constructor(status, text) {
@@ -21,7 +24,10 @@ export async function request(path, { quiet, ...options } = {}) {
   if (!options.method) ends.push(of);
   const headers = { ...options.headers };
   if (token()) headers.Authorization = "Bearer " + token();
-  const answer = await fetch(path, { ...options, headers, cache: "no-store", signal: AbortSignal.any(ends) });
+  const answer = await fetch(path, { ...options, headers, cache: "no-store", signal: AbortSignal.any(ends) }).catch(e => {
+    if (e.name !== "AbortError") e = new TypeError(away); // each browser has other words
+    throw e;
+  });
   heard(answer, sent);
   if (answer.ok || answer.status === 304) return answer;
   const problem = await answer.json().catch(() => ({}));

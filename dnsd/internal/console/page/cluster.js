@@ -12,7 +12,7 @@ export function clusterView() {
       { name: "dnsd", class: "mono main", text: m => m.name + (m.name === self ? " (this one)" : "") },
       { name: "Role", class: "state", draw: (cell, m) => only(cell, m.role + !!m.error, () => badge(m.error ? "fault" : m.role, m.error ? "gone" : m.role === "writer" ? "up" : "other")) },
       { name: "Revision", class: "num", text: m => m.revision || "" },
-      { name: "Behind", class: "num", text: m => (m.lag ? number(m.lag) : "0") },
+      { name: "Behind", class: "num", text: m => (m.lag || !m.error ? number(m.lag || 0) : "") },
       { name: "HTTP API", class: "mono", text: m => m.hook || "" },
       { name: "Address", class: "mono", text: m => m.address || "" },
       { name: "Certificate ends", class: "mono", text: m => m.certificate_ends || "" },
@@ -41,6 +41,7 @@ export function clusterView() {
     try {
       c = await json("/v1/cluster");
     } catch (e) {
+      if (!members.list.length) members.show([], "Nothing is known of the cluster.");
       return warn(e.message);
     }
     self = c.name;

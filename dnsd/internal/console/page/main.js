@@ -119,7 +119,7 @@ document.addEventListener("keydown", e => {
 changed(() => { events.reset(); rates.reset(); store.loaded = false; store.clear(); store.version++; show(); setTimeout(tick); });
 document.getElementById("token").addEventListener("click", () => ask());
 document.addEventListener("visibilitychange", () => { stream.look(!document.hidden); if (!document.hidden) { draw(); tick(); } });
-window.addEventListener("hashchange", show);
+window.addEventListener("hashchange", () => { document.getElementById("told").hidden = true; show(); });
 say(document.getElementById("zone"), zone);
 show();
 stream.look(!document.hidden);

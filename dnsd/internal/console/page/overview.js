@@ -55,7 +55,10 @@ export function overviewView({ store, rates, events, stream, zone }) {
   function update(force) {
     const words = wordsOf(filter.value);
     const all = { store, rates, services: [...store.services.values()].filter(s => s.instances.size).length };
-    totals.forEach(([, , text], i) => say(figures[i], store.loaded ? text(all) : "–"));
+    totals.forEach(([, , text], i) => {
+      say(figures[i], store.loaded ? text(all) : "–");
+      figures[i].classList.toggle("zero", figures[i].textContent === "0");
+    });
     sick.hidden = !rates.sick;
     if (force || drawn !== store.version || !store.loaded) {
       drawn = store.version;

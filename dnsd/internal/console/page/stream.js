@@ -1,8 +1,9 @@
 // The stream of changes (GET /v1/watch): it begins with the present, goes on after a break
 // where it was, and begins again when the server says that it cannot go on.
-import { request } from "./api.js";
+import { request, away } from "./api.js";
 import { changed, held } from "./token.js";
-import { breathe } from "./dom.js";
+import { breathe, clock } from "./dom.js";
+import { now } from "./clock.js";
 import { Store } from "./state.js";
 import { Turns } from "./turns.js";
 
@@ -69,7 +70,7 @@ export class Stream {
         if (e.status === 410) { this.last = ""; continue; }
         this.refused = e.status === 403 || e.status === 401 ? e : null;
         if (!(e.status || e instanceof TypeError || e instanceof DOMException)) reportError(e); // the page's own fault
-        this.told(e.status === 401 ? "a token is needed" : e.status === 403 ? "this token may not read all services" : e.status ? e.message : "dnsd does not answer", "bad");
+        this.told(e.status === 401 ? "a token is needed" : e.status === 403 ? "this token may not read all services" : e.status ? e.message : this.heard ? "no answer since " + clock(this.heard) : away, "bad");
         if (this.refused) {
           await this.rest(refusedPause);
           continue;
@@ -126,6 +127,7 @@ export class Stream {
     for (let rest = ""; ;) {
       const { value, done } = await within(reader.read());
       if (done) return;
+      this.heard = new Date(now());
       rest = await this.take(rest + value, abort.signal);
     }
   }

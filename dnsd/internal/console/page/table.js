@@ -18,7 +18,7 @@ export class Table {
     this.where = el("span", { role: "status" });
     this.before = el("button", { type: "button", onclick: () => this.turn(-1) }, "Previous");
     this.after = el("button", { type: "button", onclick: () => this.turn(1) }, "Next");
-    this.pager = el("div", { class: "pager" }, this.where, this.before, this.after);
+    this.pager = el("div", { class: "pager", hidden: true }, this.where, this.before, this.after);
     this.element = el("div", { class: "table" }, this.table, this.empty, this.pager);
   }
 
