@@ -14,12 +14,13 @@ const (
 	unsupportedFor = time.Hour
 	// pushBackoff and maxPushBackoff bound the pause before a server is connected to again for
 	// any other reason: its host refuses while it starts again, it is too busy to answer, or
-	// something between ends connections. The shortest is long enough for a thousand clients
-	// that lost it together. The pause before a server that has never taken a session doubles up
+	// something between ends connections. The least pause is a third of the longest: clients
+	// that lost the server together have asked it within lostSpread, and connect over a second
+	// and a half, a seventh of them in the busiest 100 ms. The pause before a server that has never taken a session doubles up
 	// to unsupportedFor: one that ends such connections, or is silent, may not know DSO, and RFC
 	// 8490 section 6.6.3.2 takes the second failure for that. We take many for it, since a server
 	// that starts, and one that is full, look the same for a while.
-	pushBackoff    = time.Second
+	pushBackoff    = 1500 * time.Millisecond
 	maxPushBackoff = time.Minute
 	doubled        = 16 // times: enough to pass the longest
 	// lasting is how long a session must live for the pause after it to be short again.
@@ -95,7 +96,7 @@ func (s *pushServer) failedLocked(r *Resolver, err error) {
 		longest = maxPushBackoff
 	}
 	longest = min(pushBackoff<<min(s.losses-1, doubled), longest)
-	alone := r.spreadLocked(longest/2, longest)
+	alone := r.spreadLocked(longest/3, longest)
 	switch {
 	case errors.As(err, &delay): // no random part: the server has spread the delays (RFC 8490 section 6.6.3)
 		// One that ends each session so is as good as one that loses them. But one that is full
@@ -164,4 +165,4 @@ func (s *pushSession) endLocked(err error) {
 	clear(s.follows)
 }
 
-// Tests: pushserver_test.go, pushlost_test.go.
+// Tests: pushserver_test.go, pushlost_test.go, pushherd_test.go.
