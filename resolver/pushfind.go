@@ -28,6 +28,7 @@ const (
 
 // pushZone is the servers of DNS push that a zone names. Resolver.mu guards it.
 type pushZone struct {
+	name    string
 	next    time.Time // before this, it is not asked for again
 	servers []*pushServer
 }
@@ -35,62 +36,73 @@ type pushZone struct {
 // findLocked begins to look for the servers of DNS push of a name, since its own server tells
 // about no changes: that may be a recursive one.
 func (r *Resolver) findLocked(ctx context.Context, e *entry) {
-	now := time.Now()
-	if now.Before(e.push.find) {
-		return
+	now, z := time.Now(), e.push.zone
+	switch {
+	case !now.Before(e.push.find):
+		e.push.find = now.Add(findAgain)
+		go r.find(ctx, e)
+	case z != nil && !now.Before(z.next): // the name that asked was left before the answer
+		z.next = now.Add(findAgain)
+		go r.findIn(ctx, e, z)
 	}
-	e.push.find = now.Add(findAgain)
-	go r.find(ctx, e)
 }
 
+// find asks in which zone the name is, and asks that zone for its servers, unless this is done
+// already for another name.
 func (r *Resolver) find(ctx context.Context, e *entry) {
 	w, err := r.way()
 	if err != nil {
 		return
 	}
-	q := question{e.name, typeSOA}
-	rep, _, err := r.ask(ctx, q, w.light(), false)
-	if err != nil {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		e.push.find = r.findSoonLocked(ctx)
-		return
-	}
-	if rep.zone == "" || rep.zone == "." {
-		return
-	}
+	rep, _, err := r.ask(ctx, question{e.name, typeSOA}, w.light(), false)
 	r.mu.Lock()
-	z := r.pushZones[rep.zone]
+	z, asked := (*pushZone)(nil), true
+	switch {
+	case err != nil:
+		e.push.find = r.findSoonLocked(ctx)
+	case rep.zone != "" && rep.zone != ".":
+		now := time.Now()
+		z = r.pushZoneLocked(rep.zone)
+		if asked = now.Before(z.next); !asked {
+			z.next = now.Add(findAgain)
+		}
+		e.push.zone = z
+		e.wake()
+	}
+	r.mu.Unlock()
+	if !asked {
+		r.findIn(ctx, e, z)
+	}
+}
+
+// findIn asks a zone for its servers.
+func (r *Resolver) findIn(ctx context.Context, e *entry, z *pushZone) {
+	var out outcome
+	if w, err := r.way(); err == nil {
+		out = r.resolveAt(ctx, pushService+z.name, w.light(), nil, new(memory))
+	}
+	servers := r.discovered(out.endpoints)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if out.vouched { // a lost answer says nothing about the servers that are known
+		z.servers = servers
+	} else {
+		z.next = r.findSoonLocked(ctx)
+	}
+	e.wake()
+}
+
+// pushZoneLocked returns what is known of a zone.
+func (r *Resolver) pushZoneLocked(name string) *pushZone {
+	z := r.pushZones[name]
 	if z == nil {
 		if r.pushZones == nil || len(r.pushZones) >= maxPushZones {
 			r.pushZones = map[string]*pushZone{}
 		}
-		z = new(pushZone)
-		r.pushZones[rep.zone] = z
+		z = &pushZone{name: name}
+		r.pushZones[name] = z
 	}
-	now := time.Now()
-	known := now.Before(z.next)
-	if !known {
-		z.next = now.Add(findAgain)
-	}
-	r.mu.Unlock()
-	var servers []*pushServer
-	answered := true
-	if !known {
-		out := r.resolveAt(ctx, pushService+rep.zone, w.light(), nil, new(memory))
-		servers, answered = r.discovered(out.endpoints), out.vouched
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !known && answered { // a lost answer says nothing about the servers that are known
-		z.servers = servers
-	}
-	if !answered {
-		z.next = r.findSoonLocked(ctx)
-		e.push.find = z.next
-	}
-	e.push.zone = z
-	e.wake()
+	return z
 }
 
 // findSoonLocked is when to look again after a question without an answer. A Watch that has

@@ -34,10 +34,17 @@ const (
 	// deafFor is how long a server is left alone whose session did not tell what it answers by
 	// DNS: it hangs, or something between does.
 	deafFor = time.Minute
+	// longestRefusal bounds the time for which a refused request is not made again. RFC 8490
+	// section 7.2.2 says that a client should not, and RFC 8765 section 6.2.2 has an hour as the
+	// longest time that it recommends: a wrong or hostile server must not keep a process of weeks
+	// from what it allows later. After a session that the server ends, section 6.6.3 of the former
+	// leaves no choice: there the time is kept, up to 49 days.
+	longestRefusal = time.Hour
 	// lostSpread is the time over which clients that have lost a session ask by DNS.
 	lostSpread = time.Second
-	// maxPushServers bounds the servers remembered: more than any configuration has.
-	maxPushServers = 64
+	// maxPushServers bounds the servers remembered: those of all zones that are remembered, and
+	// of any configuration.
+	maxPushServers = maxPushZones*maxFoundAddrs + 64
 )
 
 // pushServer is what is known of a server as one that tells about changes. Resolver.mu
@@ -63,18 +70,34 @@ func (r *Resolver) pushServerLocked(address string, config *tls.Config) *pushSer
 	if s := r.pushServers[key]; s != nil {
 		return s
 	}
-	if r.pushServers == nil || len(r.pushServers) >= maxPushServers {
-		kept := map[string]*pushServer{}
-		for key, s := range r.pushServers {
-			if s.session != nil {
-				kept[key] = s
-			}
-		}
-		r.pushServers = kept
+	if r.pushServers == nil {
+		r.pushServers = map[string]*pushServer{}
+	}
+	if len(r.pushServers) >= maxPushServers {
+		r.forgetServersLocked()
 	}
 	s := &pushServer{address: address, tls: config}
 	r.pushServers[key] = s
 	return s
+}
+
+// forgetServersLocked makes room: it forgets servers that nothing is to be known of, and then
+// half of the others that have no session. One that is left alone would be connected to again.
+func (r *Resolver) forgetServersLocked() {
+	now := time.Now()
+	for key, s := range r.pushServers {
+		if s.session == nil && !now.Before(s.until) {
+			delete(r.pushServers, key)
+		}
+	}
+	for key, s := range r.pushServers {
+		if len(r.pushServers) <= maxPushServers/2 {
+			return
+		}
+		if s.session == nil {
+			delete(r.pushServers, key)
+		}
+	}
 }
 
 // opened notes that a session was accepted.
@@ -104,6 +127,9 @@ func (s *pushServer) failedLocked(r *Resolver, err error) {
 		alone = max(delay.delay, leastDelay, min(alone, maxPushBackoff))
 		if lasted {
 			s.losses = 0
+		}
+		if delay.delay > longestRefusal {
+			r.logLocked(slog.LevelWarn, "resolver: the server wants no session for a long time; names are kept fresh by their TTL until then, or until this program starts again", "server", s.address, "for", alone)
 		}
 	case errors.As(err, &wrong):
 		alone, s.unable = unsupportedFor, true

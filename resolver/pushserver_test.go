@@ -150,6 +150,60 @@ func TestASessionMayBeRefusedForATime(t *testing.T) {
 	})
 }
 
+// TestARefusalForWeeksCountsAnHour, of a session or of a name. A session that the server ends
+// for weeks is not begun again, and the log has a warning.
+func TestARefusalForWeeksCountsAnHour(t *testing.T) {
+	const weeks = 7 * 7 * 24 * time.Hour
+	for name, tt := range map[string]struct {
+		end   func(p *fakePush) // begins to refuse
+		after time.Duration     // until the next session
+		warns int
+	}{
+		"a name": {func(p *fakePush) {
+			p.refuse = func(string) (int, []dso.TLV) { return dns.RcodeRefused, []dso.TLV{dso.RetryDelay(weeks)} }
+		}, time.Hour, 0},
+		"a session, before it begins": {func(p *fakePush) {
+			p.hello = func(id uint16) [][]byte {
+				return [][]byte{dso.AppendResponse(nil, id, dns.RcodeRefused, dso.RetryDelay(weeks))}
+			}
+		}, time.Hour, 0},
+		"a session, as it ends": {func(p *fakePush) {
+			p.greet = func(uint16, string) [][]byte {
+				return [][]byte{dso.AppendRetryDelay(nil, dns.RcodeNotAuth, weeks)}
+			}
+		}, weeks, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, _, r := following(t, 2)
+				var log strings.Builder
+				var mu sync.Mutex
+				r.Logger = slog.New(slog.NewTextHandler(lockedWriter{&mu, &log}, nil))
+				tt.end(p)
+				w := watch(t, r, mathTCP)
+				defer w.close()
+				time.Sleep(time.Minute)
+				p.mu.Lock()
+				p.refuse, p.hello, p.greet = nil, nil, nil
+				p.mu.Unlock()
+				time.Sleep(min(tt.after, 2*time.Hour) - 2*time.Minute)
+				if n := p.sessionsBegun(); n != 1 {
+					t.Errorf("%d sessions, want one until %v are over", n, tt.after)
+				}
+				time.Sleep(3 * time.Minute)
+				if followed := r.Freshness(mathTCP).By == "push"; followed != (tt.after == time.Hour) {
+					t.Errorf("%+v", r.Freshness(mathTCP))
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if n := strings.Count(log.String(), "level=WARN"); n != tt.warns {
+					t.Errorf("%d warnings:\n%s", n, log.String())
+				}
+			})
+		})
+	}
+}
+
 // TestAServerThatRefusesAgainAndAgain costs a connection a minute, however short the time is
 // that it says, and has a session when it does not refuse any more.
 func TestAServerThatRefusesAgainAndAgain(t *testing.T) {
@@ -256,15 +310,43 @@ func (l lockedWriter) Write(b []byte) (int, error) {
 	return l.w.Write(b)
 }
 
-// TestTheServersRememberedAreBounded, and one with a session is not forgotten.
+// TestTheServersRememberedAreBounded, and neither one with a session is forgotten, nor one that
+// is left alone while there is room without it.
 func TestTheServersRememberedAreBounded(t *testing.T) {
 	var r Resolver
-	busy := r.pushServerLocked("busy:53", nil)
+	busy, alone := r.pushServerLocked("busy:53", nil), r.pushServerLocked("alone:53", nil)
 	busy.session = new(pushSession)
+	alone.until = time.Now().Add(time.Hour)
 	for i := range 10 * maxPushServers {
 		r.pushServerLocked(fmt.Sprint(i), nil)
 	}
-	if len(r.pushServers) > maxPushServers || r.pushServerLocked("busy:53", nil) != busy {
-		t.Errorf("%d servers", len(r.pushServers))
+	if len(r.pushServers) > maxPushServers || r.pushServers["busy:53"] != busy || r.pushServers["alone:53"] != alone {
+		t.Errorf("%d servers, %v, %v", len(r.pushServers), r.pushServers["busy:53"], r.pushServers["alone:53"])
+	}
+	for i := range 2 * maxPushServers {
+		r.pushServerLocked("alone"+fmt.Sprint(i), nil).until = alone.until
+	}
+	if len(r.pushServers) > maxPushServers || r.pushServers["busy:53"] != busy {
+		t.Errorf("%d servers, %v", len(r.pushServers), r.pushServers["busy:53"])
+	}
+}
+
+// TestManyZonesDoNotForgetAServer that is left alone: each zone names as many servers of push
+// as are tried.
+func TestManyZonesDoNotForgetAServer(t *testing.T) {
+	var r Resolver
+	recursor := r.pushServerLocked("ns1:53", nil)
+	recursor.until = time.Now().Add(unsupportedFor)
+	for zone := range maxPushZones {
+		var eps []Endpoint
+		for i := range maxFound {
+			eps = append(eps, Endpoint{Addr: fmt.Sprintf("a%d.%d:853", zone, i), Alt: []string{fmt.Sprintf("b%d.%d:853", zone, i)}, Target: "push."})
+		}
+		for _, s := range r.discovered(eps) {
+			s.until = recursor.until
+		}
+	}
+	if r.pushServers["ns1:53"] != recursor || len(r.pushServers) != 1+maxPushZones*maxFoundAddrs {
+		t.Errorf("%d servers of %d zones, %v", len(r.pushServers), maxPushZones, r.pushServers["ns1:53"])
 	}
 }

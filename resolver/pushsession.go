@@ -166,7 +166,7 @@ func (s *pushSession) establish(conn net.Conn, deadline time.Time) error {
 	case len(msg) >= headerSize && m.Response && m.ID == id && m.Rcode != dns.RcodeSuccess:
 		// Also from a server that does not know DSO, whatever else is in its message.
 		if delay, ok, err := m.RetryDelay(); ok && err == nil {
-			return &delayError{delay, m.Rcode}
+			return &delayError{min(delay, longestRefusal), m.Rcode} // RFC 8490 section 7.2.2
 		}
 		return &unsupportedError{m.Rcode}
 	case err != nil:
@@ -230,7 +230,7 @@ func (s *pushSession) take(msg []byte) error {
 		if err != nil {
 			return &protocolError{err}
 		}
-		return &delayError{delay, m.Rcode}
+		return &delayError{delay, m.Rcode} // the whole time: RFC 8490 section 6.6.3
 	}
 	return &protocolError{m.Unimplemented()}
 }
@@ -301,7 +301,7 @@ func (s *pushSession) answered(m dso.Message) error {
 	}
 	s.r.logLocked(slog.LevelDebug, "resolver: the server does not tell about a name", "name", f.e.name, "server", s.server.address, "rcode", dns.RcodeToString[m.Rcode], "retry", delay)
 	delete(s.active, m.ID)
-	s.r.refusedLocked(f, max(delay, leastDelay))
+	s.r.refusedLocked(f, min(max(delay, leastDelay), longestRefusal)) // RFC 8490 section 7.2.2
 	return nil
 }
 
