@@ -179,6 +179,7 @@ func (b *block) check(key registry.Key, host string) error {
 func (b *block) hookConfig(log *slog.Logger) hook.Config {
 	c := b.told.hook
 	c.Registry, c.Check, c.DNS = b.reg.part, b.check, b.answer
+	c.Push = b.sessions
 	c.Ready = func() error {
 		if !b.ready.Load() {
 			return errors.New("not serving yet, or no more")

@@ -64,6 +64,43 @@ func TestReconfirmProbesTheInstance(t *testing.T) {
 	}
 }
 
+// TestSessionsAreListedByTheHook: those that follow its zone, of all its addresses.
+func TestSessionsAreListedByTheHook(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "dns.pem"), filepath.Join(dir, "dns.key")
+	selfSigned(t, cert, key)
+	z := oneOf("a")
+	z.Store = Store{Kind: "memory"}
+	z.DNS.TLS, z.DNS.TLSPort = TLS{Cert: cert, Key: key}, -1
+	s := run(t, Config{Zones: []Zone{z}})
+	origin := s.blocks[0].zones[0].zone.Origin()
+	c, err := tls.Dial("tcp", s.TLSAddrs()[0].String(), &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	b, err := dso.AppendFollow(nil, 1, "_math._tcp."+origin)
+	if err == nil {
+		_, err = c.Write(b)
+	}
+	if err == nil {
+		_, err = c.Read(make([]byte, 512)) // the answer
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, got := request(t, "GET", s.HookURL()+"/v1/push", "")
+	list, _ := got["sessions"].([]any)
+	if status != 200 || got["total"] != 1.0 || len(list) != 1 {
+		t.Fatalf("%d %v", status, got)
+	}
+	one := list[0].(map[string]any)
+	since, err := time.Parse(time.RFC3339, one["since"].(string))
+	if one["listener"] != (*s.blocks[0].dns.Load())[1].addr || one["address"] != "127.0.0.1" || one["tls"] != true || one["subscriptions"] != 1.0 || err != nil || time.Since(since) > time.Minute {
+		t.Errorf("%v, %v", one, err)
+	}
+}
+
 // TestWhichInstancesARecordLeadsTo, by the names that package zone makes.
 func TestWhichInstancesARecordLeadsTo(t *testing.T) {
 	in := &registry.Instance{Key: registry.Key{Service: "_math._tcp", ID: "a1"}, Host: "10.0.0.7", Port: 80}

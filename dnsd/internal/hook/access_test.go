@@ -36,6 +36,7 @@ func requests() []needing {
 		{"GET", pathCluster, pathCluster, "", Read, ""},
 		{"GET", pathEvents, pathEvents, "", Read, ""},
 		{"GET", pathEvents, pathEvents + "?service=_math._tcp", "", Read, "_math._tcp"},
+		{"GET", pathPush, pathPush, "", Admin, ""},
 		{"GET", pathService + "/dns", svc + "/dns", "", Read, "_math._tcp"},
 		{"POST", pathMembers, pathMembers, `{"name":"d","peer":"https://10.0.0.4:2380"}`, Admin, ""},
 		{"DELETE", pathMembers + "/{name}", pathMembers + "/b", "", Admin, ""},

@@ -58,6 +58,7 @@ const (
 	pathMembers  = pathCluster + "/members"
 	pathSnapshot = "/v1/snapshot"
 	pathEvents   = "/v1/events"
+	pathPush     = "/v1/push"
 	pathConsole  = "/console/{file}"
 	pathFront    = "/{$}"    // the console
 	pathSD       = "/v1/sd/" // service discovery as other programs read it
@@ -89,6 +90,7 @@ func table() []route {
 		{path: pathWatch, methods: get((*exchange).watch)},
 		{path: pathEvents, methods: get((*exchange).showEvents)},
 		{path: pathService + "/dns", methods: get((*exchange).showDNS)},
+		{path: pathPush, methods: map[string]operation{http.MethodGet: {(*exchange).showPush, "sessions"}}},
 		{path: pathCluster, methods: get((*exchange).showCluster)},
 		{path: pathMembers, methods: map[string]operation{http.MethodPost: {(*exchange).addMember, "add member"}}},
 		{path: pathMembers + "/{name}", methods: map[string]operation{http.MethodDelete: {(*exchange).removeMember, "remove member"}}},

@@ -40,6 +40,9 @@ type Config struct {
 	Aliases []string
 	// DNS answers a question of class IN for a name in Zone; nil: there is no zone.
 	DNS func(name, rrtype string) (DNSAnswer, error)
+	// Push returns the sessions of clients that follow Zone or Aliases live, at most most of
+	// them; nil: there are none.
+	Push func(most int) PushSessions
 	// Check says why an instance cannot be published with a host, by a
 	// *registry.FieldError; nil, or a nil function: it can. It is called if the instance
 	// or its host is new.
@@ -74,6 +77,7 @@ type state struct {
 	aliases  []string
 	console  console.Page
 	dns      func(name, rrtype string) (DNSAnswer, error)
+	push     func(most int) PushSessions
 	check    func(registry.Key, string) error
 	ready    func() error
 	grants   []grant
@@ -300,6 +304,7 @@ func (s *Server) prepare(cfg Config) (*state, error) {
 		aliases:  cfg.Aliases,
 		console:  console.For(cfg.Zone, timeline.Kinds()),
 		dns:      cfg.DNS,
+		push:     cfg.Push,
 		check:    cfg.Check,
 		ready:    cfg.Ready,
 		insecure: cfg.Insecure,

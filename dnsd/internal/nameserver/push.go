@@ -24,6 +24,12 @@ func (c *conn) handOver(msg, rest []byte, from netip.Addr, tr transport) bool {
 	return c.handed
 }
 
+// Sessions are those of clients that follow a zone with one of the origins: see
+// push.Server.Sessions.
+func (s *Server) Sessions(origins []string, most int) (first []push.Session, total int) {
+	return s.push.Sessions(origins, most)
+}
+
 // forPush is what push is told of the settings.
 func (s *Server) forPush(set *settings) push.Config {
 	c := push.Config{Off: set.Push.Off, Limits: set.Push.Limits, Answer: s.answerInSession, Reconfirm: set.Push.Reconfirm, Logger: set.log}

@@ -86,7 +86,7 @@ func (s *session) flushLocked(buf *[]byte, now time.Time) {
 
 // startLocked starts the writer, with what it is to send first.
 func (s *session) startLocked(rest []byte) {
-	s.writing = true
+	s.writing, s.rest = true, int32(len(rest))
 	s.srv.wg.Add(1) // the reader has not ended, so this is above 0
 	go s.write(rest)
 }
@@ -141,6 +141,7 @@ func (s *session) next(buf *[]byte) (rest []byte, late *subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	*buf = s.nextLocked((*buf)[:0])
+	s.rest = int32(len(*buf))
 	if len(*buf) > 0 {
 		s.touchLocked(time.Now())
 		return *buf, nil

@@ -59,6 +59,9 @@ type session struct {
 	raw  syscall.RawConn // for writes that do not wait; nil: each write needs a goroutine
 	from netip.Addr
 	tls  bool
+	// since is when it began, in seconds since 1970. It and rest have 32 bits, for which there
+	// is room between the fields: there may be a million sessions.
+	since uint32
 
 	holder *holder // set by Server.enter
 
@@ -75,6 +78,7 @@ type session struct {
 	mu      sync.Mutex // guards what follows. Held alone, or after that of one hub
 	state   state
 	writing bool            // a goroutine writes; otherwise nothing waits to be sent
+	rest    int32           // octets that it writes now
 	last    time.Time       // when a message came or was sent
 	out     []byte          // answers that wait for the writer
 	room    chan struct{}   // the reader waits for it, because out is full; nil: it does not
@@ -91,7 +95,7 @@ type orphan struct {
 
 func newSession(srv *Server, c Conn) *session {
 	now := time.Now()
-	s := &session{srv: srv, conn: c.Conn, low: c.Raw, from: c.From, tls: c.TLS, interval: dso.DefaultTimeout, active: now, last: now}
+	s := &session{srv: srv, conn: c.Conn, low: c.Raw, from: c.From, tls: c.TLS, since: uint32(now.Unix()), interval: dso.DefaultTimeout, active: now, last: now}
 	s.in = s.small[:0]
 	if !c.TLS {
 		s.raw = rawConn(c.Conn)
