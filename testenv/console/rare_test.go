@@ -11,8 +11,8 @@ import (
 
 // three is what a member says of a cluster of three, of which one does not answer.
 const three = `{"name":"dnsd-b.cluster.example","writer":"dnsd-a.cluster.example",
-"members":[{"name":"dnsd-a.cluster.example","role":"writer","revision":28060223024,"hook":"https://dnsd-a.cluster.example:8053","address":"10.0.0.1:8054"},
-{"name":"dnsd-b.cluster.example","role":"follower","revision":28060223022,"hook":"https://dnsd-b.cluster.example:8053","address":"10.0.0.2:8054","lag":2},
+"members":[{"name":"dnsd-a.cluster.example","role":"writer","revision":28060223024,"hook":"https://dnsd-a.cluster.example:8053","address":"10.0.0.1:8054","certificate_ends":"2027-06-01T00:00:00Z"},
+{"name":"dnsd-b.cluster.example","role":"follower","revision":28060223022,"hook":"https://dnsd-b.cluster.example:8053","address":"10.0.0.2:8054","lag":2,"certificate_ends":"2026-12-01T12:34:56Z"},
 {"name":"dnsd-c.cluster.example","role":"follower","hook":"https://dnsd-c.cluster.example:8053","address":"[2001:db8::3]:8054","error":"Get \"https://[2001:db8::3]:8054/peer/v1/state\": dial tcp [2001:db8::3]:8054: connect: connection refused"}],
 "etcd":{"inside":true,"version":"3.7.3","bytes":1048576,"quota":2147483648,
 "members":[{"name":"dnsd-a.cluster.example","peer":"https://dnsd-a.cluster.example:2380","leader":true},{"name":"dnsd-b.cluster.example","peer":"https://dnsd-b.cluster.example:2380"},

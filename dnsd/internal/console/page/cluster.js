@@ -13,9 +13,9 @@ export function clusterView() {
       { name: "Role", class: "state", draw: (cell, m) => only(cell, m.role + !!m.error, () => badge(m.error ? "fault" : m.role, m.error ? "gone" : m.role === "writer" ? "up" : "other")) },
       { name: "Revision", class: "num", text: m => m.revision || "" },
       { name: "Behind", class: "num", text: m => (m.lag || !m.error ? number(m.lag || 0) : "") },
-      { name: "HTTP API", class: "mono", text: m => m.hook || "" },
+      { name: "HTTP API", class: "mono of", text: m => m.hook || "" },
       { name: "Address", class: "mono", text: m => m.address || "" },
-      { name: "Certificate ends", class: "mono", text: m => m.certificate_ends || "" },
+      { name: "Certificate ends", class: "ends", draw: (cell, m) => { cell.title = m.certificate_ends || ""; say(cell, cell.title.slice(0, 10)); } }, // the day
       { name: "Fault", class: "why", text: m => m.error || "" },
     ],
   });
