@@ -1,6 +1,8 @@
 package console
 
 import (
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -39,7 +41,7 @@ func (s *server) gated(t *testing.T) *gate {
 		r.SetURL(to)
 		r.Out.Header.Del("Origin") // the page is the gate's, for the browser
 		r.Out.Header.Del("Sec-Fetch-Site")
-	}}
+	}, ErrorLog: log.New(io.Discard, "", 0)} // a request that the page gives up is no error
 	ts := httptest.NewServer(g)
 	t.Cleanup(func() {
 		ts.CloseClientConnections()

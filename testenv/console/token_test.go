@@ -85,7 +85,7 @@ func TestTheTabOfAnAnswerHasNoToken(t *testing.T) {
 	}
 	c := &browser{t: t, ctx: tab, url: b.url}
 	c.sees("body", `"id":"a1"`)
-	if kept := value[string](c, `JSON.stringify([{...sessionStorage}, opener])`); kept != "[{},null]" {
+	if kept := value[string](c, `JSON.stringify([{...sessionStorage}, !!opener])`); kept != "[{},false]" {
 		t.Errorf("the tab has %s", kept)
 	}
 	b.clean()
