@@ -139,4 +139,4 @@ func (m *membership) add(ctx context.Context, in registry.Instance) (added bool,
 	return err == nil, err
 }
 
-// Tests: several_reload_test.go.
+// Tests: several_reload_test.go, followed_reload_test.go.
