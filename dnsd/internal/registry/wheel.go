@@ -3,7 +3,8 @@ package registry
 import "time"
 
 // tick is how often Run looks at leases. It is far below the shortest lease, and twenty
-// wake-ups a second cost next to nothing.
+// wake-ups a second cost next to nothing. Run wakes up also while there is no lease, because
+// the clock finds that this process stood still by readings that come late: see stallAfter.
 const tick = 50 * time.Millisecond
 
 const (
