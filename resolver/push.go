@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -82,6 +83,10 @@ type Freshness struct {
 	Revision uint64
 	// Since is when the server began to tell. It is zero if By is not "push".
 	Since time.Time
+	// Again is when a server is asked the next time to tell about changes. Before that all that
+	// could are left alone: they do not know how, have refused, or were lost. It is zero if no
+	// server is.
+	Again time.Time
 }
 
 // Freshness tells by what the name is kept fresh, for debug pages.
@@ -100,7 +105,29 @@ func (r *Resolver) Freshness(name string) Freshness {
 		f := e.push.follow
 		return Freshness{By: "push", Server: f.session.server.address, Revision: e.push.revision, Since: f.since}
 	}
-	return Freshness{By: "ttl", Server: e.push.server}
+	return Freshness{By: "ttl", Server: e.push.server, Again: r.againLocked(&e.push)}
+}
+
+// againLocked is when the first server is not left alone any more that could tell about the
+// name; zero: none is left alone.
+func (r *Resolver) againLocked(p *pushState) (again time.Time) {
+	if r.NoPush || p.follow != nil {
+		return again
+	}
+	servers := p.discovered()
+	if own := r.pushServers[pushKey(p.server, r.TLS)]; own != nil {
+		servers = append(slices.Clone(servers), own)
+	}
+	for _, s := range servers {
+		alone := p.aloneFor(s)
+		if alone == 0 {
+			return time.Time{}
+		}
+		if at := time.Now().Add(alone); again.IsZero() || at.Before(again) {
+			again = at
+		}
+	}
+	return again
 }
 
 // followLocked sees to it that a watched name is followed at the server that answered, and

@@ -61,12 +61,17 @@ type pushServer struct {
 	told    bool         // that it has broken the protocol is in the log
 }
 
+// pushKey is the key of a server in Resolver.pushServers.
+func pushKey(address string, config *tls.Config) string {
+	if config == nil {
+		return address
+	}
+	return address + " " + config.ServerName
+}
+
 // pushServerLocked returns what is known of a server.
 func (r *Resolver) pushServerLocked(address string, config *tls.Config) *pushServer {
-	key := address
-	if config != nil {
-		key += " " + config.ServerName
-	}
+	key := pushKey(address, config)
 	if s := r.pushServers[key]; s != nil {
 		return s
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -202,6 +203,46 @@ func TestARefusalForWeeksCountsAnHour(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFreshnessTellsWhenPushIsTriedAgain: of a server that does not know DSO, of one that was
+// lost, and of one that tells about changes.
+func TestFreshnessTellsWhenPushIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, s, r := following(t, 2)
+		again := func() (string, time.Duration) {
+			f := r.Freshness(mathTCP)
+			if f.Again.IsZero() {
+				return f.By, 0
+			}
+			return f.By, time.Until(f.Again)
+		}
+		p.hello = func(id uint16) [][]byte {
+			return [][]byte{dso.AppendResponse(nil, id, dns.RcodeNotImplemented)}
+		}
+		w := watch(t, r, mathTCP)
+		time.Sleep(time.Minute)
+		if by, in := again(); by != "ttl" || in != unsupportedFor-time.Minute {
+			t.Errorf("of a server without DSO: %s, again in %v", by, in)
+		}
+		p.mu.Lock()
+		p.hello = nil
+		p.mu.Unlock()
+		time.Sleep(unsupportedFor)
+		if by, in := again(); by != "push" || in != 0 {
+			t.Errorf("of a server that tells: %s, again in %v", by, in)
+		}
+		s.fault("tcp", syscall.ECONNREFUSED)
+		p.cut()
+		time.Sleep(time.Minute)
+		if by, in := again(); by != "ttl" || in <= 0 || in > maxPushBackoff {
+			t.Errorf("of a server that takes no connections: %s, again in %v", by, in)
+		}
+		w.close()
+		if f := r.Freshness(mathTCP); f != (Freshness{}) {
+			t.Errorf("without a Watch: %+v", f)
+		}
+	})
 }
 
 // TestAServerThatRefusesAgainAndAgain costs a connection a minute, however short the time is

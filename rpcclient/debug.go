@@ -39,6 +39,7 @@ type pageNames struct {
 	Server   string    `json:"server,omitempty"`   // the one that tells about changes, or answered last
 	Revision uint64    `json:"revision,omitempty"` // of the set, if the server tells it
 	Followed time.Time `json:"followed,omitzero"`  // since when the server tells about changes
+	Again    time.Time `json:"again,omitzero"`     // when a server is asked the next time to tell about changes
 }
 
 // pageNode is one node, and why it is used or not.
@@ -80,6 +81,9 @@ func (c *Client) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"ago": func(t time.Time) string {
 				return page.Time.Sub(t).Round(time.Second).String() + " ago"
 			},
+			"in": func(t time.Time) string {
+				return max(t.Sub(page.Time), 0).Round(time.Second).String()
+			},
 			"ms": func(d time.Duration) string { return d.Round(10 * time.Microsecond).String() },
 		}).Parse(debugHTML)
 		if err != nil {
@@ -102,7 +106,7 @@ func (c *Client) page(now time.Time) page {
 			Freshness(name string) resolver.Freshness
 		}); ok {
 			f := r.Freshness(c.service)
-			p.Names.FreshBy, p.Names.Server, p.Names.Revision, p.Names.Followed = f.By, f.Server, f.Revision, f.Since
+			p.Names.FreshBy, p.Names.Server, p.Names.Revision, p.Names.Followed, p.Names.Again = f.By, f.Server, f.Revision, f.Since, f.Again
 		}
 		if s.TTL > 0 {
 			p.Names.TTL = s.TTL.String()

@@ -123,17 +123,22 @@ func TestDebugPageSaysByWhatTheNameIsKeptFresh(t *testing.T) {
 			src := following{eps{{Addr: "a:1"}}, resolver.Freshness{By: by, Server: "dnsd:53"}}
 			if by == "push" {
 				src.fresh.Revision, src.fresh.Since = 42, time.Now()
+			} else {
+				src.fresh.Again = time.Now().Add(time.Hour)
 			}
 			f := newFakeNet(map[string]func(net.Conn){"a:1": stock(&Arith{})})
 			c := fakeClient(t, f, Config{Source: src})
 			ready(t, c)
 			time.Sleep(time.Minute)
-			if got := c.page(time.Now()).Names; got.FreshBy != by || got.Server != "dnsd:53" || got.Revision != src.fresh.Revision || !got.Followed.Equal(src.fresh.Since) {
+			if got := c.page(time.Now()).Names; got.FreshBy != by || got.Server != "dnsd:53" || got.Revision != src.fresh.Revision || !got.Followed.Equal(src.fresh.Since) || !got.Again.Equal(src.fresh.Again) {
 				t.Errorf("the names are %+v", got)
 			}
 			w := httptest.NewRecorder()
 			c.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 			if told := strings.Contains(w.Body.String(), "changes are told by dnsd:53 since 1m0s ago, the last at revision 42"); told != (by == "push") {
+				t.Errorf("by %s, the page is %s", by, w.Body)
+			}
+			if alone := strings.Contains(w.Body.String(), "asked of dnsd:53; no server tells about changes, the next attempt is in 59m0s"); alone != (by == "ttl") {
 				t.Errorf("by %s, the page is %s", by, w.Body)
 			}
 			c.Close()
