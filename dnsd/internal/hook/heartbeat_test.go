@@ -239,7 +239,7 @@ func TestHoldsOverOneHTTP2ConnectionDoNotDisturbEachOther(t *testing.T) {
 			var once sync.Once
 			l, err := register.Keep(t.Context(), register.Config{
 				Hooks: []string{h.URL()}, Service: "_math._tcp", ID: fmt.Sprintf("i%d", i),
-				Registration: register.Registration{Port: uint16(port), Lease: register.Duration(3 * time.Second), TTL: register.Duration(time.Second)},
+				Registration: register.Registration{Port: uint16(port), Lease: register.Duration(9 * time.Second), TTL: register.Duration(time.Second)},
 				HTTP:         h.client,
 				OnChange: func(st register.Status) {
 					if st.State == register.LeaseHeld && st.Beats > 0 {
@@ -259,9 +259,10 @@ func TestHoldsOverOneHTTP2ConnectionDoNotDisturbEachOther(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	eventually(t, "each was renewed five times", func() bool {
+	// With a lease of 9 s, a renewal may be late by 750 ms before its client registers again.
+	eventually(t, "each was renewed twice", func() bool {
 		for _, l := range leases {
-			if l.Status().Beats < 6 {
+			if l.Status().Beats < 3 {
 				return false
 			}
 		}

@@ -68,7 +68,7 @@ func (h *hook) hold(tb testing.TB, n int, query, prefix string) []net.Conn {
 	for i := range conns {
 		id := fmt.Sprintf("%s%d", prefix, i)
 		path := "/v1/services/_math._tcp/instances/" + id
-		h.put(path, `{"port":1,"lease":"3s","ttl":"1s"}`)
+		h.put(path, `{"port":1,"lease":"5s","ttl":"1s"}`)
 		c, err := net.Dial("tcp", h.Addr().String())
 		if err != nil {
 			tb.Fatal(err)
