@@ -181,7 +181,7 @@ func (b *browser) before(script string) {
 }
 
 // timers lets a test end long times early: hurry calls what waits for at least so many
-// milliseconds, and says whether something did.
+// milliseconds, and less than others, and says whether something did.
 const timers = `(() => {
 	const set = setTimeout, clear = clearTimeout, waiting = new Map();
 	window.setTimeout = (f, ms, ...rest) => {
@@ -190,8 +190,8 @@ const timers = `(() => {
 		return id;
 	};
 	window.clearTimeout = id => { waiting.delete(id); clear(id) };
-	window.hurry = least => {
-		const early = [...waiting].filter(([, w]) => w.ms >= least);
+	window.hurry = (least, others = Infinity) => {
+		const early = [...waiting].filter(([, w]) => w.ms >= least && w.ms < others);
 		for (const [id, w] of early) { window.clearTimeout(id); w.f() }
 		return early.length > 0;
 	};
