@@ -66,7 +66,7 @@ func TestAQuotaThatIsUsedUp(t *testing.T) {
 	if err := s.KeepAlive(t.Context(), l.ID); err != nil {
 		t.Errorf("a keepalive: %v", err)
 	}
-	head = must(t, s, kv.Txn{If: []kv.Compare{{Key: "head", Is: head}}, Then: []kv.Op{{Key: "removable", Delete: true}}})
+	must(t, s, kv.Txn{If: []kv.Compare{{Key: "head", Is: head}}, Then: []kv.Op{{Key: "removable", Delete: true}}})
 
 	// As docs/cluster.md says: compact, defragment, disarm.
 	peertest.Need(t, "etcdctl")
