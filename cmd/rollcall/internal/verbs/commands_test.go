@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,6 +83,19 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Setenv(name, value)
 		ts.Setenv("ROLLCALL_"+name, value)
 	}
+}
+
+// answers PATH FILE: a hook that answers one path with a file. rollcall finds it.
+func cmdAnswers(ts *testscript.TestScript, neg bool, args []string) {
+	body := ts.ReadFile(args[1])
+	h := http.NewServeMux()
+	h.HandleFunc("GET "+args[0], func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, body)
+	})
+	s := httptest.NewServer(h)
+	ts.Defer(s.Close)
+	ts.Setenv("ROLLCALL_HOOK", s.URL)
 }
 
 // stop: ends dnsd.

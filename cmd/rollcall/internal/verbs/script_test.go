@@ -58,7 +58,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve": cmdServe, "stop": cmdStop, "put": cmdPut, "rollcall": cmdRollcall, "status": cmdStatus,
+			"serve": cmdServe, "answers": cmdAnswers, "stop": cmdStop, "put": cmdPut, "rollcall": cmdRollcall, "status": cmdStatus,
 			"start": cmdStart, "await": cmdAwait, "signal": cmdSignal, "ended": cmdEnded,
 			"free": cmdFree, "cert": cmdCert, "rpc": cmdRPC,
 		},
