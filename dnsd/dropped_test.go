@@ -60,3 +60,35 @@ func TestDroppedChangeIsLogged(t *testing.T) {
 		t.Errorf("log:\n%s", &text)
 	}
 }
+
+// TestMendedMetaPageIsLogged: after a crash, a meta page that is damaged may have been that
+// of the last change.
+func TestMendedMetaPageIsLogged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "svc.db")
+	z := Zone{Store: Store{Kind: "bolt", Path: path}}
+	var text bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&text, nil))
+	for range 3 { // it is logged once
+		r, err := openRegistry(z, registry.Config{}, 1, log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if text.Len() > 0 {
+			continue
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clear(data[:os.Getpagesize()])
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if strings.Count(text.String(), "level=WARN") != 1 || !strings.Contains(text.String(), "meta pages was damaged") || !strings.Contains(text.String(), path) {
+		t.Errorf("log:\n%s", &text)
+	}
+}

@@ -31,7 +31,10 @@
 // Close makes both meta pages name the same tree. What is wrong with that tree later is
 // damage, and the file is refused. One case cannot be told from a commit that was cut
 // off: the process or the machine ends without Close, and before the next start pages
-// that only the last commit has written are damaged. Then that commit is dropped.
+// that only the last commit has written are damaged. Then that commit is dropped. So is
+// a single transaction of another program. And if a sync fails and the process is killed
+// before it has restored the file, the next Open may believe what only the cache of the
+// system has.
 //
 // A file of a release that synced twice has no seals. Its first commit makes one.
 //

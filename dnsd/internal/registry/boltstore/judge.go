@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -17,6 +18,7 @@ type verdict struct {
 	sealed  bool   // that tree has a seal
 	leaks   bool   // pages of the file are neither used nor free
 	dropped uint64 // the transaction that was given up for that tree, or 0
+	lone    bool   // the other meta page is damaged, and is to be written again
 }
 
 // judge decides which tree of a file is used. It reads the file alone, and changes
@@ -28,8 +30,10 @@ type verdict struct {
 // its seal says, the commit has not been acknowledged, and the tree before is the one
 // to use. It must be the very next one, and whole.
 //
-// Nothing is given up for an error of reading, for a file that was cut short (a commit
-// syncs the length of the file before it writes), or when both meta pages name the same
+// The length of the file is a part of the commit, too: a tree that the file is too short
+// for is not whole.
+//
+// Nothing is given up for an error of reading, or when both meta pages name the same
 // tree, as after a close.
 //
 // A file without any seal was written by a release that synced twice for each commit, or
@@ -43,18 +47,19 @@ func judge(file io.ReaderAt, size int, length int64) (v verdict, err error) {
 	if !newest.valid() {
 		return v, errors.New("both meta pages are damaged")
 	}
-	if err := newest.fits(size, length); err != nil {
-		return v, err
-	}
 	_, v.sealed = newest.sealed()
 	_, sealedBefore := before.sealed()
-	sealedBefore = sealedBefore && before.valid()
-	t, err := verify(file, size, newest)
+	sealedBefore = sealedBefore && before.valid() && before.pageSize() == size
+	v.lone = v.sealed && (!before.valid() || !sealedBefore && before.txid() == newest.txid())
+	var t tree
+	if err = newest.fits(size, length); err == nil {
+		t, err = verify(file, size, newest)
+	}
 	v.sum, v.leaks = t.sum, t.leaked > 0
 	switch {
 	case errors.As(err, new(*fs.PathError)): // an error of reading
 		return v, err
-	case newer(t.format):
+	case err == nil && newer(t.format) && (!v.sealed || t.matches(newest) == nil): // a torn record can look so
 		return v, newerError(t.format)
 	case err == nil && (v.sealed || sealedBefore):
 		err = t.matches(newest)
@@ -69,16 +74,21 @@ func judge(file io.ReaderAt, size int, length int64) (v verdict, err error) {
 	if olderErr == nil {
 		olderErr = older.matches(before)
 	}
+	if olderErr == nil && newer(older.format) {
+		olderErr = newerError(older.format)
+	}
 	if olderErr != nil {
 		return v, fmt.Errorf("%w; and the commit before that: %w", err, olderErr)
 	}
-	v.tree, v.sum, v.sealed, v.leaks, v.dropped = 1-v.tree, older.sum, true, false, newest.txid()
+	v.tree, v.sum, v.sealed, v.leaks, v.dropped, v.lone = 1-v.tree, older.sum, true, false, newest.txid(), false
 	return v, nil
 }
 
-// newer says whether format is of a release that this program does not know.
+// newer says whether format is the whole name of a format that this program does not know.
 func newer(format string) bool {
-	return strings.HasPrefix(format, formatAny) && !slices.Contains(formats, format)
+	n, ok := strings.CutPrefix(format, formatAny)
+	_, err := strconv.ParseUint(n, 10, 64)
+	return ok && err == nil && !slices.Contains(formats, format)
 }
 
 // newerError is the format of a file that a newer release wrote.
@@ -101,4 +111,4 @@ func (t *tree) matches(m *metaPage) error {
 	return nil
 }
 
-// Tests: torn_test.go, judge_test.go, damage_test.go.
+// Tests: torn_test.go, judge_test.go, judge_fuzz_test.go, damage_test.go.

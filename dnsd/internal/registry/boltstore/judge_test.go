@@ -21,7 +21,7 @@ import (
 
 // aFile returns the octets of a file of several commits that was not closed, and the
 // size of its pages.
-func aFile(t *testing.T, change func(s *Store)) (data []byte, size int) {
+func aFile(t testing.TB, change func(s *Store)) (data []byte, size int) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "svc.db")
 	s, err := Open(path)
@@ -68,6 +68,24 @@ func spoil(t *testing.T, data []byte, size int, newer bool) {
 	clear(page(data, size, m.at(metaRoot)))
 }
 
+// resealed makes the checksums of a changed meta page right.
+func resealed(m *metaPage) {
+	sum, _ := m.sealed()
+	h := fnv.New64a()
+	h.Write(m[pageHeader:metaSum])
+	binary.NativeEndian.PutUint64(m[metaSum:], h.Sum64())
+	m.seal(sum)
+}
+
+// growth makes the newest meta page name more pages than the file has.
+func growth(t *testing.T, data []byte, size int) {
+	t.Helper()
+	m, i := metaOf(t, data, size, true)
+	binary.NativeEndian.PutUint64(m[metaHigh:], uint64(len(data)/size+1))
+	resealed(m)
+	copy(page(data, size, uint64(i)), m[:])
+}
+
 // failing is a disk that cannot be read beyond the meta pages.
 type failing struct {
 	io.ReaderAt
@@ -91,6 +109,7 @@ func TestWhatIsGivenUp(t *testing.T) {
 		file   func(data []byte, size int) (io.ReaderAt, int64)
 		err    string // or "" if it is opened
 		drops  bool
+		mends  bool // a meta page
 	}{
 		{name: "whole"},
 		{name: "its root is not there", damage: func(t *testing.T, data []byte, size int) { spoil(t, data, size, true) }, drops: true},
@@ -110,7 +129,20 @@ func TestWhatIsGivenUp(t *testing.T) {
 		{name: "its meta page is not there", damage: func(t *testing.T, data []byte, size int) {
 			_, i := metaOf(t, data, size, true)
 			clear(page(data, size, uint64(i)))
-		}},
+		}, mends: true},
+		{name: "its root ends within the name of the format", damage: func(t *testing.T, data []byte, size int) {
+			m, _ := metaOf(t, data, size, true)
+			root := page(data, size, m.at(metaRoot))
+			clear(root[bytes.Index(root, []byte(format))+len(format)-1:])
+		}, drops: true},
+		{name: "the file did not become longer", damage: growth, drops: true},
+		{name: "the pages of the other tree have another size", damage: func(t *testing.T, data []byte, size int) {
+			m, i := metaOf(t, data, size, false)
+			binary.NativeEndian.PutUint32(m[metaVersion+4:], uint32(2*size))
+			resealed(m)
+			copy(page(data, size, uint64(i)), m[:])
+			spoil(t, data, size, true)
+		}, err: "says it is page 0"},
 		{name: "both trees are damaged", damage: func(t *testing.T, data []byte, size int) {
 			spoil(t, data, size, true)
 			spoil(t, data, size, false)
@@ -119,9 +151,7 @@ func TestWhatIsGivenUp(t *testing.T) {
 			m, i := metaOf(t, data, size, true)
 			sum, _ := m.sealed()
 			binary.NativeEndian.PutUint64(m[metaTxid:], m.txid()+2)
-			h := fnv.New64a()
-			h.Write(m[pageHeader:metaSum])
-			binary.NativeEndian.PutUint64(m[metaSum:], h.Sum64())
+			resealed(m)
 			m.seal(sum + 1)
 			copy(page(data, size, uint64(i)), m[:])
 		}, err: "the records are not those of transaction"},
@@ -177,7 +207,63 @@ func TestWhatIsGivenUp(t *testing.T) {
 			if got := v.dropped == newest.txid(); got != c.drops || v.dropped != 0 && !c.drops {
 				t.Errorf("dropped %d, newest %d, want it dropped: %t", v.dropped, newest.txid(), c.drops)
 			}
+			if v.lone != c.mends {
+				t.Errorf("a meta page is mended: %t, want %t", v.lone, c.mends)
+			}
 		})
+	}
+}
+
+// TestDamagedMetaPageIsMended: Close makes both meta pages name one tree. If one of the
+// two is damaged later, the next commit must not write over the other one.
+func TestDamagedMetaPageIsMended(t *testing.T) {
+	for _, at := range []int{pageHeader + 8, sealSum} {
+		for slot := range uint64(2) {
+			t.Run(fmt.Sprintf("octet %d of page %d", at, slot), func(t *testing.T) {
+				path := filepath.Join(t.TempDir(), "svc.db")
+				data, size := aFile(t, nil)
+				put := func(data []byte) {
+					t.Helper()
+					if err := os.WriteFile(path, data, 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				reopen := func(mended bool, dropped bool) *Store {
+					t.Helper()
+					s, err := Open(path)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if s.instances != 5 || s.Mended() != mended || (s.Dropped() != 0) != dropped {
+						t.Errorf("%d instances, mended %t, dropped %d", s.instances, s.Mended(), s.Dropped())
+					}
+					return s
+				}
+				read := func() []byte {
+					t.Helper()
+					data, err := os.ReadFile(path)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return data
+				}
+				put(data)
+				reopen(false, false).Close()
+				data = read()
+				page(data, size, slot)[at] ^= 1
+				put(data)
+				s := reopen(true, false)
+				before := read()
+				in := &registry.Instance{Key: registry.Key{Service: "_b._tcp", ID: "new"}, Host: "h", Port: 1}
+				if err := s.Commit(&registry.Batch{Revision: 10, Changes: []registry.Change{{New: in}}}); err != nil {
+					t.Fatal(err)
+				}
+				after := read()
+				s.Close()
+				put(append(after[:2*size:2*size], before[2*size:]...)) // only the meta pages were on the disk
+				reopen(false, true).Close()
+			})
+		}
 	}
 }
 

@@ -41,6 +41,9 @@ func (m *metaPage) fits(size int, length int64) error {
 
 func (m *metaPage) txid() uint64 { return m.at(metaTxid) }
 
+// pageSize is the size of the pages of the file, as the page says it.
+func (m *metaPage) pageSize() int { return int(binary.NativeEndian.Uint32(m[metaVersion+4:])) }
+
 // seal binds the page to a tree with the given sum.
 func (m *metaPage) seal(sum uint64) {
 	binary.NativeEndian.PutUint64(m[metaEnd:], sealMagic)

@@ -48,8 +48,8 @@ func (s *Store) attached(readOnly bool) error {
 	return nil
 }
 
-// inspect judges the file. If the newest tree is to be dropped, it writes the meta page
-// of the one before over that of the newest.
+// inspect judges the file. If the newest tree is to be dropped, or a meta page is damaged,
+// it writes the meta page of the tree that is used over the other one.
 func (s *Store) inspect() (v verdict, err error) {
 	defer s.caught("open", &err)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // reading past the end of a file cut short is a fault
@@ -70,8 +70,8 @@ func (s *Store) inspect() (v verdict, err error) {
 	case err != nil:
 		return v, s.damaged("open", err)
 	}
-	if v.dropped != 0 {
-		s.dropped = v.dropped
+	s.dropped, s.mended = v.dropped, v.lone
+	if v.dropped != 0 || v.lone { // the next commit writes to either page, and must leave a whole one
 		err = s.writeMeta(&v.metas, v.metas.both(v.tree))
 	}
 	// The tree may be only in the cache of the system, if the process that wrote it was

@@ -54,6 +54,7 @@ type Store struct {
 	sealed    bool      // the tree has a seal, so the next commit needs one sync
 	leaks     bool      // pages of the file are lost: a seal would say that the tree is not whole
 	dropped   uint64    // the transaction that Open gave up, or 0
+	mended    bool      // Open has written one of them again
 	broken    error     // why the store cannot be used any more: the content of the file is unknown
 	key       []byte    // scratch
 	values    []byte    // the values of one commit: bbolt keeps them until the commit ends
@@ -151,6 +152,11 @@ func syncDir(dir string) error {
 // ended while it was committed, and only a part of it was on the disk. It had not been
 // acknowledged.
 func (s *Store) Dropped() uint64 { return s.dropped }
+
+// Mended says that Open found one of the two meta pages damaged, and wrote it again. If
+// the process or the machine had ended without Close, it may have been that of the last
+// commit, which is then lost.
+func (s *Store) Mended() bool { return s.mended }
 
 // Close closes the file. Both meta pages then name the same tree, so that the next Open
 // takes a tree that is not whole for damage, and not for a commit that was cut off.

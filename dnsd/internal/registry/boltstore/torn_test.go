@@ -164,8 +164,8 @@ func changed(before, after []byte, at, size int) bool {
 	return !bytes.Equal(before[at:at+size], after[at:at+size])
 }
 
-// extended returns before with the length of after: a commit syncs the new length before
-// it writes.
+// extended returns before with the length of after: in most cases bbolt syncs the new
+// length before a commit writes.
 func extended(before, after []byte) []byte {
 	return append(bytes.Clone(before), make([]byte, max(0, len(after)-len(before)))...)
 }
@@ -202,7 +202,11 @@ func tearAny(rnd *rand.Rand, before, after []byte) torn {
 	unit := []int{sectorSize, pageSize}[rnd.IntN(2)]
 	meta := []int{metaBefore, metaUnsealed, metaAfter, metaAfter, metaAfter, metaAfter}[rnd.IntN(6)]
 	share := []float64{0, 0.1, 0.5, 0.9, 0.98, 1}[rnd.IntN(6)]
-	return tear(before, after, unit, meta, func() bool { return rnd.Float64() < share })
+	f := tear(before, after, unit, meta, func() bool { return rnd.Float64() < share })
+	if len(after) > len(before) && rnd.IntN(4) == 0 { // the new length is not on the disk
+		f.image, f.whole = f.image[:len(before)], false
+	}
+	return f
 }
 
 // reopen opens a torn file, and checks that it holds what it may hold. It says whether

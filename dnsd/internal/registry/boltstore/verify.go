@@ -239,7 +239,7 @@ func (v *verifier) bucket(value []byte, seed uint64, depth int) error {
 	if len(inline) < pageHeader || binary.NativeEndian.Uint32(inline[12:]) != 0 || depth > deepest {
 		return fmt.Errorf("%d bytes", len(inline))
 	}
-	return v.elements(inline, nil, nil, seed, depth)
+	return v.elements(inline, nil, nil, seed, deepest) // bbolt puts no bucket into such a page
 }
 
 // Tests: damage_test.go, verify_test.go.

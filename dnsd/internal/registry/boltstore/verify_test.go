@@ -24,6 +24,31 @@ func TestAnotherFormatVersionIsRefused(t *testing.T) {
 	}
 }
 
+// TestBucketInAnInlineBucketIsRefused: bbolt writes none. A file of such buckets, two in
+// each, could make a walk take for ever.
+func TestBucketInAnInlineBucketIsRefused(t *testing.T) {
+	inner := make([]byte, bucketHeader+pageHeader)
+	binary.NativeEndian.PutUint16(inner[bucketHeader+8:], flagLeaf)
+	v := &verifier{}
+	if err := v.bucket(inner, 0, 0); err != nil {
+		t.Errorf("an empty bucket: %v", err)
+	}
+	const element = bucketHeader + pageHeader
+	outer := append(make([]byte, element+pageElement), 'k')
+	binary.NativeEndian.PutUint16(outer[bucketHeader+8:], flagLeaf)
+	binary.NativeEndian.PutUint16(outer[bucketHeader+10:], 1)
+	for i, word := range []int{elementBucket, pageElement, 1, len(inner)} {
+		binary.NativeEndian.PutUint32(outer[element+4*i:], uint32(word))
+	}
+	if err := v.bucket(append(outer, inner...), 0, 0); err == nil || !strings.Contains(err.Error(), `bucket "k"`) {
+		t.Errorf("a bucket in it: %v", err)
+	}
+	binary.NativeEndian.PutUint32(outer[element:], 0)
+	if err := v.bucket(append(outer, inner...), 0, 0); err != nil {
+		t.Errorf("a record in it: %v", err)
+	}
+}
+
 // TestVerifyIsOfThisRelease: verify knows bbolt's pages by their offsets. With another
 // release, compare the files that verify.go names, then change the comment there.
 func TestVerifyIsOfThisRelease(t *testing.T) {
