@@ -147,7 +147,7 @@ func openRegistry(z Zone, cfg registry.Config, least uint64, log *slog.Logger) (
 			return nil, &fault{path: "store", err: err}
 		}
 		if n := store.Dropped(); n != 0 {
-			log.Warn("the last change was only in part on the disk when dnsd or the machine ended, and is dropped: it had not been acknowledged", "file", z.Store.Path, "transaction", n)
+			log.Warn("the last change was only in part on the disk when dnsd or the machine ended, and is dropped: it had not been acknowledged, unless the disk has damaged it since", "file", z.Store.Path, "transaction", n)
 		}
 		if store.Mended() {
 			log.Warn("one of the two meta pages was damaged, and is written again from the other: if dnsd or the machine had ended without a stop, the last change may be lost", "file", z.Store.Path)

@@ -74,6 +74,22 @@ func TestFollowerLeavesOutWhatOnlyTheWriterKnows(t *testing.T) {
 	}
 }
 
+// TestAnOlderWriterKeepsTheLease: a registration that cannot be passed on is refused for
+// good, so that package register goes back to the one that is valid.
+func TestAnOlderWriterKeepsTheLease(t *testing.T) {
+	h := start(t, nil)
+	h.put(a1, `{"port":1}`)
+	w := h.follows(&remote{})
+	w.fails(fmt.Errorf("%w: it does not know the operation", registry.ErrOldWriter))
+	if p := h.do("PUT", a1, `{"port":1,"drain":true}`).problem(t); p.Status != 400 || p.Field != "drain" || !strings.Contains(p.Detail, "older") {
+		t.Errorf("with drain: %+v", p)
+	}
+	a := h.do("PUT", a1, `{"port":1,"weight":7}`)
+	if p := a.problem(t); p.Status != 503 || a.header.Get("Retry-After") == "" || !strings.Contains(p.Detail, "older") || strings.Contains(p.Detail, "no writer can be reached") {
+		t.Errorf("something else that it does not know: %+v", p)
+	}
+}
+
 func TestWritesWithoutAWriterSayWhatToDo(t *testing.T) {
 	h := start(t, nil)
 	h.put(a1, `{"port":1}`)

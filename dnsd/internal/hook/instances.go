@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -83,7 +84,10 @@ func (x *exchange) register(key registry.Key, reg register.Registration) (regist
 		}
 	}
 	done, err := x.st.writer.Register(x.r.Context(), in)
-	if err != nil {
+	switch {
+	case in.Drain && errors.Is(err, registry.ErrOldWriter): // to try again would let the lease end
+		return registry.Receipt{}, refuse(http.StatusBadRequest, "drain", "the dnsd that is the writer now is older, and does not know drain: update it, or leave drain out").because(err)
+	case err != nil:
 		return registry.Receipt{}, err
 	}
 	x.did(done)

@@ -109,6 +109,8 @@ func problemOf(err error) *problem {
 		return refuse(http.StatusConflict, "incarnation",
 			"incarnation %d is registered under this id, and the request has %d: this process was replaced; stop it, or register under another id",
 			fenced.Live, fenced.Given).of(fenced.Live)
+	case errors.Is(err, registry.ErrOldWriter):
+		return refuse(http.StatusServiceUnavailable, "", "the dnsd that is the writer now is older, and does not know this request: update it, then send the request again").retryAfter(limitRetry).because(err)
 	case errors.Is(err, registry.ErrNotWriter):
 		return refuse(http.StatusServiceUnavailable, "", "this dnsd follows, and no writer can be reached now%s: try again", causeOf(err, registry.ErrNotWriter)).retryAfter(time.Second).because(err)
 	case errors.Is(err, registry.ErrUncertain):

@@ -34,8 +34,8 @@
 // Members of different releases work together. A reader ignores fields that it does not
 // know. An operation that it does not know gets an error, and the others of the batch are
 // executed. So a field that must not be ignored changes the word of its operation: an
-// instance that asks to be drained is registered with "register+drain". An error arrives with the text, and as what it was for errors.Is and
-// errors.As.
+// instance that asks to be drained is registered with "register+drain". An error arrives
+// with the text, and as what it was for errors.Is and errors.As.
 //
 // Neither tokens nor addresses of clients travel: the member that a client asked has
 // checked them, and only what it decided is passed on.

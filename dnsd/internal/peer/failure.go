@@ -17,7 +17,7 @@ var (
 	errBusy = errors.New("peer: too many requests at once")
 	// errUnsupported refuses what only a newer version knows. Nothing was done, and another
 	// member may be able to do it, so it is ErrNotWriter.
-	errUnsupported = fmt.Errorf("peer: the writer runs an older version: %w", registry.ErrNotWriter)
+	errUnsupported = registry.ErrOldWriter
 )
 
 // malformed says what is wrong with what came over the wire.

@@ -14,8 +14,9 @@ var (
 	ErrCompacted = errors.New("registry: the history does not reach this revision any more") // read everything again, then watch from there
 	ErrSlow      = errors.New("registry: watcher too slow")                                  // watch again since the last revision seen
 	ErrClosed    = errors.New("registry: closed")
-	ErrNotWriter = errors.New("registry: another registry is the writer, or none is") // nothing changed; try again
-	ErrUncertain = errors.New("registry: the change may have been made, or not")      // try again
+	ErrNotWriter = errors.New("registry: another registry is the writer, or none is")         // nothing changed; try again
+	ErrOldWriter = fmt.Errorf("registry: the writer runs an older version: %w", ErrNotWriter) // nothing changed; until it is upgraded, it refuses what it does not know
+	ErrUncertain = errors.New("registry: the change may have been made, or not")              // try again
 	ErrOvertaken = errors.New("registry: the change may have been made, or not, and another followed since")
 )
 

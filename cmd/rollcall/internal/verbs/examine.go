@@ -164,7 +164,11 @@ func (e *examination) members(c register.Cluster, now time.Time) {
 			e.bad("start it, or remove it for good: rollcall cluster remove "+m.Name, "member %s: %s", m.Name, m.Error)
 		}
 		if ends := m.CertificateEnds; !ends.IsZero() && ends.Sub(now) < soon {
-			e.bad("put the new one into the same files: they are read for each connection", "the certificate that member %s shows to the store ends at %s", m.Name, ends.Format(time.RFC3339))
+			word := "ends"
+			if !ends.After(now) {
+				word = "has ended"
+			}
+			e.bad("put the new one into the same files: they are read for each connection", "the certificate that member %s shows to the store %s at %s", m.Name, word, ends.Format(time.RFC3339))
 		}
 	}
 	if c.Etcd != nil {

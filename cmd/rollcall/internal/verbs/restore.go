@@ -181,9 +181,16 @@ func nameWriter(ctx context.Context, client *hook.Client, err error) error {
 		return err // 421 was for another reason
 	}
 	for _, m := range c.Members {
-		if m.Name == c.Writer && m.Hook != "" {
+		switch {
+		case m.Name != c.Writer || m.Hook == "":
+		case slices.Contains(client.Bases(), m.Hook): // each dnsd names an address that means itself, such as 127.0.0.1
+			return fmt.Errorf("%w; the writer is %s, and names a hook that is another dnsd from here: run this on the machine of %s, or give the hooks of all dnsd", err, show.Clean(m.Name), show.Clean(m.Name))
+		default:
 			return fmt.Errorf("%w; the writer is %s: give its hook, -hook %s, or those of all dnsd", err, show.Clean(m.Name), show.Clean(m.Hook))
 		}
+	}
+	if c.Writer != "" {
+		return fmt.Errorf("%w; the writer is %s, whose hook is not known: give the hooks of all dnsd with -hook", err, show.Clean(c.Writer))
 	}
 	return fmt.Errorf("%w; no writer is known now: give the hooks of all dnsd with -hook", err)
 }

@@ -158,6 +158,8 @@ func TestARestoreNamesTheWriter(t *testing.T) {
 	}{
 		"a writer":       {`{"name":"b","writer":"a","members":[{"name":"b","hook":"http://10.0.0.2:8053"},{"name":"a","hook":"http://10.0.0.1:8053"}],"etcd":{"inside":true}}`, "the writer is a: give its hook, -hook http://10.0.0.1:8053, or those of all dnsd; nothing was restored"},
 		"none":           {`{"name":"b","writer":"","members":[{"name":"b"}],"etcd":{"inside":true}}`, "no writer is known now: give the hooks of all dnsd with -hook"},
+		"the same hook":  {`{"name":"b","writer":"a","members":[{"name":"b","hook":"SELF"},{"name":"a","hook":"SELF"}],"etcd":{"inside":true}}`, "the writer is a, and names a hook that is another dnsd from here: run this on the machine of a"},
+		"no hook":        {`{"name":"b","writer":"a","members":[{"name":"b"},{"name":"a"}],"etcd":{"inside":true}}`, "the writer is a, whose hook is not known"},
 		"another reason": {"", "GET /v1/cluster names; nothing was restored"},
 	} {
 		hook := http.NewServeMux()
@@ -167,7 +169,7 @@ func TestARestoreNamesTheWriter(t *testing.T) {
 				problemOf(421, `{"detail":"it requires TLS"}`)(w, r)
 				return
 			}
-			fmt.Fprint(w, tt.cluster)
+			fmt.Fprint(w, strings.ReplaceAll(tt.cluster, "SELF", "http://"+r.Host))
 		})
 		s := httptest.NewServer(hook)
 		var errs bytes.Buffer
