@@ -257,4 +257,4 @@ func (s *Store) undo(before metaPages) error {
 	})
 }
 
-// Tests: commit_test.go, torn_test.go, upgrade_test.go, crash_test.go, fault_linux_test.go, nospace_linux_test.go.
+// Tests: commit_test.go, torn_test.go, upgrade_test.go, crash_test.go, fault_linux_test.go, nospace_linux_test.go, powerloss_linux_test.go.

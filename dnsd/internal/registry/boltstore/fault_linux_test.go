@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/rollcall-dns/rollcall/internal/peertest"
 )
 
 // faultEnv tells the test binary to be the process whose system calls fail. Its value
@@ -28,13 +26,7 @@ func TestStoreAndRegistryAgreeAfterEveryFault(t *testing.T) {
 		faultChild(path)
 		return
 	}
-	strace := peertest.Need(t, "strace")
-	if out, err := exec.Command(strace, "-o", os.DevNull, "true").CombinedOutput(); err != nil {
-		if peertest.Mandatory() {
-			t.Fatalf("strace does not work here: %v %s", err, out)
-		}
-		t.Skipf("strace does not work here: %v %s", err, out)
-	}
+	strace := needStrace(t)
 	for _, c := range []struct{ calls, fails, then string }{ // then is "" if later calls work, "+" if they fail as well
 		{"pwrite64", "EIO", ""},
 		{"pwrite64", "ENOSPC", "+"},

@@ -31,6 +31,10 @@ type content struct {
 	fences    map[registry.Key]registry.Fence
 }
 
+func emptyContent() *content {
+	return &content{0, map[registry.Key]registry.Instance{}, map[registry.Key]registry.Fence{}}
+}
+
 func (c *content) clone() *content {
 	return &content{c.revision, maps.Clone(c.instances), maps.Clone(c.fences)}
 }
@@ -47,24 +51,34 @@ func (c *content) String() string {
 	return fmt.Sprintf("revision %d\n%s", c.revision, strings.Join(lines, "\n"))
 }
 
-// loaded returns what a store holds.
-func loaded(t fatal, s *boltstore.Store) string {
+// contentOf returns what a store holds.
+func contentOf(s *boltstore.Store) (*content, error) {
 	snap, err := s.Load()
 	if err != nil {
-		t.Fatalf("load: %v", err)
+		return nil, err
 	}
-	c := &content{snap.Revision, map[registry.Key]registry.Instance{}, map[registry.Key]registry.Fence{}}
+	c := emptyContent()
+	c.revision = snap.Revision
 	for in, err := range snap.Instances {
 		if err != nil {
-			t.Fatalf("load: %v", err)
+			return nil, err
 		}
 		c.instances[in.Key] = *in
 	}
 	for f, err := range snap.Fences {
 		if err != nil {
-			t.Fatalf("load: %v", err)
+			return nil, err
 		}
 		c.fences[f.Key] = f
+	}
+	return c, nil
+}
+
+// loaded returns what a store holds.
+func loaded(t fatal, s *boltstore.Store) string {
+	c, err := contentOf(s)
+	if err != nil {
+		t.Fatalf("load: %v", err)
 	}
 	return c.String()
 }
@@ -289,7 +303,7 @@ func TestTornCommitIsThereAsAWholeOrNotAtAll(t *testing.T) {
 		n++
 		path, other := filepath.Join(dir, fmt.Sprint(n)), filepath.Join(dir, fmt.Sprint(n, "-other"))
 		s := opened(t, path)
-		has := &content{0, map[registry.Key]registry.Instance{}, map[registry.Key]registry.Fence{}}
+		has := emptyContent()
 		commit := func(sort int) {
 			t.Helper()
 			if err := s.Commit(has.batch(rnd, sort)); err != nil {
@@ -350,7 +364,7 @@ func TestEverySubsetOfPagesIsAllOrNothing(t *testing.T) {
 		path, other := filepath.Join(dir, "svc.db"), filepath.Join(dir, "other.db")
 		os.Remove(path)
 		s := opened(t, path)
-		has := &content{0, map[registry.Key]registry.Instance{}, map[registry.Key]registry.Fence{}}
+		has := emptyContent()
 		for _, sort := range []int{putOne, fenceSome, putOne, putOne} { // few pages
 			if err := s.Commit(has.batch(rnd, sort)); err != nil {
 				t.Fatal(err)

@@ -9,8 +9,6 @@ import (
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
-
-	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 )
 
 // TestFileOfAnOlderReleaseIsSealedByTheFirstCommit: an older release synced twice for a
@@ -24,7 +22,7 @@ func TestFileOfAnOlderReleaseIsSealedByTheFirstCommit(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 3))
 		os.Remove(path)
 		s := opened(t, path)
-		has := &content{0, map[registry.Key]registry.Instance{}, map[registry.Key]registry.Fence{}}
+		has := emptyContent()
 		commit := func(sort int) (before, after []byte, then *content) {
 			before, then = bytesOf(t, path), has.clone()
 			if err := s.Commit(has.batch(rnd, sort)); err != nil {
