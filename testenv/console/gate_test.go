@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -18,6 +19,7 @@ type gate struct {
 	proxy  *httputil.ReverseProxy
 
 	mu    sync.Mutex // guards what follows
+	to    *url.URL   // of dnsd
 	quiet chan struct{}
 	held  map[string]*held
 	away  bool              // every connection is cut
@@ -36,9 +38,11 @@ func (s *server) gated(t *testing.T) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{held: map[string]*held{}, fixed: map[string]string{}}
+	g := &gate{to: to, held: map[string]*held{}, fixed: map[string]string{}}
 	g.proxy = &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(to)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		r.SetURL(g.to)
 		r.Out.Header.Del("Origin") // the page is the gate's, for the browser
 		r.Out.Header.Del("Sec-Fetch-Site")
 	}, ErrorLog: log.New(io.Discard, "", 0)} // a request that the page gives up is no error
@@ -77,10 +81,24 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.proxy.ServeHTTP(&answer{ResponseWriter: w, gate: g, watch: r.URL.Path == "/v1/watch"}, r)
 }
 
-// hold holds the next such request, "GET /v1/events".
+// lead leads to another dnsd from now on.
+func (g *gate) lead(s *server) {
+	s.t.Helper()
+	to, err := url.Parse(s.url)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.to = to
+}
+
+// hold holds the next such request, "GET /v1/events". An answer that was fixed is no more.
 func (g *gate) hold(request string) *held {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	_, path, _ := strings.Cut(request, " ")
+	delete(g.fixed, path)
 	h := &held{make(chan struct{}), make(chan struct{}), make(chan struct{})}
 	g.held[request] = h
 	return h
@@ -142,4 +160,4 @@ func (a *answer) Write(p []byte) (int, error) {
 	return a.ResponseWriter.Write(p)
 }
 
-// Tests: rare_test.go, stream_test.go.
+// Tests: rare_test.go, restart_test.go, stream_test.go, token_test.go.

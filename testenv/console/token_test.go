@@ -7,6 +7,7 @@ import (
 
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/rollcall-dns/rollcall/dnsd"
 )
@@ -56,6 +57,52 @@ func TestWhatWasRefusedIsTriedAgain(t *testing.T) {
 		b.follow("#/", "_time._udp")
 		b.sees("section[aria-label='Last events'] tr", "registered\t_time._udp/t1")
 	})
+	b.clean()
+}
+
+// What the metrics said is of the token that read them: a token that may not read them does not
+// see it.
+func TestAnotherTokenDoesNotKeepTheStateOfTheStore(t *testing.T) {
+	looker := dnsd.Token{Name: "looker", Secret: "look", Verbs: []string{"read"}, Services: []string{"_math._tcp"}}
+	s := serve(t, looker, boss)
+	g := s.gated(t)
+	b := open(t, g.url)
+	g.fix("/metrics", "rollcall_registry_store_sick 1\nrollcall_build_info{version=\"v0.0.7\"} 1\nprocess_start_time_seconds 1764369000\n")
+	b.bears(boss.Secret)
+	b.visit("#/")
+	b.sees(".note.bad", "Changes cannot be stored now")
+	b.sees("#about", "v0.0.7, up for")
+	metrics := g.hold("GET /metrics")
+	b.takesItsTurn() // it asks at once
+	<-metrics.came
+	b.click("#token", "Token")
+	b.await(`document.querySelector("dialog[open] input") === document.activeElement`)
+	b.run(chromedp.KeyEvent(looker.Secret + kb.Enter))
+	<-metrics.gone
+	b.sees("#live.bad", "this token may not read all services")
+	if kept := value[string](b, `[...document.querySelectorAll("#about, .note.bad:not([hidden])")].map(e => e.textContent).join("; ")`); kept != "dnsd" {
+		t.Errorf("the page of the other token shows %q", kept)
+	}
+	b.clean()
+}
+
+// An answer for a tab that the token of the page has lost meanwhile is told in words for a reader.
+func TestTheTokenChangesBeforeATabHasItsAnswer(t *testing.T) {
+	s := serve(t, boss)
+	g := s.gated(t)
+	b := open(t, g.url)
+	s.put("_math._tcp", "a1", `{"port":9001,"lease":"10m"}`)
+	b.bears(boss.Secret)
+	b.visit("#/cluster")
+	b.sees("#view", "writer")
+	cluster := g.hold("GET /v1/cluster")
+	b.click("#view a", "JSON")
+	<-cluster.came
+	b.click("#token", "Token")
+	b.await(`document.querySelector("dialog[open] input") === document.activeElement`)
+	b.run(chromedp.KeyEvent(boss.Secret + kb.Enter))
+	<-cluster.gone
+	b.sees("#told", "The token was changed before the answer came.")
 	b.clean()
 }
 

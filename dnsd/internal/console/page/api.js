@@ -13,6 +13,20 @@ export class Refusal extends Error {
   }
 }
 
+// Away is that an answer, or the rest of it, did not come.
+class Away extends Error {}
+
+// lost throws why an answer did not come whole: it was given up, or it is Away.
+export const lost = e => { throw e.name === "AbortError" ? e : new Away(away); }; // each browser has other words
+
+// report reports a fault of the page itself, and says whether it is one: what dnsd refuses, what
+// does not come and what is given up is none.
+export function report(e) {
+  const fault = !(e instanceof Refusal || e instanceof Away || e.name === "AbortError");
+  if (fault) reportError(e);
+  return fault;
+}
+
 // longest is how long an answer may take, in milliseconds.
 const longest = 30000;
 
@@ -24,10 +38,7 @@ export async function request(path, { quiet, ...options } = {}) {
   if (!options.method) ends.push(of);
   const headers = { ...options.headers };
   if (token()) headers.Authorization = "Bearer " + token();
-  const answer = await fetch(path, { ...options, headers, cache: "no-store", signal: AbortSignal.any(ends) }).catch(e => {
-    if (e.name !== "AbortError") e = new TypeError(away); // each browser has other words
-    throw e;
-  });
+  const answer = await fetch(path, { ...options, headers, cache: "no-store", signal: AbortSignal.any(ends) }).catch(lost);
   heard(answer, sent);
   if (answer.ok || answer.status === 304) return answer;
   const problem = await answer.json().catch(() => ({}));
@@ -36,9 +47,15 @@ export async function request(path, { quiet, ...options } = {}) {
   throw refusal;
 }
 
-export const json = async path => (await request(path)).json();
+export const json = async path => JSON.parse(await text(path));
 
-export const text = async path => (await request(path)).text();
+export async function text(path) {
+  const of = held(), answer = await request(path);
+  return answer.text().catch(e => {
+    of.throwIfAborted(); // its reason has words for a reader
+    lost(e);
+  });
+}
 
 // instancePath is the path of an instance.
 export const instancePath = (service, id) =>

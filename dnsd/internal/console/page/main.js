@@ -1,6 +1,6 @@
 // Which view is shown, how often it is drawn, and the keys.
 import { say, soon, span, breathe } from "./dom.js";
-import { json, request } from "./api.js";
+import { json, text, report } from "./api.js";
 import { ahead, now } from "./clock.js";
 import { ask, token, changed } from "./token.js";
 import { Store } from "./state.js";
@@ -15,8 +15,8 @@ import { tell } from "./actions.js";
 const zone = document.documentElement.dataset.zone;
 const store = new Store(), rates = new Rates(), events = new Events();
 const live = document.getElementById("live");
-const stream = new Stream(store, (text, kind) => {
-  say(live.lastElementChild, text);
+const stream = new Stream(store, (what, kind) => {
+  say(live.lastElementChild, what);
   live.className = kind;
   if (stream.refused) tick(); // a token for one service can do with less
 });
@@ -89,7 +89,7 @@ async function tick() {
   if (stream.refused) return;
   await rates.ask();
   about();
-  await confirmStates().catch(() => {});
+  await confirmStates().catch(report);
 }
 
 // shown is how long a copy of an answer is kept for the tab that shows it, in milliseconds.
@@ -100,9 +100,9 @@ document.addEventListener("click", async e => {
   const a = e.target.closest?.("a");
   if (!a || !token() || !/^\/(v1|metrics)/.test(a.getAttribute("href"))) return;
   e.preventDefault();
-  const answer = await request(a.getAttribute("href")).catch(e => { if (e.status !== 401) tell(e.message, "bad"); });
-  if (!answer) return;
-  const url = URL.createObjectURL(new Blob([await answer.text()], { type: "text/plain;charset=utf-8" }));
+  const answer = await text(a.getAttribute("href")).catch(e => { if (e.status !== 401) tell(e.message, "bad"); });
+  if (answer === undefined) return;
+  const url = URL.createObjectURL(new Blob([answer], { type: "text/plain;charset=utf-8" }));
   window.open(url, "_blank", "noopener"); // with an opener it would get a copy of sessionStorage
   setTimeout(() => URL.revokeObjectURL(url), shown);
 });
@@ -116,7 +116,7 @@ document.addEventListener("keydown", e => {
   if (filter) { e.preventDefault(); filter.focus(); filter.select(); }
 });
 
-changed(() => { events.reset(); rates.reset(); store.loaded = false; store.clear(); store.version++; show(); setTimeout(tick); });
+changed(() => { events.reset(); rates.reset(); about(); store.loaded = false; store.clear(); store.version++; show(); setTimeout(tick); });
 document.getElementById("token").addEventListener("click", () => ask());
 document.addEventListener("visibilitychange", () => { stream.look(!document.hidden); if (!document.hidden) { draw(); tick(); } });
 window.addEventListener("hashchange", () => { document.getElementById("told").hidden = true; show(); });

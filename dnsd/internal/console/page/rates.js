@@ -33,7 +33,14 @@ export class Rates {
 
   onChange(f) { this.listeners = [f]; } // of the view that is open
 
+  // reset forgets all that the metrics said.
   reset() {
+    this.pause();
+    this.sick = this.started = this.version = this.unconfirmed = undefined;
+  }
+
+  // pause forgets the rates: the next answer is compared with the one after it.
+  pause() {
     this.second = {};
     this.before = null;
   }
@@ -42,8 +49,8 @@ export class Rates {
     let now;
     try {
       now = parse(await text("/metrics"));
-    } catch {
-      return this.reset();
+    } catch (e) {
+      return e.status ? this.reset() : this.pause(); // a refusal lasts, the rest is tried again soon
     }
     const at = performance.now() / 1000;
     for (const [name, metrics] of Object.entries(counters)) {

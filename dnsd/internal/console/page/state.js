@@ -70,8 +70,8 @@ export class Store {
   // more stay as empty ones: an operator wants to see that.
   replace(next) {
     for (const [name, s] of this.services) {
-      const now = next.services.get(name);
-      if (now) now.changed = s.changed;
+      const there = next.services.get(name);
+      if (there) there.changed = s.changed;
       else if (this.loaded) next.services.set(name, { ...s, instances: new Map(), counts: none(), gone: s.gone || now() });
     }
     this.services = next.services;

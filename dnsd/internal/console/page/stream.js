@@ -1,6 +1,6 @@
 // The stream of changes (GET /v1/watch): it begins with the present, goes on after a break
 // where it was, and begins again when the server says that it cannot go on.
-import { request, away } from "./api.js";
+import { request, away, lost, report } from "./api.js";
 import { changed, held } from "./token.js";
 import { breathe, clock } from "./dom.js";
 import { now } from "./clock.js";
@@ -55,7 +55,8 @@ export class Stream {
       }
       const of = held();
       try {
-        await this.once(() => { pause = firstPause; this.refused = null; });
+        await this.once();
+        if (this.whole) pause = firstPause;
         if (this.over) {
           await this.rest(turnPause);
           continue;
@@ -67,10 +68,14 @@ export class Stream {
           this.told("connecting", "");
           continue;
         }
-        if (e.status === 410) { this.last = ""; continue; }
+        if (e.status === 410 && this.last) { this.last = ""; continue; }
         this.refused = e.status === 403 || e.status === 401 ? e : null;
-        if (!(e.status || e instanceof TypeError || e instanceof DOMException)) reportError(e); // the page's own fault
-        this.told(e.status === 401 ? "a token is needed" : e.status === 403 ? "this token may not read all services" : e.status ? e.message : this.heard ? "no answer since " + clock(this.heard) : away, "bad");
+        // After a fault of the page its list may be half changed. It may come again at the same
+        // place, so the pause grows, also if the list was whole before.
+        const fault = report(e);
+        if (fault) this.last = "";
+        else if (this.whole) pause = firstPause;
+        this.told(fault ? "this page has a fault: load it again" : e.status === 401 ? "a token is needed" : e.status === 403 ? "this token may not read all services" : e.status ? e.message : this.heard ? "no answer since " + clock(this.heard) : away, "bad");
         if (this.refused) {
           await this.rest(refusedPause);
           continue;
@@ -90,13 +95,13 @@ export class Stream {
   }
 
   // once follows one stream to its end. What is left of it must not keep its connection.
-  async once(begun) {
+  async once() {
     const abort = this.abort = new AbortController();
-    this.over = false;
+    this.over = this.whole = false;
     try {
       this.keeps = await this.turns.keep();
       abort.signal.throwIfAborted();
-      await this.follow(abort, begun);
+      await this.follow(abort);
     } catch (e) {
       if (!this.over) throw e;
     } finally {
@@ -108,24 +113,25 @@ export class Stream {
 
   // current says that the store has the present. A stream that is not kept ends after a moment.
   current() {
+    this.whole = true;
     this.told(this.keeps ? "live" : "every 4 s: other windows are open", "on");
     if (!this.keeps) this.end = setTimeout(() => { this.over = true; this.abort.abort(); }, turn);
   }
 
-  async follow(abort, begun) {
+  async follow(abort) {
     const within = work => {
       const timer = setTimeout(() => abort.abort(), silence);
       return work.finally(() => clearTimeout(timer));
     };
     const headers = this.last ? { "Last-Event-ID": this.last } : {};
     const answer = await within(request("/v1/watch", { headers, signal: abort.signal, quiet: !!this.refused }));
-    begun();
+    this.refused = null;
     this.fresh = this.last ? null : new Store();
     if (this.last) this.current();
     else this.told("loading", "");
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let rest = ""; ;) {
-      const { value, done } = await within(reader.read());
+      const { value, done } = await within(reader.read().catch(lost));
       if (done) return;
       this.heard = new Date(now());
       rest = await this.take(rest + value, abort.signal);

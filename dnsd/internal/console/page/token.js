@@ -18,7 +18,7 @@ export const changed = f => watchers.push(f);
 function set(value) {
   if (value) sessionStorage.setItem(place, value);
   else sessionStorage.removeItem(place);
-  holding.abort();
+  holding.abort(new DOMException("The token was changed before the answer came.", "AbortError"));
   holding = new AbortController();
   for (const f of watchers) f();
 }
