@@ -4,11 +4,11 @@ import { el, say, badge, address } from "./dom.js";
 import { request, json, text, instancePath, servicePath } from "./api.js";
 
 // tell shows what happened, until the next action. It is read aloud.
-export function tell(text, kind) {
+export function tell(what, kind) {
   const p = document.getElementById("told"), main = document.getElementById("main"), open = [...document.querySelectorAll("dialog[open]")].pop();
   (open || main).prepend(p); // what is below a dialog is not read aloud
   open?.addEventListener("close", () => { if (open.contains(p)) main.prepend(p); }, { once: true });
-  p.replaceChildren(text + " ", el("button", { type: "button", class: "quiet", onclick: () => { p.hidden = true; } }, "Close"));
+  p.replaceChildren(what + " ", el("button", { type: "button", class: "quiet", onclick: () => { p.hidden = true; } }, "Close"));
   p.className = "note " + kind;
   p.hidden = false;
 }
@@ -19,15 +19,15 @@ function confirm({ title, body, word, danger, work, done }) {
   const cancel = el("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
   const go = el("button", { type: "button", class: danger ? "danger" : "main", id: "confirm" }, word);
   const dialog = el("dialog", { class: "small", "aria-label": title },
-    el("h2", {}, title), ...body.map(text => el("p", {}, text)), outcome, el("div", { class: "buttons" }, cancel, go));
+    el("h2", {}, title), ...body.map(line => el("p", {}, line)), outcome, el("div", { class: "buttons" }, cancel, go));
   dialog.addEventListener("close", () => dialog.remove());
   go.addEventListener("click", async () => {
     go.disabled = true;
     say(outcome, "Waiting for dnsd");
     try {
-      const text = await work();
+      const did = await work();
       dialog.close();
-      tell(text, "good");
+      tell(did, "good");
       done?.();
     } catch (e) {
       outcome.className = "outcome bad";
@@ -122,7 +122,7 @@ export async function openInstance(world, service, id) {
     can.replaceChildren(...Object.entries(actions).filter(([, a]) => a.wanted(i)).map(([name, a]) =>
       el("button", { type: "button", "data-action": name, class: a.danger ? "danger" : "", onclick: () => act(world, service, id, i.incarnation, name, e => acted(name, e)) }, a.word)));
     if (!dialog.contains(document.activeElement)) close.focus(); // the button that had it is gone
-    say(why, [...refused].map(([name, text]) => actions[name].word + " was refused: " + text).join("\n"));
+    say(why, [...refused].map(([name, reason]) => actions[name].word + " was refused: " + reason).join("\n"));
     why.hidden = !refused.size;
     const lines = await Promise.all(["SRV", "TXT"].map(t => json(servicePath(service) + "/dns?type=" + t + "&id=" + encodeURIComponent(id)).then(
       a => "; dig " + a.name + " " + t + ": " + a.status + "\n" + a.answer.join("\n"), e => e.message)));
