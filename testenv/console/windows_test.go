@@ -12,6 +12,33 @@ func (b *browser) takesItsTurn() {
 	value[bool](b, `document.dispatchEvent(new Event("visibilitychange"))`)
 }
 
+// A window gives its stream way when the others answer too late, and takes it back when they are
+// closed.
+func TestALateAnswerIsHeard(t *testing.T) {
+	s := serve(t)
+	b := open(t, s.url)
+	others := b.another()
+	others.run(chromedp.Navigate(b.url + "/console/icon.svg"))
+	// This window answers as three others do, at first not.
+	value[bool](others, `(() => {
+		const channel = new BroadcastChannel("rollcall-streams");
+		window.answer = to => { for (const from of [1, 2, 3]) channel.postMessage({ to, from }) };
+		channel.onmessage = ({ data }) => {
+			if (window.late) answer(data.asks);
+			else window.asked = data.asks;
+		};
+		return true;
+	})()`)
+	b.visit("#/")
+	b.sees("#live.on", "live")
+	value[bool](others, `(window.late = true, answer(window.asked), true)`)
+	again := `!document.dispatchEvent(new Event("visibilitychange"))`
+	b.await(`document.querySelector("#live.on").innerText.includes("other windows are open") || ` + again)
+	others.end()
+	b.await(`document.querySelector("#live.on").innerText === "live" || ` + again)
+	b.clean()
+}
+
 // Seven windows of one browser are all told of a change, though the browser has six connections to
 // a server: some keep their stream, and the others take turns.
 func TestSevenWindowsShareTheConnections(t *testing.T) {
