@@ -51,20 +51,33 @@ func (cl *call) next(ctx context.Context, res result) (delay time.Duration, stop
 	return backoff(cl.resent), nil
 }
 
-// refusedNext is next after a refusal.
+// refusedNext is next after a refusal. It asks the budget before it waits: what the budget
+// forbids is not waited for.
 func (cl *call) refusedNext(ctx context.Context, res result) (delay time.Duration, stop error) {
 	c := cl.client
-	if err := cl.awaitElsewhere(ctx, res.err); err != nil {
-		return 0, err
+	comes := false // a node that is to be waited for
+	if !cl.elsewhere() {
+		comes = c.awaited()
+		switch {
+		case !comes && !cl.elsewhere(): // in this order: a node is up before it is no longer awaited
+			return 0, res.err
+		case comes && (c.cfg.WaitForNode <= 0 || cl.borrowed): // a borrowed argument is not sent again
+			return 0, res.err
+		}
 	}
-	switch {
-	case cl.refusals == 1:
-		// One node may have more than its share of the load.
-		return 0, nil
-	case !c.budget.Spend(c.stats.calls.Load()):
+	if cl.refusals > 1 && !c.budget.Spend(c.stats.calls.Load()) {
 		// All servers may shed load, which the tries must not add to.
 		c.stats.overBudget.Add(1)
 		return 0, fmt.Errorf("%w: %w", ErrOverBudget, res.err)
+	}
+	if comes {
+		if err := cl.awaitElsewhere(ctx, res.err); err != nil {
+			return 0, err
+		}
+	}
+	if cl.refusals == 1 {
+		// One node may have more than its share of the load.
+		return 0, nil
 	}
 	return backoff(len(cl.failed) - 2), nil
 }
@@ -74,12 +87,6 @@ func (cl *call) refusedNext(ctx context.Context, res result) (delay time.Duratio
 // is not waited for: with one dead node in a fleet that sheds load, all calls would wait.
 func (cl *call) awaitElsewhere(ctx context.Context, refusal error) error {
 	c := cl.client
-	if cl.elsewhere() {
-		return nil
-	}
-	if c.cfg.WaitForNode <= 0 || cl.borrowed { // a borrowed argument is not sent again
-		return refusal
-	}
 	if cl.patience == 0 {
 		cl.patience = c.now() + c.cfg.WaitForNode
 	}
@@ -91,14 +98,12 @@ func (cl *call) awaitElsewhere(ctx context.Context, refusal error) error {
 	defer timer.Stop()
 	for {
 		changed := c.changed.next()
-		switch { // in this order: a node is up before it is no longer awaited
-		case !c.awaited():
-			if cl.elsewhere() {
-				return nil
-			}
-			return refusal
+		awaited := c.awaited() // before elsewhere: a node is up before it is no longer awaited
+		switch {
 		case cl.elsewhere():
 			return nil
+		case !awaited:
+			return refusal
 		}
 		select {
 		case <-changed:

@@ -179,3 +179,46 @@ func TestRefusedCallWaitsForTheFirstDialOfAnotherNode(t *testing.T) {
 		})
 	}
 }
+
+// comesLate is a client of a network whose node c:1 takes a while to dial the first time.
+func comesLate(t *testing.T, f *fakeNet, dial time.Duration, cfg Config, addrs ...string) *Client {
+	t.Helper()
+	f.room = true
+	cfg.Source = announce(addrs...)
+	cfg.Conn.Dial = func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
+		if ep.Addr == "c:1" {
+			select {
+			case <-time.After(dial):
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		return f.dial(ctx, ep)
+	}
+	c, err := New("_math._tcp.svc", &cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestWhatTheBudgetForbidsIsNotWaitedFor: a call that may not be tried again says so at once,
+// although another node has its first dial under way.
+func TestWhatTheBudgetForbidsIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, other := &speaker{reply: refuses("full", 0)}, &speaker{reply: refuses("full", 0)}, &speaker{reply: multiplies}
+		f := newFakeNet(map[string]func(net.Conn){"a:1": a.serve, "b:1": b.serve, "c:1": other.serve})
+		cfg := Config{Retry: RetryConfig{Budget: balancer.Budget{Share: 0.1, Floor: -1}}}
+		c := comesLate(t, f, 3*time.Second, cfg, "a:1", "b:1", "c:1")
+		defer c.Close()
+		allUp(t, c, 2)
+		begin := time.Now()
+		err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int))
+		if took := time.Since(begin); took != 0 || !errors.Is(err, ErrOverBudget) || !is[*RefusedError](err) {
+			t.Errorf("%v after %v", err, took)
+		}
+		if a.asked.Load() != 1 || b.asked.Load() != 1 {
+			t.Errorf("asked %d and %d times", a.asked.Load(), b.asked.Load())
+		}
+	})
+}
