@@ -71,9 +71,7 @@ func (cl *call) refusedNext(ctx context.Context, res result) (delay time.Duratio
 		return 0, fmt.Errorf("%w: %w", ErrOverBudget, res.err)
 	}
 	if comes {
-		if err := cl.awaitElsewhere(ctx, res.err); err != nil {
-			return 0, err
-		}
+		return cl.awaitElsewhere(ctx, res.err)
 	}
 	if cl.refusals == 1 {
 		// One node may have more than its share of the load.
@@ -85,7 +83,10 @@ func (cl *call) refusedNext(ctx context.Context, res result) (delay time.Duratio
 // awaitElsewhere waits for a node that this call has not tried, while one has its first dial
 // under way, and returns why there is none. A node that was lost, or whose dial has failed,
 // is not waited for: with one dead node in a fleet that sheds load, all calls would wait.
-func (cl *call) awaitElsewhere(ctx context.Context, refusal error) error {
+//
+// The delay spreads the calls that have waited: all of them find the node at the same moment,
+// and together they would be too much for it. It leaves half of the time that the call has.
+func (cl *call) awaitElsewhere(ctx context.Context, refusal error) (delay time.Duration, stop error) {
 	c := cl.client
 	if cl.patience == 0 {
 		cl.patience = c.now() + c.cfg.WaitForNode
@@ -101,18 +102,18 @@ func (cl *call) awaitElsewhere(ctx context.Context, refusal error) error {
 		awaited := c.awaited() // before elsewhere: a node is up before it is no longer awaited
 		switch {
 		case cl.elsewhere():
-			return nil
+			return rand.N(max(min(retryCap, (until-c.now())/2), 1)), nil
 		case !awaited:
-			return refusal
+			return 0, refusal
 		}
 		select {
 		case <-changed:
 		case <-timer.C:
-			return &waitError{limit, refusal}
+			return 0, &waitError{limit, refusal}
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", conn.ContextError(ctx), refusal)
+			return 0, fmt.Errorf("%w: %w", conn.ContextError(ctx), refusal)
 		case <-c.ctx.Done():
-			return ErrClosed
+			return 0, ErrClosed
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/rpc"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -97,14 +98,15 @@ func TestRefusedCallWaitsForTheFirstDialOfAnotherNode(t *testing.T) {
 		tried   bool          // it had failed before the call
 
 		took    time.Duration
+		comes   bool // and a delay that spreads the calls
 		served  bool
 		late    bool // the error is a context.DeadlineExceeded
 		refused int  // attempts
 		text    string
 	}{
-		"it comes":              {other: multiplies, dial: time.Second, took: time.Second, served: true},
+		"it comes":              {other: multiplies, dial: time.Second, took: time.Second, comes: true, served: true},
 		"it fails":              {fails: true, dial: time.Second, took: time.Second, refused: 1, text: "refused by the server: full"},
-		"it refuses, too":       {other: full, dial: time.Second, took: time.Second, refused: 2, text: "a:1 answer; attempt 2: b:1 answer"},
+		"it refuses, too":       {other: full, dial: time.Second, took: time.Second, comes: true, refused: 2, text: "a:1 answer; attempt 2: b:1 answer"},
 		"it takes long":         {cfg: Config{WaitForNode: 2 * time.Second}, dial: 4 * time.Second, took: 2 * time.Second, refused: 1, text: "nothing within Config.WaitForNode: refused by the server: full"},
 		"the call ends before":  {timeout: time.Second, dial: 4 * time.Second, took: time.Second, refused: 1, late: true, text: "refused by the server: full"},
 		"no call waits":         {cfg: Config{WaitForNode: -1}, dial: time.Second, refused: 1, text: "refused by the server: full"},
@@ -161,8 +163,12 @@ func TestRefusedCallWaitsForTheFirstDialOfAnotherNode(t *testing.T) {
 				begin := time.Now()
 				var product int
 				err = c.Call(ctx, "Arith.Multiply", &Args{6, 7}, &product)
-				if took := time.Since(begin); took != tt.took {
-					t.Errorf("it took %v, want %v", took, tt.took)
+				most := tt.took
+				if tt.comes {
+					most += retryCap
+				}
+				if took := time.Since(begin); took < tt.took || took > most {
+					t.Errorf("it took %v, want %v to %v", took, tt.took, most)
 				}
 				if here.asked.Load() != 1 {
 					t.Errorf("the node that refuses was asked %d times", here.asked.Load())
@@ -221,4 +227,56 @@ func TestWhatTheBudgetForbidsIsNotWaitedFor(t *testing.T) {
 			t.Errorf("asked %d and %d times", a.asked.Load(), b.asked.Load())
 		}
 	})
+}
+
+// TestCallsThatWaitedForANodeDoNotReachItTogether, nor is the delay longer than they can wait.
+func TestCallsThatWaitedForANodeDoNotReachItTogether(t *testing.T) {
+	for name, tt := range map[string]struct {
+		dial, wait time.Duration // wait: 0 is the default
+		spread     time.Duration // the calls reach it within this
+	}{
+		"there is time":      {dial: time.Second, spread: retryCap},
+		"there is not":       {dial: time.Second, wait: 1200 * time.Millisecond, spread: 100 * time.Millisecond},
+		"there is no moment": {dial: time.Second, wait: time.Second + 2, spread: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const calls = 200
+				full, arrivals := &speaker{reply: refuses("full", 0)}, make(chan time.Time, calls)
+				other := &speaker{reply: func(req told, args Args) []answer {
+					arrivals <- time.Now()
+					return multiplies(req, args)
+				}}
+				f := newFakeNet(map[string]func(net.Conn){"a:1": full.serve, "c:1": other.serve})
+				c := comesLate(t, f, tt.dial, Config{WaitForNode: tt.wait}, "a:1", "c:1")
+				defer c.Close()
+				ready(t, c)
+				up := time.Now().Add(tt.dial)
+				var wg sync.WaitGroup
+				for range calls {
+					wg.Go(func() {
+						if product, err := Invoke[int](t.Context(), c, "Arith.Multiply", &Args{6, 7}); err != nil || product != 42 {
+							t.Error(product, err)
+						}
+					})
+				}
+				wg.Wait()
+				close(arrivals)
+				early, late := 0, 0 // in the first and the second half of the time
+				for at := range arrivals {
+					switch after := at.Sub(up); {
+					case after < 0 || after > tt.spread:
+						t.Errorf("a call came %v after the node", after)
+					case after <= tt.spread/2:
+						early++
+					default:
+						late++
+					}
+				}
+				if early+late != calls || tt.spread > 1 && (early < calls/4 || late < calls/4) {
+					t.Errorf("%d early, %d late", early, late)
+				}
+			})
+		})
+	}
 }
