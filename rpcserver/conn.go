@@ -89,12 +89,17 @@ func (c *conn) equip() error {
 	s := c.server
 	m := &metered{r: c.in, limit: s.cfg.Limits.Frame}
 	w := &codecWire{in: m}
-	err := contained("making a codec", func() error {
+	err := errEnded
+	defer func() {
+		if err != nil {
+			s.logPaced(&s.paces.codecs, linesOfFaults, slog.LevelError, "no codec", "remote", c.remote, "err", err)
+		}
+	}()
+	err = contained("making a codec", func() error {
 		w.codec = s.cfg.Codec(stream{m, c.out, c.nc})
 		return nil
 	})
 	if err != nil {
-		s.logPaced(&s.paces.codecs, linesOfFaults, slog.LevelError, "no codec", "remote", c.remote, "err", err)
 		return err
 	}
 	c.wire = w
@@ -111,52 +116,28 @@ type stream struct {
 func (s stream) Close() error { return s.nc.Close() }
 
 // serve reads requests until the client or the server ends, and answers all that it
-// accepted.
-func (c *conn) serve() error {
-	err := c.equip()
-	if err == nil {
-		err = c.handshake()
-	}
-	if err == nil {
-		close(c.greeted)
-		err = c.read()
-	}
-	c.server.memory.give(&c.charge)
-	var lost *net.OpError
-	if errors.As(err, &lost) && !c.isStopped() {
-		c.lose()
-	}
-	c.ended.Store(true)
-	unread := errors.Is(err, rpcwire.ErrUnread) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		c.in.idled // a request may be on its way just now
-	if unread {
-		c.alone.Store(true)
-		c.sendDrain(c.last) // now: requests after it are not read
-	}
-	if c.inflight.Load() > 0 {
-		go c.attend(err)
-	}
-	for c.inflight.Load() > 0 {
-		<-c.idle
-	}
-	c.out.flushed()
-	switch {
-	case c.isStopped() && errors.Is(err, os.ErrDeadlineExceeded):
-		err = nil
-		c.farewell(lingerMost)
-	case unread:
-		c.farewell(lingerMost)
-	}
-	c.out.fail(net.ErrClosed)
-	if c.wire != nil {
-		c.wire.end()
-	}
-	c.nc.Close()
-	close(c.done)
-	if err == io.EOF {
-		err = nil
-	}
+// accepted. A codec, a Trace function or a type that decodes itself may end the goroutine:
+// that ends the connection.
+func (c *conn) serve() (err error) {
+	err = errEnded
+	defer func() { err = c.conclude(err) }()
+	err = c.readAll()
 	return err
+}
+
+// readAll prepares the connection and reads its requests.
+func (c *conn) readAll() error {
+	if t := c.server.cfg.Trace; t != nil && t.ConnBegin != nil {
+		c.server.hook(func() { t.ConnBegin(c.remote) })
+	}
+	if err := c.equip(); err != nil {
+		return err
+	}
+	if err := c.handshake(); err != nil {
+		return err
+	}
+	close(c.greeted)
+	return c.read()
 }
 
 // lose notes that the client has gone: calls that wait for their turn need not be executed.

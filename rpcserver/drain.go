@@ -1,10 +1,13 @@
 package rpcserver
 
 import (
+	"errors"
+	"io"
 	"log/slog"
 	"math"
 	"net"
 	"net/rpc"
+	"os"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/internal/rpcwire"
@@ -126,6 +129,50 @@ func (c *conn) abort() {
 	c.calls.close()
 	c.live.end(ErrServerClosed)
 	c.server.memory.wake()
+}
+
+// errEnded is why a connection ends whose reader has no other reason.
+var errEnded = errors.New("rpcserver: code of the user ended the goroutine of a connection: Config.Codec, Trace and types that decode themselves must not call runtime.Goexit")
+
+// conclude ends the connection when err has ended the reading, after the answers to what was
+// read. It returns the error of the connection.
+func (c *conn) conclude(err error) error {
+	c.server.memory.give(&c.charge)
+	var lost *net.OpError
+	if errors.As(err, &lost) && !c.isStopped() {
+		c.lose()
+	}
+	c.ended.Store(true)
+	unread := errors.Is(err, rpcwire.ErrUnread) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		c.in.idled // a request may be on its way just now
+	if unread {
+		c.alone.Store(true)
+		c.sendDrain(c.last) // now: requests after it are not read
+	}
+	if c.inflight.Load() > 0 {
+		go c.attend(err)
+	}
+	for c.inflight.Load() > 0 {
+		<-c.idle
+	}
+	c.out.flushed()
+	switch {
+	case c.isStopped() && errors.Is(err, os.ErrDeadlineExceeded):
+		err = nil
+		c.farewell(lingerMost)
+	case unread:
+		c.farewell(lingerMost)
+	}
+	c.out.fail(net.ErrClosed)
+	defer close(c.done)
+	defer c.nc.Close() // also when the codec's Close ends the goroutine
+	if c.wire != nil {
+		c.wire.end()
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return err
 }
 
 // closeNow closes at once: tls.Conn.Close would wait for a client that does not read.

@@ -11,9 +11,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/rpc"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/rollcall-dns/rollcall/register"
 	"github.com/rollcall-dns/rollcall/rpcserver"
@@ -80,6 +82,93 @@ func TestCodecsMayPanic(t *testing.T) {
 			}
 			if made.Load() != closed.Load() {
 				t.Errorf("%d codecs made, %d closed", made.Load(), closed.Load())
+			}
+		})
+	}
+}
+
+// leaver is a codec that ends the goroutine where it is told to.
+type leaver struct {
+	rpc.ServerCodec
+	at string
+}
+
+func (c leaver) leave(at string) {
+	if c.at == at {
+		runtime.Goexit()
+	}
+}
+
+func (c leaver) ReadRequestHeader(r *rpc.Request) error {
+	c.leave("header")
+	return c.ServerCodec.ReadRequestHeader(r)
+}
+
+func (c leaver) ReadRequestBody(v any) error {
+	c.leave("body")
+	return c.ServerCodec.ReadRequestBody(v)
+}
+
+func (c leaver) Close() error {
+	c.leave("close")
+	return c.ServerCodec.Close()
+}
+
+// Deserter is an argument that ends the goroutine that decodes it.
+type Deserter struct{}
+
+func (Deserter) GobEncode() ([]byte, error) { return []byte{1}, nil }
+func (*Deserter) GobDecode([]byte) error    { runtime.Goexit(); return nil }
+
+// Post has a method that takes one.
+type Post struct{}
+
+func (Post) Take(Deserter, *int) error { return nil }
+
+// TestGoroutineThatIsEndedLeaksNoConnection: code of the user may end the goroutine of a
+// connection. Then the connection is closed and no longer counted, and the server goes on.
+func TestGoroutineThatIsEndedLeaksNoConnection(t *testing.T) {
+	for _, at := range []string{"making", "header", "body", "close", "argument", "ConnBegin"} {
+		t.Run(at, func(t *testing.T) {
+			ended := make(chan error, 10)
+			cfg := rpcserver.Config{
+				Codec: func(rwc io.ReadWriteCloser) rpc.ServerCodec {
+					leaver{at: at}.leave("making")
+					return leaver{jsonCodec(rwc), at}
+				},
+				Trace: &rpcserver.Trace{
+					ConnBegin: func(string) { leaver{at: at}.leave("ConnBegin") },
+					ConnEnd:   func(_ string, err error) { ended <- err },
+				},
+			}
+			if at == "argument" {
+				cfg.Codec = nil
+			}
+			s, addr := serve(t, cfg, newArith(), Post{})
+			for range 3 {
+				c := raw(t, addr)
+				switch at {
+				case "argument":
+					c.send(t, "Post.Take", Deserter{})
+				case "close":
+					c.nc.Close()
+				default:
+					fmt.Fprintf(c.nc, `{"method":"Arith.Multiply","params":[{"A":6,"B":7}],"id":1}`)
+				}
+				if at != "close" {
+					c.closed(t)
+				}
+				select {
+				case err := <-ended:
+					if err == nil || !strings.Contains(err.Error(), "Goexit") {
+						t.Errorf("the connection has ended with %v", err)
+					}
+				case <-time.After(10 * time.Second):
+					t.Fatal("the connection has not ended")
+				}
+			}
+			if stats := s.Stats(); stats.Conns != 0 || stats.Accepted != 3 {
+				t.Errorf("%+v", stats)
 			}
 		})
 	}

@@ -268,10 +268,13 @@ func (s *Server) ServeConn(nc net.Conn) {
 
 func (s *Server) serve(c *conn) {
 	defer s.running.Done()
-	if t := s.cfg.Trace; t != nil && t.ConnBegin != nil {
-		s.hook(func() { t.ConnBegin(c.remote) })
-	}
-	err := c.serve()
+	err := errEnded
+	defer func() { s.served(c, err) }() // also when code of the user ends this goroutine
+	err = c.serve()
+}
+
+// served counts a connection out.
+func (s *Server) served(c *conn, err error) {
 	if err != nil && !errors.Is(err, net.ErrClosed) {
 		s.logPaced(&s.paces.conns, linesOfConns, slog.LevelDebug, "connection ended", "remote", c.remote, "err", err)
 	}
