@@ -280,3 +280,37 @@ func TestCallsThatWaitedForANodeDoNotReachItTogether(t *testing.T) {
 		})
 	}
 }
+
+// TestNodeIsAwaitedUntilTheGroupHasIt: a refused call that finds no node awaited does not wait
+// any more, so a node must be found by then.
+func TestNodeIsAwaitedUntilTheGroupHasIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, other := &speaker{reply: multiplies}, &speaker{reply: multiplies}
+		f := newFakeNet(map[string]func(net.Conn){"a:1": a.serve, "c:1": other.serve})
+		var client atomic.Pointer[Client]
+		given := 0
+		policy := func(nodes []*balancer.Node) balancer.Picker {
+			for _, b := range nodes {
+				if n := b.Value().(*node); n.addr() != "c:1" || !n.up() || given > 0 {
+					continue
+				}
+				if given++; !client.Load().awaited() {
+					t.Error("the group gets the node, and it is no longer awaited")
+				}
+			}
+			return balancer.P2C(nodes)
+		}
+		c := comesLate(t, f, time.Second, Config{Policy: policy}, "a:1", "c:1")
+		defer c.Close()
+		client.Store(c)
+		ready(t, c)
+		if !c.awaited() {
+			t.Error("the node is not awaited while it is dialled")
+		}
+		allUp(t, c, 2)
+		synctest.Wait()
+		if given != 1 || c.awaited() {
+			t.Errorf("given %d times; awaited %v afterwards", given, c.awaited())
+		}
+	})
+}
