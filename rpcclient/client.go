@@ -41,6 +41,8 @@ type Client struct {
 	resolved resolution                     // what the log was told; owned by the watcher of the Source
 	upNodes  atomic.Int64
 
+	awaitedNodes atomic.Int64 // the first dial of so many is under way or will be made: see node.countLocked
+
 	reach     reach
 	trusted   trustedNames
 	lookAgain chan struct{} // a token: for manage

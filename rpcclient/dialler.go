@@ -47,12 +47,18 @@ func (n *node) lacks() bool {
 	return len(*n.usable.Load()) < n.want
 }
 
-// awaited tells whether the first dial has not ended, and is or will be made: reach has not
-// said that no connection is needed.
-func (n *node) awaited() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.untried && (n.want > 0 || !n.placed)
+// countLocked counts the node among those that a refused call may wait for, or no longer: the
+// first dial has not ended, and is or will be made, since reach has not said that no connection
+// is needed. It is called after each change of what it reads.
+func (n *node) countLocked() {
+	awaited := n.untried && (n.want > 0 || !n.placed) && !n.gone
+	switch {
+	case awaited && !n.counted:
+		n.client.awaitedNodes.Add(1)
+	case !awaited && n.counted:
+		n.client.awaitedNodes.Add(-1)
+	}
+	n.counted = awaited
 }
 
 // pause returns how long the next dial must wait.
@@ -129,6 +135,7 @@ func (n *node) add(c *conn.Conn) {
 	n.all[c] = time.Now()
 	if !c.Usable() {
 		n.untried = false
+		n.countLocked()
 		select {
 		case <-c.Ended():
 			delete(n.all, c)
@@ -149,6 +156,7 @@ func (n *node) add(c *conn.Conn) {
 	n.report()
 	n.mu.Lock()
 	n.untried = false // after the report: a call that no longer waits finds the node
+	n.countLocked()
 	n.mu.Unlock()
 	n.client.changed.broadcast()
 }
@@ -164,6 +172,7 @@ func (n *node) connectFailed(err error) {
 	n.redial.failed(time.Now())
 	first := n.untried
 	n.untried = false
+	n.countLocked()
 	n.lostWhy, n.lastErr, n.lastFail = err, err, time.Now()
 	n.mu.Unlock()
 	switch {

@@ -1,10 +1,14 @@
 package rpcclient
 
 import (
+	"context"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/resolver"
 )
 
 func TestDeadNodeIsDialledWithGrowingDelayThatANewAnnouncementEnds(t *testing.T) {
@@ -68,5 +72,58 @@ func TestServerThatIsBackAfterLongIsFoundWhileACallWaits(t *testing.T) {
 		if took := time.Since(begin); took > 5*time.Second {
 			t.Errorf("took %v", took)
 		}
+	})
+}
+
+// TestAwaitedNodesAreCounted: the count is that of the nodes whose first dial has not ended,
+// whatever ends it.
+func TestAwaitedNodesAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeNet(map[string]func(net.Conn){"ok:1": silent, "hung:1": silent, "hung:2": silent, "hung:3": silent})
+		a := announce("ok:1", "dead:1", "hung:1", "hung:2", "hung:3")
+		cfg := Config{Source: a, Conn: ConnConfig{PingInterval: -1}}
+		cfg.Conn.Dial = func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
+			if strings.HasPrefix(ep.Addr, "hung") {
+				select {
+				case <-time.After(2 * time.Second):
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				}
+			}
+			return f.dial(ctx, ep)
+		}
+		c, err := New("_math._tcp.svc", &cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		check := func(when string, want int64) {
+			t.Helper()
+			synctest.Wait()
+			if got := c.awaitedNodes.Load(); got != want {
+				t.Errorf("%s: %d nodes are counted, want %d", when, got, want)
+			}
+		}
+		check("one is up, one is dead", 3)
+		a.say("ok:1", "dead:1", "hung:1", "hung:2")
+		check("one has gone", 2)
+		c.member("hung:1").wants(0, "")
+		check("one is not needed", 1)
+		c.member("hung:1").wants(0, "")
+		check("that is said again", 1)
+		c.member("hung:1").wants(1, "")
+		check("it is needed again", 2)
+		time.Sleep(2 * time.Second)
+		check("their dials have ended", 0)
+		f.set("dead:1", silent)
+		time.Sleep(time.Minute)
+		check("the dead one is up", 0)
+		a.say("ok:1", "dead:1", "hung:1", "hung:2", "hung:3")
+		check("one comes back", 1)
+		a.say()
+		time.Sleep(time.Minute)
+		check("all have gone", 0)
+		a.say("hung:3")
+		check("one has come", 1)
 	})
 }

@@ -40,6 +40,8 @@ type node struct {
 	placed   bool                     // want was set at least once
 	redial   redial
 	untried  bool // no dial has ended yet
+	gone     bool // the group has let it go
+	counted  bool // among those that client.awaitedNodes counts
 	shut     bool // the server says that it takes no calls at present
 	shutAt   time.Time
 	lostWhy  error // why there is no connection; nil: none was needed
@@ -64,6 +66,9 @@ func (c *Client) newNode(b *balancer.Node) *node {
 	}
 	n.ctx, n.cancel = context.WithCancel(c.ctx)
 	n.usable.Store(new([]*conn.Conn))
+	n.mu.Lock()
+	n.countLocked()
+	n.mu.Unlock()
 	c.mu.Lock()
 	c.nodes[n] = struct{}{}
 	c.byAddr[n.addr()] = n
@@ -81,6 +86,10 @@ func (n *node) leave() {
 		delete(c.byAddr, n.addr())
 	}
 	c.mu.Unlock()
+	n.mu.Lock()
+	n.gone = true
+	n.countLocked()
+	n.mu.Unlock()
 	n.cancel()
 }
 
@@ -113,6 +122,7 @@ func (n *node) wants(want int, why string) {
 		n.redial.lost = true
 	}
 	n.want, n.why, n.placed = want, why, true
+	n.countLocked()
 	var surplus []*conn.Conn
 	if conns := *n.usable.Load(); want >= 0 && len(conns) > want {
 		surplus = conns[want:]

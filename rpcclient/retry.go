@@ -119,16 +119,7 @@ func (cl *call) awaitElsewhere(ctx context.Context, refusal error) (delay time.D
 }
 
 // awaited tells whether the first dial of a node is under way that calls are to go to.
-func (c *Client) awaited() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, n := range c.byAddr {
-		if n.awaited() {
-			return true
-		}
-	}
-	return false
-}
+func (c *Client) awaited() bool { return c.awaitedNodes.Load() > 0 }
 
 // backoff is the delay before retry n, with full jitter; 0 if n is not positive.
 func backoff(n int) time.Duration {
