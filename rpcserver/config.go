@@ -52,6 +52,9 @@ type Config struct {
 	// Logger gets panics, refused connections, and what happens to the
 	// registration. docs/metrics-go.md says what the levels mean. It is called with no lock
 	// held: one that blocks delays what the line is about, and no other call or connection.
+	// Lines about refused connections, failed accepts and answers that cannot be encoded are
+	// written aside: Shutdown and Serve do not wait for them, so it may be called for a moment
+	// after both have returned.
 	// Nil: the standard logger (package log) gets what must not go unnoticed about the
 	// registration, see register.Config, and nothing else.
 	Logger *slog.Logger
