@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/balancer"
 	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/resolver"
 )
@@ -190,14 +191,14 @@ func dialFailed(tb testing.TB, c *Client) {
 	}
 }
 
-// allUp waits until this number of nodes have all their connections.
+// allUp waits until this number of nodes have all their connections, and calls go to them.
 func allUp(tb testing.TB, c *Client, nodes int) {
 	tb.Helper()
 	for {
 		changed := c.changed.next()
 		up := 0
 		for _, n := range c.Stats().Nodes {
-			if n.Connections == c.cfg.Conn.PerNode {
+			if n.Connections == c.cfg.Conn.PerNode && n.Standing != balancer.Unreachable.String() {
 				up++
 			}
 		}
