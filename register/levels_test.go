@@ -82,8 +82,16 @@ func TestLevelsOfTheLog(t *testing.T) {
 		},
 		"lost and found": {steps: []step{
 			{after: time.Second, want: map[string]int{"INFO registered": 1, "INFO registration held": 1}},
-			{do: func(f *fakeHook, _ memory, _ *Lease) { f.setFault(gone); f.forget() }, after: time.Minute, want: map[string]int{"INFO hold ended, registering again": 1, "WARN registration retrying": 1}},
+			{do: func(f *fakeHook, _ memory, _ *Lease) { f.setFault(gone); f.forget() }, after: time.Minute, want: map[string]int{"INFO hold ended, registering again": 1, "WARN registration retrying": 1, "DEBUG registration not confirmed, trying again": some}},
 			{do: func(f *fakeHook, _ memory, _ *Lease) { f.setFault(nil) }, after: time.Minute, want: map[string]int{"INFO registration renewed": 1, "INFO registration held": 1}},
+		}},
+		"lost for hours": {steps: []step{
+			{after: time.Second, want: map[string]int{"INFO registered": 1, "INFO registration held": 1}},
+			{do: func(f *fakeHook, _ memory, _ *Lease) { f.setFault(gone); f.forget() }, after: time.Minute, want: map[string]int{"INFO hold ended, registering again": 1, "WARN registration retrying": 1, "DEBUG registration not confirmed, trying again": some}},
+			{after: 10 * time.Second, want: map[string]int{"WARN registration not confirmed, trying again": 1, "DEBUG registration not confirmed, trying again": some}},
+			{after: 2 * time.Hour, want: map[string]int{"WARN registration not confirmed, trying again": 5, "DEBUG registration not confirmed, trying again": some}},
+			{do: func(f *fakeHook, _ memory, _ *Lease) { f.setFault(nil) }, after: time.Minute, want: map[string]int{"INFO registration renewed": 1, "INFO registration held": 1}},
+			{do: func(f *fakeHook, _ memory, _ *Lease) { f.setFault(gone); f.forget() }, after: 50 * time.Second, want: map[string]int{"INFO hold ended, registering again": 1, "WARN registration retrying": 1, "DEBUG registration not confirmed, trying again": some}},
 		}},
 		"drained by an operator": {steps: []step{
 			{after: time.Second, want: map[string]int{"INFO registered": 1, "INFO registration held": 1}},

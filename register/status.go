@@ -116,9 +116,16 @@ func (l *Lease) failed(err error, fails int, final bool) {
 	case fails < len(l.cfg.Hooks):
 		l.log(slog.LevelInfo, "registration not confirmed, trying the next hook", "err", err)
 	default:
-		l.enter(LeaseRetrying)
-		if fails >= restartFails*len(l.cfg.Hooks) {
-			l.notice.trouble(time.Now(), "is not confirmed by dnsd any more; trying again: %s", l.notice.cause(err))
+		l.enter(LeaseRetrying) // which is the first warning of a Logger
+		if !l.notice.quiet && fails < restartFails*len(l.cfg.Hooks) {
+			return // the standard logger has no line about a dnsd that starts again
+		}
+		level := slog.LevelDebug
+		if l.notice.trouble(time.Now(), "is not confirmed by dnsd any more; trying again: %s", l.notice.cause(err)) {
+			level = slog.LevelWarn
+		}
+		if was == LeaseRetrying {
+			l.log(level, "registration not confirmed, trying again", "err", err)
 		}
 	}
 }
