@@ -2,7 +2,6 @@ package resolver
 
 import (
 	"context"
-	"slices"
 	"time"
 )
 
@@ -83,9 +82,9 @@ type Freshness struct {
 	Revision uint64
 	// Since is when the server began to tell. It is zero if By is not "push".
 	Since time.Time
-	// Again is when a server is asked the next time to tell about changes. Before that all that
-	// could are left alone: they do not know how, have refused, or were lost. It is zero if no
-	// server is.
+	// Again is when a server is asked the next time to tell about changes. Until then the server
+	// is left alone, and so are those that would be asked in its place: they do not know how,
+	// have refused, or were lost. It is zero if none is left alone.
 	Again time.Time
 }
 
@@ -108,24 +107,24 @@ func (r *Resolver) Freshness(name string) Freshness {
 	return Freshness{By: "ttl", Server: e.push.server, Again: r.againLocked(&e.push)}
 }
 
-// againLocked is when the first server is not left alone any more that could tell about the
-// name; zero: none is left alone.
+// againLocked is when followLocked asks the first server to tell about the name; zero: it
+// leaves none alone.
 func (r *Resolver) againLocked(p *pushState) (again time.Time) {
 	if r.NoPush || p.follow != nil {
 		return again
 	}
-	servers := p.discovered()
-	if own := r.pushServers[pushKey(p.server, r.TLS)]; own != nil {
-		servers = append(slices.Clone(servers), own)
+	own := r.pushServers[pushKey(p.server, r.TLS)]
+	if own == nil {
+		return again
 	}
-	for _, s := range servers {
-		alone := p.aloneFor(s)
-		if alone == 0 {
-			return time.Time{}
+	alone := p.aloneFor(own)
+	if own.hopeless() {
+		for _, other := range p.discovered() {
+			alone = min(alone, p.aloneFor(other))
 		}
-		if at := time.Now().Add(alone); again.IsZero() || at.Before(again) {
-			again = at
-		}
+	}
+	if alone > 0 {
+		again = time.Now().Add(alone)
 	}
 	return again
 }

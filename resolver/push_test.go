@@ -1,8 +1,10 @@
 package resolver
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -348,4 +350,46 @@ func TestASetOfManyMessagesIsOneState(t *testing.T) {
 			t.Errorf("%v", sizes)
 		}
 	})
+}
+
+// TestAgainIsWhenANameIsFollowed: Freshness tells what followLocked does next, whatever is
+// known of the server that answers and of the one that the zone names.
+func TestAgainIsWhenANameIsFollowed(t *testing.T) {
+	pauses := []time.Duration{0, 10 * time.Second, 50 * time.Second}
+	for what, own := range map[string]pushServer{
+		"had a session": {known: true, losses: findAfter},
+		"knows no DSO":  {unable: true, losses: 1},
+		"is lost":       {losses: findAfter},
+		"was lost once": {losses: 1},
+	} {
+		for _, pause := range pauses {
+			for _, refusal := range pauses {
+				for _, other := range append(pauses, never) { // never: the zone names none
+					synctest.Test(t, func(t *testing.T) {
+						r := &Resolver{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no network") }}
+						r.mu.Lock()
+						now := time.Now()
+						s := r.pushServerLocked("ns1:53", nil)
+						s.known, s.unable, s.losses, s.until = own.known, own.unable, own.losses, now.Add(pause)
+						e := r.entryLocked(mathTCP)
+						e.watchers = 1
+						e.push = pushState{server: "ns1:53", refusedBy: s, refused: now.Add(refusal), find: now.Add(findAgain)}
+						if other != never {
+							found := r.pushServerLocked("push:853", nil)
+							found.until = now.Add(other)
+							e.push.zone = &pushZone{next: now.Add(findAgain), servers: []*pushServer{found}}
+						}
+						again, wait := r.againLocked(&e.push), r.followLocked(t.Context(), e)
+						follows := e.push.follow != nil
+						r.mu.Unlock()
+						if follows != again.IsZero() || !follows && !again.Equal(now.Add(wait)) {
+							t.Errorf("a server that %s, for %v, has refused for %v, and one that was found, for %v: follows %t, waits %v, says %v",
+								what, pause, refusal, other, follows, wait, again.Sub(now))
+						}
+						synctest.Wait()
+					})
+				}
+			}
+		}
+	}
 }
