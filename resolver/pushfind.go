@@ -17,7 +17,8 @@ const (
 	// findAgain is how long what was discovered counts, also if it was nothing. Two more
 	// questions an hour are no load.
 	findAgain = time.Hour
-	// findSoon is how long a question without an answer counts: it may have been lost.
+	// findSoon is how long a question without an answer counts: it may have been lost. So does
+	// one that was not asked, because resolv.conf could not be read.
 	findSoon = 5 * time.Minute
 	// maxPushZones bounds the zones remembered: more than a program has.
 	maxPushZones = 256
@@ -50,11 +51,11 @@ func (r *Resolver) findLocked(ctx context.Context, e *entry) {
 // find asks in which zone the name is, and asks that zone for its servers, unless this is done
 // already for another name.
 func (r *Resolver) find(ctx context.Context, e *entry) {
+	var rep *reply
 	w, err := r.way()
-	if err != nil {
-		return
+	if err == nil {
+		rep, _, err = r.ask(ctx, question{e.name, typeSOA}, w.light(), false)
 	}
-	rep, _, err := r.ask(ctx, question{e.name, typeSOA}, w.light(), false)
 	r.mu.Lock()
 	z, asked := (*pushZone)(nil), true
 	switch {

@@ -278,3 +278,32 @@ func TestAnotherNameOfAZoneFindsItsServers(t *testing.T) {
 		time.Sleep(ended)
 	})
 }
+
+// TestAnUnreadableResolvConfCostsNoHourOfPush: where the servers are not known for a moment,
+// those of push are looked for again soon.
+func TestAnUnreadableResolvConfCostsNoHourOfPush(t *testing.T) {
+	for name, looks := range map[string]func(ctx context.Context, r *Resolver, e *entry) time.Time{
+		"in which zone the name is": func(ctx context.Context, r *Resolver, e *entry) time.Time {
+			r.find(ctx, e)
+			return e.push.find
+		},
+		"which servers the zone names": func(ctx context.Context, r *Resolver, e *entry) time.Time {
+			e.push.zone = &pushZone{name: "svc.", next: time.Now().Add(findAgain)}
+			r.findIn(ctx, e, e.push.zone)
+			return e.push.zone.next
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(envServers, "")
+			synctest.Test(t, func(t *testing.T) {
+				r := new(Resolver)
+				r.system.path = t.TempDir() // it cannot be read as a file
+				e := r.entryLocked(mathTCP)
+				e.push.find = time.Now().Add(findAgain) // as findLocked does before it asks
+				if in := time.Until(looks(t.Context(), r, e)); in < findSoon/2 || in > findSoon {
+					t.Errorf("looks again in %v", in)
+				}
+			})
+		})
+	}
+}
