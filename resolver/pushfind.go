@@ -76,7 +76,8 @@ func (r *Resolver) find(ctx context.Context, e *entry) {
 	}
 }
 
-// findIn asks a zone for its servers.
+// findIn asks a zone for its servers, and wakes all names of the zone, which may be followed
+// there.
 func (r *Resolver) findIn(ctx context.Context, e *entry, z *pushZone) {
 	var out outcome
 	if w, err := r.way(); err == nil {
@@ -85,12 +86,17 @@ func (r *Resolver) findIn(ctx context.Context, e *entry, z *pushZone) {
 	servers := r.discovered(out.endpoints)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if out.vouched { // a lost answer says nothing about the servers that are known
-		z.servers = servers
-	} else {
+	if !out.vouched { // a lost answer says nothing about the servers that are known
 		z.next = r.findSoonLocked(ctx)
+		e.wake()
+		return
 	}
-	e.wake()
+	z.servers = servers
+	for _, other := range r.names {
+		if other.push.zone == z {
+			other.wake()
+		}
+	}
 }
 
 // pushZoneLocked returns what is known of a zone.

@@ -307,3 +307,50 @@ func TestAnUnreadableResolvConfCostsNoHourOfPush(t *testing.T) {
 		})
 	}
 }
+
+// TestAllNamesOfAZoneAreFollowedAtOnce when the servers of the zone are found, whichever name
+// has asked for them.
+func TestAllNamesOfAZoneAreFollowedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPush()
+		p.records["push"] = rrs(t, pushService+"svc. 60 IN SRV 0 0 853 push.svc.", "push.svc. 60 IN A 10.9.9.9")
+		answer := p.handler(t)
+		s, r := one(func(network string, q *dns.Msg) [][]byte {
+			if q.Question[0].Name == pushService+"svc." {
+				time.Sleep(300 * time.Millisecond)
+			}
+			return answer(network, q)
+		})
+		s.discovered = true
+		inner, dialled := r.Dial, make(chan struct{}, 1)
+		r.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if addr != "10.9.9.9:853" {
+				return inner(ctx, network, addr)
+			}
+			dialled <- struct{}{}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		names := []string{mathTCP, "_b._tcp.svc", "_c._tcp.svc", "_d._tcp.svc"}
+		var watches []*watcher
+		for _, name := range names {
+			watches = append(watches, watch(t, r, name))
+		}
+		<-dialled
+		synctest.Wait() // no time passes
+		r.mu.Lock()
+		for _, e := range r.names {
+			if e.push.follow == nil {
+				t.Errorf("%s is not followed yet", e.name)
+			}
+		}
+		if len(r.names) != len(names) {
+			t.Errorf("%d names", len(r.names))
+		}
+		r.mu.Unlock()
+		for _, w := range watches {
+			w.close()
+		}
+		time.Sleep(ended)
+	})
+}
