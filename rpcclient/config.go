@@ -84,8 +84,9 @@ type ConnConfig struct {
 	// are more, each client takes some at random and stays with them. 0: 200, because
 	// with two connections each they stay below the 1,024 descriptors that a process
 	// usually has. Those that do not serve have as many substitutes, so that it can be
-	// twice as many nodes for a while. balancer.Subset says more exactly which client
-	// connects to which nodes.
+	// twice as many nodes for a while. Besides, nodes that are not chosen any more are
+	// kept for a minute, and those that are not announced any more for Linger.
+	// balancer.Subset says more exactly which client connects to which nodes.
 	MaxNodes int
 
 	// Dial makes the connection, and returns when ctx ends. nil: TCP to ep.Addr and

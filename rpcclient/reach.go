@@ -96,8 +96,9 @@ func (r *reach) plan(members []member) []want {
 // all connects to the nodes of this tier that the policy may pick, and tells whether that
 // is enough. A dead node has a substitute while it is dialled, and so has one that does not
 // serve, to which the client stays connected to learn when it does. A substitute that does
-// not serve is let go at once and has another one, so that there are never more than twice
-// as many connections.
+// not serve is let go at once and has another one, so that substitutes do not make it more
+// than twice as many connections. Besides, those of nodes that are not chosen any more are
+// kept for releaseAfter, and those of nodes that are not announced any more for Linger.
 func (r *reach) all(members []member, tier []int, out []want) (enough bool) {
 	alive := slices.DeleteFunc(slices.Clone(tier), func(i int) bool { return members[i].useless() })
 	chosen := r.chosen(members, tier)
