@@ -57,8 +57,8 @@
 //     TLS: see [Resolver.PushTLS].
 //   - When a session ends, its names are asked for within a second, at random moments, and
 //     then by their TTL. The next session is with a server that answers, after a random
-//     pause of up to a second, which doubles up to a minute while no session lasts, and up
-//     to an hour if the server has never had one.
+//     pause of half a second to one and a half, which doubles up to a minute while no
+//     session lasts, and up to an hour if the server has never had one.
 //   - A server that cannot learn of changes says so, and the TTL rules until it can. So it
 //     does while the rest of a set of several messages does not come for ten seconds.
 //   - After a minute without a message the server is asked for a sign of life. If it is

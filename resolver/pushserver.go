@@ -15,11 +15,12 @@ const (
 	// pushBackoff and maxPushBackoff bound the pause before a server is connected to again for
 	// any other reason: its host refuses while it starts again, it is too busy to answer, or
 	// something between ends connections. The least pause is a third of the longest: clients
-	// that lost the server together have asked it within lostSpread, and connect over a second
-	// and a half, a seventh of them in the busiest 100 ms. The pause before a server that has never taken a session doubles up
-	// to unsupportedFor: one that ends such connections, or is silent, may not know DSO, and RFC
-	// 8490 section 6.6.3.2 takes the second failure for that. We take many for it, since a server
-	// that starts, and one that is full, look the same for a while.
+	// that lost the server together have asked it within lostSpread, and connect between half a
+	// second and a second and a half after the loss, a seventh of them in the busiest 100 ms. The
+	// pause before a server that has never taken a session doubles up to unsupportedFor: one that
+	// ends such connections, or is silent, may not know DSO, and RFC 8490 section 6.6.3.2 takes
+	// the second failure for that. We take many for it, since a server that starts, and one that
+	// is full, look the same for a while.
 	pushBackoff    = 1500 * time.Millisecond
 	maxPushBackoff = time.Minute
 	doubled        = 16 // times: enough to pass the longest
