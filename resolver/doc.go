@@ -85,8 +85,8 @@
 //   - A negative answer lives as long as its SOA says (RFC 2308 section 5), clamped
 //     likewise. If it comes again and again, it lives for at least up to five seconds.
 //   - After a failure it is asked for again after a random pause that doubles from
-//     MinTTL up to 1.8 TTLs, with less and less effort: no server gets more queries
-//     from a client while it is down than while it is well.
+//     MinTTL up to 1.8 TTLs, with less and less effort: a server that is down gets about
+//     as many packets from a client as one that is well, a tenth more.
 //   - When no server answers, the last endpoints stay for StaleFor past their expiry,
 //     and State.Err says why (RFC 8767).
 //   - An answer that takes away more than half of the set is confirmed, by a second
