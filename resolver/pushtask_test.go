@@ -71,9 +71,16 @@ func TestAFirstSetWaitsForASecondLook(t *testing.T) {
 				p.records[mathTCP] = instances(t, 3)
 				p.mu.Unlock()
 				p.cut()
-				time.Sleep(1200 * time.Millisecond) // lost, asked, followed again
+				synctest.Wait()
+				for range 2000 { // lost, asked, followed again
+					if p.open() > 0 {
+						break
+					}
+					time.Sleep(time.Millisecond)
+				}
+				time.Sleep(confirmAfter / 2)
 				p.become(mathTCP, instances(t, back)...)
-				time.Sleep(2 * time.Second)
+				time.Sleep(2 * confirmAfter)
 				synctest.Wait()
 				if got := w.last(); len(got.Endpoints) != back {
 					t.Errorf("%d endpoints, want %d", len(got.Endpoints), back)
