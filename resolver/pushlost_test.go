@@ -134,10 +134,10 @@ func TestADialThatFailsIsNoReasonToStop(t *testing.T) {
 					s.fault("tcp", fault)
 					p.cut()
 					time.Sleep(3 * time.Second)
-					s.fault("tcp", nil) // it was away for a moment
-					time.Sleep(8 * time.Second)
+					s.fault("tcp", nil)                     // it was away for a moment
+					time.Sleep(8*pushBackoff + time.Second) // the pause after four failures
 					if p.open() != 1 {
-						t.Error("no session 8 s after the server is back")
+						t.Error("no session when the pause must be over")
 					}
 					time.Sleep(lasting)
 					s.fault("tcp", fault)
