@@ -14,16 +14,22 @@ import (
 	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 )
 
-// TestReconfirmProbesTheInstance: one that refuses connections goes at once, although it
-// has renewed; one that accepts them stays.
-func TestReconfirmProbesTheInstance(t *testing.T) {
+// runTLS runs a server of one zone, with DNS over TLS.
+func runTLS(t *testing.T) *Server {
+	t.Helper()
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "dns.pem"), filepath.Join(dir, "dns.key")
 	selfSigned(t, cert, key)
 	z := oneOf("a")
 	z.Store = Store{Kind: "memory"}
 	z.DNS.TLS, z.DNS.TLSPort = TLS{Cert: cert, Key: key}, -1
-	s := run(t, Config{Zones: []Zone{z}})
+	return run(t, Config{Zones: []Zone{z}})
+}
+
+// TestReconfirmProbesTheInstance: one that refuses connections goes at once, although it
+// has renewed; one that accepts them stays.
+func TestReconfirmProbesTheInstance(t *testing.T) {
+	s := runTLS(t)
 
 	alive, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -66,13 +72,7 @@ func TestReconfirmProbesTheInstance(t *testing.T) {
 
 // TestSessionsAreListedByTheHook: those that follow its zone, of all its addresses.
 func TestSessionsAreListedByTheHook(t *testing.T) {
-	dir := t.TempDir()
-	cert, key := filepath.Join(dir, "dns.pem"), filepath.Join(dir, "dns.key")
-	selfSigned(t, cert, key)
-	z := oneOf("a")
-	z.Store = Store{Kind: "memory"}
-	z.DNS.TLS, z.DNS.TLSPort = TLS{Cert: cert, Key: key}, -1
-	s := run(t, Config{Zones: []Zone{z}})
+	s := runTLS(t)
 	origin := s.blocks[0].zones[0].zone.Origin()
 	c, err := tls.Dial("tcp", s.TLSAddrs()[0].String(), &tls.Config{InsecureSkipVerify: true})
 	if err != nil {

@@ -67,14 +67,20 @@ func (e *examination) clock(base string, ahead, fault time.Duration) {
 // certificate looks at the end of a certificate.
 func (e *examination) certificate(what string, expires, now time.Time) {
 	const cure = "put the new one into the same files, and send dnsd SIGHUP"
-	switch left := expires.Sub(now); {
-	case left <= 0:
-		e.bad(cure, "%s has ended at %s", what, expires.Format(time.RFC3339))
-	case left < soon:
-		e.bad(cure, "%s ends at %s", what, expires.Format(time.RFC3339))
-	default:
-		e.good("%s is good until %s", what, expires.Format(time.RFC3339))
+	if expires.Sub(now) < soon {
+		e.bad(cure, "%s %s", what, endsAt(expires, now))
+		return
 	}
+	e.good("%s is good until %s", what, expires.Format(time.RFC3339))
+}
+
+// endsAt says when a certificate ends, or that it has ended.
+func endsAt(expires, now time.Time) string {
+	verb := "ends"
+	if !expires.After(now) {
+		verb = "has ended"
+	}
+	return verb + " at " + expires.Format(time.RFC3339)
 }
 
 // refused says that a right is missing, which is no fault of dnsd.
@@ -164,11 +170,7 @@ func (e *examination) members(c register.Cluster, now time.Time) {
 			e.bad("start it, or remove it for good: rollcall cluster remove "+m.Name, "member %s: %s", m.Name, m.Error)
 		}
 		if ends := m.CertificateEnds; !ends.IsZero() && ends.Sub(now) < soon {
-			word := "ends"
-			if !ends.After(now) {
-				word = "has ended"
-			}
-			e.bad("put the new one into the same files: they are read for each connection", "the certificate that member %s shows to the store %s at %s", m.Name, word, ends.Format(time.RFC3339))
+			e.bad("put the new one into the same files: they are read for each connection", "the certificate that member %s shows to the store %s", m.Name, endsAt(ends, now))
 		}
 	}
 	if c.Etcd != nil {

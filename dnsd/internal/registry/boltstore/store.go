@@ -54,7 +54,7 @@ type Store struct {
 	sealed    bool      // the tree has a seal, so the next commit needs one sync
 	leaks     bool      // pages of the file are lost: a seal would say that the tree is not whole
 	dropped   uint64    // the transaction that Open gave up, or 0
-	mended    bool      // Open has written one of them again
+	mended    bool      // Open has written a damaged meta page again
 	broken    error     // why the store cannot be used any more: the content of the file is unknown
 	key       []byte    // scratch
 	values    []byte    // the values of one commit: bbolt keeps them until the commit ends
@@ -150,7 +150,7 @@ func syncDir(dir string) error {
 
 // Dropped returns the transaction that Open gave up, or 0. The process or the machine
 // ended while it was committed, and only a part of it was on the disk. It had not been
-// acknowledged.
+// acknowledged, unless the disk has damaged it since.
 func (s *Store) Dropped() uint64 { return s.dropped }
 
 // Mended says that Open found one of the two meta pages damaged, and wrote it again. If
