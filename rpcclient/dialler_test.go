@@ -84,10 +84,8 @@ func TestAwaitedNodesAreCounted(t *testing.T) {
 		cfg := Config{Source: a, Conn: ConnConfig{PingInterval: -1}}
 		cfg.Conn.Dial = func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
 			if strings.HasPrefix(ep.Addr, "hung") {
-				select {
-				case <-time.After(2 * time.Second):
-				case <-ctx.Done():
-					return nil, ctx.Err()
+				if err := lasts(ctx, 2*time.Second); err != nil {
+					return nil, err
 				}
 			}
 			return f.dial(ctx, ep)

@@ -196,6 +196,16 @@ func (a *announcer) Watch(ctx context.Context, _ string) iter.Seq[resolver.State
 	}
 }
 
+// lasts waits as long as a slow dial lasts, or until ctx ends.
+func lasts(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // fakeClient makes a client on a fake network. The test must close it.
 func fakeClient(tb testing.TB, f *fakeNet, cfg Config, addrs ...string) *Client {
 	tb.Helper()

@@ -137,10 +137,8 @@ func TestRefusedCallWaitsForTheFirstDialOfAnotherNode(t *testing.T) {
 						if dials++; tt.tried && dials == 1 {
 							return nil, errRefused
 						}
-						select {
-						case <-time.After(tt.dial):
-						case <-ctx.Done():
-							return nil, ctx.Err()
+						if err := lasts(ctx, tt.dial); err != nil {
+							return nil, err
 						}
 					}
 					return f.dial(ctx, ep)
@@ -193,10 +191,8 @@ func comesLate(t *testing.T, f *fakeNet, dial time.Duration, cfg Config, addrs .
 	cfg.Source = announce(addrs...)
 	cfg.Conn.Dial = func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
 		if ep.Addr == "c:1" {
-			select {
-			case <-time.After(dial):
-			case <-ctx.Done():
-				return nil, ctx.Err()
+			if err := lasts(ctx, dial); err != nil {
+				return nil, err
 			}
 		}
 		return f.dial(ctx, ep)
