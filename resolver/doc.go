@@ -105,5 +105,9 @@
 //
 // All Watches of one name on one Resolver share one refresh loop, which starts
 // with the first and has ended when the last returns. Concurrent Lookups share
-// one query. A session ends with the last Watch that uses it. Nothing else runs in the background, so there is no Close.
+// one query. All names that one server tells about share one session with it, which ends with
+// the last Watch that uses it. Nothing else runs in the background, so there is no Close.
+//
+// Resolvers share nothing with each other. So a process should have one, unless it asks
+// different servers or wants other settings.
 package resolver

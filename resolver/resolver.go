@@ -26,6 +26,9 @@ const (
 // Resolver resolves SRV names. Its zero value is ready and asks the servers of
 // the system. It is safe for concurrent use; do not copy it, and do not change
 // its fields after the first use.
+//
+// Make one for a process and share it. Two Resolvers have two caches, and two sessions with a
+// server that tells about changes.
 type Resolver struct {
 	// Servers are the DNS servers to ask, as "host:port", or "host" for port 53. Empty:
 	// those that ROLLCALL_DNS in the environment names, separated by commas or blanks;

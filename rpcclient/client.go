@@ -38,6 +38,7 @@ type Client struct {
 	changed  signal                         // a node came up, or the endpoints changed
 	events   events                         // for hooks and logger
 	loud     bool                           // there is a logger
+	unshare  func()                         // gives the shared Resolver back; nil: there is a Source
 	resolved resolution                     // what the log was told; owned by the watcher of the Source
 	upNodes  atomic.Int64
 
@@ -65,7 +66,8 @@ func New(service string, cfg *Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := full.Source.(*resolver.Resolver); ok || service == "" { // to another Source a name may be anything
+	_, ok := full.Source.(*resolver.Resolver)
+	if ok || full.Source == nil || service == "" { // to another Source a name may be anything
 		if err := resolver.CheckService(service); err != nil {
 			return nil, fmt.Errorf("rpcclient: new: %w", err)
 		}
@@ -103,6 +105,9 @@ func New(service string, cfg *Config) (*Client, error) {
 		New:    func(n *balancer.Node) any { return c.newNode(n) },
 		Gone:   func(n *balancer.Node) { n.Value().(*node).leave() },
 	})
+	if full.Source == nil {
+		c.cfg.Source = c.share().Resolver
+	}
 	c.running.Go(c.manage)
 	c.running.Go(c.watch)
 	return c, nil
@@ -164,6 +169,9 @@ func (c *Client) Close() error {
 	c.group.Close()
 	c.running.Wait() // for the nodes, too: their contexts end with that of the client
 	c.conns.Wait()   // for connections that the nodes have forgotten
+	if c.unshare != nil {
+		c.unshare()
+	}
 	return nil
 }
 

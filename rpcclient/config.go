@@ -22,8 +22,12 @@ import (
 // several clients may share one.
 type Config struct {
 	// Source tells where the endpoints come from. nil: a resolver.Resolver that asks
-	// the servers of the environment variable ROLLCALL_DNS, else those of the system.
-	// Several clients may share a *resolver.Resolver.
+	// the servers of the environment variable ROLLCALL_DNS, else those of the system. All
+	// clients of a process that have no Source share one, and with it one cache, and one
+	// session with a server that tells about changes. It ends with the last of them. (If
+	// ROLLCALL_DNS changes, clients that are made after that share another one.) A Source of
+	// your own may be shared as well: give several clients one *resolver.Resolver. A client
+	// in a bubble of testing/synctest needs a Source.
 	Source resolver.Source
 	// Linger is how long a node that works is used after the source has taken it away
 	// together with more than half of the others: see "Which nodes" in the
@@ -57,8 +61,10 @@ type Config struct {
 	Interceptors []Interceptor
 	// Trace hears of all calls, besides the Trace in a call's context.
 	Trace *Trace
-	// Logger hears of nodes that come and go, and of a name that cannot be resolved.
-	// docs/metrics-go.md says what the levels mean. nil: silence.
+	// Logger hears of nodes that come and go, and of a name that cannot be resolved. Without
+	// a Source it also hears what the shared Resolver says about the client's service, and
+	// what that says about no service of a client, such as about DNS servers; clients with one
+	// Logger cause one line. docs/metrics-go.md says what the levels mean. nil: silence.
 	Logger *slog.Logger
 }
 
@@ -140,9 +146,6 @@ func (cfg *Config) withDefaults() (Config, error) {
 	if out.Conn, err = out.Conn.withDefaults(); err != nil {
 		return out, fmt.Errorf("rpcclient: config: Conn.%w", err)
 	}
-	if out.Source == nil {
-		out.Source = &resolver.Resolver{Logger: out.Logger}
-	}
 	out.Methods, out.Interceptors = maps.Clone(out.Methods), slices.Clone(out.Interceptors)
 	out.Timeout = max(0, cmp.Or(out.Timeout, 10*time.Second))
 	out.WaitForNode = cmp.Or(out.WaitForNode, 5*time.Second)
@@ -183,7 +186,7 @@ func checkSource(s resolver.Source) error {
 	r, ok := s.(*resolver.Resolver)
 	switch {
 	case s == nil:
-		return new(resolver.Resolver).Check() // the one of withDefaults
+		return new(resolver.Resolver).Check() // the one that is shared
 	case !ok:
 		return nil
 	case r == nil:

@@ -12,7 +12,7 @@
 // nodes (package balancer), keeps a few connections to each node, and tries a call again
 // on another node if no server has executed it. It speaks net/rpc byte for byte, so
 // servers of the standard library need no change. Make one Client for a service, and keep
-// it.
+// it. Clients of several services share what they ask DNS: see Config.Source.
 //
 // With [MethodOf] the compiler checks the types of a call:
 //

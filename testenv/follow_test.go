@@ -2,10 +2,13 @@ package testenv
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +17,7 @@ import (
 
 	"github.com/rollcall-dns/rollcall/register"
 	"github.com/rollcall-dns/rollcall/resolver"
+	"github.com/rollcall-dns/rollcall/rpcclient"
 )
 
 // following is a client that follows the service of the environment.
@@ -187,4 +191,62 @@ func TestTheSessionOfAClientIsCut(t *testing.T) {
 	}
 	g.change(20, 8000)
 	f.await(g.want())
+}
+
+// TestAProcessWithManyClients: without a Source of their own they have one session.
+func TestAProcessWithManyClients(t *testing.T) {
+	env := New(t, Setup{Nodes: -1})
+	t.Setenv("ROLLCALL_DNS", strings.Join(env.DNSAddrs(), ","))
+	var clients []*rpcclient.Client
+	var names []string
+	for i := range 5 {
+		env.setup.Service = fmt.Sprintf("_s%d._tcp", i)
+		env.Put("a", register.Registration{Host: "127.0.0.1", Port: 1, Lease: register.Duration(time.Hour)})
+		c, err := rpcclient.New(env.Name(), &rpcclient.Config{Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		clients, names = append(clients, c), append(names, env.Name())
+	}
+	for i, c := range clients {
+		awaitCount(t, "followed names of "+names[i], func() int64 { return int64(followed(t, c)) }, 1)
+	}
+	if total, subscriptions := sessions(t, env); total != 1 || subscriptions != len(clients) {
+		t.Errorf("%d clients have %d sessions with %d subscriptions", len(clients), total, subscriptions)
+	}
+	for _, c := range clients {
+		c.Close()
+	}
+	// dnsd learns of the end by the connection.
+	awaitCount(t, "ends of the session", func() int64 { total, _ := sessions(t, env); return int64(1 - total) }, 1)
+}
+
+// followed is 1 if the name of the client is kept fresh by a session.
+func followed(t *testing.T, c *rpcclient.Client) int {
+	t.Helper()
+	w := httptest.NewRecorder()
+	c.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/?format=json", nil))
+	return strings.Count(w.Body.String(), `"fresh_by": "push"`) + strings.Count(w.Body.String(), `"fresh_by":"push"`)
+}
+
+// sessions asks dnsd how many sessions there are, and how many subscriptions in them.
+func sessions(t *testing.T, env *Env) (total, subscriptions int) {
+	t.Helper()
+	resp, err := http.Get(env.HookURL() + "/v1/push")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var list struct {
+		Total    int
+		Sessions []struct{ Subscriptions int }
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&list); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range list.Sessions {
+		subscriptions += s.Subscriptions
+	}
+	return list.Total, subscriptions
 }
