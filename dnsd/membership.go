@@ -15,6 +15,7 @@ import (
 	"github.com/rollcall-dns/rollcall/dnsd/internal/peer"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/internal/kv"
+	"github.com/rollcall-dns/rollcall/internal/release"
 )
 
 // A membership is a block's part in several dnsd that share one registry: the connection
@@ -92,7 +93,7 @@ func (m *membership) join(z Zone, t told, hookURL string, dial peer.Dial, reload
 	cfg := member.Config{
 		Store: m.store, Registry: m.reg, Prefix: m.cfg.Prefix, Zone: z.Origins[0], Settings: alike(t),
 		Name: m.cfg.Name, Address: address, Hook: seenFrom(address, z.Hook.Addr, hookURL),
-		Certificate: m.me.Fingerprint().String(), Version: version(),
+		Certificate: m.me.Fingerprint().String(), Version: release.Rollcall(),
 		Session: m.cfg.Session, Ask: m.ask, CertificateEnds: m.certificateEnds, Logger: m.log, Reload: reload,
 	}
 	if m.cfg.Cache != cacheOff {

@@ -24,7 +24,7 @@ func (m *membership) Status(ctx context.Context) (register.Cluster, error) {
 	}}
 	for _, p := range s.Members {
 		c.Members = append(c.Members, register.ClusterMember{
-			Name: p.Name, Role: register.ClusterRole(p.Role), Revision: p.Revision, Hook: p.Hook, Address: p.Address, Lag: p.Lag, CertificateEnds: p.CertificateEnds, Error: p.Error,
+			Name: p.Name, Role: register.ClusterRole(p.Role), Revision: p.Revision, Hook: p.Hook, Address: p.Address, Lag: p.Lag, Version: p.Version, Knows: p.Knows, CertificateEnds: p.CertificateEnds, Error: p.Error,
 		})
 	}
 	for _, n := range s.Store.Nodes {

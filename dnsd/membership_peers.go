@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -163,21 +162,6 @@ func seenFrom(address, hookAddr, hookURL string) string {
 	host, _, _ = net.SplitHostPort(address)
 	u.Host = net.JoinHostPort(host, u.Port())
 	return u.String()
-}
-
-// version is that of this program's Rollcall.
-func version() string {
-	const module = "github.com/rollcall-dns/rollcall"
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	for _, m := range append(info.Deps, &info.Main) {
-		if m.Path == module {
-			return m.Version
-		}
-	}
-	return info.Main.Version
 }
 
 // Tests: membership_test.go.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/rollcall-dns/rollcall/internal/release"
 )
 
 // TestSeveralPublishTheSame: whatever of several dnsd takes the writes, all transfer the
@@ -250,7 +252,7 @@ func TestClusterIsShown(t *testing.T) {
 		}
 		revision := members[0].(map[string]any)["revision"]
 		for _, m := range members {
-			if m := m.(map[string]any); m["error"] != nil || m["revision"] != revision {
+			if m := m.(map[string]any); m["error"] != nil || m["revision"] != revision || m["version"] != release.Rollcall() || fmt.Sprint(m["knows"]) != "[drain]" {
 				return fmt.Sprint("members: ", c)
 			}
 		}

@@ -29,6 +29,13 @@ type ClusterMember struct {
 	Hook     string      `json:"hook"`              // base URL of its HTTP API
 	Address  string      `json:"address,omitempty"` // host:port where other members reach it
 	Lag      uint64      `json:"lag,omitempty"`     // changes that are stored and that it does not have yet
+	// Version is that of its dnsd. Empty: not known.
+	Version string `json:"version,omitempty"`
+	// Knows are the words for what instances have been able to ask for since the first
+	// release, as far as the member knows them: "drain", that they take themselves out of
+	// DNS. A member ignores what it does not know. The words of a dnsd that shares with no
+	// other are left out.
+	Knows []string `json:"knows,omitempty"`
 	// CertificateEnds is when the certificate ends that it shows to etcd, or to the other
 	// servers of etcd inside the dnsd. Zero: it has none, or it cannot be read.
 	CertificateEnds time.Time `json:"certificate_ends,omitzero"`

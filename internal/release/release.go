@@ -19,6 +19,35 @@ func Version() string {
 	return version + " " + runtime.Version()
 }
 
+// module is that of Rollcall. Those below it, such as that of the full dnsd, are built from
+// the same commit.
+const module = "github.com/rollcall-dns/rollcall"
+
+// Rollcall is the version of Rollcall that is in this program, which may be another's.
+func Rollcall() string {
+	if stamp != "" {
+		version, _, _ := strings.Cut(stamp, " ")
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return rollcall(info)
+}
+
+func rollcall(info *debug.BuildInfo) string {
+	if info.Main.Path == module || strings.HasPrefix(info.Main.Path, module+"/") {
+		return info.Main.Version // Go takes it from the commit; that of the module in go.mod says nothing
+	}
+	for _, m := range info.Deps {
+		if m.Path == module {
+			return m.Version
+		}
+	}
+	return info.Main.Version
+}
+
 // Build is the version without that of Go, and the commit, as far as they are known.
 func Build() (version, commit string) {
 	if stamp != "" {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
 	"github.com/rollcall-dns/rollcall/dnsd/internal/timeline"
+	"github.com/rollcall-dns/rollcall/internal/release"
 	"github.com/rollcall-dns/rollcall/register"
 )
 
@@ -74,7 +75,7 @@ func (x *exchange) alone() register.Cluster {
 	if err != nil {
 		name = "dnsd" // a host without a name
 	}
-	only := register.ClusterMember{Name: name, Role: register.ClusterWriter, Revision: x.st.registry.Revision(), Hook: x.s.URL()}
+	only := register.ClusterMember{Name: name, Role: register.ClusterWriter, Revision: x.st.registry.Revision(), Hook: x.s.URL(), Version: release.Rollcall()}
 	if err := x.st.whyNotReady(); err != nil {
 		only.Error = err.Error()
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/rollcall-dns/rollcall/dnsd/internal/registry"
+	"github.com/rollcall-dns/rollcall/internal/release"
 	"github.com/rollcall-dns/rollcall/register"
 )
 
@@ -46,7 +47,7 @@ func TestClusterOfOneIsItself(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := fmt.Sprintf(`{"name":%[1]q,"writer":%[1]q,"members":[{"name":%[1]q,"role":"writer","revision":1,"hook":%[2]q}]}`, name, h.URL())
+	want := fmt.Sprintf(`{"name":%[1]q,"writer":%[1]q,"members":[{"name":%[1]q,"role":"writer","revision":1,"hook":%[2]q,"version":%[3]q}]}`, name, h.URL(), release.Rollcall())
 	if a := h.do("GET", "/v1/cluster", ""); a.status != 200 || string(a.body) != want+"\n" {
 		t.Errorf("%d %s, want %s", a.status, a.body, want)
 	}

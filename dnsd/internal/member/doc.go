@@ -20,7 +20,7 @@
 //	P/i/_math._tcp/a1    an instance, a registry.Record; deleted with the instance
 //	P/f/_math._tcp/a1    what is remembered of an instance that was removed, a fence
 //	P/spare/0000 ...     1000 small keys, for removals from a full store
-//	P/member/1F2E        a member, by its lease: {"name","address","hook","certificate","version","life"}
+//	P/member/1F2E        a member, by its lease: {"name","address","hook","certificate","version","knows","life"}
 //	P/meta               {"format","zone","settings"}: what the prefix is for
 //
 // The head contains the commit that put it: every change in order, with its revision and

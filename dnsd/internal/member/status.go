@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -69,14 +70,15 @@ type Status struct {
 
 // MemberStatus is one member.
 type MemberStatus struct {
-	Name     string `json:"name"`
-	Role     string `json:"role"` // "writer" or "follower"
-	Revision uint64 `json:"revision"`
-	Hook     string `json:"hook"`
-	Address  string `json:"address"`
-	Version  string `json:"version,omitempty"`
-	Lag      uint64 `json:"lag,omitempty"`
-	Error    string `json:"error,omitempty"`
+	Name     string   `json:"name"`
+	Role     string   `json:"role"` // "writer" or "follower"
+	Revision uint64   `json:"revision"`
+	Hook     string   `json:"hook"`
+	Address  string   `json:"address"`
+	Version  string   `json:"version,omitempty"`
+	Knows    []string `json:"knows,omitempty"` // what it knows of instances, beyond the first release
+	Lag      uint64   `json:"lag,omitempty"`
+	Error    string   `json:"error,omitempty"`
 	// CertificateEnds is when the certificate ends that it shows to the store.
 	CertificateEnds time.Time `json:"certificateEnds,omitzero"`
 }
@@ -121,7 +123,7 @@ func (m *Member) Status(ctx context.Context) Status {
 	}
 	listed := false
 	for i, p := range peers {
-		s.Members[i] = MemberStatus{Name: p.Name, Role: "follower", Hook: p.Hook, Address: p.Address, Version: p.Version}
+		s.Members[i] = MemberStatus{Name: p.Name, Role: "follower", Hook: p.Hook, Address: p.Address, Version: p.Version, Knows: strings.Fields(p.Knows)}
 		if i == 0 && h.Loaded && !h.Stale { // else what is known of the members may be old
 			s.Members[0].Role, s.Writer = "writer", p.Name
 		}
@@ -147,7 +149,7 @@ func (m *Member) Status(ctx context.Context) Status {
 	if !listed { // it is no candidate at the moment
 		s.Members = append(s.Members, MemberStatus{
 			Name: m.cfg.Name, Role: "follower", Revision: m.cfg.Registry.Revision(),
-			Hook: m.cfg.Hook, Address: m.cfg.Address, Version: m.cfg.Version, Error: h.Reason,
+			Hook: m.cfg.Hook, Address: m.cfg.Address, Version: m.cfg.Version, Knows: strings.Fields(words), Error: h.Reason,
 			CertificateEnds: m.certificateEnds(),
 		})
 	}

@@ -44,9 +44,9 @@ func TestStatusIsOfAllMembers(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, want := range []string{
-			`"name":"m1","writer":"m1"`, `{"name":"m1","role":"writer","revision":1001,"hook":"http://10.0.0.1:8053","address":"10.0.0.1:8054","version":"test","certificateEnds":"2030-01-02T03:04:05Z"}`,
-			`{"name":"m2","role":"follower","revision":1000,"hook":"http://10.0.0.2:8053","address":"10.0.0.2:8054","version":"test","lag":1,"certificateEnds":"2030-01-02T04:04:05Z"}`,
-			`"name":"m3","role":"follower","revision":0,"hook":"http://10.0.0.3:8053","address":"10.0.0.3:8054","version":"test","error":"context deadline exceeded"`,
+			`"name":"m1","writer":"m1"`, `{"name":"m1","role":"writer","revision":1001,"hook":"http://10.0.0.1:8053","address":"10.0.0.1:8054","version":"test","knows":["drain"],"certificateEnds":"2030-01-02T03:04:05Z"}`,
+			`{"name":"m2","role":"follower","revision":1000,"hook":"http://10.0.0.2:8053","address":"10.0.0.2:8054","version":"test","knows":["drain"],"lag":1,"certificateEnds":"2030-01-02T04:04:05Z"}`,
+			`"name":"m3","role":"follower","revision":0,"hook":"http://10.0.0.3:8053","address":"10.0.0.3:8054","version":"test","knows":["drain"],"error":"context deadline exceeded"`,
 			`"etcd":{"healthy":true,`, `"nodes":[{"name":"memory"`,
 		} {
 			if !strings.Contains(string(text), want) {

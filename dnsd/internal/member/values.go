@@ -20,11 +20,18 @@ type Peer struct {
 	Hook        string `json:"hook"`        // the URL of its hook, for people
 	Certificate string `json:"certificate"` // SHA-256 of the certificate of its peer listener, in hexadecimal
 	Version     string `json:"version"`     // of its dnsd
+	// Knows are the words for what it knows of instances, beyond the first release: see words.
+	Knows string `json:"knows,omitempty"`
 	// Life is the one of which it has seen a writer alive.
 	Life life `json:"life,omitzero"`
 
 	created int64
 }
+
+// words are what this release knows of instances and the first one did not, with a space
+// between them. A member that lacks a word ignores the field, and publishes an instance that
+// has it as if it had not. No decision depends on them: they are shown to operators.
+const words = "drain" // registry.Instance.Drain
 
 // meta is the value of P/meta. The first member writes it, and each writer its settings.
 type meta struct {
@@ -42,7 +49,7 @@ func parsePeer(value []byte) (Peer, error) {
 	if err := parse(value, &p); err != nil {
 		return Peer{}, err
 	}
-	for _, text := range []string{p.Name, p.Address, p.Hook, p.Certificate, p.Version} {
+	for _, text := range []string{p.Name, p.Address, p.Hook, p.Certificate, p.Version, p.Knows} {
 		if len(text) > longestText {
 			return Peer{}, fmt.Errorf("has a text of %d octets; expected at most %d", len(text), longestText)
 		}

@@ -32,7 +32,7 @@ func (m *Member) testify() {
 // value is that of the key of this member.
 func (m *Member) value(witness life) []byte {
 	c := &m.cfg
-	return encode(Peer{Name: c.Name, Address: c.Address, Hook: c.Hook, Certificate: c.Certificate, Version: c.Version, Life: witness})
+	return encode(Peer{Name: c.Name, Address: c.Address, Hook: c.Hook, Certificate: c.Certificate, Version: c.Version, Knows: words, Life: witness})
 }
 
 // hearTestimony notes what the other members are witnesses of. What a member was is

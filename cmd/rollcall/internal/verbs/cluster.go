@@ -41,9 +41,9 @@ func printCluster(c cli.Call, cl register.Cluster) error {
 	if cl.Writer == "" {
 		fmt.Fprintln(c.Err, "there is no writer now: registrations wait")
 	}
-	t := show.NewTable("NAME", "ROLE", "REVISION", "LAG", "HOOK", "ADDRESS", "ERROR")
+	t := show.NewTable("NAME", "ROLE", "REVISION", "LAG", "HOOK", "ADDRESS", "VERSION", "ERROR")
 	for _, m := range cl.Members {
-		t.Row(m.Name, m.Role, m.Revision, m.Lag, m.Hook, m.Address, m.Error)
+		t.Row(m.Name, m.Role, m.Revision, m.Lag, m.Hook, m.Address, m.Version, m.Error)
 	}
 	if err := t.Write(c.Out); err != nil || cl.Etcd == nil {
 		return err

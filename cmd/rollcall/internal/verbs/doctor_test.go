@@ -64,6 +64,16 @@ func TestADoctorFindsWhatIsWrong(t *testing.T) {
 		"certificate that lasts": {func(e *examination) {
 			e.members(register.Cluster{Writer: "a", Members: []register.ClusterMember{one, {Name: "b", CertificateEnds: noon.Add(30 * 24 * time.Hour)}}}, noon)
 		}, good, "the cluster has 2 members"},
+		"one version": {func(e *examination) {
+			same := register.ClusterMember{Name: "a", Version: "v1", Knows: []string{"drain"}}
+			e.members(register.Cluster{Writer: "a", Members: []register.ClusterMember{same, same, {Name: "away"}}}, noon)
+		}, good, "the cluster has 3 members"},
+		"versions": {func(e *examination) {
+			e.members(register.Cluster{Writer: "a", Members: []register.ClusterMember{{Name: "a", Version: "v2"}, {Name: "b", Version: "v1"}}}, noon)
+		}, note, "the members have different versions: a has v2, b has v1"},
+		"words": {func(e *examination) {
+			e.members(register.Cluster{Writer: "a", Members: []register.ClusterMember{{Name: "a", Version: "v1", Knows: []string{"drain"}}, {Name: "b", Version: "v1"}}}, noon)
+		}, note, "member b does not know drain"},
 		"store away": {func(e *examination) {
 			e.members(register.Cluster{Writer: "a", Etcd: &register.ClusterEtcd{Error: "no leader"}}, noon)
 		}, bad, "the store of the cluster: no leader"},

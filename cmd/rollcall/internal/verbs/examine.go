@@ -189,6 +189,31 @@ func (e *examination) members(c register.Cluster, now time.Time) {
 	if len(e.findings) == wrong {
 		e.good("the cluster has %d members, and %s writes", len(c.Members), c.Writer)
 	}
+	e.releases(c.Members)
+}
+
+// releases looks for members of other versions. They work together, so that is no fault.
+func (e *examination) releases(members []register.ClusterMember) {
+	var each, versions, known []string
+	for _, m := range members {
+		if m.Version != "" {
+			each, versions = append(each, m.Name+" has "+m.Version), append(versions, m.Version)
+		}
+		known = append(known, m.Knows...)
+	}
+	slices.Sort(versions)
+	if len(slices.Compact(versions)) > 1 {
+		e.note("upgrade one after the other, the writer last: docs/cluster.md", "the members have different versions: %s", strings.Join(each, ", "))
+	}
+	slices.Sort(known)
+	known = slices.Compact(known)
+	for _, m := range members {
+		for _, word := range known {
+			if m.Version != "" && !slices.Contains(m.Knows, word) {
+				e.note("upgrade it; until then, let no instance ask for that", "member %s does not know %s: it publishes an instance that asks for it as one that does not", m.Name, word)
+			}
+		}
+	}
 }
 
 // registered looks at the instances.
