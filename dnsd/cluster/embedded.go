@@ -40,6 +40,9 @@ const (
 	// closeTime bounds how long a stop waits for etcd, which writes its database at the end:
 	// a slow disk needs seconds for it.
 	closeTime = 20 * time.Second
+	// stuckTime bounds it when a goroutine of etcd waits for ever: the stop may need a lock
+	// that it has.
+	stuckTime = 2 * time.Second
 )
 
 // embedded is the store on the server inside this process.
@@ -59,6 +62,8 @@ type embedded struct {
 
 	moving sync.Mutex // held while StepAside moves the leadership
 
+	stuck chan struct{} // has a value when a goroutine of etcd waits for ever
+
 	mu    sync.Mutex // guards ended
 	ended error      // why etcd has ended by itself
 
@@ -68,7 +73,7 @@ type embedded struct {
 
 // openCluster starts the server. It waits for no other server but for a short answer.
 func openCluster(ctx context.Context, s dnsd.SharedStore, log *slog.Logger, change func(*embed.Config)) (kv.Store, error) {
-	e := &embedded{own: ownPeer(s), dir: filepath.Join(s.Dir, "etcd"), log: log}
+	e := &embedded{own: ownPeer(s), dir: filepath.Join(s.Dir, "etcd"), log: log, stuck: make(chan struct{}, 1)}
 	if e.own.URL == "" {
 		return nil, fmt.Errorf("store cluster: name %q is none of the peers", s.Name)
 	}
@@ -148,7 +153,7 @@ func (e *embedded) config(s dnsd.SharedStore, how start) (*embed.Config, error) 
 	cfg.AutoCompactionMode, cfg.AutoCompactionRetention = embed.CompactorModePeriodic, "1h"
 	cfg.QuotaBackendBytes = quota
 	cfg.MaxTxnOps, cfg.MaxRequestBytes = embeddedOps, requestBytes
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapLogger(e.log, e.fail))
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapLogger(e.log, e.lastWord))
 	return cfg, nil
 }
 
@@ -234,6 +239,17 @@ func (e *embedded) attach(c *client) error {
 	return nil
 }
 
+// lastWord notes why etcd goes no further, and whether a goroutine of it waits for ever.
+func (e *embedded) lastWord(err error, waits bool) {
+	if waits {
+		select {
+		case e.stuck <- struct{}{}:
+		default: // another one waits, too
+		}
+	}
+	e.fail(err)
+}
+
 // fail notes why etcd has ended.
 func (e *embedded) fail(err error) {
 	e.mu.Lock()
@@ -285,11 +301,18 @@ func (e *embedded) stop() error {
 	}()
 	late := time.NewTimer(closeTime)
 	defer late.Stop()
-	select {
-	case <-done:
-		return nil
-	case <-late.C:
-		return fmt.Errorf("store cluster: etcd did not stop within %v", closeTime)
+	for {
+		select {
+		case <-done:
+			return nil
+		case <-e.stuck:
+			late.Reset(stuckTime)
+		case <-late.C:
+			if why := e.why(); why != nil {
+				return fmt.Errorf("store cluster: etcd did not stop after it had failed: %w", why)
+			}
+			return fmt.Errorf("store cluster: etcd did not stop within %v", closeTime)
+		}
 	}
 }
 

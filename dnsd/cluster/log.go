@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -17,14 +18,16 @@ import (
 // Etcd ends the process where it cannot go on, for instance when its disk is full. Here,
 // only etcd has to end, since DNS goes on without it: fatal is told, and the goroutine of
 // etcd that said it goes no further. It waits for ever, because its deferred functions
-// may not run either.
-func zapLogger(log *slog.Logger, fatal func(error)) *zap.Logger {
+// may not run either, and with it all that wait for a lock that it has. One that answers a
+// call ends, and gives its locks back: it changes nothing itself. Etcd panics in a call for
+// its status, with a lock, between the removal of the server and its end.
+func zapLogger(log *slog.Logger, fatal func(err error, waits bool)) *zap.Logger {
 	hook := park(fatal)
 	return zap.New(core{log: log}, zap.WithFatalHook(hook), zap.WithPanicHook(hook))
 }
 
-// park is what etcd does after its last word.
-type park func(fatal error)
+// park is what etcd does after its last word. waits is whether the goroutine waits for ever.
+type park func(fatal error, waits bool)
 
 // OnWrite implements [zapcore.CheckWriteHook].
 func (p park) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
@@ -34,9 +37,34 @@ func (p park) OnWrite(e *zapcore.CheckedEntry, fields []zapcore.Field) {
 			err = &lastWord{e.Message, cause}
 		}
 	}
-	p(err)
+	if answers() {
+		if e.Message != removed {
+			p(err, false)
+		}
+		runtime.Goexit()
+	}
+	p(err, true)
 	select {}
 }
+
+// answers says whether this goroutine is one that gRPC has begun for a call.
+func answers() bool {
+	pcs := make([]uintptr, 64) // a call of etcd has some twenty
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	for {
+		f, more := frames.Next()
+		if f.Function == "google.golang.org/grpc.(*Server).handleStream" {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
+}
+
+// removed is what etcd says in a call after its server was removed from the cluster. It then
+// ends by itself, which says more.
+const removed = "failed to find local ID in cluster members"
 
 // lastWord is why etcd ended.
 type lastWord struct {

@@ -23,7 +23,7 @@ func TestEtcdsLog(t *testing.T) {
 			}
 			return a
 		}}))
-		z := zapLogger(log, func(error) { t.Error("it ended") }).With(zap.Int("with", 1))
+		z := zapLogger(log, func(error, bool) { t.Error("it ended") }).With(zap.Int("with", 1))
 		z.Debug("debug")
 		z.Info("info", zap.Int("n", 2))
 		z.Warn("warn", zap.Error(errors.New("broken")))
@@ -45,7 +45,12 @@ func TestTheLastWordOfEtcdEndsEtcdAlone(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		word := make(chan error)
-		l := zapLogger(slog.New(slog.NewTextHandler(&out, nil)), func(err error) { word <- err })
+		l := zapLogger(slog.New(slog.NewTextHandler(&out, nil)), func(err error, waits bool) {
+			if !waits {
+				t.Errorf("%s: its goroutine ends", name)
+			}
+			word <- err
+		})
 		go func() {
 			say(l)
 			t.Errorf("%s: it goes on", name)
