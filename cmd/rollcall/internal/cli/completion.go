@@ -129,7 +129,7 @@ func (a *App) bash() string {
 	fmt.Fprintf(&b, "\t\thelp) words='%s' ;;\n", join(a.firsts()))
 	fmt.Fprintf(&b, "\t\tesac\n\tfi\n")
 	if a.Names != "" {
-		fmt.Fprintf(&b, "\tkinds=($kinds)\n\tif [[ $cur != -* ]]; then\n\t\tcase ${kinds[COMP_CWORD-first]} in\n\t\t%s) words+=\" $(%s)\" ;;\n\t\t%s) words+=\" $(%s \"$prev\")\" ;;\n\t\tesac\n\tfi\n", argService, a.ask(), argID, a.ask())
+		fmt.Fprintf(&b, "\tkinds=($kinds)\n\tif [[ $cur != -* ]] && ((COMP_CWORD >= first)); then\n\t\tcase ${kinds[COMP_CWORD-first]} in\n\t\t%s) words+=\" $(%s)\" ;;\n\t\t%s) words+=\" $(%s \"$prev\")\" ;;\n\t\tesac\n\tfi\n", argService, a.ask(), argID, a.ask())
 	}
 	fmt.Fprintf(&b, "\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\ncomplete -o default -F _%s %[1]s\n", a.Name)
 	return b.String()

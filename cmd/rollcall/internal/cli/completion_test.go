@@ -57,6 +57,7 @@ func TestBashCompletesByAsking(t *testing.T) {
 		t.Fatal(err)
 	}
 	for line, want := range map[string]string{
+		"app ":             "print fail lost quiet get put help version",
 		"app get ":         "back (names-timeout1s)",
 		"app get (":        "(names-timeout1s)",
 		"app get _a._tcp ": "back (names-timeout1s_a._tcp)",

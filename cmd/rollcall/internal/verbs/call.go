@@ -94,7 +94,11 @@ func (o *calling) run(ctx context.Context, c cli.Call) error {
 	if err := client.Call(method, arg, reply); err != nil {
 		var says rpc.ServerError
 		if errors.As(err, &says) {
-			return fmt.Errorf("%s at %s says: %s", method, conn.RemoteAddr(), show.Clean(err.Error()))
+			cure := ""
+			if o.gob && strings.HasPrefix(err.Error(), "gob: ") {
+				cure = "; describe the type of the argument with -arg, as the method has it"
+			}
+			return fmt.Errorf("%s at %s says: %s%s", method, conn.RemoteAddr(), show.Clean(err.Error()), cure)
 		}
 		return fmt.Errorf("%s at %s: %w%s", method, conn.RemoteAddr(), err, other)
 	}
@@ -141,16 +145,16 @@ func (o *calling) connect(ctx context.Context, name string) (net.Conn, error) {
 		if err := resolver.CheckService(name); err != nil {
 			return nil, cli.Exit(cli.Usage, err)
 		}
-		servers, _, err := view.Servers(o.servers)
+		servers, from, err := view.Servers(o.servers)
 		if err != nil {
 			return nil, cli.Exit(cli.Usage, err)
 		}
 		state, err := (&resolver.Resolver{Servers: servers, NoPush: true}).Lookup(ctx, name)
 		switch {
 		case errors.Is(err, resolver.ErrNoSuchName):
-			return nil, cli.Exit(cli.NotFound, err)
+			return nil, cli.Exit(cli.NotFound, fmt.Errorf("%w%s", err, view.Elsewhere("; ", from)))
 		case err != nil:
-			return nil, err
+			return nil, fmt.Errorf("%w%s", err, view.Elsewhere("; ", from))
 		}
 		addrs = nil
 		for _, e := range resolver.Order(state.Endpoints, nil) {

@@ -84,7 +84,10 @@ func TestADoctorFindsWhatIsWrong(t *testing.T) {
 		"zone behind":     {zone(view.Zone{Server: "s", Found: true, Serial: 5}, true), note, "is 2 changes behind dnsd in zone svc."},
 		"no zone":         {zone(view.Zone{Server: "s", Rcode: "NXDOMAIN"}, true), bad, "answers NXDOMAIN for zone svc.: programs that ask it do not find services"},
 		"no zone, system": {zone(view.Zone{Server: "s", Rcode: "NXDOMAIN"}, false), note, "clients of Rollcall ask those of ROLLCALL_DNS instead"},
-		"silent":          {zone(view.Zone{Server: "s", Error: "refused"}, true), bad, "does not answer: refused"},
+		"not named": {func(e *examination) {
+			e.server(view.Zone{Server: "s", Rcode: "NXDOMAIN"}, view.SystemFile, "svc.", true)
+		}, bad, "DNS server s (/etc/resolv.conf) answers NXDOMAIN"},
+		"silent": {zone(view.Zone{Server: "s", Error: "refused"}, true), bad, "does not answer: refused"},
 	} {
 		e := &examination{}
 		tc.examine(e)
@@ -97,6 +100,9 @@ func TestADoctorFindsWhatIsWrong(t *testing.T) {
 		}
 		if last.Level == bad && last.Cure == "" {
 			t.Errorf("%s: there is no cure", name)
+		}
+		if told := strings.Contains(last.Cure, "set ROLLCALL_DNS"); told != (name == "not named") {
+			t.Errorf("%s: the cure is %q", name, last.Cure)
 		}
 	}
 }

@@ -42,17 +42,20 @@ func (e *examination) path(ctx context.Context, servers []string, from string, e
 
 // server judges what one server says of a zone.
 func (e *examination) server(z view.Zone, from, zone string, needed bool) {
-	report, others := e.note, "; clients of Rollcall ask those of "+view.VarDNS+" instead"
+	report, others, cure := e.note, "; clients of Rollcall ask those of "+view.VarDNS+" instead", ""
 	if needed {
 		report, others = e.bad, ""
+		if from == view.SystemFile {
+			cure = "; or, for clients of Rollcall alone, set " + view.VarDNS + " to the address of dnsd's DNS"
+		}
 	}
 	who := fmt.Sprintf("DNS server %s (%s)", z.Server, from)
 	serial, known := e.serials[zone]
 	switch behind := serial - z.Serial; {
 	case z.Error != "":
-		report("is it up, and does a firewall let UDP and TCP pass?", "%s does not answer: %s", who, z.Error)
+		report("is it up, and does a firewall let UDP and TCP pass?"+cure, "%s does not answer: %s", who, z.Error)
 	case !z.Found:
-		report("make it forward the zone to dnsd: docs/operations.md#forwarding-the-zone", "%s answers %s for zone %s: programs that ask it do not find services%s", who, z.Rcode, zone, others)
+		report("make it forward the zone to dnsd: docs/operations.md#forwarding-the-zone"+cure, "%s answers %s for zone %s: programs that ask it do not find services%s", who, z.Rcode, zone, others)
 	case known && int32(behind) > 0:
 		// Serials go round (RFC 1982). The metrics are older than this answer.
 		e.note("a cache is behind for up to a TTL, a secondary until its next transfer", "%s is %d changes behind dnsd in zone %s", who, behind, zone)

@@ -1,11 +1,14 @@
 package verbs
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/cmd/rollcall/internal/cli"
@@ -43,6 +46,23 @@ func TestWhatIsRegistered(t *testing.T) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
+}
+
+// TestAWaitForThePortIsTold: a person who has given the wrong port need not wait to hear of it.
+func TestAWaitForThePortIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for wait, want := range map[time.Duration]string{
+			time.Second:     "",
+			3 * time.Second: "rollcall register: port 1 accepts no connections yet; waiting for it, 3s in all\n",
+		} {
+			// Nothing can listen at a broadcast address, so no program of this machine answers.
+			var errs strings.Builder
+			s := &supervisor{keeping: &keeping{port: number{value: 1, given: true}, host: "255.255.255.255", wait: wait}, check: true, errs: &errs}
+			if k := s.enrol(t.Context()); !errors.Is(k.err, errSilent) || errs.String() != want {
+				t.Errorf("%v: %v, %q, want %q", wait, k.err, errs.String(), want)
+			}
+		}
+	})
 }
 
 // TestThePortIsLookedForOnThisMachine: a program may listen on one address only.

@@ -33,7 +33,7 @@ difference: a cache may be behind for a TTL.`,
 		jsonFlag(flags, &asJSON)
 		timeoutFlag(flags, &timeout, "how long to wait for the answers")
 		return func(ctx context.Context, c cli.Call) error {
-			list, _, err := view.Servers(servers)
+			list, from, err := view.Servers(servers)
 			if err == nil {
 				err = resolver.CheckService(c.Args[0])
 			}
@@ -48,17 +48,23 @@ difference: a cache may be behind for a TTL.`,
 			} else {
 				err = printView(c, cmp)
 			}
-			switch {
-			case err != nil:
+			if err != nil {
 				return err
-			case cmp.NotFound():
-				return cli.Exit(cli.NotFound, fmt.Errorf("no server knows %s: is it registered, and is the zone right?", c.Args[0]))
-			case len(cmp.Differences) > 0:
-				return errors.New(show.Clean(strings.Join(cmp.Differences, "; ")))
 			}
-			return nil
+			return verdict(cmp, c.Args[0], from)
 		}
 	},
+}
+
+// verdict is nil if all servers, which from names, say the same of name.
+func verdict(cmp view.Comparison, name, from string) error {
+	switch {
+	case cmp.NotFound():
+		return cli.Exit(cli.NotFound, fmt.Errorf("no server knows %s: is it registered, and is the zone right?%s", name, view.Elsewhere(" ", from)))
+	case len(cmp.Differences) > 0:
+		return errors.New(show.Clean(strings.Join(cmp.Differences, "; ")) + view.Elsewhere("; ", from))
+	}
+	return nil
 }
 
 // serverFlag declares the servers to ask.
@@ -102,4 +108,4 @@ func printView(c cli.Call, cmp view.Comparison) error {
 	return nil
 }
 
-// Tests: script_test.go.
+// Tests: resolve_test.go, script_test.go.

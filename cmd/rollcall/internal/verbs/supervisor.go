@@ -28,6 +28,9 @@ type kept struct {
 	err   error
 }
 
+// silent is how long a person is not told that the port is waited for: most programs begin sooner.
+const silent = 2 * time.Second
+
 // errSilent: the program listens somewhere else, or not at all.
 var errSilent = errors.New("accepts no connections")
 
@@ -36,8 +39,12 @@ func (s *supervisor) enrol(ctx context.Context) kept {
 	if s.check {
 		waiting, cancel := context.WithTimeout(ctx, s.wait)
 		defer cancel()
+		silence := time.NewTimer(silent)
+		defer silence.Stop()
 		for !answers(waiting, s.addresses()) {
 			select {
+			case <-silence.C:
+				fmt.Fprintf(s.errs, "rollcall register: port %d %v yet; waiting for it, %v in all\n", s.port.value, errSilent, s.wait)
 			case <-waiting.Done():
 				return kept{err: fmt.Errorf("port %d %w within %v: does the program listen there? -wait waits longer, -check=false does not wait", s.port.value, errSilent, s.wait)}
 			case <-time.After(between):

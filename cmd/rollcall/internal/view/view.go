@@ -82,6 +82,15 @@ func Servers(given string) (servers []string, from string, err error) {
 // SystemFile has the DNS servers of the system.
 const SystemFile = "/etc/resolv.conf"
 
+// Elsewhere is the end of a message, after joint, about servers that were not named by the
+// caller but come from [SystemFile]: dnsd itself was perhaps not asked.
+func Elsewhere(joint, from string) string {
+	if from != SystemFile {
+		return ""
+	}
+	return fmt.Sprintf("%s%s names the servers that were asked: to ask dnsd itself, give -server, such as 127.0.0.1:5300, or set %s", joint, SystemFile, VarDNS)
+}
+
 // System reads the DNS servers of the system.
 func System() (servers []string, err error) {
 	conf, err := dns.ClientConfigFromFile(SystemFile)
