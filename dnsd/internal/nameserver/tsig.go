@@ -184,8 +184,8 @@ func (k *tsigKey) record(msg []byte) tsigRecord {
 // rcode of the answer, and for NOTAUTH the code of its TSIG record.
 func (k *tsigKey) check(t *tsigRecord, msg []byte, off int, now uint64) (rcode int, code uint16) {
 	size, n := k.size(), len(t.mac)
-	if n > size || n != 0 && n < max(10, size/2) {
-		return dns.RcodeFormatError, 0 // RFC 8945 5.2.2.1
+	if n > size || n < max(10, size/2) {
+		return dns.RcodeFormatError, 0 // RFC 8945 5.2.2.1; only an answer that is an error may have none
 	}
 	// The header as it was before the record: with its own ID, and one record less.
 	var head [headerLen]byte
@@ -194,7 +194,7 @@ func (k *tsigKey) check(t *tsigRecord, msg []byte, off int, now uint64) (rcode i
 	binary.BigEndian.PutUint16(head[10:], binary.BigEndian.Uint16(msg[10:])-1)
 	want := k.digest(nil, head[:], msg[headerLen:off], t.appendVariables(nil))
 	switch {
-	case n == 0 || !hmac.Equal(t.mac, want[:n]):
+	case !hmac.Equal(t.mac, want[:n]):
 		return dns.RcodeNotAuth, dns.RcodeBadSig
 	case now > t.time+uint64(t.fudge) || now+uint64(t.fudge) < t.time:
 		return dns.RcodeNotAuth, dns.RcodeBadTime

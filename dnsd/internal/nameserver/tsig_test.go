@@ -81,7 +81,7 @@ func TestTSIGOfEveryKind(t *testing.T) {
 		"last of times":        {signedQuery(t, query, at(1<<48-1, 65535), nil), badtime},
 		"fudge bent":           {signedQuery(t, query, nil, func(t *tsigRecord) { t.fudge = 301 }), badsig},
 		"MAC bent":             {signedQuery(t, query, nil, func(t *tsigRecord) { t.mac[31] ^= 1 }), badsig},
-		"MAC of 0 octets":      {signedQuery(t, query, nil, cut(0)), badsig},
+		"MAC of 0 octets":      {signedQuery(t, query, nil, cut(0)), formerr},
 		"MAC of 1":             {signedQuery(t, query, nil, cut(1)), formerr},
 		"MAC of 9":             {signedQuery(t, query, nil, cut(9)), formerr},
 		"MAC of 10":            {signedQuery(t, query, nil, cut(10)), formerr},
