@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// checkAddr says whether addr is host:port with an IP address and a port number.
-func checkAddr(addr string) error {
+// checkAddr says whether addr is host:port with an IP address and a port number, such as like.
+func checkAddr(addr, like string) error {
 	if _, err := netip.ParseAddrPort(addr); err == nil {
 		return nil
 	}
@@ -18,7 +18,8 @@ func checkAddr(addr string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("bad address %q; expected IP:port such as 127.0.0.1:5300 or [::1]:5300", addr)
+	_, port, _ := net.SplitHostPort(like)
+	return fmt.Errorf("bad address %q; expected IP:port such as %s or [::1]:%s", addr, like, port)
 }
 
 // canonicalAddr spells one address in one way: ::ffff:127.0.0.1 is 127.0.0.1.

@@ -87,7 +87,7 @@ func (z Zone) normal(c Config) (_ Zone, err error) {
 	}
 	bind := make([]string, len(z.Bind))
 	for i, a := range z.Bind {
-		if err := checkAddr(a); err != nil {
+		if err := checkAddr(a, DefaultDNS); err != nil {
 			return z, &fault{"bind", fmt.Sprint(i), err}
 		}
 		bind[i] = canonicalAddr(a)
@@ -105,7 +105,7 @@ func (z Zone) normal(c Config) (_ Zone, err error) {
 		return z, err
 	}
 	z.Hook.Addr = cmp.Or(z.Hook.Addr, DefaultHook)
-	if err := checkAddr(z.Hook.Addr); err != nil {
+	if err := checkAddr(z.Hook.Addr, DefaultHook); err != nil {
 		return z, &fault{path: "hook", err: err}
 	}
 	z.Hook.Addr = canonicalAddr(z.Hook.Addr)

@@ -170,6 +170,9 @@ func (r *reader) name(i int, key string) error {
 	if addr, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
 		return bad("expected a zone name as in svc:5300 { }; an address goes inside, as in bind %v", addr)
 	}
+	if port == "" && name != "" && strings.Trim(name, "0123456789") == "" {
+		return bad("a port follows the zone name after a colon and without a blank, as in svc:%s { }", name)
+	}
 	if name == "" || strings.ContainsFunc(name, notInZone) {
 		return bad("expected a zone name as in svc:5300 { }")
 	}

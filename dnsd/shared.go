@@ -187,7 +187,7 @@ func (s *SharedStore) normalAddresses(z Zone, own serverURL) error {
 		}
 		s.Listen = net.JoinHostPort(host, strconv.Itoa(n))
 	}
-	if err := checkAddr(s.Listen); err != nil {
+	if err := checkAddr(s.Listen, "127.0.0.1:8054"); err != nil {
 		return &fault{path: "store listen", err: err}
 	}
 	s.Listen = canonicalAddr(s.Listen)

@@ -40,7 +40,7 @@ func parseSections(file string, text []byte, heads map[string][]int) ([]section,
 		if m := caddyPlace.FindStringSubmatch(err.Error()); m != nil {
 			msg := strings.ToLower(m[3][:1]) + m[3][1:]
 			if m[3] == "Unexpected EOF" || strings.HasSuffix(m[3], "expecting '}'") {
-				msg = "unexpected end of file; expected a closing brace"
+				msg = "unexpected end of file; expected a closing brace for each opening one"
 			}
 			return nil, fmt.Errorf("%s:%s: %s", m[1], m[2], msg)
 		}

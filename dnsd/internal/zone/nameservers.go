@@ -44,6 +44,9 @@ func Reachable(addrs []netip.Addr) []netip.Addr {
 func (z *Zone) addServers(cfg Config, host string) error {
 	reachable := Reachable(cfg.NSAddrs)
 	if len(cfg.NS) == 0 {
+		if err := checkServer(host); err != nil {
+			return setting.Errorf("Origin", "name server %s: %w; it is made from the name of the zone: choose a zone of letters, digits and hyphens, or name its servers by ns", host, err)
+		}
 		if err := z.addServer(NameServer{Host: host}, reachable); err != nil {
 			return setting.Errorf("NSAddrs", "name server %s: %w", host, err)
 		}
