@@ -14,13 +14,13 @@ import (
 // after it. false means that push has no room for it.
 func (c *conn) handOver(msg, rest []byte, from netip.Addr, tr transport) bool {
 	c.transfer.Wait() // all messages of a transfer come before what push sends
-	raw := c.Conn
-	if t, ok := raw.(*tlsConn); ok {
-		raw = t.raw
+	to := push.Conn{Conn: c.Conn, From: from, TLS: tr == overTLS, Place: c.place}
+	if t, ok := c.Conn.(*tlsConn); ok {
+		to.Conn, to.Wire = t.Conn, t.wire
 	}
-	buffered := binary.BigEndian.AppendUint16(nil, uint16(len(msg)))
-	buffered = append(append(buffered, msg...), rest...)
-	c.handed = c.srv.push.Serve(push.Conn{Conn: c.Conn, Raw: raw, From: from, Buffered: buffered, TLS: tr == overTLS, Place: c.place})
+	to.Buffered = binary.BigEndian.AppendUint16(nil, uint16(len(msg)))
+	to.Buffered = append(append(to.Buffered, msg...), rest...)
+	c.handed = c.srv.push.Serve(to)
 	return c.handed
 }
 

@@ -74,7 +74,8 @@ func (s *Server) accept(ctx context.Context, c net.Conn, tr transport, wg *sync.
 	}
 	bound(c)
 	if tr == overTLS {
-		c = &tlsConn{Conn: tls.Server(c, set.TLS.Config), raw: c}
+		wire := push.NewWire(c)
+		c = &tlsConn{Conn: tls.Server(wire, set.TLS.Config), wire: wire}
 	}
 	wg.Go(func() { s.serveConn(ctx, c, from, tr, place) })
 }
@@ -88,10 +89,10 @@ func bound(c net.Conn) {
 	}
 }
 
-// tlsConn also holds the connection below TLS, which is the key in connTable.
+// tlsConn also holds what is below TLS. The connection there is the key in connTable.
 type tlsConn struct {
-	net.Conn
-	raw net.Conn
+	*tls.Conn
+	wire *push.Wire
 }
 
 func addrOf(a net.Addr) netip.Addr {
@@ -127,7 +128,7 @@ func (s *Server) serveConn(ctx context.Context, nc net.Conn, from netip.Addr, tr
 	c.r = responder{count: s.tcpCounters(), from: from}
 	raw := nc
 	if t, ok := nc.(*tlsConn); ok {
-		raw = t.raw
+		raw = t.wire.Conn
 	}
 	defer s.conns.remove(raw)
 	defer place.Free()

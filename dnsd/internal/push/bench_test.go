@@ -64,7 +64,7 @@ func newCrowd(t testing.TB, n int) *crowd {
 			t.Fatal(err)
 		}
 		c.ours = append(c.ours, ours)
-		if !c.server.Serve(Conn{Conn: theirs, Raw: theirs, From: netip.MustParseAddr("127.0.0.1"), Buffered: frame}) {
+		if !c.server.Serve(Conn{Conn: theirs, From: netip.MustParseAddr("127.0.0.1"), Buffered: frame}) {
 			t.Fatal("no room for a session")
 		}
 	}

@@ -6,7 +6,7 @@
 //
 //	p := push.New(push.Config{Zones: zones})
 //	...
-//	if p.Takes(msg) && p.Serve(push.Conn{Conn: c, Raw: c, From: addr, Buffered: frames}) {
+//	if p.Takes(msg) && p.Serve(push.Conn{Conn: c, From: addr, Buffered: frames}) {
 //		return // the connection is not ours any more
 //	}
 //	...
@@ -18,7 +18,8 @@
 // What all subscribers of a record set are sent is made once (topic), and is the same
 // octets for each, but for the id of the subscription. A hub waits for the changes of one
 // zone, takes all that there are at once, and sends them to the sessions. It waits for no
-// client: what the system does not take at once is left to a goroutine of that session.
+// client: what the system does not take at once is left to a goroutine of that session. That
+// holds with TLS as well, which writes to a Wire.
 // Whole sets, and the differences of those that are behind, are made without its lock (way).
 //
 // A session has no queue. A client that reads too slowly has at most the message that is on
@@ -27,8 +28,9 @@
 // set. So no client is behind without being told, a burst costs it one message, and what it
 // costs is bounded. One that takes 10 s for 16 KiB is aborted.
 //
-// While nothing happens, a session is a goroutine that waits in Read with 64 octets, and
-// no goroutine wakes. The system finds clients that are gone (settle).
+// While nothing happens, a session is a goroutine with the smallest stack, which waits for the
+// socket to be readable, and no goroutine wakes. The system finds clients that are gone
+// (settle).
 //
 // A zone without subscribers costs nothing: its hub does not run.
 //

@@ -47,7 +47,7 @@ func (s *session) leave(reason int, delay time.Duration) {
 	switch s.state {
 	case fresh:
 		s.finishLocked()
-		s.low.Close()
+		s.wire.Close()
 	case established:
 		now := time.Now()
 		s.state, s.last = leaving, now

@@ -114,7 +114,7 @@ type followed struct {
 func connect(t testing.TB, s *Server, private bool) *client {
 	t.Helper()
 	ours, theirs := pipe(t)
-	if !s.Serve(Conn{Conn: theirs, Raw: theirs, From: netip.MustParseAddr("192.0.2.1"), TLS: private}) {
+	if !s.Serve(Conn{Conn: theirs, From: netip.MustParseAddr("192.0.2.1"), TLS: private}) {
 		t.Fatal("no room for a session")
 	}
 	return newClient(t, ours)
@@ -129,24 +129,28 @@ func pipe(t testing.TB) (ours, theirs net.Conn) {
 // connectTCP opens a session over a socket.
 func connectTCP(t testing.TB, s *Server) *client {
 	t.Helper()
+	ours, theirs := socket(t)
+	if !s.Serve(Conn{Conn: theirs, From: netip.MustParseAddr("127.0.0.1")}) {
+		t.Fatal("no room for a session")
+	}
+	return newClient(t, ours)
+}
+
+func socket(t testing.TB) (ours, theirs net.Conn) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	ours, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
+	if ours, err = net.Dial("tcp", ln.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ours.Close() })
-	theirs, err := ln.Accept()
-	if err != nil {
+	if theirs, err = ln.Accept(); err != nil {
 		t.Fatal(err)
 	}
-	if !s.Serve(Conn{Conn: theirs, Raw: theirs, From: netip.MustParseAddr("127.0.0.1")}) {
-		t.Fatal("no room for a session")
-	}
-	return newClient(t, ours)
+	return ours, theirs
 }
 
 func (c *client) send(frame []byte) {

@@ -17,7 +17,7 @@ import (
 func connectFrom(t testing.TB, s *Server, from string) *client {
 	t.Helper()
 	ours, theirs := pipe(t)
-	if !s.Serve(Conn{Conn: theirs, Raw: theirs, From: netip.MustParseAddr(from)}) {
+	if !s.Serve(Conn{Conn: theirs, From: netip.MustParseAddr(from)}) {
 		t.Fatal("no room for a session")
 	}
 	c := newClient(t, ours)
@@ -308,7 +308,7 @@ func TestAPlaceIsASessionOrIsFree(t *testing.T) {
 		t.Fatal("a place was not given back")
 	}
 	ours, theirs := pipe(t)
-	if !s.Serve(Conn{Conn: theirs, Raw: theirs, From: from, Place: place}) {
+	if !s.Serve(Conn{Conn: theirs, From: from, Place: place}) {
 		t.Fatal("a place is no room for a session")
 	}
 	place.Free() // it is the session's now

@@ -55,7 +55,7 @@ func shorten(list []Session, most int) []Session {
 func (s *session) shown(origins []string) (one Session, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	one = Session{From: s.from, TLS: s.tls, Since: time.Unix(int64(s.since), 0), Last: s.last, Pending: int(s.rest) + len(s.out)}
+	one = Session{From: s.from, TLS: s.tls, Since: time.Unix(int64(s.since), 0), Last: s.last, Pending: s.wire.left() + len(s.out)}
 	for _, o := range s.orphans {
 		one.Pending += o.payload.left(o.sent)
 	}

@@ -180,7 +180,7 @@ func FuzzSession(f *testing.F) {
 		}
 		s := New(Config{Zones: []*zone.Zone{w.zone}, Answer: echo})
 		ours, theirs := pipe(t)
-		if !s.Serve(Conn{Conn: theirs, Raw: theirs, TLS: tls}) {
+		if !s.Serve(Conn{Conn: theirs, TLS: tls}) {
 			t.Fatal("no room for a session")
 		}
 		out := make(chan int)

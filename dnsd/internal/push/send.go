@@ -42,12 +42,12 @@ func (s *Server) release(buf *[]byte) {
 	}
 }
 
-// awaitRoom waits while too many answers wait to be sent. The reader calls it after each
-// answer, without a lock.
+// awaitRoom waits while too many answers wait to be sent, or those of TLS. The reader calls it
+// after each answer, without a lock.
 func (s *session) awaitRoom() {
 	s.mu.Lock()
 	var room chan struct{}
-	if s.state < leaving && len(s.out) > mostOut {
+	if s.state < leaving && (len(s.out) > mostOut || s.writing && s.wire.left() > mostOut) {
 		room = make(chan struct{})
 		s.room = room
 	}
@@ -64,31 +64,41 @@ func (s *session) flushLocked(buf *[]byte, now time.Time) {
 		*buf = s.nextLocked((*buf)[:0])
 		if len(*buf) == 0 {
 			if s.lateLocked() != nil { // what was sent was made before the last change
-				s.startLocked(nil)
+				s.startLocked()
 			}
 			return
 		}
 		s.touchLocked(now)
-		n := 0
-		if s.raw != nil {
-			var err error
-			if n, err = writeNow(s.raw, *buf); err != nil {
-				s.abortLocked(err.Error())
-				return
-			}
+		if _, err := s.conn.Write(*buf); err != nil {
+			s.abortLocked(err.Error())
+			return
 		}
-		if n < len(*buf) {
-			s.startLocked(append([]byte(nil), (*buf)[n:]...))
+		if s.wire.left() > 0 {
+			s.startLocked()
 			return
 		}
 	}
 }
 
-// startLocked starts the writer, with what it is to send first.
-func (s *session) startLocked(rest []byte) {
-	s.writing, s.rest = true, int32(len(rest))
+// startLocked starts the writer.
+func (s *session) startLocked() {
+	s.writing = true
 	s.srv.wg.Add(1) // the reader has not ended, so this is above 0
-	go s.write(rest)
+	go s.write()
+}
+
+// carry starts the writer for what TLS has written while the reader read. The reader goes on
+// when there is not too much of it: a client may let TLS answer, and read nothing.
+func (s *session) carry() {
+	if s.wire.left() == 0 {
+		return
+	}
+	s.mu.Lock()
+	if !s.writing && s.state != ended {
+		s.startLocked()
+	}
+	s.mu.Unlock()
+	s.awaitRoom()
 }
 
 // touchLocked notes that something was sent, which resets the keepalive timer (RFC 8490
@@ -99,9 +109,9 @@ func (s *session) touchLocked(now time.Time) {
 	}
 }
 
-// write sends rest, and goes on until there is nothing to send. It is the writer of the
-// session. A panic costs the session.
-func (s *session) write(rest []byte) {
+// write sends what the system did not take at once, and goes on until there is nothing to send.
+// It is the writer of the session. A panic costs the session.
+func (s *session) write() {
 	defer s.srv.wg.Done()
 	defer func() {
 		if p := recover(); p != nil {
@@ -109,50 +119,42 @@ func (s *session) write(rest []byte) {
 			s.abort("a panic")
 		}
 	}()
-	var buf *[]byte // taken when rest is sent: with TLS each push has a writer
-	defer func() {
-		if buf != nil {
-			s.srv.release(buf)
-		}
-	}()
 	for {
-		if len(rest) > 0 {
-			s.conn.SetWriteDeadline(time.Now().Add(writeTime))
-			if _, err := s.conn.Write(rest); err != nil {
-				s.abort(err.Error())
-				return
-			}
+		if err := s.wire.drain(); err != nil {
+			s.abort(err.Error())
+			return
 		}
-		if buf == nil {
-			buf = s.srv.buffer()
-		}
-		var late *subscription
-		if rest, late = s.next(buf); late != nil {
+		more, late := s.next()
+		if late != nil {
 			late.topic.hub.catchUp(late)
-		} else if len(rest) == 0 {
+		} else if !more {
 			return
 		}
 	}
 }
 
-// next returns what the writer sends next, or the subscription that is behind if there is
-// nothing else. If it returns neither, the session has no writer any more.
-func (s *session) next(buf *[]byte) (rest []byte, late *subscription) {
+// next writes what is to be sent next, or returns the subscription that is behind if there is
+// nothing else. If it does neither, the session has no writer any more.
+func (s *session) next() (more bool, late *subscription) {
+	buf := s.srv.buffer()
+	defer s.srv.release(buf)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	*buf = s.nextLocked((*buf)[:0])
-	s.rest = int32(len(*buf))
 	if len(*buf) > 0 {
 		s.touchLocked(time.Now())
-		return *buf, nil
+		if _, err := s.conn.Write(*buf); err != nil {
+			s.abortLocked(err.Error())
+		}
+		return s.state != ended, nil
 	}
-	if late = s.lateLocked(); late == nil {
-		// A write by flushLocked does not wait, but fails if the deadline has passed.
-		s.conn.SetWriteDeadline(time.Time{})
-		s.writing = false
+	if s.wire.left() > 0 { // TLS has written since
+		return true, nil
 	}
+	late = s.lateLocked()
+	s.writing = late != nil
 	s.turn = slices.Index(s.subs, late) + 1
-	return nil, late
+	return false, late
 }
 
 // nextLocked appends what is to be sent next: the answers, then messages of subscriptions

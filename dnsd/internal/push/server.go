@@ -153,7 +153,7 @@ func (s *Server) find(name string) *hub {
 // Conn is a connection on which the first message of DNS Stateful Operations came.
 type Conn struct {
 	net.Conn            // of TCP or TLS
-	Raw      net.Conn   // the connection below TLS; the same as Conn without
+	Wire     *Wire      // below TLS; nil: it is made of Conn
 	From     netip.Addr // of the client
 	Buffered []byte     // what was read from it: whole frames, and perhaps a part of one
 	TLS      bool       // whether Conn is private (RFC 8765 section 7)
@@ -175,6 +175,7 @@ func (s *Server) Serve(c Conn) bool {
 		s.tell("push: no room for the session of a client: see sessions and per-address of push", "client", c.From)
 		return false
 	}
+	ses.wire.live = true
 	go ses.begin(append([]byte(nil), c.Buffered...))
 	return true
 }

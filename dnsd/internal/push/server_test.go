@@ -17,14 +17,14 @@ func TestBounds(t *testing.T) {
 	s := newServer(t, Config{Zones: []*zone.Zone{w.zone}, Limits: Limits{Sessions: 3, PerAddress: 2}})
 	first := connect(t, s, false)
 	connect(t, s, false)
-	one := Conn{Conn: first.conn, Raw: first.conn, From: netip.MustParseAddr("192.0.2.1")}
+	one := Conn{Conn: first.conn, From: netip.MustParseAddr("192.0.2.1")}
 	if s.Serve(one) {
 		t.Error("three sessions of one address")
 	}
 	v6 := one
 	v6.From = netip.MustParseAddr("2001:db8::1")
 	other, theirs := pipe(t)
-	v6.Conn, v6.Raw = theirs, theirs
+	v6.Conn = theirs
 	if !s.Serve(v6) {
 		t.Error("no session of another address")
 	}
@@ -113,7 +113,7 @@ func TestDrainSpreadsTheReturn(t *testing.T) {
 			t.Errorf("%+v", st)
 		}
 		_, theirs := pipe(t)
-		if s.Serve(Conn{Conn: theirs, Raw: theirs}) {
+		if s.Serve(Conn{Conn: theirs}) {
 			t.Error("a session after Drain")
 		}
 	})

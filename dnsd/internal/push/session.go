@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/internal/dso"
@@ -51,16 +50,15 @@ const (
 )
 
 // session is one client. Its reader is the only goroutine that it has while nothing is
-// written, and waits in Read.
+// written, and waits in Wire.await.
 type session struct {
 	srv  *Server
-	conn net.Conn
-	low  net.Conn        // below TLS
-	raw  syscall.RawConn // for writes that do not wait; nil: each write needs a goroutine
+	conn net.Conn // wire, or TLS over it
+	wire *Wire
 	from netip.Addr
 	tls  bool
-	// since is when it began, in seconds since 1970. It and rest have 32 bits, for which there
-	// is room between the fields: there may be a million sessions.
+	// since is when it began, in seconds since 1970. It has 32 bits, for which there is room
+	// between the fields: there may be a million sessions.
 	since uint32
 
 	holder *holder // set by Server.enter
@@ -78,7 +76,6 @@ type session struct {
 	mu      sync.Mutex // guards what follows. Held alone, or after that of one hub
 	state   state
 	writing bool            // a goroutine writes; otherwise nothing waits to be sent
-	rest    int32           // octets that it writes now
 	last    time.Time       // when a message came or was sent
 	out     []byte          // answers that wait for the writer
 	room    chan struct{}   // the reader waits for it, because out is full; nil: it does not
@@ -95,50 +92,59 @@ type orphan struct {
 
 func newSession(srv *Server, c Conn) *session {
 	now := time.Now()
-	s := &session{srv: srv, conn: c.Conn, low: c.Raw, from: c.From, tls: c.TLS, since: uint32(now.Unix()), interval: dso.DefaultTimeout, active: now, last: now}
-	s.in = s.small[:0]
-	if !c.TLS {
-		s.raw = rawConn(c.Conn)
+	s := &session{srv: srv, conn: c.Conn, wire: c.Wire, from: c.From, tls: c.TLS, since: uint32(now.Unix()), interval: dso.DefaultTimeout, active: now, last: now}
+	if s.wire == nil {
+		s.wire = NewWire(c.Conn)
+		s.conn = s.wire
 	}
+	s.in = s.small[:0]
 	return s
 }
 
 // begin handles what came before the session was made, and reads on.
 func (s *session) begin(buffered []byte) {
 	s.conn.SetWriteDeadline(time.Time{}) // that of the last answer
-	settle(s.low)
+	settle(s.wire.Conn)
 	s.in = buffered
-	if !s.messages() {
-		s.end()
+	if s.messages() {
+		s.readOn() // TLS may have more that was read from the wire
 		return
 	}
-	s.read()
+	s.end()
 }
 
-// read handles messages until the connection ends. After each it goes on in a new goroutine:
-// an idle client then costs the smallest stack there is, and not one that has grown.
+// read waits for the client, and handles what has come. It goes on in another goroutine, so
+// that an idle client costs the smallest stack there is, and not one that has grown.
 func (s *session) read() {
+	s.wire.await()
+	s.readOn()
+}
+
+// readOn handles what has come, and lets another goroutine wait for more.
+func (s *session) readOn() {
 	for {
-		if !s.extend() {
-			break
-		}
 		n, err := s.conn.Read(s.in[len(s.in):cap(s.in)])
 		s.in = s.in[:len(s.in)+n]
+		s.carry()
 		switch {
-		case n == 0 && errors.Is(err, os.ErrDeadlineExceeded):
-			continue // extend finds whether it is time to go
-		case n == 0 && err != nil:
+		case n > 0:
+			if !s.messages() {
+				s.end()
+				return
+			}
+		case errors.Is(err, os.ErrDeadlineExceeded): // there is no more, or the time is over
+			if s.extend() {
+				go s.read()
+				return
+			}
+			s.abort("the client was silent for too long, or a message took too long")
 			s.end()
 			return
-		case !s.messages():
+		case err != nil:
 			s.end()
 			return
 		}
-		go s.read()
-		return
 	}
-	s.abort("the client was silent for too long, or a message took too long")
-	s.end()
 }
 
 // extend sets the read deadline to when the client will have been silent for too long. It
@@ -276,10 +282,10 @@ func (s *session) abortLocked(why string) {
 	s.finishLocked()
 	s.srv.stats.aborted.Add(1)
 	s.srv.config.Load().Logger.Debug("push: session aborted", "client", s.from, "reason", why)
-	if t, ok := s.low.(interface{ SetLinger(int) error }); ok {
+	if t, ok := s.wire.Conn.(interface{ SetLinger(int) error }); ok {
 		t.SetLinger(0)
 	}
-	s.low.Close()
+	s.wire.Close()
 }
 
 // newInterval draws the keepalive interval of a session.

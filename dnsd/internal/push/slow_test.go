@@ -14,10 +14,10 @@ import (
 // TestSlowReaderIsBroughtUpToDate: what it missed is put together into one difference. It
 // gets each record once, however many changes there were.
 func TestSlowReaderIsBroughtUpToDate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	overBoth(t, func(t *testing.T, connect connector) {
 		w := newWorld(t, "svc.")
 		s := newServer(t, Config{Zones: []*zone.Zone{w.zone}})
-		c := connect(t, s, false)
+		c := connect(t, s)
 		c.follow(1, "_math._tcp.svc.")
 		synctest.Wait() // the writer has seen that all is read
 		before := c.sets[1].messages
@@ -38,10 +38,10 @@ func TestSlowReaderIsBroughtUpToDate(t *testing.T) {
 // TestAServiceThatChangesAllTheTimeDelaysNoOther: a client that reads slowly gets the changes
 // of each name in turn.
 func TestAServiceThatChangesAllTheTimeDelaysNoOther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	overBoth(t, func(t *testing.T, connect connector) {
 		w := newWorld(t, "svc.")
 		s := newServer(t, Config{Zones: []*zone.Zone{w.zone}})
-		c := connect(t, s, false)
+		c := connect(t, s)
 		for i, name := range []string{"_busy._tcp", "_quiet._tcp", "_still._tcp"} {
 			c.follow(uint16(i+1), name+".svc.")
 		}
@@ -65,10 +65,10 @@ func TestAServiceThatChangesAllTheTimeDelaysNoOther(t *testing.T) {
 // TestSlowReaderOfAGreatDifferenceGetsTheWholeSet: what is longer than a message is the
 // same for all that read slowly.
 func TestSlowReaderOfAGreatDifferenceGetsTheWholeSet(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	overBoth(t, func(t *testing.T, connect connector) {
 		w := newWorld(t, "svc.")
 		s := newServer(t, Config{Zones: []*zone.Zone{w.zone}})
-		c := connect(t, s, false)
+		c := connect(t, s)
 		c.follow(1, "_math._tcp.svc.")
 		w.put("_math._tcp", 9999)
 		synctest.Wait()
@@ -85,10 +85,10 @@ func TestSlowReaderOfAGreatDifferenceGetsTheWholeSet(t *testing.T) {
 // TestAnswersThatAreNotReadAreBounded, those to subscriptions as well, which may be longer
 // than what the client sends.
 func TestAnswersThatAreNotReadAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	overBoth(t, func(t *testing.T, connect connector) {
 		w := newWorld(t, "svc.")
 		s := newServer(t, Config{Zones: []*zone.Zone{w.zone}})
-		c := connect(t, s, false)
+		c := connect(t, s)
 		c.follow(1, "_math._tcp.svc.")
 		frame, err := dso.AppendFollow(nil, 2, "_other._tcp.svc.")
 		both := dso.AppendUnfollow(dso.Pad(frameOf(t, frame, err), 0, paddedBlock), 2)
@@ -110,10 +110,10 @@ func TestAnswersThatAreNotReadAreBounded(t *testing.T) {
 
 // TestAZoneGoesWhileAClientIsBehind: there is no difference to make any more.
 func TestAZoneGoesWhileAClientIsBehind(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	overBoth(t, func(t *testing.T, connect connector) {
 		w := newWorld(t, "svc.")
 		s := newServer(t, Config{Zones: []*zone.Zone{w.zone}})
-		c := connect(t, s, false)
+		c := connect(t, s)
 		c.follow(1, "_math._tcp.svc.")
 		for i := range 3 {
 			w.put("_math._tcp", i)
@@ -129,10 +129,10 @@ func TestAZoneGoesWhileAClientIsBehind(t *testing.T) {
 
 // TestReaderThatStopsIsAborted: a write has 10 s.
 func TestReaderThatStopsIsAborted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	overBoth(t, func(t *testing.T, connect connector) {
 		w := newWorld(t, "svc.")
 		s := newServer(t, Config{Zones: []*zone.Zone{w.zone}})
-		c := connect(t, s, false)
+		c := connect(t, s)
 		c.follow(1, "_math._tcp.svc.")
 		w.put("_math._tcp", 1)
 		time.Sleep(writeTime - time.Second)
@@ -149,8 +149,8 @@ func TestReaderThatStopsIsAborted(t *testing.T) {
 	})
 }
 
-// TestClientsOfAnySpeedKnowTheZoneAtTheEnd: with random changes, loads and pauses, over a
-// socket and over a pipe, each client knows what the zone has.
+// TestClientsOfAnySpeedKnowTheZoneAtTheEnd: with random changes, loads and pauses, over
+// sockets and pipes, with TLS and without, each client knows what the zone has.
 func TestClientsOfAnySpeedKnowTheZoneAtTheEnd(t *testing.T) {
 	for seed := range uint64(6) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
@@ -158,7 +158,7 @@ func TestClientsOfAnySpeedKnowTheZoneAtTheEnd(t *testing.T) {
 		s := newServer(t, Config{Zones: []*zone.Zone{w.zone}})
 		names := []string{"_a._tcp", "_b._tcp"}
 		done := make(chan struct{})
-		clients := []*client{connect(t, s, false), connect(t, s, true), connectTCP(t, s), connectTCP(t, s)}
+		clients := []*client{connect(t, s, false), connect(t, s, true), connectTCP(t, s), connectTLS(t, s), connectTLSPipe(t, s)}
 		finished := make(chan *client)
 		for i, c := range clients {
 			pace := rand.New(rand.NewPCG(seed, uint64(i)))

@@ -23,4 +23,17 @@ func send(fd uintptr, p []byte) (int, error) {
 	return int(n), nil
 }
 
-// Tests: session_test.go, slow_test.go.
+// readable tells whether a read would not wait. It needs less stack than syscall.Recvfrom: an
+// idle session waits in the function that calls it.
+func readable(fd uintptr) bool {
+	var one [1]byte
+	for {
+		_, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&one)), uintptr(len(one)),
+			syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
+		if errno != syscall.EINTR {
+			return errno != syscall.EAGAIN
+		}
+	}
+}
+
+// Tests: wire_test.go, slow_test.go.
