@@ -318,8 +318,12 @@ func (d *Delta) Set(name string, qtype uint16) (removed, added []dns.RR) {
 func (d *Delta) Followed(name string) (removed, added []dns.RR) {
 	// _math._tcp.svc. has hosts below math.tcp.svc., a1._math._tcp.svc. has a1.math.tcp.svc.
 	origin := d.To.Hdr.Name
-	hosts := strings.ReplaceAll(strings.TrimSuffix(name, origin), "_", "") + origin
+	local := strings.TrimSuffix(name, origin)
+	hosts := strings.ReplaceAll(local, "_", "") + origin
 	whole := strings.HasPrefix(name, "_") // no id of an instance begins with one
+	if !strings.Contains(local, "_") {
+		return nil, nil // the name of a host, or of hosts, has no SRV records
+	}
 	return d.only(func(rr dns.RR) bool {
 		h := rr.Header()
 		switch h.Rrtype {

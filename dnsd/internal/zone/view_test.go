@@ -153,10 +153,8 @@ func checkDifference(t *rapid.T, from, to View, names, parts []string) {
 			removed, added := d.Set(name, qtype)
 			checkApplied(t, name+" "+dns.TypeToString[qtype], from.Set(name, qtype), removed, added, to.Set(name, qtype))
 		}
-		if strings.Contains(name, "_") {
-			removed, added := d.Followed(name)
-			checkApplied(t, "what follows "+name, from.Followed(name), removed, added, to.Followed(name))
-		}
+		removed, added := d.Followed(name)
+		checkApplied(t, "what follows "+name, from.Followed(name), removed, added, to.Followed(name))
 	}
 	for part, d := range deltas {
 		for _, rr := range slices.Concat(d.Removed, d.Added) {
