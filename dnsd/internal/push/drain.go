@@ -22,16 +22,12 @@ func (s *Server) Drain() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	s.drain(s.all(), dns.RcodeSuccess)
+	s.drain(s.all(), dns.RcodeSuccess, comeBack)
 }
 
-// drain ends sessions with a RetryDelay. The RCODE is the reason. A session that is not
-// established is closed, because nothing may be sent on it.
-func (s *Server) drain(sessions []*session, reason int) {
-	delay := comeBack
-	if reason != dns.RcodeSuccess {
-		delay = dso.DefaultRetryDelay(reason)
-	}
+// drain ends sessions with a RetryDelay of so much, or a little more. The RCODE is the reason.
+// A session that is not established is closed, because nothing may be sent on it.
+func (s *Server) drain(sessions []*session, reason int, delay time.Duration) {
 	step := min(spreadTime/time.Duration(max(len(sessions), 1)), mostSpread)
 	for i, ses := range sessions {
 		ses.leave(reason, delay+time.Duration(i)*step)

@@ -177,7 +177,7 @@ func (h *hub) restartLocked(was, now *mark) bool {
 	for _, t := range h.topics {
 		t.forgetLocked()
 	}
-	h.srv.drain(h.sessionsLocked(), dns.RcodeSuccess)
+	h.srv.drain(h.sessionsLocked(), dns.RcodeSuccess, comeBack)
 	return true
 }
 

@@ -88,8 +88,8 @@ func New(c Config) *Server {
 
 // Update replaces the configuration. A zone of the same origin takes the place of the one
 // before, and subscribers are sent the difference. Sessions with a subscription in a zone
-// that is gone are ended with NOTAUTH, and all of them with REFUSED if c is Off (RFC 8490
-// section 6.6.1).
+// that is gone are ended with NOTAUTH, for a second if they have others, and all of them with
+// REFUSED if c is Off (RFC 8490 section 6.6.1).
 func (s *Server) Update(c Config) {
 	c.Limits = c.Limits.withDefaults()
 	if c.Logger == nil {
@@ -113,17 +113,26 @@ func (s *Server) Update(c Config) {
 	for _, h := range replaced {
 		h.use(c.zone(h.origin))
 	}
-	var gone []*session
+	var gone, others []*session
 	for origin, h := range old {
-		if next[origin] == nil {
-			gone = append(gone, h.close()...)
+		if next[origin] != nil {
+			continue
+		}
+		for _, ses := range h.close() {
+			if ses.within(next) {
+				others = append(others, ses)
+			} else {
+				gone = append(gone, ses)
+			}
 		}
 	}
 	if c.Off {
-		s.drain(s.all(), dns.RcodeRefused)
+		s.drain(s.all(), dns.RcodeRefused, dso.DefaultRetryDelay(dns.RcodeRefused))
 		return
 	}
-	s.drain(gone, dns.RcodeNotAuth)
+	s.drain(gone, dns.RcodeNotAuth, dso.DefaultRetryDelay(dns.RcodeNotAuth))
+	// They come back for the zones that are left, and are refused the one that is gone.
+	s.drain(others, dns.RcodeNotAuth, comeBack)
 }
 
 // zone is the zone of an origin.

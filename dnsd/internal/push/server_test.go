@@ -119,6 +119,28 @@ func TestDrainSpreadsTheReturn(t *testing.T) {
 	})
 }
 
+// TestAZoneThatGoesLeavesTheOthersTheirClients: one that follows a zone that stays comes back
+// soon.
+func TestAZoneThatGoesLeavesTheOthersTheirClients(t *testing.T) {
+	w, other := newWorld(t, "svc."), newWorld(t, "other.")
+	s := newServer(t, Config{Zones: []*zone.Zone{w.zone, other.zone}})
+	alone, both, stays := connect(t, s, false), connect(t, s, false), connect(t, s, false)
+	alone.follow(1, "_a._tcp.svc.")
+	both.follow(1, "_a._tcp.svc.")
+	both.follow(2, "_a._tcp.other.")
+	stays.follow(2, "_a._tcp.other.")
+	s.Update(Config{Zones: []*zone.Zone{other.zone}})
+	for c, least := range map[*client]time.Duration{alone: 5 * time.Minute, both: comeBack} {
+		m := c.read()
+		delay, ok, err := m.RetryDelay()
+		if m.Rcode != dns.RcodeNotAuth || !ok || err != nil || delay < least || delay > least+time.Second {
+			t.Errorf("%+v, %v %t %v, want %v", m, delay, ok, err, least)
+		}
+	}
+	other.put("_a._tcp", 1)
+	stays.knows(2, other, "_a._tcp.other.")
+}
+
 // TestAZoneWithoutSubscribersIsLeftAlone: its hub runs only while there are any.
 func TestAZoneWithoutSubscribersIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

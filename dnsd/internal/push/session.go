@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -286,6 +287,13 @@ func (s *session) abortLocked(why string) {
 		t.SetLinger(0)
 	}
 	s.wire.Close()
+}
+
+// within tells whether the session has a subscription in one of the zones.
+func (s *session) within(hubs map[string]*hub) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.subs, func(sub *subscription) bool { return hubs[sub.topic.hub.origin] != nil })
 }
 
 // newInterval draws the keepalive interval of a session.
