@@ -20,8 +20,8 @@ type hub struct {
 	zone    *zone.Zone
 	at      *mark // what all subscribers have been sent, or will be; nil: there are none
 	topics  map[topicKey]*topic
-	parts   map[string][]*topic
-	wake    chan struct{} // has a value when run has something else to look at
+	parts   map[string]int // topics of each part of the zone that has any
+	wake    chan struct{}  // has a value when run has something else to look at
 	running bool
 	closed  bool
 }
@@ -29,7 +29,7 @@ type hub struct {
 func newHub(s *Server, z *zone.Zone) *hub {
 	return &hub{
 		srv: s, origin: z.Origin(), zone: z, wake: make(chan struct{}, 1),
-		topics: make(map[topicKey]*topic), parts: make(map[string][]*topic),
+		topics: make(map[topicKey]*topic), parts: make(map[string]int),
 	}
 }
 
@@ -154,7 +154,7 @@ func (h *hub) advanceLocked() {
 		h.sendParts(was, slices.Collect(maps.Keys(h.parts)), send)
 	default:
 		for _, t := range h.topics {
-			send(t, t.change(was, now, nil))
+			send(t, t.change(was, now))
 		}
 	}
 	if was.stale == now.stale {
@@ -184,24 +184,19 @@ func (h *hub) restartLocked(was, now *mark) bool {
 // sendParts sends what has changed in parts of the zone.
 func (h *hub) sendParts(was *mark, parts []string, send func(*topic, *payload)) {
 	for _, part := range parts {
-		topics := h.parts[part]
-		if len(topics) == 0 || part == "" {
+		if h.parts[part] == 0 {
 			continue
 		}
-		d := was.view.Difference(h.at.view, part)
-		for _, t := range topics {
-			send(t, t.change(was, h.at, d))
+		for _, one := range h.touchedLocked(part, was.view.Difference(h.at.view, part)) {
+			send(one.topic, one.topic.encode(was, h.at, 0, one.added, one.removed))
 		}
-	}
-	for _, t := range h.parts[""] { // the apex: its SOA record changes with each revision
-		send(t, t.change(was, h.at, nil))
 	}
 }
 
 // change returns what is sent for the way from one mark to another, or nil if nothing of
-// the topic has changed. d is the difference of the part of the zone; nil: it is not known.
-func (t *topic) change(was, now *mark, d *zone.Delta) *payload {
-	removed, added := t.difference(was, now, d)
+// the topic has changed.
+func (t *topic) change(was, now *mark) *payload {
+	removed, added := t.difference(was, now)
 	if len(added)+len(removed) == 0 {
 		return nil
 	}
@@ -256,7 +251,7 @@ func (h *hub) enter(sub *subscription, key topicKey) bool {
 	if t == nil {
 		t = &topic{hub: h, key: key, part: h.at.view.Part(key.name)}
 		t.wide = isWide(t.part, t.key.name)
-		h.parts[t.part] = append(h.parts[t.part], t)
+		h.parts[t.part]++
 		h.topics[key] = t
 	}
 	sub.topic, sub.place = t, len(t.subs)
@@ -284,8 +279,7 @@ func (h *hub) remove(sub *subscription) {
 	t.subs = t.subs[:last]
 	if last == 0 {
 		delete(h.topics, t.key)
-		left := slices.DeleteFunc(h.parts[t.part], func(o *topic) bool { return o == t })
-		if h.parts[t.part] = left; len(left) == 0 {
+		if h.parts[t.part]--; h.parts[t.part] == 0 {
 			delete(h.parts, t.part)
 		}
 		if len(h.topics) == 0 {

@@ -71,16 +71,13 @@ func (t *topic) records(m *mark) []dns.RR {
 	return m.view.Set(t.key.name, t.key.qtype)
 }
 
-// difference returns how the records of the topic differ. d is the difference of the part of
-// the zone; nil: it is not known yet.
-func (t *topic) difference(was, now *mark, d *zone.Delta) (removed, added []dns.RR) {
-	if d == nil && was.zone == now.zone && t.wide {
-		d = was.view.Difference(now.view, t.part)
-	}
-	switch {
-	case d == nil: // another zone, or few records
+// difference returns how the records of the topic differ.
+func (t *topic) difference(was, now *mark) (removed, added []dns.RR) {
+	if was.zone != now.zone || !t.wide { // another zone, or few records
 		return zone.Compare(t.records(was), t.records(now))
-	case t.key.follow:
+	}
+	d := was.view.Difference(now.view, t.part)
+	if t.key.follow {
 		return d.Followed(t.key.name)
 	}
 	return d.Set(t.key.name, t.key.qtype)
@@ -170,7 +167,7 @@ func (t *topic) makeLocked(from *mark) *way {
 		w.payload = t.encode(nil, w.at, dso.Whole, t.records(w.at), nil)
 		return w
 	}
-	removed, added := t.difference(from, w.at, nil)
+	removed, added := t.difference(from, w.at)
 	w.payload = t.encode(from, w.at, 0, added, removed)
 	return w
 }
