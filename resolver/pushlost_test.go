@@ -1,6 +1,8 @@
 package resolver
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"syscall"
@@ -154,6 +156,31 @@ func TestADialThatFailsIsNoReasonToStop(t *testing.T) {
 					}
 				})
 			})
+		}
+	}
+}
+
+// TestACertificateThatExpiredCostsNoHourOfPush: it is renewed, and the next dial succeeds. Only
+// a server that was discovered, and never had the right one, is left alone.
+func TestACertificateThatExpiredCostsNoHourOfPush(t *testing.T) {
+	own, other := new(tls.Config), new(tls.Config)
+	for _, tt := range []struct {
+		name string
+		s    pushServer
+		want time.Duration // at most
+	}{
+		{"the one that answers", pushServer{tls: own}, pushBackoff},
+		{"the one that answers, and had a session", pushServer{tls: own, known: true}, pushBackoff},
+		{"discovered, and had a session", pushServer{tls: other, known: true}, pushBackoff},
+		{"discovered", pushServer{tls: other}, unsupportedFor},
+	} {
+		r := &Resolver{TLS: own}
+		r.mu.Lock()
+		tt.s.failedLocked(r, fmt.Errorf("TLS: %w", &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}))
+		r.mu.Unlock()
+		alone := time.Until(tt.s.until)
+		if alone > tt.want || alone < tt.want/4 || tt.s.unable != (tt.want == unsupportedFor) {
+			t.Errorf("%s: left alone for %v, unable %t; want %v", tt.name, alone, tt.s.unable, tt.want)
 		}
 	}
 }

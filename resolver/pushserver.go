@@ -143,7 +143,11 @@ func (s *pushServer) failedLocked(r *Resolver, err error) {
 			s.told = true
 			r.logLocked(slog.LevelWarn, "resolver: the server broke the rules of DSO; names are kept fresh by their TTL", "server", s.address, "error", err, "for", alone)
 		}
-	case errors.As(err, new(*unsupportedError)), errors.As(err, new(*tls.CertificateVerificationError)):
+	case errors.As(err, new(*unsupportedError)):
+		alone, s.unable = unsupportedFor, true
+	case errors.As(err, new(*tls.CertificateVerificationError)) && s.tls != r.TLS && !s.known:
+		// A server that had a session had the right certificate, and will have it again. That of
+		// a server over r.TLS was right when it answered by DNS.
 		alone, s.unable = unsupportedFor, true
 	case errors.Is(err, errDeaf):
 		alone = deafFor
