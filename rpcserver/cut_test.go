@@ -9,6 +9,7 @@ import (
 	"net/rpc"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/rpcserver"
@@ -78,16 +79,20 @@ func TestRequestThatIsCutOffIsKnownNotToBeExecuted(t *testing.T) {
 // TestRequestThatCrossesTheEndOfAnIdleConnectionIsKnownNotToBeExecuted: the end says
 // which request was the last.
 func TestRequestThatCrossesTheEndOfAnIdleConnectionIsKnownNotToBeExecuted(t *testing.T) {
-	// The first request must come before the end: a busy machine needs some time for it.
-	_, addr := serve(t, rpcserver.Config{Limits: rpcserver.Limits{IdleTimeout: time.Second}})
-	c := raw(t, addr)
-	seq := c.send(t, "Arith.Multiply", Args{1, 1})
-	c.recv(t, new(int))
-	var resp rpc.Response
-	if err := c.dec.Decode(&resp); err != nil {
-		t.Fatal(err)
-	}
-	if want := "retire " + strconv.FormatUint(seq, 10); resp.Error != want || resp.Seq != maxSeq {
-		t.Errorf("got %+v, want %q", resp, want)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := rpcserver.New(rpcserver.Config{Limits: rpcserver.Limits{IdleTimeout: time.Minute}})
+		s.Register(newArith())
+		c := piped(t, s)
+		seq := c.send(t, "Arith.Multiply", Args{1, 1})
+		c.recv(t, new(int))
+		var resp rpc.Response
+		if err := c.dec.Decode(&resp); err != nil {
+			t.Fatal(err)
+		}
+		if want := "retire " + strconv.FormatUint(seq, 10); resp.Error != want || resp.Seq != maxSeq {
+			t.Errorf("got %+v, want %q", resp, want)
+		}
+		c.nc.Close()
+		s.Close()
+	})
 }

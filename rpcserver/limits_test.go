@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rollcall-dns/rollcall/rpcserver"
@@ -80,21 +81,43 @@ func TestHalfARequestIsNotWaitedForForEver(t *testing.T) {
 	})
 }
 
+// piped is a client on a connection in memory, for a bubble. It waits without end.
+func piped(t testing.TB, s *rpcserver.Server) *rawClient {
+	ours, theirs := net.Pipe()
+	go s.ServeConn(theirs)
+	c := rawOn(t, ours)
+	ours.SetDeadline(time.Time{})
+	return c
+}
+
 func TestIdleConnectionIsClosedButNotWhileACallRuns(t *testing.T) {
-	a := newArith()
-	// The request must come before the end: a busy machine needs some time for it.
-	_, addr := serve(t, rpcserver.Config{Limits: rpcserver.Limits{IdleTimeout: 500 * time.Millisecond}}, a)
-	c := raw(t, addr)
-	c.send(t, "Arith.Wait", 1)
-	<-a.begun
-	idle := raw(t, addr)
-	idle.closed(t) // several idle times pass
-	raw(t, addr).closed(t)
-	close(a.gate)
-	if resp := c.recv(t, new(int)); resp.Error != "" {
-		t.Error(resp.Error)
-	}
-	c.closed(t)
+	const idle = time.Minute
+	synctest.Test(t, func(t *testing.T) {
+		a := newArith()
+		s := rpcserver.New(rpcserver.Config{Limits: rpcserver.Limits{IdleTimeout: idle}})
+		s.Register(a)
+		c := piped(t, s)
+		c.send(t, "Arith.Wait", 1)
+		<-a.begun
+		for range 3 {
+			began := time.Now()
+			piped(t, s).closed(t)
+			if took := time.Since(began); took != idle {
+				t.Errorf("a connection without requests is closed after %v", took)
+			}
+		}
+		time.Sleep(idle / 2) // the time of c, too, begins again each time it is over
+		close(a.gate)
+		if resp := c.recv(t, new(int)); resp.Error != "" {
+			t.Error(resp.Error)
+		}
+		answered := time.Now()
+		c.closed(t)
+		if took := time.Since(answered); took != idle/2 {
+			t.Errorf("a connection is closed %v after its last answer", took)
+		}
+		s.Close()
+	})
 }
 
 func TestClientThatDoesNotReadIsCutOffAndHoldsUpNobody(t *testing.T) {
