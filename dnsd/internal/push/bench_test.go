@@ -4,6 +4,7 @@ package push
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -33,9 +34,9 @@ type crowd struct {
 	done   sync.WaitGroup
 }
 
-// newCrowd opens n sessions. Their clients are in this process, too: a session has two
-// files.
-func newCrowd(t testing.TB, n int) *crowd {
+// newCrowd opens n sessions, with TLS or without. Their clients are in this process, too: a
+// session has two files.
+func newCrowd(t testing.TB, n int, private bool) *crowd {
 	t.Helper()
 	if files, ok := limit.Files(); ok && files < 2*n+100 {
 		t.Skipf("%d files may be open, and %d sessions need twice as many", files, n)
@@ -63,8 +64,13 @@ func newCrowd(t testing.TB, n int) *crowd {
 		if err != nil {
 			t.Fatal(err)
 		}
+		to := Conn{Conn: theirs, From: netip.MustParseAddr("127.0.0.1")}
+		if private {
+			ours, to = shake(t, ours, theirs, nil)
+		}
 		c.ours = append(c.ours, ours)
-		if !c.server.Serve(Conn{Conn: theirs, From: netip.MustParseAddr("127.0.0.1"), Buffered: frame}) {
+		to.Buffered = frame
+		if !c.server.Serve(to) {
 			t.Fatal("no room for a session")
 		}
 	}
@@ -105,9 +111,13 @@ func (c *crowd) read() {
 // have it. The clients' reading is in the time of the processor. It needs two files for
 // each session.
 func BenchmarkFanout(b *testing.B) {
-	for _, n := range []int{100, 10_000} {
-		b.Run(fmt.Sprintf("sessions=%d", n), func(b *testing.B) {
-			c := newCrowd(b, n)
+	for _, way := range []struct {
+		over string
+		n    int
+	}{{"tcp", 100}, {"tls", 100}, {"tcp", 5000}, {"tls", 5000}} {
+		n := way.n
+		b.Run(fmt.Sprintf("over=%s/sessions=%d", way.over, n), func(b *testing.B) {
+			c := newCrowd(b, n, way.over == "tls")
 			firstSets(b, c)
 			c.read()
 			i := 100
@@ -159,7 +169,7 @@ func firstSets(t testing.TB, c *crowd) {
 func BenchmarkUnrelatedChange(b *testing.B) {
 	for _, n := range []int{0, 1000} {
 		b.Run(fmt.Sprintf("sessions=%d", n), func(b *testing.B) {
-			c := newCrowd(b, n)
+			c := newCrowd(b, n, false)
 			firstSets(b, c)
 			i := 0
 			b.ReportAllocs()
@@ -174,36 +184,44 @@ func BenchmarkUnrelatedChange(b *testing.B) {
 	}
 }
 
-// TestMemoryOfAnIdleSession: at most 8 KiB of heap and stacks, without the client's end of
-// the connection and what the system has for the sockets.
+// TestMemoryOfAnIdleSession: at most 8 KiB of heap and stacks. What the system has for the
+// sockets is not counted, nor the client's TLS.
 func TestMemoryOfAnIdleSession(t *testing.T) {
-	const n = 500
-	most := uint64(8 << 10)
+	const n, most = 500, 8 << 10
 	if raceEnabled {
 		t.Skip("the race detector needs memory of its own for each goroutine")
 	}
-	used := func() uint64 {
+	used := func() (heap, stacks uint64) {
 		runtime.GC()
 		runtime.GC() // what has a finalizer is freed by the second one
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		return m.HeapAlloc + m.StackInuse
+		return m.HeapAlloc, m.StackInuse
 	}
-	before := used()
-	c := newCrowd(t, n)
-	firstSets(t, c)
-	for i := range 5 { // pushes leave nothing behind
-		c.world.put("_math._tcp", 100+i)
-	}
-	buf := make([]byte, 64)
-	for _, o := range c.ours {
-		if _, err := io.ReadFull(o, buf); err != nil {
-			t.Fatal(err)
-		}
-	}
-	each := (used() - before) / n
-	t.Logf("%d octets each, of both ends", each)
-	if each > most {
-		t.Errorf("an idle session has %d octets, expected at most %d", each, most)
+	_, stacks := used() // those of the first crowd are kept for the second
+	for _, over := range []string{"tcp", "tls"} {
+		t.Run(over, func(t *testing.T) {
+			heap, _ := used()
+			c := newCrowd(t, n, over == "tls")
+			firstSets(t, c)
+			for i := range 5 { // pushes leave nothing behind
+				c.world.put("_math._tcp", 100+i)
+			}
+			buf := make([]byte, 64)
+			for i, o := range c.ours {
+				if _, err := io.ReadFull(o, buf); err != nil {
+					t.Fatal(err)
+				}
+				if client, ok := o.(*tls.Conn); ok {
+					c.ours[i] = client.NetConn()
+				}
+			}
+			allHeap, allStacks := used()
+			each := (allHeap - heap + allStacks - stacks) / n
+			t.Logf("%d octets each, with the client's end of the connection", each)
+			if each > most {
+				t.Errorf("an idle session has %d octets, expected at most %d", each, most)
+			}
+		})
 	}
 }

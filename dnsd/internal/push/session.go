@@ -135,6 +135,7 @@ func (s *session) readOn() {
 			}
 		case errors.Is(err, os.ErrDeadlineExceeded): // there is no more, or the time is over
 			if s.extend() {
+				trim(s.conn)
 				go s.read()
 				return
 			}
