@@ -1,7 +1,7 @@
 // What an operator can do to an instance or a service: ask first, do it, tell what the
 // server said.
-import { el, say, badge, address } from "./dom.js";
-import { request, json, text, instancePath, servicePath } from "./api.js";
+import { el, say, badge, address, priority } from "./dom.js";
+import { request, json, text, lost, report, fault, wordsOfError, instancePath, servicePath } from "./api.js";
 
 // tell shows what happened, until the next action. It is read aloud.
 export function tell(what, kind) {
@@ -13,8 +13,17 @@ export function tell(what, kind) {
   p.hidden = false;
 }
 
-// confirm asks in a dialog, does the work in it, and shows the outcome.
-function confirm({ title, body, word, danger, work, done }) {
+// unknown is what is not known when an answer did not come, or was not understood.
+const unknown = ": it is not known whether this was done.";
+
+// failure says why a work was not done, or perhaps not.
+function failure(e) {
+  if (e.status) return e.status + ": " + e.message;
+  return (report(e) ? fault : e.message) + unknown;
+}
+
+// askFirst asks in a dialog, does the work in it, and shows the outcome.
+function askFirst({ title, body, word, danger, work, done }) {
   const outcome = el("p", { class: "outcome", role: "status", "aria-live": "polite" });
   const cancel = el("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
   const go = el("button", { type: "button", class: danger ? "danger" : "main", id: "confirm" }, word);
@@ -24,18 +33,20 @@ function confirm({ title, body, word, danger, work, done }) {
   go.addEventListener("click", async () => {
     go.disabled = true;
     say(outcome, "Waiting for dnsd");
+    let did;
     try {
-      const did = await work();
-      dialog.close();
-      tell(did, "good");
-      done?.();
+      did = await work();
     } catch (e) {
       outcome.className = "outcome bad";
-      say(outcome, e.status ? e.status + ": " + e.message : "dnsd does not answer: it is not known whether this was done.");
+      say(outcome, failure(e));
       go.disabled = false;
       if (!dialog.isConnected) tell(title + " " + outcome.textContent, "bad");
       done?.(e);
+      return;
     }
+    dialog.close(); // a fault from here on is none of the work, which is done
+    tell(did, "good");
+    done?.();
   });
   document.body.append(dialog);
   dialog.showModal();
@@ -46,7 +57,7 @@ function confirm({ title, body, word, danger, work, done }) {
 async function words(answer) {
   const status = answer.status + (answer.statusText ? " " + answer.statusText : "");
   if (answer.status === 204) return status;
-  const i = await answer.json();
+  const i = JSON.parse(await answer.text().catch(lost));
   return status + ", state " + i.state + (i.drained_by ? " by " + i.drained_by.join(" and ") : "") + ", revision " + i.revision;
 }
 
@@ -75,7 +86,7 @@ const actions = {
 
 function act(world, service, id, incarnation, name, again) {
   const a = actions[name], whole = service + "/" + id;
-  confirm({
+  askFirst({
     title: a.word + " " + whole + "?", body: a.body(whole), word: a.word, danger: a.danger,
     work: async () => {
       const answer = await request(instancePath(service, id) + a.path + (name === "remove" && incarnation ? "?incarnation=" + incarnation : ""), { method: a.method });
@@ -109,12 +120,12 @@ export async function openInstance(world, service, id) {
       // A number of nanoseconds has more digits than a number here can have.
       i = JSON.parse((await text(instancePath(service, id))).replace(/"incarnation":(\d{16,})/, '"incarnation":"$1"'));
     } catch (e) {
-      fields.replaceChildren(el("dt", {}, "Now"), el("dd", {}, e.message));
+      fields.replaceChildren(el("dt", {}, "Now"), el("dd", {}, wordsOfError(e)));
       can.replaceChildren();
       say(dns, "");
       return;
     }
-    const rows = [["State", badge(i.state)], ["Address", address(i)], ["Priority", i.priority], ["Weight", i.weight], ["TTL", i.ttl],
+    const rows = [["State", badge(i.state)], ["Address", address(i)], ["Priority", priority(i)], ["Weight", i.weight], ["TTL", i.ttl],
       ["Lease", i.lease + (i.expires_in ? ", " + i.expires_in + " left" : "")], ["Incarnation", i.incarnation || "none"], ["Revision", i.revision]];
     if (i.drained_by) rows.push(["Drained by", i.drained_by.join(" and ") + (i.sticky ? ", for good" : "")]);
     for (const [k, v] of Object.entries(i.meta || {})) rows.push(["Metadata " + k, v]); // a key may be called State
@@ -125,7 +136,7 @@ export async function openInstance(world, service, id) {
     say(why, [...refused].map(([name, reason]) => actions[name].word + " was refused: " + reason).join("\n"));
     why.hidden = !refused.size;
     const lines = await Promise.all(["SRV", "TXT"].map(t => json(servicePath(service) + "/dns?type=" + t + "&id=" + encodeURIComponent(id)).then(
-      a => "; dig " + a.name + " " + t + ": " + a.status + "\n" + a.answer.join("\n"), e => e.message)));
+      a => "; dig " + a.name + " " + t + ": " + a.status + "\n" + a.answer.join("\n"), wordsOfError)));
     say(dns, lines.join("\n"));
   }
   document.body.append(dialog);
@@ -136,7 +147,7 @@ export async function openInstance(world, service, id) {
 
 // releaseGuard removes the suspects of a service.
 export function releaseGuard(world, service) {
-  confirm({
+  askFirst({
     title: "Release the guard of " + service + "?", word: "Remove the suspects", danger: true,
     body: ["All instances of " + service + " that are suspect now are removed at once. Do this when you know that they are dead.",
       "If their hosts are alive and only cut off from dnsd, clients lose servers that work."],

@@ -22,10 +22,16 @@ export const lost = e => { throw e.name === "AbortError" ? e : new Away(away); }
 // report reports a fault of the page itself, and says whether it is one: what dnsd refuses, what
 // does not come and what is given up is none.
 export function report(e) {
-  const fault = !(e instanceof Refusal || e instanceof Away || e.name === "AbortError");
-  if (fault) reportError(e);
-  return fault;
+  const own = !(e instanceof Refusal || e instanceof Away || e.name === "AbortError");
+  if (own) reportError(e);
+  return own;
 }
+
+// fault is what a reader is told of a fault of the page itself.
+export const fault = "this page has a fault: load it again";
+
+// wordsOfError are what a reader is told of an error. A fault of the page is reported as well.
+export const wordsOfError = e => (report(e) ? fault : e.message);
 
 // longest is how long an answer may take, in milliseconds.
 const longest = 30000;

@@ -1,6 +1,6 @@
 // The dnsd that share the registry (GET /v1/cluster).
 import { el, say, badge, number } from "./dom.js";
-import { json } from "./api.js";
+import { json, wordsOfError } from "./api.js";
 import { Table, only } from "./table.js";
 
 export function clusterView() {
@@ -42,7 +42,7 @@ export function clusterView() {
       c = await json("/v1/cluster");
     } catch (e) {
       if (!members.list.length) members.show([], "Nothing is known of the cluster.");
-      return warn(e.message);
+      return warn(wordsOfError(e));
     }
     self = c.name;
     members.show(c.members);

@@ -66,6 +66,12 @@ export function rate(n) {
 // address joins a host and a port, as it is dialled.
 export const address = i => (i.host.includes(":") ? "[" + i.host + "]" : i.host) + ":" + i.port;
 
+// highest is the greatest priority that dnsd publishes for an instance that is not suspect.
+const highest = 65519;
+
+// priority is that which an instance registered, with what DNS has in its place.
+export const priority = i => i.priority + (i.state === "suspect" ? ", last in DNS" : i.state !== "drained" && i.priority > highest ? ", " + highest + " in DNS" : "");
+
 // badge is a word with a colour for a state or for what happened.
 export function badge(word, kind) {
   return el("span", { class: "badge " + (kind || word) }, word);

@@ -1,6 +1,6 @@
 // Which view is shown, how often it is drawn, and the keys.
 import { say, soon, span, breathe } from "./dom.js";
-import { json, text, report } from "./api.js";
+import { json, text, report, wordsOfError } from "./api.js";
 import { ahead, now } from "./clock.js";
 import { ask, token, changed } from "./token.js";
 import { Store } from "./state.js";
@@ -100,7 +100,7 @@ document.addEventListener("click", async e => {
   const a = e.target.closest?.("a");
   if (!a || !token() || !/^\/(v1|metrics)/.test(a.getAttribute("href"))) return;
   e.preventDefault();
-  const answer = await text(a.getAttribute("href")).catch(e => { if (e.status !== 401) tell(e.message, "bad"); });
+  const answer = await text(a.getAttribute("href")).catch(e => { if (e.status !== 401) tell(wordsOfError(e), "bad"); });
   if (answer === undefined) return;
   const url = URL.createObjectURL(new Blob([answer], { type: "text/plain;charset=utf-8" }));
   window.open(url, "_blank", "noopener"); // with an opener it would get a copy of sessionStorage
@@ -122,6 +122,7 @@ document.addEventListener("visibilitychange", () => { stream.look(!document.hidd
 window.addEventListener("hashchange", () => { document.getElementById("told").hidden = true; show(); });
 say(document.getElementById("zone"), zone);
 show();
+if (!AbortSignal.any) tell("This browser is too old for the console. It needs Chrome or Edge 116, Firefox 124, Safari 17.4, or a later one.", "bad");
 stream.look(!document.hidden);
 stream.run();
 tick();

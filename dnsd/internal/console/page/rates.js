@@ -1,5 +1,5 @@
 // What happens a second, from the counters of /metrics, and what else only they know.
-import { text } from "./api.js";
+import { text, report } from "./api.js";
 
 // counters are what is shown, by the metrics whose sums they are.
 const counters = {
@@ -50,6 +50,7 @@ export class Rates {
     try {
       now = parse(await text("/metrics"));
     } catch (e) {
+      report(e);
       return e.status ? this.reset() : this.pause(); // a refusal lasts, the rest is tried again soon
     }
     const at = performance.now() / 1000;

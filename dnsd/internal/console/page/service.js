@@ -1,6 +1,6 @@
 // One service: its instances, what DNS says, its events, and what can be done.
-import { el, say, badge, number, seconds, span, address } from "./dom.js";
-import { json, servicePath } from "./api.js";
+import { el, say, badge, number, seconds, span, address, priority } from "./dom.js";
+import { json, wordsOfError, servicePath } from "./api.js";
 import { Table, only } from "./table.js";
 import { instancesOf, trouble, wordsOf } from "./state.js";
 import { eventTable } from "./timeline.js";
@@ -38,7 +38,7 @@ function instanceTable(name, world) {
       { name: "State", class: "state", draw: (cell, i) => only(cell, i.state, () => badge(i.state)) },
       { name: "Address", class: "mono", text: address },
       { name: "Lease", class: "lease", draw: leaseCell },
-      { name: "Priority", class: "num", text: i => i.priority },
+      { name: "Priority", class: "num", text: priority },
       { name: "Weight", class: "num", text: i => i.weight },
       { name: "Metadata", class: "why meta", text: meta },
     ],
@@ -58,7 +58,7 @@ function dnsPart(name, zone) {
     try {
       a = await json(servicePath(name) + "/dns?type=" + t);
     } catch (e) {
-      say(head, e.message);
+      say(head, wordsOfError(e));
       return say(out, "");
     }
     if (t !== type) return;
@@ -94,7 +94,7 @@ export function serviceView(world, name) {
       list = await json(servicePath(name));
       problem = "";
     } catch (e) {
-      problem = e.message;
+      problem = wordsOfError(e);
       if (!watched) alone = null;
       return update(true);
     }

@@ -1,6 +1,6 @@
 // The stream of changes (GET /v1/watch): it begins with the present, goes on after a break
 // where it was, and begins again when the server says that it cannot go on.
-import { request, away, lost, report } from "./api.js";
+import { request, away, lost, report, fault } from "./api.js";
 import { changed, held } from "./token.js";
 import { breathe, clock } from "./dom.js";
 import { now } from "./clock.js";
@@ -72,10 +72,10 @@ export class Stream {
         this.refused = e.status === 403 || e.status === 401 ? e : null;
         // After a fault of the page its list may be half changed. It may come again at the same
         // place, so the pause grows, also if the list was whole before.
-        const fault = report(e);
-        if (fault) this.last = "";
+        const own = report(e);
+        if (own) this.last = "";
         else if (this.whole) pause = firstPause;
-        this.told(fault ? "this page has a fault: load it again" : e.status === 401 ? "a token is needed" : e.status === 403 ? "this token may not read all services" : e.status ? e.message : this.heard ? "no answer since " + clock(this.heard) : away, "bad");
+        this.told(own ? fault : e.status === 401 ? "a token is needed" : e.status === 403 ? "this token may not read all services" : e.status ? e.message : this.heard ? "no answer since " + clock(this.heard) : away, "bad");
         if (this.refused) {
           await this.rest(refusedPause);
           continue;

@@ -1,7 +1,7 @@
 // The events: who, what, when, why (GET /v1/events).
 import { el, say, badge, clock, ago, serviceLink, number } from "./dom.js";
 import { now } from "./clock.js";
-import { json } from "./api.js";
+import { json, wordsOfError } from "./api.js";
 import { Table, only } from "./table.js";
 import { wordsOf, matches } from "./state.js";
 
@@ -60,7 +60,7 @@ export class Events {
         page = await json("/v1/events?limit=1000" + (this.service ? "&service=" + encodeURIComponent(this.service) : "") + (this.next ? "&since=" + encodeURIComponent(this.next) : ""));
       } catch (e) {
         if (this.list !== list) continue; // it was for another token, or another service
-        this.error = e.message;
+        this.error = wordsOfError(e);
         for (const f of this.listeners) f();
         return;
       }
