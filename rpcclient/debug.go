@@ -84,6 +84,12 @@ func (c *Client) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"in": func(t time.Time) string {
 				return max(t.Sub(page.Time), 0).Round(time.Second).String()
 			},
+			"expiry": func(in string) string {
+				if past, ok := strings.CutPrefix(in, "-"); ok {
+					return "expired " + past + " ago"
+				}
+				return "expires in " + in
+			},
 			"ms": func(d time.Duration) string { return d.Round(10 * time.Microsecond).String() },
 		}).Parse(debugHTML)
 		if err != nil {

@@ -158,5 +158,13 @@ func TestDebugPageKnowsWhenTheNameWasLastConfirmed(t *testing.T) {
 		if got := c.page(time.Now()).Names.ExpiresIn; got != "4s" {
 			t.Errorf("expires in %s, want 4s", got)
 		}
+		for _, want := range []string{"TTL 5s, expires in 4s", "TTL 5s, expired 7.8s ago"} {
+			w := httptest.NewRecorder()
+			c.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+			if !strings.Contains(w.Body.String(), want) {
+				t.Errorf("the page has no %q: %s", want, w.Body)
+			}
+			time.Sleep(11800 * time.Millisecond)
+		}
 	})
 }
