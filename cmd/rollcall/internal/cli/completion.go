@@ -190,14 +190,20 @@ func (a *App) fish() string {
 		condition := quote(strings.Join(seen, "; and "))
 		for _, w := range a.seconds(c) {
 			name, isFlag := strings.CutPrefix(w.text, "-")
-			how := "-a " + name
-			if isFlag {
+			how, condition := "-a "+name, condition
+			switch {
+			case isFlag:
 				how = "-o " + name
+			case slices.Contains(a.longer(), c.Name+" "+name): // it may be there already
+				condition = quote(strings.Join(seen, "; and ") + "; and not __fish_seen_subcommand_from " + name)
 			}
 			if slices.Contains(files, w.text) {
 				how += " -r -F"
 			}
 			fmt.Fprintf(&b, "complete -c %s -n %s %s -d %s\n", a.Name, condition, how, quote(w.short))
+		}
+		if strings.Contains(c.Args, "FILE") || strings.Contains(c.Args, "COMMAND") { // -f above took files away
+			fmt.Fprintf(&b, "complete -c %s -n %s -F\n", a.Name, condition)
 		}
 		for n, kind := range a.kinds(c) {
 			ask := a.ask()

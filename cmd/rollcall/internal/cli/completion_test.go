@@ -2,7 +2,9 @@ package cli
 
 import (
 	"flag"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -74,6 +76,43 @@ func TestBashCompletesByAsking(t *testing.T) {
 		out, err := exec.Command(bash, "-c", script).CombinedOutput()
 		if got := strings.TrimSpace(string(out)); err != nil || got != want {
 			t.Errorf("%q: %q, %v, want %q", line, got, err, want)
+		}
+	}
+}
+
+// TestFishCompletes asks fish itself, where it is installed: files where a command wants one, and
+// no second word that is there already.
+func TestFishCompletes(t *testing.T) {
+	a := sample()
+	none := func(*flag.FlagSet) Run { return nil }
+	a.Commands = append(a.Commands,
+		Command{Name: "get", Args: "SERVICE [ID]", Max: 2, Make: none},
+		Command{Name: "get back", Args: "[SERVICE]", Max: 1, Make: none},
+		Command{Name: "put", Args: "FILE", Max: 1, Make: none})
+	text, err := a.Completion("fish")
+	if err != nil || !strings.Contains(text, "complete -c app -n '__fish_seen_subcommand_from put' -F\n") || strings.Contains(text, "from get' -F") {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	fish, err := exec.LookPath("fish")
+	if err != nil {
+		t.Skip("there is no fish")
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "copy"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"app pu":        "put",
+		"app put ":      "copy",
+		"app get b":     "back",
+		"app get back ": "",
+	} {
+		cmd := exec.Command(fish, "-c", text+"\ncomplete -C '"+line+"'")
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "HOME="+dir)
+		out, err := cmd.CombinedOutput()
+		word, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\t")
+		if err != nil || word != want {
+			t.Errorf("%q: %q, %v, want %q", line, out, err, want)
 		}
 	}
 }
