@@ -295,7 +295,7 @@ func (c *conn) finish(k *call, reply any) {
 		c.resp.Wait = k.never.stayAway
 	}
 	m := k.method
-	err := c.encode(reply)
+	err := c.encode(k, reply)
 	c.leave(k) // before the answer is written, so that counts are right when the client has it
 	c.out.unlockAndWrite()
 	if err != nil {
@@ -345,16 +345,23 @@ func (c *conn) respond(resp rpcwire.Response, reply any) {
 		return
 	}
 	c.resp = resp
-	err := c.encode(reply)
+	err := c.encode(nil, reply)
 	c.out.unlockAndWrite()
 	if err != nil {
 		c.server.logAside(&c.server.paces.codecs, slog.LevelError, "answer cannot be encoded", "method", resp.ServiceMethod, "remote", c.remote, "err", err)
 	}
 }
 
-// encode queues c.resp. c.out is locked. A reply that cannot be encoded becomes an error,
-// which encode returns for the log.
-func (c *conn) encode(reply any) (failed error) {
+// encode queues c.resp, the answer of k or, if that is nil, of a request that needed no call.
+// c.out is locked. A reply that cannot be encoded becomes an error, which encode returns for
+// the log.
+func (c *conn) encode(k *call, reply any) (failed error) {
+	whole := false
+	defer func() {
+		if !whole {
+			c.deserted(k)
+		}
+	}()
 	if c.resp.NotExecuted && c.resp.Error != "" { // else it is the answer to a ping
 		c.server.declined.Add(1)
 	}
@@ -367,7 +374,24 @@ func (c *conn) encode(reply any) (failed error) {
 			go c.server.retire(c) // not here: it takes locks that must not wait for our output
 		}
 	}
+	whole = true
 	return failed
+}
+
+// deserted ends the connection, because a codec or a type that encodes itself has ended the
+// goroutine: the answer is missing, and a codec may have written half of it. It does what that
+// goroutine will not do any more: it gives c.out back and counts the call out.
+//
+//go:noinline
+func (c *conn) deserted(k *call) {
+	method := c.resp.ServiceMethod
+	c.out.failLocked(errEnded)
+	closeNow(c.nc)
+	c.out.mu.Unlock()
+	if k != nil {
+		c.leave(k)
+	}
+	c.server.logAside(&c.server.paces.codecs, slog.LevelError, "answer cannot be encoded", "method", method, "remote", c.remote, "err", errEnded)
 }
 
 // busy reports whether calls are in flight.

@@ -132,7 +132,7 @@ func (c *conn) abort() {
 }
 
 // errEnded is why a connection ends whose reader has no other reason.
-var errEnded = errors.New("rpcserver: code of the user ended the goroutine of a connection: Config.Codec, Trace and types that decode themselves must not call runtime.Goexit")
+var errEnded = errors.New("rpcserver: code of the user ended the goroutine of a connection: Config.Codec, Trace and types that encode or decode themselves must not call runtime.Goexit")
 
 // conclude ends the connection when err has ended the reading, after the answers to what was
 // read. It returns the error of the connection.
@@ -163,7 +163,9 @@ func (c *conn) conclude(err error) error {
 	case unread:
 		c.farewell(lingerMost)
 	}
-	c.out.fail(net.ErrClosed)
+	if c.out.fail(net.ErrClosed) == errEnded { // that is why the reading has ended, too
+		err = errEnded
+	}
 	defer close(c.done)
 	defer c.nc.Close() // also when the codec's Close ends the goroutine
 	if c.wire != nil {

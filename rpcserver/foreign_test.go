@@ -109,6 +109,11 @@ func (c leaver) ReadRequestBody(v any) error {
 	return c.ServerCodec.ReadRequestBody(v)
 }
 
+func (c leaver) WriteResponse(r *rpc.Response, v any) error {
+	c.leave("response")
+	return c.ServerCodec.WriteResponse(r, v)
+}
+
 func (c leaver) Close() error {
 	c.leave("close")
 	return c.ServerCodec.Close()
@@ -120,20 +125,36 @@ type Deserter struct{}
 func (Deserter) GobEncode() ([]byte, error) { return []byte{1}, nil }
 func (*Deserter) GobDecode([]byte) error    { runtime.Goexit(); return nil }
 
-// Post has a method that takes one.
+// Recruit is a reply that ends the goroutine that encodes it.
+type Recruit struct{}
+
+func (Recruit) GobEncode() ([]byte, error) { runtime.Goexit(); return nil, nil }
+func (*Recruit) GobDecode([]byte) error    { return nil }
+
+// Post has methods that take and give them.
 type Post struct{}
 
-func (Post) Take(Deserter, *int) error { return nil }
+func (Post) Take(Deserter, *int) error     { return nil }
+func (Post) Give(int, *Recruit) error      { return nil }
+func (Post) Hide(_ int, r *Envelope) error { r.V = Recruit{}; return nil }
+
+// Envelope is a reply with a value that gob knows by its name only.
+type Envelope struct{ V any }
 
 // TestGoroutineThatIsEndedLeaksNoConnection: code of the user may end the goroutine of a
-// connection. Then the connection is closed and no longer counted, and the server goes on.
+// connection, or of a call that is being answered. Then the connection is closed and no longer
+// counted, and the server goes on.
 func TestGoroutineThatIsEndedLeaksNoConnection(t *testing.T) {
-	for _, at := range []string{"making", "header", "body", "close", "argument", "ConnBegin"} {
+	gob.Register(Recruit{})
+	for _, at := range []string{"making", "header", "body", "response", "unknown", "close", "argument", "reply", "interface", "ConnBegin"} {
 		t.Run(at, func(t *testing.T) {
 			ended := make(chan error, 10)
 			cfg := rpcserver.Config{
 				Codec: func(rwc io.ReadWriteCloser) rpc.ServerCodec {
 					leaver{at: at}.leave("making")
+					if at == "unknown" { // the reader answers what is no method
+						return leaver{jsonCodec(rwc), "response"}
+					}
 					return leaver{jsonCodec(rwc), at}
 				},
 				Trace: &rpcserver.Trace{
@@ -141,7 +162,7 @@ func TestGoroutineThatIsEndedLeaksNoConnection(t *testing.T) {
 					ConnEnd:   func(_ string, err error) { ended <- err },
 				},
 			}
-			if at == "argument" {
+			if at == "argument" || at == "reply" || at == "interface" {
 				cfg.Codec = nil
 			}
 			s, addr := serve(t, cfg, newArith(), Post{})
@@ -150,6 +171,12 @@ func TestGoroutineThatIsEndedLeaksNoConnection(t *testing.T) {
 				switch at {
 				case "argument":
 					c.send(t, "Post.Take", Deserter{})
+				case "reply":
+					c.send(t, "Post.Give", 1)
+				case "interface":
+					c.send(t, "Post.Hide", 1)
+				case "unknown":
+					fmt.Fprintf(c.nc, `{"method":"Arith.Unknown","params":[1],"id":1}`)
 				case "close":
 					c.nc.Close()
 				default:
@@ -167,10 +194,29 @@ func TestGoroutineThatIsEndedLeaksNoConnection(t *testing.T) {
 					t.Fatal("the connection has not ended")
 				}
 			}
-			if stats := s.Stats(); stats.Conns != 0 || stats.Accepted != 3 {
+			if stats := s.Stats(); stats.Conns != 0 || stats.Accepted != 3 || stats.InFlight != 0 {
 				t.Errorf("%+v", stats)
 			}
 		})
+	}
+}
+
+// TestConnectionWhoseAnswerIsDesertedEndsForAllItsCalls: those that wait to be answered do not
+// wait for ever, and the calls of other connections are answered.
+func TestConnectionWhoseAnswerIsDesertedEndsForAllItsCalls(t *testing.T) {
+	a := newArith()
+	_, addr := serve(t, rpcserver.Config{}, a, Post{})
+	c := raw(t, addr)
+	for range 20 {
+		c.send(t, "Arith.Wait", 1)
+		<-a.begun
+	}
+	c.send(t, "Post.Give", 1)
+	c.closed(t)
+	close(a.gate) // all are answered, and no client hears it
+	var n int
+	if err := dial(t, addr).Call("Arith.Multiply", Args{6, 7}, &n); err != nil || n != 42 {
+		t.Error(n, err)
 	}
 }
 

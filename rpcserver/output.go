@@ -223,14 +223,19 @@ func (o *output) failed() bool {
 	return o.err != nil
 }
 
-// fail ends all waiting.
-func (o *output) fail(err error) {
+// fail ends all waiting. It returns why nothing more is written: err, or what was before.
+func (o *output) fail(err error) error {
 	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.failLocked(err)
+}
+
+func (o *output) failLocked(err error) error {
 	if o.err == nil {
 		o.err = err
 	}
 	o.passRoomLocked()
-	o.mu.Unlock()
+	return o.err
 }
 
 // Tests: gone_test.go, stop_test.go, timeout_test.go.
