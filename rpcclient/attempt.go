@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/rpc"
 	"reflect"
 	"slices"
@@ -266,13 +267,35 @@ func (cl *call) choose(a *attempt) bool {
 	return false
 }
 
+const (
+	// herd is how many waiting calls may go out in the moment in which a node comes up.
+	herd = 32
+	// herdPace is the time for one call of more. The first nodes of a service come up within
+	// milliseconds of each other, and the calls are for all of them.
+	herdPace = 100 * time.Microsecond
+)
+
+// herdPause is how long a call goes on waiting when a node has come up, of so many that wait. If
+// all went out at once, the first of several nodes would get all of them, and a node that
+// sheds load would refuse most. It is at most half of the time that is left.
+func herdPause(waiting int64, left time.Duration) time.Duration {
+	most := min(time.Duration(waiting)*herdPace, retryCap, left/2)
+	if waiting <= herd || most <= 0 {
+		return 0
+	}
+	return rand.N(most)
+}
+
 // await waits for a node with a connection, and chooses it.
 func (cl *call) await(ctx context.Context, a *attempt) error {
 	c := cl.client
+	c.waiting.Add(1)
+	defer c.waiting.Add(-1)
 	patience, limit := c.cfg.WaitForNode, byWaiting
 	if cl.deadline > 0 && cl.deadline-c.now() < patience {
 		patience, limit = cl.deadline-c.now(), cl.limit
 	}
+	until := c.now() + patience
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	for {
@@ -288,6 +311,13 @@ func (cl *call) await(ctx context.Context, a *attempt) error {
 		}
 		select {
 		case <-changed:
+			if pause := herdPause(c.waiting.Load(), until-c.now()); pause > 0 && c.upNodes.Load() > 0 {
+				select {
+				case <-time.After(pause):
+				case <-ctx.Done():
+				case <-c.ctx.Done():
+				}
+			}
 		case <-timer.C:
 			return &waitError{limit, c.noNodes()}
 		case <-ctx.Done():

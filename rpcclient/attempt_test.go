@@ -1,9 +1,16 @@
 package rpcclient
 
 import (
+	"context"
 	"errors"
+	"net"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rollcall-dns/rollcall/resolver"
 )
 
 // Odd is a service with values that are hard to encode, to decode or to skip.
@@ -133,5 +140,64 @@ func TestReplyThatIsTooLargeFailsItsCallAndIsNotAskedForAgain(t *testing.T) {
 	}
 	if got, err := Invoke[Payload](t.Context(), c, "Echo.Echo", &Payload{make([]byte, 5_000)}); err != nil || len(got.Data) != 5_000 {
 		t.Error(err)
+	}
+}
+
+// TestCallsThatWaitGoToAllNodesAndNotToTheFirst: the nodes come up within milliseconds of each
+// other. A few calls go out in the moment in which the first one is there.
+func TestCallsThatWaitGoToAllNodesAndNotToTheFirst(t *testing.T) {
+	comes := map[string]time.Duration{"a:1": 100 * time.Millisecond, "b:1": 103 * time.Millisecond, "c:1": 106 * time.Millisecond}
+	for name, of := range map[string]struct {
+		calls  int
+		cfg    Config
+		each   uint64 // node gets so many at least
+		before time.Duration
+	}{
+		"a few":         {calls: herd, before: comes["a:1"]},
+		"a herd":        {calls: 1000, each: 200, before: comes["a:1"] + 1000*herdPace},
+		"a large one":   {calls: 6000, each: 1200, before: comes["a:1"] + retryCap},
+		"short of time": {calls: 1000, cfg: Config{Timeout: 110 * time.Millisecond}, before: comes["a:1"] + 5*time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFakeNet(map[string]func(net.Conn){"a:1": stock(&Arith{}), "b:1": stock(&Arith{}), "c:1": stock(&Arith{})})
+				cfg := of.cfg
+				cfg.Source = announce("a:1", "b:1", "c:1")
+				cfg.Conn = ConnConfig{PerNode: 1, Dial: func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
+					select {
+					case <-time.After(comes[ep.Addr]):
+						return f.dial(ctx, ep)
+					case <-ctx.Done():
+						return nil, ctx.Err()
+					}
+				}}
+				c, err := New("_math._tcp.svc", &cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				begin := time.Now()
+				var calls sync.WaitGroup
+				for range of.calls {
+					calls.Go(func() {
+						if err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int)); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				calls.Wait()
+				if took := time.Since(begin); took > of.before {
+					t.Errorf("it took %v, want %v", took, of.before)
+				}
+				for _, n := range c.Stats().Nodes {
+					if n.Attempts < of.each {
+						t.Errorf("%s got %d of %d calls", n.Addr, n.Attempts, of.calls)
+					}
+				}
+				if n := c.waiting.Load(); n != 0 {
+					t.Errorf("%d calls wait", n)
+				}
+			})
+		})
 	}
 }

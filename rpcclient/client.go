@@ -41,6 +41,7 @@ type Client struct {
 	unshare  func()                         // gives the shared Resolver back; nil: there is a Source
 	resolved resolution                     // what the log was told; owned by the watcher of the Source
 	upNodes  atomic.Int64
+	waiting  atomic.Int64 // calls that wait for a node
 
 	awaitedNodes atomic.Int64 // the first dial of so many is under way or will be made: see node.countLocked
 
