@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/rpc"
 	"runtime"
 	"strings"
@@ -158,6 +160,88 @@ func serveOn(t testing.TB, l net.Listener, cfg rpcserver.Config, rcvrs ...any) *
 		wg.Wait()
 	})
 	return s
+}
+
+// pipes is a listener of connections in memory, for tests in fake time.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipes() *pipes {
+	return &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+func (l *pipes) Accept() (net.Conn, error) {
+	select {
+	case nc := <-l.conns:
+		return nc, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipes) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9001} }
+
+// dial fails when the listener is closed.
+func (l *pipes) dial() (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	select {
+	case l.conns <- theirs:
+		return ours, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// raw is a client by hand on a new connection.
+func (l *pipes) raw(t testing.TB) *rawClient {
+	t.Helper()
+	nc, err := l.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rawOn(t, nc)
+}
+
+// direct is a transport that calls a handler, without a network.
+type direct struct{ http.Handler }
+
+func (d direct) RoundTrip(r *http.Request) (resp *http.Response, err error) {
+	defer func() {
+		if recover() != nil { // http.ErrAbortHandler
+			err = errors.New("connection lost")
+		}
+	}()
+	w := httptest.NewRecorder()
+	d.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+// refusedAfter calls a method on new connections, one a second, until none is accepted any
+// more. It returns how many were served, and how long after the deletion of its record the
+// server has refused.
+func refusedAfter(t *testing.T, l *pipes, h *sick, method string, args any) (served int, after time.Duration) {
+	t.Helper()
+	for {
+		nc, err := l.dial()
+		if err != nil {
+			return served, time.Since(time.Unix(0, h.deleted.Load()))
+		}
+		c := rpc.NewClient(nc)
+		if err := c.Call(method, args, nil); err != nil {
+			t.Error("a new client is not served:", err)
+		}
+		c.Close()
+		served++
+		time.Sleep(time.Second)
+	}
 }
 
 func dial(t testing.TB, addr string) *rpc.Client {

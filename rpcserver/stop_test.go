@@ -104,48 +104,29 @@ func TestStopNeedsNoHook(t *testing.T) {
 
 // TestStoppingServerAcceptsWhileItsRecordMayBeCached, and sends all clients elsewhere.
 func TestStoppingServerAcceptsWhileItsRecordMayBeCached(t *testing.T) {
-	h := &sick{ttl: time.Second}
-	hook := httptest.NewServer(h)
-	defer hook.Close()
-	s, addr := serve(t, rpcserver.Config{
-		Quiet: 500 * time.Millisecond, Announce: []register.Config{{Hooks: []string{hook.URL}, Service: "_math._tcp", NoHold: true}},
+	synctest.Test(t, func(t *testing.T) {
+		h, l := &sick{ttl: 10 * time.Second}, newPipes()
+		s := serveOn(t, l, rpcserver.Config{Announce: []register.Config{{
+			Hooks: []string{"http://127.0.0.1"}, HTTP: &http.Client{Transport: direct{h}}, Service: "_math._tcp", NoHold: true,
+		}}})
+		if err := s.Announced(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		old := l.raw(t)
+		old.send(t, "Arith.Multiply", Args{1, 1})
+		old.recv(t, new(int))
+		ended := make(chan error, 1)
+		go func() { ended <- s.Shutdown(t.Context()) }()
+		isDrain(t, old.recv(t, nil), maxSeq)
+		old.nc.Close()
+		served, after := refusedAfter(t, l, h, "Arith.Multiply", Args{6, 7})
+		if served < 10 || after < h.ttl || after > h.ttl+time.Second {
+			t.Errorf("%d new clients were served, the next refused %v after the record was deleted, whose TTL is %v", served, after, h.ttl)
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	})
-	if err := s.Announced(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	old := raw(t, addr)
-	old.send(t, "Arith.Multiply", Args{1, 1})
-	old.recv(t, new(int))
-	ended := make(chan error, 1)
-	go func() { ended <- s.Shutdown(t.Context()) }()
-	isDrain(t, old.recv(t, nil), maxSeq)
-	served, lost := 0, 0
-	for {
-		nc, err := net.Dial("tcp", addr)
-		if err != nil {
-			break
-		}
-		c := rpc.NewClient(nc)
-		var n int
-		err = c.Call("Arith.Multiply", Args{6, 7}, &n)
-		c.Close()
-		if err != nil { // the listener was just closed, or this client was stopped for longer than Quiet
-			if lost++; lost > 3 {
-				t.Fatal("new clients are not served:", err)
-			}
-			continue
-		}
-		if n != 42 {
-			t.Fatal(n)
-		}
-		served++
-	}
-	if after := time.Since(time.Unix(0, h.deleted.Load())); after < h.ttl || served == 0 {
-		t.Errorf("%d new clients were served, the next refused %v after the record was deleted, whose TTL is %v", served, after, h.ttl)
-	}
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
 }
 
 // TestNewConnectionIsSentElsewhereAtOnceWhileTheRecordMayBeCached.
