@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/balancer"
 	"github.com/rollcall-dns/rollcall/register"
 	"github.com/rollcall-dns/rollcall/rpcclient"
 )
@@ -68,13 +69,21 @@ func TestAnInstanceStopsByItself(t *testing.T) {
 	load.finish(t)
 }
 
-// attemptTime is what an attempt has where a node hangs. A node that works needs a
-// millisecond; one on a busy machine may need a hundred times that.
-const attemptTime = 500 * time.Millisecond
+// impatient are the settings of a client where a node hangs. A node that works needs a
+// millisecond. Should the machine stop for longer than an attempt has, another attempt follows,
+// for as long as a test waits.
+var impatient = rpcclient.Config{
+	Timeout: patience,
+	Retry: rpcclient.RetryConfig{
+		AttemptTimeout: 500 * time.Millisecond,
+		Max:            1000,
+		Budget:         balancer.Budget{Floor: 1000},
+	},
+}
 
 func TestAnInstanceHangs(t *testing.T) {
 	env := New(t, Setup{Nodes: 3})
-	c := env.Client(&rpcclient.Config{Retry: rpcclient.RetryConfig{AttemptTimeout: attemptTime}})
+	c := env.Client(&impatient)
 	load := startLoad(t, c, 4, rpcclient.Idempotent())
 	load.awaitCalls(t, 200)
 	hung := env.Node(1).Arith
@@ -90,7 +99,7 @@ func TestAnInstanceHangs(t *testing.T) {
 // though its kernel acknowledges all that is sent.
 func TestAProcessIsFrozen(t *testing.T) {
 	env := New(t, Setup{Nodes: 3})
-	c := env.Client(&rpcclient.Config{Retry: rpcclient.RetryConfig{AttemptTimeout: attemptTime}})
+	c := env.Client(&impatient)
 	load := startLoad(t, c, 4, rpcclient.Idempotent())
 	load.awaitCalls(t, 200)
 	frozen := env.Node(1)

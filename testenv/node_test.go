@@ -22,7 +22,7 @@ func (e *Echo) Node(_ int, reply *int) error {
 func TestReceiversOfOnesOwnAreServedUnderFaults(t *testing.T) {
 	for _, stock := range []bool{false, true} {
 		env := New(t, Setup{Nodes: 2, Stock: stock, Receivers: func(i int) []any { return []any{&Echo{i}} }})
-		c := env.Client(&rpcclient.Config{Retry: rpcclient.RetryConfig{AttemptTimeout: attemptTime}})
+		c := env.Client(&impatient)
 		env.Fault(0, Hang)
 		for range 10 {
 			if n, err := rpcclient.Invoke[int](t.Context(), c, "Echo.Node", 0, rpcclient.Idempotent()); err != nil || n != 1 {
