@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -40,7 +41,7 @@ func (s *Store) Commit(b *registry.Batch) (err error) {
 			return err
 		}
 		state := seal(keyState, appendState(nil, revision, instances), 0)
-		return table{tx.Bucket(bucketMeta), seedMeta, sum}.put(keyState, state)
+		return newTable(tx, bucketMeta, seedMeta, sum).put(keyState, state)
 	})
 	if err == nil {
 		s.revision, s.instances = revision, instances
@@ -53,7 +54,7 @@ func (s *Store) Commit(b *registry.Batch) (err error) {
 // leaves.
 func (s *Store) firstSeal() error {
 	return s.update(func(tx *bolt.Tx, sum *uint64) error {
-		return table{tx.Bucket(bucketMeta), seedMeta, sum}.put(keyFormat, []byte(format))
+		return newTable(tx, bucketMeta, seedMeta, sum).put(keyFormat, []byte(format))
 	})
 }
 
@@ -102,8 +103,14 @@ func grows(b *registry.Batch) (n uint64) {
 // table is a bucket in a transaction that changes it. sum follows the changes.
 type table struct {
 	bucket *bolt.Bucket
+	cursor *bolt.Cursor // in the bucket. To look up a record, it allocates less than the bucket does
 	seed   uint64
 	sum    *uint64
+}
+
+func newTable(tx *bolt.Tx, name []byte, seed uint64, sum *uint64) table {
+	b := tx.Bucket(name)
+	return table{b, b.Cursor(), seed, sum}
 }
 
 func (t table) put(key, value []byte) error {
@@ -121,7 +128,7 @@ func (t table) delete(key []byte) error {
 // forget takes the record of key out of the sum, if there is one. No value is empty,
 // because each has a checksum or is a format.
 func (t table) forget(key []byte) {
-	if old := t.bucket.Get(key); old != nil {
+	if found, old := t.cursor.Seek(key); bytes.Equal(found, key) {
 		var h hasher
 		*t.sum -= h.parts(t.seed, key, old)
 	}
@@ -129,8 +136,8 @@ func (t table) forget(key []byte) {
 
 // write writes the records of b.
 func (s *Store) write(tx *bolt.Tx, b *registry.Batch, sum *uint64) error {
-	instances := table{tx.Bucket(bucketInstances), seedInstances, sum}
-	fences := table{tx.Bucket(bucketFences), seedFences, sum}
+	instances := newTable(tx, bucketInstances, seedInstances, sum)
+	fences := newTable(tx, bucketFences, seedFences, sum)
 	for i := range b.Changes {
 		if err := s.put(instances, &b.Changes[i]); err != nil {
 			return err
