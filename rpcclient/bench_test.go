@@ -8,9 +8,11 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/balancer"
 	"github.com/rollcall-dns/rollcall/internal/callmeta"
 	"github.com/rollcall-dns/rollcall/resolver"
 	"github.com/rollcall-dns/rollcall/rpcserver"
@@ -189,6 +191,82 @@ func BenchmarkBesideCancels(b *testing.B) {
 	b.ReportMetric(median(beside)/1e3, "beside-median-us")
 	b.ReportMetric(quantile(alone, 0.99)/1e3, "alone-p99-us")
 	b.ReportMetric(quantile(beside, 0.99)/1e3, "beside-p99-us")
+}
+
+// BenchmarkNewcomer: how long it takes from a state with a new endpoint until the first call
+// to it has its answer, while a client calls all the time, and what part of that each step is.
+func BenchmarkNewcomer(b *testing.B) {
+	var addrs []string
+	for range 3 {
+		s := rpcserver.New(rpcserver.Config{})
+		if err := s.Register(Echo{}); err != nil {
+			b.Fatal(err)
+		}
+		addrs = append(addrs, serveBench(b, s))
+	}
+	comes := addrs[2]
+	steps := []string{"plan", "dial", "greet", "pick", "call"}
+	var at [5]atomic.Int64 // the end of each step; 0: not yet
+	begin := time.Now()
+	mark := func(step int, node string) {
+		if node == comes {
+			at[step].CompareAndSwap(0, int64(time.Since(begin)))
+		}
+	}
+	src := announce(addrs[:2]...)
+	c, err := New("_echo._tcp.svc", &Config{
+		Source: src,
+		Policy: balancer.WeightedRoundRobin,
+		Health: balancer.Health{SlowStart: -1},
+		Conn: ConnConfig{Dial: func(ctx context.Context, ep resolver.Endpoint) (net.Conn, error) {
+			mark(0, ep.Addr)
+			nc, err := (&net.Dialer{}).DialContext(ctx, "tcp", ep.Addr)
+			mark(1, ep.Addr)
+			return nc, err
+		}},
+		Trace: &Trace{
+			Connected: func(node string) { mark(2, node) },
+			Picked:    func(_, node string, _ int) { mark(3, node) },
+			Answered:  func(_, node string, _ time.Duration, _ error) { mark(4, node) },
+		},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { c.Close() })
+	allUp(b, c, 2)
+	in := &Payload{make([]byte, 8)}
+	callUntil := func(done func() bool) {
+		for !done() {
+			var out Payload
+			if err := c.Call(context.Background(), "Echo.Echo", in, &out); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	took := make([][]float64, len(steps)+1)
+	for b.Loop() {
+		for i := range at {
+			at[i].Store(0)
+		}
+		start := int64(time.Since(begin))
+		src.say(addrs...)
+		callUntil(func() bool { return at[4].Load() != 0 })
+		last := start
+		for i := range at {
+			end := at[i].Load()
+			took[i] = append(took[i], float64(max(end-last, 0)))
+			last = max(end, last)
+		}
+		took[len(steps)] = append(took[len(steps)], float64(last-start))
+		src.say(addrs[:2]...)
+		callUntil(func() bool { return c.member(comes) == nil })
+	}
+	b.ReportMetric(0, "ns/op")
+	for i, step := range append(steps, "all") {
+		b.ReportMetric(median(took[i])/1e3, step+"-us")
+	}
+	b.ReportMetric(quantile(took[len(steps)], 0.99)/1e3, "p99-us")
 }
 
 func serveBench(b *testing.B, s *rpcserver.Server) string {
