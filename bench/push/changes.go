@@ -39,6 +39,8 @@ type registry interface {
 	remove(id string) error
 	// source tells clients where the service is.
 	source() resolver.Source
+	// stored is how long the store has taken for all changes so far, for -parts.
+	stored() (time.Duration, error)
 	close()
 }
 
@@ -59,10 +61,13 @@ type side struct {
 	ports   []int
 	servers []*rpcserver.Server
 	times   map[string][]time.Duration // by kind of change
+	marks   marks
+	splits  map[string][]split
+	store   time.Duration // what the store has taken for all changes before
 }
 
 func newSide(name string, r registry) (*side, error) {
-	s := &side{name: name, registry: r, times: make(map[string][]time.Duration)}
+	s := &side{name: name, registry: r, times: make(map[string][]time.Duration), splits: make(map[string][]split)}
 	for i := range stay + 1 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -83,9 +88,10 @@ func newSide(name string, r registry) (*side, error) {
 	}
 	var err error
 	s.client, err = rpcclient.New(service+".svc", &rpcclient.Config{
-		Source: r.source(),
+		Source: marked{r.source(), &s.marks},
 		Policy: balancer.WeightedRoundRobin,
 		Health: balancer.Health{SlowStart: -1}, // a new instance has its share at once
+		Conn:   rpcclient.ConnConfig{Dial: s.marks.dial},
 	})
 	return s, err
 }
@@ -100,6 +106,18 @@ func (s *side) end() {
 	s.close()
 }
 
+// note notes how long a change took.
+func (s *side) note(kind string, began, end time.Time) error {
+	s.times[kind] = append(s.times[kind], max(end.Sub(began), 0))
+	if !*showParts {
+		return nil
+	}
+	store, err := s.stored()
+	s.splits[kind] = append(s.splits[kind], s.marks.split(end, store-s.store))
+	s.store = store
+	return err
+}
+
 // during makes a change while the client calls, and hands each reply to see, with the time of
 // its end, until that returns true.
 func (s *side) during(ctx context.Context, change func() error, see func(node int, at time.Time) bool) (began time.Time, err error) {
@@ -107,6 +125,7 @@ func (s *side) during(ctx context.Context, change func() error, see func(node in
 	begin := time.Now()
 	go func() {
 		began = time.Now()
+		s.marks.begin(began)
 		done <- change()
 	}()
 	for {
@@ -131,8 +150,7 @@ func (s *side) first(ctx context.Context, kind string, change func() error) erro
 		end = at
 		return node == stay
 	})
-	s.times[kind] = append(s.times[kind], end.Sub(began))
-	return err
+	return errors.Join(err, s.note(kind, began, end))
 }
 
 // last measures from a change to the last call that ignores it. Such a call goes to the
@@ -155,14 +173,15 @@ func (s *side) last(ctx context.Context, kind string, change func() error) error
 		ignored++
 		return at.Sub(end) > calm && ignored > calmCalls
 	})
-	s.times[kind] = append(s.times[kind], max(end.Sub(began), 0))
-	return err
+	return errors.Join(err, s.note(kind, began, end))
 }
 
 // often waits until the instance that comes and goes has its share again.
-func (s *side) often(ctx context.Context, _ string, change func() error) error {
+func (s *side) often(ctx context.Context, kind string, change func() error) error {
+	var end time.Time
 	since, calls := soon, 0
-	_, err := s.during(ctx, change, func(node int, _ time.Time) bool {
+	began, err := s.during(ctx, change, func(node int, at time.Time) bool {
+		end = at
 		if since++; node == stay {
 			if since > soon {
 				calls = 0
@@ -171,7 +190,7 @@ func (s *side) often(ctx context.Context, _ string, change func() error) error {
 		}
 		return calls > 2
 	})
-	return err
+	return errors.Join(err, s.note(kind, began, end))
 }
 
 // kinds of changes, in the order in which they are made.
@@ -191,7 +210,14 @@ var kinds = []struct {
 // measured are the kinds that have a row. The others only lead from one to the next.
 var measured = []string{"a new instance", "deregistration", "drain", "another weight"}
 
-func compareChanges(ctx context.Context, p programs) error {
+func compareChanges(ctx context.Context, p programs) (err error) {
+	if !*together {
+		var undo func() error
+		if p.cpus, undo, err = apart(); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, undo()) }()
+	}
 	r, err := newRollcall(ctx, p)
 	if err != nil {
 		return err
@@ -201,6 +227,7 @@ func compareChanges(ctx context.Context, p programs) error {
 		return err
 	}
 	defer ours.end()
+	r.sent = func() { ours.marks.mark(&ours.marks.sent) }
 	sides := []*side{ours}
 	if _, err := exec.LookPath("etcd"); err == nil {
 		e, err := newEtcd(ctx, p)
@@ -216,20 +243,16 @@ func compareChanges(ctx context.Context, p programs) error {
 	} else if os.Getenv("ROLLCALL_PEERS") == "1" {
 		return fmt.Errorf("%w (apt-get install etcd-server)", err)
 	}
-	for range 20 { // until all is warm
-		if err := turn(ctx, sides); err != nil {
-			return err
-		}
+	const warm = 20
+	if err := inTurn(ctx, sides, warm); err != nil {
+		return err
 	}
 	for _, s := range sides {
 		clear(s.times)
+		clear(s.splits)
 	}
-	turns := slices.Clone(sides)
-	for range *cycles {
-		if err := turn(ctx, turns); err != nil {
-			return err
-		}
-		slices.Reverse(turns)
+	if err := inTurn(ctx, sides, *cycles); err != nil {
+		return err
 	}
 	fmt.Printf("ms from a change to the calls of one client, %d changes of each kind\n\n", *cycles)
 	fmt.Printf("%-16s %-12s %7s %7s %7s %7s\n", "", "", "p50", "p90", "p99", "most")
@@ -239,17 +262,31 @@ func compareChanges(ctx context.Context, p programs) error {
 			fmt.Printf("%-16s %-12s %7s %7s %7s %7s\n", kind, s.name, ms(quantile(t, 0.5)), ms(quantile(t, 0.9)), ms(quantile(t, 0.99)), ms(quantile(t, 1)))
 		}
 	}
+	if *showParts {
+		printParts(sides)
+	}
 	return nil
 }
 
-// turn makes each kind of change once on each side.
-func turn(ctx context.Context, sides []*side) error {
-	for _, k := range kinds {
+// inTurn makes each kind of change so often on each side.
+func inTurn(ctx context.Context, sides []*side, cycles int) error {
+	const (
+		block  = 10                     // cycles of one side in a row: less than a second
+		settle = 150 * time.Millisecond // etcd stores the changes of 100 ms with two more syncs, which are no part of the other side
+	)
+	sides = slices.Clone(sides)
+	for done := 0; done < cycles; done += block {
 		for _, s := range sides {
-			if err := k.measure(s, ctx, k.name, func() error { return k.change(s, s.id(stay), s.ports[stay]) }); err != nil {
-				return fmt.Errorf("%s: %s: %w", s.name, k.name, err)
+			time.Sleep(settle)
+			for range min(block, cycles-done) {
+				for _, k := range kinds {
+					if err := k.measure(s, ctx, k.name, func() error { return k.change(s, s.id(stay), s.ports[stay]) }); err != nil {
+						return fmt.Errorf("%s: %s: %w", s.name, k.name, err)
+					}
+				}
 			}
 		}
+		slices.Reverse(sides) // whatever else the machine does hits both alike
 	}
 	return nil
 }
@@ -277,6 +314,10 @@ func (r *rollcall) remove(id string) error { return r.do("DELETE", path(service,
 
 func (r *rollcall) source() resolver.Source {
 	return &resolver.Resolver{Servers: []string{r.dns.String()}}
+}
+
+func (r *rollcall) stored() (time.Duration, error) {
+	return metric(r.hook+"/metrics", "rollcall_registry_commit_seconds_sum")
 }
 
 func (r *rollcall) close() { r.kill() }

@@ -30,6 +30,7 @@ const prefix = "/services/math/"
 type etcd struct {
 	*process
 	writer, watcher *clientv3.Client
+	url             string
 	lease           clientv3.LeaseID
 	values          map[string]value // what is registered
 }
@@ -44,13 +45,13 @@ type value struct {
 func newEtcd(ctx context.Context, p programs) (*etcd, error) {
 	addrs := freeaddr.Take(2)
 	client, peer := "http://"+addrs[0].String(), "http://"+addrs[1].String()
-	proc, err := start(filepath.Join(p.work, "etcd.log"), "etcd", "--data-dir", filepath.Join(p.work, "etcd"), "--name", "bench",
+	proc, err := start(p.cpus, filepath.Join(p.work, "etcd.log"), "etcd", "--data-dir", filepath.Join(p.work, "etcd"), "--name", "bench",
 		"--listen-client-urls", client, "--advertise-client-urls", client,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "bench="+peer)
 	if err != nil {
 		return nil, err
 	}
-	e := &etcd{process: proc, values: make(map[string]value)}
+	e := &etcd{process: proc, url: client, values: make(map[string]value)}
 	for _, c := range []**clientv3.Client{&e.writer, &e.watcher} {
 		*c, err = clientv3.New(clientv3.Config{Endpoints: []string{client}, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
 		if err != nil {
@@ -102,6 +103,10 @@ func (e *etcd) remove(id string) error {
 }
 
 func (e *etcd) source() resolver.Source { return watch{e.watcher} }
+
+func (e *etcd) stored() (time.Duration, error) {
+	return metric(e.url+"/metrics", "etcd_disk_wal_fsync_duration_seconds_sum")
+}
 
 func (e *etcd) close() {
 	e.writer.Close()

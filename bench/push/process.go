@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -30,7 +31,7 @@ type process struct {
 	log *os.File
 }
 
-func start(log, name string, args ...string) (*process, error) {
+func start(cpus *unix.CPUSet, log, name string, args ...string) (*process, error) {
 	f, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
@@ -38,7 +39,7 @@ func start(log, name string, args ...string) (*process, error) {
 	cmd := exec.Command(name, args...)
 	cmd.Stdout, cmd.Stderr = f, f
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	if err := launch(cpus, cmd.Start); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return &process{cmd, f}, nil
@@ -87,6 +88,8 @@ type server struct {
 	hook string // its URL
 	conf string
 	bin  string
+	cpus *unix.CPUSet // on which it runs; nil: all
+	sent func()       // is called when a request is written; may be nil
 }
 
 // newServer writes the Corefile of a dnsd and starts it. The limits of requests and of answers
@@ -95,7 +98,7 @@ func newServer(ctx context.Context, p programs, name string, id *identity) (*ser
 	addrs := freeaddr.Take(3)
 	s := &server{
 		dns: addrs[0], tls: addrs[1], hook: "http://" + addrs[2].String(),
-		conf: filepath.Join(p.work, name+".conf"), bin: p.dnsd,
+		conf: filepath.Join(p.work, name+".conf"), bin: p.dnsd, cpus: p.cpus,
 	}
 	text := fmt.Sprintf(`svc:%d {
     bind 127.0.0.1
@@ -117,7 +120,7 @@ func newServer(ctx context.Context, p programs, name string, id *identity) (*ser
 
 // run starts it, and returns when it is ready.
 func (s *server) run(ctx context.Context) (err error) {
-	if s.process, err = start(s.conf+".log", s.bin, "-conf", s.conf); err != nil {
+	if s.process, err = start(s.cpus, s.conf+".log", s.bin, "-conf", s.conf); err != nil {
 		return err
 	}
 	if err := await(ctx, func() error { return s.do("GET", "/readyz", "") }); err != nil {
@@ -138,6 +141,9 @@ func (s *server) read(method, path, body string) ([]byte, error) {
 	req, err := http.NewRequest(method, s.hook+path, strings.NewReader(body))
 	if err != nil {
 		return nil, err
+	}
+	if s.sent != nil {
+		req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { s.sent() }}))
 	}
 	resp, err := hooks.Do(req)
 	if err != nil {
