@@ -66,7 +66,7 @@ func (s *Server) notifySecondary(ctx context.Context, set *settings, z *zoneEntr
 				level = slog.LevelDebug // one that does not serve the zone refuses each NOTIFY
 			}
 			told = true
-			set.log.Log(ctx, level, "secondary not notified", "zone", z.origin, "secondary", to.Notify, "error", err)
+			set.log.Log(ctx, level, "secondary not notified: is it up, and does it serve the zone? It learns of changes at its next refresh", "zone", z.origin, "secondary", to.Notify, "error", err)
 		} else {
 			told = false
 			s.transfers.notified.Add(1)
