@@ -96,7 +96,7 @@ func TestAFollowerIsCutOffFromTheStore(t *testing.T) {
 }
 
 func TestTheNetworkBetweenSeveralDnsdBreaks(t *testing.T) {
-	for _, b := range []Break{Cut, Stuck} {
+	for _, b := range []Break{Cut, Stuck, Deaf} {
 		t.Run(b.String(), func(t *testing.T) {
 			tr := startTrial(t)
 			w := tr.Writer()

@@ -48,10 +48,14 @@ const (
 	// Stuck leaves connections open, and delivers nothing in either direction. What was
 	// sent arrives when the link is Whole again; datagrams are lost.
 	Stuck
+	// Deaf leaves connections open, and delivers what was sent by the end that has dialled,
+	// but nothing that the other end answers. What that has sent arrives when the link is
+	// Whole again; datagrams that are read meanwhile are lost. No connection can be made.
+	Deaf
 )
 
 // String is the name in lower case.
-func (b Break) String() string { return [...]string{"whole", "cut", "stuck"}[b] }
+func (b Break) String() string { return [...]string{"whole", "cut", "stuck", "deaf"}[b] }
 
 // Break breaks a link in one way, or mends it. It takes the place of what was wrong with
 // the link before. It is for Setup.DNSDs of 2 or more.
@@ -156,7 +160,7 @@ func (l *link) nowLocked() Break {
 	case l.paused > 0 || l.asked == Stuck:
 		return Stuck
 	}
-	return Whole
+	return l.asked
 }
 
 // now is what is wrong, and a channel that is closed when that changes.
@@ -166,12 +170,13 @@ func (l *link) now() (Break, <-chan struct{}) {
 	return l.nowLocked(), l.changed
 }
 
-// pass waits while the link is stuck. It says whether the link is whole then.
-func (l *link) pass(ctx context.Context) bool {
+// pass waits while the link is stuck, and answers wait while it is deaf, too. It says whether
+// the link is not cut then.
+func (l *link) pass(ctx context.Context, answer bool) bool {
 	for {
 		b, changed := l.now()
-		if b != Stuck {
-			return b == Whole
+		if b != Stuck && !(b == Deaf && answer) {
+			return b != Cut
 		}
 		select {
 		case <-changed:
@@ -201,7 +206,7 @@ func (l *link) forget(c ender) {
 // dial connects over the link.
 func (l *link) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	refused := func(err error) error { return &net.OpError{Op: "dial", Net: network, Err: err} }
-	if !l.pass(ctx) {
+	if !l.pass(ctx, true) { // that of the other end to the first packet
 		if err := ctx.Err(); err != nil {
 			return nil, refused(err)
 		}

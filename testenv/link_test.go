@@ -104,6 +104,44 @@ func TestStuckStreamsArriveLater(t *testing.T) {
 	}
 }
 
+// TestADeafEndIsHeard: what it says arrives, and it hears the answer later.
+func TestADeafEndIsHeard(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	l := newLink()
+	c, err := l.dial(t.Context(), "tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	other, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	l.set(Deaf)
+	c.Write([]byte("one\n"))
+	if s, err := heard(other, late); s != "one\n" || err != nil {
+		t.Fatalf("%q, %v", s, err)
+	}
+	other.Write([]byte("two\n"))
+	if s, err := heard(c, soon); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("while it is deaf: %q, %v", s, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	defer cancel()
+	if _, err := l.dial(ctx, "tcp", ln.Addr().String()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a dial while it is deaf: %v", err)
+	}
+	l.set(Whole)
+	if s, err := heard(c, late); s != "two\n" || err != nil {
+		t.Errorf("%q, %v", s, err)
+	}
+}
+
 func TestCutLinksBreakAndRefuse(t *testing.T) {
 	for _, network := range []string{"tcp", "udp"} {
 		l, addr := newLink(), echo(t, network)

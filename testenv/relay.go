@@ -30,8 +30,8 @@ func (l *link) relay(far net.Conn) net.Conn {
 		r.reset()
 		return nil
 	}
-	go r.carry(inner, far)
-	go r.carry(far, inner)
+	go r.carry(inner, far, true)
+	go r.carry(far, inner, false)
 	return relayed{near, far}
 }
 
@@ -44,14 +44,14 @@ type relay struct {
 	once       sync.Once
 }
 
-// carry copies in one direction. While the link is stuck nothing arrives, not even that
-// the other end has closed.
-func (r *relay) carry(to, from net.Conn) {
+// carry copies in one direction: that of the answers, or the other. While the link is stuck
+// nothing arrives, not even that the other end has closed.
+func (r *relay) carry(to, from net.Conn, answers bool) {
 	defer r.end()
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
-		if !r.link.pass(r.ctx) {
+		if !r.link.pass(r.ctx, answers) {
 			return
 		}
 		if n > 0 {
@@ -90,7 +90,7 @@ type datagrams struct {
 }
 
 func (d *datagrams) Write(p []byte) (int, error) {
-	if b, _ := d.link.now(); b != Whole {
+	if b, _ := d.link.now(); b != Whole && b != Deaf {
 		return len(p), nil
 	}
 	return d.Conn.Write(p)

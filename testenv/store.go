@@ -72,7 +72,7 @@ func (s *stores) Open(context.Context, dnsd.SharedStore, *slog.Logger) (kv.Store
 func (s *stores) follow(b Break) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.state = map[Break]memkv.Link{Whole: memkv.Up, Cut: memkv.Cut, Stuck: memkv.Hang}[b]
+	s.state = map[Break]memkv.Link{Whole: memkv.Up, Cut: memkv.Cut, Stuck: memkv.Hang, Deaf: memkv.HangReplies}[b]
 	for _, store := range s.open {
 		store.SetLink(s.state)
 	}

@@ -50,6 +50,9 @@ type wrecker struct {
 func (w *wrecker) do(f fault) string {
 	name := func(i int) string { return "dnsd " + string(letters[i]) }
 	b := []Break{Whole, Cut, Stuck}[f.how]
+	if b == Stuck && f.pause%2 == 1 { // no other number is drawn for it, so that each seed draws what it did
+		b = Deaf
+	}
 	switch f.what {
 	case 0, 1:
 		w.Break(StoreLink(f.i), b)
