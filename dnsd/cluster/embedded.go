@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -247,8 +248,23 @@ func (e *embedded) lastWord(err error, waits bool) {
 		default: // another one waits, too
 		}
 	}
+	if strings.HasSuffix(err.Error(), lostLog) {
+		err = &oldDataError{filepath.Dir(e.dir), err}
+	}
 	e.fail(err)
 }
+
+// oldDataError is that of a server that would break what it has promised to the others.
+type oldDataError struct {
+	dir   string
+	cause error
+}
+
+func (o *oldDataError) Error() string {
+	return fmt.Sprintf("the data in %s are older than what this peer has confirmed to the others, as after they were put back from a copy: remove the peer from the cluster, and add it again with an empty directory: docs/cluster.md (%v)", o.dir, o.cause)
+}
+
+func (o *oldDataError) Unwrap() error { return o.cause }
 
 // fail notes why etcd has ended.
 func (e *embedded) fail(err error) {
@@ -277,7 +293,11 @@ func (e *embedded) watchOver() {
 	case <-e.closing.Done():
 	}
 	if why := e.why(); why != nil {
-		e.log.Error("etcd has ended inside this dnsd; DNS goes on; restart dnsd", "error", why)
+		says := "etcd has ended inside this dnsd; DNS goes on; restart dnsd"
+		if old := (*oldDataError)(nil); errors.As(why, &old) { // it would end again
+			says = "etcd has ended inside this dnsd; DNS goes on"
+		}
+		e.log.Error(says, "error", why)
 	}
 	e.rpc.Stop()
 }

@@ -158,6 +158,46 @@ func TestAStopAfterTheLastWordIsShort(t *testing.T) {
 	}
 }
 
+// TestDataThatWerePutBackFromACopy: etcd ends, because the others know of more that this server
+// has confirmed, and says what to do.
+func TestDataThatWerePutBackFromACopy(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 3, nil)
+	g.start("a", "b", "c")
+	g.works("a", "b", "c")
+	g.all(3)
+	saved := t.TempDir()
+	g.stop("c")
+	if err := os.CopyFS(saved, os.DirFS(g.dirs["c"])); err != nil {
+		t.Fatal(err)
+	}
+	g.start("c")
+	g.works("c")
+	for i := range 20 {
+		must(t, g.open["a"], put("k", fmt.Sprint(i)))
+	}
+	g.stop("c")
+	term := g.open["a"].etcd.Server.Term()
+	if err := os.RemoveAll(g.dirs["c"]); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(g.dirs["c"], os.DirFS(saved)); err != nil {
+		t.Fatal(err)
+	}
+	e, err := g.try(g.config("c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	ended := func() bool { return e.why() != nil }
+	// A leader that was elected meanwhile does not know what the server has confirmed.
+	await(t, func() bool { return ended() || g.open["a"].etcd.Server.Term() != term })
+	if why := fmt.Sprint(e.why()); ended() && (!strings.Contains(why, "remove the peer from the cluster, and add it again") || !strings.Contains(why, g.dirs["c"])) {
+		t.Errorf("it ended because %s", why)
+	}
+	g.works("a", "b")
+}
+
 // TestEtcdctlHasASocket: an operator makes a snapshot.
 func TestEtcdctlHasASocket(t *testing.T) {
 	t.Parallel()

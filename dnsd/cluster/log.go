@@ -66,6 +66,10 @@ func answers() bool {
 // ends by itself, which says more.
 const removed = "failed to find local ID in cluster members"
 
+// lostLog ends what etcd says when the others say that this server has confirmed more than is
+// in its data.
+const lostLog = "Was the raft log corrupted, truncated, or lost?"
+
 // lastWord is why etcd ended.
 type lastWord struct {
 	text  string
