@@ -38,6 +38,7 @@ type asked struct {
 	core    []float64 // answers a second that a whole core would give, beside the changes
 	changed []float64 // changes a second that it has published
 	lost    int
+	delays  []time.Duration // of answers to a question each millisecond
 }
 
 // answers measures DNS. In each round one dnsd has the server's core, and all others the
@@ -70,6 +71,7 @@ func answers(ctx context.Context, p programs) error {
 	rows := []*asked{
 		{name: "alone, store memory", node: alone[0], at: alone[0]},
 		{name: "alone, store bolt", node: alone[1], at: alone[1]},
+		{name: "the writer of three", node: writer, at: writer},
 		{name: "a follower of three", node: followers[0], at: writer},
 	}
 	nodes := append(slices.Clone(c.nodes), alone...)
@@ -87,10 +89,11 @@ func answers(ctx context.Context, p programs) error {
 	}
 	fmt.Printf("SRV over UDP, %d services x %d instances, %d changes a second, median of %d rounds of %v; the dnsd on one core, all others and the generators on the other\n\n",
 		dnsServices, dnsEach, *changes, *rounds, *span)
-	fmt.Println("| | answers/s | CPU us/answer | busy | for the changes alone | answers/s of a core | to the first | changes/s | lost |\n|---|---|---|---|---|---|---|---|---|")
+	fmt.Println("| | answers/s | CPU us/answer | busy | for the changes alone | answers/s of a core | to the first | one answer, median, p99 | changes/s | lost |\n|---|---|---|---|---|---|---|---|---|---|")
 	for _, r := range rows {
-		fmt.Printf("| %s | %.0fk | %.2f | %.2f | %.2f | %.0fk | %.2f | %.0f | %d |\n", r.name, median(r.answers)/1000,
-			median(r.cpu), median(r.busy), median(r.apart), median(r.core)/1000, median(r.core)/median(rows[0].core), median(r.changed), r.lost)
+		fmt.Printf("| %s | %.0fk | %.2f | %.2f | %.2f | %.0fk | %.2f | %v, %v | %.0f | %d |\n", r.name, median(r.answers)/1000,
+			median(r.cpu), median(r.busy), median(r.apart), median(r.core)/1000, median(r.core)/median(rows[0].core),
+			median(r.delays).Round(time.Microsecond), quantile(r.delays, 0.99).Round(time.Microsecond), median(r.changed), r.lost)
 	}
 	return nil
 }
@@ -109,7 +112,7 @@ func turns(ctx context.Context, rows []*asked, nodes []*node) error {
 			}
 			dnsload.Pin(r.node.cmd.Process.Pid, dnsload.ServerCore)
 			beside := last.at // changed as well, so that the generator's core has the same to do
-			if r == last {
+			if r.at == last.at {
 				beside = first.at
 			}
 			if err := r.measure(ctx, ask, beside); err != nil {
@@ -173,6 +176,9 @@ func (r *asked) measure(ctx context.Context, ask generator, beside *node) (err e
 	if err != nil {
 		return err
 	}
+	if err := r.time(); err != nil {
+		return err
+	}
 	from, err := r.revision(ctx)
 	if err != nil {
 		return err
@@ -223,6 +229,13 @@ func (r *asked) unasked(ctx context.Context) (float64, error) {
 	}
 	now, err := dnsload.CPUTime(r.node.cmd.Process.Pid)
 	return (now - before).Seconds() / time.Since(began).Seconds(), err
+}
+
+// time asks seldom, and notes how long each answer takes.
+func (r *asked) time() error {
+	all, err := delays(r.node.dns, *span)
+	r.delays = append(r.delays, all...)
+	return err
 }
 
 // revision that the dnsd which is asked has now.

@@ -40,6 +40,8 @@
 // share the other core, and all of them get their changes all the time, so that each round
 // leaves the generator the same.
 //
+// Then each is asked one question a millisecond, and its answers are timed.
+//
 // The generator fills its core before the dnsd fills its own. So the answers of a whole core
 // are counted from the time of the processor that the dnsd used: for the changes alone while
 // nothing is asked, and for each answer beyond that.
