@@ -119,13 +119,14 @@ func (c *crowd) changes(ctx context.Context, s *server, name string, fill func(*
 	var row crowdRow
 	fill(&row)
 	var took []time.Duration
+	change := func(i int) error {
+		if i%2 == 0 { // two changes of one size: an instance comes, and goes
+			return s.do("PUT", path(service, "more"), instance(999, full))
+		}
+		return s.do("DELETE", path(service, "more"), "")
+	}
 	one := func(i int) error {
-		d, err := c.hear(ctx, func() error {
-			if i%2 == 0 { // two changes of one size: an instance comes, and goes
-				return s.do("PUT", path(service, "more"), instance(999, full))
-			}
-			return s.do("DELETE", path(service, "more"), "")
-		})
+		d, err := c.hear(ctx, func() error { return change(i) })
 		took = append(took, d)
 		return err
 	}
@@ -155,6 +156,10 @@ func (c *crowd) changes(ctx context.Context, s *server, name string, fill func(*
 	if err != nil {
 		return err
 	}
+	arrived, err := c.arrivals(ctx, s, max(*changes/2, 1), func(i int) error { return change(*changes + i) })
+	if err != nil {
+		return err
+	}
 	if lost := c.lost.Load(); lost > 0 {
 		return fmt.Errorf("%d sessions were lost", lost)
 	}
@@ -162,6 +167,7 @@ func (c *crowd) changes(ctx context.Context, s *server, name string, fill func(*
 	fmt.Printf("\n%s\n", name)
 	fmt.Printf("  all came within %v\n", row.came.Round(time.Millisecond))
 	fmt.Printf("  ms until the last one has a change: p50 %s, p99 %s, most %s\n", ms(quantile(took, 0.5)), ms(quantile(took, 0.99)), ms(quantile(took, 1)))
+	fmt.Printf("  ms until the last one has it in its socket, while none reads: p50 %s, p99 %s, most %s\n", ms(quantile(arrived, 0.5)), ms(quantile(arrived, 0.99)), ms(quantile(arrived, 1)))
 	fmt.Printf("  dnsd's processor for each of them and change: %.2f us\n", float64(each)/float64(time.Microsecond))
 	fmt.Printf("  resident: %d MiB before, %d MiB more with all, %d MiB more after the changes\n", row.before>>20, (row.idle-row.before)>>20, (row.after-row.before)>>20)
 	fmt.Printf("  a change to another service, without any: %v\n", row.alone)

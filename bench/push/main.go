@@ -40,7 +40,9 @@
 // # Crowd
 //
 // Many sessions follow one service, each from an address of loopback of its own. A change is
-// over when the last of them has it. The processor's time is that of dnsd alone, and its
+// over when the last of them has it. Half as many changes come while no session reads, and are
+// over when the kernel has the last one's, by its clock: the sessions take no time of the
+// processor then. The processor's time is that of dnsd alone, and its
 // memory is what is resident more than before. All of it is done over TCP, and over TLS.
 // Changes to a service that none of them follows are made before they come, while they are
 // there, and when they have gone.

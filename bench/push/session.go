@@ -24,12 +24,14 @@ func sourceOf(i int) net.IP { return net.IPv4(127, byte(1+i>>16), byte(i>>8), by
 // crowd is sessions that follow one service, and read as little of a message as tells that it
 // is a set.
 type crowd struct {
-	conns []net.Conn
-	sets  atomic.Int64  // that came
-	next  atomic.Int64  // full has a value when so many have come
-	full  chan struct{} // has a value when all have the change
-	lost  atomic.Int64
-	done  sync.WaitGroup
+	conns   []net.Conn
+	sockets []*stamped                    // below them
+	gate    atomic.Pointer[chan struct{}] // readers wait until it is closed; nil: they do not
+	sets    atomic.Int64                  // that came
+	next    atomic.Int64                  // full has a value when so many have come
+	full    chan struct{}                 // has a value when all have the change
+	lost    atomic.Int64
+	done    sync.WaitGroup
 }
 
 // dialAtOnce is how many sessions begin at one time.
@@ -38,7 +40,7 @@ const dialAtOnce = 64
 // gather begins n sessions, with TLS if config is not nil, and returns when each has had its
 // first set.
 func gather(ctx context.Context, n int, server netip.AddrPort, config *tls.Config) (*crowd, error) {
-	c := &crowd{full: make(chan struct{}, 1), conns: make([]net.Conn, n)}
+	c := &crowd{full: make(chan struct{}, 1), conns: make([]net.Conn, n), sockets: make([]*stamped, n)}
 	c.next.Store(int64(n))
 	follow, err := dso.AppendFollow(nil, 7, service+".svc.")
 	if err != nil {
@@ -62,6 +64,11 @@ func gather(ctx context.Context, n int, server netip.AddrPort, config *tls.Confi
 					errs <- err
 					return
 				}
+				if c.sockets[i], err = newStamped(conn); err != nil {
+					errs <- err
+					return
+				}
+				conn = c.sockets[i]
 				if config != nil {
 					conn = tls.Client(conn, config)
 				}
@@ -108,6 +115,9 @@ func (c *crowd) read(conn net.Conn) {
 		}
 		if isSet && c.sets.Add(1) == c.next.Load() {
 			c.full <- struct{}{}
+		}
+		if isSet {
+			c.pause()
 		}
 	}
 }
