@@ -147,6 +147,7 @@ func TestNodeThatDoesNotServeGetsNoCallsWhileOthersDo(t *testing.T) {
 		}
 		shut.ponders(answer{})
 		time.Sleep(2 * time.Second)
+		synctest.Wait() // a ping is due at the same moment
 		if call(); shut.asked.Load() == 0 {
 			t.Error("it gets no calls when it serves again")
 		}
