@@ -3,6 +3,7 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 )
 
@@ -52,6 +53,12 @@ func (r *Registry) commit(batch []*op) (took time.Duration) {
 
 	r.announce(events, b.Changes)
 	r.publish(b.Revision)
+	if len(batch) == 1 {
+		// Sinks have woken what sends the changes on to clients. On few processors it would
+		// wait until this request has been answered, 0.05 ms of 0.6 ms. When there are other
+		// requests, they would run before this one, so it does not give way.
+		runtime.Gosched()
+	}
 	r.finish(batch)
 	p.end()
 	return took
