@@ -35,7 +35,9 @@ type pushSession struct {
 	done   chan struct{}
 	reader *bufio.Reader // its buffer holds one message of any size
 
-	declined int // requests of the server; only the reader uses it
+	// Only the reader uses these.
+	declined int // requests of the server
+	pace     pace
 
 	// Resolver.mu guards what follows.
 	conn    net.Conn            // nil: not there yet
@@ -120,6 +122,7 @@ func (s *pushSession) serve(ctx context.Context, timeout time.Duration) error {
 			abort(conn, err)
 			return s.why(ctx, err)
 		}
+		s.slowDown(len(msg))
 	}
 }
 
