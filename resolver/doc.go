@@ -66,6 +66,8 @@
 //   - A hint asks by DNS here, too. If the server answers otherwise than it tells, the session
 //     ends within seconds. If it does not answer, it is asked for a sign of life at once.
 //   - A set that was told is applied at once, also while a question is under way.
+//   - At most 20,000 messages and 4 MB a second are read in a session, after a burst of 64 MB,
+//     so that a server that sends without end does not take a whole processor.
 //
 // [Resolver.Freshness] tells by what a name is kept fresh.
 //
