@@ -24,8 +24,11 @@ func delays(to netip.AddrPort, span time.Duration) (all []time.Duration, err err
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // and the thread ends with this goroutine
-		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, -20)
+		// The thread must not end: the processes that were started on it would end with it.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, -20) // without the right to it, what is timed has some more noise
+		defer func() { _ = unix.Setpriority(unix.PRIO_PROCESS, 0, 0) }()
 		all, err = timed(to, span)
 	}()
 	<-done
