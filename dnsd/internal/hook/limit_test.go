@@ -133,36 +133,45 @@ func TestConnectionsBeyondTheLimitAreTurnedAway(t *testing.T) {
 }
 
 func TestSlowHeadersAndBodiesAreCutOff(t *testing.T) {
-	h := start(t, func(c *Config, _ *registry.Config) {
-		// What comes in time must have been read by then: what is unread makes a reset of the end.
-		c.times.header, c.times.body = 500*time.Millisecond, 500*time.Millisecond
+	slow := func(c *Config, _ *registry.Config) { // times.write is longer, for the answers
+		c.times.header, c.times.body = 5*time.Second, 5*time.Second
+	}
+	fake(t, slow, func(t *testing.T, h *hook) {
+		begin := func(format string, args ...any) net.Conn {
+			c, err := h.client.Transport.(*http.Transport).DialContext(t.Context(), "tcp", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			fmt.Fprintf(c, format, args...)
+			return c
+		}
+		began := time.Now()
+		if b, err := io.ReadAll(begin("PUT %s HTTP/1.1\r\nHost:", a1)); err != nil || time.Since(began) != h.times.header {
+			t.Errorf("slow header: %q, %v after %v", b, err, time.Since(began))
+		}
+		began = time.Now()
+		body := bufio.NewReader(begin("PUT %s HTTP/1.1\r\nHost: %s\r\nContent-Length: 10\r\n\r\n{", a1, h.Addr()))
+		resp, err := http.ReadResponse(body, nil)
+		if err != nil || resp.StatusCode != http.StatusRequestTimeout || time.Since(began) != h.times.body {
+			t.Fatalf("slow body: %v, %v after %v", resp, err, time.Since(began))
+		}
+		if _, err := io.ReadAll(resp.Body); err != nil {
+			t.Error(err)
+		}
+		if _, err := body.ReadByte(); err != io.EOF {
+			t.Errorf("the connection stays: %v", err)
+		}
+		// A body that the operation does not read must not keep the connection either.
+		began = time.Now()
+		idle := begin("GET /healthz HTTP/1.1\r\nHost: %s\r\nContent-Length: 10\r\n\r\n{", h.Addr())
+		if b, err := io.ReadAll(idle); err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 200") || time.Since(began) > 2*h.times.body {
+			t.Errorf("%q, %v after %v", b, err, time.Since(began))
+		}
+		if _, ok := h.registry.Instance(keyA1); ok {
+			t.Error("half a body registered")
+		}
 	})
-	header := dial(t, h)
-	fmt.Fprintf(header, "PUT %s HTTP/1.1\r\nHost:", a1)
-	if b, err := io.ReadAll(header); err != nil {
-		t.Errorf("slow header: %q, %v", b, err)
-	}
-	body := dial(t, h)
-	fmt.Fprintf(body, "PUT %s HTTP/1.1\r\nHost: %s\r\nContent-Length: 10\r\n\r\n{", a1, h.Addr())
-	resp, err := http.ReadResponse(bufio.NewReader(body), nil)
-	if err != nil || resp.StatusCode != http.StatusRequestTimeout {
-		t.Fatalf("slow body: %v, %v", resp, err)
-	}
-	if _, err := io.ReadAll(resp.Body); err != nil {
-		t.Error(err)
-	}
-	if _, err := body.Read(make([]byte, 1)); err != io.EOF {
-		t.Errorf("the connection stays: %v", err)
-	}
-	// A body that the operation does not read must not keep the connection either.
-	idle := dial(t, h)
-	fmt.Fprintf(idle, "GET /healthz HTTP/1.1\r\nHost: %s\r\nContent-Length: 10\r\n\r\n{", h.Addr())
-	if b, err := io.ReadAll(idle); err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 200") {
-		t.Errorf("%q, %v", b, err)
-	}
-	if _, ok := h.registry.Instance(keyA1); ok {
-		t.Error("half a body registered")
-	}
 }
 
 func TestLargeHeadersAreRefused(t *testing.T) {
