@@ -222,6 +222,11 @@ func neverArrived(err error) bool {
 	if a, ok := asType[*answer](err); ok && a.Status >= 300 && a.Status < 500 {
 		return true
 	}
+	return unreached(err)
+}
+
+// unreached reports whether no connection to the hook could be made.
+func unreached(err error) bool {
 	op, ok := asType[*net.OpError](err)
 	return ok && op.Op == "dial"
 }

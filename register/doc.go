@@ -42,6 +42,10 @@
 // Where a hold is not possible (an old hook, a proxy that buffers), PUTs renew the
 // lease.
 //
+// A dnsd may take renewals and no changes, for example while its disk is full. Then an
+// Update, a Drain or an Undrain is tried again with a growing pause, and the lease goes on
+// with what dnsd took last. Status.Pending says why.
+//
 // # Drain
 //
 // Lease.Drain takes the instance out of DNS while it stays registered, and Lease.Undrain

@@ -71,7 +71,7 @@ func (l *Lease) ask(ctx context.Context, what string, want bool) error {
 		case <-l.ended:
 			return fmt.Errorf("register: %s %s/%s: %w", what, l.cfg.Service, l.cfg.ID, errClosed)
 		case <-ctx.Done():
-			return fmt.Errorf("register: %s %s/%s: %w", what, l.cfg.Service, l.cfg.ID, context.Cause(ctx))
+			return l.givenUp(what, context.Cause(ctx))
 		}
 	}
 }

@@ -50,6 +50,16 @@ func TestLevelsOfTheLog(t *testing.T) {
 		fail(w, 501, "", "no holds here")
 		return true
 	}
+	change := func(weight uint16, fault func(http.ResponseWriter, *http.Request) bool) func(*fakeHook, memory, *Lease) {
+		return func(f *fakeHook, _ memory, l *Lease) {
+			f.setFault(fault)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+			defer cancel()
+			reg := l.Registration()
+			reg.Weight = &weight
+			_ = l.Update(ctx, reg) // given up: it goes on
+		}
+	}
 	type step struct {
 		do    func(f *fakeHook, net memory, l *Lease)
 		after time.Duration
@@ -97,6 +107,22 @@ func TestLevelsOfTheLog(t *testing.T) {
 			{after: time.Second, want: map[string]int{"INFO registered": 1, "INFO registration held": 1}},
 			{do: func(f *fakeHook, _ memory, _ *Lease) { f.drain("a1", true) }, want: map[string]int{"WARN instance drained by an operator: new clients are sent elsewhere": 1}},
 			{do: func(f *fakeHook, _ memory, _ *Lease) { f.drain("a1", false) }, want: map[string]int{"INFO instance no longer drained: clients are sent here again": 1}},
+		}},
+		"a change that is not taken, and taken": {steps: []step{
+			{after: time.Second, want: map[string]int{"INFO registered": 1, "INFO registration held": 1}},
+			{do: change(7, func(w http.ResponseWriter, r *http.Request) bool {
+				if r.Method == http.MethodPut {
+					fail(w, 507, "", "the store has no space left")
+				}
+				return r.Method == http.MethodPut
+			}), after: 59 * time.Second, want: map[string]int{"WARN change not taken, trying again": 1, "DEBUG change not taken, trying again": some}},
+			{after: 10 * time.Second, want: map[string]int{"WARN change not taken, trying again": 1, "DEBUG change not taken, trying again": some}},
+			{after: 2 * time.Hour, want: map[string]int{"WARN change not taken, trying again": 5, "DEBUG change not taken, trying again": some}},
+			{do: func(f *fakeHook, _ memory, _ *Lease) { f.setFault(nil) }, after: time.Minute, want: map[string]int{"INFO change taken": 1}},
+		}},
+		"a change that is refused": {steps: []step{
+			{after: time.Second, want: map[string]int{"INFO registered": 1, "INFO registration held": 1}},
+			{do: change(666, nil), after: time.Minute, want: map[string]int{"WARN change refused, the former registration goes on": 1}},
 		}},
 		"replaced": {steps: []step{
 			{after: time.Second, want: map[string]int{"INFO registered": 1, "INFO registration held": 1}},

@@ -33,16 +33,16 @@ const (
 	fallbackRenew = 5 * time.Second
 )
 
-// loop is the life of a lease: one PUT after another, with a hold in between.
+// loop is the life of a lease: one PUT after another, with a hold in between. A PUT repeats
+// what the hook confirmed last, or has a change that the user wants (see wish).
 type loop struct {
 	*Lease
-	timer    *time.Timer // fires when a PUT is due, or a hold was silent for too long
-	pending  *change     // the Update under way
-	updates  bool        // the PUT under way has the pending Update
-	fails    int         // PUTs failed in a row
-	again    bool        // the next PUT differs from the last: send it at once
-	raised   int         // how often a higher incarnation was taken
-	short    int         // holds that ended early, in a row
+	timer    *time.Timer // fires when a renewal is due, or a hold was silent for too long
+	wish     wish
+	fails    int  // renewals failed in a row; before the first registration: PUTs
+	again    bool // the next PUT differs from the last: send it at once
+	raised   int  // how often a higher incarnation was taken
+	short    int  // holds that ended early, in a row
 	pause    time.Duration
 	noHoldTo time.Time // no hold is tried before this time
 }
@@ -52,28 +52,35 @@ func (l *Lease) run(ctx context.Context) {
 	defer close(l.ended)
 	lp := &loop{Lease: l, timer: time.NewTimer(time.Hour)}
 	defer lp.timer.Stop()
+	lp.wish.retry, lp.wish.notice = time.NewTimer(time.Hour), l.notice
+	lp.wish.retry.Stop() // until a change has failed
+	defer lp.wish.retry.Stop()
 	for {
-		reg := l.Registration()
-		drain, asks, due := l.wanted()
-		lp.updates = lp.pending != nil && !due // one change at a time, so that a refusal is of one
-		if lp.updates {
-			reg = lp.pending.reg
-			reg.Incarnation = l.incarnation()
-		}
-		reg.Drain = drain
-		pub, err := l.put(ctx, reg)
-		if !lp.settle(reg, asks, pub, err) {
+		m := lp.next()
+		pub, err := l.put(ctx, m)
+		if !lp.settle(m, pub, err) {
 			return
+		}
+		again := lp.again
+		lp.again = false
+		if again && err != nil {
+			continue // with the former registration
 		}
 		if err != nil {
 			pub = l.Status().Published
 		}
 		renew := renewAfter(pub)
-		pause := lp.hold(ctx, reg.Incarnation, renew, err)
-		if pause == 0 {
-			continue // with another hook, or with the former registration
+		if !m.apart(err) { // otherwise the timer goes on
+			pause := lp.hold(ctx, m.reg.Incarnation, renew, err)
+			if pause == 0 {
+				lp.renewalDue()
+				continue // with another hook
+			}
+			lp.timer.Reset(pause)
 		}
-		lp.timer.Reset(pause)
+		if again {
+			continue // with a change that waited for this PUT
+		}
 		if !lp.wait(renew) {
 			return
 		}
@@ -82,23 +89,19 @@ func (l *Lease) run(ctx context.Context) {
 
 // settle reports the result of a PUT to Keep, Update and Status. It returns false if
 // the lease has ended.
-func (lp *loop) settle(reg Registration, asks uint64, pub Published, err error) bool {
+func (lp *loop) settle(m message, pub Published, err error) bool {
 	l := lp.Lease
 	switch {
 	case err == nil:
 		lp.fails, l.doubt = 0, false
-		l.confirmed(reg, pub)
-		l.agreed(asks, pub)
-		if lp.updates {
-			lp.answer(nil)
-		}
-		lp.again = lp.pending != nil || l.due() // what waited for this PUT
+		l.confirmed(m.reg, pub)
+		lp.granted(m, pub)
 		l.answerFirst(nil)
 		return true
 	case status(err) == http.StatusConflict && lp.raise(err):
 		return true
 	case status(err) == http.StatusConflict:
-		err = fmt.Errorf("register: %s/%s: incarnation %d: %w: %w", l.cfg.Service, l.cfg.ID, reg.Incarnation, ErrReplaced, err)
+		err = fmt.Errorf("register: %s/%s: incarnation %d: %w: %w", l.cfg.Service, l.cfg.ID, m.reg.Incarnation, ErrReplaced, err)
 		lp.letGo()
 		l.end(LeaseReplaced, err)
 		lp.answer(err)
@@ -107,8 +110,14 @@ func (lp *loop) settle(reg Registration, asks uint64, pub Published, err error) 
 	}
 	err = fmt.Errorf("register: %s/%s: %w", l.cfg.Service, l.cfg.ID, err)
 	l.doubt = l.doubt || !neverArrived(err)
+	if m.change {
+		lp.denied(m, err)
+	}
+	if m.apart(err) {
+		return true
+	}
 	lp.fails++
-	final := lp.final(err)
+	final := lp.final(err, lp.fails)
 	// hopeless: to wait does not help a caller of Keep. Without one, the loop goes on,
 	// for an operator may repair it.
 	hopeless := final || mistrusted(err) && lp.fails >= len(l.cfg.Hooks)
@@ -116,20 +125,36 @@ func (lp *loop) settle(reg Registration, asks uint64, pub Published, err error) 
 	if hopeless {
 		l.answerFirst(err)
 	}
-	switch {
-	case !final:
-	case lp.updates:
+	if final && m.updates {
 		lp.answer(err)
-		lp.again = true // the former registration is still valid: send it at once
-	case l.disagreed(reg, asks, err):
-		lp.again = true
+		lp.again = true // the registration that Keep was given may be better
 	}
 	return true
 }
 
-// final reports whether the PUT was refused, and would be at every hook.
-func (lp *loop) final(err error) bool {
-	return refused(err) && (!unwelcome(err) || lp.fails >= len(lp.cfg.Hooks))
+// final reports whether the PUT was refused, the fails-th in a row, and would be at every
+// hook.
+func (lp *loop) final(err error, fails int) bool {
+	return refused(err) && (!unwelcome(err) || fails >= len(lp.cfg.Hooks))
+}
+
+// put sends a message. If there are other hooks, one that does not answer gets no more than
+// the time between two renewals, so that the next gets it before a short lease ends. A
+// change leaves time for a renewal.
+func (l *Lease) put(ctx context.Context, m message) (Published, error) {
+	timeout := l.cfg.Timeout
+	if st := l.Status(); st.Registrations > 0 {
+		renew := renewAfter(st.Published)
+		if len(l.cfg.Hooks) > 1 {
+			timeout = min(timeout, renew)
+		}
+		if m.change { // a lease is three times renew, and the change may be tried twice
+			timeout = min(timeout, max(time.Until(st.Confirmed.Add(2*renew)), renew/2))
+		}
+	}
+	var pub Published
+	err := l.client.do(ctx, timeout, http.MethodPut, l.path, m.reg, &pub)
+	return pub, err
 }
 
 // raise takes a higher incarnation if the one made from this process' clock was
@@ -153,12 +178,6 @@ func (lp *loop) raise(err error) bool {
 	return true
 }
 
-// answer ends the Update under way, if there is one.
-func (lp *loop) answer(err error) {
-	lp.pending.answer(err)
-	lp.pending = nil
-}
-
 // letGo ends the hold, if there is one.
 func (lp *loop) letGo() {
 	lp.held.close()
@@ -169,12 +188,8 @@ func (lp *loop) letGo() {
 // how long to wait for a renewal before the next PUT; 0: do not wait.
 func (lp *loop) hold(ctx context.Context, incarnation uint64, renew time.Duration, err error) time.Duration {
 	l := lp.Lease
-	if lp.again {
-		lp.again = false
-		return 0
-	}
 	if err != nil {
-		lp.letGo() // if a PUT fails, the hold cannot be trusted either
+		lp.letGo() // if a renewal fails, the hold cannot be trusted either
 		return lp.backoff(err, renew)
 	}
 	if l.held != nil && l.held.base != l.client.base() {
@@ -202,39 +217,67 @@ func (lp *loop) wait(renew time.Duration) bool {
 			beats, waiting, changed, ended = l.held.beats, l.held.waiting, l.held.changed, l.held.ended
 		}
 		select {
+		case <-beats: // first: during a slow PUT of a change the timer may have fired, too
+			lp.heard(renew)
+			continue
+		default:
+		}
+		select {
+		case <-lp.timer.C: // before a change: a renewal cannot wait
+			lp.silent()
+			lp.renewalDue()
+			return true
+		default:
+		}
+		select {
 		case <-l.stop:
 			lp.answer(errClosed)
 			return false
 		case c := <-l.changes:
 			lp.answer(l.overtaken())
-			lp.pending = c
-			if lp.fails == 0 {
+			lp.wish.update = c
+			if lp.mayAsk() {
 				return true // otherwise the next try, which is due later, sends it
 			}
 		case <-l.drain.poke:
-			if lp.fails == 0 && l.due() {
+			if l.due() && lp.mayAsk() {
 				return true
 			}
+		case <-lp.wish.retry.C:
+			if lp.fails > 0 { // it is tried with each renewal
+				lp.wish.retry.Reset(l.jitter(renew))
+				continue
+			}
+			lp.wish.turn = true
+			return true
 		case <-lp.timer.C:
 			lp.silent()
+			lp.renewalDue()
 			return true
 		case <-beats:
-			l.held.spoke = true
-			if time.Since(l.held.began) > renew/2 { // this answers a heartbeat, not the request
-				l.held.works = true
-				lp.short, lp.pause = 0, 0
-			}
-			l.beat()
-			lp.timer.Reset(silence(renew))
+			lp.heard(renew)
 		case <-waiting:
 			l.held.spoke, l.held.works = true, true
 			lp.timer.Reset(lp.patience(renew))
-		case <-changed:
-			return true // the answer to a PUT shows what is published
+		case <-changed: // the answer to a PUT shows what is published
+			lp.wish.turn = lp.wishes() && lp.wish.unsure // it may be the change that is published
+			return true
 		case why := <-ended:
 			lp.timer.Reset(lp.broken(why, renew))
 		}
 	}
+}
+
+// heard notes a renewal on the hold.
+func (lp *loop) heard(renew time.Duration) {
+	h := lp.held
+	h.spoke = true
+	if time.Since(h.began) > renew/2 { // this answers a heartbeat, not the request
+		h.works = true
+		lp.short, lp.pause = 0, 0
+	}
+	lp.beat()
+	lp.timer.Reset(silence(renew))
 }
 
 // patience is how long a hold whose hook finds no writer may go on without a renewal. If
@@ -291,64 +334,4 @@ func (lp *loop) holdLater(why any) {
 	lp.pause = min(max(2*lp.pause, minHoldPause), maxHoldPause)
 	lp.noHoldTo = time.Now().Add(lp.pause)
 	lp.log(slog.LevelInfo, "renewing instead of holding", "cause", why, "for", lp.pause)
-}
-
-// put makes one registration. If there are other hooks, one that does not answer gets no
-// more than the time between two renewals, so that the next gets it before a short lease
-// ends.
-func (l *Lease) put(ctx context.Context, reg Registration) (Published, error) {
-	timeout := l.cfg.Timeout
-	if len(l.cfg.Hooks) > 1 && l.registrations() > 0 {
-		timeout = min(timeout, renewAfter(l.Status().Published))
-	}
-	var pub Published
-	err := l.client.do(ctx, timeout, http.MethodPut, l.path, reg, &pub)
-	return pub, err
-}
-
-// renewAfter is the time that the hook asks for, at least a tenth of a second: no
-// answer can cause a busy loop.
-func renewAfter(pub Published) time.Duration {
-	if pub.RenewAfter <= 0 {
-		return fallbackRenew
-	}
-	return max(pub.RenewAfter.Std(), 100*time.Millisecond)
-}
-
-// silence is how long a hold may be silent: a little more than the hook's interval,
-// so that a PUT can still save the lease.
-func silence(renew time.Duration) time.Duration { return renew + renew/4 }
-
-// jitter spreads renewals over the last fifth before they are due, never after.
-func (l *Lease) jitter(renew time.Duration) time.Duration {
-	return renew - time.Duration(l.random()*float64(renew)/5)
-}
-
-// backoff is the pause after a failed PUT. The next hook is tried at once, and a pause
-// comes when all have failed. A Retry-After makes it longer, never shorter, and not so
-// long that it costs the lease. It is jittered: many instances may have been given the
-// same Retry-After.
-func (lp *loop) backoff(err error, renew time.Duration) time.Duration {
-	if lp.fails%len(lp.cfg.Hooks) != 0 && (!refused(err) || unwelcome(err)) {
-		return 0
-	}
-	asked, most := retryAfter(err), maxBackoff
-	if lp.registrations() > 0 {
-		// After a long time away, dnsd begins each lease again when it is back: a pause must
-		// be shorter than that lease.
-		asked, most = min(asked, renew/2), min(most, renew)
-	}
-	asked += time.Duration(lp.random() * float64(asked))
-	return max(lp.pauseAfter(lp.fails, most), asked)
-}
-
-// pauseAfter doubles with each round of failures over all hooks, up to a bound, with full
-// jitter.
-func (l *Lease) pauseAfter(fails int, most time.Duration) time.Duration {
-	first := minBackoff
-	if l.registrations() > 0 {
-		first = spread
-	}
-	round := min(max(fails/len(l.cfg.Hooks)-1, 0), 10) // 100 ms << 10 is far above the cap
-	return minBackoff/2 + time.Duration(l.random()*float64(min(first<<round, most)))
 }

@@ -2,6 +2,7 @@ package register
 
 import (
 	"bytes"
+	"context"
 	"log"
 	"log/slog"
 	"net/http"
@@ -103,6 +104,42 @@ func TestSilentDNSDIsReportedWithoutALogger(t *testing.T) {
 		<-l.Done()
 		mustClose(t, l)
 		h.want(t)
+	})
+}
+
+// A change that dnsd does not take is reported in the same way, and names the cause.
+func TestChangeThatIsNotTakenIsReportedWithoutALogger(t *testing.T) {
+	h := hear(t)
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeHook()
+		l := mustKeep(t, config(memory{"hook": f}))
+		time.Sleep(time.Minute)
+		h.lines()
+		f.setFault(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == http.MethodPut {
+				fail(w, 507, "", "the store has no space left: free some")
+			}
+			return r.Method == http.MethodPut
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := l.Drain(ctx)
+		if want := "register: _math._tcp/a1: 507 Insufficient Storage: the store has no space left: free some; gave up the wait for drain: context deadline exceeded"; err == nil || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+		h.want(t) // dnsd may start again just now
+		time.Sleep(30 * time.Second)
+		h.want(t, "is registered, but its change is not taken; trying again: 507 Insufficient Storage: the store has no space left: free some")
+		time.Sleep(24 * time.Hour)
+		if n := len(h.lines()); n < 24 || n > 33 {
+			t.Errorf("%d lines in a day", n)
+		}
+		f.mustNotHaveLapsed(t)
+		f.setFault(nil)
+		time.Sleep(maxBackoff + time.Second)
+		h.want(t, "is changed")
+		expectDrain(t, f, true)
+		mustClose(t, l)
 	})
 }
 

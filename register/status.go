@@ -50,6 +50,9 @@ type Status struct {
 	Confirmed   time.Time // when the hook last confirmed or renewed the lease
 	Since       time.Time // when State was entered
 	Err         error     // the last failure; nil once the hook has confirmed again
+	// Pending is why a change (Update, Drain, Undrain) is not in force yet, while the lease
+	// is kept without it and the change is tried again. Nil: no change has failed.
+	Pending error
 
 	Registrations uint64 // PUTs answered with success
 	Beats         uint64 // renewals confirmed on holds

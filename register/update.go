@@ -4,19 +4,21 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"sync/atomic"
 )
 
 // change is one Update under way.
 type change struct {
 	reg   Registration
-	reply chan error // capacity 1
+	reply chan error  // capacity 1
+	gone  atomic.Bool // its caller waits no longer
 }
 
 // Update publishes reg in place of the former registration; its Incarnation and Drain
 // are ignored. To change one field, begin with [Lease.Registration]. If the hook refuses
 // the change, Update returns the error and the former registration stays. If ctx
-// ends first, the change is sent when the hook can be reached, unless another Update
-// comes before that.
+// ends first, the change is sent when the hook takes it, unless another Update comes before
+// that. Until then the lease is kept with the former registration.
 func (l *Lease) Update(ctx context.Context, reg Registration) error {
 	if reg.Port == 0 {
 		return fmt.Errorf("register: update %s/%s: port is 0: begin with Lease.Registration", l.cfg.Service, l.cfg.ID)
@@ -38,7 +40,8 @@ func (l *Lease) Update(ctx context.Context, reg Registration) error {
 		return err
 	case <-l.ended:
 	case <-ctx.Done():
-		return fmt.Errorf("register: update %s/%s: %w", l.cfg.Service, l.cfg.ID, context.Cause(ctx))
+		c.gone.Store(true)
+		return l.givenUp("update", context.Cause(ctx))
 	}
 	select {
 	case err := <-c.reply: // the last thing that was done
