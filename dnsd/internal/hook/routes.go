@@ -211,6 +211,20 @@ func (x *exchange) admit(rt route, op operation, known bool) error {
 	case denied == nil && x.st.secured:
 		x.know(true)
 	}
+	return x.checkConditions()
+}
+
+// checkConditions refuses a write with a condition (RFC 9110 section 13.1): no write of this
+// API knows any, and without its condition it would be one that the client did not ask for.
+func (x *exchange) checkConditions() error {
+	if x.r.Method == http.MethodGet || x.r.Method == http.MethodHead {
+		return nil
+	}
+	for _, name := range []string{"If-Match", "If-None-Match", "If-Unmodified-Since"} {
+		if x.r.Header[name] != nil {
+			return refuse(http.StatusBadRequest, name, "a write here has no condition, and this one has %s: leave it out, and give an incarnation to keep older processes out", name)
+		}
+	}
 	return nil
 }
 
