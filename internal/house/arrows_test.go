@@ -74,7 +74,7 @@ var arrows = []struct {
 	{
 		rooms:   []string{"internal/nearest"},
 		allowed: []string{},
-		reason:  "both commands and the Corefile find words by it: it needs nothing but the standard library",
+		reason:  "the commands, the Corefile and the hook find words by it: it needs nothing but the standard library",
 	},
 	{
 		rooms:     []string{"internal/dso"},

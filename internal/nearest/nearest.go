@@ -1,5 +1,5 @@
-// Package nearest finds the word that was probably meant, for the errors of command lines
-// and of the Corefile.
+// Package nearest finds the word that was probably meant, for the errors of command lines, of
+// the Corefile and of the HTTP API.
 package nearest
 
 import (

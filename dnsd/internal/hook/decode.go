@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/rollcall-dns/rollcall/internal/nearest"
 	"github.com/rollcall-dns/rollcall/register"
 )
 
@@ -153,7 +154,7 @@ func decodeObject(body []byte, members []member) (map[string]bool, error) {
 		}
 		switch {
 		case m == nil:
-			return refuse(http.StatusBadRequest, name, "unknown field %.64q: the fields are %s", name, names(members))
+			return refuse(http.StatusBadRequest, name, "unknown field %.64q: %sthe fields are %s", name, meant(name, names(members)), strings.Join(names(members), ", "))
 		case seen[name]:
 			return refuse(http.StatusBadRequest, name, "%s is given twice: give it once", name)
 		case string(value) == "null":
@@ -269,12 +270,20 @@ func (m *metaValue) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-func names(members []member) string {
+func names(members []member) []string {
 	list := make([]string, len(members))
 	for i, m := range members {
 		list[i] = m.name
 	}
-	return strings.Join(list, ", ")
+	return list
+}
+
+// meant asks for the word of known that was probably meant by an unknown one.
+func meant(word string, known []string) string {
+	if near, ok := nearest.Word(word, known); ok {
+		return fmt.Sprintf("did you mean %q? ", near)
+	}
+	return ""
 }
 
 // excerpt shows a value of the request, short enough for one line.

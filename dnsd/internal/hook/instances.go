@@ -335,7 +335,7 @@ func (x *exchange) query(known ...string) (url.Values, error) {
 			if len(known) > 0 {
 				allowed = strings.Join(known, ", ")
 			}
-			return nil, refuse(http.StatusBadRequest, name, "unknown query parameter %.64q: this request knows %s", name, allowed)
+			return nil, refuse(http.StatusBadRequest, name, "unknown query parameter %.64q: %sthis request knows %s", name, meant(name, known), allowed)
 		}
 		if len(values) > 1 {
 			return nil, refuse(http.StatusBadRequest, name, "query parameter %s is given %d times: give it once", name, len(values))
