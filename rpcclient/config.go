@@ -46,7 +46,9 @@ type Config struct {
 	// WaitForNode is how long a call waits while no node is usable. 0: 5s. Negative:
 	// it fails at once. A call does not wait for a name that does not exist, or that
 	// has been gone for longer than Linger. A call that all connected nodes have refused
-	// waits as long, in all, while a node is connected to for the first time.
+	// waits as long, in all, while a node is connected to for the first time. When many calls
+	// wait and a node comes up, they go out within half a second, so that the first of several
+	// nodes does not get them all.
 	WaitForNode time.Duration
 	// Methods declares what is known of methods, "Arith.Multiply", for all calls.
 	// Other methods are not idempotent, unless the call or [MethodOf] says so.

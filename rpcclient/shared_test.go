@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 	"github.com/rollcall-dns/rollcall/resolver"
 )
 
@@ -23,20 +23,10 @@ func sharing() int {
 	return len(shared.resolvers)
 }
 
-// refusing returns an address at which nothing listens.
-func refusing(t *testing.T) string {
-	t.Helper()
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer udp.Close()
-	return udp.LocalAddr().String()
-}
-
 func TestClientsWithoutSourceShareOneResolverUntilTheLastCloses(t *testing.T) {
 	existing := goleak.IgnoreCurrent()
-	first, second := refusing(t), refusing(t)
+	addrs := freeaddr.Take(2) // nothing listens there
+	first, second := addrs[0].String(), addrs[1].String()
 	open := func(env, service string, cfg *Config) *Client {
 		t.Setenv("ROLLCALL_DNS", env)
 		c, err := New(service, cfg)
@@ -80,7 +70,7 @@ func TestClientsWithoutSourceShareOneResolverUntilTheLastCloses(t *testing.T) {
 }
 
 func TestManyClientsOpenAndCloseAtOnce(t *testing.T) {
-	t.Setenv("ROLLCALL_DNS", refusing(t))
+	t.Setenv("ROLLCALL_DNS", freeaddr.Take(1)[0].String())
 	existing := goleak.IgnoreCurrent()
 	var all sync.WaitGroup
 	for i := range 20 {
