@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/rollcall-dns/rollcall/bench/internal/dnsload"
+	"github.com/rollcall-dns/rollcall/bench/internal/measure"
 )
 
 // services in the zone, and instances of each.
@@ -91,9 +92,9 @@ func answers(ctx context.Context, p programs) error {
 		dnsServices, dnsEach, *changes, *rounds, *span)
 	fmt.Println("| | answers/s | CPU us/answer | busy | for the changes alone | answers/s of a core | to the first | one answer, median, p99 | changes/s | lost |\n|---|---|---|---|---|---|---|---|---|---|")
 	for _, r := range rows {
-		fmt.Printf("| %s | %.0fk | %.2f | %.2f | %.2f | %.0fk | %.2f | %v, %v | %.0f | %d |\n", r.name, median(r.answers)/1000,
-			median(r.cpu), median(r.busy), median(r.apart), median(r.core)/1000, median(r.core)/median(rows[0].core),
-			median(r.delays).Round(time.Microsecond), quantile(r.delays, 0.99).Round(time.Microsecond), median(r.changed), r.lost)
+		fmt.Printf("| %s | %.0fk | %.2f | %.2f | %.2f | %.0fk | %.2f | %v, %v | %.0f | %d |\n", r.name, measure.Median(r.answers)/1000,
+			measure.Median(r.cpu), measure.Median(r.busy), measure.Median(r.apart), measure.Median(r.core)/1000, measure.Median(r.core)/measure.Median(rows[0].core),
+			measure.Median(r.delays).Round(time.Microsecond), measure.Quantile(r.delays, 0.99).Round(time.Microsecond), measure.Median(r.changed), r.lost)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/bench/internal/measure"
 	"github.com/rollcall-dns/rollcall/register"
 )
 
@@ -42,7 +43,7 @@ func failover(ctx context.Context, p programs) error {
 		}
 		if len(times) > 0 {
 			lines = append(lines, fmt.Sprintf("| %s | %d | %v | %v | %v |", k.name, len(times),
-				milliseconds(slices.Min(times)), milliseconds(median(times)), milliseconds(quantile(times, 0.99))))
+				milliseconds(slices.Min(times)), milliseconds(measure.Median(times)), milliseconds(measure.Quantile(times, 0.99))))
 		}
 	}
 	fmt.Println("from the end of the writer to the first acknowledged registration at another dnsd; session 5s; everything on one machine")

@@ -8,37 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
-	"sync/atomic"
-	"time"
 )
-
-// load lets all clients work for the span, each as fast as it is answered, and returns the
-// operations a second. The first error ends it.
-func load(ctx context.Context, span time.Duration, do func(ctx context.Context, n int64) error) (float64, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var n, done atomic.Int64
-	var wg sync.WaitGroup
-	began := time.Now()
-	for range *clients {
-		wg.Go(func() {
-			for ctx.Err() == nil && time.Since(began) < span {
-				if err := do(ctx, n.Add(1)); err != nil {
-					cancel(err)
-					return
-				}
-				done.Add(1)
-			}
-		})
-	}
-	wg.Wait()
-	took := time.Since(began)
-	if err := context.Cause(ctx); err != nil {
-		return 0, err
-	}
-	return float64(done.Load()) / took.Seconds(), nil
-}
 
 // hooks is a client of some hooks.
 type hooks struct {

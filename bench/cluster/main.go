@@ -55,13 +55,14 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/bench/internal/measure"
 )
 
 var (
@@ -121,7 +122,7 @@ func run(ctx context.Context) error {
 	}
 	if p.dnsd == "" {
 		p.dnsd = filepath.Join(work, "dnsd")
-		if err := goTool(ctx, filepath.Join(p.root, "dnsd/cluster"), "build", "-o", p.dnsd, "./cmd/dnsd"); err != nil {
+		if err := measure.GoTool(ctx, filepath.Join(p.root, "dnsd/cluster"), "build", "-o", p.dnsd, "./cmd/dnsd"); err != nil {
 			return err
 		}
 	}
@@ -144,21 +145,4 @@ func progress(format string, args ...any) {
 	if *verbose {
 		fmt.Fprintf(os.Stderr, format+"\n", args...)
 	}
-}
-
-func goTool(ctx context.Context, dir string, args ...string) error {
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go %v: %w\n%s", args, err, out)
-	}
-	return nil
-}
-
-// median, and the highest of all but the highest hundredth.
-func median[T int | float64 | time.Duration](v []T) T { return quantile(v, 0.5) }
-
-func quantile[T int | float64 | time.Duration](v []T, q float64) T {
-	v = slices.Sorted(slices.Values(v))
-	return v[min(int(q*float64(len(v))), len(v)-1)]
 }

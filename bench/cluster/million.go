@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/rollcall-dns/rollcall/bench/internal/dnsload"
+	"github.com/rollcall-dns/rollcall/bench/internal/measure"
 )
 
 func million(ctx context.Context, p programs) error {
@@ -95,7 +96,7 @@ func (n *node) restart(ctx context.Context) (time.Duration, error) {
 	if err := n.start(); err != nil {
 		return 0, err
 	}
-	err := await(ctx, 5*time.Minute, n.ready)
+	err := measure.Await(ctx, 5*time.Minute, n.ready)
 	return time.Since(began), err
 }
 
@@ -126,7 +127,7 @@ func (c *cluster) fill(ctx context.Context, count int64) error {
 
 // level waits until all members have the same revision.
 func (c *cluster) level(ctx context.Context) error {
-	return await(ctx, 5*time.Minute, func(ctx context.Context) error {
+	return measure.Await(ctx, 5*time.Minute, func(ctx context.Context) error {
 		if err := c.settled(ctx); err != nil {
 			return err
 		}
@@ -174,7 +175,7 @@ func (c *cluster) renewals(ctx context.Context, etcd etcdClient, writer, followe
 			return err
 		}
 		began := time.Now()
-		rate, err := load(ctx, *span, way.do)
+		rate, err := measure.Rate(ctx, *clients, *span, way.do)
 		if err != nil {
 			return fmt.Errorf("renewals, %s: %w", way.name, err)
 		}

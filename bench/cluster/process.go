@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/rollcall-dns/rollcall/bench/internal/measure"
 	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 )
 
@@ -208,7 +208,7 @@ type state struct {
 
 // settled waits until all are ready and all agree on the writer and on the members.
 func (c *cluster) settled(ctx context.Context) error {
-	err := await(ctx, time.Minute, func(ctx context.Context) error {
+	err := measure.Await(ctx, time.Minute, func(ctx context.Context) error {
 		writer := ""
 		for _, n := range c.nodes {
 			if err := n.ready(ctx); err != nil {
@@ -253,21 +253,4 @@ func (c *cluster) roles(ctx context.Context) (writer *node, followers []*node, e
 		return nil, nil, fmt.Errorf("no member is called %q", s.Writer)
 	}
 	return writer, followers, nil
-}
-
-// await tries until it works.
-func await(ctx context.Context, most time.Duration, try func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, most)
-	defer cancel()
-	for tick := time.NewTicker(20 * time.Millisecond); ; {
-		err := try(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(err, ctx.Err())
-		case <-tick.C:
-		}
-	}
 }

@@ -17,6 +17,8 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"github.com/rollcall-dns/rollcall/bench/internal/measure"
 )
 
 // connections that the clients of etcd share: one HTTP/2 connection would be its
@@ -55,13 +57,13 @@ func registrations(ctx context.Context, p programs) error {
 			defer h.close()
 			serial++
 			name := fmt.Sprintf("r%dx", serial)
-			return load(ctx, *span, func(ctx context.Context, n int64) error { return h.register(ctx, name, n) })
+			return measure.Rate(ctx, *clients, *span, func(ctx context.Context, n int64) error { return h.register(ctx, name, n) })
 		}
 	}
 	rows := []*row{
 		{name: "etcd, a lease and a put", rate: func(ctx context.Context) (float64, error) {
 			serial++
-			return load(ctx, *span, func(ctx context.Context, n int64) error { return etcd.register(ctx, serial, n) })
+			return measure.Rate(ctx, *clients, *span, func(ctx context.Context, n int64) error { return etcd.register(ctx, serial, n) })
 		}},
 		{name: "http, at the writer", rate: overHTTP(writer)},
 		{name: "http, at a follower", rate: overHTTP(followers[0])},
@@ -94,15 +96,15 @@ func below(ctx context.Context, p programs) error {
 // table prints rows beside the first of them.
 func table(rows []*row) {
 	fmt.Println("| | registrations/s (min to max) | to etcd | a commit | CPU us of each: servers | client |\n|---|---|---|---|---|---|")
-	base := median(rows[0].rates)
+	base := measure.Median(rows[0].rates)
 	for _, r := range rows {
-		m := median(r.rates)
+		m := measure.Median(r.rates)
 		fmt.Printf("| %s | %.0f (%.0f to %.0f) | %.2f |", r.name, m, slices.Min(r.rates), slices.Max(r.rates), m/base)
 		if r.servers == nil {
 			fmt.Println(" | | |")
 			continue
 		}
-		fmt.Printf(" %.0f | %.0f | %.0f |\n", median(r.shared), median(r.servers), median(r.client))
+		fmt.Printf(" %.0f | %.0f | %.0f |\n", measure.Median(r.shared), measure.Median(r.servers), measure.Median(r.client))
 	}
 }
 
@@ -243,7 +245,7 @@ func belowHTTP(ctx context.Context, p programs) ([]*row, error) {
 	}
 	of := map[string]*row{"etcd": rows[0], "at=writer": rows[1], "at=follower": rows[2], "at=all": rows[3]}
 	bench := filepath.Join(p.work, "cluster.test")
-	if err := goTool(ctx, filepath.Join(p.root, "dnsd/cluster"), "test", "-c", "-o", bench, "."); err != nil {
+	if err := measure.GoTool(ctx, filepath.Join(p.root, "dnsd/cluster"), "test", "-c", "-o", bench, "."); err != nil {
 		return nil, err
 	}
 	for range *rounds {

@@ -8,25 +8,25 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/rollcall-dns/rollcall/bench/internal/measure"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 )
 
 // measureDnsd starts a dnsd on a bolt store and registers over its hook.
 func measureDnsd(ctx context.Context, binary, dir string) (float64, error) {
-	ports, err := freePorts(2)
-	if err != nil {
-		return 0, err
-	}
+	addrs := freeaddr.Take(2)
 	conf := filepath.Join(dir, "Corefile")
 	// The limit of requests protects dnsd from one client; here one is all.
-	err = os.WriteFile(conf, fmt.Appendf(nil, `svc:%d {
+	err := os.WriteFile(conf, fmt.Appendf(nil, `svc:%d {
     bind 127.0.0.1
-    hook 127.0.0.1:%d {
+    hook %s {
         rate 1000000
     }
     store bolt %s
     log error
 }
-`, ports[0], ports[1], filepath.Join(dir, "svc.db")), 0o600)
+`, addrs[0].Port(), addrs[1], filepath.Join(dir, "svc.db")), 0o600)
 	if err != nil {
 		return 0, err
 	}
@@ -36,7 +36,7 @@ func measureDnsd(ctx context.Context, binary, dir string) (float64, error) {
 	}
 	defer stop()
 
-	hook := fmt.Sprintf("http://127.0.0.1:%d", ports[1])
+	hook := "http://" + addrs[1].String()
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: *clients}}
 	defer client.CloseIdleConnections()
 	do := func(ctx context.Context, method, path, body string, want int) error {
@@ -58,10 +58,10 @@ func measureDnsd(ctx context.Context, binary, dir string) (float64, error) {
 		}
 		return nil
 	}
-	if err := await(ctx, func(ctx context.Context) error { return do(ctx, "GET", "/readyz", "", 200) }); err != nil {
+	if err := measure.Await(ctx, starting, func(ctx context.Context) error { return do(ctx, "GET", "/readyz", "", 200) }); err != nil {
 		return 0, fmt.Errorf("%w\n%s", err, log())
 	}
-	rate, err := load(ctx, func(ctx context.Context, n int64) error {
+	rate, err := measure.Rate(ctx, *clients, *span, func(ctx context.Context, n int64) error {
 		return do(ctx, "PUT", fmt.Sprintf("/v1/services/_s%d._tcp/instances/a%d", n/10, n), value(n), 201)
 	})
 	if err != nil {

@@ -7,6 +7,9 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"github.com/rollcall-dns/rollcall/bench/internal/measure"
+	"github.com/rollcall-dns/rollcall/internal/freeaddr"
 )
 
 // connections that the clients of etcd share: one HTTP/2 connection would be its
@@ -16,11 +19,8 @@ const connections = 8
 // measureEtcd starts an etcd and registers there as one does: a lease, and a key
 // under it.
 func measureEtcd(ctx context.Context, dir string) (float64, error) {
-	ports, err := freePorts(2)
-	if err != nil {
-		return 0, err
-	}
-	client, peer := fmt.Sprintf("http://127.0.0.1:%d", ports[0]), fmt.Sprintf("http://127.0.0.1:%d", ports[1])
+	addrs := freeaddr.Take(2)
+	client, peer := "http://"+addrs[0].String(), "http://"+addrs[1].String()
 	stop, log, err := process("etcd", "--data-dir", dir, "--name", "bench",
 		"--listen-client-urls", client, "--advertise-client-urls", client,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "bench="+peer)
@@ -38,13 +38,15 @@ func measureEtcd(ctx context.Context, dir string) (float64, error) {
 		defer c.Close()
 		conns = append(conns, c)
 	}
-	if err := await(ctx, func(ctx context.Context) error {
+	if err := measure.Await(ctx, starting, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
 		_, err := conns[0].Get(ctx, "ready")
 		return err
 	}); err != nil {
 		return 0, fmt.Errorf("%w\n%s", err, log())
 	}
-	rate, err := load(ctx, func(ctx context.Context, n int64) error {
+	rate, err := measure.Rate(ctx, *clients, *span, func(ctx context.Context, n int64) error {
 		c := conns[n%connections]
 		lease, err := c.Grant(ctx, 15)
 		if err != nil {

@@ -23,7 +23,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -31,10 +30,10 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/rollcall-dns/rollcall/bench/internal/measure"
 )
 
 var (
@@ -43,6 +42,9 @@ var (
 	span    = flag.Duration("time", 3*time.Second, "of a round")
 	dir     = flag.String("dir", "", "where the stores are; default the temporary directory")
 )
+
+// starting is how long etcd and dnsd may take until they answer, on a slow disk.
+const starting = 20 * time.Second
 
 func main() {
 	flag.Parse()
@@ -79,11 +81,11 @@ func run(ctx context.Context) error {
 		return err
 	}
 	dnsd := filepath.Join(work, "dnsd")
-	if err := goTool(ctx, root, "build", "-o", dnsd, "./dnsd/cmd/dnsd"); err != nil {
+	if err := measure.GoTool(ctx, root, "build", "-o", dnsd, "./dnsd/cmd/dnsd"); err != nil {
 		return err
 	}
 	bench := filepath.Join(work, "boltstore.test")
-	if err := goTool(ctx, root, "test", "-c", "-o", bench, "./dnsd/internal/registry/boltstore"); err != nil {
+	if err := measure.GoTool(ctx, root, "test", "-c", "-o", bench, "./dnsd/internal/registry/boltstore"); err != nil {
 		return err
 	}
 
@@ -108,44 +110,12 @@ func run(ctx context.Context) error {
 	}
 
 	fmt.Printf("durable registrations a second, %d clients, median of %d rounds of %v\n\n", *clients, *rounds, *span)
-	base := median(peers[0].rates)
+	base := measure.Median(peers[0].rates)
 	for _, p := range peers {
-		m := median(p.rates)
+		m := measure.Median(p.rates)
 		fmt.Printf("%-10s %8.0f   %5.2f x etcd   (%.0f to %.0f)\n", p.name, m, m/base, slices.Min(p.rates), slices.Max(p.rates))
 	}
 	return nil
-}
-
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	return v[len(v)/2]
-}
-
-// load lets all clients register for the span, each as fast as it is answered, and
-// returns the registrations a second. The first error ends it.
-func load(ctx context.Context, register func(ctx context.Context, n int64) error) (float64, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var n, done atomic.Int64
-	var wg sync.WaitGroup
-	began := time.Now()
-	for range *clients {
-		wg.Go(func() {
-			for ctx.Err() == nil && time.Since(began) < *span {
-				if err := register(ctx, n.Add(1)); err != nil {
-					cancel(err)
-					return
-				}
-				done.Add(1)
-			}
-		})
-	}
-	wg.Wait()
-	took := time.Since(began)
-	if err := context.Cause(ctx); err != nil {
-		return 0, err
-	}
-	return float64(done.Load()) / took.Seconds(), nil
 }
 
 var perSecond = regexp.MustCompile(`([0-9.e+]+) registrations/s`)
@@ -164,15 +134,6 @@ func measureRegistry(ctx context.Context, bench, dir string) (float64, error) {
 		return 0, fmt.Errorf("no result for %d clients in\n%s", *clients, out)
 	}
 	return strconv.ParseFloat(string(m[1]), 64)
-}
-
-func goTool(ctx context.Context, dir string, args ...string) error {
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go %v: %w\n%s", args, err, out)
-	}
-	return nil
 }
 
 // process starts a server whose output is kept for the case that it fails, and
@@ -197,36 +158,4 @@ func process(name string, args ...string) (stop func(), log func() string, err e
 		f.Close()
 		os.Remove(f.Name())
 	}, log, nil
-}
-
-// freePorts returns n ports that were free a moment ago.
-func freePorts(n int) (ports []int, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
-}
-
-// await tries until it works.
-func await(ctx context.Context, try func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	for {
-		one, done := context.WithTimeout(ctx, time.Second)
-		err := try(one)
-		done()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
 }
