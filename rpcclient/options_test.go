@@ -1,8 +1,12 @@
 package rpcclient
 
 import (
+	"math"
 	"reflect"
+	"strconv"
 	"testing"
+
+	"github.com/rollcall-dns/rollcall/balancer"
 )
 
 func TestOptionsOfACallCombine(t *testing.T) {
@@ -56,5 +60,32 @@ func TestOnNodeIsTheNodeThatAnswered(t *testing.T) {
 	c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, nil, OnNode(&node))
 	if node != "" {
 		t.Errorf("after Close: %q", node)
+	}
+}
+
+// TestCallsOfOneKeyGoToOneNode, and other keys to other nodes.
+func TestCallsOfOneKeyGoToOneNode(t *testing.T) {
+	addrs := make([]string, 3)
+	for i := range addrs {
+		addrs[i] = startStock(t, "").addr
+	}
+	c := newClient(t, Config{Policy: balancer.HashWithin(math.Inf(1))}, addrs...)
+	allUp(t, c, len(addrs))
+	used := map[string]bool{}
+	for i := range 50 {
+		key := strconv.Itoa(i)
+		var first, second string
+		for _, node := range []*string{&first, &second} {
+			if err := c.Call(t.Context(), "Arith.Multiply", &Args{6, 7}, new(int), Key(key), OnNode(node)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if first != second {
+			t.Errorf("key %s: %s, then %s", key, first, second)
+		}
+		used[first] = true
+	}
+	if len(used) < 2 {
+		t.Errorf("all keys are at %v", used)
 	}
 }
