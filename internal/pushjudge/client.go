@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"syscall"
 	"time"
@@ -286,8 +285,5 @@ func (c *Client) times(data []byte) error {
 // Aborted tells whether an error of Read says that the server aborted the connection (RFC
 // 8490 section 5.3), and did not close it.
 func Aborted(err error) bool { return errors.Is(err, syscall.ECONNRESET) }
-
-// Closed tells whether the server closed the connection.
-func Closed(err error) bool { return errors.Is(err, io.EOF) }
 
 // Tests: session_test.go.
