@@ -121,6 +121,15 @@ func instanceOf(args []string) (service, id string, err error) {
 	return service, args[1], nil
 }
 
+// instance reads the name of an instance, and returns it with the client of the hook.
+func (a *asking) instance(args []string) (client *hook.Client, service, id string, err error) {
+	if service, id, err = instanceOf(args); err != nil {
+		return nil, "", "", err
+	}
+	client, err = a.client()
+	return client, service, id, err
+}
+
 // address is where an instance is.
 func address(p register.Published) string {
 	return net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port)))

@@ -67,11 +67,7 @@ right admin.`,
 	Make: func(flags *flag.FlagSet) cli.Run {
 		a := askFlags(flags)
 		return func(ctx context.Context, c cli.Call) error {
-			service, id, err := instanceOf(c.Args)
-			if err != nil {
-				return err
-			}
-			client, err := a.client()
+			client, service, id, err := a.instance(c.Args)
 			if err != nil {
 				return err
 			}
@@ -100,12 +96,7 @@ var names = cli.Command{
 				}
 				return err
 			}
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			var all register.Services
-			err = client.Do(ctx, http.MethodGet, "/v1/services", nil, &all)
+			all, err := a.services(ctx)
 			for _, s := range all.Services {
 				if srvname.CheckService(s.Service) == nil {
 					fmt.Fprintln(c.Out, s.Service)

@@ -70,12 +70,8 @@ var get = cli.Command{
 var states = []register.InstanceState{register.InstanceUp, register.InstanceUnconfirmed, register.InstanceSuspect, register.InstanceDrained}
 
 func (a *asking) listServices(ctx context.Context, c cli.Call) error {
-	client, err := a.client()
+	all, err := a.services(ctx)
 	if err != nil {
-		return err
-	}
-	var all register.Services
-	if err := client.Do(ctx, http.MethodGet, "/v1/services", nil, &all); err != nil {
 		return err
 	}
 	if a.json {
@@ -105,6 +101,16 @@ func serviceTable(services []register.Service) *show.Table {
 	return t
 }
 
+// services reads all services.
+func (a *asking) services(ctx context.Context) (all register.Services, err error) {
+	client, err := a.client()
+	if err != nil {
+		return all, err
+	}
+	err = client.Do(ctx, http.MethodGet, "/v1/services", nil, &all)
+	return all, err
+}
+
 // service reads one service.
 func (a *asking) service(ctx context.Context, name string) (s register.Service, err error) {
 	if name, err = serviceOf(name); err != nil {
@@ -114,7 +120,8 @@ func (a *asking) service(ctx context.Context, name string) (s register.Service, 
 	if err != nil {
 		return s, err
 	}
-	return s, found(client.Do(ctx, http.MethodGet, hook.Path("v1", "services", name), nil, &s))
+	err = found(client.Do(ctx, http.MethodGet, hook.Path("v1", "services", name), nil, &s))
+	return s, err
 }
 
 func (a *asking) listInstances(ctx context.Context, c cli.Call) error {
@@ -142,11 +149,7 @@ func pairs(meta map[string]string) string {
 }
 
 func (a *asking) getInstance(ctx context.Context, c cli.Call) error {
-	service, id, err := instanceOf(c.Args)
-	if err != nil {
-		return err
-	}
-	client, err := a.client()
+	client, service, id, err := a.instance(c.Args)
 	if err != nil {
 		return err
 	}

@@ -46,11 +46,7 @@ admin.`,
 
 // hold drains an instance, or ends that.
 func (a *asking) hold(ctx context.Context, c cli.Call, method, query, done string) error {
-	service, id, err := instanceOf(c.Args)
-	if err != nil {
-		return err
-	}
-	client, err := a.client()
+	client, service, id, err := a.instance(c.Args)
 	if err != nil {
 		return err
 	}
@@ -87,11 +83,7 @@ drain keeps it out of DNS. The token needs the right write.`,
 		a := askFlags(flags)
 		incarnation := flags.Uint64("incarnation", 0, "`NUMBER`: only if no newer incarnation is registered")
 		return func(ctx context.Context, c cli.Call) error {
-			service, id, err := instanceOf(c.Args)
-			if err != nil {
-				return err
-			}
-			client, err := a.client()
+			client, service, id, err := a.instance(c.Args)
 			if err != nil {
 				return err
 			}
@@ -143,12 +135,8 @@ func (a *asking) suspects(ctx context.Context, c cli.Call) error {
 		}
 		services = []register.Service{s}
 	} else {
-		client, err := a.client()
+		all, err := a.services(ctx)
 		if err != nil {
-			return err
-		}
-		var all register.Services
-		if err := client.Do(ctx, http.MethodGet, "/v1/services", nil, &all); err != nil {
 			return err
 		}
 		services = all.Services
