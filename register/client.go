@@ -217,6 +217,22 @@ func mistrusted(err error) bool {
 	return ok
 }
 
+// strikes is how many hooks in a row have turned the sender away. A hook that fails otherwise
+// may take the request when it works again.
+type strikes int
+
+// add counts the failure of a request.
+func (n *strikes) add(err error) {
+	if *n++; !mistrusted(err) && (!refused(err) || !unwelcome(err)) {
+		*n = 0
+	}
+}
+
+// final reports whether the request that failed last was refused, and would be at every hook.
+func (n strikes) final(err error, hooks int) bool {
+	return refused(err) && (!unwelcome(err) || int(n) >= hooks)
+}
+
 // neverArrived reports whether it is certain that the hook did not execute the request.
 func neverArrived(err error) bool {
 	if a, ok := asType[*answer](err); ok && a.Status >= 300 && a.Status < 500 {

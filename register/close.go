@@ -73,12 +73,14 @@ func (l *Lease) Close(ctx context.Context) error {
 
 // deregister sends the DELETE until a hook has answered or ctx ends.
 func (l *Lease) deregister(ctx context.Context) error {
+	var strikes strikes
 	for fails := 1; ; fails++ {
 		err := l.delete(ctx)
+		strikes.add(err)
 		switch {
 		case err == nil, status(err) == http.StatusNotFound, status(err) == http.StatusConflict:
 			return nil
-		case refused(err) && (!unwelcome(err) || fails >= len(l.cfg.Hooks)):
+		case strikes.final(err, len(l.cfg.Hooks)):
 			return fmt.Errorf("register: deregister %s/%s: %w", l.cfg.Service, l.cfg.ID, err)
 		}
 		pause := time.Duration(0)

@@ -39,7 +39,8 @@ type loop struct {
 	*Lease
 	timer    *time.Timer // fires when a renewal is due, or a hold was silent for too long
 	wish     wish
-	fails    int  // renewals failed in a row; before the first registration: PUTs
+	fails    int // renewals failed in a row; before the first registration: PUTs
+	strikes  strikes
 	again    bool // the next PUT differs from the last: send it at once
 	raised   int  // how often a higher incarnation was taken
 	short    int  // holds that ended early, in a row
@@ -93,7 +94,7 @@ func (lp *loop) settle(m message, pub Published, err error) bool {
 	l := lp.Lease
 	switch {
 	case err == nil:
-		lp.fails, l.doubt = 0, false
+		lp.fails, lp.strikes, l.doubt = 0, 0, false
 		l.confirmed(m.reg, pub)
 		lp.granted(m, pub)
 		l.answerFirst(nil)
@@ -117,10 +118,11 @@ func (lp *loop) settle(m message, pub Published, err error) bool {
 		return true
 	}
 	lp.fails++
-	final := lp.final(err, lp.fails)
+	lp.strikes.add(err)
+	final := lp.strikes.final(err, len(l.cfg.Hooks))
 	// hopeless: to wait does not help a caller of Keep. Without one, the loop goes on,
 	// for an operator may repair it.
-	hopeless := final || mistrusted(err) && lp.fails >= len(l.cfg.Hooks)
+	hopeless := final || mistrusted(err) && int(lp.strikes) >= len(l.cfg.Hooks)
 	l.failed(err, lp.fails, hopeless && !l.cfg.Background && l.registrations() == 0)
 	if hopeless {
 		l.answerFirst(err)
@@ -130,12 +132,6 @@ func (lp *loop) settle(m message, pub Published, err error) bool {
 		lp.again = true // the registration that Keep was given may be better
 	}
 	return true
-}
-
-// final reports whether the PUT was refused, the fails-th in a row, and would be at every
-// hook.
-func (lp *loop) final(err error, fails int) bool {
-	return refused(err) && (!unwelcome(err) || fails >= len(lp.cfg.Hooks))
 }
 
 // put sends a message. If there are other hooks, one that does not answer gets no more than

@@ -295,3 +295,34 @@ func TestGivenIncarnationIsNotRaised(t *testing.T) {
 		}
 	})
 }
+
+// TestHookThatIsAwayMayTakeWhatOthersRefuse: that all other hooks turn the sender away says
+// nothing of the one that does not work at the moment.
+func TestHookThatIsAwayMayTakeWhatOthersRefuse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, cfg := newSeveral()
+		s.set("b", "unwelcome")
+		s.set("c", "unwelcome")
+		away := func() {
+			s.set("a", "unavailable")
+			time.AfterFunc(time.Second, func() { s.set("a", "") })
+		}
+		away()
+		l := mustKeep(t, cfg)
+		away()
+		reg := l.Registration()
+		reg.Weight, reg.Incarnation = Uint16(7), 0
+		if err := l.Update(t.Context(), reg); err != nil {
+			t.Errorf("update: %v", err)
+		}
+		away()
+		if err := l.Drain(t.Context()); err != nil {
+			t.Errorf("drain: %v", err)
+		}
+		away()
+		mustClose(t, l)
+		if _, ok := s.registry.entry("a1"); ok {
+			t.Error("still registered")
+		}
+	})
+}

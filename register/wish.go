@@ -16,14 +16,15 @@ import (
 // confirmed before would undo it for a moment. So when a renewal is due then, the change is
 // tried first.
 type wish struct {
-	update *change     // nil: there is none
-	retry  *time.Timer // fires when the change is to be tried again
-	tries  int         // PUTs with a change failed in a row
-	unsure bool        // one of them may have been executed
-	turn   bool        // the next PUT has the change
-	due    bool        // it takes the place of a renewal that is due
-	former bool        // the last PUT with a change had the Update
-	notice notice
+	update  *change     // nil: there is none
+	retry   *time.Timer // fires when the change is to be tried again
+	tries   int         // PUTs with a change failed in a row
+	strikes strikes
+	unsure  bool // one of them may have been executed
+	turn    bool // the next PUT has the change
+	due     bool // it takes the place of a renewal that is due
+	former  bool // the last PUT with a change had the Update
+	notice  notice
 }
 
 // message is one PUT.
@@ -100,7 +101,7 @@ func (lp *loop) granted(m message, pub Published) {
 	}
 	wishes := lp.wishes()
 	if m.change || !wishes {
-		w.tries = 0
+		w.tries, w.strikes = 0, 0
 		l.setPending(nil)
 	}
 	if !wishes && w.notice.over() {
@@ -117,9 +118,10 @@ func (lp *loop) granted(m message, pub Published) {
 func (lp *loop) denied(m message, err error) {
 	l, w := lp.Lease, &lp.wish
 	w.tries++
-	if lp.final(err, w.tries) {
+	w.strikes.add(err)
+	if w.strikes.final(err, len(l.cfg.Hooks)) {
 		l.log(slog.LevelWarn, "change refused, the former registration goes on", "err", err)
-		w.tries, w.unsure = 0, false
+		w.tries, w.strikes, w.unsure = 0, 0, false
 		w.notice.over()
 		l.setPending(nil)
 		if m.updates {
