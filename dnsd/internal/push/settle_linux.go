@@ -8,8 +8,9 @@ import (
 )
 
 // mostUnsent is how many octets the system takes that it cannot send yet. Without it, a client
-// that does not read costs up to 4 MiB of the system's memory. What is on its way is not
-// bounded by it, so that long distances do not make it slow.
+// that does not read costs the system the whole buffer of its socket, and dnsd sees half a
+// minute later that it does not read. What is on its way is not bounded by it, so that long
+// distances do not make it slow.
 const mostUnsent = 64 << 10
 
 // settle lets the system find a client that is gone: within 30 s while nothing is sent, and

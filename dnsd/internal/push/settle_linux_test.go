@@ -9,7 +9,8 @@ import (
 )
 
 // TestTheSystemKeepsLittleForAClientThatDoesNotRead writes until the system takes no more.
-// Without a bound, it takes megabytes.
+// Without a bound, it takes
+// all that fits into the socket's buffer, which grows to megabytes here.
 func TestTheSystemKeepsLittleForAClientThatDoesNotRead(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
