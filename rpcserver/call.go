@@ -121,6 +121,24 @@ func (k *call) begins(t *Trace) {
 	}
 }
 
+// ends tells the Trace, and answers the call, also if the Trace ends the goroutine. It is apart
+// for the reason that run has.
+//
+//go:noinline
+func (k *call) ends(t *Trace, reply any) {
+	defer k.conn.finish(k, reply)
+	info := CallInfo{Method: k.method.name, Remote: k.conn.remote, Took: time.Since(k.begun), Failed: k.failed, Panic: k.panick}
+	k.conn.server.hook(func() { t.CallEnd(info) })
+}
+
+// isDeserted notes that the method was not called, because Trace.CallBegin has ended the
+// goroutine.
+//
+//go:noinline
+func (k *call) isDeserted() {
+	k.unmade, k.failed = true, "rpcserver: "+k.method.name+" was not called: Trace.CallBegin has ended its goroutine"
+}
+
 // What requests are told that are not executed.
 const (
 	errLate    = "deadline exceeded before the call began"

@@ -263,6 +263,9 @@ func (c *conn) answer(k *call) {
 	if never := k.ctx != nil && k.ctx.answer(); never && k.never != nil {
 		k.unmade = true
 	}
+	if !k.ended && k.failed == "" {
+		k.isDeserted()
+	}
 	var reply any
 	if k.failed == "" {
 		reply = k.args[3].Interface()
@@ -271,17 +274,10 @@ func (c *conn) answer(k *call) {
 	}
 	m.calls.Add(1)
 	if t := c.server.cfg.Trace; t != nil && t.CallEnd != nil {
-		k.ends(t)
+		k.ends(t, reply)
+		return
 	}
 	c.finish(k, reply)
-}
-
-// ends tells the Trace. It is apart for the reason that run has.
-//
-//go:noinline
-func (k *call) ends(t *Trace) {
-	info := CallInfo{Method: k.method.name, Remote: k.conn.remote, Took: time.Since(k.begun), Failed: k.failed, Panic: k.panick}
-	k.conn.server.hook(func() { t.CallEnd(info) })
 }
 
 // finish answers a call and frees it.
@@ -385,6 +381,7 @@ func (c *conn) encode(k *call, reply any) (failed error) {
 //go:noinline
 func (c *conn) deserted(k *call) {
 	method := c.resp.ServiceMethod
+	c.out.buf = nil // the encoder may have given it to others
 	c.out.failLocked(errEnded)
 	closeNow(c.nc)
 	c.out.mu.Unlock()

@@ -239,6 +239,30 @@ func TestTraceMayPanic(t *testing.T) {
 }
 
 // TestEagerClientOfHTTPIsServed: bytes that it sends together with its CONNECT are not lost.
+// TestTraceMayEndTheGoroutine: a call whose method did not run is answered with an error, and
+// one whose method did run with its reply.
+func TestTraceMayEndTheGoroutine(t *testing.T) {
+	quit := func(rpcserver.CallInfo) { runtime.Goexit() }
+	for name, trace := range map[string]rpcserver.Trace{"begin": {CallBegin: quit}, "end": {CallEnd: quit}} {
+		t.Run(name, func(t *testing.T) {
+			s, addr := serve(t, rpcserver.Config{Trace: &trace}, newArith())
+			c, err := rpc.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			n := 0
+			err = c.Call("Arith.Multiply", Args{6, 7}, &n)
+			if ran := trace.CallEnd != nil; ran && (err != nil || n != 42) || !ran && (err == nil || !strings.Contains(err.Error(), "CallBegin")) {
+				t.Errorf("%d, %v", n, err)
+			}
+			if err := s.Shutdown(t.Context()); err != nil { // it waits for calls that are counted
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestEagerClientOfHTTPIsServed(t *testing.T) {
 	s := rpcserver.New(rpcserver.Config{})
 	s.Register(newArith())
