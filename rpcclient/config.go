@@ -25,7 +25,8 @@ type Config struct {
 	// the servers of the environment variable ROLLCALL_DNS, else those of the system. All
 	// clients of a process that have no Source share one, and with it one cache, and one
 	// session with a server that tells about changes. It ends with the last of them. (If
-	// ROLLCALL_DNS changes, clients that are made after that share another one.) A Source of
+	// ROLLCALL_DNS changes, clients that are made after that share another one. Those that were
+	// made before keep their servers, unless it was empty.) A Source of
 	// your own may be shared as well: give several clients one *resolver.Resolver. A client
 	// in a bubble of testing/synctest needs a Source.
 	Source resolver.Source
@@ -48,7 +49,8 @@ type Config struct {
 	// has been gone for longer than Linger. A call that all connected nodes have refused
 	// waits as long, in all, while a node is connected to for the first time. When many calls
 	// wait and a node comes up, they go out within half a second, so that the first of several
-	// nodes does not get them all.
+	// nodes does not get them all. Those of Go do not wait side by side: they go out together,
+	// in their order.
 	WaitForNode time.Duration
 	// Methods declares what is known of methods, "Arith.Multiply", for all calls.
 	// Other methods are not idempotent, unless the call or [MethodOf] says so.

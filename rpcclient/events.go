@@ -47,6 +47,12 @@ func (e *events) tell(f func()) {
 }
 
 func (e *events) run() {
+	over := false
+	defer func() {
+		if !over { // a hook or the Logger has ended this goroutine
+			go e.run()
+		}
+	}()
 	for {
 		e.mu.Lock()
 		missed := e.missed
@@ -58,7 +64,7 @@ func (e *events) run() {
 			e.missed, e.quietTo = 0, now.Add(missedQuiet)
 		}
 		if len(e.queue) == 0 {
-			e.telling, e.queue = false, nil
+			e.telling, e.queue, over = false, nil, true
 			e.mu.Unlock()
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -124,6 +125,16 @@ func TestUserCodeMayPanic(t *testing.T) {
 			time.Sleep(10 * time.Second)
 		})
 	}
+}
+
+// TestUserCodeMayEndItsGoroutine: what comes after it is heard.
+func TestUserCodeMayEndItsGoroutine(t *testing.T) {
+	e := events{log: slog.New(slog.DiscardHandler)}
+	e.tell(runtime.Goexit)
+	e.tell(func() { e.guard("Logger", runtime.Goexit) })
+	heard := make(chan struct{})
+	e.tell(func() { close(heard) })
+	<-heard
 }
 
 func TestPanicInDialIsAFailedDial(t *testing.T) {

@@ -44,7 +44,10 @@ func (c *Client) share() *sharedResolver {
 	s := shared.resolvers[key]
 	if s == nil {
 		s = &sharedResolver{hearers: map[*slog.Logger]*hearer{}}
-		s.Resolver = &resolver.Resolver{Logger: slog.New(sharedLog{s})}
+		// These servers, whatever the variable says later. An empty one cannot be kept: it is read
+		// for each question, as by any Resolver.
+		servers := strings.FieldsFunc(key, func(c rune) bool { return strings.ContainsRune(", \t\n", c) })
+		s.Resolver = &resolver.Resolver{Servers: servers, Logger: slog.New(sharedLog{s})}
 		if shared.resolvers == nil {
 			shared.resolvers = map[string]*sharedResolver{}
 		}

@@ -50,6 +50,11 @@ func TestClientsWithoutSourceShareOneResolverUntilTheLastCloses(t *testing.T) {
 			t.Errorf("client %d shares the Resolver of the first one: %v, want %v", i, same, want)
 		}
 	}
+	for i, want := range map[int]string{0: first, 3: second} { // whatever the variable says now
+		if servers := source(clients[i]).(*resolver.Resolver).Servers; !slices.Equal(servers, []string{want}) {
+			t.Errorf("client %d asks %q, want %s", i, servers, want)
+		}
+	}
 	for i, left := range []int{2, 2, 2, 1, 0, 0} {
 		clients[i].Close()
 		clients[i].Close() // counts once
