@@ -167,3 +167,34 @@ func TestAClientThatWantsNewKeysAndDoesNotRead(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatTLSCannotFinishHasATime: a message of TLS that does not end, and a record, have the
+// time of a message of DSO.
+func TestWhatTLSCannotFinishHasATime(t *testing.T) {
+	parts := map[string]func(u *updating) error{
+		"a record": func(u *updating) error {
+			_, err := u.below.Write([]byte{recordApplication, 3, 3, 0x40, 0})
+			return err
+		},
+		"a message": func(u *updating) error {
+			return u.record(recordHandshake, append([]byte{24, 0, 0xff, 0xf0}, make([]byte, 9000)...))
+		},
+	}
+	for name, part := range parts {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, s := worldAndServer(t)
+				c, u := connectUpdating(t, s)
+				c.follow(1, "_math._tcp.svc.")
+				begun := time.Now()
+				if err := part(u); err != nil {
+					t.Fatal(err)
+				}
+				c.closed()
+				if took := time.Since(begun); took != messageTime {
+					t.Errorf("it ended after %v, want %v", took, messageTime)
+				}
+			})
+		})
+	}
+}

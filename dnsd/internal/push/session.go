@@ -133,9 +133,14 @@ func (s *session) readOn() {
 				s.end()
 				return
 			}
+			if !s.inTime() { // a read that need not wait knows no deadline
+				s.abort("the client sends without a pause, and its time is over")
+				s.end()
+				return
+			}
 		case errors.Is(err, os.ErrDeadlineExceeded): // there is no more, or the time is over
+			s.pause()
 			if s.extend() {
-				trim(s.conn)
 				go s.read()
 				return
 			}
@@ -146,6 +151,24 @@ func (s *session) readOn() {
 			s.end()
 			return
 		}
+	}
+}
+
+// inTime tells whether the session may go on.
+func (s *session) inTime() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Now().Before(s.dueLocked())
+}
+
+// pause gives buffers back when there is no more to read for now. What package tls has not
+// finished has as much time as a message that is not whole.
+func (s *session) pause() {
+	switch partial := trim(s.conn); {
+	case partial && s.begun.IsZero():
+		s.begun = time.Now()
+	case !partial && len(s.in) == 0:
+		s.begun = time.Time{}
 	}
 }
 

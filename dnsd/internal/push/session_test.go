@@ -191,3 +191,33 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 }
+
+// TestAClientThatNeverPausesIsEnded: what a client sends without a pause can always be read, so
+// that no deadline of a read ends it.
+func TestAClientThatNeverPausesIsEnded(t *testing.T) {
+	_, s := worldAndServer(t)
+	c := connectTCP(t, s)
+	c.follow(1, "_math._tcp.svc.")
+	var many []byte
+	for len(many) < 256<<10 {
+		many = append(many, dso.AppendKeepAlive(nil, 5, dso.KeepAlive{})...)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			if _, err := c.conn.Write(many); err != nil {
+				return
+			}
+		}
+	}()
+	s.Update(Config{}) // the zone goes, and the client does not go
+	s.mu.Lock()
+	for ses := range s.sessions { // its time is over
+		ses.mu.Lock()
+		ses.last = ses.last.Add(-leaveTime)
+		ses.mu.Unlock()
+	}
+	s.mu.Unlock()
+	<-ended
+}
