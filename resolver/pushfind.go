@@ -3,6 +3,7 @@ package resolver
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -83,7 +84,7 @@ func (r *Resolver) findIn(ctx context.Context, e *entry, z *pushZone) {
 	if w, err := r.way(); err == nil {
 		out = r.resolveAt(ctx, pushService+z.name, w.light(), nil, new(memory))
 	}
-	servers := r.discovered(out.endpoints)
+	servers := r.discovered(z.name, out.endpoints)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !out.vouched { // a lost answer says nothing about the servers that are known
@@ -122,7 +123,12 @@ func (r *Resolver) findSoonLocked(ctx context.Context) time.Time {
 }
 
 // discovered returns servers in the order in which to try them.
-func (r *Resolver) discovered(eps []Endpoint) []*pushServer {
+//
+// The name of a server comes by DNS without protection. An attacker who forges it once could
+// name a host of his own, which has a public certificate, and tell what he likes for as long as
+// the session lasts. So, unless PushTLS says whom to believe, only a name within the zone is
+// believed, for which only the owner of the zone gets a certificate.
+func (r *Resolver) discovered(zone string, eps []Endpoint) []*pushServer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	eps = Order(eps, r.Rand)
@@ -134,6 +140,10 @@ func (r *Resolver) discovered(eps []Endpoint) []*pushServer {
 		}
 		if config.ServerName == "" {
 			config.ServerName = strings.TrimSuffix(ep.Target, ".")
+			if config.RootCAs == nil && !config.InsecureSkipVerify && !dns.IsSubDomain(zone, ep.Target) {
+				r.logLocked(slog.LevelWarn, "resolver: the zone names a server of DNS push outside of the zone, which is not used: set PushTLS.ServerName, or PushTLS.RootCAs to your own authority", "zone", zone, "server", ep.Target)
+				continue
+			}
 		}
 		for _, addr := range append([]string{ep.Addr}, ep.Alt...) { // the one that is preferred may not be reached
 			out = append(out, r.pushServerLocked(addr, config))

@@ -354,3 +354,25 @@ func TestAllNamesOfAZoneAreFollowedAtOnce(t *testing.T) {
 		time.Sleep(ended)
 	})
 }
+
+// TestDNSAloneNamesNoServerOutsideOfItsZone: anyone gets a public certificate for a host of his
+// own, and may forge the name of that host in DNS.
+func TestDNSAloneNamesNoServerOutsideOfItsZone(t *testing.T) {
+	eps := []Endpoint{{Target: "push.evil.example.", Addr: "10.6.6.6:853"}, {Target: "Push.svc.example.", Addr: "10.9.9.9:853"}}
+	for name, c := range map[string]struct {
+		config *tls.Config
+		want   int
+	}{
+		"nil":                 {nil, 1},
+		"without authority":   {&tls.Config{MinVersion: tls.VersionTLS13}, 1},
+		"an own authority":    {&tls.Config{RootCAs: x509.NewCertPool()}, 2},
+		"a name":              {&tls.Config{ServerName: "push.example"}, 2},
+		"what checks nothing": {&tls.Config{InsecureSkipVerify: true}, 2},
+	} {
+		r := &Resolver{PushTLS: c.config}
+		got := r.discovered("svc.example.", eps)
+		if len(got) != c.want || c.want == 1 && got[0].address != "10.9.9.9:853" {
+			t.Errorf("%s: %d servers", name, len(got))
+		}
+	}
+}

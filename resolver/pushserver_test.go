@@ -381,9 +381,9 @@ func TestManyZonesDoNotForgetAServer(t *testing.T) {
 	for zone := range maxPushZones {
 		var eps []Endpoint
 		for i := range maxFound {
-			eps = append(eps, Endpoint{Addr: fmt.Sprintf("a%d.%d:853", zone, i), Alt: []string{fmt.Sprintf("b%d.%d:853", zone, i)}, Target: "push."})
+			eps = append(eps, Endpoint{Addr: fmt.Sprintf("a%d.%d:853", zone, i), Alt: []string{fmt.Sprintf("b%d.%d:853", zone, i)}, Target: "push.svc."})
 		}
-		for _, s := range r.discovered(eps) {
+		for _, s := range r.discovered("svc.", eps) {
 			s.until = recursor.until
 		}
 	}

@@ -63,7 +63,8 @@ type Resolver struct {
 	NoPush bool
 	// PushTLS is the configuration of TLS for servers of DNS push that were discovered. Without
 	// ServerName the certificate must be for the name under which the server was found. nil:
-	// the roots of the system.
+	// the roots of the system. Without ServerName and RootCAs, only a server whose name is
+	// within the zone is used: DNS alone could name any other one.
 	PushTLS *tls.Config
 
 	// Dial connects to a server over the network "udp" or "tcp". A "udp" connection must
