@@ -53,14 +53,16 @@
 //
 //   - A server that answers that it does not know such sessions costs one TCP connection an
 //     hour. So does one that never answers, after a dozen in its first hour. The TTL rules
-//     then. If the zone names a server of DNS push (RFC 8765 section 6.1), that is used over
-//     TLS: see [Resolver.PushTLS].
+//     then. If the zone names a server of DNS push (RFC 8765 section 6.1), that is tried over
+//     TLS: see [Resolver.PushTLS]. It must be a dnsd: a Resolver sends FOLLOW, dnsd's own
+//     request, and never SUBSCRIBE. Any other server is left alone for an hour.
 //   - When a session ends, its names are asked for within a second, at random moments, and
 //     then by their TTL. The next session is with a server that answers, after a random
 //     pause of half a second to one and a half, which doubles up to a minute while no
 //     session lasts, and up to an hour if the server has never had one.
-//   - A server that cannot learn of changes says so, and the TTL rules until it can. So it
-//     does while the rest of a set of several messages does not come for ten seconds.
+//   - A server that cannot learn of changes says so, and the TTL rules until it can. The TTL
+//     rules also when a set comes in several messages and the rest of them is more than ten
+//     seconds late, until it is there.
 //   - After a minute without a message the server is asked for a sign of life. If it is
 //     silent for five seconds then, the session ends.
 //   - A hint asks by DNS here, too. If the server answers otherwise than it tells, the session
@@ -69,7 +71,8 @@
 //   - At most 20,000 messages and 4 MB a second are read in a session, after a burst of 64 MB,
 //     so that a server that sends without end does not take a whole processor.
 //
-// [Resolver.Freshness] tells by what a name is kept fresh.
+// [Resolver.Freshness] tells by what a name is kept fresh. Why no server tells about it is in
+// the lines of level Debug of [Resolver.Logger].
 //
 // # Believing
 //

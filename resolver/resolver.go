@@ -38,7 +38,12 @@ type Resolver struct {
 	// enough or does not get through.
 	TCP bool
 	// TLS, when set, means to ask over TLS only (RFC 7858), on port 853 unless Servers says
-	// another. Without ServerName the certificate must be for the host in Servers.
+	// another. Without ServerName the certificate must be for the host in Servers:
+	//
+	//	resolver.Resolver{Servers: []string{"dnsd.example.com"}, TLS: &tls.Config{RootCAs: roots}}
+	//
+	// The servers of ROLLCALL_DNS and resolv.conf are asked over TLS, too. A port in
+	// ROLLCALL_DNS counts: name 853 there, or none, and not the port for UDP and TCP.
 	TLS *tls.Config
 
 	// MinTTL: a smaller TTL, including 0, counts as this. A name is asked for sooner only

@@ -31,8 +31,9 @@ type Config struct {
 	// in a bubble of testing/synctest needs a Source.
 	Source resolver.Source
 	// Linger is how long a node that works is used after the source has taken it away
-	// together with more than half of the others: see "Which nodes" in the
-	// package comment. 0: 30s. Negative: not at all.
+	// together with more than half of the others, by an answer of DNS. What a session of push
+	// tells of a change is believed at once: see "Which nodes" in the package comment. 0: 30s.
+	// Negative: not at all.
 	Linger time.Duration
 
 	// Policy chooses among the usable nodes of a tier. nil: balancer.P2C.

@@ -136,13 +136,15 @@
 //
 //   - No server answers the query (time-out, SERVFAIL, REFUSED): nodes that work are used
 //     without limit.
-//   - An answer takes away at most half of the nodes: it is believed at once. A node that
-//     it takes away finishes its calls. It gets new ones only while no listed node is
+//   - An answer of DNS takes away at most half of the nodes: it is believed at once. A node
+//     that it takes away finishes its calls. It gets new ones only while no listed node is
 //     usable.
-//   - An answer takes away more than half of the nodes, or all: a registry that was
+//   - An answer of DNS takes away more than half of the nodes, or all: a registry that was
 //     started without its memory gives the same answer. Nodes that work are used as
 //     before for Config.Linger, 30 s by default, which is longer than servers need to
 //     register again.
+//   - A server that the Resolver follows tells of a change within a session: it is believed
+//     at once, whatever it takes away. The first set of a session is believed as an answer is.
 //   - A node that said that it drains, or that does not work, goes at once. All nodes go
 //     when the service is explicitly not offered (target ".").
 //

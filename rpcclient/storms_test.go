@@ -127,7 +127,10 @@ const stormsPreface = `# What a thousand clients do when something dies
 
 TestStorms measures this page. It runs real clients and resolvers in fake time; the DNS
 server and the servers are functions of the test. The TTL is 5 s, each client has two
-connections to each server, and all other settings are the defaults. The test runs 250
+connections to each server, and all other settings are the defaults. The DNS server of the
+test refuses TCP, so no client follows the service live: the page is about clients that ask
+by TTL. For those that follow it, limits.md has the bound of what they send when dnsd ends
+and comes back, and BENCHMARKS.md what 10,000 of them sent. The test runs 250
 clients and multiplies by 4, or, for the hour, 20 clients and multiplies by 50. It counts
 queries to the DNS server and dials of servers, also those that reach none. All clients
 see the event in the same moment.
