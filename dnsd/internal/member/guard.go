@@ -94,6 +94,7 @@ func (m *Member) troubles() []string {
 // glance reads the head, and returns what is odd about it, or why it cannot be read.
 func (m *Member) glance(ctx context.Context) (odd, err error) {
 	revision := m.cfg.Registry.Revision() // before the head is read: the store has this, or more
+	absent := m.missing()
 	k := known{}
 	if seen := m.known.Load(); seen != nil {
 		k = *seen
@@ -117,6 +118,7 @@ func (m *Member) glance(ctx context.Context) (odd, err error) {
 		return errHeadGone, nil
 	}
 	var h struct {
+		Life     life   `json:"life"`
 		Revision uint64 `json:"revision"`
 		Spares   int    `json:"spares"`
 	}
@@ -126,13 +128,17 @@ func (m *Member) glance(ctx context.Context) (odd, err error) {
 	switch {
 	case pair.Modified < k.head, pair.Modified > k.head && h.Revision < revision:
 		return errOlder, nil
-	case h.Revision < revision:
+	case h.Revision < revision, absent != nil:
 		n, err := m.countSpares(ctx, header.Revision)
 		if err != nil {
 			return nil, err
 		}
-		if h.Revision+uint64(max(h.Spares-n, 0)) < revision {
+		stored := h.Revision + uint64(max(h.Spares-n, 0))
+		if stored < revision {
 			return errOlder, nil
+		}
+		if absent != nil {
+			m.returned(absent, registry.Life(h.Life), stored)
 		}
 	}
 	newest := pair.Modified
@@ -147,7 +153,7 @@ func (m *Member) glance(ctx context.Context) (odd, err error) {
 }
 
 // countSpares counts the spare keys as they were when the head was read. It is needed only
-// while the store is full.
+// while the store is full, and after an absence.
 func (m *Member) countSpares(ctx context.Context, at int64) (n int, err error) {
 	_, err = m.cfg.Store.Range(ctx, m.keys.spares(), at, func(p kv.Pair) error {
 		if _, err := m.keys.read(p.Key); err == nil {

@@ -44,6 +44,9 @@ type Member struct {
 	health   atomic.Pointer[storeHealth]
 	settings atomic.Pointer[map[string]string]
 
+	hearing sync.Mutex // held while answered changes
+	absent  *absence   // guarded by hearing; the last one; nil: its end was caught up with
+
 	mu      sync.Mutex
 	view    view          // guarded by mu
 	changed chan struct{} // guarded by mu; closed when view changes
@@ -127,14 +130,6 @@ func (m *Member) follow(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// heard notes that the store has answered.
-func (m *Member) heard() { m.answered.Store(int64(time.Since(m.began))) }
-
-// silent is how long the store has not answered.
-func (m *Member) silent() time.Duration {
-	return time.Since(m.began) - time.Duration(max(m.answered.Load(), 0))
 }
 
 // publish shows the members and the writer to others.

@@ -14,7 +14,7 @@ import (
 // Health is what each answer of this dnsd should know of the cluster.
 type Health struct {
 	Loaded bool          // it has content
-	Stale  bool          // its content may be old: the store does not answer, or cannot be followed
+	Stale  bool          // its content may be old: the store does not answer, cannot be followed, or answers again and was not caught up with
 	Writer bool          // this member leads
 	Lag    uint64        // revisions that the store has and this member has not
 	Silent time.Duration // since the store answered last
@@ -24,7 +24,9 @@ type Health struct {
 // Health is quick.
 func (m *Member) Health() Health {
 	reg := m.cfg.Registry
-	h := Health{Loaded: reg.Loaded(), Writer: reg.Leads(), Silent: m.silent()}
+	h := Health{Loaded: reg.Loaded(), Writer: reg.Leads()}
+	silent, behind := m.listen()
+	h.Silent = silent
 	lag, since := m.lag(reg)
 	h.Lag = lag
 	older := m.older.Load()
@@ -46,6 +48,9 @@ func (m *Member) Health() Health {
 	case older != nil && time.Since(*older) > m.cfg.Session: // until then another becomes the writer, as a rule
 		h.Stale = true
 		h.Reason = fmt.Sprintf("its content may be old: the store has had less than it for %v, as one that was restored from a copy, and the writer has not begun a new life", time.Since(*older).Round(time.Second))
+	case behind:
+		h.Stale = true
+		h.Reason = "its content may be old: the store answers again, and this member may not have everything from it yet"
 	case since > laggard:
 		h.Reason = fmt.Sprintf("it is %d revisions behind the store for %v", lag, since.Round(time.Second))
 	}
