@@ -11,11 +11,12 @@ import (
 // ask puts a question to the servers in turn until one gives a verdict on it: data, an
 // alias, or that there is none. It returns that server, too.
 //
-// A lame answer counts only if no other server has a better one.
+// A lame answer counts only if no other server has a better one. So does one that is marked
+// stale, which is better than a lame one. Each other server is asked once for that.
 func (r *Resolver) ask(ctx context.Context, q question, w way, tcp bool) (rep *reply, server string, err error) {
 	var failed tries
-	var lame *reply
-	var lameServer string
+	var spare *reply // lame or stale
+	var spareServer string
 	for servers := w.servers; len(servers) > 0; {
 		var silent []string
 		for i, server := range servers {
@@ -27,16 +28,20 @@ func (r *Resolver) ask(ctx context.Context, q question, w way, tcp bool) (rep *r
 			if err == nil {
 				e.Err = rep.objection(q)
 				e.Rcode = rep.rcodeText()
+				rep.stale = rep.stale || server == w.stale
 			}
 			switch {
 			case e.Err != nil:
-			case !rep.lame(q) || i == len(servers)-1 && lame == nil:
+			case !rep.lame(q) && !rep.seeksBetter(q, w) || i == len(servers)-1 && spare == nil:
 				return rep, server, nil
 			default:
-				if lame == nil {
-					lame, lameServer = rep, server
+				if spare == nil || spare.lame(q) && !rep.lame(q) {
+					spare, spareServer = rep, server
 				}
-				r.log().Debug("resolver: empty answer without SOA, asking the next", "name", q.name, "type", e.Type, "server", server)
+				if rep.stale {
+					w = w.hasty(r)
+				}
+				r.log().Debug("resolver: an answer that is stale, or empty without SOA, asking the next", "name", q.name, "type", e.Type, "server", server, "stale", rep.stale)
 				continue
 			}
 			if errors.As(e.Err, new(*timeoutError)) {
@@ -51,8 +56,8 @@ func (r *Resolver) ask(ctx context.Context, q question, w way, tcp bool) (rep *r
 				r.log().Debug("resolver: server failed, asking the next", "name", q.name, "type", e.Type, "server", server, "error", e.cause())
 			}
 		}
-		if lame != nil {
-			return lame, lameServer, nil
+		if spare != nil {
+			return spare, spareServer, nil
 		}
 		if w.attempts--; w.attempts <= 0 {
 			break

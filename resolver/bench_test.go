@@ -45,7 +45,7 @@ func BenchmarkLookup(b *testing.B) {
 			m := new(memory)
 			b.ReportAllocs()
 			for b.Loop() {
-				if out := r.resolve(b.Context(), mathTCP, nil, m); len(out.endpoints) != n {
+				if out := r.resolve(b.Context(), mathTCP, "", nil, m); len(out.endpoints) != n {
 					b.Fatal(out.err)
 				}
 			}

@@ -99,6 +99,10 @@
 //     Wrong NXDOMAINs have caused outages, while a second costs nothing, since dead
 //     endpoints are found by dialling them. Even then State.Trust is Shrunk, because a
 //     registry that was started without its memory answers in the same way.
+//   - An answer that the server marks as stale (RFC 8914: it cannot learn of changes) is used
+//     only if no other server has a better one. While all are stale, the others are asked once
+//     in a TTL. A name that a session tells while it is stale is asked for within a second, and
+//     is followed at a server that is not stale. With one server, the TTL rules.
 //   - An empty answer without SOA from a server without authority (RFC 2308) means
 //     nothing: the next server is asked, and the set is never emptied.
 //   - A record that cannot be used (port 0, a target that is no host name, broken

@@ -62,7 +62,8 @@ type Trust uint8
 const (
 	// Unknown means that the Source does not say.
 	Unknown Trust = iota
-	// Confirmed means that a server answered. Endpoints that are no longer there are gone.
+	// Confirmed means that a server answered. Endpoints that are no longer there are gone. It is
+	// also Confirmed when all servers that answer say that they are stale.
 	Confirmed
 	// Shrunk means that a server has answered twice that more than half of the endpoints
 	// are gone, or all. A registry that was started without its memory answers so, too:

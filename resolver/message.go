@@ -50,6 +50,7 @@ type reply struct {
 	exact   bool            // of the names in glue, no address was left out
 	edns    bool            // the server knows EDNS (RFC 6891)
 	sample  int             // the answer is a part of so many records, as the server says; 0: it does not say so
+	stale   bool            // the server says that it could not learn of changes: see stale.go
 
 	aa          bool   // the server has authority for the zone
 	endless     bool   // the CNAMEs go in a circle, or the chain is too long
@@ -242,7 +243,7 @@ func (p *parser) record(section int, rep *reply) error {
 	p.off = end
 	if typ == dns.TypeOPT && section == 2 {
 		rep.rcode |= int(ttl>>24) << 4 // RFC 6891 section 6.1.3
-		rep.edns, rep.sample = true, sampled(p.msg[begin:end])
+		rep.edns, rep.sample, rep.stale = true, sampled(p.msg[begin:end]), markedStale(p.msg[begin:end])
 		return nil
 	}
 	if class != dns.ClassINET {
@@ -274,16 +275,10 @@ func (p *parser) record(section int, rep *reply) error {
 // has of which dnsd has sent a sample. dnsd says so by an Extended DNS Error (RFC 8914), whose
 // text docs/dns-names.md has. 0: it does not say so.
 func sampled(options []byte) int {
-	for len(options) >= 4 {
-		code, size := binary.BigEndian.Uint16(options), int(binary.BigEndian.Uint16(options[2:]))
-		if options = options[4:]; size > len(options) {
-			return 0
-		}
-		data := options[:size]
-		options = options[size:]
+	for code, text := range extendedErrors(options) {
 		var part, whole int
-		if code == dns.EDNS0EDE && size > 2 && binary.BigEndian.Uint16(data) == dns.ExtendedErrorCodeOther {
-			if n, _ := fmt.Sscanf(string(data[2:]), "weighted sample: %d of %d records", &part, &whole); n == 2 && whole > 0 {
+		if code == dns.ExtendedErrorCodeOther {
+			if n, _ := fmt.Sscanf(text, "weighted sample: %d of %d records", &part, &whole); n == 2 && whole > 0 {
 				return whole
 			}
 		}

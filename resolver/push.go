@@ -30,6 +30,7 @@ type pushState struct {
 	refusedBy *pushServer   // does not tell about this name
 	refused   time.Time     // until then
 	refusals  int           // in a row
+	sought    time.Time     // when servers were last asked because the session said that it is stale
 	news      news          // the last change that a session told
 	hurried   time.Time     // when targets that were asked for were left for later
 	look      time.Duration // after this, addresses that are not in the set must be asked for; 0: all are in it
@@ -71,7 +72,8 @@ func (f *follow) readyIn(now time.Time) time.Duration {
 	return f.behind.Add(behindFor).Sub(now)
 }
 
-// Freshness is by what a name is kept fresh.
+// Freshness is by what a name is kept fresh. A server that says that it is stale does not keep
+// a name fresh by push: By is "ttl" then, and Trust of the State stays Confirmed.
 type Freshness struct {
 	// By is "push" if a server tells about changes, as they happen, and "ttl" if the name is
 	// asked for again when its TTL ends. It is empty for a name without a Watch.

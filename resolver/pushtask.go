@@ -15,6 +15,7 @@ type task struct {
 	check  bool    // it asks by DNS whether what the follow told is true
 	change bool    // the set differs from the last one by changes that the server told
 	least  uint64  // the revision of the set, or a later one
+	stale  string  // the server of a session that says that it is stale; "": none
 }
 
 // taskLocked decides what the next resolution of a name does.
@@ -25,11 +26,11 @@ func (r *Resolver) taskLocked(e *entry) task {
 	case f == nil:
 		return task{}
 	case f.readyIn(now) <= 0:
-		t := task{follow: f, change: f.applied, least: f.revision}
+		t := task{follow: f, change: f.applied, least: f.revision, stale: f.staleServer()}
 		f.pending = false
 		return t
 	case !f.fresh():
-		return task{}
+		return task{stale: f.staleServer()}
 	case e.hint.pending() && !e.hint.next.After(now) || !f.recheck.IsZero() && !f.recheck.After(now):
 		f.recheck = time.Time{}
 		return task{follow: f, check: true}
@@ -45,6 +46,7 @@ func (t task) byDNS() bool { return t.follow == nil || t.check }
 type taskResult struct {
 	outcome
 	revision uint64 // of the set that it is
+	others   bool   // there are other servers to ask than that of the session
 	denied   bool   // it is the answer of another server, which contradicts the set
 	asked    *reply // of a check: what the server of the session answered; nil: nothing of use
 }
@@ -54,7 +56,7 @@ type taskResult struct {
 func (r *Resolver) perform(ctx, asking context.Context, name string, t task, last []Endpoint, m *memory) taskResult {
 	switch {
 	case t.follow == nil:
-		return taskResult{outcome: r.resolve(ctx, name, last, m)}
+		return taskResult{outcome: r.resolve(ctx, name, t.stale, last, m)}
 	case t.check:
 		return taskResult{asked: r.check(ctx, t.follow, m)}
 	}
@@ -74,17 +76,20 @@ func (r *Resolver) fromSet(ctx, asking context.Context, t task, last []Endpoint,
 		w = way{servers: []string{server}, timeout: r.timeout(), attempts: defaultAttempts}
 	}
 	out := r.assembleSet(asking, t.follow, w, last, m)
+	out.others = !t.follow.found && len(w.without(server).servers) > 0
 	if t.change || !out.shrinks(last) {
 		return out
 	}
 	r.log().Info("resolver: the set has shrunk, asking for confirmation", "name", name, "server", server, "endpoints", len(out.endpoints), "before", len(last), "error", out.err)
 	// Where the server was discovered, the others have caches, and confirm nothing.
 	if others := w.without(server); len(others.servers) > 0 && !t.follow.found {
-		if second := r.resolveAt(ctx, name, others, last, m); second.vouched {
+		if second := r.resolveAt(ctx, name, others, last, m); second.vouched && (!second.stale || t.stale != "") {
 			if second.shrinks(last) {
 				return out
 			}
-			r.prefer(second.server)
+			if !second.stale {
+				r.prefer(second.server)
+			}
 			return taskResult{outcome: second, denied: true}
 		}
 	}
@@ -146,9 +151,13 @@ func (r *Resolver) landLocked(e *entry, t task, got taskResult) {
 		if e.push.look = out.look; !out.vouched {
 			e.push.look = e.wait
 		}
+		if f.stale && got.others {
+			r.seekBetterLocked(e)
+		}
 		return
 	}
 	if out.vouched {
+		r.leaveStaleLocked(e, out)
 		if e.push.server = out.server; out.aliased { // a server tells about names that it has
 			e.push.server = ""
 		}

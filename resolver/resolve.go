@@ -16,6 +16,7 @@ type outcome struct {
 	server    string
 	aliased   bool  // the server has the name under another one
 	cached    bool  // the server has no authority for the name: the answer may be some time old
+	stale     bool  // the server says that it may have missed changes
 	meant     bool  // the server told each removal as it happened
 	vouched   bool  // it is the answer of a server; false: no server answered, see err
 	err       error // why there are no endpoints
@@ -25,6 +26,7 @@ type outcome struct {
 type memory struct {
 	failures int // since the last answer
 
+	search  time.Time          // before this, a stale answer is taken without asking the other servers
 	tcp     bool               // the answer was too large for UDP: do not try UDP first
 	scant   bool               // TCP brings no more glue than UDP: do not ask for it
 	hosts   map[string]*cached // the targets that came without glue, or with a part of it
@@ -46,25 +48,33 @@ func (r *Resolver) confirmPause() time.Duration {
 }
 
 // resolve asks for the endpoints of a name. last is the ones known before. An answer
-// that takes away more than half of these is believed only after confirmation.
-func (r *Resolver) resolve(ctx context.Context, name string, last []Endpoint, m *memory) outcome {
+// that takes away more than half of these is believed only after confirmation. staleServer
+// has said in a session that it is stale; "": there is none.
+func (r *Resolver) resolve(ctx context.Context, name, staleServer string, last []Endpoint, m *memory) outcome {
 	w, err := r.way()
 	if err != nil {
 		return outcome{err: &Error{Name: name, Type: typeSRV.String(), Err: err}}
 	}
+	w = w.besideStale(staleServer, time.Now().Before(m.search))
 	out := r.resolveAt(ctx, name, w, last, m)
-	if out.vouched {
+	switch {
+	case out.vouched && !out.stale:
 		r.prefer(out.server)
+	case out.vouched && !w.settle:
+		m.search = time.Now().Add(out.ttl * refreshFrom / 100)
 	}
 	if !out.shrinks(last) {
 		return out
 	}
 	r.log().Info("resolver: the set has shrunk, asking for confirmation", "name", name, "server", out.server, "endpoints", len(out.endpoints), "before", len(last), "error", out.err)
 	if others := w.without(out.server); len(others.servers) > 0 {
-		if second := r.resolveAt(ctx, name, others, last, m); second.vouched {
-			if second.shrinks(last) && len(second.endpoints) <= len(out.endpoints) {
-				return out
-			}
+		switch second := r.resolveAt(ctx, name, others, last, m); {
+		case !second.vouched:
+		case second.shrinks(last) && len(second.endpoints) <= len(out.endpoints):
+			return out
+		case second.stale && !out.stale: // it may have missed why the set has shrunk
+			w = w.first(out.server)
+		default:
 			r.prefer(second.server) // it has the whole set
 			return second
 		}
@@ -114,11 +124,11 @@ func (r *Resolver) resolveAt(ctx context.Context, name string, w way, last []End
 			continue
 		case verdictNoName:
 			out := r.negative(name, rep, server, &noName{name, w.system})
-			out.cached = !rep.aa
+			out.cached, out.stale = !rep.aa, rep.stale
 			return out
 		case verdictNoData:
 			out := r.negative(name, rep, server, errNoData)
-			out.cached = !rep.aa
+			out.cached, out.stale = !rep.aa, rep.stale
 			if rep.lame(q) && len(last) > 0 {
 				// No server with authority for the zone has said so.
 				out.vouched, out.err = false, &Error{Name: name, Type: typeSRV.String(), Server: server, Rcode: rep.rcodeText(), Err: errLame}
@@ -126,7 +136,7 @@ func (r *Resolver) resolveAt(ctx context.Context, name string, w way, last []End
 			return out
 		}
 		out := r.endpoints(ctx, q, rep, w, server, last, m)
-		out.ttl, out.aliased, out.cached = min(out.ttl, ttl), q.name != name || rep.alias != name, !rep.aa
+		out.ttl, out.aliased, out.cached, out.stale = min(out.ttl, ttl), q.name != name || rep.alias != name, !rep.aa, rep.stale
 		return out
 	}
 	return outcome{err: &Error{Name: name, Type: typeSRV.String(), Err: errEndless}}

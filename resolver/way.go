@@ -17,6 +17,8 @@ type way struct {
 	stream   bool          // never by UDP
 	eager    bool          // UDP has failed before: TCP begins at the same time
 	once     bool          // a datagram that is not answered is not sent again
+	settle   bool          // an answer that is marked stale is taken, and no other server is asked
+	stale    string        // a server that has said in a session that it is stale: its answers are taken for marked; "": none
 	system   bool          // the servers are those of the machine: neither Servers nor the environment names any
 }
 
