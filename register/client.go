@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,6 +49,13 @@ func (c *client) next(failed string) {
 	if c.bases[c.cur] == failed {
 		c.cur = (c.cur + 1) % len(c.bases)
 	}
+}
+
+// back returns to a hook.
+func (c *client) back(to string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cur = max(slices.Index(c.bases, to), 0)
 }
 
 // request builds a request to the hook in use.

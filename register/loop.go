@@ -77,6 +77,7 @@ func (l *Lease) run(ctx context.Context) {
 				lp.renewalDue()
 				continue // with another hook
 			}
+			lp.wish.passed = false
 			lp.timer.Reset(pause)
 		}
 		if again {
@@ -149,7 +150,11 @@ func (l *Lease) put(ctx context.Context, m message) (Published, error) {
 		}
 	}
 	var pub Published
+	base := l.client.base()
 	err := l.client.do(ctx, timeout, http.MethodPut, l.path, m.reg, &pub)
+	if _, answered := asType[*answer](err); answered && m.due && !unwelcome(err) {
+		l.client.back(base) // which may take the renewal
+	}
 	return pub, err
 }
 
@@ -215,7 +220,6 @@ func (lp *loop) wait(renew time.Duration) bool {
 		select {
 		case <-beats: // first: during a slow PUT of a change the timer may have fired, too
 			lp.heard(renew)
-			continue
 		default:
 		}
 		select {

@@ -14,7 +14,9 @@ import (
 //
 // If the answer to a change is lost, the hook may have made it, and to repeat what was
 // confirmed before would undo it for a moment. So when a renewal is due then, the change is
-// tried first.
+// tried first. That is one try for each renewal that is due: after it, each hook in turn gets
+// what was confirmed. Otherwise, with two hooks, all changes could go to the one that works,
+// and all renewals to the one that is away.
 type wish struct {
 	update  *change     // nil: there is none
 	retry   *time.Timer // fires when the change is to be tried again
@@ -24,6 +26,7 @@ type wish struct {
 	turn    bool // the next PUT has the change
 	due     bool // it takes the place of a renewal that is due
 	former  bool // the last PUT with a change had the Update
+	passed  bool // the change took the place of the renewal that is due, and was not taken
 	notice  notice
 }
 
@@ -79,7 +82,7 @@ func (lp *loop) mayAsk() bool {
 // renewalDue chooses what is sent for a renewal.
 func (lp *loop) renewalDue() {
 	w := &lp.wish
-	w.turn = lp.wishes() && (w.unsure || lp.fails > 0)
+	w.turn = lp.wishes() && (w.unsure || lp.fails > 0) && !w.passed
 	w.due = w.turn
 }
 
@@ -141,7 +144,10 @@ func (lp *loop) denied(m message, err error) {
 	if !m.apart(err) {
 		return // the renewal failed, too, which is logged and counted
 	}
-	lp.again = m.due
+	if m.due {
+		lp.again, w.passed = true, true
+		lp.fails -= lp.fails % len(l.cfg.Hooks) // each hook gets the renewal before a pause
+	}
 	l.mu.Lock()
 	l.status.Failures++
 	l.mu.Unlock()
