@@ -21,8 +21,8 @@ import (
 // deed is one step of a script: the hook gets into a mood, then the user asks for
 // something, then time passes.
 type deed struct {
-	Mood   string
-	Ask    string // "update", "refused" (an Update that every hook refuses), "drain", "undrain" or nothing
+	Moods  []string // of each hook, or one of all
+	Ask    string   // "update", "refused" (an Update that every hook refuses), "drain", "undrain" or nothing
 	Weight uint16
 	Wait   time.Duration // of the user
 	Pause  time.Duration
@@ -31,10 +31,10 @@ type deed struct {
 // script is a life of a lease.
 type script struct {
 	Lease  time.Duration
-	Hooks  int // of several dnsd that share a registry, all in the same mood
+	Hooks  int // of several dnsd that share a registry
 	NoHold bool
 	Seed   uint64
-	Gentle bool // the hook renews whenever it is asked to
+	Gentle bool // a hook renews whenever it is asked to, and the others fail at once
 	Deeds  []deed
 	Early  bool // it is closed in the last mood
 }
@@ -45,24 +45,33 @@ func drawScript(t *rapid.T) script {
 	}
 	s := script{
 		Lease:  rapid.SampledFrom([]time.Duration{2 * time.Second, 6 * time.Second, 15 * time.Second}).Draw(t, "lease"),
-		Hooks:  rapid.IntRange(1, 2).Draw(t, "hooks"),
+		Hooks:  rapid.IntRange(1, 4).Draw(t, "hooks"),
 		NoHold: rapid.Bool().Draw(t, "no hold"),
 		Seed:   rapid.Uint64().Draw(t, "seed"),
 		Gentle: rapid.Bool().Draw(t, "gentle"),
 		Early:  rapid.Bool().Draw(t, "early"),
 	}
 	moods := slices.Concat(taking, refusing, harsh)
+	others := moods
 	if s.Gentle {
 		// Not both: what was executed without an answer is not what was confirmed, and a hook
 		// that takes no change does not renew it by the other.
-		moods = slices.Concat(taking[:2], refusing)
+		moods, others = slices.Concat(taking[:2], refusing), slices.Concat(quick, refusing[:6], refusing[7:])
 		if rapid.Bool().Draw(t, "taking") {
-			moods = taking
+			moods, others = taking, quick
 		}
 	}
 	for range rapid.IntRange(1, 10).Draw(t, "deeds") {
+		each := []string{rapid.SampledFrom(moods).Draw(t, "mood")}
+		if s.Hooks > 1 && rapid.Bool().Draw(t, "differ") {
+			for range s.Hooks - 1 {
+				each = append(each, rapid.SampledFrom(others).Draw(t, "other mood"))
+			}
+			at := rapid.IntRange(0, s.Hooks-1).Draw(t, "at")
+			each[0], each[at] = each[at], each[0]
+		}
 		s.Deeds = append(s.Deeds, deed{
-			Mood:   rapid.SampledFrom(moods).Draw(t, "mood"),
+			Moods:  each,
 			Ask:    rapid.SampledFrom([]string{"", "update", "update", "refused", "drain", "undrain"}).Draw(t, "ask"),
 			Weight: uint16(rapid.IntRange(1, 600).Draw(t, "weight")),
 			Wait:   seconds(20, "wait"),
@@ -72,9 +81,9 @@ func drawScript(t *rapid.T) script {
 	return s
 }
 
-// A hook does anything, and a user anything else. Whatever the user asked for last: while
-// the hook renews what it confirmed, the lease does not end; when the hook is well again, it
-// soon has what the user said last; requests are bounded; after a Close without an error
+// Hooks do anything, and a user anything else. Whatever the user asked for last: while
+// one hook renews what was confirmed and the others fail at once, the lease does not end; when all are well again, they
+// soon have what the user said last; requests are bounded; after a Close without an error
 // nothing is registered; and nothing is left that runs.
 func TestLeaseInAnyMood(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
@@ -90,14 +99,14 @@ func TestLeaseInAnyMood(t *testing.T) {
 // These scripts each have one thing that must not go wrong.
 func TestLeaseInTheseMoods(t *testing.T) {
 	long := func(mood, ask string) []deed {
-		return []deed{{Mood: "well", Pause: time.Minute}, {Mood: mood, Ask: ask, Weight: 7, Wait: time.Second, Pause: 2 * time.Minute}}
+		return []deed{{Moods: []string{"well"}, Pause: time.Minute}, {Moods: []string{mood}, Ask: ask, Weight: 7, Wait: time.Second, Pause: 2 * time.Minute}}
 	}
 	scripts := map[string]script{
 		"a change waits for a PUT, and fails": {Lease: 2 * time.Second, Deeds: []deed{
-			{Mood: "well", Ask: "drain"},
-			{Mood: "well", Pause: 580 * time.Millisecond},
-			{Mood: "late", Ask: "refused", Pause: 2770 * time.Millisecond},
-			{Mood: "no change 500", Ask: "undrain", Pause: 950 * time.Millisecond},
+			{Moods: []string{"well"}, Ask: "drain"},
+			{Moods: []string{"well"}, Pause: 580 * time.Millisecond},
+			{Moods: []string{"late"}, Ask: "refused", Pause: 2770 * time.Millisecond},
+			{Moods: []string{"no change 500"}, Ask: "undrain", Pause: 950 * time.Millisecond},
 		}},
 	}
 	for _, mood := range refusing {
@@ -228,7 +237,7 @@ func (u *user) ask(t *testing.T, d deed, mayRefuse bool, calls *sync.WaitGroup) 
 func (s script) play(t *testing.T) []string {
 	m := newMoody(s.Lease)
 	cfg := config(nil)
-	cfg.Hooks = []string{"http://hook", "http://hook2"}[:s.Hooks]
+	cfg.Hooks = manyHooks[:s.Hooks]
 	cfg.HTTP, cfg.NoHold = &http.Client{Transport: m}, s.NoHold
 	cfg.HTTP.CheckRedirect, cfg.Logger = stay, slog.New(slog.DiscardHandler)
 	var mu sync.Mutex // guards random, which the hold uses, too
@@ -242,10 +251,10 @@ func (s script) play(t *testing.T) []string {
 		return []string{err.Error()}
 	}
 	u := &user{lease: l, ever: []int{noWeight}, allowed: []int{noWeight}}
-	mayRefuse := slices.ContainsFunc(s.Deeds, func(d deed) bool { return strings.HasSuffix(d.Mood, "refused") })
+	mayRefuse := slices.ContainsFunc(s.Deeds, func(d deed) bool { return strings.Contains(strings.Join(d.Moods, " "), "refused") })
 	var calls sync.WaitGroup
 	for _, d := range s.Deeds {
-		m.set(d.Mood)
+		m.set(d.Moods...)
 		if d.Ask != "" {
 			u.ask(t, d, mayRefuse, &calls)
 		}
@@ -270,7 +279,7 @@ func (s script) play(t *testing.T) []string {
 	if s.Gentle && len(m.hook.lapses) > 0 {
 		u.wrong = append(u.wrong, m.hook.lapses...)
 	}
-	lost := slices.ContainsFunc(s.Deeds, func(d deed) bool { return d.Mood == "lost" }) // of a renewal, too
+	lost := slices.ContainsFunc(s.Deeds, func(d deed) bool { return slices.Contains(d.Moods, "lost") }) // of a renewal, too
 	if _, _, holds := m.hook.counts(); s.Gentle && !lost && s.Hooks == 1 && holds > 1 {
 		u.wrong = append(u.wrong, fmt.Sprintf("%d holds: a change that fails costs the hold", holds))
 	}

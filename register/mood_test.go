@@ -7,19 +7,24 @@ import (
 	"net"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
-// moody is the way to a fake hook that is in a mood. It counts requests.
+// manyHooks are the hooks of several dnsd that share a registry.
+var manyHooks = []string{"http://hook", "http://hook2", "http://hook3", "http://hook4"}
+
+// moody is the way to a fake hook that is in a mood, by one or several names. Each name can
+// have its own. It counts requests.
 type moody struct {
 	hook *fakeHook
 	net  memory
 
-	mu   sync.Mutex // guards mood, at
-	mood string
-	at   []time.Time
+	mu    sync.Mutex // guards moods, at
+	moods []string   // of hook, hook2...; if there is only one, of all
+	at    []time.Time
 }
 
 // The moods in which the hook executes all, although not all answers arrive.
@@ -30,25 +35,31 @@ var refusing = []string{
 	"no change 500", "no change 503", "no change 507", "no change 429", "no change 408", "no change 302", "no change hangs", "no change reset", "no change refused",
 }
 
+// The moods in which it takes nothing, and says so at once.
+var quick = []string{"away", "proxy", "reset", "503"}
+
 // The moods in which it takes nothing.
 var harsh = []string{"away", "hangs", "proxy", "reset", "forgets"}
 
 func newMoody(lease time.Duration) *moody {
-	m := &moody{hook: newFakeHook(), mood: "well"}
+	m := &moody{hook: newFakeHook(), moods: []string{"well"}}
 	m.hook.lease = lease
-	m.net = memory{"hook": m.hook, "hook2": m.hook}
+	m.net = memory{"hook": m.hook, "hook2": m.hook, "hook3": m.hook, "hook4": m.hook}
 	return m
 }
 
-func (m *moody) set(mood string) {
+// set gives all hooks one mood, or each its own.
+func (m *moody) set(moods ...string) {
 	m.mu.Lock()
-	m.mood = mood
+	m.moods = moods
 	m.mu.Unlock()
-	switch mood {
-	case "forgets":
-		m.hook.forget()
-	case "away", "proxy", "reset":
-		m.hook.breakHolds()
+	for _, mood := range moods {
+		switch mood {
+		case "forgets":
+			m.hook.forget()
+		case "away", "proxy", "reset":
+			m.hook.breakHolds()
+		}
 	}
 }
 
@@ -84,7 +95,10 @@ var errReset = &net.OpError{Op: "read", Net: "tcp", Err: errors.New("connection 
 // RoundTrip sends a request in the present mood.
 func (m *moody) RoundTrip(r *http.Request) (*http.Response, error) {
 	m.mu.Lock()
-	mood := m.mood
+	mood := m.moods[0]
+	if len(m.moods) > 1 {
+		mood = m.moods[slices.Index(manyHooks, "http://"+r.URL.Host)]
+	}
 	m.at = append(m.at, time.Now())
 	m.mu.Unlock()
 	if how, ok := strings.CutPrefix(mood, "no change "); ok {
