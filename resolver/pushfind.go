@@ -125,9 +125,9 @@ func (r *Resolver) findSoonLocked(ctx context.Context) time.Time {
 // discovered returns servers in the order in which to try them.
 //
 // The name of a server comes by DNS without protection. An attacker who forges it once could
-// name a host of his own, which has a public certificate, and tell what he likes for as long as
-// the session lasts. So, unless PushTLS says whom to believe, only a name within the zone is
-// believed, for which only the owner of the zone gets a certificate.
+// name a host of his own, for which he has a public certificate, and tell anything for as long
+// as the session lasts. So, unless PushTLS has a name or an authority, a name must be within
+// the zone: only the owner of the zone gets a certificate for that.
 func (r *Resolver) discovered(zone string, eps []Endpoint) []*pushServer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
