@@ -15,6 +15,7 @@ type drain struct {
 	asks uint64        // Drain and Undrain were called so often
 	done uint64        // what was asked so far is settled, by err
 	err  error         // why it was refused
+	wait int           // calls that wait for news
 	news chan struct{} // closed when done changes
 	poke chan struct{} // has an element when a PUT is due for it; capacity 1
 }
@@ -48,7 +49,13 @@ func (l *Lease) ask(ctx context.Context, what string, want bool) error {
 	d.want = want
 	d.asks++
 	mine := d.asks
+	d.wait++
 	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		d.wait--
+		l.mu.Unlock()
+	}()
 	select {
 	case d.poke <- struct{}{}:
 	default: // one is due already
@@ -112,12 +119,12 @@ func (l *Lease) agreed(asks uint64, pub Published) {
 }
 
 // disagreed ends Drain and Undrain after a PUT that every hook refuses, and takes them
-// back. It returns false if that PUT asked for nothing new.
+// back. It returns false if no call waits for that.
 func (l *Lease) disagreed(reg Registration, asks uint64, err error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.status.Registrations == 0 || reg.Drain == l.reg.Drain {
-		return false
+		return true // that PUT asked for nothing new
 	}
 	if l.drain.asks == asks {
 		l.drain.want = l.reg.Drain
@@ -126,7 +133,7 @@ func (l *Lease) disagreed(reg Registration, asks uint64, err error) bool {
 		err = fmt.Errorf("%w (an older dnsd does not know the field: update it)", err)
 	}
 	l.drain.settledLocked(asks, err)
-	return true
+	return l.drain.wait > 0
 }
 
 // byOperator reports whether an operator drained the instance.

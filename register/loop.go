@@ -261,6 +261,7 @@ func (lp *loop) wait(renew time.Duration) bool {
 			lp.timer.Reset(lp.patience(renew))
 		case <-changed: // the answer to a PUT shows what is published
 			lp.wish.turn = lp.wishes() && lp.wish.unsure // it may be the change that is published
+			lp.wish.due = lp.wish.turn                   // if it fails, what was confirmed asks
 			return true
 		case why := <-ended:
 			lp.timer.Reset(lp.broken(why, renew))

@@ -180,6 +180,7 @@ func (l *Lease) end(s LeaseState, err error) {
 		return
 	}
 	l.err = err
+	l.status.Pending = nil // it is not tried again
 	registered := l.status.Registrations > 0
 	if s == LeaseReplaced {
 		l.status.Err = err

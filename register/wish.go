@@ -1,6 +1,8 @@
 package register
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -127,13 +129,15 @@ func (lp *loop) denied(m message, err error) {
 		w.tries, w.strikes, w.unsure = 0, 0, false
 		w.notice.over()
 		l.setPending(nil)
+		var heard bool
 		if m.updates {
-			if w.update.gone.Load() {
-				w.notice.say("is not changed, because dnsd refuses that: %s", w.notice.cause(err))
-			}
+			heard = !w.update.gone.Load()
 			lp.answer(err)
 		} else {
-			l.disagreed(m.reg, m.asks, err)
+			heard = l.disagreed(m.reg, m.asks, err)
+		}
+		if !heard {
+			w.notice.say("is not changed, because dnsd refuses that: %s", w.notice.cause(err))
 		}
 		lp.again = true // the former registration is still valid: send it at once
 		return
@@ -151,6 +155,9 @@ func (lp *loop) denied(m message, err error) {
 	l.mu.Lock()
 	l.status.Failures++
 	l.mu.Unlock()
+	if errors.Is(err, context.Canceled) {
+		return // Close or abort cancelled it
+	}
 	n := &w.notice
 	switch {
 	case w.tries < len(l.cfg.Hooks):
@@ -204,4 +211,4 @@ func (l *Lease) givenUp(what string, cause error) error {
 	return fmt.Errorf("%w; gave up the wait for %s: %w", why, what, cause) // why names service and id
 }
 
-// Tests: model_test.go, levels_test.go, notice_test.go.
+// Tests: model_test.go, levels_test.go, notice_test.go, taken_test.go.
