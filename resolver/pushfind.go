@@ -124,10 +124,10 @@ func (r *Resolver) findSoonLocked(ctx context.Context) time.Time {
 
 // discovered returns servers in the order in which to try them.
 //
-// The name of a server comes by DNS without protection. An attacker who forges it once could
-// name a host of his own, for which he has a public certificate, and tell anything for as long
-// as the session lasts. So, unless PushTLS has a name or an authority, a name must be within
-// the zone: only the owner of the zone gets a certificate for that.
+// The name of a server comes by DNS without protection. If it is forged once, it could be that
+// of a host with a public certificate, which tells anything for as long as the session lasts.
+// So, unless PushTLS has a name or an authority, a name must be within the zone: only the owner
+// of the zone gets a certificate for that.
 func (r *Resolver) discovered(zone string, eps []Endpoint) []*pushServer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
