@@ -147,6 +147,23 @@ func (b *browser) clean() {
 	}
 }
 
+// wasAtFault fails the test unless the page has reported faults, all of which have the text. They
+// are forgotten then.
+func (b *browser) wasAtFault(text string) {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.faults) == 0 {
+		b.t.Error("the fault of the page is not reported")
+	}
+	for _, f := range b.faults {
+		if !strings.Contains(f, text) {
+			b.t.Errorf("in the page: %s", f)
+		}
+	}
+	b.faults = nil
+}
+
 func (b *browser) run(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	if err := chromedp.Do(b.ctx, steps...); err != nil {
